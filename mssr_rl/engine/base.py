@@ -1,0 +1,93 @@
+"""The engine protocol: the only side of the trainer that knows where weights live.
+
+`local.py` keeps them in this process; `openrlhf/` spreads them over a cluster. The trainer sees
+neither: it passes problems in and gets texts, log-probabilities and statistics back.
+
+Shapes: P problems, G rollouts per problem, B = P * G rollouts (problem-major), T response tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from mssr_rl.loss import Loss
+from mssr_rl.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How responses are drawn."""
+
+    temperature: float = 1.0  # 0 is greedy
+    top_p: float = 1.0
+    max_response_tokens: int = 96
+
+
+class Rollouts(NamedTuple):
+    """B responses and what the policy that sampled them thought of every token."""
+
+    problems: tuple[Problem, ...]  # P
+    group_size: int  # G
+    responses: tuple[str, ...]  # B texts, special tokens removed
+    token_BT: Tensor  # int64, right-padded
+    mask_BT: Tensor  # float32, 1 on response tokens, the end token included
+    logprob_BT: Tensor  # float32 [nat], at the sampling temperature
+    entropy_BT: Tensor  # float32 [nat], over the full vocabulary
+    truncated_B: Tensor  # bool: the length limit came before the end token
+    prompt_tokens: int  # summed over the P problems, image tokens included
+    image_tokens: int
+
+
+class UpdateStats(NamedTuple):
+    """What one pass of optimiser updates over the batch did; means over its updates."""
+
+    pg_loss: float
+    kl_loss: float  # the aggregated KL to the reference, before its coefficient
+    clip_fraction: float
+    grad_norm: float  # before clipping
+    updates: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdatePlan:
+    """One pass over the rollouts of a step."""
+
+    loss: Loss
+    samples_per_update: int  # sequences per optimiser update
+    seed: int  # shuffles whole groups into updates
+
+
+class Engine(Protocol):
+    """Where the policy, its frozen reference and the optimiser live."""
+
+    def rollout(
+        self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
+    ) -> Rollouts:
+        """Sample `group_size` responses to each problem."""
+        ...
+
+    def reference_logprob(self, rollouts: Rollouts) -> Tensor:
+        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        ...
+
+    def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        """float32 BT [nat] under the current policy, for the rollouts of some of the P problems."""
+        ...
+
+    def update(
+        self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
+    ) -> UpdateStats:
+        """One pass of optimiser updates."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write policy (an ordinary `save_pretrained` folder) and optimiser state."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote."""
+        ...
