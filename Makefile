@@ -1,0 +1,18 @@
+# `make check` is what to run before a commit; scripts/test.sh is the whole, and what CI runs.
+PYTHON ?= $(or $(MSSR_VENV),.venv)/bin/python
+export OMP_NUM_THREADS = 1
+
+.PHONY: check test format
+
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest -q -n 2 -m "not slow"
+
+test:
+	$(PYTHON) -m pytest -q -n 2
+
+format:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
