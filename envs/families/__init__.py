@@ -1,0 +1,11 @@
+"""Ten families of small visual-math problems, drawn on demand: no download, no stored picture.
+
+    for row in mini_rows("train", 300): ...
+
+Each family is one file with one function `draw(rng, level, split)`; `rows` names and seeds them.
+"""
+
+from mssr_rl.envs.families.base import Drawn
+from mssr_rl.envs.families.rows import FAMILIES, LEVELS, SPLITS, make, mini_rows, row
+
+__all__ = ["FAMILIES", "LEVELS", "SPLITS", "Drawn", "make", "mini_rows", "row"]

@@ -1,0 +1,91 @@
+"""Bar charts: the value of a bar, and the difference or the sum of two."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mssr_rl.envs.families.base import Drawn, between, hunch, parts, pick
+from mssr_rl.envs.families.canvas import COLOURS, GREY, Canvas, sample_look
+
+LEFT, RIGHT, TOP, BOTTOM = 20, 92, 9, 76
+
+
+class Level(NamedTuple):
+    """How large the chart is and what is asked of it."""
+
+    bars: int
+    highest: int
+    numbered: int  # every how many units the axis has a number
+    asked: tuple[str, ...]
+
+
+LEVELS = (
+    Level(3, 5, 1, ("value",)),
+    Level(4, 8, 2, ("value", "difference")),
+    Level(5, 9, 3, ("sum", "difference")),
+)
+
+
+class Asked(NamedTuple):
+    """A question before its bars have a place."""
+
+    values: list[int]  # of the bars in the question
+    text: str  # the question, with a slot for each of those bars
+    steps: str  # the same slots
+    answer: int
+
+
+def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+    """The question comes first; its bars then get random places, the others random values."""
+    plan = LEVELS[level]
+    asked = _ask(rng, plan)
+    order = [int(i) for i in rng.permutation(plan.bars)]
+    values = [between(rng, 1, plan.highest) for _ in range(plan.bars)]
+    for bar, value in zip(order, asked.values, strict=False):
+        values[bar] = value
+    names = ["ABCDE"[bar] for bar in order]
+    image = _chart(rng, plan, values)
+    return Drawn(
+        image.finish(),
+        asked.text.format(*names),
+        str(asked.answer),
+        asked.steps.format(*names),
+        hunch(rng, asked.answer),
+    )
+
+
+def _ask(rng: np.random.Generator, plan: Level) -> Asked:
+    """The answer is drawn first, uniformly, then the values that lead to it."""
+    kind = pick(rng, plan.asked)
+    if kind == "value":
+        a = between(rng, 1, plan.highest)
+        return Asked([a], "What is the value of bar {0}?", f"{{0}} is {a}.", a)
+    if kind == "difference":
+        gap = between(rng, 1, plan.highest - 1)
+        b = between(rng, 1, plan.highest - gap)
+        a = b + gap
+        text = "How much larger is bar {0} than bar {1}?"
+        return Asked([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} - {b} = {gap}.", gap)
+    total = between(rng, 2, 2 * plan.highest)
+    a, b = parts(rng, total, 2, (1, plan.highest))
+    text = "What is the sum of bars {0} and {1}?"
+    return Asked([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} + {b} = {total}.", total)
+
+
+def _chart(rng: np.random.Generator, plan: Level, values: list[int]) -> Canvas:
+    canvas = Canvas(sample_look(rng))
+    unit, pitch = (BOTTOM - TOP) / plan.highest, (RIGHT - LEFT) / plan.bars
+    for value in range(plan.highest + 1):
+        y = BOTTOM - unit * value
+        canvas.line([(LEFT, y), (RIGHT, y)], GREY, 1)
+        if value % plan.numbered == 0:
+            canvas.label((LEFT - 4, y), value, 15, anchor="rm")
+    palette = list(COLOURS.values())
+    first = between(rng, 0, len(palette) - 1)
+    for bar, value in enumerate(values):
+        x = LEFT + pitch * (bar + 0.5)
+        colour = palette[(first + bar) % len(palette)]
+        canvas.box((x - pitch * 0.36, BOTTOM - unit * value), (x + pitch * 0.36, BOTTOM), colour)
+        canvas.label((x, BOTTOM + 9), "ABCDE"[bar], 16)
+    canvas.line([(LEFT, TOP - 2), (LEFT, BOTTOM), (RIGHT, BOTTOM)], width=2)
+    return canvas

@@ -1,0 +1,68 @@
+"""What a family hands over, and the small helpers that the ten families share."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+
+T = TypeVar("T")
+
+_HUNCHES = ("It looks like {}.", "Probably {}.", "I guess {}.", "Maybe {}.", "It seems to be {}.")
+
+
+class Drawn(NamedTuple):
+    """One problem: picture, question, answer, and two ways to think on the way to the answer."""
+
+    image: Image.Image  # RGB, 96 x 96
+    question: str
+    answer: str
+    steps: str  # careful: every reading from the picture, then one operation at a time
+    hunch: str  # hasty: the answer and nothing else
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of the options, each equally likely; unlike `rng.choice` it keeps Python types."""
+    return options[int(rng.integers(len(options)))]
+
+
+def between(rng: np.random.Generator, low: int, high: int) -> int:
+    """A whole number from low to high, both included."""
+    return int(rng.integers(low, high + 1))
+
+
+def hunch(rng: np.random.Generator, said: str | int) -> str:
+    """A hasty sentence that states the answer without any working."""
+    return pick(rng, _HUNCHES).format(said)
+
+
+def running_sum(numbers: Sequence[int]) -> str:
+    """Adds from left to right: [2, 0, 1] gives "2 + 0 = 2. 2 + 1 = 3."; one number gives "2."."""
+    if len(numbers) == 1:
+        return f"{numbers[0]}."
+    total, sentences = numbers[0], []
+    for number in numbers[1:]:
+        sentences.append(f"{total} + {number} = {total + number}.")
+        total += number
+    return " ".join(sentences)
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """[2, 0, 1] gives "2, 0, 1"."""
+    return ", ".join(str(number) for number in numbers)
+
+
+def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, int]) -> list[int]:
+    """`count` numbers within the bounds that add up to `total`, in random order."""
+    low, high = bounds
+    numbers: list[int] = []
+    for left in range(count - 1, -1, -1):
+        rest = total - sum(numbers)
+        number = between(rng, max(low, rest - left * high), min(high, rest - left * low))
+        numbers.append(number)
+    return [numbers[int(i)] for i in rng.permutation(count)]
+
+
+def per_row(marked: Sequence[bool], columns: int) -> list[int]:
+    """How many cells of each row are marked, top row first."""
+    return [sum(marked[start : start + columns]) for start in range(0, len(marked), columns)]

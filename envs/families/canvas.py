@@ -1,0 +1,126 @@
+"""The drawing surface under every family: 96 x 96 RGB, drawn at twice the size.
+
+Coordinates are pixels of the final picture. A picture also gets a `Look` that has nothing to do
+with its answer: a tint of the paper and a small shift, zoom and turn. Without it a clock or a
+number line would repeat itself within a few hundred rows.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Rgb = tuple[int, int, int]
+Point = tuple[float, float]
+
+SIZE = 96
+OVERSAMPLE = 2
+
+BLACK: Rgb = (15, 15, 15)
+WHITE: Rgb = (255, 255, 255)
+GREY: Rgb = (190, 190, 190)
+COLOURS: dict[str, Rgb] = {
+    "red": (220, 30, 35),
+    "blue": (25, 90, 210),
+    "green": (20, 150, 50),
+    "orange": (250, 140, 0),
+    "purple": (140, 50, 180),
+}
+
+
+class Look(NamedTuple):
+    """What varies from picture to picture without touching the answer."""
+
+    paper: Rgb
+    zoom: float
+    turn: float  # radians
+    shift: Point  # pixels
+
+
+def sample_look(rng: np.random.Generator) -> Look:
+    """Mild on purpose: at most 2 pixels of shift, 6 % of zoom and 1.5 degrees of turn."""
+    red, green, blue = (int(c) for c in rng.integers(226, 256, 3))
+    zoom = float(rng.uniform(0.94, 1.0))
+    turn = math.radians(float(rng.uniform(-1.5, 1.5)))
+    dx, dy = (float(d) for d in rng.uniform(-2.0, 2.0, 2))
+    return Look((red, green, blue), zoom, turn, (dx, dy))
+
+
+@functools.cache
+def _font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's embedded font, so that no font file is needed. It lacks the multiplication sign."""
+    return ImageFont.load_default(size=px)
+
+
+class Canvas:
+    """Draw on it with the methods below, then take the picture with `finish`."""
+
+    def __init__(self, look: Look) -> None:
+        side = SIZE * OVERSAMPLE
+        self._look = look
+        self._image = Image.new("RGB", (side, side), look.paper)
+        self._draw = ImageDraw.Draw(self._image)
+
+    def line(self, points: Sequence[Point], colour: Rgb = BLACK, width: float = 2.0) -> None:
+        """A line through all the points."""
+        self._draw.line(_scaled(points), fill=colour, width=_stroke(width), joint="curve")
+
+    def polygon(self, points: Sequence[Point], fill: Rgb, edge: float = 0.0) -> None:
+        """A filled polygon; `edge` is the width of its black outline."""
+        self._draw.polygon(_scaled(points), fill=fill)
+        if edge:
+            self.line([*points, points[0], points[1]], BLACK, edge)
+
+    def box(self, corner: Point, opposite: Point, fill: Rgb, edge: float = 0.0) -> None:
+        """An upright rectangle between two opposite corners."""
+        (x0, y0), (x1, y1) = corner, opposite
+        self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, edge)
+
+    def disc(self, centre: Point, radius: float, fill: Rgb, edge: float = 0.0) -> None:
+        """A filled circle; `edge` is the width of its black outline."""
+        (x, y), r = centre, radius
+        bounds = [c * OVERSAMPLE for c in (x - r, y - r, x + r, y + r)]
+        outline = BLACK if edge else None
+        self._draw.ellipse(bounds, fill=fill, outline=outline, width=_stroke(edge))
+
+    def label(self, centre: Point, text: str | int, px: int, anchor: str = "mm") -> None:
+        """Black text; `px` is the font size, the capitals are about 0.7 of it."""
+        x, y = centre[0] * OVERSAMPLE, centre[1] * OVERSAMPLE
+        self._draw.text((x, y), str(text), font=_font(px * OVERSAMPLE), fill=BLACK, anchor=anchor)
+
+    def stamp(self, ink: Image.Image, corner: Point, size: Point) -> None:
+        """Put black ink through a grey mask (255 is full ink), enlarged to `size` pixels."""
+        width, height = (round(s * OVERSAMPLE) for s in size)
+        mask = ink.resize((width, height), Image.Resampling.BICUBIC)
+        at = (round(corner[0] * OVERSAMPLE), round(corner[1] * OVERSAMPLE))
+        self._image.paste(BLACK, at, mask)
+
+    def finish(self) -> Image.Image:
+        """The picture at its final size, moved as its look says."""
+        side, look = SIZE * OVERSAMPLE, self._look
+        moved = self._image.transform(
+            (side, side),
+            Image.Transform.AFFINE,
+            _affine(look, side / 2),
+            Image.Resampling.BILINEAR,
+            fillcolor=look.paper,
+        )
+        return moved.reduce(OVERSAMPLE)
+
+
+def _affine(look: Look, middle: float) -> tuple[float, float, float, float, float, float]:
+    """Pillow's coefficients, which lead from a point of the result back to its source."""
+    cos, sin = math.cos(look.turn) / look.zoom, math.sin(look.turn) / look.zoom
+    x, y = (middle + d * OVERSAMPLE for d in look.shift)
+    return (cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y)
+
+
+def _scaled(points: Sequence[Point]) -> list[Point]:
+    return [(x * OVERSAMPLE, y * OVERSAMPLE) for x, y in points]
+
+
+def _stroke(width: float) -> int:
+    return max(1, round(width * OVERSAMPLE))

@@ -1,0 +1,85 @@
+"""Counting shapes of one colour (levels 0, 1) or of one colour and one kind (level 2)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mssr_rl.envs.families.base import Drawn, between, hunch, listed, per_row, pick, running_sum
+from mssr_rl.envs.families.canvas import COLOURS, SIZE, Canvas, Point, sample_look
+
+KINDS = ("circle", "square", "triangle")
+
+
+class Thing(NamedTuple):
+    """What lies in a cell, or what is asked for (then the kind may be just "shape")."""
+
+    colour: str
+    kind: str
+
+
+class Level(NamedTuple):
+    """How large the lattice is, and how many of the wanted things it can hold."""
+
+    side: int  # the things sit in a side x side lattice
+    colours: tuple[str, ...]
+    fewest: int
+    most: int
+
+
+LEVELS = (
+    Level(3, ("red", "blue"), 1, 6),
+    Level(3, ("red", "blue", "green"), 0, 8),
+    Level(4, ("red", "blue", "green"), 0, 8),
+)
+
+
+def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+    """The count is drawn first, uniformly, so that no constant answer pays."""
+    plan = LEVELS[level]
+    wanted = Thing(pick(rng, plan.colours), pick(rng, KINDS) if level == 2 else "shape")
+    count = between(rng, plan.fewest, plan.most)
+    cells = _cells(rng, plan, wanted, count)
+    canvas = Canvas(sample_look(rng))
+    pitch = (SIZE - 8) / plan.side
+    for cell, thing in enumerate(cells):
+        if thing is not None:
+            x, y = (4 + pitch * (i + 0.5) for i in (cell % plan.side, cell // plan.side))
+            dx, dy = rng.uniform(-0.06, 0.06, 2) * pitch
+            _shape(canvas, thing, (x + dx, y + dy), pitch * float(rng.uniform(0.36, 0.42)))
+    rows = per_row([thing is not None and _is(thing, wanted) for thing in cells], plan.side)
+    question = f"How many {wanted.colour} {wanted.kind}s are there?"
+    steps = f"Rows: {listed(rows)}. {running_sum(rows)}"
+    return Drawn(canvas.finish(), question, str(count), steps, hunch(rng, count))
+
+
+def _is(thing: Thing, wanted: Thing) -> bool:
+    return thing.colour == wanted.colour and wanted.kind in ("shape", thing.kind)
+
+
+def _cells(rng: np.random.Generator, plan: Level, wanted: Thing, count: int) -> list[Thing | None]:
+    """The wanted things, one to six others and empty cells, in random order."""
+    free = plan.side**2 - count
+    others = between(rng, 1, min(free, 6))
+    cells: list[Thing | None] = [None] * (free - others)
+    kinds = KINDS if wanted.kind == "shape" else (wanted.kind,)
+    cells.extend(Thing(wanted.colour, pick(rng, kinds)) for _ in range(count))
+    cells.extend(_other(rng, plan, wanted) for _ in range(others))
+    return [cells[int(i)] for i in rng.permutation(len(cells))]
+
+
+def _other(rng: np.random.Generator, plan: Level, wanted: Thing) -> Thing:
+    """Something that must not be counted, though at level 2 it may share the colour or the kind."""
+    while True:
+        thing = Thing(pick(rng, plan.colours), pick(rng, KINDS))
+        if not _is(thing, wanted):
+            return thing
+
+
+def _shape(canvas: Canvas, thing: Thing, centre: Point, r: float) -> None:
+    (x, y), colour = centre, COLOURS[thing.colour]
+    if thing.kind == "circle":
+        canvas.disc(centre, r, colour)
+    elif thing.kind == "square":
+        canvas.box((x - r * 0.88, y - r * 0.88), (x + r * 0.88, y + r * 0.88), colour)
+    else:
+        canvas.polygon([(x, y - r), (x - r, y + r * 0.85), (x + r, y + r * 0.85)], colour)

@@ -1,0 +1,78 @@
+"""Real handwritten digits (scikit-learn's `load_digits`): read one, or compute with two.
+
+The splits share no sample. The last 300 come from other writers, so the test split is harder.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.canvas import Canvas, Point, sample_look
+
+SAMPLES = {"train": (0, 1297), "val": (1297, 1497), "test": (1497, 1797)}
+
+
+class Digits(NamedTuple):
+    """N samples of 8 x 8 pixels."""
+
+    ink_NHW: NDArray[np.uint8]
+    value_N: NDArray[np.int64]
+
+
+@functools.cache
+def load() -> Digits:
+    """Loaded at the first digit: scikit-learn takes most of a second to import."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return Digits((data.images * (255 / 16)).astype(np.uint8), data.target.astype(np.int64))
+
+
+@functools.cache
+def samples(split: str, digit: int) -> NDArray[np.int64]:
+    """Indices of the split's samples of one digit."""
+    first, end = SAMPLES[split]
+    return np.flatnonzero(load().value_N[first:end] == digit) + first
+
+
+def draw(rng: np.random.Generator, level: int, split: str) -> Drawn:
+    """Level 0 has one large digit, level 1 a sum, level 2 a sum, a difference or a product."""
+    canvas = Canvas(sample_look(rng))
+    if level == 0:
+        digit = between(rng, 0, 9)
+        canvas.stamp(_ink(rng, split, digit), (9, 8), (78, 80))
+        steps = f"The digit is {digit}."
+        question = "Which digit is shown?"
+        return Drawn(canvas.finish(), question, str(digit), steps, hunch(rng, digit))
+    sign = "+" if level == 1 else pick(rng, "+-x")
+    left, right = between(rng, 0, 9), between(rng, 0, 9)
+    if sign == "-" and left < right:
+        left, right = right, left
+    canvas.stamp(_ink(rng, split, left), (1, 21), (43, 54))
+    canvas.stamp(_ink(rng, split, right), (52, 21), (43, 54))
+    _sign(canvas, sign, (48, 48))
+    value = {"+": left + right, "-": left - right, "x": left * right}[sign]
+    steps = f"The digits are {left} and {right}. {left} {sign} {right} = {value}."
+    question = "Compute the value of the handwritten expression."
+    return Drawn(canvas.finish(), question, str(value), steps, hunch(rng, value))
+
+
+def _ink(rng: np.random.Generator, split: str, digit: int) -> Image.Image:
+    return Image.fromarray(load().ink_NHW[pick(rng, samples(split, digit).tolist())])
+
+
+def _sign(canvas: Canvas, sign: str, centre: Point) -> None:
+    """Lines and not letters: the embedded font has no multiplication sign."""
+    x, y = centre
+    r = 5.0 if sign == "x" else 6.5
+    if sign == "x":
+        canvas.line([(x - r, y - r), (x + r, y + r)], width=3)
+        canvas.line([(x - r, y + r), (x + r, y - r)], width=3)
+        return
+    canvas.line([(x - r, y), (x + r, y)], width=3)
+    if sign == "+":
+        canvas.line([(x, y - r), (x, y + r)], width=3)

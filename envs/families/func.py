@@ -1,0 +1,87 @@
+"""Graphs: the intercept of a line, its value somewhere, its equation, the vertex of a parabola."""
+
+import numpy as np
+
+from mssr_rl.envs.families.axes import REACH, Axes
+from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
+
+SLOPES = (-2, -1, 1, 2)
+
+
+def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+    """Level 2 asks for an equation half of the time, for a vertex the other half."""
+    canvas = Canvas(sample_look(rng))
+    axes = Axes(canvas, -REACH, REACH)
+    if level == 0:
+        return _intercept(rng, canvas, axes)
+    if level == 1:
+        return _value(rng, canvas, axes)
+    return pick(rng, (_equation, _vertex))(rng, canvas, axes)
+
+
+def _intercept(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+    slope, b = pick(rng, SLOPES), between(rng, -REACH, REACH)
+    _line(canvas, axes, slope, b)
+    steps = f"The line meets the y-axis at (0, {b}). So {b}."
+    question = "What is the y-intercept of the line?"
+    return Drawn(canvas.finish(), question, str(b), steps, hunch(rng, b))
+
+
+def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+    """Value and place are drawn first, then a slope that keeps enough of the line in sight."""
+    y, x = between(rng, -REACH, REACH), pick(rng, (-4, -3, -2, -1, 1, 2, 3, 4))
+    slope = pick(rng, [m for m in SLOPES if _seen(m, y - m * x) >= 2])
+    _line(canvas, axes, slope, y - slope * x)
+    steps = f"At x = {x} the line is at ({x}, {y}). So {y}."
+    question = f"What is the value of the line at x = {x}?"
+    return Drawn(canvas.finish(), question, str(y), steps, hunch(rng, y))
+
+
+def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+    slope, b = pick(rng, SLOPES), between(rng, -REACH, REACH)
+    _line(canvas, axes, slope, b)
+    left = 0 if abs(b + slope) <= REACH else -1
+    low, high = slope * left + b, slope * (left + 1) + b
+    points = f"Points ({left}, {low}) and ({left + 1}, {high})."
+    answer = equation(slope, b)
+    steps = f"{points} Slope {high} - {low} = {slope}. Intercept {b}. {answer}."
+    question = "Write the equation of the line as y = mx + b."
+    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, answer))
+
+
+def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+    """The parabola opens to the side with more room, or either way near the middle."""
+    x, y = between(rng, -3, 3), between(rng, -3, 3)
+    opens = pick(rng, (-1, 1)) if abs(y) <= 1 else (-1 if y > 0 else 1)
+    curve = [(u, opens * (u - x) ** 2 + y) for u in np.linspace(-REACH, REACH, 81).tolist()]
+    seen = [axes.at(u, v) for u, v in curve if abs(v) <= REACH + 0.3]
+    canvas.line(seen, COLOURS["purple"], 3)
+    end = "lowest" if opens > 0 else "highest"
+    answer = f"({x}, {y})"
+    steps = f"The {end} point is at x = {x}, y = {y}. {answer}."
+    question = "Give the vertex of the parabola as (x, y)."
+    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, answer))
+
+
+def equation(slope: int, b: int) -> str:
+    """Normal form: "y = 2x - 1", "y = -x", "y = x + 3"."""
+    times = {1: "", -1: "-"}.get(slope, str(slope))
+    rest = f" {'+' if b > 0 else '-'} {abs(b)}" if b else ""
+    return f"y = {times}x{rest}"
+
+
+def _span(slope: int, b: int) -> tuple[float, float]:
+    """From which x to which x the line is inside the axes."""
+    ends = sorted(((-REACH - b) / slope, (REACH - b) / slope))
+    return max(-REACH, ends[0]), min(REACH, ends[1])
+
+
+def _seen(slope: int, b: int) -> float:
+    """The visible length of the line, along x or y, whichever is longer."""
+    start, end = _span(slope, b)
+    return (end - start) * abs(slope)
+
+
+def _line(canvas: Canvas, axes: Axes, slope: int, b: int) -> None:
+    canvas.line([axes.at(x, slope * x + b) for x in _span(slope, b)], COLOURS["blue"], 3)
