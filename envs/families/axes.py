@@ -9,8 +9,8 @@ class Axes:
     """Draws itself on the canvas; `at` says where a pair of coordinates lies."""
 
     def __init__(self, canvas: Canvas, low: int, high: int) -> None:
-        self._unit = (68 if low == 0 else 80) / (high - low)
-        self._origin = (19.0, 79.0) if low == 0 else (SIZE / 2, SIZE / 2)
+        self._unit = (66 if low == 0 else 76) / (high - low)
+        self._origin = (19.0, 77.0) if low == 0 else (SIZE / 2, SIZE / 2)
         for k in range(low, high + 1):
             canvas.line([self.at(k, low), self.at(k, high)], GREY, 1)
             canvas.line([self.at(low, k), self.at(high, k)], GREY, 1)

@@ -52,8 +52,8 @@ def draw(rng: np.random.Generator, level: int, split: str) -> Drawn:
     left, right = between(rng, 0, 9), between(rng, 0, 9)
     if sign == "-" and left < right:
         left, right = right, left
-    canvas.stamp(_ink(rng, split, left), (1, 21), (43, 54))
-    canvas.stamp(_ink(rng, split, right), (52, 21), (43, 54))
+    canvas.stamp(_ink(rng, split, left), (3, 22), (41, 52))
+    canvas.stamp(_ink(rng, split, right), (52, 22), (41, 52))
     _sign(canvas, sign, (48, 48))
     value = {"+": left + right, "-": left - right, "x": left * right}[sign]
     steps = f"The digits are {left} and {right}. {left} {sign} {right} = {value}."
