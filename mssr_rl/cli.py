@@ -1,0 +1,151 @@
+"""The command line: a verb, `key=value` words, an exit code.
+
+argparse reads the verb and the few flags; what has an equals sign is `compose`'s. Modules are
+imported once their verb is known, so a typo costs a second. stdout is for data, stderr for talk.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from mssr_rl.errors import Collapsed, RunFailed, UserError
+
+DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Verb(NamedTuple):
+    """One thing the program does."""
+
+    says: str
+    run: Callable[[Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the words say; the exit code of contract A."""
+    try:
+        return _dispatch(_parser().parse_known_intermixed_args(arguments))
+    except UserError as error:
+        return _complain(error, USAGE)
+    except Collapsed as error:
+        return _complain(error, COLLAPSED)
+    except RunFailed as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def script() -> NoReturn:
+    """The `mssr_rl` command of an installed package."""
+    raise SystemExit(main())
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="mssr_rl", add_help=False, allow_abbrev=False)
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--cfg", choices=["job"])
+    return parser
+
+
+def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
+    given, leftover = parsed
+    if given.version:
+        return _say(_version())
+    if given.help or (given.verb is None and not leftover):
+        from mssr_rl import helptext
+
+        return _say(helptext.page({name: verb.says for name, verb in VERBS.items()}))
+    if given.verb not in VERBS:
+        raise UserError(_unknown_verb(given.verb or leftover[0]))
+    if (given.plan or given.cfg) and given.verb != "train":
+        raise UserError(f"--plan and --cfg show what train would do; {given.verb} has no plan")
+    given.words += leftover  # whoever reads the words says why they are wrong
+    return VERBS[given.verb].run(given)
+
+
+def _train(given: Namespace) -> int:
+    from mssr_rl.compose import load, to_yaml
+
+    config = load(given.words)
+    if given.plan or given.cfg:
+        from mssr_rl import plan
+
+        lines = plan.words(config)
+        if given.cfg:
+            return _say("\n".join(f"# {line}" for line in lines) + f"\n{to_yaml(config)}")
+        return _say("\n".join(lines))
+    from mssr_rl.trainer import train
+
+    train(config)
+    return DONE
+
+
+def _eval(given: Namespace) -> int:
+    from mssr_rl.compose import load
+    from mssr_rl.evaluate import main as evaluate
+
+    evaluate(load(given.words))
+    return DONE
+
+
+def _grade(given: Namespace) -> int:
+    from mssr_rl.grade import main as grade
+
+    return grade(given.words)
+
+
+def _report(given: Namespace) -> int:
+    from mssr_rl.overrides import parse
+    from mssr_rl.report import write
+
+    words = parse(given.words)
+    if set(words) != {"run"}:
+        raise UserError("report takes run=FOLDER and nothing else, e.g. report run=runs/NAME")
+    return _say(str(write(Path(words["run"]))))
+
+
+VERBS: Mapping[str, Verb] = {
+    "train": Verb("train one policy; --plan says in words what would be done", _train),
+    "eval": Verb("score a model or a checkpoint", _eval),
+    "grade": Verb("grade responses in a .jsonl file", _grade),
+    "report": Verb("write report.html of a run again: run=FOLDER", _report),
+}
+
+
+def _unknown_verb(word: str) -> str:
+    from mssr_rl.typed import closest
+
+    if "=" in word or word.startswith("-"):
+        return f"say first what to do with {word}: {', '.join(VERBS)}; e.g. train {word}"
+    close = closest(word, VERBS)
+    advice = f"did you mean {close}?" if close else f"choose from {', '.join(VERBS)}"
+    return f"cannot {word!r}; {advice}"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"mssr_rl {version('mssr_rl')}"
+    except PackageNotFoundError as error:
+        raise UserError("mssr_rl is not installed here: pip install -e . --no-deps") from error
+
+
+def _say(text: str) -> int:
+    sys.stdout.write(f"{text}\n")
+    return DONE
+
+
+def _complain(error: Exception, code: int) -> int:
+    sys.stderr.write(f"mssr_rl: {error}\n")
+    return code

@@ -1,0 +1,149 @@
+"""The typed config: what a run is told. Frozen, and complete before anything starts.
+
+`compose` builds it from configs/ and the command line, `crosscheck` holds its numbers against each
+other, `plan` says it in words. A field without a default is the recipe's to state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+
+class Bound(NamedTuple):
+    """What a number must satisfy, in words and as a test."""
+
+    says: str
+    low: float
+    high: float = float("inf")
+    low_counts: bool = True  # whether `low` itself is allowed
+
+    def holds(self, number: float) -> bool:
+        """Whether the number is inside."""
+        above = number >= self.low if self.low_counts else number > self.low
+        return above and number <= self.high
+
+
+COUNT = Bound("at least 1", 1)
+COUNT_OR_NONE_AT_ALL = Bound("at least 0", 0)
+POSITIVE = Bound("above 0", 0, low_counts=False)
+SHARE = Bound("above 0 and at most 1", 0, 1, low_counts=False)
+DECAY = Bound("at least 0 and below 1", 0, 1 - 1e-12)
+SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
+
+
+def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
+    """A field that knows its line of help and its bounds."""
+    metadata = {"doc": doc, "bound": bound}
+    return (
+        field(metadata=metadata)
+        if default is MISSING
+        else field(default=default, metadata=metadata)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A registered name and all of its options, defaults included."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The policy to start from."""
+
+    path: str = option("`tiny`, or a folder in the `save_pretrained` layout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Where weights live."""
+
+    name: Literal["local"] = option("local: one process", "local")
+    device: str = option("cpu, cuda, cuda:1", "cpu")
+    threads: int = option("CPU threads of torch", 2, COUNT)
+    dtype: Literal["float32", "bfloat16"] = option("of weights and activations", "float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The optimiser and the batches it sees."""
+
+    rollouts_per_step: int = option("rollouts drawn with one policy", bound=COUNT)
+    samples_per_update: int = option("rollouts in one optimiser update", bound=COUNT)
+    micro_batch: int = option("rollouts in one forward pass; memory, not maths", 64, COUNT)
+    lr: float = option("AdamW's learning rate, constant", bound=POSITIVE)
+    weight_decay: float = option("AdamW's weight decay", 0.01, COUNT_OR_NONE_AT_ALL)
+    beta1: float = option("AdamW's decay of the mean gradient", 0.9, DECAY)
+    beta2: float = option("AdamW's decay of the squared gradient", 0.999, DECAY)
+    max_grad_norm: float = option("gradients longer than this are cut", 1.0, POSITIVE)
+    epochs: int = option("passes over the rollouts of a step", 1, COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutConfig:
+    """How responses are drawn in training."""
+
+    group_size: int | None = option("rollouts per problem; null: the algorithm's own", None, COUNT)
+    temperature: float = option("of sampling", 1.0, POSITIVE)
+    top_p: float = option("probability mass sampled from; below 1 biases the ratios", 1.0, SHARE)
+    max_prompt_tokens: int = option("longest prompt, image tokens included", bound=COUNT)
+    max_response_tokens: int = option("longest response", bound=COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """What a run may spend; the stop rule, the same for every algorithm."""
+
+    rollouts: int = option("training rollouts in all", bound=COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """When and how accuracy is measured: on val while training, on test at the end."""
+
+    every: int = option(
+        "steps between evaluations; 0: only at the start and the end", bound=COUNT_OR_NONE_AT_ALL
+    )
+    samples: int = option("sampled answers per problem, beside the greedy one", 4, COUNT)
+    limit: int | None = option("problems of a split that are used; null: all", None, COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When a run can be taken up again from."""
+
+    every: int = option("steps between checkpoints; 0: only at the end", bound=COUNT_OR_NONE_AT_ALL)
+    keep: int = option("newest checkpoints kept, beside the best", 2, COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything a run is told. `config.yaml` in its folder holds the same."""
+
+    algo: Choice
+    env: Choice
+    model: ModelConfig
+    engine: EngineConfig
+    train: TrainConfig
+    rollout: RolloutConfig
+    budget: BudgetConfig
+    eval: EvalConfig
+    checkpoint: CheckpointConfig
+    recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
+    seed: int = option("the source of every random number", 0, SEED)
+    name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)
+    resume: bool = option("go on with the run of that name", False)
+    plugins: tuple[str, ...] = option("modules that register algorithms or environments", ())
+    runs_dir: str = option("where run folders go", "runs")
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain values only, for config.yaml; `compose.from_dict` is the way back."""
+    plain = asdict(config)
+    for group in ("algo", "env"):
+        chosen = plain[group]
+        plain[group] = {"name": chosen["name"], **chosen["options"]}
+    plain["plugins"] = list(config.plugins)
+    return plain

@@ -1,0 +1,120 @@
+"""How much memory a run will take, from the model's files alone: nothing is loaded.
+
+An estimate, and says so. For `plan`.
+
+Shapes: M sequences of a micro-batch, L tokens of one, D hidden size, V vocabulary.
+"""
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.config import Config
+from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
+
+GIB = 2**30
+LIBRARIES = 0.9 * GIB  # Python with torch, transformers and the rest, measured on Linux
+BYTES = {"float32": 4, "bfloat16": 2}
+ACTIVATIONS = (
+    34  # numbers kept per layer, token and hidden unit for the backward pass: a rule of thumb
+)
+
+
+class Shape(NamedTuple):
+    """What the estimate needs to know of a model."""
+
+    kind: str
+    parameters: int
+    layers: int
+    hidden: int
+    vocabulary: int
+
+
+class Parts(NamedTuple):
+    """Bytes by what they are for."""
+
+    weights: float  # policy and frozen reference
+    optimiser: float  # gradients and AdamW's two moments
+    update: float  # one micro-batch, forward and backward
+
+    @property
+    def total(self) -> float:
+        """With the libraries."""
+        return LIBRARIES + sum(self)
+
+
+def describe(path: str) -> str:
+    """The model in words; one that is not on this machine is named and marked."""
+    try:
+        found = shape(Path(model_folder(path)))
+    except FileNotFoundError:
+        return f"{path}: not on this machine"
+    return f"{path}: {found.kind} of {found.parameters / 1e6:,.1f} M parameters"
+
+
+def estimate(config: Config) -> str:
+    """The memory in words."""
+    try:
+        found = parts(config, shape(Path(model_folder(config.model.path))))
+    except FileNotFoundError:
+        return "unknown: the model is not on this machine"
+    return (
+        f"about {found.total / GIB:.1f} GB: weights {_gb(found.weights)}, gradients and AdamW "
+        f"{_gb(found.optimiser)}, a micro-batch of {config.train.micro_batch} at most "
+        f"{_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
+    )
+
+
+def parts(config: Config, model: Shape) -> Parts:
+    """Bytes, if every prompt and response is as long as allowed."""
+    width = BYTES[config.engine.dtype]
+    responses = config.train.micro_batch * config.rollout.max_response_tokens
+    prompts = -(-config.train.micro_batch // (config.rollout.group_size or 1))
+    tokens = responses + prompts * config.rollout.max_prompt_tokens
+    layers = ACTIVATIONS * model.layers * model.hidden * tokens
+    logits = (
+        3 * responses * model.vocabulary
+    )  # log-probabilities, their gradient, the entropy's share
+    return Parts(
+        weights=2 * model.parameters * width,
+        optimiser=3 * model.parameters * width,
+        update=(layers + logits) * width,
+    )
+
+
+def shape(folder: Path) -> Shape:
+    """Read from `config.json` and the headers of the weight files; FileNotFoundError if absent."""
+    config = json.loads((folder / "config.json").read_text())
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"no weights in {folder}")
+    text = config.get("text_config", config)
+    try:
+        return Shape(
+            kind=config["model_type"],
+            parameters=sum(_parameters(file) for file in files),
+            layers=text["num_hidden_layers"],
+            hidden=text["hidden_size"],
+            vocabulary=text["vocab_size"],
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{folder / 'config.json'} has no {error}: not a language model?"
+        ) from error
+
+
+def _parameters(file: Path) -> int:
+    """The numbers in a safetensors file, from its header."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, Any] = json.loads(stream.read(length))
+    return sum(
+        math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+    )
+
+
+def _gb(size: float) -> str:
+    return f"{size / GIB:.2f} GB"

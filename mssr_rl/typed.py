@@ -1,0 +1,137 @@
+"""Plain values into typed, frozen ones: the last word on what a config may hold.
+
+`compose` feeds it what YAML files and the command line said. Every refusal is one sentence that
+names the key the user wrote.
+"""
+
+import math
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from mssr_rl.errors import UserError
+
+T = TypeVar("T")
+
+WORDS: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "null",
+}
+
+
+def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
+    """A frozen dataclass from a plain mapping; unknown, missing and wrong entries are refused."""
+    kinds = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise UserError(unknown(f"{path}{name}", [f"{path}{other}" for other in known]))
+    built = {
+        n: _entry(f, kinds[n], values, path) for n, f in known.items() if _given(f, values, path)
+    }
+    return cls(**built)
+
+
+def convert(value: object, kind: object, key: str) -> Any:
+    """`value` as a `kind` (bool, int, float, str, None, Literal, tuple, list, or a union)."""
+    for one in alternatives(kind):
+        fits, converted = _try(value, one)
+        if fits:
+            return converted
+    raise UserError(f"{key}={show(value)} is not {describe(kind)}")
+
+
+def alternatives(kind: object) -> tuple[object, ...]:
+    """The members of a union, or the kind itself."""
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def takes_text(kind: object) -> bool:
+    """Whether any text at all is a value of this kind."""
+    return str in alternatives(kind)
+
+
+def describe(kind: object) -> str:
+    """The kind in a user's words."""
+    return " or ".join(_describe_one(one) for one in alternatives(kind))
+
+
+def show(value: object) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(show(item) for item in value) + "]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def unknown(key: str, known: Iterable[str]) -> str:
+    """The sentence about a key nobody knows."""
+    words = list(known)
+    close = closest(key, words)
+    return f"unknown key {key}" + (
+        f"; did you mean {close}?" if close else f"; known: {', '.join(words)}"
+    )
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant; the last part of a dotted one is enough."""
+    words = list(known)
+    by_ending = [w for w in words if w.endswith(f".{word}")]
+    return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.7)), None)
+
+
+def _given(field: Field[Any], values: Mapping[str, Any], path: str) -> bool:
+    if field.name in values:
+        return True
+    if field.default is MISSING and field.default_factory is MISSING:
+        raise UserError(
+            f"{path}{field.name} is not set: the recipe must say it, or the command line"
+        )
+    return False
+
+
+def _entry(field: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -> Any:
+    key, value = f"{path}{field.name}", values[field.name]
+    if is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{key}={show(value)}: {key} is a section; write {key}.option=value")
+        return build(kind, value, f"{key}.")  # type: ignore[arg-type]
+    converted, bound = convert(value, kind, key), field.metadata.get("bound")
+    if bound and converted is not None and not bound.holds(converted):
+        raise UserError(f"{key}={show(value)} must be {bound.says}")
+    return converted
+
+
+def _try(value: object, kind: object) -> tuple[bool, Any]:
+    origin, members = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in members, value
+    if origin in (tuple, list):
+        return _try_items(value, members[0], origin)
+    if kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return (True, float(value)) if number and math.isfinite(value) else (False, None)  # type: ignore[arg-type]
+    if kind is int and isinstance(value, bool):
+        return False, None
+    return isinstance(value, kind), value  # type: ignore[arg-type]
+
+
+def _try_items(value: object, kind: object, container: Any) -> tuple[bool, Any]:
+    if not isinstance(value, list | tuple):
+        return False, None
+    tried = [_try(item, kind) for item in value]
+    return all(fits for fits, _ in tried), container(item for _, item in tried)
+
+
+def _describe_one(kind: object) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(show(member) for member in get_args(kind))
+    if get_origin(kind) in (tuple, list):
+        return "a list such as [a,b]"
+    return WORDS.get(kind, str(kind))
