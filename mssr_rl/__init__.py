@@ -1,0 +1,31 @@
+"""Head-to-head comparison of RLVR algorithms on vision-language mathematics.
+
+    from mssr_rl import register_algorithm, register_environment
+
+Both are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mssr_rl.algos.base import register as register_algorithm
+    from mssr_rl.envs.base import register as register_environment
+
+__all__ = ["__version__", "register_algorithm", "register_environment"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "register_algorithm": "mssr_rl.algos.base",
+    "register_environment": "mssr_rl.envs.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(_HOMES[name]).register
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

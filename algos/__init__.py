@@ -1,0 +1,13 @@
+"""Algorithms: how credit is assigned. One file per family, registered by name.
+
+`import mssr_rl.algos`: this folder is installed under that name, and imported as plain `algos` it
+would be a second package with a registry of its own.
+"""
+
+if __name__ != "mssr_rl.algos":
+    raise ImportError("this folder is the package `mssr_rl.algos`; import it by that name")
+
+from mssr_rl.algos import grpo, mssr, reinforce_pp, rloo  # noqa: F401  registers them
+from mssr_rl.algos.base import Algorithm, algorithms, register
+
+__all__ = ["Algorithm", "algorithms", "register"]

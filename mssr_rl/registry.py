@@ -1,0 +1,124 @@
+"""Names for things a config can choose: one table per kind, and one error when a name is wrong.
+
+A factory's keyword-only signature is its config (`options` reads it). Names come from three places:
+the package's own modules, `plugins=[...]`, and installed packages that offer an entry point, which
+are imported the first time a name is looked up, so that every process knows the same names.
+"""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from mssr_rl.errors import UserError
+from mssr_rl.options import Option, arguments, options_of
+from mssr_rl.typed import closest
+
+__all__ = ["Option", "Registry", "UnknownName", "UnknownOption"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UnknownName(UserError):
+    """Somebody chose what nobody registered."""
+
+
+class UnknownOption(UserError):
+    """Somebody set what the chosen factory does not have."""
+
+
+class _Entry(NamedTuple):
+    factory: Callable[..., Any]
+    options: dict[str, Option]
+
+
+class Registry(Generic[T]):
+    """Maps a name to the factory that builds it."""
+
+    def __init__(self, kind: str, entry_point_group: str | None = None) -> None:
+        self.kind = kind
+        self._entries: dict[str, _Entry] = {}
+        self._groups_to_load = [entry_point_group] if entry_point_group else []
+
+    def register(self, name: str) -> Callable[[F], F]:
+        """A decorator that puts a factory under `name` and hands it back unchanged.
+
+        Raises:
+            UserError: the name is taken, or the signature cannot serve as a config.
+        """
+
+        def add(factory: F) -> F:
+            if name in self._entries:
+                raise UserError(
+                    f"{self.kind} {name!r} of {factory.__module__} is already registered by "
+                    f"{self._entries[name].factory.__module__}; choose another name"
+                )
+            self._entries[name] = _Entry(factory, options_of(factory))
+            return factory
+
+        return add
+
+    def make(self, name: str, /, **options: object) -> T:
+        """Build `name` with flat options, e.g. `make("mssr", gamma=2.0, eta_min=0.9)`.
+
+        Raises:
+            UnknownName, UnknownOption: with the nearest word that exists.
+            UserError: a value of the wrong type, or one that the factory refuses.
+        """
+        entry = self._entry(name)
+        for option in options:
+            if option not in entry.options:
+                raise UnknownOption(
+                    f"{self.kind} {name!r} has no option {option!r}{_hint(option, entry.options)}"
+                )
+        made: T = entry.factory(**arguments(entry.factory, entry.options, options))
+        return made
+
+    def names(self) -> list[str]:
+        """Everything that can be chosen, in alphabetical order."""
+        self._load_pending()
+        return sorted(self._entries)
+
+    def options(self, name: str) -> dict[str, Option]:
+        """What can be set on `name`, in the order of its signature."""
+        return dict(self._entry(name).options)
+
+    def load_entry_points(self, group: str) -> None:
+        """Import what installed packages offer under `group`; their modules register names.
+
+        Raises:
+            UserError: such a module fails to import.
+        """
+        for offered in entry_points(group=group):
+            _load(offered, self.kind)
+
+    def _entry(self, name: str) -> _Entry:
+        self._load_pending()
+        if name not in self._entries:
+            raise UnknownName(f"no {self.kind} {name!r}{_hint(name, self.names())}")
+        return self._entries[name]
+
+    def _load_pending(self) -> None:
+        while self._groups_to_load:  # emptied first: a module being loaded may look names up
+            self.load_entry_points(self._groups_to_load.pop())
+
+
+def _load(offered: EntryPoint, kind: str) -> None:
+    try:
+        offered.load()
+    except UserError:
+        raise
+    except Exception as error:  # somebody else's package: anything may go wrong in it
+        package = offered.dist.name if offered.dist else offered.name
+        raise UserError(
+            f"the installed package {package} offers {kind}s in {offered.value}, which fails with "
+            f"{type(error).__name__}: {error}; repair or uninstall it"
+        ) from error
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    words = list(known)
+    close = closest(word, words)
+    if close:
+        return f"; did you mean {close!r}?"
+    return f"; choose from {', '.join(words)}" if words else "; it has none"

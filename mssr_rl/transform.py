@@ -1,0 +1,85 @@
+"""What an advantage estimator is made of: small pure steps, and a chain of them, after optax.
+
+A step maps advantages to advantages. A chain starts from the verified rewards, and every step does
+one thing: subtract a baseline, rescale, spread over tokens, reshape. `advantage` holds the steps,
+`tracker` the one with a memory, `state` turns memories into checkpoints.
+
+Shapes: B rollouts of the batch, problem-major; P problems with G rollouts each (B = P * G); T
+response tokens, right-padded; N training problems.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from mssr_rl.errors import UserError
+
+Per = Literal["rollout", "token"]
+
+
+class Batch(NamedTuple):
+    """What a step may read; all rollouts of a training step, on the CPU. Nothing writes to it."""
+
+    reward_B: Tensor  # float64: verified outcome, in [0, 1]
+    problem_B: Tensor  # int64: row of the problem in the training set, in [0, N)
+    mask_BT: Tensor  # 1 on response tokens, 0 elsewhere; its dtype is the result's
+    logprob_BT: Tensor  # of the sampled token under the rollout policy [nat]
+    entropy_BT: Tensor | None = None  # of the rollout policy, over the full vocabulary [nat]
+    logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]
+    kl_step: float | None = None  # KL between the policies before and after the last update
+    group_size: int = 1  # G
+
+
+class Step(NamedTuple):
+    """What one application of a transform gives."""
+
+    advantage: Tensor
+    state: Any
+    metrics: Mapping[str, float]
+
+
+class Transform(NamedTuple):
+    """A named pair of pure functions."""
+
+    name: str
+    takes: Per
+    gives: Per
+    init: Callable[[int], Any]  # N -> state: None, or nested tuples of tensors and numbers
+    update: Callable[[Tensor, Batch, Any], Step]  # advantages, batch, state -> Step
+
+
+def chain(*steps: Transform) -> Transform:
+    """Run `steps` in order; the state is the tuple of their states, the metrics are merged.
+
+    Raises:
+        UserError: no step, or one that does not take what the one before it gives.
+    """
+    if not steps:
+        raise UserError("chain() needs at least one step")
+    for first, second in pairwise(steps):
+        if first.gives != second.takes:
+            raise UserError(
+                f"{second.name} takes one advantage per {second.takes}, but {first.name} gives one "
+                f"per {first.gives}"
+            )
+
+    def init(num_problems: int) -> tuple[Any, ...]:
+        return tuple(step.init(num_problems) for step in steps)
+
+    def update(a: Tensor, batch: Batch, states: tuple[Any, ...]) -> Step:
+        new_states, metrics = [], dict[str, float]()
+        for step, old in zip(steps, states, strict=True):
+            a, new, measured = step.update(a, batch, old)
+            new_states.append(new)
+            metrics |= measured
+        return Step(a, tuple(new_states), metrics)
+
+    name = " > ".join(step.name for step in steps)
+    return Transform(name, steps[0].takes, steps[-1].gives, init, update)
+
+
+def stateless(name: str, takes: Per, gives: Per, f: Callable[[Tensor, Batch], Tensor]) -> Transform:
+    """Lift a plain function of (advantages, batch) into a transform."""
+    return Transform(name, takes, gives, lambda n: None, lambda a, b, s: Step(f(a, b), None, {}))
