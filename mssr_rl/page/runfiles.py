@@ -1,0 +1,122 @@
+"""A run directory, read for a report: whatever is there, also while the run is still writing.
+
+Only two files must exist: config.yaml and run.json, which are written before the first step. A line
+that is no JSON object (cut short by a kill) is skipped and counted, never guessed at.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.errors import UserError
+
+Row = Mapping[str, Any]
+
+
+class RunFiles(NamedTuple):
+    """What a run left on disk."""
+
+    folder: Path
+    config_text: str
+    run: Row
+    metrics: tuple[Row, ...]
+    evaluations: tuple[Row, ...]
+    samples: tuple[Row, ...]
+    summary: Row  # empty until the run ends
+    skipped: tuple[str, ...]  # a sentence per file with unreadable lines
+
+    @property
+    def last_step(self) -> int:
+        """The newest step on record; 0 before the first."""
+        return max((int(row["step"]) for row in self.metrics), default=0)
+
+
+class Lines(NamedTuple):
+    """Objects of a JSON-lines file and how many lines were not one."""
+
+    rows: tuple[Row, ...]
+    bad: int
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Everything a report needs; UserError when `folder` is not a run directory."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
+    files = {
+        name: _lines(folder / f"{name}.jsonl", "step") for name in ("metrics", "eval", "samples")
+    }
+    return RunFiles(
+        folder=folder,
+        config_text=_required(folder, "config.yaml"),
+        run=_object(folder, "run.json", _required(folder, "run.json")),
+        metrics=_by_step(files["metrics"].rows),
+        evaluations=files["eval"].rows,
+        samples=files["samples"].rows,
+        summary=_summary(folder),
+        skipped=tuple(_complaint(name, lines) for name, lines in files.items() if lines.bad),
+    )
+
+
+def _required(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} has no {name}, so it is not a run directory; "
+            "name one that training made, such as runs/NAME"
+        ) from None
+
+
+def _object(folder: Path, name: str, text: str) -> Row:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{folder / name} is not readable JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / name} must hold one JSON object")
+    return found
+
+
+def _summary(folder: Path) -> Row:
+    path = folder / "summary.json"
+    if not path.exists():
+        return {}
+    return _object(folder, path.name, path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _lines(path: Path, required: str) -> Lines:
+    if not path.exists():
+        return Lines((), 0)
+    rows: list[Row] = []
+    bad = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            row = _parse(line)
+            if row is not None and isinstance(row.get(required), (int, float)):
+                rows.append(row)
+            else:
+                bad += bool(line.strip())
+    return Lines(tuple(rows), bad)
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _by_step(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    # A resumed run may repeat the steps after its checkpoint: the newest record of a step counts.
+    newest = {int(row["step"]): row for row in rows}
+    return tuple(newest[step] for step in sorted(newest))
+
+
+def _complaint(name: str, lines: Lines) -> str:
+    count = f"{lines.bad} line" + ("s" if lines.bad > 1 else "")
+    return (
+        f"{count} of {name}.jsonl could not be read and {'are' if lines.bad > 1 else 'is'} left out"
+    )
