@@ -1,0 +1,146 @@
+"""A Gymnasium environment over a fixed list of problems: one episode is one problem.
+
+    env.reset(options={"index": 3})      poses problem 3: {"prompt": text, "images": pictures}
+    env.step(response)                   grades the response and ends the episode
+    env.grade(rows, responses)           the trainer's batched call; no episode involved
+
+A file beside this one builds a `ProblemEnv` and registers its factory under the name that `env=`
+takes; the factory's keyword-only signature is the environment's config.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+from gymnasium.error import ResetNeeded
+from PIL import Image
+
+from mssr_rl import pictures
+from mssr_rl.envs.spaces import ImageSpace, UnicodeText
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import suffix, user_text
+from mssr_rl.registry import Registry
+from mssr_rl.reward import accuracy
+from mssr_rl.verify import Verdict, gold_response, verify
+
+Verify = Callable[[str, str, Sequence[str] | None], Verdict]
+Observation = dict[str, Any]  # {"prompt": str, "images": tuple of PIL pictures}
+
+
+class Graded(NamedTuple):
+    """What one response earned, and why."""
+
+    reward: float
+    verdict: Verdict
+
+
+class ProblemEnv(gymnasium.Env[Observation, str]):
+    """Poses problems one at a time and grades one response to each."""
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        *,
+        name: str,
+        split: str,
+        instruction: str = "short",
+        reward: Callable[[Verdict], float] = accuracy,
+        verify: Verify = verify,
+    ) -> None:
+        if not problems:
+            raise UserError(f"environment {name} has no problems in its {split} split")
+        suffix(instruction)  # refuses an unknown name
+        self.problems = tuple(problems)
+        self.name, self.split, self.instruction = name, split, instruction
+        self.reward, self.verify = reward, verify
+        self.observation_space = gymnasium.spaces.Dict(
+            {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
+        )
+        self.action_space = UnicodeText()
+        self._open: int | None = None  # the problem that waits for its response
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Pose the problem of `options={"index": i}`, or a random one."""
+        super().reset(seed=seed)
+        index = self._index(options or {})
+        self._open = index
+        return self._observation(index), {"key": self.problems[index].key}
+
+    def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Grade the response and end: (observation, reward, True, False, {verdict, key})."""
+        if self._open is None:
+            raise ResetNeeded("there is no open problem: call reset() before every step()")
+        index, self._open = self._open, None
+        graded = self.grade([index], [action])[0]
+        info = {"verdict": graded.verdict, "key": self.problems[index].key}
+        return self._observation(index), graded.reward, True, False, info
+
+    def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
+        """Grade `responses[i]` as an answer to problem `rows[i]`; same length, same order."""
+        if len(rows) != len(responses):
+            raise ValueError(f"{len(rows)} rows but {len(responses)} responses to grade")
+        graded = [
+            self._grade(self.problems[row], response)
+            for row, response in zip(rows, responses, strict=True)
+        ]
+        assert len(graded) == len(rows)
+        return graded
+
+    def fingerprint(self) -> str:
+        """A digest of everything that is posed and expected, in order: equal data, equal text."""
+        digest = hashlib.blake2b(digest_size=16)
+        for problem in self.problems:
+            texts = (problem.key, problem.prompt, problem.answer, *(problem.choices or ()))
+            for part in (*(t.encode("utf-8", "surrogatepass") for t in texts), *problem.images):
+                digest.update(len(part).to_bytes(8, "little") + part)
+            digest.update(len(texts).to_bytes(8, "little"))
+        return digest.hexdigest()
+
+    def _observation(self, index: int) -> Observation:
+        """Made anew each time: whoever got the last one may keep and change it."""
+        problem = self.problems[index]
+        return {
+            "prompt": user_text(problem, self.instruction),
+            "images": tuple(_picture(problem, content) for content in problem.images),
+        }
+
+    def _grade(self, problem: Problem, response: str) -> Graded:
+        verdict = self.verify(response, problem.answer, problem.choices)
+        return Graded(self.reward(verdict), verdict)
+
+    def _index(self, options: dict[str, Any]) -> int:
+        unknown = set(options) - {"index"}
+        if unknown:
+            raise ValueError(f"reset() has no option {min(unknown)!r}, only 'index'")
+        index = options.get("index")
+        if index is None:
+            return int(self.np_random.integers(len(self.problems)))
+        if not 0 <= index < len(self.problems):
+            raise ValueError(f"no problem {index}: there are {len(self.problems)}, from 0 on")
+        return int(index)
+
+
+def refuse_bad_golds(problems: Sequence[Problem], where: str) -> None:
+    """A `UserError` naming the first problem whose own answer, put into a box, does not pay."""
+    for problem in problems:
+        verdict = verify(gold_response(problem.answer), problem.answer, problem.choices)
+        if not verdict.correct:
+            raise UserError(
+                f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
+                f" itself right ({verdict.reason}); correct that row or take it out"
+            )
+
+
+def _picture(problem: Problem, content: bytes) -> Image.Image:
+    try:
+        return pictures.decode(content)
+    except ValueError as error:
+        raise UserError(f"problem {problem.key}: its picture cannot be used, {error}") from error
+
+
+environments: Registry[ProblemEnv] = Registry("environment", "mssr_rl.environments")
+register = environments.register

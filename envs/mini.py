@@ -1,0 +1,85 @@
+"""The generated data set behind `env.data=mini`: drawn on first use, then read from a cache.
+
+The cache folder is named after a fingerprint of the generator's source and of the libraries that
+draw, so that a changed generator never reads old pictures. It lies in MSSR_CACHE, by default
+~/.cache/mssr_rl; where that cannot be written, the problems are drawn again each time.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from mssr_rl import data, sources
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+
+COUNTS = {"train": 2048, "val": 512, "test": 1024}
+_DRAWING = ("numpy", "pillow", "scikit-learn")
+_COLUMNS = ("problem", "images", "answer", "id", "family", "level")
+
+log = logging.getLogger(__name__)
+
+
+def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
+    """The first `limit` problems of a split, or all of them."""
+    if split not in COUNTS:
+        raise UserError(f"no split {split!r}; choose from {', '.join(COUNTS)}")
+    path = cache_file(split)
+    if found := _cached(path, split, limit):
+        return found
+    if limit is not None and limit < COUNTS[split]:
+        return data.problems(_drawn(split, limit), split, limit)
+    _store(path, split)
+    return _cached(path, split, limit) or data.problems(_drawn(split, COUNTS[split]), split)
+
+
+def cache_file(split: str) -> Path:
+    """Where the rows of a split are kept for the generator as it is now."""
+    folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
+    return Path(folder).expanduser() / f"mini-{_generator()}" / f"{split}.parquet"
+
+
+def _generator() -> str:
+    """A fingerprint of all code that decides what is drawn."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted((Path(__file__).parent / "families").rglob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for package in _DRAWING:
+        digest.update(f"{package} {version(package)}".encode())
+    digest.update(repr((COUNTS, _COLUMNS)).encode())
+    return digest.hexdigest()
+
+
+def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
+    """The problems in the cache, or none if it is not there or not whole."""
+    if not path.is_file():
+        return []
+    try:
+        source = sources.file_source((path,), split, holds_out=False)
+        found = data.problems(source, split, limit)
+    except UserError as error:
+        log.warning("the cache is drawn again: %s", error)
+        return []
+    return found if len(found) == min(limit or COUNTS[split], COUNTS[split]) else []
+
+
+def _drawn(split: str, count: int) -> sources.Source:
+    return sources.Source(f"mini {split}", split, False, None, lambda: _rows(split, count))
+
+
+def _rows(split: str, count: int) -> Iterator[sources.Row]:
+    from mssr_rl.envs.families import mini_rows
+
+    return ({name: row[name] for name in _COLUMNS} for row in mini_rows(split, count))
+
+
+def _store(path: Path, split: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log.info("drawing %d problems into %s", COUNTS[split], path)
+        sources.write_parquet(path, _rows(split, COUNTS[split]))
+    except OSError as error:
+        log.warning("%s cannot be written (%s): problems are drawn anew", path, error.strerror)

@@ -1,0 +1,35 @@
+"""Visual mathematics with a verifiable answer, in the columns of Vision-R1-RL (arXiv 2503.06749).
+
+`data=mini` are ten families of generated problems and need nothing; the real set is
+`data=Osilly/Vision-R1-rl`, where its `test` split is the validation set; your own is a folder or
+file in the same columns (see `mssr_rl.data`).
+"""
+
+from mssr_rl import data as rows
+from mssr_rl.envs.base import ProblemEnv, refuse_bad_golds, register
+
+
+@register("vision_r1")
+def vision_r1(
+    *,
+    split: str = "train",
+    data: str = "mini",
+    instruction: str = "short",
+    limit: int | None = None,
+) -> ProblemEnv:
+    """Reward 1 for a right answer in the last box after the think block, else 0.
+
+    Args:
+        split: train, val or test.
+        data: mini, a .parquet or .jsonl file, a folder of them, or a hub id owner/name.
+        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        limit: take only the first problems of the split.
+    """
+    if data == "mini":
+        from mssr_rl.envs.mini import mini_problems
+
+        problems = mini_problems(split, limit)
+    else:
+        problems = rows.load(data, split, limit)
+    refuse_bad_golds(problems, data)
+    return ProblemEnv(problems, name="vision_r1", split=split, instruction=instruction)
