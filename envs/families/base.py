@@ -8,7 +8,7 @@ from PIL import Image
 
 T = TypeVar("T")
 
-_HUNCHES = ("It looks like {}.", "Probably {}.", "I guess {}.", "Maybe {}.", "It seems to be {}.")
+_HUNCHES = ("It looks like {}.", "Probably {}.")
 
 
 class Drawn(NamedTuple):

@@ -1,0 +1,29 @@
+"""Engines: where weights live. `base.py` is the protocol; `make_engine` picks one by config."""
+
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine
+
+
+def make_engine(config: Config) -> Engine:
+    """Load the policy that `model` names into the engine that `engine` names."""
+    import torch
+
+    from mssr_rl.engine.local import LocalEngine, LocalOptions
+
+    train, rollout = config.train, config.rollout
+    torch.set_num_threads(config.engine.threads)
+    return LocalEngine(
+        LocalOptions(
+            model=config.model.path,
+            instruction=str(config.env.options.get("instruction", "none")),
+            device=config.engine.device,
+            dtype=config.engine.dtype,
+            temperature=rollout.temperature,
+            max_prompt_tokens=rollout.max_prompt_tokens,
+            micro_batch=train.micro_batch,
+            lr=train.lr,
+            weight_decay=train.weight_decay,
+            betas=(train.beta1, train.beta2),
+            max_grad_norm=train.max_grad_norm,
+        )
+    )

@@ -1,0 +1,248 @@
+"""The local engine: policy, frozen reference and optimiser in this process, on CPU or one GPU.
+
+A problem's picture and prompt are read once and shared by its rollouts, in sampling, scoring and
+training. Old log-probabilities and entropies come from the sampler itself: in float32 they equal
+rescored ones to about 1e-5; in bfloat16 they would not, so there they are scored again.
+
+Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.loss import kl, surrogate, weights_BT
+from mssr_rl.models import lean
+from mssr_rl.models.decode import Sampled, sample
+from mssr_rl.models.encode import PromptEncoder, Prompts
+from mssr_rl.models.load import load_model, load_processor, save_model
+from mssr_rl.models.score import Scored, score
+from mssr_rl.models.tensors import copy_weights, load_optimiser, save_optimiser
+from mssr_rl.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalOptions:
+    """What the local engine is told, once."""
+
+    model: str  # a folder, a hub id, or "tiny"
+    instruction: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    temperature: float = 1.0  # of training rollouts; log-probabilities are taken at it
+    max_prompt_tokens: int = 1024
+    block: int = 256  # rollouts in one no-gradient pass: memory, not maths
+    micro_batch: int = 64  # rollouts in one gradient pass: memory, not maths
+    lr: float = 1e-6
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+
+
+class LocalEngine:
+    """See `engine.base.Engine` for what each method promises."""
+
+    def __init__(self, options: LocalOptions) -> None:
+        self.options = options
+        self.policy = load_model(options.model, options.device, options.dtype)
+        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
+        self.encoder = PromptEncoder(
+            load_processor(options.model), options.instruction, options.max_prompt_tokens
+        )
+        self.optimiser = torch.optim.AdamW(
+            self.policy.parameters(),
+            lr=options.lr,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+
+    # ---- no gradient -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def rollout(
+        self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
+    ) -> Rollouts:
+        """Sample `group_size` responses to each problem."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (len(problems) * group_size, sampling.max_response_tokens)
+        uniform_BT = torch.rand(shape, generator=generator).to(self.options.device)
+        parts, prompt_tokens, image_tokens = [], 0, 0
+        for rows in _spans(len(problems), self.options.block // group_size):
+            prompts = self._prompts(problems[rows])
+            prompt_tokens += int(prompts.mask_PL.sum())
+            image_tokens += sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
+            span = slice(rows.start * group_size, rows.stop * group_size)
+            parts.append(self._sample(prompts, sampling, uniform_BT[span]))
+        sampled = _stack(parts)
+        texts = self.encoder.processor.tokenizer.batch_decode(
+            sampled.token_BT, skip_special_tokens=True
+        )
+        return Rollouts(
+            problems=tuple(problems),
+            group_size=group_size,
+            responses=tuple(texts),
+            token_BT=sampled.token_BT,
+            mask_BT=sampled.mask_BT,
+            logprob_BT=sampled.logprob_BT,
+            entropy_BT=sampled.entropy_BT,
+            truncated_B=sampled.truncated_B,
+            prompt_tokens=prompt_tokens,
+            image_tokens=image_tokens,
+        )
+
+    def reference_logprob(self, rollouts: Rollouts) -> Tensor:
+        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        return self._logprob(self.reference, rollouts, range(len(rollouts.problems)))
+
+    def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        """float32 BT [nat] under the current policy, for the rollouts of some problems."""
+        return self._logprob(self.policy, rollouts, problem_rows)
+
+    def _sample(self, prompts: Prompts, sampling: Sampling, uniform_BT: Tensor) -> Sampled:
+        sampled = sample(self.policy, lean.read(self.policy, prompts), sampling, uniform_BT)
+        if self.options.dtype == "float32" or sampling.temperature == 0:
+            return sampled
+        response = (sampled.token_BT, sampled.mask_BT)
+        again = score(self.policy, prompts, response, sampling.temperature)
+        return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
+
+    @torch.no_grad()
+    def _logprob(self, model: Any, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        rows = torch.as_tensor(list(problem_rows))
+        parts = [
+            self._score(model, rollouts, chunk).logprob_BT
+            for chunk in rows.split(max(1, self.options.micro_batch // rollouts.group_size))
+        ]
+        return torch.cat([_widen(part, rollouts.token_BT.shape[1]) for part in parts])
+
+    # ---- with gradient ---------------------------------------------------------------------
+
+    def update(
+        self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
+    ) -> UpdateStats:
+        """One pass over the rollouts: whole problems, shuffled, into optimiser updates."""
+        generator = torch.Generator().manual_seed(plan.seed)
+        order = torch.randperm(len(rollouts.problems), generator=generator)
+        credit = _Credit(advantage_BT, reference_BT)
+        totals = [
+            self._one_update(rollouts, credit, rows, plan)
+            for rows in order.split(plan.samples_per_update // rollouts.group_size)
+        ]
+        mean = torch.tensor(totals, dtype=torch.float64).mean(0).tolist()
+        return UpdateStats(
+            pg_loss=mean[0],
+            kl_loss=mean[1],
+            clip_fraction=mean[2],
+            grad_norm=mean[3],
+            updates=len(totals),
+            trained_tokens=int(rollouts.mask_BT.sum()),
+        )
+
+    def _one_update(
+        self, rollouts: Rollouts, credit: "_Credit", rows: Tensor, plan: UpdatePlan
+    ) -> tuple[float, float, float, float]:
+        """Micro-batches add up to one gradient; their token weights are of the whole update."""
+        mask_BT = rollouts.mask_BT[_rollouts_of(rows, rollouts.group_size)]
+        weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
+        uniform_BT = weights_BT(mask_BT, "token-mean")
+        self.optimiser.zero_grad()
+        sums = torch.zeros(3)
+        problems = max(1, self.options.micro_batch // rollouts.group_size)
+        size = problems * rollouts.group_size
+        for chunk, weights, uniform in zip(
+            rows.split(problems), weight_BT.split(size), uniform_BT.split(size), strict=True
+        ):
+            sums += self._accumulate(rollouts, credit, chunk, _Weights(weights, uniform), plan)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
+        self.optimiser.step()
+        return (*sums.tolist(), float(norm))
+
+    def _accumulate(
+        self,
+        rollouts: Rollouts,
+        credit: "_Credit",
+        rows: Tensor,
+        weights: "_Weights",
+        plan: UpdatePlan,
+    ) -> Tensor:
+        """Back-propagate one micro-batch; its parts of surrogate, KL and clipped share."""
+        scored = self._score(self.policy, rollouts, rows)
+        width = scored.logprob_BT.shape[1]
+        picked = _rollouts_of(rows, rollouts.group_size)
+        old_BT, advantage_BT, reference_BT = (
+            x[picked, :width] for x in (rollouts.logprob_BT, *credit)
+        )
+        loss, weight_BT = plan.loss, weights.of_loss[:, :width]
+        parts = surrogate(scored.logprob_BT, old_BT, advantage_BT, loss)
+        pg = (parts.token_loss_BT * weight_BT).sum()
+        drift = (kl(scored.logprob_BT, reference_BT, loss.kl_estimator) * weight_BT).sum()
+        total = pg + loss.kl_coef * drift
+        if loss.entropy_coef:
+            total = total - loss.entropy_coef * (scored.entropy_BT * weight_BT).sum()
+        total.backward()
+        clipped = (parts.clipped_BT * weights.uniform[:, :width]).sum()
+        return torch.stack((pg.detach(), drift.detach(), clipped.detach())).cpu().float()
+
+    def _score(self, model: Any, rollouts: Rollouts, rows: Tensor) -> Scored:
+        """Score the rollouts of some problems, cut to their longest."""
+        picked = _rollouts_of(rows, rollouts.group_size)
+        mask_BT = rollouts.mask_BT[picked]
+        width = max(1, int(mask_BT.sum(1).max()))
+        prompts = self._prompts([rollouts.problems[row] for row in rows.tolist()])
+        response = (rollouts.token_BT[picked, :width], mask_BT[:, :width])
+        return score(model, prompts, response, self.options.temperature)
+
+    def _prompts(self, problems: Sequence[Problem]) -> Prompts:
+        return self.encoder.block(problems).to(self.options.device)
+
+    # ---- state -----------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """`policy/`, an ordinary `save_pretrained` folder, and `optimiser.safetensors`."""
+        save_model(self.policy, self.encoder.processor, folder / "policy")
+        save_optimiser(self.optimiser, folder / "optimiser.safetensors", {})
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote; the reference stays the initial policy."""
+        copy_weights(self.policy, load_file(folder / "policy" / "model.safetensors"))
+        load_optimiser(self.optimiser, folder / "optimiser.safetensors")
+
+
+class _Credit(NamedTuple):
+    advantage_BT: Tensor
+    reference_BT: Tensor
+
+
+class _Weights(NamedTuple):
+    of_loss: Tensor  # BT: sums to the chosen aggregation
+    uniform: Tensor  # BT: sums to a token mean, for shares
+
+
+def _spans(count: int, size: int) -> Iterator[slice]:
+    size = max(1, size)
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _rollouts_of(rows: Tensor, group_size: int) -> Tensor:
+    """Indices into B of all rollouts of the given problems."""
+    return (rows[:, None] * group_size + torch.arange(group_size)).flatten()
+
+
+def _widen(x_BT: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(x_BT, (0, width - x_BT.shape[1]))
+
+
+def _stack(parts: Sequence[Sampled]) -> Sampled:
+    """One block out of several, as wide as the longest response; padding is 0, masked out."""
+    width = max(part.token_BT.shape[1] for part in parts)
+    wide = [Sampled(*(_widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
+    return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))

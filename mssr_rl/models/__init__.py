@@ -1,0 +1,28 @@
+"""Models: the tiny Qwen2.5-VL of the laptop recipe, and a lean forward pass for any Qwen2.5-VL.
+
+tiny_config.py     architecture, tokenizer and processor of the tiny model
+warm_start.py      how its shipped weights were made: `python -m mssr_rl.models.warm_start`
+tiny/              those weights, in the ordinary `save_pretrained` layout
+prompts -> encode.py    problems to padded token and patch tensors
+lean.py            the same maths as transformers' forward, batched over pictures and sharing
+                   a problem's prompt between its rollouts
+decode.py          sampling with a key-value cache
+"""
+
+from pathlib import Path
+
+from mssr_rl.errors import UserError
+
+TINY = Path(__file__).parent / "tiny"
+
+
+def model_folder(path: str) -> str:
+    """The folder or hub id that `model=` names; "tiny" is the model shipped with the package."""
+    if path != "tiny":
+        return path
+    if not (TINY / "model.safetensors").exists():
+        raise UserError(
+            f"the shipped model is missing from {TINY}; "
+            "make it with `python -m mssr_rl.models.warm_start`"
+        )
+    return str(TINY)

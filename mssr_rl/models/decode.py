@@ -1,0 +1,135 @@
+"""Sampling with a key-value cache: one token a row at a time, finished rows leave the block.
+
+Every draw is decided by a uniform number given from outside, u[b, t] for token t of rollout b,
+through the inverse of the cumulative distribution. So a rollout depends on its own numbers only,
+not on which others are still running.
+
+Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mssr_rl.engine.base import Sampling
+from mssr_rl.models import lean
+from mssr_rl.models.vocabulary import Vocabulary, entropy, log_probabilities
+
+
+class Sampled(NamedTuple):
+    """Responses, and what the policy thought of every token when it chose it."""
+
+    token_BT: Tensor
+    mask_BT: Tensor  # float32
+    logprob_BT: Tensor
+    entropy_BT: Tensor
+    truncated_B: Tensor
+
+
+class _Running(NamedTuple):
+    """The rows in the block: which rollouts they are, and their keys and values."""
+
+    row_A: Tensor
+    going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
+    layers: list[tuple[Tensor, Tensor]]  # A K (L + T) H, written as tokens come
+    mask_AL: Tensor
+    position_A: Tensor
+    prompt_length: int
+
+
+@torch.no_grad()
+def sample(
+    model: Any,
+    prompt: tuple[lean.Cache, Tensor],  # what `lean.read` gave
+    sampling: Sampling,
+    uniform_BT: Tensor,
+) -> Sampled:
+    """Sample B = len(uniform_BT) responses, the same number for each prompt."""
+    (cache, last_PD), vocabulary = prompt, Vocabulary.of(model)
+    b, limit = uniform_BT.shape
+    group_size = b // last_PD.shape[0]
+    token_BT = torch.full((b, limit), vocabulary.pad, device=last_PD.device)
+    logprob_BT, entropy_BT, mask_BT = (last_PD.new_zeros(b, limit) for _ in range(3))
+    running = _start(cache, group_size, limit)
+    hidden_AD = last_PD.repeat_interleave(group_size, 0)
+    for t in range(limit):
+        logprob_AV = log_probabilities(model, hidden_AD, vocabulary, sampling.temperature or 1.0)
+        token_A = _choose(logprob_AV, uniform_BT[running.row_A, t], sampling)
+        going = running.going_A
+        rows = running.row_A[going]
+        token_BT[rows, t] = token_A[going]
+        mask_BT[rows, t] = 1
+        logprob_BT[rows, t] = logprob_AV.gather(1, token_A[:, None])[going, 0]
+        entropy_BT[rows, t] = entropy(logprob_AV)[going]
+        running = running._replace(going_A=going & ~torch.isin(token_A, vocabulary.end))
+        if t == limit - 1 or not running.going_A.any():
+            break
+        running, token_A = _compact(running, token_A)
+        hidden_AD = _advance(model, running, token_A, t)
+    ended_B = (torch.isin(token_BT, vocabulary.end) & (mask_BT > 0)).any(1)
+    width = int(mask_BT.sum(1).max())
+    cut = (x[:, :width] for x in (token_BT, mask_BT, logprob_BT, entropy_BT))
+    return Sampled(*cut, ~ended_B)
+
+
+def _choose(logprob_AV: Tensor, uniform_A: Tensor, sampling: Sampling) -> Tensor:
+    """The token whose slice of the cumulative distribution holds the row's number."""
+    if sampling.temperature == 0:
+        return logprob_AV.argmax(-1)
+    p_AV = logprob_AV.double().exp()
+    if sampling.top_p < 1:
+        ordered, order = p_AV.sort(-1, descending=True)
+        outside = ordered.cumsum(-1) - ordered >= sampling.top_p
+        p_AV = p_AV.scatter(-1, order, ordered.masked_fill(outside, 0))
+    cumulative = p_AV.cumsum(-1)
+    target_A1 = uniform_A.double()[:, None] * cumulative[:, -1:]
+    chosen = torch.searchsorted(cumulative, target_A1, right=True)[:, 0]
+    last_possible = p_AV.shape[-1] - 1 - (p_AV > 0).flip(-1).int().argmax(-1)
+    return torch.minimum(chosen, last_possible)
+
+
+def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
+    """Copy each prompt's keys and values to its rollouts, with room for their tokens."""
+
+    def grow(x_PKLH: Tensor) -> Tensor:
+        return F.pad(x_PKLH.repeat_interleave(group_size, 0), (0, 0, 0, limit))
+
+    mask_AL = F.pad(cache.mask_PL.repeat_interleave(group_size, 0), (0, limit), value=True)
+    position_A = cache.next_position_P.repeat_interleave(group_size)
+    row_A = torch.arange(len(position_A), device=position_A.device)
+    layers = [(grow(k), grow(v)) for k, v in cache.layers]
+    going_A = torch.ones_like(row_A, dtype=torch.bool)
+    return _Running(row_A, going_A, layers, mask_AL, position_A, cache.mask_PL.shape[1])
+
+
+def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
+    """Let ended rows leave once they are an eighth of the block; copying has its price too."""
+    keep = running.going_A.nonzero()[:, 0]
+    if len(keep) > 0.875 * len(token_A):
+        return running, token_A
+    smaller = running._replace(
+        row_A=running.row_A[keep],
+        going_A=running.going_A[keep],
+        layers=[(k[keep], v[keep]) for k, v in running.layers],
+        mask_AL=running.mask_AL[keep],
+        position_A=running.position_A[keep],
+    )
+    return smaller, token_A[keep]
+
+
+def _advance(model: Any, running: _Running, token_A: Tensor, t: int) -> Tensor:
+    """Feed response token t of every row; A D hidden states that predict the next."""
+    text = model.model.language_model
+    x = text.embed_tokens(token_A)[:, None]
+    rotary = lean.text_rotary(model, (running.position_A + t)[:, None].expand(3, -1, 1))
+    here = running.prompt_length + t
+    mask = running.mask_AL[:, None, None, : here + 1]
+    for layer, (keys, values) in zip(text.layers, running.layers, strict=True):
+        q, k, v = lean.project(layer, x, rotary)
+        keys[:, :, here : here + 1] = k
+        values[:, :, here : here + 1] = v
+        seen = keys[:, :, : here + 1], values[:, :, : here + 1]
+        x = lean.finish(layer, x, lean.attend(q, *seen, mask))
+    return lean.norm(text.norm, x[:, 0])

@@ -1,0 +1,182 @@
+"""From problems to tensors: chat text, image tokens, mRoPE positions and picture patches.
+
+The result equals what the model's processor and `get_rope_index` give (a test says so), but each
+problem is encoded once and kept, and pictures of one size form one block for the vision tower.
+
+Shapes: P prompts, L prompt tokens (right-padded), N pictures of one grid, S patches, C pixel values
+of a patch.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import chat_messages
+
+
+class Pictures(NamedTuple):
+    """Pictures of one size, and where their features go among the prompt tokens."""
+
+    patch_NSC: Tensor
+    grid: tuple[int, int]  # patches down and across
+    slot_NK: Tensor  # index into the flattened P * L tokens, K = S / merge^2
+
+
+class Prompts(NamedTuple):
+    """A block of prompts, right-padded to one length."""
+
+    token_PL: Tensor
+    mask_PL: Tensor  # bool
+    position_3PL: Tensor  # temporal, row, column
+    next_position_P: Tensor  # the first response token's position, on all three axes
+    pictures: tuple[Pictures, ...]
+
+    def to(self, device: str) -> "Prompts":
+        """The same block on another device."""
+        if device == "cpu":
+            return self
+        moved = tuple(
+            p._replace(patch_NSC=p.patch_NSC.to(device), slot_NK=p.slot_NK.to(device))
+            for p in self.pictures
+        )
+        return Prompts(*(x.to(device) for x in self[:4]), moved)
+
+
+class Layout(NamedTuple):
+    """One prompt's tokens and mRoPE positions."""
+
+    tokens: list[int]
+    position_3L: NDArray[np.int64]
+    next_position: int
+
+
+Pixels = NDArray[np.uint8]  # one picture, C x H x W
+
+
+class PromptEncoder:
+    """Encodes problems with a Qwen2.5-VL processor; remembers what it encoded."""
+
+    def __init__(self, processor: Any, instruction: str, max_tokens: int) -> None:
+        self.processor = processor
+        self.instruction = instruction
+        self.max_tokens = max_tokens
+        self.images = processor.image_processor
+        self.image_token: int = processor.image_token_id
+        self._seen: dict[int, tuple[Problem, Layout]] = {}
+
+    def layout(self, problem: Problem, pictures: Sequence[Pixels]) -> Layout:
+        """Tokens and positions of one problem; over-long prompts are an error."""
+        kept = self._seen.get(id(problem))
+        if kept is not None:
+            return kept[1]
+        grids = [tuple(side // self._token_side for side in p.shape[1:]) for p in pictures]
+        layout = self._lay_out(self._text_tokens(problem), grids)
+        if len(layout.tokens) > self.max_tokens:
+            raise UserError(
+                f"the prompt of {problem.key} has {len(layout.tokens)} tokens, over "
+                f"rollout.max_prompt_tokens={self.max_tokens}; raise it or drop the problem"
+            )
+        self._seen[id(problem)] = (problem, layout)
+        return layout
+
+    def block(self, problems: Sequence[Problem]) -> Prompts:
+        """Pad a block of problems on the right, and gather their pictures by size."""
+        pictures = [[self._pixels(data) for data in problem.images] for problem in problems]
+        layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
+        width = max(len(layout.tokens) for layout in layouts)
+        shape = (len(layouts), width)
+        token_PL = np.full(shape, self.processor.tokenizer.pad_token_id, dtype=np.int64)
+        mask_PL = np.zeros(shape, dtype=bool)
+        position_3PL = np.zeros((3, *shape), dtype=np.int64)
+        for row, layout in enumerate(layouts):
+            length = len(layout.tokens)
+            token_PL[row, :length] = layout.tokens
+            mask_PL[row, :length] = True
+            position_3PL[:, row, :length] = layout.position_3L
+        return Prompts(
+            torch.from_numpy(token_PL),
+            torch.from_numpy(mask_PL),
+            torch.from_numpy(position_3PL),
+            torch.tensor([layout.next_position for layout in layouts]),
+            self._pictures([p for row in pictures for p in row], token_PL),
+        )
+
+    @property
+    def _token_side(self) -> int:
+        return int(self.images.patch_size * self.images.merge_size)
+
+    def _text_tokens(self, problem: Problem) -> list[int]:
+        messages = chat_messages(problem, self.instruction)
+        text = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+        return list(self.processor.tokenizer.encode(text, add_special_tokens=False))
+
+    def _pixels(self, data: bytes) -> Pixels:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        size = self.images.size
+        height, width = smart_resize(
+            image.height, image.width, self._token_side, size.shortest_edge, size.longest_edge
+        )
+        if (image.height, image.width) != (height, width):
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+
+    def _lay_out(self, tokens: list[int], grids: list[tuple[int, ...]]) -> Layout:
+        """Expand each image token to its grid, and number the positions (arXiv:2502.13923)."""
+        out: list[int] = []
+        columns: list[NDArray[np.int64]] = []
+        waiting, here = iter(grids), 0
+        for token in tokens:
+            if token != self.image_token:
+                out.append(token)
+                columns.append(np.full((3, 1), here))
+                here += 1
+                continue
+            rows, across = next(waiting)
+            out.extend([token] * (rows * across))
+            grid = np.indices((1, rows, across)).reshape(3, -1)
+            columns.append(grid + here)
+            here += max(rows, across)
+        return Layout(out, np.concatenate(columns, axis=1), here)
+
+    def _pictures(
+        self, pictures: Sequence[Pixels], token_PL: NDArray[np.int64]
+    ) -> tuple[Pictures, ...]:
+        slots = np.flatnonzero(token_PL.reshape(-1) == self.image_token)
+        blocks: dict[tuple[int, ...], list[tuple[Pixels, NDArray[np.int64]]]] = {}
+        taken = 0
+        for pixels in pictures:
+            count = pixels.shape[1] * pixels.shape[2] // self._token_side**2
+            place = slots[taken : taken + count]
+            blocks.setdefault(pixels.shape, []).append((pixels, place))
+            taken += count
+        return tuple(self._block(entries) for entries in blocks.values())
+
+    def _block(self, entries: list[tuple[Pixels, NDArray[np.int64]]]) -> Pictures:
+        """Scale, normalise and cut into patches, in the order the merger expects."""
+        pixel = torch.from_numpy(np.stack([pixels for pixels, _ in entries])).float()
+        mean = torch.tensor(self.images.image_mean).view(1, 3, 1, 1)
+        std = torch.tensor(self.images.image_std).view(1, 3, 1, 1)
+        pixel = (pixel * self.images.rescale_factor - mean) / std
+        side, merge, frames = (
+            self.images.patch_size,
+            self.images.merge_size,
+            self.images.temporal_patch_size,
+        )
+        n, channels, height, width = pixel.shape
+        down, across = height // side, width // side
+        cut = pixel.view(n, channels, down // merge, merge, side, across // merge, merge, side)
+        cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
+        cut = cut.expand(*cut.shape[:6], frames, *cut.shape[7:])
+        slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
+        return Pictures(cut.reshape(n, down * across, -1), (down, across), slot_NK)

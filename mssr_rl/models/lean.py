@@ -1,0 +1,180 @@
+"""Qwen2.5-VL's forward pass in two stages, over transformers' own weights.
+
+    cache, hidden = read(model, prompts)              once per problem: picture and question
+    hidden = follow(model, cache, tokens, group_size) once per rollout, on top of its problem
+
+It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes (a test holds the two
+together to 1e-4), with pictures of one size as one batch and a problem's prompt shared by its
+rollouts, in training too. Differentiable throughout. arXiv:2502.13923.
+
+Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, D hidden,
+K key-value heads, Q query heads, H values a head, N pictures, S patches a picture.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mssr_rl.models.encode import Pictures, Prompts
+
+Rotary = tuple[Tensor, Tensor]  # cosine and sine, last dimension H / 2
+
+
+class Cache(NamedTuple):
+    """Keys and values of P prompts in every layer, and which of them are padding."""
+
+    layers: tuple[tuple[Tensor, Tensor], ...]  # each P K L H
+    mask_PL: Tensor  # bool
+    next_position_P: Tensor
+
+
+# ---- pictures ----------------------------------------------------------------------------
+
+
+def see(model: Any, pictures: Pictures) -> Tensor:
+    """Features of pictures of one size: N, image tokens, D."""
+    visual = model.model.visual
+    if len(visual.fullatt_block_indexes) < len(visual.blocks):
+        return _see_windowed(visual, pictures)
+    n, patches, _ = pictures.patch_NSC.shape
+    kernel = visual.patch_embed.proj.weight
+    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.view(kernel.shape[0], -1))
+    rotary = _patch_rotary(visual, pictures.grid)
+    for block in visual.blocks:
+        q, k, v = (
+            block.attn.qkv(norm(block.norm1, x))
+            .view(n, patches, 3, block.attn.num_heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
+        heads = F.scaled_dot_product_attention(_rotate(q, rotary), _rotate(k, rotary), v)
+        x = x + block.attn.proj(heads.transpose(1, 2).reshape(n, patches, -1))
+        x = x + _mlp(block.mlp, norm(block.norm2, x))
+    merger = visual.merger
+    merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
+    return merger.mlp(merged)  # type: ignore[no-any-return]
+
+
+def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
+    """Window attention stays transformers' business: pictures one after the other."""
+    n = pictures.patch_NSC.shape[0]
+    grid = torch.tensor([[1, *pictures.grid]] * n, device=pictures.patch_NSC.device)
+    features: Tensor = visual(pictures.patch_NSC.flatten(0, 1), grid_thw=grid).pooler_output
+    return features.view(n, -1, features.shape[-1])
+
+
+def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
+    """Row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
+    merge, (down, across) = visual.spatial_merge_size, grid
+    device = visual.rotary_pos_emb.inv_freq.device
+    row, column = torch.meshgrid(
+        torch.arange(down, device=device), torch.arange(across, device=device), indexing="ij"
+    )
+    blocks = (down // merge, merge, across // merge, merge)
+    place = torch.stack((row, column), -1).view(*blocks, 2).transpose(1, 2).reshape(-1, 2)
+    angle = (place[..., None] * visual.rotary_pos_emb.inv_freq).flatten(1)
+    return angle.cos(), angle.sin()
+
+
+# ---- text --------------------------------------------------------------------------------
+
+
+def read(model: Any, prompts: Prompts) -> tuple[Cache, Tensor]:
+    """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
+
+    Padding stands on the right, where causal attention keeps it out of sight of the prompt.
+    """
+    text = model.model.language_model
+    x = _embed(model, prompts)
+    rotary = text_rotary(model, prompts.position_3PL)
+    layers = []
+    for layer in text.layers:
+        q, k, v = project(layer, x, rotary)
+        layers.append((k, v))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        x = finish(layer, x, heads.transpose(1, 2).flatten(2))
+    rows = torch.arange(len(x), device=x.device)
+    last = norm(text.norm, x[rows, prompts.mask_PL.sum(1) - 1])
+    return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), last
+
+
+def follow(model: Any, cache: Cache, token_BT: Tensor, group_size: int) -> Tensor:
+    """Hidden states B T D of response tokens read after their prompt."""
+    text = model.model.language_model
+    b, length = token_BT.shape
+    x = text.embed_tokens(token_BT)
+    position_BT = cache.next_position_P.repeat_interleave(group_size)[:, None] + torch.arange(
+        length, device=x.device
+    )
+    rotary = text_rotary(model, position_BT.expand(3, b, length))
+    before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
+    causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+    mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
+    for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
+        q, k, v = project(layer, x, rotary)
+        k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
+        v = torch.cat((prompt_v.repeat_interleave(group_size, 0), v), dim=2)
+        x = finish(layer, x, attend(q, k, v, mask))
+    return norm(text.norm, x)
+
+
+def _embed(model: Any, prompts: Prompts) -> Tensor:
+    """Token embeddings with every picture's features in its place, P L D."""
+    embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
+    flat = embedded.flatten(0, 1)
+    for pictures in prompts.pictures:
+        features = see(model, pictures).flatten(0, 1).to(flat.dtype)
+        flat = flat.index_copy(0, pictures.slot_NK.flatten(), features)
+    return flat.view_as(embedded)
+
+
+def text_rotary(model: Any, position_3BL: Tensor) -> Rotary:
+    """mRoPE: each frequency turns with the temporal, the row or the column position; B 1 L H/2."""
+    inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
+    sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
+    axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
+    angle = position_3BL[axis].permute(1, 2, 0) * inverse
+    return angle.cos()[:, None], angle.sin()[:, None]
+
+
+def project(layer: Any, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries B Q L H, keys and values B K L H, turned to their positions."""
+    attention, normed = layer.self_attn, norm(layer.input_layernorm, x)
+    shape = (*x.shape[:2], -1, attention.head_dim)
+    q = attention.q_proj(normed).view(shape).transpose(1, 2)
+    k = attention.k_proj(normed).view(shape).transpose(1, 2)
+    v = attention.v_proj(normed).view(shape).transpose(1, 2)
+    return _rotate(q, rotary), _rotate(k, rotary), v
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Grouped-query attention, B L (Q H): a key head's queries are stacked as more rows."""
+    b, heads, length, size = q.shape
+    shared = heads // k.shape[1]
+    stacked = q.view(b, k.shape[1], shared * length, size)
+    rows = mask.expand(b, 1, length, k.shape[2]).repeat(1, 1, shared, 1)
+    out = F.scaled_dot_product_attention(stacked, k, v, attn_mask=rows)
+    return out.view(b, heads, length, size).transpose(1, 2).reshape(b, length, -1)
+
+
+def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
+    x = x + layer.self_attn.o_proj(attended)
+    return x + _mlp(layer.mlp, norm(layer.post_attention_layernorm, x))
+
+
+# ---- the small parts ---------------------------------------------------------------------
+
+
+def norm(module: nn.Module, x: Tensor) -> Tensor:
+    return F.rms_norm(x, x.shape[-1:], module.weight, module.variance_epsilon)
+
+
+def _mlp(module: Any, x: Tensor) -> Tensor:
+    return module.down_proj(F.silu(module.gate_proj(x)) * module.up_proj(x))  # type: ignore[no-any-return]
+
+
+def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    cos, sin = (part.to(x.dtype) for part in rotary)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

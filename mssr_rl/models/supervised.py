@@ -1,0 +1,120 @@
+"""The supervised half of the warm start: worked examples, and one optimiser step on them.
+
+A family gives each problem two ways to think. `steps` states every reading and works the answer
+out; `hunch` blurts it out. The examples mix them, mostly hunches, the way ordinary text mixes
+careful and careless answers. So the warm start knows how to reason but seldom does, and what RL
+with verifiable rewards has to find out is that reasoning pays.
+
+Shapes: B examples, T response tokens.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from mssr_rl.envs.families import FAMILIES, LEVELS, row
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.score import hidden_states
+from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
+from mssr_rl.problem import Problem
+
+
+class Example(NamedTuple):
+    """A problem and the two responses that teach it."""
+
+    problem: Problem
+    careful: str
+    hasty: str
+
+
+def response(thought: str, answer: str) -> str:
+    """A whole response in the format that the grader expects."""
+    return f"<think>{thought}</think>\\boxed{{{answer}}}"
+
+
+def example(position: int) -> Example:
+    """Training example number `position`: the cells of (level, family) take turns."""
+    names = list(FAMILIES)
+    index, cell = divmod(position, len(names) * len(LEVELS))
+    level, family = divmod(cell, len(names))
+    made = row(names[family], "train", LEVELS[level], index)
+    problem = Problem(
+        key=made["id"],
+        prompt=made["problem"],
+        answer=made["answer"],
+        images=(made["images"][0]["bytes"],),
+        tags={"family": made["family"], "level": str(made["level"])},
+    )
+    careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
+    return Example(problem, careful, hasty)
+
+
+def draw_examples(count: int, workers: int) -> list[Example]:
+    """The first `count` training examples, drawn by several processes."""
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(example, range(count), chunksize=500))
+
+
+def greyed(problem: Problem) -> Problem:
+    """The same problem with a flat grey picture: what can be guessed without looking."""
+    first = Image.open(io.BytesIO(problem.images[0]))
+    png = io.BytesIO()
+    Image.new("RGB", first.size, (128, 128, 128)).save(png, "PNG")
+    return Problem(
+        key=problem.key,
+        prompt=problem.prompt,
+        answer=problem.answer,
+        images=(png.getvalue(),) * len(problem.images),
+        tags=problem.tags,
+    )
+
+
+def batches(count: int, size: int, seed: int) -> Iterable[list[int]]:
+    """Endless shuffled epochs over `count` examples, `size` at a time."""
+    rng = np.random.default_rng(seed)
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < size:
+            waiting.extend(rng.permutation(count).tolist())
+        yield waiting[:size]
+        waiting = waiting[size:]
+
+
+def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tensor]:
+    """Right-padded tokens with the end token, and their mask: B T."""
+    rows = [[*tokenizer.encode(t, add_special_tokens=False), tokenizer.eos_token_id] for t in texts]
+    width = max(map(len, rows))
+    token_BT = torch.full((len(rows), width), tokenizer.pad_token_id)
+    mask_BT = torch.zeros(len(rows), width)
+    for i, ids in enumerate(rows):
+        token_BT[i, : len(ids)] = torch.tensor(ids)
+        mask_BT[i, : len(ids)] = 1
+    return token_BT, mask_BT
+
+
+def loss(
+    model: Any, encoder: PromptEncoder, examples: Sequence[Example], hasty_share: float
+) -> Tensor:
+    """Weighted negative log-likelihood per response token [nat].
+
+    Every problem is answered both ways on top of one reading of its prompt; the weights make the
+    model begin a hasty answer with probability `hasty_share`.
+    """
+    texts = [text for e in examples for text in (e.careful, e.hasty)]
+    token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)
+    prompts = encoder.block([e.problem for e in examples])
+    hidden_BTD = hidden_states(model, prompts, token_BT)
+    weight_BT = (
+        mask_BT * torch.tensor([1 - hasty_share, hasty_share]).repeat(len(examples))[:, None]
+    )
+    chosen = mask_BT.bool()
+    logprob = log_probabilities(model, hidden_BTD[chosen], Vocabulary.of(model), 1.0)
+    nll = F.nll_loss(logprob, token_BT[chosen], reduction="none")
+    return (nll * weight_BT[chosen]).sum() / weight_BT.sum()
