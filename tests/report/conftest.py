@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -104,12 +105,12 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Make:
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Write a finished run of `steps` steps; `samples` come on top of one a step."""
 
     def make(steps: int = 24, samples: list[dict[str, Any]] | None = None) -> Path:
-        folder = tmp_path / "demo"
+        folder = tmp_path_factory.mktemp("runs") / "demo"
         (folder / "samples").mkdir(parents=True)
         Image.new("RGB", (64, 64), "#336699").save(folder / "samples/dice.png")
         (folder / "config.yaml").write_text(CONFIG)
@@ -138,6 +139,9 @@ FLAGS = (
 )
 
 
+PATIENCE = 60.0  # [s] a busy machine is slow, not broken
+
+
 class Browser:
     """Chromium without a window, driven over a pipe; keeps every complaint and every request."""
 
@@ -155,7 +159,7 @@ class Browser:
         for fd in (to_read[0], to_write[1], *theirs):
             os.close(fd)
         self._out = os.fdopen(to_read[1], "wb", buffering=0)
-        self._in = os.fdopen(to_write[0], "rb")
+        self._in, self._heard = to_write[0], b""
         self._count = 0
         self._session: str | None = None
         self.complaints: list[str] = []
@@ -183,12 +187,13 @@ class Browser:
                 return said["result"]
 
     def _hear(self) -> dict[str, Any]:
-        raw = b""
-        while not raw.endswith(b"\0"):
-            part = self._in.read(1)
-            assert part, "the browser went away"
-            raw += part
-        said: dict[str, Any] = json.loads(raw[:-1])
+        while b"\0" not in self._heard:
+            ready, _, _ = select.select([self._in], [], [], PATIENCE)
+            part = os.read(self._in, 1 << 16) if ready else b""
+            assert part, "the browser went away or fell silent"
+            self._heard += part
+        raw, _, self._heard = self._heard.partition(b"\0")
+        said: dict[str, Any] = json.loads(raw)
         method, params = said.get("method"), said.get("params", {})
         if method in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
             self.complaints.append(json.dumps(params))
@@ -199,10 +204,8 @@ class Browser:
     def open(self, page: Path) -> None:
         """Load a file and wait until it is complete."""
         self.call("Page.navigate", url=page.as_uri())
-        deadline = time.monotonic() + 20
-        while self.run("document.readyState") != "complete" or "about:" in self.run(
-            "location.href"
-        ):
+        deadline = time.monotonic() + PATIENCE
+        while not self.run("document.readyState == 'complete' && location.protocol == 'file:'"):
             assert time.monotonic() < deadline, "the page did not load"
             time.sleep(0.02)
 
@@ -222,7 +225,7 @@ class Browser:
             self._process.kill()
             self._process.wait()
             self._out.close()
-            self._in.close()
+            os.close(self._in)
 
 
 @pytest.fixture(scope="session")
