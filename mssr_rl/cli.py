@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from mssr_rl import __version__
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -60,7 +61,7 @@ def _parser() -> ArgumentParser:
 def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
     given, leftover = parsed
     if given.version:
-        return _say(_version())
+        return _say(f"mssr_rl {__version__}")
     if given.help or (given.verb is None and not leftover):
         from mssr_rl import helptext
 
@@ -130,15 +131,6 @@ def _unknown_verb(word: str) -> str:
     close = closest(word, VERBS)
     advice = f"did you mean {close}?" if close else f"choose from {', '.join(VERBS)}"
     return f"cannot {word!r}; {advice}"
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"mssr_rl {version('mssr_rl')}"
-    except PackageNotFoundError as error:
-        raise UserError("mssr_rl is not installed here: pip install -e . --no-deps") from error
 
 
 def _say(text: str) -> int:

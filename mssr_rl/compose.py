@@ -1,37 +1,41 @@
-"""From `key=value` words to a frozen `Config`, through Hydra's compose API.
+"""From `key=value` words to a frozen `Config`.
 
-Hydra merges the YAML files of configs/: one group each for algo, env, model, engine and recipe.
-Around it stands what it lacks: keys and names are checked before it sees them, so that a refusal is
-one sentence with "did you mean", and text stays text (`name=1e5`). A registered algorithm or
-environment is a group node of its own, made from its signature.
+Hydra merges the YAML files of configs/ (`hydra_groups`) and reads values (`overrides`). Here stands
+what it lacks: a refusal is one sentence with "did you mean", text stays text (`name=1e5`), and an
+algorithm or environment needs no YAML file, its signature is its group. What can be refused without
+importing torch is refused before.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import keys, plugins, typed
-from mssr_rl.config import Config, to_dict
+from mssr_rl import hydra_groups, keys, overrides, plugins, typed
+from mssr_rl.config import Choice, Config, to_dict
 from mssr_rl.errors import UserError
-from mssr_rl.overrides import has_open_comma, parse
 
 
 def load(words: Sequence[str] = ()) -> Config:
     """The config these `key=value` words ask for, or a `UserError`."""
-    given = parse(words)
-    _check_fixed_keys(given)
-    plugins.prepare(_modules(given.get("plugins", "[]")))
-    return from_dict(_merge(given))
+    given = overrides.parse(words)
+    groups = {key: _checked_choice(key, given[key]) for key in keys.GROUPS if key in given}
+    options = {key: given[key] for key in given if key.startswith(("algo.", "env."))}
+    fixed = {key: given[key] for key in given if key not in {*groups, *options}}
+    keys.check(fixed)
+    entries = hydra_groups.merge(groups)
+    _overlay(entries, fixed)
+    config = _typed(entries)
+    plugins.prepare(config.plugins)
+    return _complete(config, entries, options)
 
 
 def from_dict(plain: Mapping[str, Any]) -> Config:
     """The config of a plain mapping as `to_dict` makes it; entries left out take their defaults."""
-    entries = {str(key): value for key, value in plain.items()}
-    plugins.prepare(entries.get("plugins") or ())
-    from mssr_rl import crosscheck, names
-
-    chosen = {group: names.choice(group, entries.pop(group)) for group in keys.REGISTERED}
-    return crosscheck.settle(typed.build(Config, {**entries, **chosen}))
+    config = _typed(plain)
+    plugins.prepare(config.plugins)
+    return _complete(config, plain, {})
 
 
 def read(path: Path) -> Config:
@@ -51,48 +55,38 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
 
 
-def _modules(text: str) -> list[str]:
-    if not (text.startswith("[") and text.endswith("]")):
-        raise UserError(f"plugins={text} is not a list; write plugins=[{text}]")
-    return [name.strip(" '\"") for name in text[1:-1].split(",") if name.strip()]
+def _checked_choice(group: str, name: str) -> str:
+    if "," in name:
+        raise UserError(f"{group}={name}: one run takes one {group}; start a run for each")
+    if group in keys.FILES and name not in keys.choices(group):
+        raise keys.refuse_file(group, name)
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise UserError(f"{group}={name} is not a name: letters, digits and _ - . +")
+    return name
 
 
-def _check_fixed_keys(given: Mapping[str, str]) -> None:
-    """Refuse what can be refused without knowing the algorithms: quick, and most typos."""
-    known = keys.fixed_kinds()
-    groups = (*keys.REGISTERED, *keys.FILES)
-    for key, value in given.items():
-        group, dot, _ = key.partition(".")
-        if key in groups:
-            _check_choice(key, value)
-        elif key in known:
-            _check_comma(key, value, known[key])
-        elif not (dot and group in keys.REGISTERED):
-            raise keys.refuse(key, [*groups, *known])
+def _typed(entries: Mapping[str, Any]) -> Config:
+    """Everything but the options of algorithm and environment, checked."""
+    bare = {g: Choice(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
+    return typed.build(Config, {**entries, **bare})
 
 
-def _check_choice(group: str, value: str) -> None:
-    if "," in value:
-        raise UserError(f"{group}={value}: one run takes one {group}; start a run for each")
-    if group in keys.FILES and value not in keys.choices(group):
-        raise keys.refuse_file(group, value)
+def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, str]) -> Config:
+    """The config with the options of its environment and algorithm, checked as a whole."""
+    from mssr_rl import names
+
+    env = names.choose("env", entries["env"], given)  # first: it does not need torch
+    algo = names.choose("algo", entries["algo"], given)
+    from mssr_rl import crosscheck
+
+    return crosscheck.settle(replace(config, env=env, algo=algo))
 
 
-def _check_comma(key: str, value: str, kind: object) -> None:
-    if has_open_comma(value) and not typed.takes_text(kind):
-        raise UserError(f"{key}={value}: one run takes one value; a list is written [{value}]")
-
-
-def _merge(given: Mapping[str, str]) -> dict[str, Any]:
-    """The YAML files and the words in one plain mapping; words win."""
-    from mssr_rl import hydra_groups, names
-
-    chosen = {**hydra_groups.defaults(), **given}
-    kinds = {**keys.fixed_kinds(), **names.kinds({g: chosen[g] for g in keys.REGISTERED})}
-    for key in given:
-        group, _, option = key.partition(".")
-        if option and group in keys.REGISTERED and key not in kinds:
-            raise names.refuse_option(group, chosen[group], option)
-        _check_comma(key, given[key], kinds.get(key, str))
-    verbatim = [key for key, kind in kinds.items() if typed.takes_text(kind)]
-    return hydra_groups.merge(given, verbatim, {g: r.names() for g, r in names.REGISTRIES.items()})
+def _overlay(entries: dict[str, Any], given: Mapping[str, str]) -> None:
+    """Put given texts where their dotted keys point, read as their kinds want it."""
+    for key, text in given.items():
+        *path, last = key.split(".")
+        node = entries
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = overrides.read_value(key, text, keys.fixed_kinds()[key])

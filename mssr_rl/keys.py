@@ -16,12 +16,21 @@ from mssr_rl.typed import closest
 CONFIGS = Path(__file__).parent / "configs"
 REGISTERED = ("algo", "env")  # groups made from what is registered
 FILES = ("model", "engine", "recipe")  # groups that are folders of configs/
+GROUPS = (*REGISTERED, *FILES)
 
 
 @cache
 def fixed_kinds() -> Mapping[str, Any]:
     """{dotted key: its type} of every key that does not depend on an algorithm or environment."""
     return dict(_walk(Config, ""))
+
+
+def check(given: Iterable[str]) -> None:
+    """Refuse a key that is neither a group nor fixed."""
+    known = fixed_kinds()
+    for key in given:
+        if key not in known:
+            raise refuse(key, [*GROUPS, *known])
 
 
 def choices(group: str) -> list[str]:
@@ -33,10 +42,12 @@ def refuse(key: str, known: Iterable[str]) -> UserError:
     """Why `key` is not understood; a name from another framework is translated."""
     if key in {entry.partition(".")[0] for entry in known} | set(REGISTERED):
         return UserError(f"{key} is a section; write {key}.option=value")
-    close = _from_habit(key) or closest(key, known) or closest(key.rpartition(".")[2], known)
-    return UserError(
-        f"unknown key {key}; " + (f"did you mean {close}?" if close else "--help shows the keys")
-    )
+    words = list(known)
+    close = from_habit(key) or closest(key, words) or closest(key.rpartition(".")[2], words)
+    advice = f"did you mean {close}?" if close else "--help shows the keys"
+    if not close and "." not in key:
+        advice = f"an algorithm's option is written algo.{key}, an environment's env.{key}"
+    return UserError(f"unknown key {key}; {advice}")
 
 
 def refuse_file(group: str, name: str) -> UserError:
@@ -57,7 +68,8 @@ def translated(group: str, name: str) -> str | None:
     return ours
 
 
-def _from_habit(key: str) -> str | None:
+def from_habit(key: str) -> str | None:
+    """What a key of another framework is called here, sections in front of it ignored."""
     habits, parts = _habits()["keys"], key.split(".")
     endings = (".".join(parts[start:]) for start in range(len(parts)))
     return next((habits[ending] for ending in endings if ending in habits), None)

@@ -1,12 +1,14 @@
 """The words of a command line, `key=value`, taken apart; the first place a typo can be caught.
 
-Knows the shape of the words and nothing about keys: `compose` does. Hydra's own grammar is larger
-(`+key`, `~key`, braces, sweeps); what we leave out of it is refused here, in a sentence.
+Knows the shape of words and values and nothing about keys: `compose` does. Hydra's own grammar is
+larger (`+key`, `~key`, braces, sweeps); what is left out of it is refused here, in a sentence.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from mssr_rl.errors import UserError
+from mssr_rl.typed import alternatives, takes_text
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
@@ -20,19 +22,20 @@ def parse(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def has_open_comma(value: str) -> bool:
-    """Whether a comma stands outside every bracket and quote: what Hydra would take as a sweep."""
-    depth, quote = 0, ""
-    for letter in value:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter == "," and depth == 0:
-            return True
-        else:
-            depth += (letter in "[(") - (letter in "])")
-    return False
+def read_value(key: str, text: str, kind: object) -> Any:
+    """What a text stands for: itself for a kind that takes any text, else by Hydra's grammar."""
+    if takes_text(kind):
+        return None if text == "null" and type(None) in alternatives(kind) else text
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        found = OverridesParser.create().parse_override(f"{key}={text}")
+    except HydraException as error:
+        raise UserError(f"{key}={text} cannot be read; check its brackets and quotes") from error
+    if found.is_sweep_override():
+        raise UserError(f"{key}={text}: one run takes one value; a list is written [a,b]")
+    return found.value()
 
 
 def _split(word: str) -> tuple[str, str]:

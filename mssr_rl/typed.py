@@ -39,6 +39,8 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
 def convert(value: object, kind: object, key: str) -> Any:
     """`value` as a `kind` (bool, int, float, str, None, Literal, tuple, list, or a union)."""
+    if kind is Any:
+        return value
     for one in alternatives(kind):
         fits, converted = _try(value, one)
         if fits:
@@ -99,6 +101,8 @@ def _given(field: Field[Any], values: Mapping[str, Any], path: str) -> bool:
 def _entry(field: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -> Any:
     key, value = f"{path}{field.name}", values[field.name]
     if is_dataclass(kind):
+        if isinstance(value, kind):  # type: ignore[arg-type]
+            return value
         if not isinstance(value, Mapping):
             raise UserError(f"{key}={show(value)}: {key} is a section; write {key}.option=value")
         return build(kind, value, f"{key}.")  # type: ignore[arg-type]

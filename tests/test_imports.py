@@ -1,0 +1,152 @@
+"""Who may import whom: layers from the bottom up, and packages that only some may load."""
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mssr_rl"
+CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
+
+# From the bottom up. A module may import from its own layer and from those below it, never upwards.
+LAYERS = (
+    """errors seeds problem files clock typed latex units quantities linear answers choices""",
+    """options registry prompts sources hub data pictures verify reward transform state tracker
+    shaping advantage loss metrics stats budget stability problem_stream""",
+    """envs algos""",
+    """config overrides keys names plugins crosscheck hydra_groups compose""",
+    """engine models""",
+    """interrupt runlock runlog samples provenance scoring checkpoint arm step progress lifecycle
+    summary evaluate trainer""",
+    """memory plan page report grade helptext cli __main__ __init__""",
+)
+LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+
+
+def modules() -> dict[str, Path]:
+    """{dotted name below mssr_rl: file}, links followed."""
+    files = sorted({p for p in _walk(PACKAGE) if p.suffix == ".py"})
+    names = (p.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for p in files)
+    return {(n.removesuffix(".__init__")): p for n, p in zip(names, files, strict=True)}
+
+
+def imported(source: str) -> Iterator[str]:
+    """Full dotted names, those imported inside functions included, those for type checkers not."""
+    for node in _outside_type_checking(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def internal(source: str, known: Mapping[str, Path]) -> set[str]:
+    """The modules of ours that a source imports."""
+    found = set()
+    for name in imported(source):
+        head, _, rest = name.partition(".")
+        if head == "mssr_rl":
+            parts = rest.split(".")
+            endings = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+            found.add(next((ending for ending in endings if ending in known), "__init__"))
+    return found
+
+
+def upward(module: str, targets: set[str]) -> list[str]:
+    level = LAYER_OF[module.partition(".")[0]]
+    return sorted(t for t in targets if LAYER_OF[t.partition(".")[0]] > level)
+
+
+def test_every_module_has_its_layer() -> None:
+    assert {name for name in modules() if name.partition(".")[0] not in LAYER_OF} == set()
+
+
+def test_no_module_imports_from_a_layer_above() -> None:
+    known = modules()
+    found = {name: upward(name, internal(p.read_text(), known)) for name, p in known.items()}
+    found["__init__"] = []  # hands out two names of algos and envs, on demand
+    assert {name: above for name, above in found.items() if above} == {}
+
+
+def test_no_two_modules_import_each_other() -> None:
+    known = modules()
+    graph = {name: internal(p.read_text(), known) - {name} for name, p in known.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def test_an_import_from_above_is_found_wherever_it_stands() -> None:
+    source = "def f():\n    from mssr_rl import cli\n    import mssr_rl.trainer\n"
+    assert internal(source, modules()) == {"cli", "trainer"}
+    assert upward("verify", {"cli", "seeds"}) == ["cli"]
+
+
+def test_only_the_cluster_engine_imports_cluster_packages() -> None:
+    found = {
+        name
+        for name, path in modules().items()
+        if CLUSTER & {target.partition(".")[0] for target in imported(path.read_text())}
+    }
+    assert {name for name in found if not name.startswith("engine.openrlhf")} == set()
+
+
+def test_the_machinery_names_no_algorithm_and_no_environment() -> None:
+    from mssr_rl.algos import algorithms
+    from mssr_rl.envs import environments
+
+    registered = {*algorithms.names(), *environments.names()}
+    machinery = {n: p for n, p in modules().items() if n.partition(".")[0] not in ("algos", "envs")}
+    found = {name: registered & _texts(path.read_text()) for name, path in machinery.items()}
+    assert {name: texts for name, texts in found.items() if texts} == {}
+    assert _texts('if algo == "mssr": pass') == {"mssr"}
+
+
+def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
+    seconds = []
+    for _ in range(3):  # the quickest of three: other programs may be running
+        begun = time.perf_counter()
+        done = _python("import sys, mssr_rl; print(*sys.modules)")
+        seconds.append(time.perf_counter() - begun)
+    loaded = set(done.stdout.split())
+    assert {"torch", "numpy", "gymnasium", "hydra", "transformers"} & loaded == set()
+    assert min(seconds) < 0.3, seconds
+
+
+@pytest.mark.parametrize("name", ["envs", "algos"])
+def test_the_folders_refuse_to_be_imported_under_a_second_name(name: str) -> None:
+    done = _python(f"import {name}")
+    assert done.returncode == 1
+    assert f"mssr_rl.{name}" in done.stderr
+
+
+def _python(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, text=True, check=False)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def _outside_type_checking(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        yield child
+        yield from _outside_type_checking(child)
+
+
+def _texts(source: str) -> set[str]:
+    nodes = ast.walk(ast.parse(source))
+    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}

@@ -1,0 +1,86 @@
+"""House rules a machine can check; every check is first shown a file that breaks it."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("mssr_rl", "algos", "envs", "tests")
+LONGEST_FUNCTION, LONGEST_FILE, LONGEST_MEDIAN = 60, 300, 120
+
+Check = Callable[[str], list[str]]
+
+
+def sources() -> Iterator[Path]:
+    """Every Python file once: the links in mssr_rl lead to folders listed here."""
+    for folder in FOLDERS:
+        yield from (p for p in (ROOT / folder).rglob("*.py") if not _below_a_link(p))
+
+
+def long_functions(source: str) -> list[str]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
+    lengths = [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
+    return [f"{name} has {length} lines" for name, length in lengths if length > LONGEST_FUNCTION]
+
+
+def long_file(source: str) -> list[str]:
+    length = source.count("\n")
+    return [f"{length} lines"] if length > LONGEST_FILE else []
+
+
+def missing_docstring(source: str) -> list[str]:
+    return [] if ast.get_docstring(ast.parse(source)) else ["the module has no docstring"]
+
+
+def swallowed_errors(source: str) -> list[str]:
+    handlers = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ExceptHandler)]
+    return [
+        f"line {handler.lineno} swallows every error"
+        for handler in handlers
+        if getattr(handler.type, "id", "BaseException") in ("Exception", "BaseException")
+        and all(isinstance(statement, ast.Pass | ast.Continue) for statement in handler.body)
+    ]
+
+
+def stubs(source: str) -> list[str]:
+    raised = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Raise)]
+    return [f"line {n.lineno}" for n in raised if "NotImplementedError" in ast.dump(n)]
+
+
+BROKEN: dict[Check, str] = {
+    long_functions: "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION,
+    long_file: "x = 1\n" * (LONGEST_FILE + 1),
+    missing_docstring: "import os\n",
+    swallowed_errors: "try:\n    f()\nexcept Exception:\n    pass\n",
+    stubs: "def f():\n    raise NotImplementedError\n",
+}
+SOUND = '"""A module."""\ntry:\n    import tomllib\nexcept ImportError:\n    pass\n'
+
+
+@pytest.mark.parametrize("check", BROKEN, ids=lambda check: check.__name__)
+def test_every_source_keeps_the_rule(check: Check) -> None:
+    found = {str(p.relative_to(ROOT)): check(p.read_text(encoding="utf-8")) for p in sources()}
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize("check", BROKEN, ids=lambda check: check.__name__)
+def test_the_rule_finds_a_file_that_breaks_it(check: Check) -> None:
+    assert check(BROKEN[check])
+    assert not check(SOUND)
+
+
+def test_the_rules_are_shown_every_folder() -> None:
+    seen = {path.relative_to(ROOT).parts[0] for path in sources()}
+    assert seen == set(FOLDERS)
+
+
+def test_half_of_the_files_are_short() -> None:
+    lengths = sorted(path.read_text(encoding="utf-8").count("\n") for path in sources())
+    assert lengths[len(lengths) // 2] <= LONGEST_MEDIAN
+
+
+def _below_a_link(path: Path) -> bool:
+    return any(parent.is_symlink() for parent in path.parents)
