@@ -65,7 +65,7 @@ def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
     if given.help or (given.verb is None and not leftover):
         from mssr_rl import helptext
 
-        return _say(helptext.page({name: verb.says for name, verb in VERBS.items()}))
+        return _say(helptext.page({name: verb.says for name, verb in VERBS.items()}, given.words))
     if given.verb not in VERBS:
         raise UserError(_unknown_verb(given.verb or leftover[0]))
     if (given.plan or given.cfg) and given.verb != "train":

@@ -5,6 +5,7 @@ the package's own modules, `plugins=[...]`, and installed packages that offer an
 are imported the first time a name is looked up, so that every process knows the same names.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -82,6 +83,10 @@ class Registry(Generic[T]):
     def options(self, name: str) -> dict[str, Option]:
         """What can be set on `name`, in the order of its signature."""
         return dict(self._entry(name).options)
+
+    def about(self, name: str) -> str:
+        """One line of help: the first of the factory's docstring, empty without one."""
+        return (inspect.getdoc(self._entry(name).factory) or "").partition("\n")[0]
 
     def load_entry_points(self, group: str) -> None:
         """Import what installed packages offer under `group`; their modules register names.
