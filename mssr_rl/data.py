@@ -16,10 +16,12 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mssr_rl import pictures, sources
 from mssr_rl.errors import UserError
+from mssr_rl.hub import hub_source
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
@@ -31,6 +33,7 @@ _OFTEN_CALLED = {
     "answer": ("solution", "ground_truth", "label", "gt_answer"),
     "images": ("image", "decoded_image", "image_path"),
 }
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WRAPPED = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def load(data: str, split: str, limit: int | None = None) -> list[Problem]:
     train split, or one file, a tenth of it (at most 512 rows, chosen by a hash of their keys) is
     both val and test and is missing from train. `limit` keeps the first rows of what remains.
     """
-    return problems(sources.find(data, split), split, limit)
+    return problems(_find(data, split), split, limit)
 
 
 def problems(source: sources.Source, split: str, limit: int | None = None) -> list[Problem]:
@@ -68,6 +71,20 @@ def answer_text(value: Any) -> str:
     text = str(value)
     wrapped = _WRAPPED.fullmatch(text)
     return (wrapped[1] if wrapped else text).strip()
+
+
+def _find(data: str, split: str) -> sources.Source:
+    if split not in sources.SPLITS:
+        raise UserError(f"no split {split!r}; choose from {', '.join(sources.SPLITS)}")
+    path = Path(data).expanduser()
+    if path.exists():
+        return sources.local(path, split)
+    if _HUB_ID.fullmatch(data):
+        return hub_source(data, split)
+    raise UserError(
+        f"there is no file or folder {data}; env.data takes mini, a {', '.join(sources.SUFFIXES)}"
+        " file, a folder with train, val and test files, or a hub id as owner/name"
+    )
 
 
 Numbered = tuple[int, str, sources.Row]  # position in the source, key, row

@@ -14,7 +14,6 @@ Which file answers for which split:
 import io
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,6 @@ SUFFIXES = (".parquet", ".jsonl", ".json")
 SPLITS = ("train", "val", "test")
 _NAMES = {"train": ("train",), "val": ("val", "validation", "dev"), "test": ("test",)}
 _FALLBACK = {"train": (), "val": ("test", "train"), "test": ("val", "train")}
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +41,11 @@ class Source(NamedTuple):
     rows: Callable[[], Iterator[Row]]
 
 
-def find(data: str, split: str) -> Source:
-    """The source of `split` in `data`; a `UserError` says what is missing."""
-    if split not in SPLITS:
-        raise UserError(f"no split {split!r}; choose from {', '.join(SPLITS)}")
-    path = Path(data).expanduser()
-    if path.is_file():
-        return file_source((path,), "train", holds_out=True)
+def local(path: Path, split: str) -> Source:
+    """The source of `split` in a file or folder; a `UserError` says what is missing."""
     if path.is_dir():
         return _folder_source(path, split)
-    if _HUB_ID.fullmatch(data):
-        from mssr_rl.hub import hub_source
-
-        return hub_source(data, split)
-    raise UserError(
-        f"there is no file or folder {data}; env.data takes mini, a {', '.join(SUFFIXES)} file,"
-        " a folder with train, val and test files, or a hub id as owner/name"
-    )
+    return file_source((path,), "train", holds_out=True)
 
 
 def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str, bool]:
@@ -148,7 +134,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _object(json.loads(line), f"{path} line {number}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} line {number} is no JSON: {_first_line(error)}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {_first_line(error)}") from error
@@ -157,7 +143,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 def _json(path: Path) -> Iterator[Row]:
     try:
         content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
     if not isinstance(content, list):
         raise UserError(f"{path} holds no list of rows; use a list of objects, or .jsonl")

@@ -1,0 +1,62 @@
+"""What the policy reads: the instruction and the places of the pictures."""
+
+import pytest
+
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import INSTRUCTIONS, chat_messages, user_text
+
+
+def problem(prompt: str, pictures: int = 1) -> Problem:
+    return Problem(key="p7", prompt=prompt, answer="5", images=(b"png",) * pictures)
+
+
+def contents(prompt: str, pictures: int = 1, instruction: str = "none") -> list[str]:
+    (message,) = chat_messages(problem(prompt, pictures), instruction)
+    assert message["role"] == "user"
+    return [part.get("text", part["type"]) for part in message["content"]]
+
+
+def test_a_picture_goes_where_its_tag_stands() -> None:
+    assert contents("<image>How many?") == ["image", "How many?"]
+    assert contents("Here <image> and <image>: which?", 2) == [
+        "Here ", "image", " and ", "image", ": which?",
+    ]  # fmt: skip
+
+
+def test_pictures_without_tags_go_in_front() -> None:
+    assert contents("How many?", 2) == ["image", "image", "How many?"]
+    assert user_text(problem("How many?"), "none") == "<image>How many?"
+
+
+def test_a_problem_without_pictures_is_text_only() -> None:
+    assert contents("2 + 3?", 0, "short") == [f"2 + 3? {INSTRUCTIONS['short']}"]
+
+
+def test_the_instruction_stands_behind_the_problem() -> None:
+    assert user_text(problem("<image> How many? \n"), "short") == (
+        "<image> How many? Think in <think></think>, then answer in \\boxed{}."
+    )
+
+
+def test_the_paper_instruction_says_first_think_then_box() -> None:
+    text = INSTRUCTIONS["paper"]
+    order = [text.index(part) for part in ("FIRST think", "<think> </think>", "\\boxed{}")]
+    assert order == sorted(order)
+
+
+def test_the_messages_hold_the_same_words_as_the_text() -> None:
+    posed = problem("See <image> here")
+    (message,) = chat_messages(posed, "paper")
+    said = "".join(part.get("text", "<image>") for part in message["content"])
+    assert said == user_text(posed, "paper")
+
+
+def test_tags_and_pictures_that_differ_in_number_are_refused_with_the_key() -> None:
+    with pytest.raises(UserError, match="problem p7 has 1 pictures but 2 <image> tags"):
+        chat_messages(problem("<image><image>?"), "short")
+
+
+def test_a_misspelt_instruction_is_refused_with_the_right_name() -> None:
+    with pytest.raises(UserError, match="no instruction 'shrot'; did you mean short"):
+        user_text(problem("?"), "shrot")
