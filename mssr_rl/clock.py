@@ -1,0 +1,31 @@
+"""Wall time by phase: the only place the trainer looks at a clock."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+class Clock:
+    """Sums the seconds of named, non-overlapping phases."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Charge the block's wall time to `name`, also when the block raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def elapsed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._start
+
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by phase; what no phase claimed is `other`, so that they sum to `elapsed`."""
+        named = dict(self._seconds)
+        return {**named, "other": max(0.0, self.elapsed() - sum(named.values()))}

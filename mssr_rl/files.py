@@ -1,0 +1,28 @@
+"""Writing files so that a kill at any moment leaves the old content or the new, never a half."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` in one act."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    sync(aside)
+    aside.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace `path` by indented JSON; NaN is refused, because it is no JSON."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,210 @@
+"""A small honest policy for tests of everything above the engine.
+
+`TabularEngine` implements the whole engine protocol in memory: a softmax over eleven tokens for
+every (digit in the prompt, position), real sampling, real gradients through `mssr_rl.loss`, AdamW,
+and safetensors on disk. It learns: learning, determinism and resuming can be tested in seconds.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mssr_rl.compose import load
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.loss import kl, surrogate, weights_BT
+from mssr_rl.problem import Problem
+from mssr_rl.seeds import derive
+
+END = 10  # the token after the ten digits
+POSITIONS = 3
+
+
+class Heard(NamedTuple):
+    """What a policy says about a batch of token rows."""
+
+    logprob_BT: Tensor
+    entropy_BT: Tensor
+
+
+class TabularEngine:
+    """One row of logits for each digit a prompt may end with and each response position."""
+
+    def __init__(self, config: Config) -> None:
+        train = config.train
+        generator = torch.Generator().manual_seed(derive(0, "tabular"))
+        logits = 0.3 * torch.randn(10, POSITIONS, END + 1, generator=generator)
+        logits[:, 1:, END] += 4.0  # one digit and then an end, most of the time
+        self.logits = torch.nn.Parameter(logits)
+        self.reference = logits.clone()
+        self.max_grad_norm = train.max_grad_norm
+        self.optimiser = torch.optim.AdamW(
+            [self.logits], train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay
+        )
+
+    def rollout(
+        self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
+    ) -> Rollouts:
+        rows = torch.tensor([_digit(problem) for problem in problems])
+        logits_BTV = self.logits.detach()[rows].repeat_interleave(group_size, 0)
+        if sampling.temperature == 0:
+            token_BT = logits_BTV.argmax(-1)
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            flat = (logits_BTV / sampling.temperature).softmax(-1).flatten(0, 1)
+            token_BT = torch.multinomial(flat, 1, generator=generator).view(-1, POSITIONS)
+        ended_BT = (token_BT == END).long().cumsum(1)
+        mask_BT = ((ended_BT - (token_BT == END).long()) == 0).float()
+        heard = _hear(logits_BTV, token_BT, mask_BT)
+        return Rollouts(
+            problems=tuple(problems),
+            group_size=group_size,
+            responses=tuple(_text(row) for row in token_BT.tolist()),
+            token_BT=token_BT,
+            mask_BT=mask_BT,
+            logprob_BT=heard.logprob_BT,
+            entropy_BT=heard.entropy_BT,
+            truncated_B=ended_BT[:, -1] == 0,
+            prompt_tokens=5 * len(problems),
+            image_tokens=sum(len(problem.images) for problem in problems),
+        )
+
+    def reference_logprob(self, rollouts: Rollouts) -> Tensor:
+        return self._logprob(self.reference, rollouts, range(len(rollouts.problems)))
+
+    def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        return self._logprob(self.logits.detach(), rollouts, problem_rows)
+
+    def _logprob(self, table: Tensor, rollouts: Rollouts, rows: Sequence[int]) -> Tensor:
+        group = rollouts.group_size
+        digits = torch.tensor([_digit(rollouts.problems[row]) for row in rows])
+        row_B = [row * group + g for row in rows for g in range(group)]
+        logits_BTV = table[digits].repeat_interleave(group, 0)
+        return _hear(logits_BTV, rollouts.token_BT[row_B], rollouts.mask_BT[row_B]).logprob_BT
+
+    def update(
+        self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
+    ) -> UpdateStats:
+        group, problems = rollouts.group_size, len(rollouts.problems)
+        order = torch.randperm(problems, generator=torch.Generator().manual_seed(plan.seed))
+        done = [
+            self._one_update(rollouts, advantage_BT, reference_BT, (plan, rows.tolist()))
+            for rows in torch.split(order, max(1, plan.samples_per_update // group))
+        ]
+        pg_loss, kl_loss, clipped, norm = torch.tensor(done).mean(0).tolist()
+        tokens = int(rollouts.mask_BT.sum())
+        return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens)
+
+    def _one_update(
+        self,
+        rollouts: Rollouts,
+        advantage_BT: Tensor,
+        reference_BT: Tensor,
+        part: tuple[UpdatePlan, list[int]],
+    ) -> tuple[float, float, float, float]:
+        plan, rows = part
+        row_B = [r * rollouts.group_size + g for r in rows for g in range(rollouts.group_size)]
+        mask_BT = rollouts.mask_BT[row_B]
+        weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
+        new_BT = self._logprob(self.logits, rollouts, rows)
+        policy = surrogate(new_BT, rollouts.logprob_BT[row_B], advantage_BT[row_B], plan.loss)
+        pg_loss = (policy.token_loss_BT * weight_BT).sum()
+        kl_BT = kl(new_BT, reference_BT[row_B], plan.loss.kl_estimator)
+        kl_loss = (kl_BT * weight_BT).sum()
+        self.optimiser.zero_grad()
+        (pg_loss + plan.loss.kl_coef * kl_loss).backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_([self.logits], self.max_grad_norm)
+        self.optimiser.step()
+        clipped = float((policy.clipped_BT * mask_BT).sum() / mask_BT.sum())
+        return pg_loss.item(), kl_loss.item(), clipped, norm.item()
+
+    def save(self, folder: Path) -> None:
+        save_file({"logits": self.logits.detach()}, folder / "model.safetensors")
+        save_file(dict(self.optimiser.state[self.logits]), folder / "optimiser.safetensors")
+
+    def load(self, folder: Path) -> None:
+        with torch.no_grad():
+            self.logits.copy_(load_file(folder / "model.safetensors")["logits"])
+        self.optimiser.state[self.logits] = load_file(folder / "optimiser.safetensors")
+
+
+def _digit(problem: Problem) -> int:
+    return int(re.findall(r"\d", problem.prompt)[-1])
+
+
+def _text(tokens: list[int]) -> str:
+    said = tokens[: tokens.index(END)] if END in tokens else tokens
+    return f"<think>counting</think>\\boxed{{{''.join(map(str, said))}}}" if said else ""
+
+
+def _hear(logits_BTV: Tensor, token_BT: Tensor, mask_BT: Tensor) -> Heard:
+    logp_BTV = logits_BTV.log_softmax(-1)
+    logprob_BT = logp_BTV.gather(-1, token_BT[..., None]).squeeze(-1) * mask_BT
+    return Heard(logprob_BT, -(logp_BTV.exp() * logp_BTV).sum(-1).detach() * mask_BT)
+
+
+Configure = Callable[..., Config]
+
+
+@pytest.fixture(scope="session")
+def counting_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in the usual schema: which digit follows this one? Sixty ways to ask."""
+    folder = tmp_path_factory.mktemp("counting")
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32), "white").save(picture, "PNG")
+    (folder / "dot.png").write_bytes(picture.getvalue())
+    for split, size in (("train", 60), ("val", 30), ("test", 20)):
+        rows = [_counting_row(split, index) for index in range(size)]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(lines)
+    return folder
+
+
+def _counting_row(split: str, index: int) -> dict[str, object]:
+    digit = index % 10
+    return {
+        "id": f"{split}/{index}",  # a slash: keys are no file names
+        "problem": f"<image>{split} {'I' * (index // 10)}: which digit follows {digit}",
+        "images": [{"bytes": None, "path": "dot.png"}],
+        "answer": str((digit + 1) % 10),
+        "family": "even" if digit % 2 == 0 else "odd",
+    }
+
+
+@pytest.fixture
+def configure(counting_data: Path, tmp_path: Path) -> Configure:
+    """A config of a short run on the counting problems; `key=value` words change it."""
+    settled = {
+        "env": "vision_r1",
+        "model.path": str(counting_data),  # `TabularEngine` starts from a seed; any folder does
+        "env.data": str(counting_data),
+        "train.rollouts_per_step": "64",
+        "train.samples_per_update": "16",
+        "train.lr": "0.05",
+        "rollout.max_response_tokens": "3",
+        "budget.rollouts": "384",
+        "eval.every": "3",
+        "checkpoint.every": "2",
+        "runs_dir": str(tmp_path / "runs"),
+    }
+
+    def make(*words: str) -> Config:
+        given = dict(word.split("=", 1) for word in words)
+        return load([f"{key}={value}" for key, value in {**settled, **given}.items()])
+
+    return make
+
+
+@pytest.fixture
+def make_engine() -> Callable[[Config], TabularEngine]:
+    """What a trainer is given to make its engine with."""
+    return TabularEngine
