@@ -72,14 +72,20 @@ def after_thinking(response: str) -> str | None:
 def last_box(text: str) -> str | None:
     r"""The content of the last \boxed{}, or of the box around it; None if it is not closed.
 
-    Boxes that start more than `MAX_CHARS` before the last one do not count as around it: their
-    content would be over the limit anyway.
+    Only `MAX_CHARS` to either side of the last box's opening are read: a box that does not close
+    there is over the limit, and comes back as all that follows its opening.
     """
     last = text.rfind(_BOX)
     if last < 0:
         return None
-    window = text[max(0, last - MAX_CHARS) :]
-    last -= len(text) - len(window)
+    start, end = max(0, last - MAX_CHARS), last + len(_BOX) + MAX_CHARS + 1
+    content = _content(text[start:end], last - start)
+    closed_later = text.count("}", end) > text.count("{", end)
+    return text[last + len(_BOX) :] if content is None and closed_later else content
+
+
+def _content(window: str, last: int) -> str | None:
+    """The content of the box that opens at `last`, or of the outermost closed one around it."""
     opened: list[int] = []  # where the content of each open brace starts; -1 if it is no box
     content: slice | None = None
     for m in _BRACE.finditer(window):
