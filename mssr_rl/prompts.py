@@ -17,7 +17,7 @@ INSTRUCTIONS = {
         " final answer. The reasoning process MUST BE enclosed within <think> </think> tags."
         " The final answer MUST BE put in \\boxed{}."
     ),
-    "short": "Think in <think></think>, then answer in \\boxed{}.",
+    "short": "Think, then answer in \\boxed{}.",
     "none": "",
 }
 

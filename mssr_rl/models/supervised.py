@@ -9,7 +9,7 @@ Shapes: B examples, T response tokens.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
@@ -76,13 +76,13 @@ def greyed(problem: Problem) -> Problem:
     )
 
 
-def batches(count: int, size: int, seed: int) -> Iterable[list[int]]:
-    """Endless shuffled epochs over `count` examples, `size` at a time."""
+def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
+    """Endless shuffled epochs over the given rows, `size` at a time."""
     rng = np.random.default_rng(seed)
     waiting: list[int] = []
     while True:
         while len(waiting) < size:
-            waiting.extend(rng.permutation(count).tolist())
+            waiting.extend(rng.permutation(rows).tolist())
         yield waiting[:size]
         waiting = waiting[size:]
 

@@ -1,12 +1,13 @@
-"""The tiny model's shape: a real Qwen2.5-VL of 2.6 M parameters with its own tokenizer.
+"""The tiny model's shape: a real Qwen2.5-VL of 1.6 M parameters with its own tokenizer.
 
-Nothing here is trained; `warm_start.py` does that. Pictures of 96 x 96 pixels become 12 x 12
-patches of 8 pixels, merged 2 x 2 into 36 image tokens. Every vision layer attends over the whole
+Nothing here is trained; `warm_start.py` does that. Pictures of 96 x 96 pixels become 8 x 8
+patches of 12 pixels, merged 2 x 2 into 16 image tokens. Every vision layer attends over the whole
 picture, so no window bookkeeping is needed at this size.
 """
 
 from collections.abc import Iterable
 
+import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedTokenizerFast,
@@ -14,7 +15,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-PATCH = 8
+PATCH = 12
 SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -76,7 +77,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
 
 
 def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """2.6 M parameters; head sizes of 32, which vLLM's CPU attention supports as well."""
+    """1.6 M parameters; head sizes of 32, which vLLM's CPU attention supports as well."""
     ids = {word: tokenizer.convert_tokens_to_ids(word) for word in SPECIAL}
     text = {
         "hidden_size": 128,
@@ -123,6 +124,7 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
     """Random weights; generation never produces an image or other structural token."""
     model = Qwen2_5_VLForConditionalGeneration(model_config(tokenizer))
+    _scale_to_width(model)
     keep = {"<|im_end|>", "<|endoftext|>"}
     model.generation_config.suppress_tokens = [
         tokenizer.convert_tokens_to_ids(word) for word in SPECIAL if word not in keep
@@ -130,3 +132,21 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGen
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+@torch.no_grad()
+def _scale_to_width(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    """Standard deviation 1 / sqrt(inputs), less where a layer writes to the residual stream.
+
+    transformers' constant 0.02 suits thousands of channels; at a hundred it leaves attention
+    uniform and the layers mute, and the model does not begin to look for a long time.
+    """
+    config = model.config
+    depth = {"visual": config.vision_config.depth, "language_model": 4}
+    for name, weight in model.named_parameters():
+        if weight.ndim < 2:
+            continue
+        std = weight[0].numel() ** -0.5
+        if name.endswith(("o_proj.weight", "down_proj.weight", "attn.proj.weight")):
+            std *= (2 * depth["visual" if "visual" in name else "language_model"]) ** -0.5
+        weight.normal_(std=std)

@@ -1,0 +1,102 @@
+"""The sampler: the distribution it draws from, its independence of neighbours, and its limits."""
+
+import pytest
+import torch
+
+from mssr_rl.engine.base import Sampling
+from mssr_rl.envs.families import row
+from mssr_rl.models import lean
+from mssr_rl.models.decode import sample
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.score import score
+from mssr_rl.models.vocabulary import Vocabulary
+from mssr_rl.problem import Problem
+
+
+def problem(family: str, index: int) -> Problem:
+    made = row(family, "val", 1, index)
+    image = made["images"][0]["bytes"]
+    return Problem(key=made["id"], prompt=made["problem"], answer=made["answer"], images=(image,))
+
+
+PROBLEMS = [problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    model = load_model("tiny", "cpu", "float32")
+    return model, PromptEncoder(load_processor("tiny"), "short", 1024)
+
+
+def draw(tiny, problems, uniform_BT, **options):
+    model, encoder = tiny
+    sampling = Sampling(max_response_tokens=uniform_BT.shape[1], **options)
+    with torch.no_grad():
+        return sample(model, lean.read(model, encoder.block(problems)), sampling, uniform_BT)
+
+
+def uniform(b: int, t: int, seed: int = 0):
+    return torch.rand(b, t, generator=torch.Generator().manual_seed(seed))
+
+
+def test_sampled_log_probabilities_and_entropies_equal_rescored_ones(tiny):
+    model, encoder = tiny
+    s = draw(tiny, PROBLEMS, uniform(16, 60))
+    with torch.no_grad():
+        again = score(model, encoder.block(PROBLEMS), (s.token_BT, s.mask_BT), 1.0)
+    assert torch.allclose(s.logprob_BT, again.logprob_BT, atol=1e-4)
+    assert torch.allclose(s.entropy_BT, again.entropy_BT, atol=1e-4)
+
+
+def test_a_rollout_does_not_depend_on_which_others_run_beside_it(tiny):
+    numbers = uniform(16, 60)
+    together = draw(tiny, PROBLEMS, numbers)
+    alone = draw(tiny, PROBLEMS[2:3], numbers[8:12])
+    width = alone.token_BT.shape[1]
+    assert torch.equal(together.token_BT[8:12, :width] * alone.mask_BT.long(),
+                       alone.token_BT * alone.mask_BT.long())
+
+
+def test_a_response_ends_with_its_end_token_and_holds_no_structural_token(tiny):
+    model, _ = tiny
+    s = draw(tiny, PROBLEMS, uniform(64, 60))
+    vocabulary = Vocabulary.of(model)
+    sampled = s.token_BT[s.mask_BT.bool()]
+    assert not torch.isin(sampled, vocabulary.banned).any()
+    assert model.config.image_token_id in vocabulary.banned.tolist()
+    for tokens, mask, truncated in zip(s.token_BT, s.mask_BT, s.truncated_B, strict=True):
+        length = int(mask.sum())
+        ends = torch.isin(tokens[:length], vocabulary.end)
+        assert bool(ends[-1]) != bool(truncated) and not ends[:-1].any()
+        assert mask[:length].all() and not mask[length:].any()
+
+
+def test_the_length_limit_marks_a_response_as_truncated(tiny):
+    assert draw(tiny, PROBLEMS, uniform(4, 3)).truncated_B.all()
+
+
+def test_tokens_come_with_the_frequencies_of_their_probabilities(tiny):
+    model, encoder = tiny
+    _, last = lean.read(model, encoder.block(PROBLEMS[:1]))
+    numbers = (torch.arange(4000) + 0.5)[:, None] / 4000  # an even grid of draws
+    first = draw(tiny, PROBLEMS[:1], numbers).token_BT[:, 0]
+    from mssr_rl.models.vocabulary import log_probabilities
+
+    with torch.no_grad():
+        p = log_probabilities(model, last, Vocabulary.of(model), 1.0).exp()[0]
+    counted = torch.bincount(first, minlength=len(p)) / 4000
+    assert (counted - p).abs().max() < 2 / 4000
+
+
+def test_greedy_takes_the_likeliest_token_whatever_the_draw(tiny):
+    a = draw(tiny, PROBLEMS, uniform(4, 50, 1), temperature=0.0)
+    b = draw(tiny, PROBLEMS, uniform(4, 50, 2), temperature=0.0)
+    assert torch.equal(a.token_BT, b.token_BT)
+
+
+def test_top_p_never_draws_outside_the_nucleus(tiny):
+    numbers = torch.full((4, 1), 1 - 1e-7)
+    wide = draw(tiny, PROBLEMS, numbers)
+    narrow = draw(tiny, PROBLEMS, numbers, top_p=0.5)
+    assert (narrow.logprob_BT > wide.logprob_BT).all()

@@ -1,0 +1,160 @@
+"""The lean forward pass is transformers' forward pass, for every mix of pictures and lengths."""
+
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from mssr_rl.models import lean
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.score import score
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import chat_messages
+
+TOLERANCE = 1e-4  # float32 sums in another order, logits of order 10
+
+
+def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
+    out = io.BytesIO()
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    Image.blend(image, Image.new("RGB", image.size, colour), 0.5).save(out, "PNG")
+    return out.getvalue()
+
+
+PROBLEMS = [
+    Problem(key="a", prompt="<image>Which digit is shown?", answer="1", images=(png(96, 96, (9, 9, 9)),)),
+    Problem(
+        key="b",
+        prompt="Compare <image> and <image>: which is larger, and by how much?",
+        answer="1",
+        images=(png(64, 96, (200, 0, 0)), png(96, 96, (0, 200, 0))),
+    ),
+    Problem(key="c", prompt="What is 2 + 3?", answer="5"),
+    Problem(key="d", prompt="<image>Wide.", answer="5", images=(png(200, 40, (0, 0, 99)),)),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model("tiny", "cpu", "float32"), load_processor("tiny")
+
+
+def by_transformers(model, processor, problem, response):
+    """Logits that predict each response token, from the stock processor and forward pass."""
+    text = processor.apply_chat_template(
+        chat_messages(problem, "short"), add_generation_prompt=True, tokenize=False
+    )
+    images = [Image.open(io.BytesIO(data)) for data in problem.images] or None
+    inputs = processor(text=[text], images=images, return_tensors="pt")
+    length = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat((inputs["input_ids"], response[None]), 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    kinds = inputs["mm_token_type_ids"]
+    inputs["mm_token_type_ids"] = torch.cat((kinds, torch.zeros_like(response[None])), 1)
+    with torch.no_grad():
+        return model(**inputs).logits[0, length - 1 : -1]
+
+
+@pytest.mark.parametrize("row", range(len(PROBLEMS)))
+def test_a_padded_block_gives_the_log_probabilities_of_the_stock_forward_pass(tiny, row):
+    model, processor = tiny
+    encoder = PromptEncoder(processor, "short", 1024)
+    texts = ["<think>The digit is 7.</think>\\boxed{7}", "no", "<think>5", "wide wide"]
+    rows = [processor.tokenizer.encode(text) for text in texts]
+    width = max(map(len, rows))
+    token_BT, mask_BT = torch.zeros(4, width, dtype=torch.long), torch.zeros(4, width)
+    for i, ids in enumerate(rows):
+        token_BT[i, : len(ids)], mask_BT[i, : len(ids)] = torch.tensor(ids), 1
+    with torch.no_grad():
+        ours = score(model, encoder.block(PROBLEMS), (token_BT, mask_BT), 1.0).logprob_BT
+    response = torch.tensor(rows[row])
+    logits = by_transformers(model, processor, PROBLEMS[row], response)
+    banned = model.generation_config.suppress_tokens
+    logits[:, banned] = float("-inf")
+    stock = logits.log_softmax(-1).gather(1, response[:, None])[:, 0]
+    assert torch.allclose(ours[row, : len(response)], stock, atol=TOLERANCE)
+
+
+def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
+    model, processor = tiny
+    problem = PROBLEMS[1]
+    block = PromptEncoder(processor, "short", 1024).block([problem])
+    text = processor.apply_chat_template(
+        chat_messages(problem, "short"), add_generation_prompt=True, tokenize=False
+    )
+    images = [Image.open(io.BytesIO(data)) for data in problem.images]
+    stock = processor(text=[text], images=images, return_tensors="pt")
+    assert torch.equal(block.token_PL, stock["input_ids"])
+    patches = torch.cat([p.patch_NSC.flatten(0, 1) for p in block.pictures])
+    assert torch.allclose(patches, stock["pixel_values"], atol=1e-5)
+    position, delta = model.model.get_rope_index(
+        stock["input_ids"], stock["mm_token_type_ids"], image_grid_thw=stock["image_grid_thw"]
+    )
+    assert torch.equal(block.position_3PL, position)
+    assert int(block.next_position_P) == block.token_PL.shape[1] + int(delta)
+
+
+def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):
+    model, processor = tiny
+    encoder = PromptEncoder(processor, "short", 1024)
+    token_BT = torch.randint(20, 500, (6, 9), generator=torch.Generator().manual_seed(0))
+    mask_BT = torch.ones(6, 9)
+    with torch.no_grad():
+        shared = score(model, encoder.block(PROBLEMS[:2]), (token_BT, mask_BT), 1.0)
+        single = score(
+            model, encoder.block([PROBLEMS[0]] * 3 + [PROBLEMS[1]] * 3), (token_BT, mask_BT), 1.0
+        )
+    assert torch.allclose(shared.logprob_BT, single.logprob_BT, atol=TOLERANCE)
+
+
+def test_gradients_are_those_of_the_stock_forward_pass(tiny):
+    model, processor = tiny
+    encoder = PromptEncoder(processor, "short", 1024)
+    response = torch.tensor(processor.tokenizer.encode("<think>5.</think>"))
+    block = encoder.block(PROBLEMS[:1])
+
+    def gradient(loss):
+        model.zero_grad()
+        loss.backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    hidden = score(model, block, (response[None], torch.ones(1, len(response))), 1.0).logprob_BT
+    ours = gradient(hidden.sum())
+    stock_inputs = processor(
+        text=[
+            processor.apply_chat_template(
+                chat_messages(PROBLEMS[0], "short"), add_generation_prompt=True, tokenize=False
+            )
+        ],
+        images=[Image.open(io.BytesIO(PROBLEMS[0].images[0]))],
+        return_tensors="pt",
+    )
+    length = stock_inputs["input_ids"].shape[1]
+    ids = torch.cat((stock_inputs["input_ids"], response[None]), 1)
+    kinds = torch.cat((stock_inputs["mm_token_type_ids"], torch.zeros_like(response[None])), 1)
+    logits = model(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        mm_token_type_ids=kinds,
+        pixel_values=stock_inputs["pixel_values"],
+        image_grid_thw=stock_inputs["image_grid_thw"],
+    ).logits[0, length - 1 : -1]
+    banned = torch.tensor(model.generation_config.suppress_tokens)
+    logits = logits.index_fill(-1, banned, float("-inf"))
+    stock = gradient(logits.log_softmax(-1).gather(1, response[:, None]).sum())
+    assert F.cosine_similarity(ours, stock, dim=0) > 1 - 1e-6
+    assert torch.allclose(ours, stock, atol=1e-3 * float(stock.abs().max()))
+
+
+def test_window_attention_is_left_to_transformers(tiny, monkeypatch):
+    model, processor = tiny
+    block = PromptEncoder(processor, "short", 1024).block(PROBLEMS[3:])
+    with torch.no_grad():
+        whole = lean.see(model, block.pictures[0])
+        monkeypatch.setattr(model.model.visual, "fullatt_block_indexes", [0])
+        windowed = lean.see(model, block.pictures[0])
+    assert whole.shape == windowed.shape
+    assert not torch.allclose(whole, windowed)
