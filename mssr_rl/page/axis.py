@@ -53,7 +53,7 @@ def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
 def value_axis(values: Sequence[float], share: bool, pixels: tuple[float, float]) -> Axis:
     """The vertical axis, ending on its outer ticks."""
     low, high = value_range(values, share)
-    marks = ticks(low, high, 4)
+    marks = ticks(low, high, 5)
     if share:
         marks = tuple(m for m in marks if m <= 1.0)
     return Axis(min(low, marks[0]), max(high, marks[-1]), *pixels, marks)

@@ -191,35 +191,45 @@ def draw_line(line: Line, box: Frame) -> Iterator[str]:
 
 def value_text(p: Point, chart: Chart) -> str:
     """A value in words, with its interval."""
-    show = percent if chart.share else number
-    text = show(p.y)
-    if p.low is not None and p.high is not None:
-        text += f" ({100 * p.low:.1f} to {100 * p.high:.1f})" if chart.share else ""
+    text = percent(p.y) if chart.share else number(p.y)
+    if chart.share and p.low is not None and p.high is not None:
+        text += f" ({100 * p.low:.1f} to {100 * p.high:.1f})"
     return text
 
 
 def targets(chart: Chart, box: Frame) -> Iterator[str]:
-    """Invisible columns to point at; each shows its values, and names them to a tooltip."""
+    """Invisible columns, each around one value, that cover the chart without a gap."""
     columns = max((line.finite for line in chart.lines), key=len)
     stride = max(1, -(-len(columns) // MAX_TARGETS))
     columns = columns[::-1][::stride][::-1]  # the last value is always among them
-    by_x = [({p.x: p for p in line.finite}, line, i) for i, line in enumerate(chart.lines, 1)]
-    width = (box.x.end - box.x.start) / len(columns)
-    for column in columns:
-        here = [(line.name, i, at[column.x]) for at, line, i in by_x if column.x in at]
-        x, several = box.x.pixel(column.x), len(chart.lines) > 1
-        said = [(f"{name} " if several else "") + value_text(p, chart) for name, _, p in here]
-        head = f"step {column.step:g}, {column.x:,.0f} rollouts"
-        dots = "".join(
-            f'<circle class="s{i}" cx="{x:.1f}" cy="{box.y.pixel(p.y):.1f}" r="4"/>'
-            for _, i, p in here
-        )
-        yield (
-            f'<g class="at"><title>{escape(head + ": " + ", ".join(said))}</title>'
-            f'<rect x="{x - width / 2:.1f}" y="0" width="{width:.1f}" height="{chart.height}"/>'
-            f'<path d="M{x:.1f} {TOP}V{box.y.start}"/>{dots}'
-            f'<text x="{box.x.end}" y="12">{escape(" · ".join([head, *said]))}</text></g>'
-        )
+    middles = [(box.x.pixel(a.x) + box.x.pixel(b.x)) / 2 for a, b in pairwise(columns)]
+    borders = pairwise([box.x.start - 8, *middles, box.x.end + 8])
+    for column, (left, right) in zip(columns, borders, strict=True):
+        area = f'<rect x="{left:.1f}" y="0" width="{right - left:.1f}" height="{chart.height}"/>'
+        yield f'<g class="at">{area}{pointed_at(chart, box, column)}</g>'
+
+
+def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
+    """What shows while one column is pointed at: a rule, dots, the values; all in the tooltip."""
+    here = [
+        (i, line.name, p)
+        for i, line in enumerate(chart.lines, 1)
+        for p in line.finite
+        if p.x == column.x
+    ]
+    x, several = box.x.pixel(column.x), len(chart.lines) > 1
+    step, rollouts = f"step {column.step:g}", f"{column.x:,.0f} rollouts"
+    values = [(f"{name} " if several else "") + value_text(p, chart) for _, name, p in here]
+    short = [value.partition(" (")[0] for value in values]
+    title = f"{step}, {rollouts}: {', '.join(values)}"
+    shown = " · ".join([step, *short] if several else [step, rollouts, *short])
+    dots = "".join(
+        f'<circle class="s{i}" cx="{x:.1f}" cy="{box.y.pixel(p.y):.1f}" r="4"/>' for i, _, p in here
+    )
+    return (
+        f'<title>{escape(title)}</title><path d="M{x:.1f} {TOP}V{box.y.start}"/>{dots}'
+        f'<text x="{box.x.end}" y="12">{escape(shown)}</text>'
+    )
 
 
 def summary(chart: Chart) -> str:

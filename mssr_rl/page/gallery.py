@@ -6,6 +6,7 @@ only from inside the run directory, made small, and become data: URIs.
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,12 @@ class Gallery(NamedTuple):
     def splits(self) -> list[str]:
         """Splits that have a card."""
         return sorted({card.split for card in self.cards})
+
+    @property
+    def repeated(self) -> list[str]:
+        """Problems that were answered more than once: the same question early and late."""
+        seen = Counter(card.key for card in self.cards)
+        return sorted(key for key, times in seen.items() if times > 1)
 
     @property
     def right(self) -> int:

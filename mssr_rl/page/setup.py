@@ -136,4 +136,6 @@ def _timings(metrics: Sequence[Row]) -> dict[str, float]:
 def _spent(name: str, amount: float) -> Fact:
     if name == "seconds":
         return Fact("charged time", duration(amount))
+    if name.endswith("_seconds"):
+        return Fact(f"{name.removesuffix('_seconds')} time", duration(amount))
     return Fact(name.replace("_", " "), amount)

@@ -2,7 +2,7 @@
   const form = document.querySelector("form.filter");
   if (!form) return;
   const cards = [...document.querySelectorAll(".card")];
-  const fields = ["verdict", "step", "split"];
+  const fields = ["verdict", "step", "split", "key"];
   const apply = () => {
     const want = new FormData(form);
     let shown = 0;

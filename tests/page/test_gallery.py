@@ -98,6 +98,11 @@ def test_what_is_no_picture_is_counted_as_missing(tmp_path: Path) -> None:
     assert data_uri(tmp_path / "none.png") is None
 
 
+def test_problems_that_were_answered_twice_can_be_followed(tmp_path: Path) -> None:
+    rows = [sample(1, key="a"), sample(2, key="b"), sample(3, key="a")]
+    assert gallery(rows, tmp_path).repeated == ["a"]
+
+
 def test_a_verdict_is_said_in_words_and_kept_as_a_reason(tmp_path: Path) -> None:
     rows = [sample(1), sample(2, reason="no_answer", extracted=None, reward=0.0)]
     right, none = gallery(rows, tmp_path).cards

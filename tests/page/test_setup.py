@@ -64,9 +64,13 @@ def test_an_unfinished_run_takes_its_ledger_and_phases_from_the_metrics() -> Non
 
 
 def test_a_finished_run_takes_them_from_its_summary() -> None:
-    ledger = {"seconds": 468.0, "seconds_by_phase": {"update": 1.0, "rollout": 3.0}}
+    ledger = {
+        "seconds": 468.0,
+        "gpu_seconds": 0.0,
+        "seconds_by_phase": {"update": 1.0, "rollout": 3.0},
+    }
     found = describe(run("done", {"ledger": ledger}))
-    assert [fact.name for fact in found.ledger] == ["charged time"]
+    assert [fact.name for fact in found.ledger] == ["charged time", "gpu time"]
     assert [(p.name, p.share) for p in found.phases] == [("rollout", 0.75), ("update", 0.25)]
 
 

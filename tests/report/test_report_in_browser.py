@@ -65,6 +65,22 @@ def test_the_filter_shows_what_it_says(browser: Any, page: Path) -> None:
     assert browser.run("document.querySelector('output').value") == "1 of 28 shown"
 
 
+def test_pointing_anywhere_at_a_chart_shows_the_value_there(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.run("document.documentElement.style.scrollBehavior = 'auto'")
+    browser.run("document.querySelector('.chart svg').scrollIntoView()")
+    box = browser.run(
+        "(b => [b.x, b.y, b.width, b.height])"
+        "(document.querySelector('.chart svg').getBoundingClientRect())"
+    )
+    lit = "[...document.querySelectorAll('.at text')].filter(t => getComputedStyle(t).opacity == 1)"
+    for share in (0.2, 0.41, 0.83):
+        x, y = box[0] + share * box[2], box[1] + 0.5 * box[3]
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        assert browser.run(f"{lit}.length") == 1
+        assert "greedy" in browser.run(f"{lit}[0].textContent")
+
+
 def test_every_control_can_be_reached_by_keyboard(browser: Any, page: Path) -> None:
     browser.open(page)
     reached = set()
