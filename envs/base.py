@@ -20,7 +20,7 @@ from mssr_rl import pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import suffix, user_text
+from mssr_rl.prompts import posed
 from mssr_rl.registry import Registry
 from mssr_rl.reward import accuracy
 from mssr_rl.verify import Verdict, gold_response, verify
@@ -51,9 +51,8 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
     ) -> None:
         if not problems:
             raise UserError(f"environment {name} has no problems in its {split} split")
-        suffix(instruction)  # refuses an unknown name
-        self.problems = tuple(problems)
-        self.name, self.split, self.instruction = name, split, instruction
+        self.problems = tuple(posed(problem, instruction) for problem in problems)
+        self.name, self.split = name, split
         self.reward, self.verify = reward, verify
         self.observation_space = gymnasium.spaces.Dict(
             {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
@@ -104,7 +103,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         """Made anew each time: whoever got the last one may keep and change it."""
         problem = self.problems[index]
         return {
-            "prompt": user_text(problem, self.instruction),
+            "prompt": problem.prompt,
             "images": tuple(_picture(problem, content) for content in problem.images),
         }
 

@@ -1,9 +1,10 @@
 """What the policy reads: the problem's text, an instruction behind it, and where pictures go.
 
-Every engine builds its prompt from here, so that two engines pose the same question.
+An environment poses its problems once, when it is made; every engine then reads the same text.
 """
 
 import difflib
+from dataclasses import replace
 from typing import Any
 
 from mssr_rl.errors import UserError
@@ -43,13 +44,18 @@ def user_text(problem: Problem, instruction: str) -> str:
     return f"{front}{problem.prompt.strip()} {suffix(instruction)}".strip()
 
 
-def chat_messages(problem: Problem, instruction: str) -> list[dict[str, Any]]:
+def posed(problem: Problem, instruction: str) -> Problem:
+    """The problem as the policy reads it: its prompt is the whole user turn."""
+    return replace(problem, prompt=user_text(problem, instruction))
+
+
+def chat_messages(problem: Problem) -> list[dict[str, Any]]:
     """One user message in Hugging Face's chat format, pictures and text in the order of the tags.
 
     The pictures themselves are not in it: the processor takes `problem.images` in this order.
     """
     content: list[dict[str, str]] = []
-    for i, text in enumerate(user_text(problem, instruction).split(IMAGE)):
+    for i, text in enumerate(problem.prompt.split(IMAGE)):
         if i:
             content.append({"type": "image"})
         if text:

@@ -4,7 +4,7 @@ import pytest
 
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import INSTRUCTIONS, chat_messages, user_text
+from mssr_rl.prompts import INSTRUCTIONS, chat_messages, posed, user_text
 
 
 def problem(prompt: str, pictures: int = 1) -> Problem:
@@ -12,7 +12,7 @@ def problem(prompt: str, pictures: int = 1) -> Problem:
 
 
 def contents(prompt: str, pictures: int = 1, instruction: str = "none") -> list[str]:
-    (message,) = chat_messages(problem(prompt, pictures), instruction)
+    (message,) = chat_messages(posed(problem(prompt, pictures), instruction))
     assert message["role"] == "user"
     return [part.get("text", part["type"]) for part in message["content"]]
 
@@ -35,7 +35,7 @@ def test_a_problem_without_pictures_is_text_only() -> None:
 
 def test_the_instruction_stands_behind_the_problem() -> None:
     assert user_text(problem("<image> How many? \n"), "short") == (
-        "<image> How many? Think in <think></think>, then answer in \\boxed{}."
+        "<image> How many? Think, then answer in \\boxed{}."
     )
 
 
@@ -46,15 +46,15 @@ def test_the_paper_instruction_says_first_think_then_box() -> None:
 
 
 def test_the_messages_hold_the_same_words_as_the_text() -> None:
-    posed = problem("See <image> here")
-    (message,) = chat_messages(posed, "paper")
+    asked = problem("See <image> here")
+    (message,) = chat_messages(posed(asked, "paper"))
     said = "".join(part.get("text", "<image>") for part in message["content"])
-    assert said == user_text(posed, "paper")
+    assert said == user_text(asked, "paper")
 
 
 def test_tags_and_pictures_that_differ_in_number_are_refused_with_the_key() -> None:
     with pytest.raises(UserError, match="problem p7 has 1 pictures but 2 <image> tags"):
-        chat_messages(problem("<image><image>?"), "short")
+        posed(problem("<image><image>?"), "short")
 
 
 def test_a_misspelt_instruction_is_refused_with_the_right_name() -> None:

@@ -15,7 +15,6 @@ def make_engine(config: Config) -> Engine:
     return LocalEngine(
         LocalOptions(
             model=config.model.path,
-            instruction=str(config.env.options.get("instruction", "none")),
             device=config.engine.device,
             dtype=config.engine.dtype,
             temperature=rollout.temperature,

@@ -33,7 +33,6 @@ class LocalOptions:
     """What the local engine is told, once."""
 
     model: str  # a folder, a hub id, or "tiny"
-    instruction: str
     device: str = "cpu"
     dtype: str = "float32"
     temperature: float = 1.0  # of training rollouts; log-probabilities are taken at it
@@ -53,9 +52,7 @@ class LocalEngine:
         self.options = options
         self.policy = load_model(options.model, options.device, options.dtype)
         self.reference = copy.deepcopy(self.policy).requires_grad_(False)
-        self.encoder = PromptEncoder(
-            load_processor(options.model), options.instruction, options.max_prompt_tokens
-        )
+        self.encoder = PromptEncoder(load_processor(options.model), options.max_prompt_tokens)
         self.optimiser = torch.optim.AdamW(
             self.policy.parameters(),
             lr=options.lr,

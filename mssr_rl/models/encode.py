@@ -65,9 +65,8 @@ Pixels = NDArray[np.uint8]  # one picture, C x H x W
 class PromptEncoder:
     """Encodes problems with a Qwen2.5-VL processor; remembers what it encoded."""
 
-    def __init__(self, processor: Any, instruction: str, max_tokens: int) -> None:
+    def __init__(self, processor: Any, max_tokens: int) -> None:
         self.processor = processor
-        self.instruction = instruction
         self.max_tokens = max_tokens
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
@@ -115,7 +114,7 @@ class PromptEncoder:
         return int(self.images.patch_size * self.images.merge_size)
 
     def _text_tokens(self, problem: Problem) -> list[int]:
-        messages = chat_messages(problem, self.instruction)
+        messages = chat_messages(problem)
         text = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )

@@ -24,6 +24,7 @@ from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.score import hidden_states
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
+from mssr_rl.prompts import posed
 
 
 class Example(NamedTuple):
@@ -53,7 +54,7 @@ def example(position: int) -> Example:
         tags={"family": made["family"], "level": str(made["level"])},
     )
     careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
-    return Example(problem, careful, hasty)
+    return Example(posed(problem, "short"), careful, hasty)
 
 
 def draw_examples(count: int, workers: int) -> list[Example]:

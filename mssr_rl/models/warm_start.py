@@ -56,7 +56,7 @@ def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, Pro
     tokenizer = train_tokenizer(texts)
     torch.manual_seed(plan.seed)
     model = new_model(tokenizer)
-    return model, PromptEncoder(new_processor(tokenizer, PATCH), "short", 1024)
+    return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)
 
 
 def train(plan: WarmStart, work: Path) -> tuple[Any, PromptEncoder]:

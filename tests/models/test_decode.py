@@ -26,7 +26,7 @@ PROBLEMS = [problem(family, i) for i, family in enumerate(("bar", "clock", "dice
 @pytest.fixture(scope="module")
 def tiny():
     model = load_model("tiny", "cpu", "float32")
-    return model, PromptEncoder(load_processor("tiny"), "short", 1024)
+    return model, PromptEncoder(load_processor("tiny"), 1024)
 
 
 def draw(tiny, problems, uniform_BT, **options):
@@ -54,8 +54,10 @@ def test_a_rollout_does_not_depend_on_which_others_run_beside_it(tiny):
     together = draw(tiny, PROBLEMS, numbers)
     alone = draw(tiny, PROBLEMS[2:3], numbers[8:12])
     width = alone.token_BT.shape[1]
-    assert torch.equal(together.token_BT[8:12, :width] * alone.mask_BT.long(),
-                       alone.token_BT * alone.mask_BT.long())
+    assert torch.equal(
+        together.token_BT[8:12, :width] * alone.mask_BT.long(),
+        alone.token_BT * alone.mask_BT.long(),
+    )
 
 
 def test_a_response_ends_with_its_end_token_and_holds_no_structural_token(tiny):

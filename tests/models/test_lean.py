@@ -25,7 +25,9 @@ def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
 
 
 PROBLEMS = [
-    Problem(key="a", prompt="<image>Which digit is shown?", answer="1", images=(png(96, 96, (9, 9, 9)),)),
+    Problem(
+        key="a", prompt="<image>Which digit is shown?", answer="1", images=(png(96, 96, (9, 9, 9)),)
+    ),
     Problem(
         key="b",
         prompt="Compare <image> and <image>: which is larger, and by how much?",
@@ -45,7 +47,7 @@ def tiny():
 def by_transformers(model, processor, problem, response):
     """Logits that predict each response token, from the stock processor and forward pass."""
     text = processor.apply_chat_template(
-        chat_messages(problem, "short"), add_generation_prompt=True, tokenize=False
+        chat_messages(problem), add_generation_prompt=True, tokenize=False
     )
     images = [Image.open(io.BytesIO(data)) for data in problem.images] or None
     inputs = processor(text=[text], images=images, return_tensors="pt")
@@ -61,7 +63,7 @@ def by_transformers(model, processor, problem, response):
 @pytest.mark.parametrize("row", range(len(PROBLEMS)))
 def test_a_padded_block_gives_the_log_probabilities_of_the_stock_forward_pass(tiny, row):
     model, processor = tiny
-    encoder = PromptEncoder(processor, "short", 1024)
+    encoder = PromptEncoder(processor, 1024)
     texts = ["<think>The digit is 7.</think>\\boxed{7}", "no", "<think>5", "wide wide"]
     rows = [processor.tokenizer.encode(text) for text in texts]
     width = max(map(len, rows))
@@ -81,9 +83,9 @@ def test_a_padded_block_gives_the_log_probabilities_of_the_stock_forward_pass(ti
 def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
     model, processor = tiny
     problem = PROBLEMS[1]
-    block = PromptEncoder(processor, "short", 1024).block([problem])
+    block = PromptEncoder(processor, 1024).block([problem])
     text = processor.apply_chat_template(
-        chat_messages(problem, "short"), add_generation_prompt=True, tokenize=False
+        chat_messages(problem), add_generation_prompt=True, tokenize=False
     )
     images = [Image.open(io.BytesIO(data)) for data in problem.images]
     stock = processor(text=[text], images=images, return_tensors="pt")
@@ -99,7 +101,7 @@ def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
 
 def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):
     model, processor = tiny
-    encoder = PromptEncoder(processor, "short", 1024)
+    encoder = PromptEncoder(processor, 1024)
     token_BT = torch.randint(20, 500, (6, 9), generator=torch.Generator().manual_seed(0))
     mask_BT = torch.ones(6, 9)
     with torch.no_grad():
@@ -112,7 +114,7 @@ def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):
 
 def test_gradients_are_those_of_the_stock_forward_pass(tiny):
     model, processor = tiny
-    encoder = PromptEncoder(processor, "short", 1024)
+    encoder = PromptEncoder(processor, 1024)
     response = torch.tensor(processor.tokenizer.encode("<think>5.</think>"))
     block = encoder.block(PROBLEMS[:1])
 
@@ -126,7 +128,7 @@ def test_gradients_are_those_of_the_stock_forward_pass(tiny):
     stock_inputs = processor(
         text=[
             processor.apply_chat_template(
-                chat_messages(PROBLEMS[0], "short"), add_generation_prompt=True, tokenize=False
+                chat_messages(PROBLEMS[0]), add_generation_prompt=True, tokenize=False
             )
         ],
         images=[Image.open(io.BytesIO(PROBLEMS[0].images[0]))],
@@ -151,7 +153,7 @@ def test_gradients_are_those_of_the_stock_forward_pass(tiny):
 
 def test_window_attention_is_left_to_transformers(tiny, monkeypatch):
     model, processor = tiny
-    block = PromptEncoder(processor, "short", 1024).block(PROBLEMS[3:])
+    block = PromptEncoder(processor, 1024).block(PROBLEMS[3:])
     with torch.no_grad():
         whole = lean.see(model, block.pictures[0])
         monkeypatch.setattr(model.model.visual, "fullatt_block_indexes", [0])
