@@ -2,8 +2,9 @@
 
 A new one is a factory under `@register("name")`; its keyword-only parameters are its options:
 
-    @register("batch_mean_of_mine")
-    def batch_mean_of_mine(*, loss: Loss = Loss()) -> Algorithm: ...
+    @register("plain")
+    def plain(*, loss: Loss = Loss()) -> Algorithm:
+        return Algorithm(name="plain", advantage=to_tokens(), loss=loss)
 """
 
 from dataclasses import dataclass
@@ -36,16 +37,6 @@ class Algorithm:
         enough = self.default_group_size >= self.min_group_size
         says = f"at least min_group_size={self.min_group_size}"
         require(enough, "default_group_size", self.default_group_size, says)
-
-    def check_group_size(self, group_size: int) -> None:
-        """Refuse fewer rollouts per problem than the advantage needs."""
-        if group_size < self.min_group_size:
-            raise UserError(
-                f"algo={self.name} compares the rollouts of a problem with each other and needs at "
-                f"least {self.min_group_size} of them: rollout.group_size={group_size} must be "
-                f"{self.min_group_size} or more ({self.default_group_size} is its default), or "
-                "choose an algorithm that takes single rollouts"
-            )
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "mssr_rl.algorithms")

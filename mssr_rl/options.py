@@ -57,7 +57,7 @@ def arguments(
     """
     nested: dict[str, Any] = {}
     for name, value in values.items():
-        _put(nested, options[name].path, _typed(options[name], value))
+        _put(nested, options[name].path, convert(value, options[name].annotation, name))
     parameters = inspect.signature(factory).parameters
     return {name: _merged(parameters[name].default, value) for name, value in nested.items()}
 
@@ -127,10 +127,6 @@ def _docs(documented: object) -> dict[str, str]:
             name, _, text = line.strip().partition(":")
             found[name] = text.strip()
     return found
-
-
-def _typed(option: Option, value: object) -> Any:
-    return value if option.annotation is Any else convert(value, option.annotation, option.name)
 
 
 def _put(nested: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -26,7 +26,7 @@ class Tracker:
     Args:
         eta_min: what an old outcome keeps, at the least, when its problem is met again
         eta_max: and at the most; 1 / (1 - eta) visits are remembered
-        eta_schedule: paper: more drift, more forgetting; released: the authors' code, see README
+        eta_schedule: paper: eta falls as the KL rises; released: rises up to kl_target, then drops
         kl_source: step: between consecutive policies; reference: from the frozen initial model
         kl_target: the KL at which the schedule reaches its other end [nat per token]
         kl_window: steps over which the KL is averaged
