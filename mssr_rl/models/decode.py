@@ -70,8 +70,13 @@ def sample(
         hidden_AD = _advance(model, running, token_A, t)
     ended_B = (torch.isin(token_BT, vocabulary.end) & (mask_BT > 0)).any(1)
     width = int(mask_BT.sum(1).max())
-    cut = (x[:, :width] for x in (token_BT, mask_BT, logprob_BT, entropy_BT))
-    return Sampled(*cut, ~ended_B)
+    return Sampled(
+        token_BT[:, :width],
+        mask_BT[:, :width],
+        logprob_BT[:, :width],
+        entropy_BT[:, :width],
+        ~ended_B,
+    )
 
 
 def _choose(logprob_AV: Tensor, uniform_A: Tensor, sampling: Sampling) -> Tensor:

@@ -48,7 +48,13 @@ class Prompts(NamedTuple):
             p._replace(patch_NSC=p.patch_NSC.to(device), slot_NK=p.slot_NK.to(device))
             for p in self.pictures
         )
-        return Prompts(*(x.to(device) for x in self[:4]), moved)
+        return Prompts(
+            self.token_PL.to(device),
+            self.mask_PL.to(device),
+            self.position_3PL.to(device),
+            self.next_position_P.to(device),
+            moved,
+        )
 
 
 class Layout(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mssr_rl.models.encode import Pictures, Prompts
 
@@ -53,7 +53,8 @@ def see(model: Any, pictures: Pictures) -> Tensor:
         x = x + _mlp(block.mlp, norm(block.norm2, x))
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
-    return merger.mlp(merged)  # type: ignore[no-any-return]
+    features: Tensor = merger.mlp(merged)
+    return features
 
 
 def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
@@ -159,6 +160,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
+    """What follows attention in a layer: its output projection and the feed-forward half."""
     x = x + layer.self_attn.o_proj(attended)
     return x + _mlp(layer.mlp, norm(layer.post_attention_layernorm, x))
 
@@ -166,12 +168,14 @@ def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
 # ---- the small parts ---------------------------------------------------------------------
 
 
-def norm(module: nn.Module, x: Tensor) -> Tensor:
+def norm(module: Any, x: Tensor) -> Tensor:
+    """RMSNorm with the module's weight, as one fused operation."""
     return F.rms_norm(x, x.shape[-1:], module.weight, module.variance_epsilon)
 
 
 def _mlp(module: Any, x: Tensor) -> Tensor:
-    return module.down_proj(F.silu(module.gate_proj(x)) * module.up_proj(x))  # type: ignore[no-any-return]
+    out: Tensor = module.down_proj(F.silu(module.gate_proj(x)) * module.up_proj(x))
+    return out
 
 
 def _rotate(x: Tensor, rotary: Rotary) -> Tensor:

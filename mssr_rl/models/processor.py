@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast, ProcessorMixin, Qwen2_5_VLConf
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessorKwargs
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.utils import is_torchvision_available
+from transformers.utils.import_utils import is_torchvision_available
 
 
-class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # type: ignore[misc]
+class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # noqa: N801  after the stock class
     """`Qwen2_5_VLProcessor` without videos: one image token per merged patch."""
 
     valid_processor_kwargs = Qwen2_5_VLProcessorKwargs
@@ -42,7 +42,9 @@ class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # type: ignore[misc]
 if not is_torchvision_available():
     # `AutoProcessor.register` refuses to replace the class of a stock model type, so the table that
     # it writes to is written here; transformers is pinned, and a test loads the shipped folder.
-    PROCESSOR_MAPPING._extra_content[Qwen2_5_VLConfig] = Qwen2_5_VLImageTextProcessor
+    PROCESSOR_MAPPING._extra_content[Qwen2_5_VLConfig] = (  # noqa: SLF001
+        Qwen2_5_VLImageTextProcessor
+    )
 
 
 def new_processor(

@@ -24,13 +24,14 @@ from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.score import hidden_states
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import posed
+from mssr_rl.prompts import IMAGE, posed
 
 
 class Example(NamedTuple):
     """A problem and the two responses that teach it."""
 
-    problem: Problem
+    problem: Problem  # posed: the instruction is part of its prompt
+    question: str
     careful: str
     hasty: str
 
@@ -54,7 +55,8 @@ def example(position: int) -> Example:
         tags={"family": made["family"], "level": str(made["level"])},
     )
     careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
-    return Example(posed(problem, "short"), careful, hasty)
+    question = problem.prompt.replace(IMAGE, "")
+    return Example(posed(problem, "short"), question, careful, hasty)
 
 
 def draw_examples(count: int, workers: int) -> list[Example]:

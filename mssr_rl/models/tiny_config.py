@@ -6,6 +6,7 @@ picture, so no window bookkeeping is needed at this size.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -141,8 +142,11 @@ def _scale_to_width(model: Qwen2_5_VLForConditionalGeneration) -> None:
     transformers' constant 0.02 suits thousands of channels; at a hundred it leaves attention
     uniform and the layers mute, and the model does not begin to look for a long time.
     """
-    config = model.config
-    depth = {"visual": config.vision_config.depth, "language_model": 4}
+    config: Any = model.config
+    depth = {
+        "visual": config.vision_config.depth,
+        "language_model": config.text_config.num_hidden_layers,
+    }
     for name, weight in model.named_parameters():
         if weight.ndim < 2:
             continue

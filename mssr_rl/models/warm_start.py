@@ -11,18 +11,21 @@ The run is resumable: the same command goes on from the last checkpoint in `--wo
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from mssr_rl.models import supervised
+from mssr_rl.models import card, supervised
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.processor import new_processor, save_processor
+from mssr_rl.models.load import save_model
+from mssr_rl.models.processor import new_processor
+from mssr_rl.models.tensors import copy_weights, load_optimiser, save_optimiser
 from mssr_rl.models.tiny_config import PATCH, new_model, train_tokenizer
 from mssr_rl.prompts import INSTRUCTIONS
 
@@ -32,7 +35,8 @@ class WarmStart:
     """Everything that decides the weights."""
 
     examples: int = 60_000
-    steps: int = 4_000
+    steps: int = 1_600
+    schedule: int = 4_000  # steps that the learning rate is laid out for: ours stops on the way
     easy_steps: int = 700  # of them at the start, on level 0 alone: the model learns to look
     batch: int = 32  # problems a step, each answered carefully and hastily
     hasty_share: float = 0.65
@@ -40,11 +44,24 @@ class WarmStart:
     seed: int = 1
 
 
+class Trained(NamedTuple):
+    """The finished model, its encoder, and how long it took."""
+
+    model: Any
+    encoder: PromptEncoder
+    seconds: float  # over all sessions of a resumed run
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def learning_rate(plan: WarmStart, step: int) -> float:
-    """A hundred steps up, then a cosine down to a tenth."""
+    """A hundred steps up, then a cosine down to a tenth at the end of the schedule."""
     if step < 100:
         return plan.lr * (step + 1) / 100
-    share = (step - 100) / max(plan.steps - 100, 1)
+    share = (step - 100) / max(plan.schedule - 100, 1)
     return plan.lr * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
@@ -52,38 +69,40 @@ def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, Pro
     """A fresh model, and a tokenizer that has learned the words of the first examples."""
     texts = [*INSTRUCTIONS.values()]
     for e in examples[:6000]:
-        texts += [e.problem.prompt.replace("<image>", ""), e.careful, e.hasty]
+        texts += [e.question, e.careful, e.hasty]
     tokenizer = train_tokenizer(texts)
     torch.manual_seed(plan.seed)
     model = new_model(tokenizer)
     return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)
 
 
-def train(plan: WarmStart, work: Path) -> tuple[Any, PromptEncoder]:
+def train(plan: WarmStart, work: Path) -> Trained:
     """Run, or go on with, the supervised steps."""
     started = time.monotonic()
     examples = supervised.draw_examples(plan.examples, workers=2)
-    print(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s", flush=True)
+    say(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s")
     model, encoder = build(plan, examples)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=plan.lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
-    first = _restore(work, model, optimiser)
-    for step, rows in enumerate(_order(plan, examples)):
-        if step < first:
+    first, before = _restore(work, model, optimiser)
+    seconds = before
+    for step, rows in enumerate(_order(plan, examples), start=1):
+        if step <= first:
             continue
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(plan, step)
+            group["lr"] = learning_rate(plan, step - 1)
         loss = supervised.loss(model, encoder, [examples[i] for i in rows], plan.hasty_share)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        if (step + 1) % 20 == 0:
-            print(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
-        if (step + 1) % 200 == 0 or step + 1 == plan.steps:
-            _keep(work, step + 1, model, optimiser)
-    return model, encoder
+        seconds = before + time.monotonic() - started
+        if step % 20 == 0:
+            say(f"step {step} of {plan.steps}: loss {loss.item():.3f}, {seconds:.0f} s")
+        if step % 200 == 0 or step == plan.steps:
+            _keep(work / f"step_{step:05d}", model, optimiser, seconds)
+    return Trained(model, encoder, seconds)
 
 
 def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[list[int]]:
@@ -96,48 +115,59 @@ def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[
         yield next(first if step < plan.easy_steps else then)
 
 
-def _keep(work: Path, step: int, model: Any, optimiser: torch.optim.Optimizer) -> None:
-    work.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{name}": value for name, value in model.named_parameters()}
-    for row, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{row}.{name}": value for name, value in state.items()}
-    tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-    save_file(tensors, work / "next.safetensors", metadata={"step": str(step)})
-    (work / "next.safetensors").rename(work / f"step_{step:05d}.safetensors")
+def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: float) -> None:
+    """Written aside and renamed: a folder that is there is whole."""
+    aside = folder.with_name("next")
+    aside.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().contiguous() for name, value in model.named_parameters()}
+    save_file(weights, aside / "model.safetensors")
+    save_optimiser(optimiser, aside / "optimiser.safetensors", {"seconds": f"{seconds:.0f}"})
+    aside.rename(folder)
 
 
-def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> int:
-    """The step to go on with; 0 where there is no checkpoint."""
-    found = sorted(work.glob("step_*.safetensors"))
+def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    """The steps and seconds behind us; 0 and 0 where there is no checkpoint."""
+    found = sorted(work.glob("step_*"))
     if not found:
-        return 0
-    tensors = load_file(found[-1])
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            value.copy_(tensors[f"model.{name}"])
-    states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        kind, row, *rest = name.split(".")
-        if kind == "optimiser":
-            states.setdefault(int(row), {})[rest[0]] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": states, "param_groups": groups})
-    step = int(found[-1].stem.removeprefix("step_"))
-    print(f"going on from step {step}", flush=True)
-    return step
+        return 0, 0.0
+    copy_weights(model, load_file(found[-1] / "model.safetensors"))
+    note = load_optimiser(optimiser, found[-1] / "optimiser.safetensors")
+    step = int(found[-1].name.removeprefix("step_"))
+    say(f"going on after step {step}")
+    return step, float(note["seconds"])
+
+
+def facts(plan: WarmStart, trained: Trained) -> list[str]:
+    """What the model card says about the run."""
+    parameters = sum(p.numel() for p in trained.model.parameters())
+    return [
+        f"{parameters:,} parameters in float32, {len(trained.encoder.processor.tokenizer)} tokens",
+        f"{plan.examples:,} training problems drawn, seed {plan.seed}",
+        f"{plan.steps:,} supervised steps of {plan.batch} problems, the first {plan.easy_steps} on "
+        + f"level 0 alone (AdamW, learning rate {plan.lr:g} on a cosine over {plan.schedule:,} steps)",
+        f"hasty answers weigh {plan.hasty_share:.0%}",
+        f"{trained.seconds / 60:.0f} minutes on {torch.get_num_threads()} threads of a CPU",
+    ]
 
 
 def main() -> None:
-    """Train and write the model folder."""
+    """Train, write the model folder, measure it and write its card."""
+    from mssr_rl.engine.local import LocalEngine, LocalOptions
+    from mssr_rl.envs import environments
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("tiny"), help="the model folder to write")
-    parser.add_argument("--work", type=Path, default=Path("warm_start"), help="checkpoints")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("warm_start"), help="its checkpoints")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model, encoder = train(WarmStart(), arguments.work)
-    model.save_pretrained(arguments.out)
-    save_processor(encoder.processor, arguments.out)
+    plan = WarmStart()
+    trained = train(plan, arguments.work)
+    save_model(trained.model, trained.encoder.processor, arguments.out)
+    engine = LocalEngine(LocalOptions(model=str(arguments.out)))
+    measured = card.measure(engine, environments.make("vision_r1", split="val"))
+    card.write(arguments.out, facts(plan, trained), measured)
+    say(card.table(measured))
 
 
 if __name__ == "__main__":

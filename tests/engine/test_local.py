@@ -1,0 +1,144 @@
+"""The local engine: what the protocol promises, on the shipped model."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mssr_rl.engine.base import Sampling, UpdatePlan
+from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.envs.families import row
+from mssr_rl.loss import Loss
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import posed
+
+OPTIONS = LocalOptions(model="tiny", lr=1e-3)
+SAMPLING = Sampling(max_response_tokens=40)
+
+
+def problem(family: str, index: int) -> Problem:
+    made = row(family, "val", 1, index)
+    image = made["images"][0]["bytes"]
+    asked = Problem(key=made["id"], prompt=made["problem"], answer=made["answer"], images=(image,))
+    return posed(asked, "short")
+
+
+PROBLEMS = [problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
+
+
+@pytest.fixture(scope="module")
+def still() -> LocalEngine:
+    """An engine that no test updates."""
+    return LocalEngine(OPTIONS)
+
+
+def plan(samples: int = 8, **loss) -> UpdatePlan:
+    return UpdatePlan(loss=Loss(**loss), samples_per_update=samples, seed=5)
+
+
+def parameters(engine: LocalEngine) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in engine.policy.parameters()])
+
+
+def test_a_seed_decides_the_rollouts_and_another_gives_others(still):
+    first = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    again = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    other = still.rollout(PROBLEMS, 2, SAMPLING, seed=2)
+    assert first.responses == again.responses
+    assert torch.equal(first.logprob_BT, again.logprob_BT)
+    assert first.responses != other.responses
+
+
+def test_the_size_of_a_block_changes_nothing_but_the_last_bits(still):
+    small = LocalEngine(replace(OPTIONS, block=2, micro_batch=2))
+    one, many = (e.rollout(PROBLEMS, 2, SAMPLING, seed=1) for e in (small, still))
+    assert one.responses == many.responses
+    assert torch.allclose(one.logprob_BT, many.logprob_BT, atol=1e-4)
+
+
+def test_before_any_update_policy_and_reference_agree_with_the_sampler(still):
+    rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    assert torch.allclose(still.reference_logprob(rollouts), rollouts.logprob_BT, atol=1e-4)
+    some = still.logprob(rollouts, [1, 3])
+    assert torch.allclose(some, rollouts.logprob_BT[[2, 3, 6, 7]], atol=1e-4)
+
+
+def test_image_tokens_are_counted_once_per_problem(still):
+    rollouts = still.rollout(PROBLEMS, 3, SAMPLING, seed=1)
+    assert rollouts.image_tokens == 4 * 16
+    assert rollouts.prompt_tokens > rollouts.image_tokens
+    assert len(rollouts.responses) == 12
+
+
+def test_an_update_makes_rewarded_responses_likelier_and_leaves_the_reference():
+    engine = LocalEngine(OPTIONS)
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    reference = engine.reference_logprob(rollouts)
+    sign = torch.tensor([1.0, -1.0]).repeat(4)[:, None]
+    stats = engine.update(rollouts, sign * rollouts.mask_BT, reference, plan(kl_coef=0.0))
+    assert stats.updates == 1
+    assert stats.grad_norm > 0
+    assert stats.trained_tokens == int(rollouts.mask_BT.sum())
+    moved = (engine.logprob(rollouts, range(4)) - rollouts.logprob_BT).sum(1)
+    assert moved[0::2].sum() > 0
+    assert moved[1::2].sum() < 0
+    assert torch.equal(engine.reference_logprob(rollouts), reference)
+
+
+def test_micro_batches_add_up_to_the_same_update():
+    updated = []
+    for micro_batch in (8, 2):
+        engine = LocalEngine(replace(OPTIONS, micro_batch=micro_batch))
+        rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+        reference = rollouts.logprob_BT - 0.1
+        advantage = torch.linspace(-1, 1, 8)[:, None] * rollouts.mask_BT
+        stats = engine.update(rollouts, advantage, reference, plan())
+        updated.append((parameters(engine), stats))
+    (whole, a), (split, b) = updated
+    assert torch.allclose(torch.tensor(a[:4]), torch.tensor(b[:4]), atol=1e-4)
+    # Adam's first step has the size of the learning rate whatever the gradient's, so where a
+    # gradient is all rounding its sign may flip: nearly all parameters, not all, must agree.
+    assert ((whole - split).abs() < 1e-5).float().mean() > 0.99
+
+
+def test_samples_per_update_counts_sequences():
+    engine = LocalEngine(OPTIONS)
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    advantage = rollouts.mask_BT
+    assert engine.update(rollouts, advantage, rollouts.logprob_BT, plan(samples=2)).updates == 4
+
+
+def test_an_entropy_term_has_a_gradient():
+    finals = []
+    for coefficient in (0.0, 1.0):
+        engine = LocalEngine(OPTIONS)
+        rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+        nothing = torch.zeros_like(rollouts.mask_BT)
+        engine.update(
+            rollouts, nothing, rollouts.logprob_BT, plan(kl_coef=0.0, entropy_coef=coefficient)
+        )
+        finals.append(engine.rollout(PROBLEMS, 8, SAMPLING, seed=3))
+    flat, bonus = ((r.entropy_BT * r.mask_BT).sum() / r.mask_BT.sum() for r in finals)
+    assert bonus > flat
+
+
+def test_what_was_saved_continues_bit_for_bit(tmp_path):
+    engine = LocalEngine(OPTIONS)
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    advantage = torch.linspace(-1, 1, 8)[:, None] * rollouts.mask_BT
+    engine.update(rollouts, advantage, rollouts.logprob_BT, plan())
+    engine.save(tmp_path)
+    engine.update(rollouts, advantage, rollouts.logprob_BT, plan())
+    other = LocalEngine(OPTIONS)
+    other.load(tmp_path)
+    other.update(rollouts, advantage, rollouts.logprob_BT, plan())
+    assert torch.equal(parameters(engine), parameters(other))
+
+
+def test_a_saved_policy_is_an_ordinary_model_folder(tmp_path, still):
+    still.save(tmp_path)
+    again = LocalEngine(replace(OPTIONS, model=str(tmp_path / "policy")))
+    assert (
+        again.rollout(PROBLEMS, 1, SAMPLING, 1).responses
+        == still.rollout(PROBLEMS, 1, SAMPLING, 1).responses
+    )
