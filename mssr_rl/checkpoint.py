@@ -1,6 +1,7 @@
 """Checkpoints: everything the future of a run depends on, written aside and renamed.
 
-    checkpoints/step_<n>/   what `Engine.save` wrote: an ordinary model folder and the optimiser
+    checkpoints/step_<n>/
+        policy/                 an ordinary model folder, and beside it the optimiser: `Engine.save`
         algorithm.safetensors   the algorithm's state: tracker counts and KL window
         state.json              position in the problem stream, ledger, kl_step, evaluations, ...
         manifest.json           size and hash of every file: what makes a checkpoint valid

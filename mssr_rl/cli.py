@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from mssr_rl import __version__
 from mssr_rl.errors import Collapsed, RunFailed, UserError
+from mssr_rl.interrupt import Interrupted
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, USAGE)
     except Collapsed as error:
         return _complain(error, COLLAPSED)
+    except Interrupted as stop:
+        return _complain(stop, stop.exit_code)
     except RunFailed as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ def run(config: Config, make_engine: MakeEngine) -> Path:
     config = replace(config, model=replace(config.model, path=policy_folder(config.model.path)))
     envs = [environment(config, split) for split in SPLITS]
     engine = make_engine(config)
-    with closing(_log(config)) as log:
+    with closing(_log(config)) as log, log.ending():
         for env in envs:
             found = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
             _record(log, found, config.seed)
@@ -45,14 +45,14 @@ def run(config: Config, make_engine: MakeEngine) -> Path:
 
 
 def policy_folder(path: str) -> str:
-    """`path`, or the newest whole checkpoint if it is a run directory."""
-    checkpoints = Path(path) / "checkpoints"
-    if not checkpoints.is_dir():
-        return path
-    found = checkpoint.newest_valid(checkpoints)
-    if found.folder is None:
-        raise UserError(f"{path} holds no whole checkpoint to score; name a model folder instead")
-    return str(found.folder)
+    """`path`, or the policy in it if it is a checkpoint or, then the newest, a run directory."""
+    folder = Path(path)
+    if (folder / "checkpoints").is_dir():
+        found = checkpoint.newest_valid(folder / "checkpoints").folder
+        if found is None:
+            raise UserError(f"{path} holds no whole checkpoint to score; name a model folder")
+        folder = found
+    return str(folder / "policy") if (folder / "policy").is_dir() else path
 
 
 def _log(config: Config) -> RunLog:

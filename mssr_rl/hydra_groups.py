@@ -38,8 +38,13 @@ def defaults() -> dict[str, str]:
     """{group: the choice made when nobody makes one}, from configs/config.yaml."""
     from omegaconf import OmegaConf
 
-    listed = OmegaConf.load(CONFIGS / "config.yaml")["defaults"]
-    return {group: name for entry in listed if entry != "_self_" for group, name in entry.items()}
+    loaded: Any = OmegaConf.load(CONFIGS / "config.yaml")
+    return {
+        group: name
+        for entry in loaded.defaults
+        if entry != "_self_"
+        for group, name in entry.items()
+    }
 
 
 def _store(group: str, name: str) -> None:

@@ -21,6 +21,11 @@ class Interrupted(RunFailed):
         super().__init__(message)
         self.signum = signum
 
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, as shells expect; 0 after SIGTERM: the run was asked and did save."""
+        return 130 if self.signum == signal.SIGINT else 0
+
 
 class Interrupt:
     """While entered, SIGINT and SIGTERM raise `Interrupted` at the next `check()`."""

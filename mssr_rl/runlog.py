@@ -9,7 +9,8 @@ the streams were, so that a resumed run continues exactly behind the restored st
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,15 @@ class RunLog:
     def end(self, status: str, reason: str) -> None:
         """Note how the run ended: done, interrupted, collapsed or failed."""
         self.describe(status=status, exit_reason=reason, ended=now())
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Note in run.json that the run failed if the block raises."""
+        try:
+            yield
+        except BaseException as error:
+            self.end("failed", f"{type(error).__name__}: {error}")
+            raise
 
     def close(self) -> None:
         """Close the files and give the directory back."""

@@ -57,9 +57,10 @@ class Session:
     def run(self) -> None:
         """Run to the end, and note which end it was."""
         try:
-            self._begin()
-            with Interrupt() as interrupt:
-                self._loop_or_save(interrupt.check)
+            with self.log.ending():  # overwritten below where the end has a better name
+                self._begin()
+                with Interrupt() as interrupt:
+                    self._loop_or_save(interrupt.check)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
             self._end("interrupted", reason, "stable")
@@ -70,9 +71,6 @@ class Session:
             raise Interrupted(sentence, stop.signum) from None
         except Collapsed as collapse:
             self._end("collapsed", str(collapse), "collapsed")
-            raise
-        except BaseException as error:
-            self.log.end("failed", f"{type(error).__name__}: {error}")
             raise
         self._end("done", "the budget is spent", "stable")
 

@@ -84,7 +84,7 @@ def unknown(key: str, known: Iterable[str]) -> str:
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant; the last part of a dotted one is enough."""
     words = list(known)
-    by_ending = [w for w in words if w.endswith(f".{word}")]
+    by_ending = sorted((w for w in words if f".{w}".endswith(f".{word}")), key=len)
     return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.7)), None)
 
 

@@ -128,12 +128,13 @@ class TabularEngine:
         return pg_loss.item(), kl_loss.item(), clipped, norm.item()
 
     def save(self, folder: Path) -> None:
-        save_file({"logits": self.logits.detach()}, folder / "model.safetensors")
+        (folder / "policy").mkdir()
+        save_file({"logits": self.logits.detach()}, folder / "policy" / "model.safetensors")
         save_file(dict(self.optimiser.state[self.logits]), folder / "optimiser.safetensors")
 
     def load(self, folder: Path) -> None:
         with torch.no_grad():
-            self.logits.copy_(load_file(folder / "model.safetensors")["logits"])
+            self.logits.copy_(load_file(folder / "policy" / "model.safetensors")["logits"])
         self.optimiser.state[self.logits] = load_file(folder / "optimiser.safetensors")
 
 

@@ -80,7 +80,7 @@ def test_the_newest_are_kept_and_the_best(engine: Engine, tmp_path: Path) -> Non
 def test_the_old_one_is_not_deleted_when_the_new_one_fails(engine: Engine, tmp_path: Path) -> None:
     class FullDisk:
         def save(self, folder: Path) -> None:
-            (folder / "model.safetensors").write_bytes(b"half")
+            (folder / "optimiser.safetensors").write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
     checkpoint.save(Store(tmp_path, 1), engine, state_at(2), SIZES)
@@ -90,7 +90,10 @@ def test_the_old_one_is_not_deleted_when_the_new_one_fails(engine: Engine, tmp_p
     assert checkpoint.fault(tmp_path / "step_2") is None
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "algorithm.safetensors", "state.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["policy/model.safetensors", "optimiser.safetensors", "algorithm.safetensors", "state.json"],
+)
 @pytest.mark.parametrize("harm", ["cut", "flip", "remove", "empty"])
 def test_a_damaged_checkpoint_is_never_used(
     engine: Engine, tmp_path: Path, name: str, harm: str

@@ -132,7 +132,10 @@ def test_a_run_directory_stands_for_its_newest_checkpoint(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     folder = trainer.run(configure(), make_engine)
-    assert evaluate.policy_folder(str(folder)) == str(folder / "checkpoints" / "step_6")
+    newest = folder / "checkpoints" / "step_6"
+    assert evaluate.policy_folder(str(folder)) == str(newest / "policy")
+    assert evaluate.policy_folder(str(newest)) == str(newest / "policy")
+    assert evaluate.policy_folder(str(newest / "policy")) == str(newest / "policy")
     assert evaluate.policy_folder("tiny") == "tiny"
 
 

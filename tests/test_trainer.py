@@ -57,7 +57,7 @@ def without_seconds(folder: Path, stream: str) -> str:
 
 
 def weights(folder: Path) -> bytes:
-    return (newest(folder) / "model.safetensors").read_bytes()
+    return (newest(folder) / "policy" / "model.safetensors").read_bytes()
 
 
 def newest(folder: Path) -> Path:
@@ -265,10 +265,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
 ) -> None:
     whole = trainer.run(configure("name=whole"), make_engine)
     half = trainer.run(configure("name=half"), make_engine)
-    model = newest(half) / "model.safetensors"
+    model = newest(half) / "policy" / "model.safetensors"
     model.write_bytes(model.read_bytes()[:-1])
     trainer.run(configure("name=half", "resume=true"), make_engine)
-    assert "step_6: model.safetensors is not what was written" in capsys.readouterr().err
+    assert "step_6: policy/model.safetensors is not what was written" in capsys.readouterr().err
     assert without_seconds(half, "metrics") == without_seconds(whole, "metrics")
     assert weights(half) == weights(whole)
 

@@ -17,7 +17,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.utils.import_utils import is_torchvision_available
 
 
-class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # noqa: N801  after the stock class
+class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # type: ignore[misc]  # noqa: N801
     """`Qwen2_5_VLProcessor` without videos: one image token per merged patch."""
 
     valid_processor_kwargs = Qwen2_5_VLProcessorKwargs
@@ -36,7 +36,8 @@ class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # noqa: N801  after the sto
     def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **_: Any) -> str:
         """The image token, once per merged patch of picture `image_idx`."""
         patches = int(image_inputs["image_grid_thw"][image_idx].prod())
-        return str(self.image_token) * (patches // self.image_processor.merge_size**2)
+        count: int = patches // self.image_processor.merge_size**2
+        return str(self.image_token) * count
 
 
 if not is_torchvision_available():

@@ -143,8 +143,9 @@ def facts(plan: WarmStart, trained: Trained) -> list[str]:
     return [
         f"{parameters:,} parameters in float32, {len(trained.encoder.processor.tokenizer)} tokens",
         f"{plan.examples:,} training problems drawn, seed {plan.seed}",
-        f"{plan.steps:,} supervised steps of {plan.batch} problems, the first {plan.easy_steps} on "
-        + f"level 0 alone (AdamW, learning rate {plan.lr:g} on a cosine over {plan.schedule:,} steps)",
+        f"{plan.steps:,} supervised steps of {plan.batch} problems",
+        f"the first {plan.easy_steps} of them on level 0 alone",
+        f"AdamW, learning rate {plan.lr:g} on a cosine laid out for {plan.schedule:,} steps",
         f"hasty answers weigh {plan.hasty_share:.0%}",
         f"{trained.seconds / 60:.0f} minutes on {torch.get_num_threads()} threads of a CPU",
     ]

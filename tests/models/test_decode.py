@@ -70,8 +70,10 @@ def test_a_response_ends_with_its_end_token_and_holds_no_structural_token(tiny):
     for tokens, mask, truncated in zip(s.token_BT, s.mask_BT, s.truncated_B, strict=True):
         length = int(mask.sum())
         ends = torch.isin(tokens[:length], vocabulary.end)
-        assert bool(ends[-1]) != bool(truncated) and not ends[:-1].any()
-        assert mask[:length].all() and not mask[length:].any()
+        assert bool(ends[-1]) != bool(truncated)
+        assert not ends[:-1].any()
+        assert mask[:length].all()
+        assert not mask[length:].any()
 
 
 def test_the_length_limit_marks_a_response_as_truncated(tiny):

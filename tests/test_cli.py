@@ -1,0 +1,186 @@
+"""Verbs, flags and exit codes; what is printed where."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mssr_rl import __version__, cli
+from mssr_rl.algos import algorithms
+from mssr_rl.compose import from_dict, load
+from mssr_rl.envs import environments
+from mssr_rl.errors import Collapsed, RunFailed, UserError
+from mssr_rl.interrupt import Interrupted
+from mssr_rl.keys import fixed_kinds
+
+Captured = pytest.CaptureFixture[str]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mssr_rl", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def complaint(captured: Captured, *words: str) -> str:
+    """The one line on stderr of a call that is refused."""
+    assert cli.main(words) == cli.USAGE
+    out, err = captured.readouterr()
+    assert out == ""
+    assert err.startswith("mssr_rl: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("mssr_rl: ").rstrip()
+
+
+# ---- refusals ----
+
+
+def test_a_typo_costs_one_line_and_no_traceback() -> None:
+    done = run("train", "sed=1")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "mssr_rl: unknown key sed; did you mean seed?\n"
+
+
+@pytest.mark.parametrize("word", ["sed=1", "seed=abc", "budget.rollouts=-5", "env=vison_r1"])
+def test_a_typo_is_found_before_torch_is_imported(word: str) -> None:
+    script = (
+        f"import sys; from mssr_rl.cli import main; print(main(['train', '{word}']), *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    code, *modules = done.stdout.split()
+    assert code == "2"
+    assert "torch" not in modules
+
+
+def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
+    assert complaint(capsys, "trian") == "cannot 'trian'; did you mean train?"
+    assert complaint(capsys, "xyz") == "cannot 'xyz'; choose from train, eval, grade, report"
+
+
+def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:
+    said = complaint(capsys, "algo=mssr")
+    assert (
+        said
+        == "say first what to do with algo=mssr: train, eval, grade, report; e.g. train algo=mssr"
+    )
+
+
+def test_flags_of_other_programs_are_explained(capsys: Captured) -> None:
+    said = complaint(capsys, "train", "--num_generations", "8")
+    assert said == "8 is not key=value; --help shows the keys"
+    said = complaint(capsys, "train", "--seed=8")
+    assert said == "--seed=8 is not understood: options are written key=value, without dashes"
+
+
+def test_cfg_needs_to_know_of_what(capsys: Captured) -> None:
+    assert "--cfg" in complaint(capsys, "train", "--cfg")
+    assert "job" in complaint(capsys, "train", "--cfg", "all")
+
+
+def test_a_plan_is_for_training_only(capsys: Captured) -> None:
+    assert "grade has no plan" in complaint(capsys, "grade", "x.jsonl", "--plan")
+
+
+def test_report_wants_a_run_and_nothing_else(capsys: Captured) -> None:
+    assert "report takes run=FOLDER" in complaint(capsys, "report")
+    assert "report takes run=FOLDER" in complaint(capsys, "report", "seed=1")
+
+
+# ---- exit codes ----
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("a"), 2),
+        (RunFailed("a"), 1),
+        (Collapsed("a"), 3),
+        (Interrupted("a", 2), 130),
+        (Interrupted("a", 15), 0),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_every_end_has_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "VERBS", {"train": cli.Verb("", end)})
+    assert cli.main(["train"]) == code
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(_: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "VERBS", {"train": cli.Verb("", end)})
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train"])
+
+
+# ---- what is printed ----
+
+
+def test_the_version_is_printed(capsys: Captured) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mssr_rl {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["train", "--help"]])
+def test_help_lists_what_is_registered_and_every_key(words: list[str], capsys: Captured) -> None:
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    first_words = {line.split()[0].partition("=")[0] for line in said.splitlines() if line.strip()}
+    assert {*algorithms.names(), *environments.names()} <= first_words
+    assert set(fixed_kinds()) <= first_words
+    assert set(cli.VERBS) <= first_words
+
+
+def test_every_registered_name_has_a_line_of_help() -> None:
+    assert all(algorithms.about(name) for name in algorithms.names())
+    assert all(environments.about(name) for name in environments.names())
+
+
+def test_help_shows_the_options_of_the_algorithm_asked_about(capsys: Captured) -> None:
+    assert cli.main(["train", "algo=grpo", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "algo.std=sample" in said
+    assert "algo.gamma" not in said
+
+
+def test_cfg_job_prints_the_config_as_yaml_under_the_plan(capsys: Captured) -> None:
+    assert cli.main(["train", "--cfg", "job", "algo=grpo", "env.limit=8"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("# algorithm ")
+    plain = OmegaConf.to_container(OmegaConf.create(said))
+    assert isinstance(plain, dict)
+    read = from_dict({str(key): value for key, value in plain.items()})
+    assert read == load(["algo=grpo", "env.limit=8"])
+
+
+def test_the_plan_goes_to_stdout_and_starts_nothing(tmp_path: Path, capsys: Captured) -> None:
+    words = ["train", "env.limit=8", "--plan", f"runs_dir={tmp_path / 'runs'}"]
+    assert cli.main(words) == 0
+    assert "nothing was started" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flags_may_stand_anywhere(capsys: Captured) -> None:
+    for words in (["--plan", "train", "env.limit=8"], ["train", "--plan", "env.limit=8"]):
+        assert cli.main(words) == 0
+        assert "120 steps" in capsys.readouterr().out
+
+
+def test_grade_passes_its_file_on(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "responses.jsonl"
+    row = {"id": "a", "response": "<think>so</think>\\boxed{4}", "answer": "4"}
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert cli.main(["grade", str(file)]) == 0
+    graded = json.loads(capsys.readouterr().out)
+    assert graded == {"id": "a", "reward": 1, "extracted": "4", "reason": "correct"}
