@@ -141,7 +141,7 @@ def fault(folder: Path) -> str | None:
             return f"{changed[0]} is not what was written"
         return None if "state.json" in manifest else "it holds no state.json"
     except FileNotFoundError as error:
-        return f"{Path(str(error.filename)).name} is missing"
+        return f"{Path(str(error.filename)).relative_to(folder)} is missing"
     except (OSError, ValueError, AttributeError) as error:
         return f"it cannot be read: {error}"
 

@@ -110,6 +110,8 @@ def _key(row: sources.Row, i: int, source: sources.Source) -> str:
 
 def _part(rows: list[Numbered], split: str, name: str) -> Iterator[Numbered]:
     """What is held out of `rows`, or what is left of them for training."""
+    if not rows:
+        raise UserError(f"{name} has no rows in its {split} split; give it at least two")
     if len(rows) < 2:
         raise UserError(f"{name} has {len(rows)} rows: too few to hold some out for validation")
     order = sorted(rows, key=lambda row: hashlib.blake2b(row[1].encode()).digest())

@@ -85,7 +85,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant; the last part of a dotted one is enough."""
     words = list(known)
     by_ending = sorted((w for w in words if f".{w}".endswith(f".{word}")), key=len)
-    return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.7)), None)
+    return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.72)), None)
 
 
 def _given(field: Field[Any], values: Mapping[str, Any], path: str) -> bool:

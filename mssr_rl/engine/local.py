@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
@@ -24,7 +23,7 @@ from mssr_rl.models.decode import Sampled, sample
 from mssr_rl.models.encode import PromptEncoder, Prompts
 from mssr_rl.models.load import load_model, load_processor, save_model
 from mssr_rl.models.score import Scored, score
-from mssr_rl.models.tensors import copy_weights, load_optimiser, save_optimiser
+from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.problem import Problem
 
 
@@ -209,7 +208,8 @@ class LocalEngine:
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote; the reference stays the initial policy."""
-        copy_weights(self.policy, load_file(folder / "policy" / "model.safetensors"))
+        saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
+        self.policy.load_state_dict(saved.state_dict())
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
 
 

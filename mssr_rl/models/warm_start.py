@@ -154,7 +154,8 @@ def facts(plan: WarmStart, trained: Trained) -> list[str]:
 def main() -> None:
     """Train, write the model folder, measure it and write its card."""
     from mssr_rl.engine.local import LocalEngine, LocalOptions
-    from mssr_rl.envs import environments
+    from mssr_rl.envs.base import ProblemEnv
+    from mssr_rl.envs.mini import mini_problems
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("tiny"), help="the model folder to write")
@@ -166,7 +167,7 @@ def main() -> None:
     trained = train(plan, arguments.work)
     save_model(trained.model, trained.encoder.processor, arguments.out)
     engine = LocalEngine(LocalOptions(model=str(arguments.out)))
-    measured = card.measure(engine, environments.make("vision_r1", split="val"))
+    measured = card.measure(engine, ProblemEnv(mini_problems("val"), name="mini", split="val"))
     card.write(arguments.out, facts(plan, trained), measured)
     say(card.table(measured))
 

@@ -1,0 +1,187 @@
+"""A run that stops: it saves, goes on where it stopped, bit for bit, and says why it ended."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from mssr_rl import checkpoint, trainer
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan, UpdateStats
+from mssr_rl.errors import Collapsed, UserError
+from mssr_rl.interrupt import Interrupted
+
+Configure = Callable[..., Config]
+MakeEngine = Callable[[Config], Engine]
+
+ALGORITHMS = ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr"]
+
+
+def rows(folder: Path, stream: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{stream}.jsonl").read_text().splitlines()]
+
+
+def without_seconds(folder: Path, stream: str) -> str:
+    """The stream as text, wall time left out."""
+    kept = [
+        {k: v for k, v in row.items() if not k.startswith("timing_s/") and k != "budget/seconds"}
+        for row in rows(folder, stream)
+    ]
+    for row in kept:
+        if "budget" in row:
+            row["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
+    return "\n".join(json.dumps(row) for row in kept)
+
+
+def weights(folder: Path) -> bytes:
+    return (newest(folder) / "policy" / "model.safetensors").read_bytes()
+
+
+def newest(folder: Path) -> Path:
+    found = checkpoint.newest_valid(folder / "checkpoints").folder
+    assert found is not None
+    return found
+
+
+class Hooked:
+    """An engine that does something else first; for what happens in the middle of a run."""
+
+    def __init__(self, inner: Engine, before_update: Callable[[int], None]) -> None:
+        self._inner = inner
+        self._before_update = before_update
+        self._updates = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def update(
+        self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
+    ) -> UpdateStats:
+        self._updates += 1
+        self._before_update(self._updates)
+        return self._inner.update(rollouts, advantage_BT, reference_BT, plan)
+
+
+def hooked(make_engine: MakeEngine, hook: Callable[[int], None]) -> MakeEngine:
+    return lambda config: Hooked(make_engine(config), hook)
+
+
+def signal_at(update: int, signum: int) -> Callable[[int], None]:
+    return lambda n: os.kill(os.getpid(), signum) if n == update else None
+
+
+# ---- stopping and going on ----
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_a_resumed_run_is_the_uninterrupted_one(
+    configure: Configure, make_engine: MakeEngine, algo: str
+) -> None:
+    words = [f"algo={algo}", "eval.every=2"]
+    whole = trainer.run(configure(*words, "name=whole"), make_engine)
+    stop = hooked(make_engine, signal_at(4, signal.SIGTERM))
+    with pytest.raises(Interrupted, match=r"SIGTERM after step 4, .*resume=true name=half"):
+        trainer.run(configure(*words, "name=half"), stop)
+    half = trainer.run(configure(*words, "name=half", "resume=true"), make_engine)
+    for stream in ("metrics", "eval", "samples"):
+        assert without_seconds(half, stream) == without_seconds(whole, stream)
+    assert weights(half) == weights(whole)
+    for name in ("algorithm.safetensors", "optimiser.safetensors"):
+        assert (newest(half) / name).read_bytes() == (newest(whole) / name).read_bytes()
+
+
+def test_a_longer_budget_continues_a_finished_run(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    whole = trainer.run(configure("name=whole", "eval.every=2"), make_engine)
+    words = ["name=part", "eval.every=2"]
+    trainer.run(configure(*words, "budget.rollouts=256"), make_engine)
+    part = trainer.run(configure(*words, "resume=true"), make_engine)
+    assert without_seconds(part, "metrics") == without_seconds(whole, "metrics")
+    assert without_seconds(part, "eval") == without_seconds(whole, "eval")
+
+
+def test_a_crash_loses_only_the_steps_after_the_last_checkpoint(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    def crash(update: int) -> None:
+        if update == 6:
+            raise RuntimeError("a bug")
+
+    whole = trainer.run(configure("name=whole"), make_engine)
+    with pytest.raises(RuntimeError, match="a bug"):
+        trainer.run(configure("name=half"), hooked(make_engine, crash))
+    folder = Path(configure().runs_dir) / "half"
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+    half = trainer.run(configure("name=half", "resume=true"), make_engine)
+    assert without_seconds(half, "metrics") == without_seconds(whole, "metrics")
+    assert weights(half) == weights(whole)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = trainer.run(configure("name=whole"), make_engine)
+    half = trainer.run(configure("name=half"), make_engine)
+    model = newest(half) / "policy" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    trainer.run(configure("name=half", "resume=true"), make_engine)
+    assert "step_6: policy/model.safetensors is not what was written" in capsys.readouterr().err
+    assert without_seconds(half, "metrics") == without_seconds(whole, "metrics")
+    assert weights(half) == weights(whole)
+
+
+def test_ctrl_c_saves_and_ends_as_a_keyboard_interrupt(
+    configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop = hooked(make_engine, signal_at(3, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(configure("name=stopped"), stop)
+    folder = Path(configure().runs_dir) / "stopped"
+    assert newest(folder).name == "step_3"
+    assert "ended by SIGINT after step 3, which is saved; resume=true" in capsys.readouterr().err
+    known = json.loads((folder / "run.json").read_text())
+    assert known["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_was_run_with_other_settings_is_not_continued(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    trainer.run(configure("name=run"), make_engine)
+    with pytest.raises(UserError, match=r"other settings.*train\.lr=0\.1 \(was 0\.05\)"):
+        trainer.run(configure("name=run", "resume=true", "train.lr=0.1"), make_engine)
+
+
+def test_resuming_needs_a_name(configure: Configure, make_engine: MakeEngine) -> None:
+    with pytest.raises(UserError, match="resume=true needs to know which run"):
+        trainer.run(configure("resume=true"), make_engine)
+
+
+# ---- collapse ----
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_healthy_policy(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    class Broken(Hooked):
+        def update(self, *args: Any) -> UpdateStats:
+            stats = super().update(*args)
+            return stats._replace(grad_norm=float("nan")) if self._updates == 4 else stats
+
+    def broken(config: Config) -> Engine:
+        return Broken(make_engine(config), lambda n: None)
+
+    with pytest.raises(Collapsed, match="step 4: gradient is not finite"):
+        trainer.run(configure("name=run"), broken)
+    folder = Path(configure().runs_dir) / "run"
+    assert newest(folder).name == "step_2"
+    assert len(rows(folder, "metrics")) == 3
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["stability"]["verdict"] == "collapsed"
+    assert json.loads((folder / "run.json").read_text())["status"] == "collapsed"
