@@ -77,7 +77,17 @@ def test_a_row_becomes_a_problem() -> None:
         "pictures/red.png",
         [{"bytes": None, "path": "pictures/red.png"}],
     ],
-    ids=repr,
+    ids=[
+        "list of a dict",
+        "dict",
+        "list of bytes",
+        "bytes",
+        "list of an image",
+        "image",
+        "list of a path",
+        "path",
+        "dict with a path",
+    ],
 )
 def test_a_picture_may_come_in_every_shape(images: Any, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
