@@ -77,8 +77,8 @@ def best(scores: Sequence[Score]) -> dict[str, float] | None:
 
 
 def gain(start: Score | None, final: Score | None) -> dict[str, float] | None:
-    """Final minus warm start."""
-    if start is None or final is None:
+    """Final minus warm start; None before there was a second evaluation."""
+    if start is None or final is None or start.step == final.step:
         return None
     return {
         "accuracy": final.accuracy - start.accuracy,

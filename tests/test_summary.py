@@ -56,3 +56,12 @@ def test_a_run_without_evaluations_has_no_accuracy_rather_than_zero(
     assert document["best"]["val"] is None
     assert document["gain"]["val"] is None
     assert len(closing_lines(document)) == 2
+
+
+def test_a_single_evaluation_measures_no_gain(
+    configure: Callable[..., Config],
+) -> None:
+    state = TrainState(algorithm=(), step=2, scores=(score(0, "val", 0.4, 0.3),))
+    document = summary(configure(), state, DONE)
+    assert document["gain"]["val"] is None
+    assert document["final"]["val"]["accuracy"] == 0.4
