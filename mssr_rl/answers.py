@@ -166,6 +166,5 @@ def _split(text: str) -> list[str] | None:
 
 
 def _key(text: str) -> str:
-    """`text` for comparison as text: no needless blanks; case and full stop gone from words."""
-    text = _AROUND_SIGNS.sub(r"\1", text) if not _SHORT_TEXT.fullmatch(text) else text.casefold()
-    return text[:-1].rstrip() if text.endswith(".") else text
+    """A clean text for comparison as text: no needless blanks, and words without their case."""
+    return text.casefold() if _SHORT_TEXT.fullmatch(text) else _AROUND_SIGNS.sub(r"\1", text)

@@ -79,7 +79,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
 def clean(text: str) -> str:
     """`text` without what changes its look but not its value."""
     if _PLAIN.fullmatch(text):  # nothing to take off: most answers of a run
-        return " ".join(text.split())
+        return _squeeze(text)
     text = text.translate(_LOOKALIKES).replace("~", " ").strip()
     if len(text) > 4 and text.startswith("**") and text.endswith("**"):
         text = text[2:-2]
@@ -138,7 +138,8 @@ class _Unwrapper:
 
 
 def _squeeze(text: str) -> str:
-    """One blank between words, thin spaces only between digits."""
+    """One blank between words, thin spaces only between digits, no full stop at the end."""
     if THIN in text:
         text = re.sub(rf"(?<![0-9]){THIN}|{THIN}(?![0-9])", " ", text)
-    return " ".join(text.replace(THIN, "\x00").split()).replace("\x00", THIN)
+    text = " ".join(text.replace(THIN, "\x00").split()).replace("\x00", THIN)
+    return text[:-1].rstrip() if len(text) > 1 and text.endswith(".") else text
