@@ -1,6 +1,7 @@
 """From `key=value` words to a frozen `Config`.
 
-Hydra merges the YAML files of configs/ (`hydra_groups`) and reads values (`overrides`). Here stands
+Hydra merges the YAML files of configs/ (`hydra_groups`) and reads values (`overrides`); a run that
+is resumed starts from its own config.yaml instead (`recorded`). Here stands
 what it lacks: a refusal is one sentence with "did you mean", text stays text (`name=1e5`), and an
 algorithm or environment needs no YAML file, its signature is its group. What can be refused without
 importing torch is refused before.
@@ -12,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import hydra_groups, keys, overrides, plugins, typed
+from mssr_rl import keys, overrides, plugins, recorded, typed
 from mssr_rl.config import Choice, Config, to_dict
 from mssr_rl.errors import UserError
 
@@ -24,7 +25,7 @@ def load(words: Sequence[str] = ()) -> Config:
     options = {key: given[key] for key in given if key.startswith(("algo.", "env."))}
     fixed = {key: given[key] for key in given if key not in {*groups, *options}}
     keys.check(fixed)
-    entries = hydra_groups.merge(groups)
+    entries = recorded.entries(groups, fixed)
     _overlay(entries, fixed)
     config = _typed(entries)
     plugins.prepare(config.plugins)
@@ -40,12 +41,7 @@ def from_dict(plain: Mapping[str, Any]) -> Config:
 
 def read(path: Path) -> Config:
     """The config of a run folder's config.yaml."""
-    from omegaconf import OmegaConf
-
-    plain = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(plain, dict):
-        raise UserError(f"{path} holds no config")
-    return from_dict({str(key): value for key, value in plain.items()})
+    return from_dict(recorded.plain(path))
 
 
 def to_yaml(config: Config) -> str:

@@ -37,11 +37,11 @@ def refuse_another_run(log: RunLog, config: Config) -> None:
     """Raise `UserError` if the recorded config would have trained differently."""
     old = _leaves(to_dict(compose.read(log.folder / "config.yaml")))
     new = _leaves(to_dict(config))
-    keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    keys = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])  # options follow names
     changed = [key for key in keys if not key.startswith(MAY_CHANGE)]
     if changed:
         log.close()
-        listed = ", ".join(f"{k}={new.get(k)} (was {old.get(k)})" for k in changed)
+        listed = ", ".join(f"{key}={new[key]} (was {old[key]})" for key in changed)
         raise UserError(
             f"{log.folder} was run with other settings, so this would not continue it: {listed}; "
             "give the old values, or start a new run under another name"
@@ -56,6 +56,12 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def way_back(config: Config, log: RunLog) -> str:
+    """The words that continue a run; the rest of its settings are in its config.yaml."""
+    elsewhere = "" if config.runs_dir == Config.runs_dir else f" runs_dir={config.runs_dir}"
+    return f"resume=true name={log.name}{elsewhere}"
 
 
 def store(log: RunLog, config: Config) -> Store:

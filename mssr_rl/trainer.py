@@ -64,7 +64,7 @@ class Session:
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
             self._end("interrupted", reason, "stable")
-            sentence = f"{reason}; resume=true name={self.log.name} continues"
+            sentence = f"{reason}; {lifecycle.way_back(self.arm.config, self.log)} continues"
             if stop.signum == signal.SIGINT:
                 self.screen.say(sentence)
                 raise KeyboardInterrupt from None

@@ -19,7 +19,7 @@ LAYERS = (
     """options registry prompts sources hub data pictures verify reward transform state tracker
     shaping advantage loss metrics stats budget stability problem_stream""",
     """envs algos""",
-    """config overrides keys names plugins crosscheck hydra_groups compose""",
+    """config overrides keys names plugins crosscheck hydra_groups recorded compose""",
     """engine models""",
     """interrupt runlock runlog samples provenance scoring checkpoint arm step progress lifecycle
     summary page report evaluate trainer memory plan grade""",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from torch import Tensor
 
 from mssr_rl import checkpoint, trainer
+from mssr_rl.compose import load
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan, UpdateStats
 from mssr_rl.errors import Collapsed, UserError
@@ -95,6 +97,20 @@ def test_a_resumed_run_is_the_uninterrupted_one(
         assert (newest(half) / name).read_bytes() == (newest(whole) / name).read_bytes()
 
 
+def test_the_words_of_the_last_line_are_all_it_takes_to_continue(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    words = ["algo=grpo", "algo.eps=0.001", "train.epochs=2", "seed=7", "rollout.group_size=4"]
+    whole = trainer.run(configure(*words, "name=whole"), make_engine)
+    stop = hooked(make_engine, signal_at(5, signal.SIGTERM))
+    with pytest.raises(Interrupted) as stopped:
+        trainer.run(configure(*words, "name=half"), stop)
+    way_back = re.search(r"; (resume=true .*) continues$", str(stopped.value))
+    assert way_back is not None
+    half = trainer.run(load(way_back[1].split()), make_engine)
+    assert without_seconds(half, "metrics") == without_seconds(whole, "metrics")
+
+
 def test_a_longer_budget_continues_a_finished_run(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
@@ -156,6 +172,14 @@ def test_a_run_that_was_run_with_other_settings_is_not_continued(
     trainer.run(configure("name=run"), make_engine)
     with pytest.raises(UserError, match=r"other settings.*train\.lr=0\.1 \(was 0\.05\)"):
         trainer.run(configure("name=run", "resume=true", "train.lr=0.1"), make_engine)
+
+
+def test_another_algorithm_does_not_continue_a_run(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    trainer.run(configure("name=run", "algo=grpo"), make_engine)
+    with pytest.raises(UserError, match=r"other settings.*: algo\.name=mssr \(was grpo\); give"):
+        trainer.run(configure("name=run", "resume=true", "algo=mssr"), make_engine)
 
 
 def test_resuming_needs_a_name(configure: Configure, make_engine: MakeEngine) -> None:
