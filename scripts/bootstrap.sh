@@ -72,6 +72,7 @@ install_venv() {
       echo "error: no Python 3.11 or newer with the venv module was found on PATH"
       return 1
     }
+    [ -n "${MSSR_VENV:-}" ] || (cd "$VENV" && rm -rf bin include lib lib64 pyvenv.cfg)  # half made
     "$python" -m venv "$VENV" || return
   fi
   "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed")'
@@ -116,7 +117,7 @@ fail() { say "$*"; exit 1; }
 
 fail_stage() {
   local why
-  why=$(grep -iE '^ *error|Error:' "$2" | tail -n 1 | cut -c1-300)
+  why=$(grep -iE '^ *error|Error:' "$2" | tail -n 1 | cut -c1-300) || true
   printf 'failed\n' >&2
   fail "${why:-no reason was given}; the whole story is in $2. The next call tries again."
 }

@@ -30,7 +30,8 @@ def made(*, warmth: float = 0.5, loss: Loss = Loss()) -> Algorithm:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current folder; modules imported from it are forgotten afterwards."""
+    """An empty current folder; what is imported and registered from it is forgotten afterwards."""
+    monkeypatch.setattr(algorithms, "_entries", dict(algorithms._entries))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p != ""])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

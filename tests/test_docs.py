@@ -2,31 +2,48 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
-from mssr_rl import algos, envs
-from mssr_rl.compose import load
+from mssr_rl import algos, cli, envs
+from mssr_rl.keys import choices
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 
 
-def blocks(document: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text("utf-8"), re.DOTALL)
+def text(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
-    """Every `scripts/run.sh` line of the documents, without its comment."""
-    text = "\n".join((ROOT / name).read_text("utf-8") for name in DOCUMENTS)
-    found = re.findall(r"bash scripts/run\.sh[^`\n#]*", text)
+def blocks(document: str) -> list[str]:
+    """The Python examples."""
+    return re.findall(r"```python\n(.*?)```", text(document), re.DOTALL)
+
+
+def commands(script: str) -> list[str]:
+    """Every line of the documents that calls a script, without its comment."""
+    found = re.findall(rf"{re.escape(script)}[^`\n#]*", "\n".join(map(text, DOCUMENTS)))
     return sorted({line.strip() for line in found})
 
 
-def test_the_examples_of_contributing_register_a_working_algorithm_and_environment() -> None:
-    for source in blocks("CONTRIBUTING.md", "python"):
+@pytest.fixture
+def examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The examples where their documents put them; forgotten after the test."""
+    for registry in (algos.algorithms, envs.environments):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    (tmp_path / "mine.py").write_text(blocks("README.md")[0], encoding="utf-8")
+    for source in blocks("CONTRIBUTING.md"):
         exec(compile(source, "CONTRIBUTING.md", "exec"), {})
+
+
+@pytest.mark.usefixtures("examples")
+def test_the_examples_of_contributing_register_a_working_algorithm_and_environment() -> None:
     assert algos.algorithms.make("centred").min_group_size == 2
     env = envs.environments.make("sums", split="val", largest=3)
     (graded,) = env.grade([5], ["<think>1 + 1</think>\\boxed{2}"])
@@ -34,16 +51,34 @@ def test_the_examples_of_contributing_register_a_working_algorithm_and_environme
     assert graded.reward == 1.0
 
 
+@pytest.mark.usefixtures("examples")
 def test_the_example_of_the_readme_registers_an_environment() -> None:
-    for source in blocks("README.md", "python"):
-        exec(compile(source, "README.md", "exec"), {})
+    exec(compile(blocks("README.md")[0], "README.md", "exec"), {})
     env = envs.environments.make("mine", split="train")
     (graded,) = env.grade([0], ["<think>two and three</think>\\boxed{5}"])
     assert graded.verdict.correct
 
 
-@pytest.mark.parametrize("line", commands())
-def test_every_documented_run_is_understood(line: str) -> None:
+@pytest.mark.usefixtures("examples")
+@pytest.mark.parametrize("line", commands("bash scripts/run.sh"))
+def test_every_documented_run_has_a_plan(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(line)[2:]
-    plain = [word for word in words if not word.startswith("--") and "mine" not in word]
-    assert load(plain) is not None or not plain
+    flags = [] if "--plan" in words else ["--plan"]
+    assert cli.main(["train", *words, *flags]) == cli.DONE, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", commands("python -m mssr_rl"))
+def test_every_documented_verb_exists(line: str) -> None:
+    verbs = line.split()[3].strip("{}").split(",") if len(line.split()) > 3 else []
+    assert set(verbs) <= set(cli.VERBS)
+
+
+def test_every_documented_script_exists() -> None:
+    named = set(re.findall(r"scripts/(\w+\.sh)", "".join(map(text, DOCUMENTS))))
+    assert {"run.sh", "test.sh"} <= named <= {path.name for path in (ROOT / "scripts").iterdir()}
+
+
+def test_the_readme_lists_every_algorithm() -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \|", text("README.md"), re.MULTILINE))
+    assert rows == set(algos.algorithms.names())
+    assert "laptop" in choices("recipe")
