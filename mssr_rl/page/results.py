@@ -53,6 +53,11 @@ class Breakdown(NamedTuple):
     split: str
     rows: tuple[TagRow, ...]
 
+    @property
+    def margin(self) -> float:
+        """Half the widest 95 % interval a row can have: that of 50 % of its fewest problems."""
+        return wilson(0.5, min(row.n for row in self.rows)).high - 0.5
+
 
 def scores(evaluations: Sequence[Row]) -> tuple[Score, ...]:
     """Each set of problems, validation first, greedy before sampled."""

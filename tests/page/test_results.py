@@ -80,6 +80,11 @@ def test_tags_are_listed_from_start_to_end_in_natural_order() -> None:
     assert table.rows[0].greedy == (0.3, 0.5)
 
 
+def test_a_table_says_how_far_off_its_smallest_row_may_be() -> None:
+    (table,) = breakdowns([evaluation(0, 60)])
+    assert table.margin == pytest.approx(0.0962, abs=5e-5)  # Wilson, 50 of 100
+
+
 def test_one_evaluation_gives_tags_without_a_start() -> None:
     (table,) = breakdowns([evaluation(0, 60)])
     assert table.rows[0].greedy == (None, 0.3)
