@@ -18,9 +18,8 @@ from mssr_rl.models import model_folder
 GIB = 2**30
 LIBRARIES = 0.9 * GIB  # Python with torch, transformers and the rest, measured on Linux
 BYTES = {"float32": 4, "bfloat16": 2}
-ACTIVATIONS = (
-    34  # numbers kept per layer, token and hidden unit for the backward pass: a rule of thumb
-)
+ACTIVATIONS = 34  # numbers kept per layer, token and hidden unit: a rule of thumb
+LOGITS = 3  # numbers kept per response token and word: log-probability, gradient, entropy
 
 
 class Shape(NamedTuple):
@@ -55,29 +54,26 @@ def describe(path: str) -> str:
     return f"{path}: {found.kind} of {found.parameters / 1e6:,.1f} M parameters"
 
 
-def estimate(config: Config) -> str:
-    """The memory in words."""
+def estimate(config: Config, prompt_tokens: int) -> str:
+    """The memory in words, for prompts of at most so many tokens."""
     try:
-        found = parts(config, shape(Path(model_folder(config.model.path))))
+        found = parts(config, shape(Path(model_folder(config.model.path))), prompt_tokens)
     except FileNotFoundError:
         return "unknown: the model is not on this machine"
     return (
         f"about {found.total / GIB:.1f} GB: weights {_gb(found.weights)}, gradients and AdamW "
-        f"{_gb(found.optimiser)}, a micro-batch of {config.train.micro_batch} at most "
+        f"{_gb(found.optimiser)}, a micro-batch of {config.train.micro_batch} "
         f"{_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
     )
 
 
-def parts(config: Config, model: Shape) -> Parts:
-    """Bytes, if every prompt and response is as long as allowed."""
+def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
+    """Bytes, if every prompt is so long and every response as long as allowed."""
     width = BYTES[config.engine.dtype]
     responses = config.train.micro_batch * config.rollout.max_response_tokens
     prompts = -(-config.train.micro_batch // (config.rollout.group_size or 1))
-    tokens = responses + prompts * config.rollout.max_prompt_tokens
-    layers = ACTIVATIONS * model.layers * model.hidden * tokens
-    logits = (
-        3 * responses * model.vocabulary
-    )  # log-probabilities, their gradient, the entropy's share
+    layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompts * prompt_tokens)
+    logits = LOGITS * responses * model.vocabulary
     return Parts(
         weights=2 * model.parameters * width,
         optimiser=3 * model.parameters * width,

@@ -4,13 +4,13 @@
 ledger shows the same counts; the problems are read, nothing else is started.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mssr_rl import memory
+from mssr_rl import memory, prompt_sizes
 from mssr_rl.budget import allowance
 from mssr_rl.config import Config, EngineConfig
-from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
 from mssr_rl.typed import show
 
 
@@ -48,34 +48,35 @@ def schedule(config: Config) -> Schedule:
 
 def words(config: Config) -> list[str]:
     """The plan, a line a subject."""
-    sizes = problem_counts(config)
+    problems = problems_by_split(config)
+    sizes = {split: len(found) for split, found in problems.items()}
+    prompts = prompt_sizes.measure(config, problems["train"])
+    longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
     plan = schedule(config)
     said = {
         "algorithm": _choice(config.algo.name, config.algo.options),
         "problems": f"{_choice(config.env.name, config.env.options)}: {_counts(sizes)}",
+        "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
         "model": memory.describe(config.model.path),
         "engine": _engine(config.engine),
         "a step": _step(config, plan),
         "the run": _run(config, plan, sizes["train"]),
         "evaluation": _evaluation(config, plan, sizes),
         "checkpoints": _checkpoints(config),
-        "memory": memory.estimate(config),
+        "memory": memory.estimate(config, longest),
         "seed": f"{config.seed}, recipe {config.recipe}; nothing was started",
     }
     return [f"{subject:<12} {sentence}" for subject, sentence in said.items()]
 
 
-def problem_counts(config: Config) -> dict[str, int]:
-    """{split: how many problems}; reads the data."""
+def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
+    """The problems of every split; reads the data."""
     from mssr_rl.envs import environments
 
-    def count(split: str) -> int:
-        made = environments.make(config.env.name, split=split, **config.env.options)
-        if not made.problems:
-            raise UserError(f"env={config.env.name} has no {split} problems; check its data")
-        return len(made.problems)
-
-    return {split: count(split) for split in ("train", "val", "test")}
+    return {
+        split: environments.make(config.env.name, split=split, **config.env.options).problems
+        for split in ("train", "val", "test")
+    }
 
 
 def _choice(name: str, options: Mapping[str, Any]) -> str:

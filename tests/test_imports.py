@@ -22,7 +22,7 @@ LAYERS = (
     """config overrides keys names plugins crosscheck hydra_groups recorded compose""",
     """engine models""",
     """interrupt runlock runlog samples provenance scoring checkpoint arm step progress lifecycle
-    summary page report evaluate trainer memory plan grade""",
+    summary page report evaluate trainer memory prompt_sizes plan grade""",
     """helptext cli __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl import memory, plan
+from mssr_rl import memory, plan, prompt_sizes
 from mssr_rl.compose import load
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
@@ -25,6 +25,7 @@ def said(*words: str) -> dict[str, str]:
 
 def test_the_laptop_run_in_words() -> None:
     words = said("algo=mssr")
+    assert words["model"] == "tiny: qwen2_5_vl of 1.6 M parameters"
     assert words["a step"] == "256 problems × 1 answer = 256 rollouts; 4 updates of 64"
     assert words["the run"] == (
         "120 steps = 30,720 rollouts, 480 updates; every problem is posed 480.0 times"
@@ -85,6 +86,24 @@ def test_the_run_spends_what_the_plan_said(
     assert sum(entry["split"] == "val" for entry in evaluated) == planned.evaluations
 
 
+# ---- prompts ----
+
+
+def test_the_longest_prompt_of_the_plan_is_as_long_as_a_run_may_have_it() -> None:
+    config = load(["env.limit=64"])
+    problems = plan.problems_by_split(config)["train"]
+    sizes = prompt_sizes.measure(config, problems)
+    assert sizes is not None
+    assert sizes.shortest <= sizes.median <= sizes.longest
+    assert sizes.image_median == sizes.image_longest == 16  # 96 pixels in tokens of 24
+    assert (sizes.measured, sizes.problems) == (64, 64)
+    just_enough = load(["env.limit=64", f"rollout.max_prompt_tokens={sizes.longest}"])
+    assert prompt_sizes.measure(just_enough, problems) == sizes
+    too_few = load(["env.limit=64", f"rollout.max_prompt_tokens={sizes.longest - 1}"])
+    with pytest.raises(UserError, match="raise it or drop the problem"):
+        prompt_sizes.measure(too_few, problems)
+
+
 # ---- memory ----
 
 
@@ -109,16 +128,16 @@ def test_a_model_is_measured_without_loading_it(model: Path) -> None:
 
 
 def test_weights_and_optimiser_are_counted_exactly(model: Path) -> None:
-    parts = memory.parts(load(), memory.shape(model))
+    parts = memory.parts(load(), memory.shape(model), 100)
     assert parts.weights == 2 * 4 * 50_010
     assert parts.optimiser == 3 * 4 * 50_010
-    halved = memory.parts(load(["engine.dtype=bfloat16"]), memory.shape(model))
+    halved = memory.parts(load(["engine.dtype=bfloat16"]), memory.shape(model), 100)
     assert halved.weights == parts.weights / 2
 
 
 def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
     def update(*words: str) -> float:
-        return memory.parts(load(words), memory.shape(model)).update
+        return memory.parts(load(words), memory.shape(model), 100).update
 
     assert update("rollout.max_response_tokens=128") > update()
     assert update("train.micro_batch=128") == 2 * update()
@@ -127,7 +146,9 @@ def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
 def test_a_model_that_is_not_here_is_marked(tmp_path: Path) -> None:
     config = load([f"model.path={tmp_path / 'none'}"])
     assert memory.describe(config.model.path).endswith("none: not on this machine")
-    assert memory.estimate(config) == "unknown: the model is not on this machine"
+    assert prompt_sizes.measure(config, ()) is None
+    assert "at most 1,024 tokens" in prompt_sizes.sentence(None, 1024)
+    assert memory.estimate(config, 100) == "unknown: the model is not on this machine"
 
 
 def test_a_folder_that_holds_no_language_model_is_refused(model: Path) -> None:

@@ -1,0 +1,65 @@
+"""How long prompts are, and how much of them the pictures take: real problems, the real processor.
+
+For `plan`: nothing but the processor is loaded. Tokens, image tokens included.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from mssr_rl.config import Config
+from mssr_rl.models import model_folder
+from mssr_rl.problem import Problem
+
+SAMPLE = 128  # problems measured, spread over the whole set
+
+
+class PromptSizes(NamedTuple):
+    """Tokens of the prompts that were measured."""
+
+    shortest: int
+    median: int
+    longest: int
+    image_median: int  # tokens that pictures take
+    image_longest: int
+    measured: int
+    problems: int
+
+
+def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
+    """Sizes of some of the problems; None if the model's folder is not on this machine.
+
+    Raises:
+        UserError: a prompt is longer than `rollout.max_prompt_tokens`, or a picture is unreadable.
+    """
+    if not Path(model_folder(config.model.path)).is_dir():
+        return None
+    from mssr_rl.models.encode import PromptEncoder
+    from mssr_rl.models.load import load_processor
+
+    encoder = PromptEncoder(load_processor(config.model.path), config.rollout.max_prompt_tokens)
+    chosen = problems[:: -(-len(problems) // SAMPLE)]
+    block = encoder.block(chosen)
+    tokens = sorted(block.mask_PL.sum(1).tolist())
+    images = sorted((block.token_PL == encoder.image_token).sum(1).tolist())
+    return PromptSizes(
+        shortest=tokens[0],
+        median=round(median(tokens)),
+        longest=tokens[-1],
+        image_median=round(median(images)),
+        image_longest=images[-1],
+        measured=len(chosen),
+        problems=len(problems),
+    )
+
+
+def sentence(sizes: PromptSizes | None, limit: int) -> str:
+    """The sizes in words."""
+    if sizes is None:
+        return f"not measured: the model is not on this machine; at most {limit:,} tokens"
+    return (
+        f"{sizes.shortest:,} to {sizes.longest:,} tokens (median {sizes.median:,}), pictures take "
+        f"{sizes.image_median:,} of them (at most {sizes.image_longest:,}); measured on "
+        f"{sizes.measured:,} of {sizes.problems:,} problems"
+    )
