@@ -49,7 +49,7 @@ class Trained(NamedTuple):
 
     model: Any
     encoder: PromptEncoder
-    seconds: float  # over all sessions of a resumed run
+    seconds: float  # resumed parts included
 
 
 def say(text: str) -> None:
