@@ -22,7 +22,7 @@ bootstrap() {
   # shellcheck disable=SC2086  # a list of words
   are_done $stages && return
   mkdir -p "$STATE" || fail "cannot write to $VENV"
-  exec 9>"$STATE/lock"
+  exec 9>"$STATE/lock"  # pip inherits it: one that outlives a killed script is waited for
   flock -n 9 || { say "another install into $VENV is under way; waiting for it"; flock 9; }
   for stage in $stages; do run_stage "$stage"; done
   exec 9>&-
@@ -40,7 +40,7 @@ run_stage() {
   are_done "$stage" && return
   rm -f "$STATE/$stage.stamp"
   printf 'setup: installing %s ... ' "$(words "$stage")" >&2
-  "install_$stage" >"$log" 2>&1 9>&- || fail_stage "$stage" "$log"
+  "install_$stage" >"$log" 2>&1 || fail_stage "$stage" "$log"
   checksum "$stage" >"$STATE/$stage.part" && mv "$STATE/$stage.part" "$STATE/$stage.stamp"
   printf '%s s\n' $((SECONDS - begun)) >&2
 }
