@@ -6,8 +6,8 @@
     A_hat = A + psi                                             MSSR, token by token
     alpha(x) <- eta * alpha(x) + won,  beta(x) <- eta * beta(x) + 1 - won       after the advantages
 
-eta follows the KL of recent updates (`mssr_rl.tracker`). The KL to the frozen initial model, weight
-0.01, is part of both methods; it is in the loss, as for all arms.
+eta follows the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to the frozen initial
+model, weight 0.01, is part of both methods; it is in the loss, as for all arms.
 
 The text of the paper and its released code differ, and neither is called wrong here. These are the
 text's values. The code has gamma = 2 and lam = 0.4 (it calls them kappa and alpha), which makes the

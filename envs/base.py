@@ -16,14 +16,14 @@ import gymnasium
 from gymnasium.error import ResetNeeded
 from PIL import Image
 
-from mssr_rl import pictures
+from mssr_rl.data import pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
+from mssr_rl.grading.reward import accuracy
+from mssr_rl.grading.verify import Verdict, gold_response, verify
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import posed
 from mssr_rl.registry import Registry
-from mssr_rl.reward import accuracy
-from mssr_rl.verify import Verdict, gold_response, verify
 
 Verify = Callable[[str, str, Sequence[str] | None], Verdict]
 Observation = dict[str, Any]  # {"prompt": str, "images": tuple of PIL pictures}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from mssr_rl import data, sources
+from mssr_rl.data import reader, sources
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -31,9 +31,9 @@ def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
     if found := _cached(path, split, limit):
         return found
     if limit is not None and limit < COUNTS[split]:
-        return data.problems(_drawn(split, limit), split, limit)
+        return reader.problems(_drawn(split, limit), split, limit)
     _store(path, split)
-    return _cached(path, split, limit) or data.problems(_drawn(split, COUNTS[split]), split)
+    return _cached(path, split, limit) or reader.problems(_drawn(split, COUNTS[split]), split)
 
 
 def cache_file(split: str) -> Path:
@@ -59,7 +59,7 @@ def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
         return []
     try:
         source = sources.file_source((path,), split, holds_out=False)
-        found = data.problems(source, split, limit)
+        found = reader.problems(source, split, limit)
     except UserError as error:
         log.warning("the cache is drawn again: %s", error)
         return []

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from PIL import Image
 
-from mssr_rl.pictures import MAX_PIXELS
+from mssr_rl.data.pictures import MAX_PIXELS
 
 _SAMPLED_CHARS = 64
 _SAMPLED_SIDE = 32

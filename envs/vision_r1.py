@@ -2,10 +2,10 @@
 
 `data=mini` are ten families of generated problems and need nothing; the real set is
 `data=Osilly/Vision-R1-rl`, where its `test` split is the validation set; your own is a folder or
-file in the same columns (see `mssr_rl.data`).
+file in the same columns (see `mssr_rl.data.reader`).
 """
 
-from mssr_rl import data as rows
+from mssr_rl.data import reader
 from mssr_rl.envs.base import ProblemEnv, refuse_bad_golds, register
 
 
@@ -30,6 +30,6 @@ def vision_r1(
 
         problems = mini_problems(split, limit)
     else:
-        problems = rows.load(data, split, limit)
+        problems = reader.load(data, split, limit)
     refuse_bad_golds(problems, data)
     return ProblemEnv(problems, name="vision_r1", split=split, instruction=instruction)

@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from mssr_rl import __version__
 from mssr_rl.errors import Collapsed, RunFailed, UserError
-from mssr_rl.interrupt import Interrupted
+from mssr_rl.run.interrupt import Interrupted
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -78,25 +78,25 @@ def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
 
 
 def _train(given: Namespace) -> int:
-    from mssr_rl.compose import load, to_yaml
+    from mssr_rl.config.compose import load, to_yaml
 
     config = load(given.words)
     if given.plan or given.cfg:
-        from mssr_rl import plan
+        from mssr_rl.planning import plan
 
         lines = plan.words(config)
         if given.cfg:
             return _say("\n".join(f"# {line}" for line in lines) + f"\n{to_yaml(config)}")
         return _say("\n".join(lines))
-    from mssr_rl.trainer import train
+    from mssr_rl.run.trainer import train
 
     train(config)
     return DONE
 
 
 def _eval(given: Namespace) -> int:
-    from mssr_rl.compose import load
-    from mssr_rl.evaluate import main as evaluate
+    from mssr_rl.config.compose import load
+    from mssr_rl.run.evaluate import main as evaluate
 
     evaluate(load(given.words))
     return DONE
@@ -109,8 +109,8 @@ def _grade(given: Namespace) -> int:
 
 
 def _report(given: Namespace) -> int:
-    from mssr_rl.overrides import parse
-    from mssr_rl.report import write
+    from mssr_rl.config.overrides import parse
+    from mssr_rl.report.page import write
 
     words = parse(given.words)
     if set(words) != {"run"}:

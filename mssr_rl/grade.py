@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import overrides
-from mssr_rl.data import answer_text
+from mssr_rl.config import overrides
+from mssr_rl.data.reader import answer_text
 from mssr_rl.errors import UserError
-from mssr_rl.reward import accuracy
-from mssr_rl.verify import Verdict, verify
+from mssr_rl.grading.reward import accuracy
+from mssr_rl.grading.verify import Verdict, verify
 
 USAGE = "grade takes a .jsonl file and, if you like, env=NAME and plugins=[module]"
 
@@ -75,8 +75,8 @@ def _judge(env: str | None, plugins: str) -> Judge:
     """The verifier and reward of a named environment, or the default ones."""
     if env is None:
         return verify, accuracy
+    from mssr_rl.config.plugins import prepare
     from mssr_rl.envs import environments
-    from mssr_rl.plugins import prepare
 
     prepare(name.strip() for name in plugins.strip("[]").split(",") if name.strip())
     few = {"limit": 1} if "limit" in environments.options(env) else {}  # its data are not needed

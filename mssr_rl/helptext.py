@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from mssr_rl import keys, names
-from mssr_rl.compose import load
-from mssr_rl.config import Choice
+from mssr_rl.config import Choice, keys, names
+from mssr_rl.config.compose import load
 from mssr_rl.typed import show
 
 TITLES = {"algo": "algorithms, algo=NAME", "env": "environments, env=NAME"}

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from mssr_rl.advantage.shaping import plogp
+from mssr_rl.advantage.transform import Batch
 from mssr_rl.loss import kl
-from mssr_rl.shaping import plogp
-from mssr_rl.transform import Batch
 
 FAILURES = ("wrong", "no_answer", "bad_format", "timeout", "error")
 NO_SIGNAL = 1e-8  # an advantage smaller than this teaches nothing

@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mssr_rl.compose import load
 from mssr_rl.config import Config
+from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.loss import kl, surrogate, weights_BT
 from mssr_rl.problem import Problem

@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from mssr_rl import __version__, cli
 from mssr_rl.algos import algorithms
-from mssr_rl.compose import from_dict, load
+from mssr_rl.config.compose import from_dict, load
+from mssr_rl.config.keys import fixed_kinds
 from mssr_rl.envs import environments
 from mssr_rl.errors import Collapsed, RunFailed, UserError
-from mssr_rl.interrupt import Interrupted
-from mssr_rl.keys import fixed_kinds
+from mssr_rl.run.interrupt import Interrupted
 
 Captured = pytest.CaptureFixture[str]
 

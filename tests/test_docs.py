@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mssr_rl import algos, cli, envs
-from mssr_rl.keys import choices
+from mssr_rl.config.keys import choices
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")

@@ -17,7 +17,7 @@ BACKWARDS = """
 from mssr_rl import register_environment
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.problem import Problem
-from mssr_rl.verify import Verdict
+from mssr_rl.grading.verify import Verdict
 
 def backwards(response, answer, choices):
     return Verdict("correct" if response[::-1] == answer else "wrong", response)

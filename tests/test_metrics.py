@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mssr_rl.advantage.transform import Batch
 from mssr_rl.metrics import (
     advantage_metrics,
     length_metrics,
@@ -12,7 +13,6 @@ from mssr_rl.metrics import (
     reward_metrics,
     rollout_metrics,
 )
-from mssr_rl.transform import Batch
 
 MASK = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
 BATCH = Batch(

@@ -3,9 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from mssr_rl import keys
 from mssr_rl.algos import algorithms
-from mssr_rl.compose import load
+from mssr_rl.config import keys
+from mssr_rl.config.compose import load
 from mssr_rl.errors import UserError
 
 REFUSALS = {

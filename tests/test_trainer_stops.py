@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from mssr_rl import checkpoint, trainer
-from mssr_rl.compose import load
 from mssr_rl.config import Config
+from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan, UpdateStats
 from mssr_rl.errors import Collapsed, UserError
-from mssr_rl.interrupt import Interrupted
+from mssr_rl.run import checkpoint, trainer
+from mssr_rl.run.interrupt import Interrupted
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]

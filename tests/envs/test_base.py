@@ -13,8 +13,8 @@ from PIL import Image
 
 from mssr_rl.envs.base import Graded, ProblemEnv, environments, refuse_bad_golds
 from mssr_rl.errors import UserError
+from mssr_rl.grading.verify import Verdict
 from mssr_rl.problem import Problem
-from mssr_rl.verify import Verdict
 
 
 def png(side: int) -> bytes:

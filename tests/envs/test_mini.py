@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl import data
+from mssr_rl.data import reader
 from mssr_rl.envs import mini
 from mssr_rl.errors import UserError
 
@@ -36,7 +36,7 @@ def test_the_tags_hold_family_and_level_and_no_working_is_kept() -> None:
     assert {(p.tags["family"], p.tags["level"]) for p in found} >= {("clock", "0"), ("frac", "2")}
     assert all(set(p.tags) == {"family", "level"} for p in found)
     mini.mini_problems("val")
-    (row, *_) = data.load(str(mini.cache_file("val")), "train", limit=1)
+    (row, *_) = reader.load(str(mini.cache_file("val")), "train", limit=1)
     assert row.answer
     assert {"steps", "hunch"} & set(mini._COLUMNS) == set()
 

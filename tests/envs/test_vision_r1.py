@@ -7,11 +7,11 @@ import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from mssr_rl.answers import same_answer
 from mssr_rl.envs import environments
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import UserError
-from mssr_rl.verify import gold_response
+from mssr_rl.grading.answers import same_answer
+from mssr_rl.grading.verify import gold_response
 
 REAL = Path(__file__).parents[3] / "shared" / "real_mini"
 HACKS = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mssr_rl import report
+from mssr_rl.report.page import write
 
 EVIL = "</pre></script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>"
 WIDTH = "document.scrollingElement.scrollWidth"
@@ -17,7 +17,7 @@ def page(make_run: Any) -> Path:
     fields = ("key", "prompt", "answer", "extracted", "reason", "response", "split")
     texts = (EVIL, "\u202e" * 50, "W" * 1_000_000, "\ud800\x00\x1b")
     bad = [{"step": 24, "reward": 0, **dict.fromkeys(fields, text)} for text in texts]
-    return report.write(make_run(samples=bad))
+    return write(make_run(samples=bad))
 
 
 def test_the_page_loads_without_a_complaint_and_without_a_request(browser: Any, page: Path) -> None:

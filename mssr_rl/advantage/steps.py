@@ -1,0 +1,166 @@
+"""The steps advantage estimators are chained from; `algos/` says which chain is which algorithm.
+
+    grpo = chain(subtract_group_mean(), divide_by_group_std(), to_tokens())
+
+Statistics over rollouts are float64; the last step that makes or scales token advantages returns
+the dtype of the mask. The step that remembers something is in `tracker`, the one that needs the
+policy's entropy in `shaping`; a chain is built by `transform`.
+
+Shapes: B rollouts, problem-major; P problems with G rollouts each (B = P * G); T response tokens.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mssr_rl.advantage.transform import Batch, Transform, stateless
+from mssr_rl.errors import UserError
+from mssr_rl.options import require
+
+# ---- baselines from the group --------------------------------------------------------------------
+
+
+def subtract_group_mean() -> Transform:
+    """A = r - mean of the problem's G rewards. A decided group (all equal) gives exactly 0."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        return _centred_groups(a_B, batch).flatten()
+
+    return stateless("subtract_group_mean", "rollout", "rollout", f)
+
+
+def subtract_leave_one_out_mean() -> Transform:
+    """A = r - mean of the problem's other G - 1 rewards, which is G / (G - 1) * (r - mean)."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        g = batch.group_size
+        return _centred_groups(a_B, batch).flatten() * g / (g - 1)
+
+    return stateless("subtract_leave_one_out_mean", "rollout", "rollout", f)
+
+
+def divide_by_group_std(
+    eps: float = 1e-6, std: Literal["sample", "population"] = "sample"
+) -> Transform:
+    """A / (std of the problem's G values + eps); "sample" is Bessel's n - 1."""
+    require(eps > 0, "eps", eps, "above 0")
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        a_PG = _groups(a_B, batch)
+        std_P1 = a_PG.std(1, correction=1 if std == "sample" else 0, keepdim=True)
+        return (a_PG / (std_P1 + eps)).flatten()
+
+    return stateless("divide_by_group_std", "rollout", "rollout", f)
+
+
+# ---- whitening -----------------------------------------------------------------------------------
+
+
+def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Transform:
+    """A = (a - mean) / sqrt(max(var, 1e-6)) over the rollouts; population variance.
+
+    measure="token" weighs every rollout by its length, so that the mean over *tokens* is 0 and a
+    token-mean loss is not left with Cov(length, A) / mean length. One rollout alone is kept as is.
+    """
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        if len(a_B) == 1:
+            return a_B
+        lengths_B = batch.mask_BT.sum(1).to(torch.float64)
+        weight_B = lengths_B if measure == "token" else torch.ones_like(lengths_B)
+        return _whitened(a_B.to(torch.float64), weight_B, floor=1e-6)
+
+    return stateless("whiten_over_batch", "rollout", "rollout", f)
+
+
+def whiten_over_tokens() -> Transform:
+    """A = (a - mean) / sqrt(max(var, 1e-8)) over the response tokens of the whole batch.
+
+    Every token counts once, so a long response weighs more; population variance.
+    """
+
+    def f(a_BT: Tensor, batch: Batch) -> Tensor:
+        white_BT = _whitened(a_BT.to(torch.float64), batch.mask_BT.to(torch.float64), floor=1e-8)
+        return _on_tokens(white_BT, batch)
+
+    return stateless("whiten_over_tokens", "token", "token", f)
+
+
+# ---- from rollouts to tokens ---------------------------------------------------------------------
+
+
+def to_tokens() -> Transform:
+    """Give every response token its rollout's advantage."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        return _on_tokens(a_B[:, None].expand(batch.mask_BT.shape), batch)
+
+    return stateless("to_tokens", "rollout", "token", f)
+
+
+def to_last_token() -> Transform:
+    """Give a rollout's value to the last token of its response, and 0 to the others. float64."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        on_BT = batch.mask_BT > 0
+        tokens_left_BT = on_BT.flip(1).cumsum(1).flip(1)
+        return a_B[:, None].to(torch.float64) * (on_BT & (tokens_left_BT == 1))
+
+    return stateless("to_last_token", "rollout", "token", f)
+
+
+def return_to_go(gamma: float = 1.0) -> Transform:
+    """G_t = sum over s >= t of gamma^(s - t) * R_s within the response."""
+    require(0 <= gamma <= 1, "gamma", gamma, "between 0 and 1")
+
+    def f(a_BT: Tensor, batch: Batch) -> Tensor:
+        g_BT = a_BT.clone()
+        for t in reversed(range(a_BT.shape[1] - 1)):
+            g_BT[:, t] += gamma * g_BT[:, t + 1]
+        return g_BT.masked_fill(batch.mask_BT == 0, 0)
+
+    return stateless("return_to_go", "token", "token", f)
+
+
+# ---- what they share -----------------------------------------------------------------------------
+
+
+def _groups(a_B: Tensor, batch: Batch) -> Tensor:
+    """float64 [P, G]."""
+    g = batch.group_size
+    if g < 2:
+        raise UserError(
+            f"a group baseline needs at least 2 rollouts per problem, not {g}; set "
+            "rollout.group_size, or choose an algorithm that takes single rollouts"
+        )
+    if len(a_B) % g:
+        raise UserError(
+            f"{len(a_B)} rollouts are not whole groups of {g}; every problem needs {g} consecutive "
+            "rollouts: change rollout.group_size or train.rollouts_per_step"
+        )
+    problem_PG = batch.problem_B.view(-1, g)
+    if (problem_PG != problem_PG[:, :1]).any():
+        raise UserError(
+            f"a group of {g} consecutive rollouts mixes problems; order the rollouts by problem "
+            "and give every problem equally many, or choose an algorithm that takes single rollouts"
+        )
+    return a_B.to(torch.float64).view(-1, g)
+
+
+def _centred_groups(a_B: Tensor, batch: Batch) -> Tensor:
+    a_PG = _groups(a_B, batch)
+    decided_P1 = (a_PG == a_PG[:, :1]).all(1, keepdim=True)
+    # A mean of equal numbers can miss them by a rounding, and dividing by a std makes that visible.
+    return (a_PG - a_PG.mean(1, keepdim=True)).masked_fill(decided_P1, 0)
+
+
+def _whitened(x: Tensor, weight: Tensor, floor: float) -> Tensor:
+    total = weight.sum().clamp(min=1)
+    centred = x - (weight * x).sum() / total
+    variance = (weight * centred.square()).sum() / total
+    return centred / variance.clamp(min=floor).sqrt()
+
+
+def _on_tokens(a_BT: Tensor, batch: Batch) -> Tensor:
+    return a_BT.masked_fill(batch.mask_BT == 0, 0).to(batch.mask_BT.dtype)

@@ -1,0 +1,181 @@
+"""The value tracker of single-rollout algorithms: a Beta belief about every problem's success rate.
+
+Where a group algorithm compares a rollout with its siblings, this step compares it with what the
+same problem paid before (MSSR, arXiv 2512.18215; the idea from SPO, arXiv 2509.13232). Old outcomes
+are discounted as the policy moves: the rate eta follows the KL divergence of recent steps.
+
+Shapes: B rollouts, N training problems, K steps of KL history.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.advantage.transform import Batch, Step, Transform
+from mssr_rl.errors import UserError
+from mssr_rl.loss import kl
+from mssr_rl.options import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracker:
+    """How the tracked success rate starts, and how it forgets.
+
+    Args:
+        eta_min: what an old outcome keeps, at the least, when its problem is met again
+        eta_max: and at the most; 1 / (1 - eta) visits are remembered
+        eta_schedule: paper: eta falls as the KL rises; released: rises up to kl_target, then drops
+        kl_source: step: between consecutive policies; reference: from the frozen initial model
+        kl_target: the KL at which the schedule reaches its other end [nat per token]
+        kl_window: steps over which the KL is averaged
+        prior_strength: outcomes the starting belief is worth; null: 1 / (1 - eta_min)
+        prior_mean: the success rate assumed for a problem never tried
+    """
+
+    eta_min: float = 0.875
+    eta_max: float = 0.96
+    eta_schedule: Literal["paper", "released"] = "paper"
+    kl_source: Literal["step", "reference"] = "step"
+    kl_target: float = 0.01
+    kl_window: int = 20
+    prior_strength: float | None = None
+    prior_mean: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(0 < self.eta_min <= 1, "eta_min", self.eta_min, "above 0 and at most 1")
+        in_range = self.eta_min <= self.eta_max <= 1
+        require(in_range, "eta_max", self.eta_max, f"between eta_min={self.eta_min} and 1")
+        require(self.kl_target > 0, "kl_target", self.kl_target, "above 0")
+        require(self.kl_window >= 1, "kl_window", self.kl_window, "at least 1")
+        require(0 < self.prior_mean < 1, "prior_mean", self.prior_mean, "above 0 and below 1")
+        if self.prior_strength is None:
+            says = "a number when eta_min=1, because null means 1 / (1 - eta_min)"
+            require(self.eta_min < 1, "prior_strength", None, says)
+        else:
+            require(self.prior_strength > 0, "prior_strength", self.prior_strength, "above 0")
+
+    @property
+    def strength(self) -> float:
+        """What the prior counts for, in outcomes."""
+        return 1 / (1 - self.eta_min) if self.prior_strength is None else self.prior_strength
+
+
+class Beliefs(NamedTuple):
+    """Beta(alpha, beta) about each problem, and the KL of recent steps."""
+
+    alpha_N: Tensor  # float64: discounted successes
+    beta_N: Tensor  # float64: discounted failures
+    kl_K: Tensor  # float64 [nat per token]: newest last; only the last `kl_count` are measured
+    kl_count: int
+
+    @property
+    def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
+        """The expected success rate of every problem."""
+        return self.alpha_N / (self.alpha_N + self.beta_N)
+
+    @property
+    def kl_mean(self) -> float | None:
+        """Mean over the window; None while it is empty."""
+        if not self.kl_count:
+            return None
+        return self.kl_K[-self.kl_count :].mean().item()
+
+
+def subtract_tracked_value(tracker: Tracker) -> Transform:
+    """A = r - v(x), v the mean of the problem's belief before this batch.
+
+    Every rollout of a batch sees the same belief, also when a problem occurs twice, so none is part
+    of its own baseline. Then the beliefs are updated, in batch order, with one rate for the batch.
+    """
+
+    def init(num_problems: int) -> Beliefs:
+        strength_N = torch.full((num_problems,), tracker.strength, dtype=torch.float64)
+        no_kl = torch.zeros(tracker.kl_window, dtype=torch.float64)
+        alpha_N, beta_N = strength_N * tracker.prior_mean, strength_N * (1 - tracker.prior_mean)
+        return Beliefs(alpha_N, beta_N, no_kl, 0)
+
+    def update(a_B: Tensor, batch: Batch, old: Beliefs) -> Step:
+        value_B = old.value_N[batch.problem_B]
+        recent = _remember(old, _measured_kl(batch, tracker))
+        eta = forgetting_rate(recent.kl_mean, tracker)
+        metrics = {
+            "tracker/mean": value_B.mean().item() if len(value_B) else 0.0,
+            "tracker/eta": eta,
+            "tracker/kl": recent.kl_mean or 0.0,
+        }
+        return Step(a_B - value_B, _count(recent, batch, eta), metrics)
+
+    return Transform("subtract_tracked_value", "rollout", "rollout", init, update)
+
+
+def forgetting_rate(kl_mean: float | None, tracker: Tracker) -> float:
+    """eta, the share of an old outcome that a new visit keeps.
+
+    paper: falls from eta_max to eta_min as the KL rises to its target; eta_max before any KL. This
+    is what MSSR's prose argues. released: *rises* up to the target and drops to eta_min just above
+    it; the midpoint before any KL. This is MSSR's printed formula and its code.
+    """
+    span = tracker.eta_max - tracker.eta_min
+    if kl_mean is None:
+        return tracker.eta_max if tracker.eta_schedule == "paper" else tracker.eta_min + span / 2
+    drift = min(kl_mean / tracker.kl_target, 1.0)
+    if tracker.eta_schedule == "paper":
+        return max(tracker.eta_max - drift * span, tracker.eta_min)
+    if kl_mean > tracker.kl_target:
+        return tracker.eta_min
+    return min(tracker.eta_min + drift * span, tracker.eta_max)
+
+
+def find_beliefs(state: Any) -> Beliefs | None:
+    """The beliefs inside an algorithm's state, None if it tracks nothing."""
+    if isinstance(state, Beliefs):
+        return state
+    parts = state if isinstance(state, tuple) else ()
+    return next((found for found in map(find_beliefs, parts) if found is not None), None)
+
+
+def _measured_kl(batch: Batch, tracker: Tracker) -> float | None:
+    if tracker.kl_source == "step":
+        return batch.kl_step
+    if batch.logprob_ref_BT is None:
+        raise UserError(
+            "kl_source=reference needs the log-probabilities of the frozen model (logprob_ref), "
+            "which this batch does not hold; add them, or use kl_source=step"
+        )
+    kl_BT = kl(batch.logprob_BT.double(), batch.logprob_ref_BT.double(), "k3")
+    total_B = kl_BT.masked_fill(batch.mask_BT == 0, 0).sum(1)
+    # The released code leaves the numerator unmasked and can pick up a padding term; ours does not.
+    return (total_B / batch.mask_BT.sum(1).clamp(min=1)).mean().item()
+
+
+def _remember(old: Beliefs, kl_value: float | None) -> Beliefs:
+    if kl_value is None:
+        return old
+    newest = old.kl_K.new_tensor([kl_value])
+    count = min(old.kl_count + 1, len(old.kl_K))
+    return old._replace(kl_K=torch.cat([old.kl_K[1:], newest]), kl_count=count)
+
+
+def _count(old: Beliefs, batch: Batch, eta: float) -> Beliefs:
+    """Once per visit, in batch order: alpha <- eta * alpha + won, beta <- eta * beta + lost."""
+    alpha_N, beta_N = old.alpha_N.clone(), old.beta_N.clone()
+    won_B = (batch.reward_B > 0.5).to(alpha_N.dtype)
+    visit_B = _earlier_visits(batch.problem_B)
+    for visit in range(int(visit_B.max()) + 1 if len(visit_B) else 0):
+        now_B = visit_B == visit  # no problem twice, so the whole round is one assignment
+        row, won = batch.problem_B[now_B], won_B[now_B]
+        alpha_N[row] = eta * alpha_N[row] + won
+        beta_N[row] = eta * beta_N[row] + (1 - won)
+    return old._replace(alpha_N=alpha_N, beta_N=beta_N)
+
+
+def _earlier_visits(problem_B: Tensor) -> Tensor:
+    """For every rollout, how many before it in the batch answer the same problem."""
+    ordered = problem_B.sort(stable=True)
+    position_B = torch.arange(len(problem_B))
+    first_B = torch.ones_like(problem_B, dtype=torch.bool)
+    first_B[1:] = ordered.values[1:] != ordered.values[:-1]
+    start_B = torch.where(first_B, position_B, 0).cummax(0).values
+    return torch.empty_like(position_B).scatter_(0, ordered.indices, position_B - start_B)

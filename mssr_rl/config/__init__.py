@@ -1,0 +1,11 @@
+"""What a run is told: `key=value` words and YAML in, one frozen `Config` out.
+
+`schema` declares every key, `compose` builds a config from configs/ (`hydra_groups`), the words
+(`overrides`) or a run that is taken up again (`recorded`); `names` looks up algorithm and
+environment, `plugins` brings in those from outside, `keys` knows what was probably meant, and
+`crosscheck` holds the numbers against each other.
+"""
+
+from mssr_rl.config.schema import Choice, Config, EngineConfig, to_dict
+
+__all__ = ["Choice", "Config", "EngineConfig", "to_dict"]

@@ -1,0 +1,89 @@
+"""From `key=value` words to a frozen `Config`.
+
+Hydra merges the YAML files of configs/ (`hydra_groups`) and reads values (`overrides`); a run that
+is resumed starts from its own config.yaml instead (`recorded`). Here stands
+what it lacks: a refusal is one sentence with "did you mean", text stays text (`name=1e5`), and an
+algorithm or environment needs no YAML file, its signature is its group. What can be refused without
+importing torch is refused before.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mssr_rl import typed
+from mssr_rl.config import keys, overrides, plugins, recorded
+from mssr_rl.config.schema import Choice, Config, to_dict
+from mssr_rl.errors import UserError
+
+
+def load(words: Sequence[str] = ()) -> Config:
+    """The config these `key=value` words ask for, or a `UserError`."""
+    given = overrides.parse(words)
+    groups = {key: _checked_choice(key, given[key]) for key in keys.GROUPS if key in given}
+    options = {key: given[key] for key in given if key.startswith(("algo.", "env."))}
+    fixed = {key: given[key] for key in given if key not in {*groups, *options}}
+    keys.check(fixed)
+    entries = recorded.entries(groups, fixed)
+    _overlay(entries, fixed)
+    config = _typed(entries)
+    plugins.prepare(config.plugins)
+    return _complete(config, entries, options)
+
+
+def from_dict(plain: Mapping[str, Any]) -> Config:
+    """The config of a plain mapping as `to_dict` makes it; entries left out take their defaults."""
+    config = _typed(plain)
+    plugins.prepare(config.plugins)
+    return _complete(config, plain, {})
+
+
+def read(path: Path) -> Config:
+    """The config of a run folder's config.yaml."""
+    return from_dict(recorded.plain(path))
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved config as YAML; `read` is the way back."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+
+
+def _checked_choice(group: str, name: str) -> str:
+    if "," in name:
+        raise UserError(f"{group}={name}: one run takes one {group}; start a run for each")
+    if group in keys.FILES and name not in keys.choices(group):
+        raise keys.refuse_file(group, name)
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise UserError(f"{group}={name} is not a name: letters, digits and _ - . +")
+    return name
+
+
+def _typed(entries: Mapping[str, Any]) -> Config:
+    """Everything but the options of algorithm and environment, checked."""
+    bare = {g: Choice(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
+    return typed.build(Config, {**entries, **bare})
+
+
+def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, str]) -> Config:
+    """The config with the options of its environment and algorithm, checked as a whole."""
+    from mssr_rl.config import names
+
+    env = names.choose("env", entries["env"], given)  # first: it does not need torch
+    algo = names.choose("algo", entries["algo"], given)
+    from mssr_rl.config import crosscheck
+
+    return crosscheck.settle(replace(config, env=env, algo=algo))
+
+
+def _overlay(entries: dict[str, Any], given: Mapping[str, str]) -> None:
+    """Put given texts where their dotted keys point, read as their kinds want it."""
+    for key, text in given.items():
+        *path, last = key.split(".")
+        node = entries
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = overrides.read_value(key, text, keys.fixed_kinds()[key])

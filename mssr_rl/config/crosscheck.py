@@ -1,0 +1,49 @@
+"""Numbers of a config held against each other: every clash names both, and the way out.
+
+`compose` calls `settle` last; after it the group size is a number, and every step, update and group
+comes out whole.
+"""
+
+from dataclasses import replace
+
+from mssr_rl.algos import Algorithm, algorithms
+from mssr_rl.budget import allowance
+from mssr_rl.config.schema import Config
+from mssr_rl.errors import UserError
+
+
+def settle(config: Config) -> Config:
+    """The config with its group size filled in; a `UserError` if its numbers clash."""
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    group_size = config.rollout.group_size or algorithm.default_group_size
+    if group_size < algorithm.min_group_size:
+        raise UserError(_too_few(config.algo.name, group_size, algorithm.min_group_size))
+    settled = replace(config, rollout=replace(config.rollout, group_size=group_size))
+    _check_steps(settled, group_size)
+    allowance(config.budget.rollouts, config.train.rollouts_per_step)
+    return settled
+
+
+def _check_steps(config: Config, group_size: int) -> None:
+    step = ("train.rollouts_per_step", config.train.rollouts_per_step)
+    update = ("train.samples_per_update", config.train.samples_per_update)
+    group = ("rollout.group_size", group_size)
+    for (whole, total), (part, size) in ((step, group), (update, group), (step, update)):
+        if total % size:
+            raise UserError(
+                f"{whole}={total} is not a multiple of {part}={size}; "
+                f"{total // size * size or size} or {(total // size + 1) * size} would be"
+            )
+
+
+def _too_few(name: str, group_size: int, minimum: int) -> str:
+    content = [other for other in algorithms.names() if _minimum(other) <= group_size]
+    return (
+        f"rollout.group_size={group_size}, but {name} compares answers to one problem and needs at "
+        f"least {minimum}; raise it, or take one that does not: {', '.join(content)}"
+    )
+
+
+def _minimum(name: str) -> int:
+    made: Algorithm = algorithms.make(name)
+    return made.min_group_size

@@ -1,0 +1,54 @@
+"""The YAML files of configs/, merged by Hydra: chosen groups in, a plain mapping out.
+
+The compose API, not `@hydra.main`, which takes over `--help`, logging and the working directory.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mssr_rl.config.keys import CONFIGS, REGISTERED
+from mssr_rl.errors import UserError
+
+
+def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
+    """The entries of config.yaml with `{group: name}` chosen; names land in the entries, too."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    names = {**defaults(), **chosen}
+    for group in REGISTERED:
+        _store(group, names[group])
+    words = [f"{group}='{name}'" for group, name in names.items()]
+    try:
+        with initialize_config_dir(config_dir=str(CONFIGS.resolve()), version_base="1.3"):
+            tree = compose("config", overrides=words)
+        plain = OmegaConf.to_container(tree, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"configs/ cannot be read: {' '.join(str(error).split())}") from error
+    assert isinstance(plain, dict)
+    entries = {str(key): value for key, value in plain.items()}
+    for group in REGISTERED:
+        entries[group] = {"name": names[group], **(entries.get(group) or {})}
+    return {**entries, "recipe": names["recipe"]}
+
+
+def defaults() -> dict[str, str]:
+    """{group: the choice made when nobody makes one}, from configs/config.yaml."""
+    from omegaconf import OmegaConf
+
+    loaded: Any = OmegaConf.load(CONFIGS / "config.yaml")
+    return {
+        group: name
+        for entry in loaded.defaults
+        if entry != "_self_"
+        for group, name in entry.items()
+    }
+
+
+def _store(group: str, name: str) -> None:
+    """A group node for a name without a file; a YAML file of that name would go before it."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group=group, name=name, node={}, provider="mssr_rl")

@@ -1,0 +1,93 @@
+"""Which keys there are, and what somebody who types another one probably means.
+
+Between `config` and `registry`, which declare the keys, and `compose`, which checks them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mssr_rl.config.schema import Choice, Config
+from mssr_rl.errors import UserError
+from mssr_rl.typed import closest
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+REGISTERED = ("algo", "env")  # groups made from what is registered
+FILES = ("model", "engine", "recipe")  # groups that are folders of configs/
+GROUPS = (*REGISTERED, *FILES)
+
+
+@cache
+def fixed_kinds() -> Mapping[str, Any]:
+    """{dotted key: its type} of every key that does not depend on an algorithm or environment."""
+    return dict(_walk(Config, ""))
+
+
+def check(given: Iterable[str]) -> None:
+    """Refuse a key that is neither a group nor fixed."""
+    known = fixed_kinds()
+    for key in given:
+        if key not in known:
+            raise refuse(key, [*GROUPS, *known])
+
+
+def choices(group: str) -> list[str]:
+    """The names of a group whose choices are files."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def refuse(key: str, known: Iterable[str]) -> UserError:
+    """Why `key` is not understood; a name from another framework is translated."""
+    if key in {entry.partition(".")[0] for entry in known} | set(REGISTERED):
+        return UserError(f"{key} is a section; write {key}.option=value")
+    words = list(known)
+    close = from_habit(key) or closest(key, words) or closest(key.rpartition(".")[2], words)
+    advice = f"did you mean {close}?" if close else "--help shows the keys"
+    if not close and "." not in key:
+        advice = f"an algorithm's option is written algo.{key}, an environment's env.{key}"
+    return UserError(f"unknown key {key}; {advice}")
+
+
+def refuse_file(group: str, name: str) -> UserError:
+    """Why `group=name` is not understood, for a group whose choices are files."""
+    names = choices(group)
+    close = closest(name, names)
+    if group == "model" and not close:
+        return UserError(
+            f"no model {name!r} in configs/model; for a folder write model.path={name}"
+        )
+    advice = f"did you mean {close!r}?" if close else f"choose from {', '.join(names)}"
+    return UserError(f"no {group} {name!r}; {advice}")
+
+
+def translated(group: str, name: str) -> str | None:
+    """What a name from another framework is called here."""
+    ours: str | None = _habits()["names"].get(group, {}).get(name)
+    return ours
+
+
+def from_habit(key: str) -> str | None:
+    """What a key of another framework is called here, sections in front of it ignored."""
+    habits, parts = _habits()["keys"], key.split(".")
+    endings = (".".join(parts[start:]) for start in range(len(parts)))
+    return next((habits[ending] for ending in endings if ending in habits), None)
+
+
+@cache
+def _habits() -> Mapping[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(OmegaConf.load(CONFIGS / "habits.yaml"))
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _walk(section: type, path: str) -> Iterator[tuple[str, Any]]:
+    for name, kind in get_type_hints(section).items():
+        if is_dataclass(kind):
+            if kind is not Choice:
+                yield from _walk(kind, f"{path}{name}.")  # type: ignore[arg-type]
+        else:
+            yield f"{path}{name}", kind

@@ -1,0 +1,53 @@
+"""The config of a run that is taken up again: what its config.yaml says, unless the words differ.
+
+`resume=true name=NAME` alone continues that run with all of its settings. A group chosen by another
+name (`algo=`, `model=`) is laid over whole; `lifecycle` then refuses what would change the run.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mssr_rl.config import hydra_groups, keys, overrides
+from mssr_rl.config.schema import Config
+from mssr_rl.errors import UserError
+
+
+def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, Any]:
+    """What the words are laid over: a resumed run's own config, else the files of configs/."""
+    fresh = hydra_groups.merge(groups)
+    path = _config_file(fixed)
+    if path is None or not path.exists():
+        return fresh
+    found = plain(path)
+    changed = [group for group in groups if _name(found.get(group)) != _name(fresh[group])]
+    return {**found, **{group: fresh[group] for group in changed}}
+
+
+def plain(path: Path) -> dict[str, Any]:
+    """The entries of a run folder's config.yaml."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    try:
+        read = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(read, dict):
+        raise UserError(f"{path} holds no config")
+    return {str(key): value for key, value in read.items()}
+
+
+def _config_file(fixed: Mapping[str, str]) -> Path | None:
+    """Where the run that is to be resumed keeps its config, None if none is."""
+    resume = fixed.get("resume", "false")
+    kind = keys.fixed_kinds()["resume"]
+    if "name" not in fixed or overrides.read_value("resume", resume, kind) is not True:
+        return None
+    return Path(fixed.get("runs_dir", Config.runs_dir)) / fixed["name"] / "config.yaml"
+
+
+def _name(group: Any) -> Any:
+    """What a group is called: by name, or a model by its path."""
+    return group.get("name", group.get("path")) if isinstance(group, Mapping) else group

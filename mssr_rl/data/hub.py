@@ -1,0 +1,69 @@
+"""Data sets on the Hugging Face hub, for `sources`; touched only when one is asked for by name.
+
+Without a network the library's own cache is used (HF_HOME), and what is not in it is refused at
+once instead of after half a minute of retries.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlparse
+
+from mssr_rl.data import sources
+from mssr_rl.errors import UserError
+
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def hub_source(data: str, split: str) -> sources.Source:
+    """The rows of `split` of the data set `owner/name`, its pictures left encoded."""
+    import datasets
+
+    try:
+        with _cache_only_if_unreachable():
+            loaded = datasets.load_dataset(data)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(
+            f"there is no file or folder {data} here, and the hub's data set of that name cannot be"
+            f" loaded ({_reason(error)}): connect or set HF_HOME to a cache that holds it,"
+            " or use env.data=mini or a local folder"
+        ) from error
+    stored = sources.our_names(loaded)
+    ours, holds_out = sources.choose_split(data, split, stored)
+    return sources.Source(data, ours, holds_out, None, lambda: dataset_rows(loaded[stored[ours]]))
+
+
+def dataset_rows(dataset: Any) -> Iterator[sources.Row]:
+    """The rows of a `datasets.Dataset`; pictures as dicts of bytes, never decoded."""
+    for table in dataset.with_format("arrow").iter(batch_size=128):
+        yield from table.to_pylist()
+
+
+@contextmanager
+def _cache_only_if_unreachable() -> Iterator[None]:
+    import datasets
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if not _reachable(constants.ENDPOINT):
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def _reachable(address: str) -> bool:
+    """Does the host's name resolve? Behind a proxy that is the proxy's business."""
+    if any(os.environ.get(name) for name in _PROXIES):
+        return True
+    try:
+        return bool(socket.getaddrinfo(urlparse(address).hostname, None))
+    except OSError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:160]

@@ -1,0 +1,170 @@
+r"""Are two answers the same? Reads each into a small tree and compares the trees; no algebra.
+
+    number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  Group
+    2x + 1         ->  Terms         y = 2x + 1  ->  Equation            the rest  ->  Words
+
+`verify` and `choices` call `same_answer`. Clock times and ratios (3:20) are words: they are
+compared as they are written, never as fractions. Text is capped before it comes here.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mssr_rl.grading.latex import clean
+from mssr_rl.grading.linear import Equation, equation, linear_sum
+from mssr_rl.grading.quantities import OverLimit, Quantity, quantity, same_quantity
+
+MAX_CHARS = 4096  # of one answer; integers stay below Python's own limit on digits
+MAX_ITEMS = 64  # of one tuple, list or set
+MAX_DEPTH = 4  # of tuples inside tuples
+
+
+class Terms(NamedTuple):
+    """A sum of terms; `constant` says that no letter is left: 2 + 3."""
+
+    terms: frozenset[tuple[str, object]]
+    constant: bool
+    text: str
+
+
+class Group(NamedTuple):
+    """Several answers in order; `brackets` is empty for a bare list, and {} is a set."""
+
+    brackets: str
+    items: tuple["Value", ...]
+
+
+class Words(NamedTuple):
+    """Anything else, as text without needless blanks."""
+
+    text: str
+
+
+Value = Quantity | Terms | Group | Equation | Words
+
+_OPEN = {"(": ")(", "[": "][", "{": "}{"}
+_AROUND_SIGNS = re.compile(r" ?([^\w ]) ?")
+_SHORT_TEXT = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z ,.'-]*")
+_HEAD = re.compile(
+    r"(?:\\angle ?)?(?:[A-Za-z]{1,3}|\\[a-z]{2,8})(?:_\{?\w{1,9}\}?)?(?:\([A-Za-z]\))?"
+    r"|\([A-Za-z], ?[A-Za-z]\)"
+)
+
+
+def same_answer(a: str, b: str) -> bool:
+    """Do the two texts spell the same value? Symmetric; `OverLimit` if too large to tell."""
+    return _same(_read(a), _read(b))
+
+
+def same_text(a: str, b: str) -> bool:
+    """The same text once dressing, blanks and, in short texts, case are gone."""
+    return _key(clean(a)) == _key(clean(b))
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Value:
+    if len(text) > MAX_CHARS:
+        raise OverLimit(f"an answer of {len(text)} characters")
+    return _parse(clean(text), MAX_DEPTH)
+
+
+def _parse(text: str, depth: int) -> Value:
+    """`text` is clean."""
+    if found := quantity(text):
+        return found
+    if relation := equation(text):
+        return relation
+    if depth and (group := _group(text, depth)):
+        return group
+    terms = linear_sum(text)
+    if terms is not None:
+        return Terms(frozenset(terms.items()), not any(terms), _key(text))
+    return Words(_key(text))
+
+
+def _same(a: Value, b: Value) -> bool:
+    if isinstance(a, Quantity) and isinstance(b, Quantity):
+        return same_quantity(a, b)
+    if isinstance(a, Group) and isinstance(b, Group):
+        return _same_group(a, b)
+    if isinstance(a, Equation) or isinstance(b, Equation):
+        return _same_equation(a, b)
+    if isinstance(a, Terms) or isinstance(b, Terms):
+        return _same_terms(a, b)
+    return isinstance(a, Words) and a == b
+
+
+def _same_group(a: Group, b: Group) -> bool:
+    if a.brackets != b.brackets:
+        return False
+    if a.brackets != "{}":
+        return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))
+    return _covers(a.items, b.items) and _covers(b.items, a.items)
+
+
+def _covers(a: tuple[Value, ...], b: tuple[Value, ...]) -> bool:
+    return all(any(_same(x, y) for y in b) for x in a)
+
+
+def _same_equation(a: Value, b: Value) -> bool:
+    """The same relation, or `x = v` and v."""
+    if isinstance(a, Equation) and isinstance(b, Equation):
+        if a.normal is not None and b.normal is not None:
+            return a.normal == b.normal
+        right = _same(_parse(a.right, 1), _parse(b.right, 1))
+        return right and _key(a.left) == _key(b.left)
+    relation, value = (a, b) if isinstance(a, Equation) else (b, a)
+    if not isinstance(relation, Equation) or not _HEAD.fullmatch(relation.left):
+        return False
+    return _same(_parse(relation.right, MAX_DEPTH), value)
+
+
+def _same_terms(a: Value, b: Value) -> bool:
+    """Term by term. 2 + 3 is 5, but two unfinished sums of numbers (2-3, 3-4) go by their text."""
+    if isinstance(a, Terms) and isinstance(b, Terms):
+        return a.text == b.text if a.constant and b.constant else a.terms == b.terms
+    terms, value = (a, b) if isinstance(a, Terms) else (b, a)
+    if not (isinstance(terms, Terms) and isinstance(value, Quantity) and terms.constant):
+        return False
+    return value.value == dict(terms.terms).get("", 0) and not value.unit
+
+
+def _group(text: str, depth: int) -> Group | None:
+    """A bracketed group, a set, or a bare list of two or more values."""
+    body, brackets = _inside(text.replace(r"\{", "{").replace(r"\}", "}"))
+    parts = _split(body)
+    if parts is None or (len(parts) < 2 and brackets != "{}"):
+        return None
+    items = tuple(_parse(part, depth - 1) for part in parts)
+    if not brackets and any(isinstance(item, Words) for item in items):
+        return None  # a sentence with a comma
+    return Group(brackets, items)
+
+
+def _inside(text: str) -> tuple[str, str]:
+    """The text inside one pair of brackets around the whole, and the pair."""
+    if len(text) > 2 and text[0] in "([{" and text[-1] in ")]}":
+        level = 0
+        for i, sign in enumerate(text):
+            level += (sign in "([{") - (sign in ")]}")
+            if level == 0:
+                return (text[1:-1], text[0] + text[-1]) if i == len(text) - 1 else (text, "")
+    return text, ""
+
+
+def _split(text: str) -> list[str] | None:
+    """The parts between the commas at the top level; None if one is empty or they are many."""
+    parts, level, start = [], 0, 0
+    for i, sign in enumerate(text):
+        level += (sign in "([{") - (sign in ")]}")
+        if sign == "," and level == 0:
+            parts.append(text[start:i].strip())
+            start = i + 1
+    parts.append(text[start:].strip())
+    return parts if all(parts) and len(parts) <= MAX_ITEMS else None
+
+
+def _key(text: str) -> str:
+    """A clean text for comparison as text: no needless blanks, and words without their case."""
+    return text.casefold() if _SHORT_TEXT.fullmatch(text) else _AROUND_SIGNS.sub(r"\1", text)

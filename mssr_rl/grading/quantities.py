@@ -1,0 +1,137 @@
+"""Numbers with or without a unit, exactly: integers, decimals, fractions, per cent, money.
+
+Used by `answers`; texts come in as `latex.clean` leaves them. Values are `Fraction`s, so nothing
+is rounded and nothing overflows; a number too large to be worth expanding is an `OverLimit`.
+Units are kept by name (see `units`) and never converted: 9 m and 900 cm differ here.
+"""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from mssr_rl.grading.latex import THIN
+from mssr_rl.grading.units import unit_name
+
+MAX_EXPONENT = 4096  # 10^n beyond this is refused, not expanded
+
+
+class OverLimit(Exception):
+    """The answer is too large to be compared in the time one response may take."""
+
+
+class Quantity(NamedTuple):
+    """A number and its unit; `value` is None where the number is undefined, as in 1/0."""
+
+    value: Fraction | None
+    unit: str = ""
+
+
+_INT = rf"(?:[1-9][0-9]{{0,2}}(?:(?:,[0-9]{{3}})+|(?:{THIN}[0-9]{{3}})+)(?![0-9])|[0-9]+)"
+_DECIMAL = rf"(?:{_INT}(?:\.[0-9]*)?|\.[0-9]+)"
+_NUMBER = re.compile(rf"({_DECIMAL})(?:[eE]([+-]?[0-9]+))?")
+_SCIENTIFIC = re.compile(rf"(?:({_DECIMAL})\s*(?:\\times|\\cdot|\*)\s*)?10\^\{{([+-]?[0-9]+)\}}")
+_REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|bar)\{([0-9]+)\}")
+_FRACTION = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}|([^/{}]+)/([^/{}]+)")
+_OPERAND = re.compile(rf"([+-]?)\s*({_DECIMAL})")
+_MIXED = re.compile(
+    r"([0-9]+)(?:\s*\\frac\s*\{\s*([0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}"
+    r"|\s+([0-9]+)\s*/\s*([0-9]+))"
+)
+_STARTS = re.compile(r"[+\-\s]*(?:[0-9.(]|\\frac|[$€£])")
+_SUFFIX = re.compile(r"(?<![\\A-Za-z{])[A-Za-z°%$€£¢]")
+_CURRENCY = re.compile(r"([+\-\s]*)([$€£])(.*)", re.DOTALL)
+
+
+def quantity(text: str) -> Quantity | None:
+    """The quantity that the whole of `text` spells, or None if it spells something else."""
+    if not _STARTS.match(text):
+        return None
+    if found := _number(text):
+        return found
+    if money := _CURRENCY.fullmatch(text):
+        return _with_unit(money[1] + money[3], money[2])
+    suffix = _SUFFIX.search(text)
+    return suffix and _with_unit(text[: suffix.start()].rstrip(), text[suffix.start() :])
+
+
+def same_quantity(a: Quantity, b: Quantity) -> bool:
+    """Equal values; a unit may be missing on one side; n% is n/100 or, against a bare n, n.
+
+    The second reading of per cent is a choice: questions that ask for a percentage need it.
+    """
+    if a.value is None or b.value is None:
+        return False
+    if a.unit == b.unit:
+        return a.value == b.value
+    if "%" not in (a.unit, b.unit):
+        return a.value == b.value and not (a.unit and b.unit)
+    percent, other = (a.value, b) if a.unit == "%" else (b.value, a)
+    return not other.unit and other.value in (percent, percent / 100)
+
+
+def _with_unit(number: str, unit: str) -> Quantity | None:
+    name, found = unit_name(unit), _number(number)
+    return Quantity(found.value, name) if name and found else None
+
+
+def _number(text: str) -> Quantity | None:
+    """A number without unit; signs and brackets may stand around it: -(-5), -(1/2)."""
+    sign = 1
+    for _ in range(4):
+        bare = text.lstrip("+- ")
+        sign *= (-1) ** text[: len(text) - len(bare)].count("-")
+        if not (bare.startswith("(") and bare.endswith(")") and "(" not in bare[1:]):
+            found = _unsigned(bare)
+            return Quantity(found.value and sign * found.value) if found else None
+        text = bare[1:-1].strip()
+        if "," in text:  # brackets with a comma are a tuple
+            return None
+    return None
+
+
+def _unsigned(text: str) -> Quantity | None:
+    if m := _NUMBER.fullmatch(text):
+        return Quantity(_decimal(m[1]) * _ten_to(m[2] or "0"))
+    if m := _MIXED.fullmatch(text):
+        rest = _ratio(Fraction(int(m[2] or m[4])), Fraction(int(m[3] or m[5])))
+        return Quantity(None if rest is None else int(m[1]) + rest)
+    if m := _FRACTION.fullmatch(text):
+        top, bottom = _operand(m[1] or m[3] or ""), _operand(m[2] or m[4] or "")
+        return None if top is None or bottom is None else Quantity(_ratio(top, bottom))
+    if m := _SCIENTIFIC.fullmatch(text):
+        return Quantity(_decimal(m[1] or "1") * _ten_to(m[2]))
+    if m := _REPEATING.fullmatch(text):
+        return Quantity(_repeating(m[1], m[2], m[3]))
+    return None
+
+
+def _ratio(top: Fraction, bottom: Fraction) -> Fraction | None:
+    return top / bottom if bottom else None
+
+
+def _operand(text: str) -> Fraction | None:
+    """Numerator or denominator: a signed decimal, perhaps in brackets."""
+    text = text.strip()
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1].strip()
+    m = _OPERAND.fullmatch(text)
+    return (-1 if m[1] == "-" else 1) * _decimal(m[2]) if m else None
+
+
+def _decimal(text: str) -> Fraction:
+    whole, _, part = text.replace(",", "").replace(THIN, "").partition(".")
+    return Fraction(int(whole + part or "0"), 10 ** len(part))
+
+
+def _ten_to(exponent: str) -> Fraction:
+    n = int(exponent)
+    if abs(n) > MAX_EXPONENT:
+        raise OverLimit(f"10^{n}")
+    return Fraction(10) ** n
+
+
+def _repeating(whole: str, fixed: str, period: str) -> Fraction:
+    """0.1(6) is (16 - 1) / 90."""
+    before = int(whole + fixed or "0")
+    nines = (10 ** len(period) - 1) * 10 ** len(fixed)
+    return Fraction(int(whole + fixed + period) - before, nines)

@@ -1,0 +1,109 @@
+r"""Grades one response against one gold answer: pure, in linear time, without raising.
+
+The format is the paper's (MSSR): one <think>...</think> block first, then the rest, where the
+last \boxed{} decides. The model's text is data: it is compared, never evaluated. What counts as
+the same value is in `answers`, which option a letter means in `choices`; the reward that a verdict
+pays in `reward`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from mssr_rl.grading.answers import MAX_CHARS, same_answer
+from mssr_rl.grading.choices import LETTERS, gold_letter, names_letter, names_option
+from mssr_rl.grading.latex import clean
+from mssr_rl.grading.quantities import OverLimit
+
+Reason = Literal["correct", "wrong", "no_answer", "bad_format", "timeout", "error"]
+
+_BOX = "\\boxed{"
+_BRACE = re.compile(r"\\boxed\{|\\[{}]|[{}]")
+
+
+class Verdict(NamedTuple):
+    """Why a response pays or not, and the text in its box if it has one."""
+
+    reason: Reason
+    extracted: str | None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the response pays."""
+        return self.reason == "correct"
+
+
+def verify(response: str, answer: str, choices: Sequence[str] | None = None) -> Verdict:
+    """The verdict on `response` for the gold `answer`; `choices` are the options if known.
+
+    `bad_format`: no closed think block at the start. `no_answer`: no box after it, or the last
+    one is empty or never closed. `timeout`: an answer beyond the limits, not looked at further.
+    """
+    rest = after_thinking(response)
+    if rest is None:
+        return Verdict("bad_format", None)
+    text = last_box(rest)
+    if text is None:
+        return Verdict("no_answer", None)
+    if len(text) > MAX_CHARS:
+        return Verdict("timeout", text[:MAX_CHARS])
+    if not clean(text):
+        return Verdict("no_answer", None)
+    try:
+        return Verdict("correct" if _same(text, answer, choices) else "wrong", text)
+    except OverLimit:
+        return Verdict("timeout", text)
+
+
+def gold_response(answer: str) -> str:
+    """The shortest well-formed response that gives `answer`: it must pay, or the gold is bad."""
+    return f"<think></think>{_BOX}{answer}}}"
+
+
+def after_thinking(response: str) -> str | None:
+    """What follows the think block, or None if the response does not open with a closed one."""
+    start = len(response) - len(response.lstrip())
+    end = response.find("</think>", start)
+    if end < 0 or not response.startswith("<think>", start):
+        return None
+    return response[end + len("</think>") :]
+
+
+def last_box(text: str) -> str | None:
+    r"""The content of the last \boxed{}, or of the box around it; None if it is not closed.
+
+    Only `MAX_CHARS` to either side of the last box's opening are read: a box that does not close
+    there is over the limit, and comes back as all that follows its opening.
+    """
+    last = text.rfind(_BOX)
+    if last < 0:
+        return None
+    start, end = max(0, last - MAX_CHARS), last + len(_BOX) + MAX_CHARS + 1
+    content = _content(text[start:end], last - start)
+    closed_later = text.count("}", end) > text.count("{", end)
+    return text[last + len(_BOX) :] if content is None and closed_later else content
+
+
+def _content(window: str, last: int) -> str | None:
+    """The content of the box that opens at `last`, or of the outermost closed one around it."""
+    opened: list[int] = []  # where the content of each open brace starts; -1 if it is no box
+    content: slice | None = None
+    for m in _BRACE.finditer(window):
+        if m[0] in ("{", _BOX):
+            opened.append(m.end() if m[0] == _BOX else -1)
+        elif m[0] == "}" and opened:
+            start = opened.pop()
+            if start == last + len(_BOX) or (content and start >= 0):
+                content = slice(start, m.start())
+    return window[content] if content else None
+
+
+def _same(text: str, answer: str, choices: Sequence[str] | None) -> bool:
+    if choices:
+        named = names_option(text, answer, choices)
+        if named is not None:
+            return named
+    letter = gold_letter(answer)
+    if letter and letter in LETTERS and not choices:
+        return names_letter(text, letter)
+    return same_answer(text, answer)

@@ -1,0 +1,132 @@
+"""A run in words before it starts: how much of what, from which model and data, in how much memory.
+
+`train --plan` prints it. The arithmetic is `budget`'s and the trainer's own, so a finished run's
+ledger shows the same counts; the problems are read, nothing else is started.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mssr_rl.budget import allowance
+from mssr_rl.config import Config, EngineConfig
+from mssr_rl.planning import memory, prompt_sizes
+from mssr_rl.problem import Problem
+from mssr_rl.typed import show
+
+
+class Schedule(NamedTuple):
+    """The counts of a whole run."""
+
+    steps: int
+    left: int  # rollouts of the budget that do not make a step
+    problems_per_step: int
+    group_size: int
+    updates_per_step: int  # all epochs over the rollouts of a step
+    evaluations: int  # on val: before step 1, on the way, after the last
+
+    @property
+    def problems(self) -> int:
+        """How many problems are posed in all, repetitions counted."""
+        return self.steps * self.problems_per_step
+
+
+def schedule(config: Config) -> Schedule:
+    """What the config's numbers come to."""
+    per_step = config.train.rollouts_per_step
+    bought = allowance(config.budget.rollouts, per_step)
+    group_size = config.rollout.group_size or 1
+    every = config.eval.every or bought.steps
+    return Schedule(
+        steps=bought.steps,
+        left=bought.left,
+        problems_per_step=per_step // group_size,
+        group_size=group_size,
+        updates_per_step=per_step // config.train.samples_per_update * config.train.epochs,
+        evaluations=1 + -(-bought.steps // every),
+    )
+
+
+def words(config: Config) -> list[str]:
+    """The plan, a line a subject."""
+    problems = problems_by_split(config)
+    sizes = {split: len(found) for split, found in problems.items()}
+    prompts = prompt_sizes.measure(config, problems["train"])
+    longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
+    plan = schedule(config)
+    said = {
+        "algorithm": _choice(config.algo.name, config.algo.options),
+        "problems": f"{_choice(config.env.name, config.env.options)}: {_counts(sizes)}",
+        "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
+        "model": memory.describe(config.model.path),
+        "engine": _engine(config.engine),
+        "a step": _step(config, plan),
+        "the run": _run(config, plan, sizes["train"]),
+        "evaluation": _evaluation(config, plan, sizes),
+        "checkpoints": _checkpoints(config),
+        "memory": memory.estimate(config, longest),
+        "seed": f"{config.seed}, recipe {config.recipe}; nothing was started",
+    }
+    return [f"{subject:<12} {sentence}" for subject, sentence in said.items()]
+
+
+def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
+    """The problems of every split; reads the data."""
+    from mssr_rl.envs import environments
+
+    return {
+        split: environments.make(config.env.name, split=split, **config.env.options).problems
+        for split in ("train", "val", "test")
+    }
+
+
+def _choice(name: str, options: Mapping[str, Any]) -> str:
+    said = [f"{option}={show(value)}" for option, value in options.items()]
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def _counts(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{size:,} {split}" for split, size in sizes.items())
+
+
+def _engine(engine: EngineConfig) -> str:
+    return f"{engine.name} on {engine.device}, {_many(engine.threads, 'thread')}, {engine.dtype}"
+
+
+def _step(config: Config, plan: Schedule) -> str:
+    epochs = config.train.epochs
+    passes = "" if epochs == 1 else f" ({epochs} passes over the rollouts)"
+    return (
+        f"{_many(plan.problems_per_step, 'problem')} × {_many(plan.group_size, 'answer')} = "
+        f"{_many(config.train.rollouts_per_step, 'rollout')}; "
+        f"{_many(plan.updates_per_step, 'update')} of {config.train.samples_per_update}{passes}"
+    )
+
+
+def _run(config: Config, plan: Schedule, train: int) -> str:
+    spent = plan.steps * config.train.rollouts_per_step
+    left = f"; {plan.left:,} of the budget stay unspent" if plan.left else ""
+    return (
+        f"{_many(plan.steps, 'step')} = {_many(spent, 'rollout')}, "
+        f"{_many(plan.steps * plan.updates_per_step, 'update')}; every problem is posed "
+        f"{plan.problems / train:.1f} times{left}"
+    )
+
+
+def _evaluation(config: Config, plan: Schedule, sizes: dict[str, int]) -> str:
+    val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
+    answers = 1 + config.eval.samples
+    drawn = (plan.evaluations * val + test) * answers
+    return (
+        f"{plan.evaluations} × {_many(val, 'val problem')}, then {_many(test, 'test problem')}; "
+        f"1 greedy and {config.eval.samples} sampled answers each: {_many(drawn, 'rollout')}, "
+        "not charged to the budget"
+    )
+
+
+def _checkpoints(config: Config) -> str:
+    when = f"every {_many(config.checkpoint.every, 'step')} and " if config.checkpoint.every else ""
+    return f"{when}at the end; the newest {config.checkpoint.keep} and the best are kept"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

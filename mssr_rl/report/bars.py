@@ -1,0 +1,51 @@
+"""Bars and before-after marks for tables, as inline SVG. Pure."""
+
+from markupsafe import Markup
+
+from mssr_rl.report.text import trusted
+
+WIDTH = 240
+
+
+def bar(share: float) -> Markup:
+    """A bar of `share` of the full width."""
+    rect = f'<rect width="{WIDTH * min(1.0, max(0.0, share)):.1f}" height="8" rx="2"/>'
+    return trusted(f'<svg class="bar" viewBox="0 0 {WIDTH} 8" aria-hidden="true">{rect}</svg>')
+
+
+def scale() -> Markup:
+    """The 0 to 100 % scale that stands above the marks."""
+    texts = "".join(
+        f'<text class="middle" x="{_x(q / 100):.1f}" y="9">{q}</text>' for q in (0, 25, 50, 75)
+    )
+    last = f'<text class="middle" x="{_x(1):.1f}" y="9">100 %</text>'
+    return trusted(
+        f'<svg class="pairs" viewBox="0 0 {WIDTH} 12" aria-hidden="true">{texts}{last}</svg>'
+    )
+
+
+def before_after(*pairs: tuple[float | None, float | None]) -> Markup:
+    """One line a pair on a 0 to 100 % scale: hollow where it began, filled where it ended."""
+    height = 12 * len(pairs) + 2
+    quarters = "".join(f"M{_x(q / 4):.1f} 0V{height}" for q in range(5))
+    marks = "".join(_pair(i, *pair) for i, pair in enumerate(pairs, 1))
+    return trusted(
+        f'<svg class="pairs" viewBox="0 0 {WIDTH} {height}" aria-hidden="true">'
+        f'<path class="rule" d="{quarters}"/>{marks}</svg>'
+    )
+
+
+def _x(share: float) -> float:
+    return 8 + share * (WIDTH - 26)
+
+
+def _pair(row: int, start: float | None, end: float | None) -> str:
+    if end is None:
+        return ""
+    y = 12 * row - 5
+    stop = f'<circle class="end" cx="{_x(end):.1f}" cy="{y}" r="3.6"/>'
+    if start is None:
+        return f'<g class="s{row}">{stop}</g>'
+    way = f'<path d="M{_x(start):.1f} {y}H{_x(end):.1f}"/>'
+    begin = f'<circle class="start" cx="{_x(start):.1f}" cy="{y}" r="3"/>'
+    return f'<g class="s{row}">{way}{begin}{stop}</g>'

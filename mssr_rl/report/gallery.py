@@ -1,0 +1,200 @@
+"""The gallery: some recorded rollouts as cards, spread over the run, within a limit of bytes.
+
+What a model wrote is data: cut, made visible and handed to an escaping template. Pictures are read
+only from inside the run directory, made small, and become data: URIs.
+"""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from mssr_rl.report.runfiles import Row
+from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
+
+MAX_CARDS = 160
+MAX_BYTES = 1_800_000  # of texts and pictures together
+TEXT_LIMIT = 2_000  # characters of a reasoning, of an answer, of a question
+PICTURE_LIMIT = 40_000  # bytes; larger ones are drawn smaller
+PICTURE_SIDE = 400
+MAX_PICTURES = 4  # of one problem
+TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
+VERDICTS = {
+    "correct": "right",
+    "wrong": "wrong",
+    "no_answer": "no answer found",
+    "bad_format": "bad format",
+    "timeout": "grading timed out",
+    "error": "grading failed",
+}
+
+
+class Card(NamedTuple):
+    """One rollout, ready to be shown."""
+
+    step: int
+    split: str
+    key: str
+    tags: str
+    pictures: tuple[str, ...]  # data: URIs
+    missing: int  # pictures that could not be read
+    question: Excerpt
+    response: Response
+    extracted: str | None
+    gold: str
+    right: bool
+    verdict: str
+    reason: str
+    reward: str
+
+    @property
+    def weight(self) -> int:
+        """Bytes of its texts and pictures, before markup."""
+        texts = (self.question.text, self.response.reasoning.text, self.response.answer.text)
+        return sum(map(len, self.pictures)) + sum(len(t.encode()) for t in texts)
+
+
+class Gallery(NamedTuple):
+    """The cards, in the order of the run, and how many rollouts were on record."""
+
+    cards: tuple[Card, ...]
+    recorded: int
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps that have a card."""
+        return sorted({card.step for card in self.cards})
+
+    @property
+    def splits(self) -> list[str]:
+        """Splits that have a card."""
+        return sorted({card.split for card in self.cards})
+
+    @property
+    def repeated(self) -> list[str]:
+        """Problems that were answered more than once: the same question early and late."""
+        seen = Counter(card.key for card in self.cards)
+        return sorted(key for key, times in seen.items() if times > 1)
+
+    @property
+    def right(self) -> int:
+        """How many of the cards are right."""
+        return sum(card.right for card in self.cards)
+
+
+def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
+    """As many cards as fit, taken from steps spread over the whole run."""
+    cards: list[Card] = []
+    room = MAX_BYTES
+    for sample in _by_importance(samples):
+        card = _card(sample, folder)
+        room -= card.weight
+        if room < 0 or len(cards) == MAX_CARDS:
+            break
+        cards.append(card)
+    cards.sort(key=lambda card: (card.step, card.split, card.key))
+    return Gallery(tuple(cards), len(samples))
+
+
+def spread(count: int) -> list[int]:
+    """0 … count - 1, last and first first, then halves, quarters: any prefix covers the range."""
+    order = [count - 1, 0][:count] if count != 1 else [0]
+    gaps = [(0, count - 1)]
+    while gaps:
+        a, b = gaps.pop(0)
+        if b - a > 1:
+            middle = (a + b) // 2
+            order.append(middle)
+            gaps += [(a, middle), (middle, b)]
+    return order
+
+
+def data_uri(path: Path) -> str | None:
+    """A picture as text; None when it cannot be read as PNG or JPEG."""
+    try:
+        raw = path.read_bytes()
+        with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
+            kind = TYPES[str(picture.format)]
+            if len(raw) > PICTURE_LIMIT:
+                kind, raw = TYPES["JPEG"], _smaller(picture)
+            else:
+                picture.verify()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return f"data:{kind};base64,{base64.b64encode(raw).decode()}"
+
+
+def _smaller(picture: Image.Image) -> bytes:
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    flat = Image.new("RGB", picture.size, "white")
+    with_alpha = picture.convert("RGBA")
+    flat.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    out = io.BytesIO()
+    flat.save(out, "JPEG", quality=82, optimize=True)
+    return out.getvalue()
+
+
+def _by_importance(samples: Sequence[Row]) -> Iterator[Row]:
+    by_step: dict[int, list[Row]] = {}
+    for sample in samples:
+        by_step.setdefault(int(sample["step"]), []).append(sample)
+    steps = sorted(by_step)
+    for index in spread(len(steps)) if steps else ():
+        yield from by_step[steps[index]]
+
+
+def _card(sample: Row, folder: Path) -> Card:
+    reason = str(sample.get("reason", ""))
+    uris = [_inside(folder, name) for name in _pictures(sample)]
+    extracted = sample.get("extracted")
+    return Card(
+        step=int(sample["step"]),
+        split=_short(sample.get("split", "train")),
+        key=_short(sample.get("key", "")),
+        tags=_tags(sample.get("tags")),
+        pictures=tuple(uri for uri in uris if uri is not None),
+        missing=uris.count(None),
+        question=excerpt(_question(str(sample.get("prompt", "")), bool(uris)), TEXT_LIMIT),
+        response=take_apart(str(sample.get("response", "")), TEXT_LIMIT),
+        extracted=None if extracted is None else _short(extracted),
+        gold=_short(sample.get("answer", "")),
+        right=reason == "correct",
+        verdict=VERDICTS.get(reason, _short(reason) or "not graded"),
+        reason=_short(reason),
+        reward=number(sample.get("reward", "–")),
+    )
+
+
+def _pictures(sample: Row) -> list[str]:
+    several = sample.get("images")
+    if isinstance(several, list):
+        return [str(name) for name in several[:MAX_PICTURES]]
+    return [str(sample["image"])] if sample.get("image") else []
+
+
+def _inside(folder: Path, name: str) -> str | None:
+    # The name comes from a file anybody may have written: it must not lead out of the run.
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError):
+        return None
+    return data_uri(path) if path.is_relative_to(folder.resolve()) else None
+
+
+def _question(prompt: str, has_picture: bool) -> str:
+    return prompt.removeprefix("<image>").strip() if has_picture else prompt.strip()
+
+
+def _tags(tags: object) -> str:
+    if not isinstance(tags, Mapping):
+        return ""
+    return " · ".join(f"{_short(k)} {_short(v)}" for k, v in tags.items())
+
+
+def _short(thing: Any) -> str:
+    shown = excerpt(str(thing), 120)
+    return shown.text + ("…" if shown.cut else "")

@@ -1,0 +1,177 @@
+"""What the evaluations say: accuracy before and after, in words, as a table, by kind of problem.
+
+Pure. Greedy accuracy is the policy's best guess; sampled accuracy is the mean over several answers
+to each problem at temperature 1. They are kept apart: a sharper policy raises only the second.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import NamedTuple
+
+from mssr_rl.report.panels import value
+from mssr_rl.report.runfiles import Row
+from mssr_rl.report.text import percent
+from mssr_rl.stats import Interval, paired_change, wilson
+
+MODES = {"accuracy": "greedy", "accuracy_sampled": "sampled"}
+RIGHT = {"accuracy": "per_problem", "accuracy_sampled": "per_problem_sampled"}  # right answers each
+CAUTION = (
+    "The intervals cover which questions were drawn, not how training turned out: this is one run "
+    "with one seed, and one seed says nothing about which algorithm is better."
+)
+
+
+class Score(NamedTuple):
+    """One kind of accuracy on one set of problems, before and after."""
+
+    env: str
+    split: str
+    mode: str
+    n: int
+    samples: int | None  # answers a problem, for sampled accuracy
+    start: float | None  # None when it was measured only once
+    end: Interval
+    change: Interval | None
+    first_step: int
+    last_step: int
+
+
+class TagRow(NamedTuple):
+    """Start and end accuracy on the problems that share a tag."""
+
+    name: str
+    n: int
+    greedy: tuple[float | None, float | None]
+    sampled: tuple[float | None, float | None]
+
+
+class Breakdown(NamedTuple):
+    """Accuracy by the values of one tag, such as family or level."""
+
+    tag: str
+    split: str
+    rows: tuple[TagRow, ...]
+
+    @property
+    def margin(self) -> float:
+        """Half the widest 95 % interval a row can have: that of 50 % of its fewest problems."""
+        return wilson(0.5, min(row.n for row in self.rows)).high - 0.5
+
+
+def scores(evaluations: Sequence[Row]) -> tuple[Score, ...]:
+    """Each set of problems, validation first, greedy before sampled."""
+    return tuple(
+        _score(key, rows)
+        for rows in _sets(evaluations)
+        for key in MODES
+        if isfinite(value(rows[-1], key))
+    )
+
+
+def sentence(found: Sequence[Score]) -> str:
+    """The result in words: one sentence a set of problems."""
+    sets: dict[tuple[str, str], list[Score]] = {}
+    for score in found:
+        sets.setdefault((score.env, score.split), []).append(score)
+    said = [f"{_where(s[0])}, {' and '.join(map(_clause, s))}." for s in sets.values()]
+    return " ".join(said) or "Not evaluated yet."
+
+
+def breakdowns(evaluations: Sequence[Row]) -> tuple[Breakdown, ...]:
+    """Tables by tag for the first set of problems that was evaluated."""
+    rows = next(iter(_sets(evaluations)), [])
+    if not rows:
+        return ()
+    first, last = (_tags(rows[0]) if len(rows) > 1 else {}), _tags(rows[-1])
+    split = str(rows[-1].get("split", ""))
+    return tuple(
+        Breakdown(tag, split, tuple(_tag_rows(first.get(tag, {}), names)))
+        for tag, names in last.items()
+    )
+
+
+SPLITS = {"val": "held-out validation", "test": "held-out test"}
+
+
+def _sets(evaluations: Sequence[Row]) -> list[list[Row]]:
+    """Evaluations grouped by environment and split, validation first, each in time order."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in evaluations:
+        key = (str(row.get("env", "")), str(row.get("split", "val")))
+        groups.setdefault(key, []).append(row)
+    order = sorted(groups, key=lambda key: key[1] != "val")
+    return [sorted(groups[key], key=lambda row: float(row["step"])) for key in order]
+
+
+def _score(key: str, rows: Sequence[Row]) -> Score:
+    first, last = rows[0], rows[-1]
+    mode, n = MODES[key], int(last.get("n", 0))
+    start = value(first, key)
+    twice = len(rows) > 1 and isfinite(start)
+    return Score(
+        env=str(last.get("env", "")),
+        split=str(last.get("split", "val")),
+        mode=mode,
+        n=n,
+        samples=last.get("samples") if mode == "sampled" else None,
+        start=start if twice else None,
+        end=wilson(value(last, key), n),
+        change=_change(_shares(first, key), _shares(last, key)) if twice else None,
+        first_step=int(first["step"]),
+        last_step=int(last["step"]),
+    )
+
+
+def _shares(row: Row, key: str) -> Mapping[str, float]:
+    """Each problem's share of right answers: one greedy answer, `samples` sampled ones."""
+    right = row.get(RIGHT[key])
+    answers = row.get("samples", 1) if key == "accuracy_sampled" else 1
+    return {k: r / answers for k, r in right.items()} if isinstance(right, dict) else {}
+
+
+def _change(before: Mapping[str, float], after: Mapping[str, float]) -> Interval | None:
+    if before.keys() != after.keys():
+        return None
+    return paired_change([before[key] for key in after], list(after.values()))
+
+
+def _clause(score: Score) -> str:
+    """One kind of accuracy in words; "rose" and "fell" only when the change is beyond chance."""
+    kind = f"{score.mode} accuracy"
+    end = percent(score.end.value)
+    if score.mode == "greedy":
+        end += f" (95\u00a0% interval {100 * score.end.low:.1f} to {100 * score.end.high:.1f})"
+    if score.start is None:
+        return f"{kind} is {end}"
+    start, change = percent(score.start), score.change
+    if change is not None and change.low <= 0 <= change.high:
+        return f"{kind} did not clearly move: {start} at the start, {end} at the end"
+    word = "went" if change is None else "rose" if change.value > 0 else "fell"
+    return f"{kind} {word} from {start} to {end}"
+
+
+def _where(score: Score) -> str:
+    return f"On {score.n:,} {SPLITS.get(score.split, score.split)} problems"
+
+
+def _tags(row: Row) -> Mapping[str, Mapping[str, Row]]:
+    found = row.get("by_tag")
+    return found if isinstance(found, dict) else {}
+
+
+def _tag_rows(first: Mapping[str, Row], last: Mapping[str, Row]) -> Iterable[TagRow]:
+    for name in sorted(last, key=_natural):
+        before, after = first.get(name, {}), last[name]
+        greedy, sampled = ((_share(before, key), _share(after, key)) for key in MODES)
+        yield TagRow(name, int(after.get("n", 0)), greedy, sampled)
+
+
+def _share(row: Row, key: str) -> float | None:
+    share = value(row, key)
+    return share if isfinite(share) else None
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    # "level 10" after "level 2".
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name) if p]

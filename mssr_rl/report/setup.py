@@ -1,0 +1,141 @@
+"""What was run and what it cost: settings, machine, versions, ledger, seconds by phase. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from mssr_rl.report.runfiles import Row, RunFiles
+from mssr_rl.report.text import duration
+
+ESSENTIAL = (
+    "algo.",
+    "env.",
+    "model.",
+    "engine.",
+    "budget.",
+    "train.rollouts_per_step",
+    "train.samples_per_update",
+    "train.lr",
+    "rollout.",
+    "eval.",
+    "recipe",
+    "seed",
+)
+TITLE_KEYS = ("algo", "env", "model", "recipe", "seed")
+STATUS = {
+    "done": "finished",
+    "interrupted": "stopped early",
+    "collapsed": "stopped: training collapsed",
+    "failed": "failed",
+}
+SAID_ABOVE = frozenset({"status", "exit_reason", "name"})
+
+
+class Fact(NamedTuple):
+    """A name and what it is."""
+
+    name: str
+    value: Any
+
+
+class Phase(NamedTuple):
+    """Wall time of one phase, and its share of all of them."""
+
+    name: str
+    seconds: float
+    share: float
+
+
+class Setup(NamedTuple):
+    """The part of the page that answers "what is this?"."""
+
+    title: Mapping[str, str]
+    status: str
+    settings: tuple[Fact, ...]
+    origin: tuple[Fact, ...]
+    ledger: tuple[Fact, ...]
+    phases: tuple[Phase, ...]
+
+
+def describe(files: RunFiles) -> Setup:
+    """Everything about the run that is not a measurement of the policy."""
+    config = _config(files.config_text)
+    ledger = _ledger(files)
+    return Setup(
+        title={key: _name_of(config, key) for key in TITLE_KEYS},
+        status=status(files),
+        settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
+        origin=tuple(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),
+        ledger=tuple(_spent(k, v) for k, v in ledger.items() if isinstance(v, (int, float))),
+        phases=phases(ledger.get("seconds_by_phase") or _timings(files.metrics)),
+    )
+
+
+def status(files: RunFiles) -> str:
+    """How the run stands, in words that hold when it was killed without a trace."""
+    known = str(files.run.get("status", "running"))
+    reason = files.run.get("exit_reason") or files.summary.get("exit_reason")
+    planned = files.run.get("steps")
+    at = f"at step {files.last_step:,}" + (f" of {planned:,}" if isinstance(planned, int) else "")
+    if known == "running" and not files.summary:
+        return f"unfinished: still running, or stopped without a word, {at}"
+    return f"{STATUS.get(known, 'ended')} {at}" + (f": {reason}" if reason else "")
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings under dotted names; empty ones are left out."""
+    for key, leaf in tree.items():
+        if isinstance(leaf, Mapping):
+            yield from flat(leaf, f"{prefix}{key}.")
+        elif leaf is not None and leaf not in ([], ""):
+            yield f"{prefix}{key}", leaf
+
+
+def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
+    """Longest first."""
+    total = sum(seconds.values()) or 1.0
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    return tuple(Phase(name, spent, spent / total) for name, spent in ordered)
+
+
+def _config(text: str) -> dict[str, Any]:
+    try:
+        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (YAMLError, ValueError, OSError):
+        return {}  # shown as text all the same
+    return {str(k): v for k, v in flat(tree)} if isinstance(tree, dict) else {}  # type: ignore[arg-type]
+
+
+def _name_of(config: Mapping[str, Any], key: str) -> str:
+    for name in (key, f"{key}.name", f"{key}.path"):
+        if name in config:
+            return str(config[name])
+    return "–"
+
+
+def _ledger(files: RunFiles) -> Mapping[str, Any]:
+    found = files.summary.get("ledger") or files.summary.get("budget")
+    if isinstance(found, Mapping):
+        return found
+    newest: Row = files.metrics[-1] if files.metrics else {}
+    return {k.removeprefix("budget/"): v for k, v in newest.items() if k.startswith("budget/")}
+
+
+def _timings(metrics: Sequence[Row]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for row in metrics:
+        for key, spent in row.items():
+            phase = key.removeprefix("timing_s/")
+            if phase not in (key, "step"):
+                total[phase] = total.get(phase, 0.0) + spent
+    return total
+
+
+def _spent(name: str, amount: float) -> Fact:
+    if name == "seconds":
+        return Fact("charged time", duration(amount))
+    if name.endswith("_seconds"):
+        return Fact(f"{name.removesuffix('_seconds')} time", duration(amount))
+    return Fact(name.replace("_", " "), amount)

@@ -1,0 +1,137 @@
+"""An arm: a config turned into the parts that train; and what is said about it before it starts.
+
+Knows no algorithm and no environment by name: both come out of their registries.
+"""
+
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+from mssr_rl.algos import Algorithm, algorithms
+from mssr_rl.budget import Allowance, allowance
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine, Sampling, UpdatePlan
+from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.run import problem_stream, provenance
+from mssr_rl.run.scoring import EvalPlan
+from mssr_rl.seeds import derive
+
+MakeEngine = Callable[[Config], Engine]
+KL_ROLLOUTS = 64  # kl_step is measured on at least so many rollouts of a step
+
+
+class Arm(NamedTuple):
+    """What trains, on what, and how much."""
+
+    config: Config
+    algorithm: Algorithm
+    train: ProblemEnv
+    val: ProblemEnv
+    test: ProblemEnv
+    engine: Engine
+    group_size: int
+    allowance: Allowance
+
+    @property
+    def problems_per_step(self) -> int:
+        """P."""
+        return self.config.train.rollouts_per_step // self.group_size
+
+    @property
+    def sampling(self) -> Sampling:
+        """How training responses are drawn."""
+        rollout = self.config.rollout
+        return Sampling(
+            temperature=rollout.temperature,
+            top_p=rollout.top_p,
+            max_response_tokens=rollout.max_response_tokens,
+        )
+
+    def update_plan(self, step: int, epoch: int) -> UpdatePlan:
+        """One pass over the rollouts of a step."""
+        return UpdatePlan(
+            loss=self.algorithm.loss,
+            samples_per_update=self.config.train.samples_per_update,
+            seed=derive(self.config.seed, "update", step, epoch),
+        )
+
+    @property
+    def kl_problems(self) -> int:
+        """How many of a step's P problems `kl_step` is measured on."""
+        return min(self.problems_per_step, ceil(KL_ROLLOUTS / self.group_size))
+
+
+def environment(config: Config, split: str) -> ProblemEnv:
+    """The config's environment, at one split."""
+    return environments.make(config.env.name, split=split, **config.env.options)
+
+
+def eval_plan(config: Config) -> EvalPlan:
+    """How the config's splits are scored: whole distribution, so top_p plays no part."""
+    return EvalPlan(
+        sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens),
+        samples=config.eval.samples,
+        limit=config.eval.limit,
+        at_once=config.train.rollouts_per_step,
+        seed=config.seed,
+    )
+
+
+def assemble(config: Config, make_engine: MakeEngine) -> Arm:
+    """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    return Arm(
+        config=config,
+        algorithm=algorithm,
+        allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step),
+        group_size=config.rollout.group_size or algorithm.default_group_size,
+        train=environment(config, "train"),
+        val=environment(config, "val"),
+        test=environment(config, "test"),
+        engine=make_engine(config),
+    )
+
+
+def opening(arm: Arm) -> list[str]:
+    """What is used, in a few lines for the person who started it."""
+    c, a = arm.config, arm.allowance
+    per_step = c.train.rollouts_per_step
+    updates = ceil(per_step / c.train.samples_per_update) * c.train.epochs
+    counts = " / ".join(
+        f"{len(env.problems):,} {env.split}" for env in (arm.train, arm.val, arm.test)
+    )
+    options = " ".join(f"{name}={value}" for name, value in c.env.options.items())
+    where = f"{c.engine.name}: {c.engine.device}, {c.engine.threads} threads, {c.engine.dtype}"
+    shape = f"{per_step} ({arm.problems_per_step} problems × {arm.group_size}), {updates} updates"
+    left = f", {a.left} left unspent" if a.left else ""
+    return [
+        f"algo    {c.algo.name}, seed {c.seed}, recipe {c.recipe}",
+        f"model   {c.model.path} on engine {where}",
+        f"data    {c.env.name} {options}: {counts} problems",
+        f"budget  {c.budget.rollouts:,} rollouts: {a.steps:,} steps of {shape}{left}",
+    ]
+
+
+def facts(arm: Arm) -> Mapping[str, Any]:
+    """What run.json says about an arm beside its config."""
+    c = arm.config
+    envs = (arm.train, arm.val, arm.test)
+    first_epoch = problem_stream.epoch_order(c.seed, 0, len(arm.train.problems))
+    keys = (arm.train.problems[row].key for row in first_epoch)
+    kl_rollouts = arm.kl_problems * arm.group_size
+    return {
+        "versions": provenance.versions(),
+        "git": provenance.git_revision(),
+        "machine": provenance.machine(),
+        "data": {
+            env.split: {"problems": len(env.problems), "fingerprint": env.fingerprint()}
+            for env in envs
+        },
+        "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
+        "problem_order": provenance.order_fingerprint(keys),
+        "steps": arm.allowance.steps,
+        "rollouts_left_unspent": arm.allowance.left,
+        "group_size": arm.group_size,
+        "kl_step_measured_on": f"{kl_rollouts} of {c.train.rollouts_per_step} rollouts of each "
+        f"step: {arm.kl_problems} whole problems, drawn with the run's seed",
+    }

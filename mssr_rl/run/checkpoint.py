@@ -1,0 +1,186 @@
+"""Checkpoints: everything the future of a run depends on, written aside and renamed.
+
+    checkpoints/step_<n>/
+        policy/                 an ordinary model folder, and beside it the optimiser: `Engine.save`
+        algorithm.safetensors   the algorithm's state: tracker counts and KL window
+        state.json              position in the problem stream, ledger, kl_step, evaluations, ...
+        manifest.json           size and hash of every file: what makes a checkpoint valid
+
+No random-number state is kept, because none exists: seeds are derived from (seed, step). A folder
+that does not match its manifest is named and skipped; older ones are deleted only after a newer one
+is safe.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import load_file, save_file
+
+from mssr_rl import files
+from mssr_rl.advantage import restore_state, state_tensors
+from mssr_rl.budget import Ledger
+from mssr_rl.engine.base import Engine
+from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.run.scoring import Score
+
+FORMAT = 1
+
+
+class TrainState(NamedTuple):
+    """A run between two steps; the policy and its optimiser are the engine's."""
+
+    algorithm: Any  # the advantage chain's state
+    step: int = 0  # last completed
+    position: int = 0  # in the problem stream
+    ledger: Ledger = Ledger()
+    kl_step: float | None = None  # measured after the last update [nat per token]
+    scores: tuple[Score, ...] = ()  # every evaluation so far
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds beside the engine's part."""
+
+    state: TrainState
+    stream_sizes: Mapping[str, int]  # of the run's .jsonl files when it was written [bytes]
+
+
+class Store(NamedTuple):
+    """Where a run's checkpoints are, and how many of them stay."""
+
+    folder: Path
+    keep: int
+
+
+def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[str, int]) -> None:
+    """Write step_<n>, then delete all but the newest `keep` and the best one."""
+    final = store.folder / f"step_{state.step}"
+    aside = store.folder / f"writing_{state.step}"
+    if final.exists() and fault(final) is None:
+        return  # a run that was resumed and ended again at once
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        engine.save(aside)
+        _write_state(state, stream_sizes, aside)
+        _seal(aside)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run comes by again
+        aside.rename(final)
+        files.sync(store.folder)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise RunFailed(
+            f"the checkpoint of step {state.step} could not be written to {store.folder}: {error}; "
+            "earlier checkpoints are intact: make room, then resume=true"
+        ) from error
+    _prune(store, state)
+
+
+def _prune(store: Store, state: TrainState) -> None:
+    val = [score for score in state.scores if score.split == "val"]
+    best = max(val, key=lambda score: score.accuracy_sampled).step if val else None
+    older = [found for found in newest_first(store.folder) if step_of(found) < state.step]
+    for old in older[store.keep - 1 :]:
+        if step_of(old) != best:
+            shutil.rmtree(old)
+
+
+def _write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path) -> None:
+    tensors = {name: t.contiguous() for name, t in state_tensors(state.algorithm).items()}
+    save_file(tensors, folder / "algorithm.safetensors")
+    document = {
+        "format": FORMAT,
+        "step": state.step,
+        "position": state.position,
+        "kl_step": state.kl_step,
+        "ledger": state.ledger.as_dict(),
+        "scores": [score._asdict() for score in state.scores],
+        "stream_sizes": dict(stream_sizes),
+    }
+    files.write_json(folder / "state.json", document)
+
+
+def _seal(folder: Path) -> None:
+    manifest = {path.relative_to(folder).as_posix(): _identity(path) for path in _files(folder)}
+    for path in _files(folder):
+        files.sync(path)
+    files.write_json(folder / "manifest.json", manifest)
+    files.sync(folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """Checkpoint folders by step, whole or not."""
+    found = [p for p in folder.glob("step_*") if p.name.removeprefix("step_").isdecimal()]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(folder: Path) -> int:
+    """The step in a checkpoint folder's name."""
+    return int(folder.name.removeprefix("step_"))
+
+
+def fault(folder: Path) -> str | None:
+    """Why a folder is no whole checkpoint; None if every file is there and unchanged."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        changed = [name for name, known in manifest.items() if _identity(folder / name) != known]
+        if changed:
+            return f"{changed[0]} is not what was written"
+        return None if "state.json" in manifest else "it holds no state.json"
+    except FileNotFoundError as error:
+        return f"{Path(str(error.filename)).relative_to(folder)} is missing"
+    except (OSError, ValueError, AttributeError) as error:
+        return f"it cannot be read: {error}"
+
+
+class Found(NamedTuple):
+    """The checkpoint a run continues from, and the newer ones that had to be skipped."""
+
+    folder: Path | None
+    skipped: tuple[str, ...]  # a sentence each
+
+
+def newest_valid(folder: Path) -> Found:
+    """Look from the newest checkpoint back for a whole one."""
+    skipped: list[str] = []
+    for candidate in newest_first(folder):
+        problem = fault(candidate)
+        if problem is None:
+            return Found(candidate, tuple(skipped))
+        skipped.append(f"skipped {candidate}: {problem}")
+    return Found(None, tuple(skipped))
+
+
+def read(folder: Path, initial: Any) -> Restored:
+    """A verified checkpoint; `initial` is the algorithm's first state, which gives the shape.
+
+    The engine's part is loaded by `Engine.load`.
+    """
+    document = json.loads((folder / "state.json").read_text("utf-8"))
+    if document["format"] != FORMAT:
+        raise UserError(
+            f"{folder} has checkpoint format {document['format']}, this version reads {FORMAT}; "
+            "resume it with the version that wrote it (see run.json)"
+        )
+    state = TrainState(
+        algorithm=restore_state(initial, load_file(folder / "algorithm.safetensors")),
+        step=document["step"],
+        position=document["position"],
+        ledger=Ledger.from_dict(document["ledger"]),
+        kl_step=document["kl_step"],
+        scores=tuple(Score(**score) for score in document["scores"]),
+    )
+    return Restored(state, document["stream_sizes"])

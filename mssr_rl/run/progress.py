@@ -1,0 +1,155 @@
+"""What a run shows while it runs: a live display on a terminal, one plain line a step elsewhere.
+
+Everything goes to stderr; stdout is for data. Model text and file names are printed literally,
+never as markup. `NO_COLOR` is honoured by rich.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mssr_rl.run.scoring import Score, score_line
+
+# name on the screen, key of metrics.jsonl, format
+SHOWN = (
+    ("reward", "reward/mean", ".3f"),
+    ("entropy", "actor/entropy", ".3f"),
+    ("kl", "actor/kl_step", ".4f"),
+    ("grad", "actor/grad_norm", ".2f"),
+    ("length", "response_length/mean", ".1f"),
+)
+
+
+class Display(Protocol):
+    """What the trainer tells the person who waits."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        ...
+
+    def step(self, metrics: Mapping[str, float]) -> None:
+        """A training step is done."""
+        ...
+
+    def score(self, score: Score) -> None:
+        """An evaluation is done."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        ...
+
+
+class Pace:
+    """How far a run is, in budget and time."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.spent = 0
+        self._first: tuple[int, float] | None = None
+
+    def at(self, rollouts: int) -> None:
+        """So many rollouts are spent; the first call is the point the pace is measured from."""
+        self.spent = rollouts
+        self._first = self._first or (rollouts, time.monotonic())
+
+    def eta(self) -> str:
+        """Time left in words."""
+        if self._first is None or self.spent <= self._first[0]:
+            return "-"
+        pace = (time.monotonic() - self._first[1]) / (self.spent - self._first[0])
+        minutes, seconds = divmod(round(pace * (self.budget - self.spent)), 60)
+        return (
+            f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{seconds:02d}s"
+        )
+
+
+class PlainDisplay:
+    """Lines for a log file."""
+
+    def __init__(self, budget: int) -> None:
+        self._pace = Pace(budget)
+
+    def say(self, line: str) -> None:
+        """Print it."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    def step(self, metrics: Mapping[str, float]) -> None:
+        """One line: the step, the main numbers, the time it took and the time left."""
+        self._pace.at(int(metrics["budget/rollouts"]))
+        numbers = "  ".join(f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN)
+        self.say(
+            f"step {int(metrics['step'])}  {numbers}  "
+            f"({metrics['timing_s/step']:.1f} s, {self._pace.eta()} left)"
+        )
+
+    def score(self, score: Score) -> None:
+        """One line."""
+        self.say(score_line(score))
+
+    def close(self) -> None:
+        """Nothing to tidy up."""
+
+
+class LiveDisplay:
+    """A budget bar and the latest numbers, redrawn in place; said lines scroll above it."""
+
+    def __init__(self, budget: int, console: Console) -> None:
+        self._pace = Pace(budget)
+        self._metrics: Mapping[str, float] = {}
+        self._score: Score | None = None
+        self._live = Live(
+            console=console, get_renderable=self._picture, refresh_per_second=2, transient=True
+        )
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print it above the display."""
+        self._live.console.print(Text(line))
+
+    def step(self, metrics: Mapping[str, float]) -> None:
+        """Show the newest numbers."""
+        self._pace.at(int(metrics["budget/rollouts"]))
+        self._metrics = metrics
+
+    def score(self, score: Score) -> None:
+        """Keep the newest one in the display, and let it scroll by."""
+        if score.split == "val":
+            self._score = score
+        self.say(score_line(score))
+
+    def close(self) -> None:
+        """Take the display away and show the cursor again."""
+        self._live.stop()
+
+    def _picture(self) -> Group:
+        spent, budget = self._pace.spent, self._pace.budget
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            Text(f"step {int(self._metrics.get('step', 0))}"),
+            ProgressBar(total=budget, completed=spent, width=30),
+            Text(f"{spent:,} of {budget:,} rollouts, {self._pace.eta()} left"),
+        )
+        numbers = [
+            f"{name} {self._metrics[key]:{form}}" for name, key, form in SHOWN if self._metrics
+        ]
+        if self._score is not None:
+            sampled = f"mean@{self._score.samples} {self._score.accuracy_sampled:.1%}"
+            numbers.append(f"val {self._score.accuracy:.1%} greedy, {sampled}")
+        return Group(bar, Text("  ".join(numbers)))
+
+
+def display(budget: int) -> Display:
+    """The display for wherever stderr goes."""
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(budget, console)
+    return PlainDisplay(budget)

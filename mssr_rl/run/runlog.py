@@ -1,0 +1,156 @@
+"""The run directory: config.yaml, run.json, the three .jsonl streams, summary.json and events.
+
+    runs/<name>/   never shared, never reused unless `resume=true`
+
+Every line is flushed as it is written; `sizes` and `cut_back` let a checkpoint remember how long
+the streams were, so that a resumed run continues exactly behind the restored step.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mssr_rl import files
+from mssr_rl.errors import UserError
+from mssr_rl.run import runlock
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+STREAMS = ("metrics", "eval", "samples")
+
+
+class RunLog:
+    """Writes one run directory. Made by `create` or `reopen`, which hold its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self._streams = {s: (folder / f"{s}.jsonl").open("ab") for s in STREAMS}
+        self._events: SummaryWriter | None = None
+
+    # ---- streams ----
+
+    def write(self, stream: str, record: Mapping[str, Any]) -> None:
+        """Append one object to `metrics`, `eval` or `samples`."""
+        line = json.dumps(record, allow_nan=False) + "\n"
+        self._streams[stream].write(line.encode())
+        self._streams[stream].flush()
+
+    def chart(self, step: int, values: Mapping[str, float]) -> None:
+        """The same numbers as TensorBoard events."""
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import: once a run
+
+            self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step)
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes in each stream, once they are safely on the disk."""
+        for stream in STREAMS:
+            files.sync(self._path(stream))
+        return {stream: self._path(stream).stat().st_size for stream in STREAMS}
+
+    def cut_back(self, sizes: Mapping[str, int]) -> None:
+        """Forget what was written after `sizes` were taken."""
+        for stream in STREAMS:
+            if self._path(stream).stat().st_size < sizes[stream]:
+                raise UserError(
+                    f"{self._path(stream)} is shorter than its checkpoint says; it was edited. "
+                    "Restore the file, or start a new run under another name="
+                )
+            self._streams[stream].truncate(sizes[stream])
+
+    def read(self, stream: str) -> list[dict[str, Any]]:
+        """Every object of a stream."""
+        return [json.loads(line) for line in self._path(stream).read_text("ascii").splitlines()]
+
+    def _path(self, stream: str) -> Path:
+        return self.folder / f"{stream}.jsonl"
+
+    # ---- documents ----
+
+    def describe(self, **facts: Any) -> None:
+        """Add facts to run.json, or replace them."""
+        path = self.folder / "run.json"
+        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        files.write_json(path, {**known, **facts})
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json."""
+        files.write_json(self.folder / "summary.json", summary)
+
+    def end(self, status: str, reason: str) -> None:
+        """Note how the run ended: done, interrupted, collapsed or failed."""
+        self.describe(status=status, exit_reason=reason, ended=now())
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Note in run.json that the run failed if the block raises."""
+        try:
+            yield
+        except BaseException as error:
+            self.end("failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def close(self) -> None:
+        """Close the files and give the directory back."""
+        for stream in self._streams.values():
+            stream.close()
+        if self._events is not None:
+            self._events.close()
+        runlock.release(self.folder)
+
+
+def now() -> str:
+    """UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def create(runs_dir: Path, name: str) -> RunLog:
+    """A new, locked run directory; never one that exists."""
+    folder = runs_dir / checked(name)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"{folder} exists already, and a run never writes over another: choose another name=, "
+            f"or continue that run with resume=true name={name}"
+        ) from None
+    runlock.acquire(folder)
+    return RunLog(folder)
+
+
+def create_unnamed(runs_dir: Path, *parts: str) -> RunLog:
+    """A new run directory called `<part>-<part>-...-<time>`."""
+    name = "-".join((*parts, time.strftime("%Y%m%d-%H%M%S")))
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        if not (runs_dir / f"{name}{suffix}").exists():
+            return create(runs_dir, f"{name}{suffix}")
+    raise UserError(f"{runs_dir} holds a hundred runs called {name}; give this one a name=")
+
+
+def checked(name: str) -> str:
+    """`name`, if it can be a folder's."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"name={name} cannot be the name of a folder: use letters, digits, dots, dashes and "
+            "underscores, at most 128, and begin with a letter or digit"
+        )
+    return name
+
+
+def reopen(runs_dir: Path, name: str) -> RunLog:
+    """The locked directory of a run that was started before."""
+    folder = runs_dir / checked(name)
+    if not (folder / "config.yaml").exists():
+        raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
+    runlock.acquire(folder)
+    return RunLog(folder)

@@ -1,0 +1,186 @@
+"""One training step: pose, roll out, grade, credit, update; for every engine and algorithm.
+
+The state goes in and comes out, every random number is derived from (seed, step), and the state
+only advances when the step is complete: so an interrupted step leaves no trace, and whoever resumes
+runs it again, bit for bit. `trainer` repeats it.
+
+Shapes: P problems, G rollouts each, B = P * G, T response tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mssr_rl.advantage import Batch, Step
+from mssr_rl.budget import Ledger
+from mssr_rl.engine.base import Rollouts, UpdateStats
+from mssr_rl.loss import kl
+from mssr_rl.metrics import rollout_metrics
+from mssr_rl.run import problem_stream
+from mssr_rl.run.arm import Arm
+from mssr_rl.run.checkpoint import TrainState
+from mssr_rl.run.clock import Clock
+from mssr_rl.run.samples import Sample
+from mssr_rl.run.scoring import graded
+from mssr_rl.seeds import derive
+from mssr_rl.stability import check_finite
+
+TIMED = ("rollout", "reward", "logprob", "update", "sync")
+Poll = Callable[[], None]  # called between phases; raises to end the run
+
+
+class StepResult(NamedTuple):
+    """A completed training step."""
+
+    state: TrainState
+    metrics: dict[str, float]
+    samples: list[Sample]  # B
+
+
+def first_state(arm: Arm) -> TrainState:
+    """The state before step 1."""
+    return TrainState(algorithm=arm.algorithm.advantage.init(len(arm.train.problems)))
+
+
+def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
+    """One step of the method. Raises `Collapsed` where a number is no number."""
+    step, clock = state.step + 1, Clock()
+    rows = _pose(arm, state.position)
+    poll()
+    with clock.phase("rollout"):
+        rollouts = _roll_out(arm, rows, step)
+    poll()
+    with clock.phase("reward"):
+        samples = graded(arm.train, rows, rollouts)
+    poll()
+    with clock.phase("logprob"):
+        reference_BT = arm.engine.reference_logprob(rollouts)
+    batch = _batch(rows, rollouts, samples, reference_BT)._replace(kl_step=state.kl_step)
+    credit = _credit(arm, batch, state)
+    poll()  # the last chance: from here on the policy changes, and the step runs to its end
+    with clock.phase("update"):
+        stats = _update(arm, rollouts, credit.advantage, reference_BT, step)
+    with clock.phase("logprob"):
+        kl_step = _kl_step(arm, rollouts, step)
+    ledger = state.ledger + _spent(rollouts, stats, clock)
+    measured = {
+        "step": step,
+        **rollout_metrics(batch, credit.advantage, _reasons(samples), rollouts.truncated_B),
+        **_update_metrics(arm, stats, kl_step),
+        **credit.metrics,
+        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
+        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
+        "timing_s/step": clock.elapsed(),
+    }
+    check_finite(step, measured)
+    position = state.position + len(rows)
+    new = TrainState(credit.state, step, position, ledger, kl_step, state.scores)
+    return StepResult(new, measured, samples)
+
+
+def _pose(arm: Arm, position: int) -> list[int]:
+    """The P problems of a step, as rows of the training set."""
+    size = len(arm.train.problems)
+    return problem_stream.rows(arm.config.seed, size, position, arm.problems_per_step)
+
+
+def _roll_out(arm: Arm, rows: Sequence[int], step: int) -> Rollouts:
+    problems = [arm.train.problems[row] for row in rows]
+    seed = derive(arm.config.seed, "rollout", step)
+    return arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
+
+
+def _batch(
+    rows: Sequence[int], rollouts: Rollouts, samples: Sequence[Sample], reference_BT: Tensor
+) -> Batch:
+    """What the advantage chain may read."""
+    rewards = [sample.graded.reward for sample in samples]
+    return Batch(
+        reward_B=torch.tensor(rewards, dtype=torch.float64),
+        problem_B=torch.tensor(rows).repeat_interleave(rollouts.group_size),
+        mask_BT=rollouts.mask_BT,
+        logprob_BT=rollouts.logprob_BT,
+        entropy_BT=rollouts.entropy_BT,
+        logprob_ref_BT=reference_BT,
+        kl_step=None,
+        group_size=rollouts.group_size,
+    )
+
+
+def _reasons(samples: Sequence[Sample]) -> list[str]:
+    return [sample.graded.verdict.reason for sample in samples]
+
+
+def _credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
+    """Every token's advantage, over the whole batch at once."""
+    step = state.step + 1
+    check_finite(step, {"reward": batch.reward_B, "log-probability": batch.logprob_BT})
+    credit = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+    check_finite(step, {"advantage": credit.advantage})
+    return credit
+
+
+def _update(
+    arm: Arm, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, step: int
+) -> UpdateStats:
+    """`train.epochs` passes over the batch; means over all their updates."""
+    passes = [
+        arm.engine.update(rollouts, advantage_BT, reference_BT, arm.update_plan(step, epoch))
+        for epoch in range(arm.config.train.epochs)
+    ]
+    updates = sum(stats.updates for stats in passes)
+
+    def mean(name: str) -> float:
+        return sum(float(getattr(s, name)) * s.updates for s in passes) / updates
+
+    stats = UpdateStats(
+        pg_loss=mean("pg_loss"),
+        kl_loss=mean("kl_loss"),
+        clip_fraction=mean("clip_fraction"),
+        grad_norm=mean("grad_norm"),
+        updates=updates,
+        trained_tokens=sum(s.trained_tokens for s in passes),
+    )
+    check_finite(step, {"loss": stats.pg_loss, "KL": stats.kl_loss, "gradient": stats.grad_norm})
+    return stats
+
+
+def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
+    """KL(policy before the step || after it), k3 per token, mean over responses [nat].
+
+    On some whole problems drawn with the seed; a response without tokens counts as 0.
+    """
+    rng = np.random.default_rng(derive(arm.config.seed, "kl_step", step))
+    chosen = np.sort(rng.choice(len(rollouts.problems), arm.kl_problems, replace=False)).tolist()
+    new_BT = arm.engine.logprob(rollouts, chosen)
+    group = torch.arange(rollouts.group_size)
+    row_B = (torch.tensor(chosen)[:, None] * rollouts.group_size + group).flatten()
+    mask_BT = rollouts.mask_BT[row_B]
+    k3_BT = kl(rollouts.logprob_BT[row_B], new_BT, "k3") * mask_BT
+    return float((k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)).mean())
+
+
+def _spent(rollouts: Rollouts, stats: UpdateStats, clock: Clock) -> Ledger:
+    return Ledger(
+        rollouts=len(rollouts.responses),
+        prompts=len(rollouts.problems),
+        updates=stats.updates,
+        prompt_tokens=rollouts.prompt_tokens,
+        image_tokens=rollouts.image_tokens,
+        generated_tokens=int(rollouts.mask_BT.sum()),
+        trained_tokens=stats.trained_tokens,
+        seconds_by_phase=clock.seconds(),
+    )
+
+
+def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, float]:
+    return {
+        "actor/pg_loss": stats.pg_loss,
+        "actor/pg_clipfrac": stats.clip_fraction,
+        "actor/grad_norm": stats.grad_norm,
+        "actor/lr": arm.config.train.lr,
+        "actor/kl_step": kl_step,
+    }

@@ -1,0 +1,102 @@
+"""summary.json: what a run came to, from its evaluations and its ledger. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mssr_rl.config import Config, to_dict
+from mssr_rl.run.checkpoint import TrainState
+from mssr_rl.run.scoring import Score
+from mssr_rl.stability import Verdict
+
+
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    status: str  # done, interrupted, collapsed
+    reason: str
+    stability: Verdict
+
+
+def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]:
+    """The document."""
+    val = [score for score in state.scores if score.split == "val"]
+    start, final = (val[0] if val else None), (val[-1] if val else None)
+    on_gpu = config.engine.device.startswith("cuda")
+    return {
+        "algo": config.algo.name,
+        "env": config.env.name,
+        "seed": config.seed,
+        "recipe": config.recipe,
+        "steps": state.step,
+        "status": ending.status,
+        "exit_reason": ending.reason,
+        "warm_start": {"val": accuracies(start)},
+        "final": {"val": accuracies(final), "test": accuracies(last(state.scores, "test"))},
+        "best": {"val": best(val)},
+        "gain": {"val": gain(start, final)},
+        "ledger": {
+            **state.ledger.as_dict(),
+            "verifier_seconds": state.ledger.seconds_by_phase.get("reward", 0.0),
+            "gpu_seconds": state.ledger.seconds if on_gpu else 0.0,
+        },
+        "stability": {"verdict": ending.stability, "events": []},
+        "config": to_dict(config),
+    }
+
+
+def last(scores: Sequence[Score], split: str) -> Score | None:
+    """The newest score of a split."""
+    return next((score for score in reversed(scores) if score.split == split), None)
+
+
+def accuracies(score: Score | None) -> dict[str, float] | None:
+    """Both accuracies of one evaluation."""
+    if score is None:
+        return None
+    return {
+        "step": score.step,
+        "n": score.n,
+        "accuracy": score.accuracy,
+        "accuracy_sampled": score.accuracy_sampled,
+        "samples": score.samples,
+    }
+
+
+def best(scores: Sequence[Score]) -> dict[str, float] | None:
+    """The highest of either kind and when; picked on the problems it is measured on: optimistic."""
+    if not scores:
+        return None
+    greedy = max(scores, key=lambda score: score.accuracy)
+    sampled = max(scores, key=lambda score: score.accuracy_sampled)
+    return {
+        "accuracy": greedy.accuracy,
+        "step": greedy.step,
+        "accuracy_sampled": sampled.accuracy_sampled,
+        "step_sampled": sampled.step,
+    }
+
+
+def gain(start: Score | None, final: Score | None) -> dict[str, float] | None:
+    """Final minus warm start; None before there was a second evaluation."""
+    if start is None or final is None or start.step == final.step:
+        return None
+    return {
+        "accuracy": final.accuracy - start.accuracy,
+        "accuracy_sampled": final.accuracy_sampled - start.accuracy_sampled,
+    }
+
+
+def closing_lines(document: Mapping[str, Any]) -> list[str]:
+    """The document in a few lines for the person who waited."""
+    ledger, gained = document["ledger"], document["gain"]["val"]
+    spent = f"{ledger['rollouts']:,} rollouts, {ledger['updates']:,} updates"
+    lines = [
+        f"ended   {document['status']}: {document['exit_reason']}",
+        f"spent   {spent}, {ledger['seconds']:.0f} s of training",
+    ]
+    if gained is not None:
+        lines.append(
+            f"val     {gained['accuracy'] * 100:+.1f} points greedy, "
+            f"{gained['accuracy_sampled'] * 100:+.1f} sampled, from the start to the end"
+        )
+    return lines

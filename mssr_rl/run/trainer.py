@@ -1,0 +1,185 @@
+"""The loop of a run, whatever it trains: evaluate, save, step, log, and again.
+
+`step` is the method, `lifecycle` begins and resumes runs, `runlog` and `checkpoint` write. A run
+ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is stands in run.json.
+"""
+
+import signal
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from mssr_rl.budget import Ledger
+from mssr_rl.config import Config
+from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.errors import Collapsed
+from mssr_rl.run import checkpoint, lifecycle, provenance, samples, scoring
+from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
+from mssr_rl.run.clock import Clock
+from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.run.progress import Display, display
+from mssr_rl.run.runlog import RunLog
+from mssr_rl.run.samples import Sample
+from mssr_rl.run.step import Poll, StepResult, first_state, train_step
+from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.stability import Verdict
+
+SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
+SHOWN_PER_EVALUATION = 16
+
+
+def train(config: Config) -> None:
+    """Train, evaluate and report what the config says; a `RunFailed` tells of an early end."""
+    from mssr_rl.engine import make_engine
+
+    run(config, make_engine)
+
+
+def run(config: Config, make_engine: MakeEngine) -> Path:
+    """`train` with an engine of the caller's; returns the run directory."""
+    arm = assemble(config, make_engine)
+    with closing(lifecycle.open_log(config)) as log:
+        with closing(display(config.budget.rollouts)) as screen:
+            Session(arm, log, screen).run()
+        return log.folder
+
+
+class Session:
+    """A run in progress: its parts, and `state`, where it stands."""
+
+    def __init__(self, arm: Arm, log: RunLog, screen: Display) -> None:
+        self.arm = arm
+        self.log = log
+        self.screen = screen
+        self.state = first_state(arm)
+        self.saved: int | None = None  # the step of the newest checkpoint
+
+    def run(self) -> None:
+        """Run to the end, and note which end it was."""
+        try:
+            with self.log.ending():  # overwritten below where the end has a better name
+                self._begin()
+                with Interrupt() as interrupt:
+                    self._loop_or_save(interrupt.check)
+        except Interrupted as stop:
+            reason = f"{stop} after step {self.state.step}, which is saved"
+            self._end("interrupted", reason, "stable")
+            sentence = f"{reason}; {lifecycle.way_back(self.arm.config, self.log)} continues"
+            if stop.signum == signal.SIGINT:
+                self.screen.say(sentence)
+                raise KeyboardInterrupt from None
+            raise Interrupted(sentence, stop.signum) from None
+        except Collapsed as collapse:
+            self._end("collapsed", str(collapse), "collapsed")
+            raise
+        self._end("done", "the budget is spent", "stable")
+
+    def _begin(self) -> None:
+        """Say what is used, and pick up where the run was left."""
+        for line in (*opening(self.arm), f"results {self.log.folder}"):
+            self.screen.say(line)
+        self.log.describe(name=self.log.name, status="running", exit_reason=None, **facts(self.arm))
+        if self.arm.config.resume:
+            self.state, said = lifecycle.restore(self.arm, self.log, self.state)
+            self.saved = self.state.step
+            for line in said:
+                self.screen.say(line)
+
+    # ---- the loop ----
+
+    def _loop_or_save(self, poll: Poll) -> None:
+        try:
+            self._loop(poll)
+        except Interrupted:
+            self._save()  # in here, while a second signal still leaves at once
+            raise
+
+    def _loop(self, poll: Poll) -> None:
+        """Evaluate and save where it is due, then step, until the budget is spent."""
+        config, last = self.arm.config, self.arm.allowance.steps
+        while True:
+            poll()
+            if self._due(config.eval.every, at_start=True):
+                self._evaluate(self.arm.val, poll)
+            if self._due(config.checkpoint.every, at_start=False):
+                self._save()
+            if self.state.step >= last:
+                break
+            self._advance(train_step(self.arm, self.state, poll))
+        self._evaluate(self.arm.test, poll)
+
+    def _due(self, every: int, *, at_start: bool) -> bool:
+        step = self.state.step
+        if step == 0:
+            return at_start
+        return step >= self.arm.allowance.steps or (every > 0 and step % every == 0)
+
+    def _advance(self, result: StepResult) -> None:
+        """Record a completed step; from here on the run stands behind it."""
+        step = result.state.step
+        self.log.write("metrics", result.metrics)
+        shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
+        self._record_samples(shown, "train", step)
+        self.state = result.state
+        self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
+        self.screen.step(result.metrics)
+        if step == 1:
+            self._audit(shown)
+
+    def _audit(self, shown: Sequence[Sample]) -> None:
+        """What the first rewards were paid for, for the eye: a wrong grader shows here."""
+        self.screen.say("rewards of step 1, some of them:")
+        for sample in shown:
+            self.screen.say(samples.audit_line(sample))
+
+    def _evaluate(self, env: ProblemEnv, poll: Poll) -> None:
+        """Score one split, unless the restored run has done so at this step."""
+        step = self.state.step
+        if any(s.step == step and s.split == env.split for s in self.state.scores):
+            return
+        clock = Clock()
+        found = scoring.evaluate(self.arm.engine, env, eval_plan(self.arm.config), step, poll)
+        spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
+        ledger = self.state.ledger + spent
+        self.log.write("eval", scoring.record(found, ledger))
+        chosen = self._choose(SHOWN_PER_EVALUATION, found.greedy, env.split)
+        self._record_samples([found.greedy[i] for i in chosen], env.split, step)
+        self.state = self.state._replace(ledger=ledger, scores=(*self.state.scores, found.score))
+        self.log.chart(step, scoring.chart(found.score))
+        self.screen.score(found.score)
+
+    def _choose(self, count: int, among: Sequence[Sample], split: str) -> list[int]:
+        # Training shows other rollouts every step, evaluation always the same problems.
+        names = ("train", self.state.step) if split == "train" else (split,)
+        return samples.choose(count, len(among), *names, seed=self.arm.config.seed)
+
+    def _record_samples(self, shown: Sequence[Sample], split: str, step: int) -> None:
+        for sample in shown:
+            images = samples.write_pictures(sample.problem, self.log.folder)
+            self.log.write("samples", samples.record(sample, step, split, images))
+
+    # ---- saving and ending ----
+
+    def _save(self) -> None:
+        """Write a checkpoint of the state, once."""
+        if self.saved == self.state.step:
+            return
+        clock = Clock()
+        store = lifecycle.store(self.log, self.arm.config)
+        checkpoint.save(store, self.arm.engine, self.state, self.log.sizes())
+        self.saved = self.state.step
+        spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
+        self.state = self.state._replace(ledger=self.state.ledger + spent)
+
+    def _end(self, status: str, reason: str, stability: Verdict) -> None:
+        """summary.json, run.json, report.html and the last lines."""
+        from mssr_rl.report import page  # draws: not needed before
+
+        state = self.state
+        found = summary(self.arm.config, state, Ending(status, reason, stability))
+        self.log.summarise(found)
+        self.log.end(status, reason)
+        self.log.describe(peak_memory_mib=provenance.peak_memory_mib())
+        for line in closing_lines(found):
+            self.screen.say(line)
+        self.screen.say(f"report  {page.write(self.log.folder)}")
