@@ -13,5 +13,9 @@ class RunFailed(Exception):
     """A run that started could not go on; the message says what was saved."""
 
 
+class EngineLost(RunFailed):
+    """A process that the engine runs on died; the run can go on from its newest checkpoint."""
+
+
 class Collapsed(RunFailed):
     """Training stopped because the policy collapsed."""

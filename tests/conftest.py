@@ -137,6 +137,9 @@ class TabularEngine:
             self.logits.copy_(load_file(folder / "policy" / "model.safetensors")["logits"])
         self.optimiser.state[self.logits] = load_file(folder / "optimiser.safetensors")
 
+    def close(self) -> None:
+        pass
+
 
 def _digit(problem: Problem) -> int:
     return int(re.findall(r"\d", problem.prompt)[-1])

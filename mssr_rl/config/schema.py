@@ -60,10 +60,49 @@ class ModelConfig:
 class EngineConfig:
     """Where weights live."""
 
-    name: Literal["local"] = option("local: one process", "local")
+    name: Literal["local", "openrlhf"] = option("local: one process; openrlhf: a cluster", "local")
     device: str = option("cpu, cuda, cuda:1", "cpu")
     threads: int = option("CPU threads of torch", 2, COUNT)
     dtype: Literal["float32", "bfloat16"] = option("of weights and activations", "float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """How engine=openrlhf spreads over machines; any other engine refuses what is set here."""
+
+    address: str | None = option("a running Ray cluster; null: start one here", None)
+    nodes: int = option("machines that train", 1, COUNT)
+    gpus_per_node: int = option("training ranks on each; without a GPU, processes", 1, COUNT)
+    rollout_engines: int = option("vLLM engines", 1, COUNT)
+    tensor_parallel: int = option("GPUs of one vLLM engine", 1, COUNT)
+    colocate: bool = option("rollouts share the GPUs that train", True)
+    sleep: bool = option("who is not working leaves the GPU; needs colocate", False)
+    zero_stage: Literal[0, 1, 2, 3] = option("DeepSpeed: what is split over ranks", 2)
+    gpu_memory_share: float = option("of a GPU, for vLLM", 0.4, SHARE)
+    prefix_caching: bool = option("vLLM remembers prompts between rollouts", False)
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = option("in training", "sdpa")
+    gradient_checkpointing: bool = option("activations are computed twice", False)
+    optimiser_offload: bool = option("AdamW's state in main memory", False)
+    freeze_vision: bool = option("the vision tower keeps its weights", False)
+    lora_rank: int = option("train low-rank additions instead; 0: all weights", 0, COUNT_OR_NONE_AT_ALL)
+    lora_alpha: int = option("their scale, over the rank", 16, COUNT)
+    importance_cap: float | None = option(
+        "weigh a token by trainer's over sampler's probability, at most so much", None, POSITIVE
+    )
+    mismatch_alarm: float | None = option(
+        "largest sampler/trainer log-probability gap without a warning; null: by dtype",
+        None,
+        POSITIVE,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultConfig:
+    """What happens when a process of the cluster dies."""
+
+    retries: int = option(
+        "restarts from the newest checkpoint before giving up", 2, COUNT_OR_NONE_AT_ALL
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +170,8 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
+    cluster: ClusterConfig = ClusterConfig()
+    fault: FaultConfig = FaultConfig()
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)

@@ -6,6 +6,10 @@ from mssr_rl.engine.base import Engine
 
 def make_engine(config: Config) -> Engine:
     """Load the policy that `model` names into the engine that `engine` names."""
+    return _openrlhf(config) if config.engine.name == "openrlhf" else _local(config)
+
+
+def _local(config: Config) -> Engine:
     import torch
 
     from mssr_rl.engine.local import LocalEngine, LocalOptions
@@ -26,3 +30,14 @@ def make_engine(config: Config) -> Engine:
             max_grad_norm=train.max_grad_norm,
         )
     )
+
+
+def _openrlhf(config: Config) -> Engine:
+    from mssr_rl.engine.openrlhf import cpu, versions
+
+    versions.require(config.engine.device)
+    if config.engine.device == "cpu":
+        cpu.install()
+    from mssr_rl.engine.openrlhf.engine import OpenRlhfEngine
+
+    return OpenRlhfEngine(config)

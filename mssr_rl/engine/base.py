@@ -39,6 +39,7 @@ class Rollouts(NamedTuple):
     truncated_B: Tensor  # bool: the length limit came before the end token
     prompt_tokens: int  # summed over the P problems, image tokens included
     image_tokens: int
+    sampler_logprob_BT: Tensor | None = None  # the same by the sampler, where it is another program
 
 
 class UpdateStats(NamedTuple):
@@ -90,4 +91,8 @@ class Engine(Protocol):
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything outside this process; the engine is of no use afterwards."""
         ...

@@ -212,6 +212,9 @@ class LocalEngine:
         self.policy.load_state_dict(saved.state_dict())
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
 
+    def close(self) -> None:
+        """Nothing is outside this process."""
+
 
 class _Credit(NamedTuple):
     advantage_BT: Tensor

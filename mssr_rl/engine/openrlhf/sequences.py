@@ -1,0 +1,77 @@
+"""Rollouts as a transformer reads them: prompts padded on the left, responses right behind them.
+
+Every row ends at the same column, so the last T + 1 logits are those that predict the T response
+tokens. Positions are worked out here, as `models.encode` does for the local engine: no process
+depends on what transformers would infer from padding.
+
+Shapes: B rows, L prompt and T response tokens, S = L + T; N pictures, Q patches of all of them, C
+values of a patch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.models.encode import PromptEncoder, Prompts
+from mssr_rl.problem import Problem
+
+
+class Sequences(NamedTuple):
+    """The inputs of one forward pass."""
+
+    token_BS: Tensor
+    mask_BS: Tensor  # int64: 1 on prompt and response
+    position_3BS: Tensor
+    patch_QC: Tensor | None  # None where no prompt has a picture
+    grid_N3: Tensor | None
+
+    def inputs(self, device: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+        """As keyword arguments of a Qwen2.5-VL model."""
+        found = {
+            "input_ids": self.token_BS,
+            "attention_mask": self.mask_BS,
+            "position_ids": self.position_3BS,
+        }
+        if self.patch_QC is not None and self.grid_N3 is not None:
+            found |= {"pixel_values": self.patch_QC.to(dtype), "image_grid_thw": self.grid_N3}
+        return {name: tensor.to(device) for name, tensor in found.items()}
+
+
+def join(
+    encoder: PromptEncoder, problems: Sequence[Problem], token_BT: Tensor, mask_BT: Tensor
+) -> Sequences:
+    """One row for each problem (repeated for its group), its response behind it."""
+    prompts = encoder.block(problems)
+    length_B = prompts.mask_PL.sum(1)
+    width = prompts.token_PL.shape[1]
+    # Column j of a left-padded row is column j - (L - length) of a right-padded one.
+    column_BL = torch.arange(width) - (width - length_B)[:, None]
+    there_BL = column_BL >= 0
+    source_BL = column_BL.clamp(min=0)
+    prompt_BL = prompts.token_PL.gather(1, source_BL)
+    padding = encoder.processor.tokenizer.pad_token_id
+    position_3BL = prompts.position_3PL.gather(2, source_BL.expand(3, -1, -1)) * there_BL
+    step_BT = prompts.next_position_P[:, None] + torch.arange(token_BT.shape[1])
+    patches, grids = _pictures(prompts)
+    return Sequences(
+        token_BS=torch.cat((prompt_BL.masked_fill(~there_BL, padding), token_BT), 1),
+        mask_BS=torch.cat((there_BL.long(), mask_BT.long()), 1),
+        position_3BS=torch.cat((position_3BL, step_BT.expand(3, -1, -1)), 2),
+        patch_QC=patches,
+        grid_N3=grids,
+    )
+
+
+def _pictures(prompts: Prompts) -> tuple[Tensor | None, Tensor | None]:
+    """Patches and grids in the order in which the pictures stand in the prompts."""
+    found = [
+        (int(slots[0]), patches, (1, *block.grid))
+        for block in prompts.pictures
+        for slots, patches in zip(block.slot_NK, block.patch_NSC, strict=True)
+    ]
+    if not found:
+        return None, None
+    found.sort(key=lambda one: one[0])
+    return torch.cat([patches for _, patches, _ in found]), torch.tensor([g for *_, g in found])

@@ -1,0 +1,99 @@
+"""Ray for a run: joined or started, with what every process must find in its environment."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group
+
+from mssr_rl.config.schema import Config
+from mssr_rl.engine.openrlhf.placement import Placement, placement
+from mssr_rl.errors import UserError
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[2]  # the folder that `mssr_rl` lies in
+CACHE_GB = "1"  # of keys and values in each vLLM engine on CPU
+PATIENCE = 60.0  # for bundles that the cluster has, but not yet [s]
+
+
+def environment(config: Config) -> dict[str, str]:
+    """What the processes of a run find in their environment."""
+    on_cpu = config.engine.device == "cpu"
+    path = [str(HERE / "startup")] if on_cpu else []
+    path += [str(PACKAGE), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    found = {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, path))),
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(config.engine.threads),
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    if on_cpu:
+        found |= {
+            "DS_ACCELERATOR": "cpu",
+            "VLLM_CPU_KVCACHE_SPACE": CACHE_GB,
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        }
+    return found
+
+
+def connect(config: Config) -> None:
+    """Join the cluster that the config names, or start one here; a running session is kept."""
+    if ray.is_initialized():
+        return
+    common: dict[str, Any] = {
+        "runtime_env": {"env_vars": environment(config)},
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
+    if config.cluster.address:
+        try:
+            ray.init(address=config.cluster.address, **common)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(
+                f"cluster.address={config.cluster.address}: no Ray cluster answers there "
+                f"({str(error).splitlines()[0]}); start one with `ray start --head`, or leave the "
+                "address out to have one started here"
+            ) from error
+        return
+    start_here(placement(config).bundles if config.engine.device == "cpu" else None, common)
+
+
+def start_here(bundles: int | None, common: dict[str, Any]) -> None:
+    """A Ray of this machine's own; where there is no GPU, `bundles` logical ones."""
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    ray.init(
+        num_cpus=None if bundles is None else bundles + 1,
+        num_gpus=bundles,
+        include_dashboard=False,
+        object_store_memory=512 * 2**20 if bundles else None,
+        _system_config={"health_check_period_ms": 3000},
+        **common,
+    )
+
+
+def reserve(placed: Placement) -> PlacementGroup:
+    """The bundles that training takes, and rollouts too if they share them."""
+    bundles = [{"GPU": 1, "CPU": 1} for _ in range(placed.training_ranks)]
+    _refuse_what_is_not_there(placed)
+    group = placement_group(bundles, strategy="PACK")
+    if not group.wait(PATIENCE):
+        ray.util.remove_placement_group(group)
+        raise UserError(
+            f"the cluster's GPUs are taken: {placed.bundles} are needed, "
+            f"{ray.available_resources().get('GPU', 0):.0f} are free; wait, or ask for fewer"
+        )
+    return group
+
+
+def _refuse_what_is_not_there(placed: Placement) -> None:
+    there = ray.cluster_resources().get("GPU", 0)
+    if placed.bundles > there:
+        raise UserError(
+            f"this run takes {placed.bundles} GPUs ({placed}), the Ray cluster has {there:.0f}; "
+            "lower cluster.nodes, cluster.gpus_per_node or cluster.rollout_engines, or add "
+            f"machines ({sys.executable} -m ray.scripts.scripts start --address=...)"
+        )

@@ -1,0 +1,136 @@
+"""A batch cut up for the ranks that train on it: who gets which rows, weighted by what.
+
+The weights of an update are worked out here for all of its rows, so ranks and micro-batches only
+add up, and their number changes nothing. Needs no cluster.
+
+Shapes: P problems, G rollouts each, B rows, T response tokens.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.loss import weights_BT
+from mssr_rl.problem import Problem
+
+
+class Rows(NamedTuple):
+    """Some rollouts, as one rank is given them."""
+
+    problems: tuple[Problem, ...]  # B
+    token_BT: Tensor
+    mask_BT: Tensor
+
+    def pick(self, row: Tensor) -> "Rows":
+        """Some of the rows."""
+        problems = tuple(self.problems[i] for i in row.tolist())
+        return Rows(problems, self.token_BT[row], self.mask_BT[row])
+
+    def split(self, size: int) -> "Iterator[Rows]":
+        """In micro-batches, each cut to its longest response."""
+        for start in range(0, len(self.problems), size):
+            here = slice(start, start + size)
+            width = max(1, int(self.mask_BT[here].sum(1).max()))
+            yield Rows(
+                self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width]
+            )
+
+
+class Credit(NamedTuple):
+    """What the loss wants to know about the same rows."""
+
+    old_logprob_BT: Tensor
+    advantage_BT: Tensor
+    reference_BT: Tensor
+    weight_BT: Tensor  # sums over the whole update to the chosen aggregation
+    surrogate_weight_BT: Tensor  # the same, times each token's importance
+    uniform_BT: Tensor  # sums over the whole update to a token mean
+
+    def pick(self, row: Tensor | slice, width: int | None = None) -> "Credit":
+        """Some of the rows, cut to a width."""
+        return Credit(*(x[row, :width] for x in self))
+
+
+class Shard(NamedTuple):
+    """One rank's part of one optimiser update."""
+
+    rows: Rows
+    credit: Credit
+
+
+class Assigned(NamedTuple):
+    """What the trainer worked out for every token of a batch."""
+
+    advantage_BT: Tensor
+    reference_BT: Tensor
+    importance_cap: float | None
+
+
+def rollouts_of(problem_rows: Tensor, group_size: int) -> Tensor:
+    """Indices into B of all rollouts of the given problems."""
+    return (problem_rows[:, None] * group_size + torch.arange(group_size)).flatten()
+
+
+def rows_of(rollouts: Rollouts) -> Rows:
+    """All rows of a batch."""
+    problems = tuple(p for p in rollouts.problems for _ in range(rollouts.group_size))
+    return Rows(problems, rollouts.token_BT, rollouts.mask_BT)
+
+
+def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
+    """Indices below `count` in parts of one size, as collective calls want it.
+
+    The last index comes again until all are full.
+    """
+    each = -(-count // parts)
+    return torch.arange(each * parts).clamp(max=count - 1).split(each)
+
+
+def shards(
+    rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, ranks: int
+) -> list[list[Shard]]:
+    """For every rank its shard of every update: whole problems, shuffled, into updates."""
+    generator = torch.Generator().manual_seed(plan.seed)
+    order = torch.randperm(len(rollouts.problems), generator=generator)
+    rows = rows_of(rollouts)
+    found: list[list[Shard]] = [[] for _ in range(ranks)]
+    for problems in order.split(plan.samples_per_update // rollouts.group_size):
+        picked = rollouts_of(problems, rollouts.group_size)
+        credit = _credit(rollouts, assigned, plan, picked)
+        for rank, part in enumerate(equal_parts(len(picked), ranks)):
+            found[rank].append(Shard(rows.pick(picked[part]), credit.pick(part)))
+    return found
+
+
+def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N802
+    """min(p_trainer / p_sampler, cap) of every sampled token; 1 without a cap.
+
+    Truncated importance sampling: the sampler's arithmetic is not the trainer's, so its samples are
+    of a slightly different policy. A constant, not part of the gradient.
+    """
+    if cap is None or rollouts.sampler_logprob_BT is None:
+        return torch.ones_like(rollouts.logprob_BT)
+    return (rollouts.logprob_BT - rollouts.sampler_logprob_BT).exp().clamp(max=cap)
+
+
+def _credit(
+    rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, picked: Tensor
+) -> Credit:
+    mask_BT = rollouts.mask_BT[picked]
+    weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
+    return Credit(
+        old_logprob_BT=rollouts.logprob_BT[picked],
+        advantage_BT=assigned.advantage_BT[picked].to(rollouts.logprob_BT.dtype),
+        reference_BT=assigned.reference_BT[picked],
+        weight_BT=weight_BT,
+        surrogate_weight_BT=weight_BT * importance_BT(rollouts, assigned.importance_cap)[picked],
+        uniform_BT=weights_BT(mask_BT, "token-mean"),
+    )
+
+
+def only_some_have_pictures(problems: Sequence[Problem]) -> bool:
+    """Whether a batch mixes prompts with and without pictures."""
+    return len({bool(problem.images) for problem in problems}) > 1

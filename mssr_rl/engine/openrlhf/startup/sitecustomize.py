@@ -1,0 +1,17 @@
+"""Python imports this by itself in every process that has this folder on PYTHONPATH.
+
+The session puts it there where there is no GPU, so that the hooks of `cpu.py` reach Ray's workers
+and the engine cores that vLLM spawns. It is loaded by its path: quick, and without the package.
+"""
+
+import importlib.util
+from pathlib import Path
+
+_spec = importlib.util.spec_from_file_location(
+    "mssr_rl_cpu_hooks", Path(__file__).parents[1] / "cpu.py"
+)
+assert _spec is not None
+assert _spec.loader is not None
+_hooks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_hooks)
+_hooks.install()

