@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # To be sourced. `bootstrap` leaves $PYTHON: an interpreter with everything installed.
 #
-#   bootstrap          what a run needs
-#   bootstrap dev      and what the tests need
+#   bootstrap               what a run needs
+#   bootstrap cluster       and what engine=openrlhf needs, without a GPU
+#   bootstrap cluster dev   and what the tests need
 #
 # Every stage leaves a stamp with a checksum of what it installed from: a second call costs nothing,
 # a changed pin costs one stage, an interrupted stage is done again.
@@ -17,8 +18,7 @@ PYTHON=$VENV/bin/python
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"  # this clone, whichever one is installed
 
 bootstrap() {
-  local stages="venv torch libraries package"
-  [ "${1:-run}" != dev ] || stages="$stages dev"
+  local stages="venv torch libraries package $*"
   # shellcheck disable=SC2086  # a list of words
   are_done $stages && return
   mkdir -p "$STATE" || fail "cannot write to $VENV"
@@ -51,6 +51,7 @@ words() {
     torch) echo "torch, the largest part" ;;
     libraries) echo "the other libraries" ;;
     package) echo "mssr_rl itself" ;;
+    cluster) echo "Ray, DeepSpeed, vLLM and OpenRLHF" ;;
     dev) echo "what the tests need" ;;
   esac
 }
@@ -61,6 +62,7 @@ checksum() {
     torch) torch_pin ;;
     libraries) sha256sum <"$ROOT/requirements.txt" ;;
     package) cat "$ROOT/pyproject.toml" <(echo "$ROOT") | sha256sum ;;
+    cluster) sha256sum <"$ROOT/requirements-cluster.txt" ;;
     dev) sha256sum <"$ROOT/requirements-dev.txt" ;;
   esac
 }
@@ -80,6 +82,7 @@ install_venv() {
 
 install_torch() { install "$(torch_pin)"; }
 install_libraries() { install -r "$ROOT/requirements.txt"; }
+install_cluster() { DS_BUILD_OPS=0 install --no-deps -r "$ROOT/requirements-cluster.txt"; }
 install_dev() { install -r "$ROOT/requirements-dev.txt"; }
 
 # A borrowed environment keeps the mssr_rl it has; PYTHONPATH puts this clone before it.
@@ -100,6 +103,15 @@ forget_half_installed() {
   for found in "$VENV"/lib/python3*/site-packages/*.dist-info; do
     [ ! -d "$found" ] || [ -e "$found/INSTALLER" ] || rm -rf "$found"
   done
+}
+
+# The stage beyond a run's own that `key=value` words ask for. With GPUs it takes another
+# vLLM and a flash-attn built for them: docs/cluster.md.
+extras() {
+  case " $* " in
+    *" engine.device=cuda"*) ;;
+    *" engine=openrlhf "*) echo cluster ;;
+  esac
 }
 
 find_python() {

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import allowance
+from mssr_rl.config import engines
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
 
@@ -20,6 +21,7 @@ def settle(config: Config) -> Config:
         raise UserError(_too_few(config.algo.name, group_size, algorithm.min_group_size))
     settled = replace(config, rollout=replace(config.rollout, group_size=group_size))
     _check_steps(settled, group_size)
+    engines.check(settled)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
     return settled
 

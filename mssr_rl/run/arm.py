@@ -31,6 +31,7 @@ class Arm(NamedTuple):
     engine: Engine
     group_size: int
     allowance: Allowance
+    make_engine: MakeEngine  # another one, should this one be lost
 
     @property
     def problems_per_step(self) -> int:
@@ -89,6 +90,7 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
         val=environment(config, "val"),
         test=environment(config, "test"),
         engine=make_engine(config),
+        make_engine=make_engine,
     )
 
 

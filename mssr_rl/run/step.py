@@ -19,7 +19,7 @@ from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Rollouts, UpdateStats
 from mssr_rl.loss import kl
 from mssr_rl.metrics import rollout_metrics
-from mssr_rl.run import problem_stream
+from mssr_rl.run import mismatch, problem_stream
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
@@ -69,6 +69,7 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
     measured = {
         "step": step,
         **rollout_metrics(batch, credit.advantage, _reasons(samples), rollouts.truncated_B),
+        **mismatch.metrics(rollouts),
         **_update_metrics(arm, stats, kl_step),
         **credit.metrics,
         **{f"budget/{name}": spent for name, spent in ledger.marks().items()},

@@ -12,8 +12,8 @@ from pathlib import Path
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import Collapsed
-from mssr_rl.run import checkpoint, lifecycle, provenance, samples, scoring
+from mssr_rl.errors import Collapsed, EngineLost
+from mssr_rl.run import checkpoint, lifecycle, mismatch, provenance, samples, scoring
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
@@ -38,7 +38,7 @@ def train(config: Config) -> None:
 def run(config: Config, make_engine: MakeEngine) -> Path:
     """`train` with an engine of the caller's; returns the run directory."""
     arm = assemble(config, make_engine)
-    with closing(lifecycle.open_log(config)) as log:
+    with closing(arm.engine), closing(lifecycle.open_log(config)) as log:
         with closing(display(config.budget.rollouts)) as screen:
             Session(arm, log, screen).run()
         return log.folder
@@ -60,7 +60,7 @@ class Session:
             with self.log.ending():  # overwritten below where the end has a better name
                 self._begin()
                 with Interrupt() as interrupt:
-                    self._loop_or_save(interrupt.check)
+                    self._survive(interrupt.check)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
             self._end("interrupted", reason, "stable")
@@ -86,6 +86,31 @@ class Session:
                 self.screen.say(line)
 
     # ---- the loop ----
+
+    def _survive(self, poll: Poll) -> None:
+        """Loop; where the engine is lost, go on with another from the newest checkpoint."""
+        retries = self.arm.config.fault.retries
+        for attempt in range(retries + 1):
+            try:
+                return self._loop_or_save(poll)
+            except EngineLost as loss:
+                if attempt == retries:
+                    back = lifecycle.way_back(self.arm.config, self.log)
+                    raise EngineLost(
+                        f"{loss}; fault.retries={retries} restarts were made; {back} continues"
+                    ) from loss
+                self.screen.say(f"{loss}; restart {attempt + 1} of {retries}")
+                self._restart()
+        return None
+
+    def _restart(self) -> None:
+        """Another engine, at the newest whole checkpoint; what came after it is run again."""
+        self.arm.engine.close()
+        self.arm = self.arm._replace(engine=self.arm.make_engine(self.arm.config))
+        self.state, said = lifecycle.restore(self.arm, self.log, first_state(self.arm))
+        self.saved = self.state.step
+        for line in said:
+            self.screen.say(line)
 
     def _loop_or_save(self, poll: Poll) -> None:
         try:
@@ -123,6 +148,9 @@ class Session:
         self.state = result.state
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
+        alarm = mismatch.alarm(result.metrics, self.arm.config)
+        if alarm:
+            self.screen.say(alarm)
         if step == 1:
             self._audit(shown)
 

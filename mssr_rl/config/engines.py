@@ -1,0 +1,73 @@
+"""What an engine's settings must satisfy among themselves; `crosscheck` asks last.
+
+Nothing that has no effect may be set, and nothing that cannot run may be tried: on a cluster a
+refusal costs seconds, a failed start minutes.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+from mssr_rl.config.schema import ClusterConfig, Config, FaultConfig
+from mssr_rl.errors import UserError
+from mssr_rl.typed import show
+
+
+def check(config: Config) -> None:
+    """Raise a `UserError` if something has no effect here, or does not fit."""
+    if config.engine.name == "openrlhf":
+        _check_cluster(config)
+        return
+    changed = [
+        *_changed("cluster", config.cluster, ClusterConfig()),
+        *_changed("fault", config.fault, FaultConfig()),
+    ]
+    if changed:
+        raise UserError(
+            f"{changed[0]} has no effect with engine={config.engine.name}; add engine=openrlhf, or "
+            "leave it out"
+        )
+
+
+def _changed(name: str, section: Any, default: Any) -> list[str]:
+    """The entries of a section that were set, as words."""
+    now = [(field.name, getattr(section, field.name)) for field in fields(section)]
+    return [
+        f"{name}.{key}={show(value)}" for key, value in now if value != getattr(default, key)
+    ]
+
+
+def _check_cluster(config: Config) -> None:
+    cluster, ranks = config.cluster, config.cluster.nodes * config.cluster.gpus_per_node
+    sampling = cluster.rollout_engines * cluster.tensor_parallel
+    if cluster.colocate and sampling != ranks:
+        raise UserError(
+            f"cluster.colocate=true puts rollouts on the {ranks} GPUs that train, but "
+            f"cluster.rollout_engines={cluster.rollout_engines} × cluster.tensor_parallel="
+            f"{cluster.tensor_parallel} take {sampling}; make them equal, or colocate=false"
+        )
+    if config.train.samples_per_update % ranks:
+        raise UserError(
+            f"train.samples_per_update={config.train.samples_per_update} cannot be split over "
+            f"{ranks} training ranks (cluster.nodes × cluster.gpus_per_node); make it a multiple"
+        )
+    if config.engine.device == "cpu":
+        _check_without_gpu(cluster)
+    if cluster.sleep and not cluster.colocate:
+        raise UserError("cluster.sleep=true makes room on shared GPUs: it needs cluster.colocate")
+    if cluster.lora_rank and cluster.freeze_vision:
+        raise UserError(
+            "cluster.freeze_vision=true has no effect with cluster.lora_rank: LoRA freezes all "
+            "weights of the model already; leave it out"
+        )
+
+
+def _check_without_gpu(cluster: ClusterConfig) -> None:
+    needs = {
+        "sleep": cluster.sleep,
+        "attention=flash_attention_2": cluster.attention == "flash_attention_2",
+        "optimiser_offload": cluster.optimiser_offload,
+        "tensor_parallel": cluster.tensor_parallel > 1,
+    }
+    asked = [name for name, on in needs.items() if on]
+    if asked:
+        raise UserError(f"cluster.{asked[0]} needs GPUs: add engine.device=cuda, or leave it out")
