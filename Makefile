@@ -8,10 +8,11 @@ check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -q -n 2 -m "not slow"
+	$(PYTHON) -m pytest -q -n 2 -m "not slow and not cluster"
 
 test:
-	$(PYTHON) -m pytest -q -n 2
+	$(PYTHON) -m pytest -q -n 2 -m "not cluster"
+	$(PYTHON) -m pytest -q -m cluster
 
 format:
 	$(PYTHON) -m ruff format .

@@ -15,7 +15,7 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
-    """errors seeds problem files typed budget""",
+    """errors seeds problem files typed budget import_hooks""",
     """options registry prompts grading data advantage loss metrics stats stability""",
     """envs algos""",
     """config""",

@@ -9,9 +9,15 @@ lean.py            the same maths as transformers' forward, batched over picture
 decode.py          sampling with a key-value cache
 """
 
+import sys
 from pathlib import Path
 
+from mssr_rl import import_hooks
 from mssr_rl.errors import UserError
+from mssr_rl.models import torchvision_hook
+
+if "torchvision" not in sys.modules:  # if it is, it could be imported
+    import_hooks.install([torchvision_hook.HOOK])
 
 TINY = Path(__file__).parent / "tiny"
 

