@@ -108,6 +108,14 @@ def _grade(given: Namespace) -> int:
     return grade(given.words)
 
 
+def _doctor(given: Namespace) -> int:
+    from mssr_rl import doctor
+
+    if given.words:
+        raise UserError("doctor takes no words: it looks at this machine")
+    return _say("\n".join(doctor.words()))
+
+
 def _report(given: Namespace) -> int:
     from mssr_rl.config.overrides import parse
     from mssr_rl.report.page import write
@@ -122,6 +130,7 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
+    "doctor": Verb("say what this machine can run, and which versions do not fit", _doctor),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
 }
 

@@ -31,9 +31,7 @@ def check(config: Config) -> None:
 def _changed(name: str, section: Any, default: Any) -> list[str]:
     """The entries of a section that were set, as words."""
     now = [(field.name, getattr(section, field.name)) for field in fields(section)]
-    return [
-        f"{name}.{key}={show(value)}" for key, value in now if value != getattr(default, key)
-    ]
+    return [f"{name}.{key}={show(value)}" for key, value in now if value != getattr(default, key)]
 
 
 def _check_cluster(config: Config) -> None:
@@ -54,11 +52,6 @@ def _check_cluster(config: Config) -> None:
         _check_without_gpu(cluster)
     if cluster.sleep and not cluster.colocate:
         raise UserError("cluster.sleep=true makes room on shared GPUs: it needs cluster.colocate")
-    if cluster.lora_rank and cluster.freeze_vision:
-        raise UserError(
-            "cluster.freeze_vision=true has no effect with cluster.lora_rank: LoRA freezes all "
-            "weights of the model already; leave it out"
-        )
 
 
 def _check_without_gpu(cluster: ClusterConfig) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from mssr_rl.config.keys import CONFIGS, REGISTERED
 from mssr_rl.errors import UserError
 
+PER_ALGO = "per_algo"  # a recipe's section of settings that differ between algorithms, on purpose
+
 
 def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
     """The entries of config.yaml with `{group: name}` chosen; names land in the entries, too."""
@@ -20,7 +22,9 @@ def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
     names = {**defaults(), **chosen}
     for group in REGISTERED:
         _store(group, names[group])
-    words = [f"{group}='{name}'" for group, name in names.items()]
+    # Files that nobody chose are left to config.yaml, so that a recipe may choose them instead.
+    said = {**{group: names[group] for group in REGISTERED}, **chosen}
+    words = [f"{group}='{name}'" for group, name in said.items()]
     try:
         with initialize_config_dir(config_dir=str(CONFIGS.resolve()), version_base="1.3"):
             tree = compose("config", overrides=words)
@@ -31,7 +35,18 @@ def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
     entries = {str(key): value for key, value in plain.items()}
     for group in REGISTERED:
         entries[group] = {"name": names[group], **(entries.get(group) or {})}
-    return {**entries, "recipe": names["recipe"]}
+    own = entries.pop(PER_ALGO, {}).get(names["algo"], {})
+    return _laid_over({**entries, "recipe": names["recipe"]}, own)
+
+
+def per_algo(recipe: str) -> dict[str, Any]:
+    """{algorithm: the settings that a recipe gives to it alone}; most recipes give none."""
+    from omegaconf import OmegaConf
+
+    loaded = OmegaConf.to_container(OmegaConf.load(CONFIGS / "recipe" / f"{recipe}.yaml"))
+    assert isinstance(loaded, dict)
+    found: dict[str, Any] = loaded.get(PER_ALGO, {})
+    return found
 
 
 def defaults() -> dict[str, str]:
@@ -45,6 +60,15 @@ def defaults() -> dict[str, str]:
         if entry != "_self_"
         for group, name in entry.items()
     }
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = _laid_over(inner or {}, value) if both else value
+    return merged
 
 
 def _store(group: str, name: str) -> None:

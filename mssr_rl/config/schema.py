@@ -54,6 +54,8 @@ class ModelConfig:
     """The policy to start from."""
 
     path: str = option("`tiny`, or a folder in the `save_pretrained` layout")
+    min_pixels: int | None = option("smaller pictures are enlarged; null: the model's", None, COUNT)
+    max_pixels: int | None = option("larger ones are reduced; null: the model's own", None, COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +86,6 @@ class ClusterConfig:
     gradient_checkpointing: bool = option("activations are computed twice", False)
     optimiser_offload: bool = option("AdamW's state in main memory", False)
     freeze_vision: bool = option("the vision tower keeps its weights", False)
-    lora_rank: int = option("train low-rank additions instead; 0: all weights", 0, COUNT_OR_NONE_AT_ALL)
-    lora_alpha: int = option("their scale, over the rank", 16, COUNT)
     importance_cap: float | None = option(
         "weigh a token by trainer's over sampler's probability, at most so much", None, POSITIVE
     )

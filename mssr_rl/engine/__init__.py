@@ -23,6 +23,8 @@ def _local(config: Config) -> Engine:
             dtype=config.engine.dtype,
             temperature=rollout.temperature,
             max_prompt_tokens=rollout.max_prompt_tokens,
+            min_pixels=config.model.min_pixels,
+            max_pixels=config.model.max_pixels,
             micro_batch=train.micro_batch,
             lr=train.lr,
             weight_decay=train.weight_decay,

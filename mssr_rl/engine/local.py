@@ -36,6 +36,8 @@ class LocalOptions:
     dtype: str = "float32"
     temperature: float = 1.0  # of training rollouts; log-probabilities are taken at it
     max_prompt_tokens: int = 1024
+    min_pixels: int | None = None  # bounds of pictures; None: the model's own
+    max_pixels: int | None = None
     block: int = 256  # rollouts in one no-gradient pass: memory, not maths
     micro_batch: int = 64  # rollouts in one gradient pass: memory, not maths
     lr: float = 1e-6
@@ -51,7 +53,8 @@ class LocalEngine:
         self.options = options
         self.policy = load_model(options.model, options.device, options.dtype)
         self.reference = copy.deepcopy(self.policy).requires_grad_(False)
-        self.encoder = PromptEncoder(load_processor(options.model), options.max_prompt_tokens)
+        processor = load_processor(options.model, options.min_pixels, options.max_pixels)
+        self.encoder = PromptEncoder(processor, options.max_prompt_tokens)
         self.optimiser = torch.optim.AdamW(
             self.policy.parameters(),
             lr=options.lr,

@@ -7,6 +7,7 @@ import torch
 import transformers
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 from mssr_rl.models.processor import save_processor
@@ -32,9 +33,30 @@ def load_model(path: str, device: str, dtype: str) -> Any:
     return model.to(device).eval()  # no dropout: rollout and training see the same policy
 
 
-def load_processor(path: str) -> Any:
-    """The processor that belongs to the model folder."""
-    return AutoProcessor.from_pretrained(model_folder(path))
+def load_processor(
+    path: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> Any:
+    """The processor that belongs to the model folder, with narrower bounds for pictures if given.
+
+    Not wider: a sampler that keeps to the model's own would scale pictures once more.
+    """
+    processor = AutoProcessor.from_pretrained(model_folder(path))
+    size = processor.image_processor.size
+    low, high = size.shortest_edge, size.longest_edge
+    wanted = (min_pixels or low, max_pixels or high)
+    if not low <= wanted[0] <= wanted[1] <= high:
+        raise UserError(
+            f"model.min_pixels={wanted[0]} and model.max_pixels={wanted[1]} must lie, in this "
+            f"order, between the bounds of the model's own processor, {low} and {high}"
+        )
+    size.shortest_edge, size.longest_edge = wanted
+    return processor
+
+
+def processor_of(config: Config) -> Any:
+    """The processor that a config asks for."""
+    model = config.model
+    return load_processor(model.path, model.min_pixels, model.max_pixels)
 
 
 def save_model(model: Any, processor: Any, folder: Path) -> None:

@@ -40,7 +40,9 @@ def log_probabilities(
     model: Any, hidden_ND: Tensor, vocabulary: Vocabulary, temperature: float
 ) -> Tensor:
     """float32 N V: log-softmax of logits / temperature over the tokens that may be sampled."""
-    return token_log_probabilities(F.linear(hidden_ND, model.lm_head.weight), vocabulary, temperature)
+    return token_log_probabilities(
+        F.linear(hidden_ND, model.lm_head.weight), vocabulary, temperature
+    )
 
 
 def token_log_probabilities(

@@ -19,6 +19,10 @@ GIB = 2**30
 LIBRARIES = 0.9 * GIB  # Python with torch, transformers and the rest, measured on Linux
 BYTES = {"float32": 4, "bfloat16": 2}
 ACTIVATIONS = 34  # numbers kept per layer, token and hidden unit: a rule of thumb
+PUBLISHED = {  # of models that are usually not on the machine that plans
+    "Qwen/Qwen2.5-VL-3B-Instruct": (3_754_622_976, 36, 2048, 151_936),
+    "Qwen/Qwen2.5-VL-7B-Instruct": (8_292_166_656, 28, 3584, 152_064),
+}
 LOGITS = 3  # numbers kept per response token and word: log-probability, gradient, entropy
 
 
@@ -69,16 +73,29 @@ def estimate(config: Config, prompt_tokens: int) -> str:
 
 def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
     """Bytes, if every prompt is so long and every response as long as allowed."""
-    width = BYTES[config.engine.dtype]
-    responses = config.train.micro_batch * config.rollout.max_response_tokens
-    prompts = -(-config.train.micro_batch // (config.rollout.group_size or 1))
-    layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompts * prompt_tokens)
-    logits = LOGITS * responses * model.vocabulary
+    width, rows = BYTES[config.engine.dtype], config.train.micro_batch
+    prompts = -(-rows // (config.rollout.group_size or 1))
     return Parts(
         weights=2 * model.parameters * width,
         optimiser=3 * model.parameters * width,
-        update=(layers + logits) * width,
+        update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
+
+
+def update_bytes(config: Config, model: Shape, rows: int, prompt_tokens: int) -> float:
+    """Forward and backward of so many responses, on so many prompt tokens in all."""
+    responses = rows * config.rollout.max_response_tokens
+    layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompt_tokens)
+    logits = LOGITS * responses * model.vocabulary
+    return (layers + logits) * BYTES[config.engine.dtype]
+
+
+def known_shape(path: str) -> Shape | None:
+    """The model's shape from its files or as it was published; None if neither is known."""
+    try:
+        return shape(Path(model_folder(path)))
+    except FileNotFoundError:
+        return Shape("qwen2_5_vl", *PUBLISHED[path]) if path in PUBLISHED else None
 
 
 def shape(folder: Path) -> Shape:

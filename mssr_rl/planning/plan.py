@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
-from mssr_rl.config import Config, EngineConfig
+from mssr_rl.config import Config, EngineConfig, hydra_groups
 from mssr_rl.planning import memory, prompt_sizes
 from mssr_rl.problem import Problem
 from mssr_rl.typed import show
@@ -66,7 +66,24 @@ def words(config: Config) -> list[str]:
         "memory": memory.estimate(config, longest),
         "seed": f"{config.seed}, recipe {config.recipe}; nothing was started",
     }
+    unequal = hydra_groups.per_algo(config.recipe)
+    if unequal:
+        said["unequal"] = _unequal(unequal)
+    if config.engine.name == "openrlhf":
+        from mssr_rl.planning import cluster
+
+        said |= cluster.words(config, longest)
     return [f"{subject:<12} {sentence}" for subject, sentence in said.items()]
+
+
+def _unequal(per_algo: Mapping[str, Any]) -> str:
+    """What a recipe gives to some algorithms only."""
+    arms = [
+        f"{algo} has "
+        + " ".join(f"{s}.{k}={show(v)}" for s, keys in own.items() for k, v in keys.items())
+        for algo, own in per_algo.items()
+    ]
+    return f"not the same for all, on purpose: {'; '.join(arms)}"
 
 
 def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:

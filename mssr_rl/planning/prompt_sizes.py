@@ -36,9 +36,9 @@ def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
     if not Path(model_folder(config.model.path)).is_dir():
         return None
     from mssr_rl.models.encode import PromptEncoder
-    from mssr_rl.models.load import load_processor
+    from mssr_rl.models.load import processor_of
 
-    encoder = PromptEncoder(load_processor(config.model.path), config.rollout.max_prompt_tokens)
+    encoder = PromptEncoder(processor_of(config), config.rollout.max_prompt_tokens)
     chosen = problems[:: -(-len(problems) // SAMPLE)]
     block = encoder.block(chosen)
     tokens = sorted(block.mask_PL.sum(1).tolist())

@@ -17,7 +17,7 @@ from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling
 from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.load import load_processor
+from mssr_rl.models.load import processor_of
 from mssr_rl.problem import Problem
 
 NEVER = -100.0  # added to a logit; the least that vLLM takes
@@ -35,7 +35,7 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
 
     def prepare(self, config: Config, words: "dict[str, list[int]]") -> None:
         """`words`: token ids that are `banned`, and those that `end` a response."""
-        processor = load_processor(config.model.path)
+        processor = processor_of(config)
         self.encoder = PromptEncoder(processor, config.rollout.max_prompt_tokens, remember=False)
         self.words = words
 
@@ -61,7 +61,7 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         return Group(answers, asked.length, asked.image_tokens)
 
     def _encode(self, problem: Problem) -> _Prompt:
-        """vLLM is given pictures of their final size, so that nothing is scaled twice."""
+        """VLLM is given pictures of their final size, so that nothing is scaled twice."""
         pixels = [self.encoder.pixels(data) for data in problem.images]
         spread = self.encoder.layout(problem, pixels).tokens  # refuses what is too long
         return _Prompt(

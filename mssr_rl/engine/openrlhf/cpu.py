@@ -1,6 +1,6 @@
 """What must change in other people's modules for them to run without a GPU, and why.
 
-Every hook runs when its module is imported, in whichever process that is: `startup/sitecustomize.py`
+Every hook runs when its module is imported, whichever process that is: `startup/sitecustomize.py`
 on PYTHONPATH brings this file to Ray's workers and vLLM's engine cores, loaded by its path because
 importing the package would cost each of them torch. So nothing heavy is imported here. `versions`
 refuses to run beside versions that the hooks were not written for. One more hook, torchvision's,
@@ -80,8 +80,7 @@ class GlooBroadcast:
     """What PyNcclCommunicator is to OpenRLHF, over Gloo: rank 0 sends, everybody receives."""
 
     def __init__(self, host: str, port: int, rank: int, world_size: int) -> None:
-        from torch import distributed as dist
-
+        dist: Any = _distributed()
         patience = timedelta(seconds=300)
         store = dist.TCPStore(host, port, world_size, rank == 0, timeout=patience)
         prefixed = dist.PrefixStore("mssr_rl/weights", store)
@@ -89,11 +88,15 @@ class GlooBroadcast:
 
     def broadcast(self, tensor: Any, src: int = 0, stream: object = None) -> None:
         """In place."""
-        from torch import distributed as dist
-
-        options = dist.BroadcastOptions()
+        options = _distributed().BroadcastOptions()
         options.rootRank, options.rootTensor = src, 0
         self.group.broadcast([tensor.contiguous()], options).wait()
+
+
+def _distributed() -> Any:
+    from torch import distributed
+
+    return distributed
 
 
 def broadcast_over_gloo(module: Any) -> None:
@@ -114,9 +117,7 @@ def allow_float32(module: Any) -> None:
     import torch
 
     original = module.convert_to_torch_dtype
-    module.convert_to_torch_dtype = lambda name: (
-        torch.float32 if name == "fp32" else original(name)
-    )
+    module.convert_to_torch_dtype = lambda name: torch.float32 if name == "fp32" else original(name)
 
 
 def receive_on_cpu(module: Any) -> None:
@@ -140,7 +141,7 @@ def receive_on_cpu(module: Any) -> None:
 
 
 def keep_linear_weights(module: Any) -> None:
-    """vLLM's own plain fallback, for every layer."""
+    """VLLM's own plain fallback, for every layer."""
     import torch
 
     def plain(layer: Any, remove_weight: bool) -> None:
@@ -195,7 +196,6 @@ HOOKS = (
         after=keep_linear_weights,
     ),
 )
-
 
 
 def install() -> None:

@@ -25,7 +25,7 @@ from mssr_rl.engine.openrlhf.policy import PolicyActor, ReferenceActor
 from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
 from mssr_rl.engine.openrlhf.shards import Assigned, Rows, equal_parts, rollouts_of, rows_of, shards
 from mssr_rl.engine.openrlhf.strategy import strategy
-from mssr_rl.models.load import load_processor
+from mssr_rl.models.load import processor_of
 from mssr_rl.models.score import Scored
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
@@ -36,7 +36,7 @@ class OpenRlhfEngine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.processor = load_processor(config.model.path)
+        self.processor = processor_of(config)
         self.placed = placement(config)
         self.roll = Roll()
         session.connect(config)
@@ -98,8 +98,11 @@ class OpenRlhfEngine:
 
     def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """In the order of the requests, from all rollout engines at once."""
+        self._samplers("wake_up")
         calls = rollout.spread(self.samplers, requests, sampling)
-        return [group for portion in self.roll.gather(calls) for group in portion]
+        groups = [group for portion in self.roll.gather(calls) for group in portion]
+        self._samplers("sleep")
+        return groups
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """float32 BT [nat]: the same tokens under the frozen initial policy."""
@@ -129,12 +132,14 @@ class OpenRlhfEngine:
         """One pass over the rollouts, then the new weights to every rollout engine."""
         assigned = Assigned(advantage_BT, reference_BT, self.config.cluster.importance_cap)
         parts = shards(rollouts, assigned, plan, self.placed.training_ranks)
+        self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [
                 actor.update.remote(part, plan.loss)
                 for actor, part in zip(_actors(self.policy), parts, strict=True)
             ]
         )
+        self._trainers("offload_states")
         self.sync()
         # Losses are sums over ranks; the gradient's norm is already the whole update's.
         by_rank = torch.tensor(done_by_rank, dtype=torch.float64)
@@ -150,7 +155,20 @@ class OpenRlhfEngine:
 
     def sync(self) -> None:
         """The policy's weights to every rollout engine."""
+        self._samplers("wake_up", tags=["weights"])
         self.roll.gather(self.policy.async_run_method("broadcast_to_vllm"))
+        self._samplers("sleep")
+
+    # Where GPUs are shared and `cluster.sleep` is on, who is not working makes room. Only a GPU's
+    # memory can be left and taken up again, so no test here has run it.
+
+    def _samplers(self, method: str, **named: Any) -> None:
+        if self.config.cluster.sleep:
+            self.roll.gather([getattr(one, method).remote(**named) for one in self.samplers])
+
+    def _trainers(self, method: str) -> None:
+        if self.config.cluster.sleep:
+            self.roll.gather(self.policy.async_run_method(method))
 
     # ---- state -----------------------------------------------------------------------------
 
@@ -159,11 +177,15 @@ class OpenRlhfEngine:
 
         Every training rank writes: on several machines the folder must be one that all of them see.
         """
+        self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("save", str(folder.resolve())))
+        self._trainers("offload_states")
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote; the reference stays the initial policy."""
+        self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("restore", str(folder.resolve())))
+        self._trainers("offload_states")
         self.sync()
 
     def close(self) -> None:

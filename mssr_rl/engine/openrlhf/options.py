@@ -1,4 +1,4 @@
-"""Our config as OpenRLHF's options: one table, every option it sets named as in OpenRLHF's own help.
+"""Our config as OpenRLHF's options: one table, every option named as in OpenRLHF's own help.
 
 OpenRLHF keeps its options under `__main__`, so its nested namespace is built here; a test holds
 every name against the installed version. What OpenRLHF would do with an option and we do ourselves
@@ -29,7 +29,8 @@ def namespace(config: Config) -> SimpleNamespace:
         for part in path:
             node = node.setdefault(part, {})
         node[last] = value
-    return _as_namespace(tree)
+    found: SimpleNamespace = _as_namespace(tree)
+    return found
 
 
 def _model(config: Config) -> dict[str, Any]:
@@ -41,10 +42,6 @@ def _model(config: Config) -> dict[str, Any]:
         "actor.gradient_checkpointing_reentrant": False,
         "ds.attn_implementation": cluster.attention,
         "ds.param_dtype": PRECISION[config.engine.dtype],
-        "ds.lora.rank": cluster.lora_rank,
-        "ds.lora.alpha": cluster.lora_alpha,
-        "ds.lora.target_modules": "all-linear",
-        "ds.lora.dropout": 0.0,
     }
 
 
@@ -124,6 +121,10 @@ _IDLE: dict[str, Any] = {
     "ckpt.load_enable": False,
     "data.disable_fast_tokenizer": False,
     "ds.experts_implementation": None,
+    "ds.lora.rank": 0,
+    "ds.lora.alpha": 16,
+    "ds.lora.target_modules": "all-linear",
+    "ds.lora.dropout": 0.0,
     "ds.load_in_4bit": False,
     "ds.packing_samples": False,
     "ds.use_liger_kernel": False,

@@ -24,7 +24,7 @@ from mssr_rl.engine.openrlhf.sequences import join
 from mssr_rl.engine.openrlhf.shards import Credit, Rows, Shard
 from mssr_rl.loss import Loss, kl, surrogate
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.load import load_processor
+from mssr_rl.models.load import processor_of
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.score import Scored
 from mssr_rl.models.vocabulary import Vocabulary, entropy, token_log_probabilities
@@ -48,7 +48,7 @@ class _Scorer:
         plugins.prepare(config.plugins)
         self.config = config
         self.network = model  # a DeepSpeed engine around the transformer
-        processor = load_processor(config.model.path)
+        processor = processor_of(config)
         self.encoder = PromptEncoder(processor, config.rollout.max_prompt_tokens, remember=False)
         self.vocabulary = Vocabulary.of(model.module)
 
@@ -118,7 +118,8 @@ class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type
             self.network.backward(objective * parts)
             self.network.step()  # acts with the last micro-batch only
             sums += measured
-        return Done(*sums.tolist(), float(self.strategy.get_grad_norm(self.actor)))
+        pg_loss, kl_loss, clipped = sums.tolist()
+        return Done(pg_loss, kl_loss, clipped, float(self.strategy.get_grad_norm(self.actor)))
 
     def _objective(self, rows: Rows, credit: Credit, loss: Loss) -> tuple[Tensor, Tensor]:
         scored = self._score(rows)
@@ -137,10 +138,13 @@ class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type
 
     def save(self, folder: str) -> None:
         """The policy as an ordinary model folder, and DeepSpeed's own state beside it."""
-        policy = Path(folder) / "policy"
-        self.strategy.save_model(self.actor, self.encoder.processor.tokenizer, str(policy))
+        # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
+        # processor, and tied weights twice.
+        split = self.strategy.stage == 3
+        whole = self.network._consolidated_16bit_state_dict() if split else None  # noqa: SLF001
         if self.strategy.is_rank_0():
-            # OpenRLHF 0.11.2 saves a vision-language model without its processor.
+            policy = Path(folder) / "policy"
+            self.network.module.save_pretrained(policy, state_dict=whole)
             save_processor(self.encoder.processor, policy)
         self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
 

@@ -47,10 +47,13 @@ class Group(NamedTuple):
     image_tokens: int
 
 
-class RolloutWorker(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+_Stock: Any = vllm_engine.RolloutRayActor.__ray_metadata__.modified_class
+
+
+class RolloutWorker(_Stock):  # type: ignore[misc]
     """One vLLM engine."""
 
-    async def __init__(self, *, config: Config, **kwargs: Any) -> None:
+    async def __init__(self, *, config: Config, **kwargs: Any) -> None:  # type: ignore[misc]
         plugins.prepare(config.plugins)
         kwargs["dtype"] = config.engine.dtype
         if config.engine.device == "cpu":
@@ -60,9 +63,7 @@ class RolloutWorker(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class)
         await super().__init__(**kwargs)
         self.executor.prepare(config, await asyncio.to_thread(_words, config))
 
-    async def answer(
-        self, requests: Sequence[Request], sampling: Sampling
-    ) -> list[Group]:
+    async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """A group of responses to each problem."""
         tasks = [
             self.generate_responses(request, None, sampling, 0, None, num_samples=1)
@@ -124,7 +125,7 @@ MOST_PICTURES = 8  # in one prompt; memory is set aside for them
 
 
 class _Hiring:
-    """`create_vllm_engines` hires by this name; the worker it gets is ours, and knows our config."""
+    """`create_vllm_engines` hires by this name: the worker it gets is ours, and knows our config."""
 
     def __init__(self, actor: Any, more: dict[str, Any]) -> None:
         self.actor, self.more = actor, more
@@ -138,9 +139,7 @@ class _Hiring:
         return self.actor.remote(**kwargs, **self.more)
 
 
-def spread(
-    engines: Sequence[Any], requests: Sequence[Request], sampling: Sampling
-) -> list[Any]:
+def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> list[Any]:
     """The calls that answer all requests, in their order, the same number for every engine."""
     size = -(-len(requests) // len(engines))
     starts = range(0, len(requests), size)

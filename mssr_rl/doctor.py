@@ -1,0 +1,70 @@
+"""What this machine can run, and what does not fit: `python -m mssr_rl doctor`.
+
+Looks, starts nothing, and needs none of the cluster's packages to say that they are missing.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from mssr_rl.engine.openrlhf import versions
+from mssr_rl.run.provenance import machine
+
+NEEDED_GB = {"local": 2, "openrlhf": 8}  # of memory, for the shipped model
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    subject: str
+    fine: bool
+    says: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.fine else 'NO':<3} {self.subject:<22} {self.says}"
+
+
+def findings() -> list[Finding]:
+    """Everything a run may stumble over."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = machine()
+    device = "cuda" if gpus else "cpu"
+    return [
+        Finding("machine", True, f"{here['cores']} cores, {here['memory_gib']} GB, {gpus} GPUs"),
+        _memory("local"),
+        Finding("engine=local", True, f"device {device}"),
+        _versions(device),
+        _memory("openrlhf"),
+        _shared_memory(),
+        Finding("Ray cluster", True, os.environ.get("RAY_ADDRESS") or "none named: one is started"),
+    ]
+
+
+def words() -> list[str]:
+    """The findings, a line each."""
+    return [str(finding) for finding in findings()]
+
+
+def _versions(device: str) -> Finding:
+    wrong = versions.misfits(device)
+    says = ", ".join(map(str, wrong)) + f"; {versions.install(device)}" if wrong else device
+    return Finding("engine=openrlhf", not wrong, says)
+
+
+def _memory(engine: str) -> Finding:
+    free, needed = psutil.virtual_memory().available / 2**30, NEEDED_GB[engine]
+    says = f"{free:.1f} GB free, the shipped model takes about {needed}"
+    return Finding(f"memory for {engine}", free >= needed, says)
+
+
+def _shared_memory() -> Finding:
+    """Ray's objects and vLLM's workers meet in /dev/shm; containers often have 64 MB of it."""
+    place = Path("/dev/shm")
+    free = shutil.disk_usage(place).free / 2**30 if place.is_dir() else 0.0
+    advice = "" if free >= 1 else "; give the container more, e.g. docker run --shm-size=8g"
+    return Finding("shared memory", free >= 1, f"{free:.1f} GB in {place}{advice}")

@@ -1,0 +1,81 @@
+"""What `engine=openrlhf` would place where, and how much of each GPU it would take.
+
+Arithmetic only: neither Ray nor a model is needed. For `plan`. GiB, an estimate.
+"""
+
+from typing import NamedTuple
+
+from mssr_rl.config import Config
+from mssr_rl.engine.openrlhf.placement import micro_batch, placement
+from mssr_rl.planning.memory import BYTES, GIB, Shape, known_shape, update_bytes
+
+MASTER = 12  # bytes a parameter: float32 copy and AdamW's two moments
+BOUNDARY = 2  # numbers a layer, token and hidden unit that checkpointing keeps
+
+
+class PerGpu(NamedTuple):
+    """Bytes on one training GPU."""
+
+    policy: float  # weights, gradients, optimiser
+    reference: float
+    update: float  # one micro-batch, forward and backward
+
+
+def words(config: Config, prompt_tokens: int) -> dict[str, str]:
+    """The plan's lines that only a cluster has, for prompts of at most so many tokens."""
+    placed, size = placement(config), micro_batch(config)
+    ranks = placed.training_ranks
+    passes = config.train.samples_per_update // ranks // size
+    zero = f"ZeRO-{config.cluster.zero_stage}"
+    return {
+        "placement": f"{placed}",
+        "an update": (
+            f"{config.train.samples_per_update} rollouts over {ranks} ranks ({zero}), "
+            f"{passes} passes of {size} on each"
+        ),
+        "memory": _memory(config, known_shape(config.model.path), prompt_tokens),
+    }
+
+
+def per_gpu(config: Config, model: Shape, prompt_tokens: int) -> PerGpu:
+    """What training takes; ZeRO splits moments, then gradients, then weights over the ranks."""
+    stage, ranks = config.cluster.zero_stage, placement(config).training_ranks
+    width = BYTES[config.engine.dtype]
+    weights = width / (ranks if stage == 3 else 1)
+    gradients = width / (ranks if stage >= 2 else 1)
+    master = 0 if config.cluster.optimiser_offload else MASTER / (ranks if stage >= 1 else 1)
+    rows = micro_batch(config)
+    return PerGpu(
+        policy=model.parameters * (weights + gradients + master),
+        reference=model.parameters * weights,
+        update=_update(config, model, rows, prompt_tokens),
+    )
+
+
+def _update(config: Config, model: Shape, rows: int, prompt_tokens: int) -> float:
+    if not config.cluster.gradient_checkpointing:
+        return update_bytes(config, model, rows, rows * prompt_tokens)
+    one_layer = update_bytes(config, model._replace(layers=1), rows, rows * prompt_tokens)
+    tokens = rows * (prompt_tokens + config.rollout.max_response_tokens)
+    kept = BOUNDARY * model.layers * model.hidden * tokens
+    return one_layer + kept * BYTES[config.engine.dtype]
+
+
+def _memory(config: Config, model: Shape | None, prompt_tokens: int) -> str:
+    if model is None:
+        return "unknown: the model is not on this machine"
+    found, cluster = per_gpu(config, model, prompt_tokens), config.cluster
+    rollout = (
+        f"vLLM {cluster.gpu_memory_share:.0%} of the GPU, of which "
+        f"{_gb(model.parameters * BYTES[config.engine.dtype] / cluster.tensor_parallel)} weights"
+    )
+    away = ", which leaves while training works" if cluster.sleep else ""
+    return (
+        f"about {_gb(sum(found))} a training GPU: policy {_gb(found.policy)}, reference "
+        f"{_gb(found.reference)}, a micro-batch of {micro_batch(config)} {_gb(found.update)}; "
+        f"{rollout}{away}"
+    )
+
+
+def _gb(size: float) -> str:
+    return f"{size / GIB:.2f} GB"

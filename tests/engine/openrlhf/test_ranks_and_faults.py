@@ -1,0 +1,111 @@
+"""More than one rank, and processes that die: engines of their own, on the tests' one Ray."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mssr_rl.engine import make_engine
+from mssr_rl.engine.base import Sampling, UpdatePlan
+from mssr_rl.errors import EngineLost
+from mssr_rl.loss import Loss
+from mssr_rl.run import trainer
+
+pytestmark = pytest.mark.cluster
+TWO = ("cluster.gpus_per_node=2", "cluster.rollout_engines=2")
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_two_ranks_and_two_samplers_do_what_one_does(
+    shared, settings, problems, tmp_path: Path, stage: int
+) -> None:
+    one = shared.reset()
+    rollouts = one.rollout(problems, 4, Sampling(max_response_tokens=40), seed=1)
+    rows = len(rollouts.responses)
+    credit = torch.linspace(-1, 1, rows)[:, None] * rollouts.mask_BT
+    plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=5)
+    two = make_engine(settings(*TWO, f"cluster.zero_stage={stage}"))
+    try:
+        again = two.rollout(problems, 4, Sampling(max_response_tokens=40), seed=1)
+        assert again.responses == rollouts.responses
+        assert torch.allclose(again.entropy_BT, rollouts.entropy_BT, atol=1e-4)
+        stats = [e.update(rollouts, credit, rollouts.logprob_BT, plan) for e in (one, two)]
+        assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
+        after = one.logprob(rollouts, range(4))
+        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=1e-4)
+        sampled = two.rollout(problems, 4, Sampling(max_response_tokens=40), seed=2)
+        gap = (sampled.logprob_BT - sampled.sampler_logprob_BT).abs().max()
+        assert gap < 5e-4  # both samplers have the new weights
+        two.save(tmp_path)
+        two.update(rollouts, credit, rollouts.logprob_BT, plan)
+        two.load(tmp_path)
+        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=1e-4)
+    finally:
+        two.close()
+
+
+class Struck:
+    """An engine one of whose processes is killed before a certain rollout."""
+
+    def __init__(self, engine: Any, strike: Callable[[Any], None] | None) -> None:
+        self.engine, self.strike, self.calls = engine, strike, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def rollout(self, *rest: Any) -> Any:
+        self.calls += 1
+        if self.calls == 5 and self.strike:  # 2 were for evaluation, 2 for steps
+            self.strike(self.engine)
+        return self.engine.rollout(*rest)
+
+
+def killer(inside, whose: Callable[[Any], Any]) -> Callable[[Any], None]:
+    return lambda engine: os.kill(inside(whose(engine), _pid), signal.SIGKILL)
+
+
+def _pid(_: object) -> int:
+    return os.getpid()
+
+
+VICTIMS = {
+    "vLLM engine 0": lambda engine: engine.samplers[0],
+    "training rank 0": lambda engine: engine.policy._actor_handlers[0],
+}
+
+
+def test_a_run_survives_its_processes_being_killed(ray_session, settings, inside, tmp_path) -> None:
+    waiting = [*(killer(inside, whose) for whose in VICTIMS.values()), None]
+
+    def engine(config) -> Struck:
+        return Struck(make_engine(config), waiting.pop(0))
+
+    def ledger(folder: Path) -> list[dict[str, float]]:
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in r.items() if k.startswith("budget/")} for r in rows]
+
+    words = ("algo=mssr", "budget.rollouts=80", f"runs_dir={tmp_path}")
+    struck = trainer.run(settings(*words, "name=struck"), engine)
+    assert waiting == []
+    waiting.append(None)
+    calm = trainer.run(settings(*words, "name=calm"), engine)
+    counts = ("budget/rollouts", "budget/prompts", "budget/updates")
+    assert [[row[c] for c in counts] for row in ledger(struck)] == [
+        [row[c] for c in counts] for row in ledger(calm)
+    ]
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_who_died_is_named(ray_session, settings, problems, inside, name: str) -> None:
+    engine = make_engine(settings())
+    try:
+        killer(inside, VICTIMS[name])(engine)
+        with pytest.raises(EngineLost, match=f"^{name} died$"):
+            engine.rollout(problems, 2, Sampling(max_response_tokens=8), 1)
+    finally:
+        engine.close()
