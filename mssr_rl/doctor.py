@@ -64,7 +64,7 @@ def _memory(engine: str) -> Finding:
 
 def _shared_memory() -> Finding:
     """Ray's objects and vLLM's workers meet in /dev/shm; containers often have 64 MB of it."""
-    place = Path("/dev/shm")
+    place = Path("/dev/shm")  # noqa: S108  not a file of ours
     free = shutil.disk_usage(place).free / 2**30 if place.is_dir() else 0.0
     advice = "" if free >= 1 else "; give the container more, e.g. docker run --shm-size=8g"
     return Finding("shared memory", free >= 1, f"{free:.1f} GB in {place}{advice}")

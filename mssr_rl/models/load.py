@@ -33,9 +33,7 @@ def load_model(path: str, device: str, dtype: str) -> Any:
     return model.to(device).eval()  # no dropout: rollout and training see the same policy
 
 
-def load_processor(
-    path: str, min_pixels: int | None = None, max_pixels: int | None = None
-) -> Any:
+def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
     """The processor that belongs to the model folder, with narrower bounds for pictures if given.
 
     Not wider: a sampler that keeps to the model's own would scale pictures once more.

@@ -38,9 +38,13 @@ def train(config: Config) -> None:
 def run(config: Config, make_engine: MakeEngine) -> Path:
     """`train` with an engine of the caller's; returns the run directory."""
     arm = assemble(config, make_engine)
-    with closing(arm.engine), closing(lifecycle.open_log(config)) as log:
+    with closing(lifecycle.open_log(config)) as log:
         with closing(display(config.budget.rollouts)) as screen:
-            Session(arm, log, screen).run()
+            session = Session(arm, log, screen)
+            try:
+                session.run()
+            finally:
+                session.arm.engine.close()  # not always the one that it began with
         return log.folder
 
 

@@ -125,7 +125,7 @@ MOST_PICTURES = 8  # in one prompt; memory is set aside for them
 
 
 class _Hiring:
-    """`create_vllm_engines` hires by this name: the worker it gets is ours, and knows our config."""
+    """What `create_vllm_engines` hires from: its worker is ours, and knows our config."""
 
     def __init__(self, actor: Any, more: dict[str, Any]) -> None:
         self.actor, self.more = actor, more

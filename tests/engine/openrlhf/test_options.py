@@ -22,7 +22,11 @@ def known() -> argparse.Namespace:
     source = (Path(spec.origin).parent / "cli" / "train_ppo_ray.py").read_text()
     (main,) = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     end = next(i for i, node in enumerate(main.body) if "parse_args" in ast.dump(node))
-    scope: dict = {"argparse": argparse, "os": __import__("os"), "datetime": __import__("datetime").datetime}
+    scope: dict = {
+        "argparse": argparse,
+        "os": __import__("os"),
+        "datetime": __import__("datetime").datetime,
+    }
     exec(compile(ast.Module(main.body[:end], []), "train_ppo_ray.py", "exec"), scope)
     return scope["parser"].parse_args([])
 

@@ -1,0 +1,91 @@
+"""Batches cut up for ranks: pure arithmetic, no cluster."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.engine.openrlhf.shards import Assigned, equal_parts, importance_BT, shards
+from mssr_rl.loss import Loss
+from mssr_rl.problem import Problem
+
+
+def rollouts(problems: int, group_size: int) -> Rollouts:
+    rows = problems * group_size
+    generator = torch.Generator().manual_seed(0)
+    length = torch.randint(1, 5, (rows, 1), generator=generator)
+    mask = (torch.arange(4) < length).float()
+    logprob = -torch.rand(rows, 4, generator=generator) * mask
+    return Rollouts(
+        problems=tuple(Problem(key=str(i), prompt="", answer="") for i in range(problems)),
+        group_size=group_size,
+        responses=("",) * rows,
+        token_BT=torch.arange(rows * 4).view(rows, 4),
+        mask_BT=mask,
+        logprob_BT=logprob,
+        entropy_BT=mask,
+        truncated_B=torch.zeros(rows, dtype=torch.bool),
+        prompt_tokens=0,
+        image_tokens=0,
+        sampler_logprob_BT=logprob - torch.tensor([0.0, 0.1, -0.1, 2.0]) * mask,
+    )
+
+
+@given(
+    ranks=st.sampled_from([1, 2, 4]),
+    aggregate=st.sampled_from(["token-mean", "seq-mean-token-mean"]),
+)
+def test_ranks_share_every_row_once_and_weights_add_up_to_the_update(ranks, aggregate) -> None:
+    batch = rollouts(8, 2)
+    plan = UpdatePlan(loss=Loss(aggregate=aggregate), samples_per_update=8, seed=1)
+    assigned = Assigned(batch.mask_BT, batch.logprob_BT, None)
+    parts = shards(batch, assigned, plan, ranks)
+    assert [len(of_rank) for of_rank in parts] == [2] * ranks
+    for update in range(2):
+        weight = sum(of_rank[update].credit.weight_BT.sum() for of_rank in parts)
+        assert torch.allclose(weight, torch.tensor(1.0), atol=1e-6)
+    seen = torch.cat([s.rows.token_BT[:, 0] for of_rank in parts for s in of_rank])
+    assert sorted(seen.tolist()) == batch.token_BT[:, 0].tolist()
+    for shard in (s for of_rank in parts for s in of_rank):
+        for problem, token in zip(shard.rows.problems, shard.rows.token_BT[:, 0], strict=True):
+            assert problem.key == str(int(token) // 4 // 2)
+
+
+@given(count=st.integers(1, 40), parts=st.integers(1, 8))
+def test_parts_are_equal_and_miss_nothing(count: int, parts: int) -> None:
+    found = equal_parts(count, parts)
+    assert len({len(part) for part in found}) == 1
+    assert torch.cat(found)[:count].tolist() == list(range(count))
+
+
+def test_importance_is_the_ratio_of_trainer_to_sampler_up_to_the_cap() -> None:
+    batch = rollouts(2, 1)._replace(mask_BT=torch.ones(2, 4))
+    batch = batch._replace(
+        sampler_logprob_BT=batch.logprob_BT - torch.tensor([0.0, 0.1, -0.1, 2.0])
+    )
+    expected = torch.tensor([1.0, 1.1051709, 0.9048374, 2.0])  # exp(2) is 7.4
+    assert torch.allclose(importance_BT(batch, 2.0)[0], expected, atol=1e-6)
+    assert torch.equal(importance_BT(batch, None), torch.ones(2, 4))
+
+
+def test_importance_weighs_the_surrogate_and_nothing_else() -> None:
+    batch = rollouts(4, 1)
+    plan = UpdatePlan(loss=Loss(), samples_per_update=4, seed=1)
+    ((plain,),), ((weighed,),) = (
+        shards(batch, Assigned(batch.mask_BT, batch.logprob_BT, cap), plan, 1)
+        for cap in (None, 2.0)
+    )
+    assert torch.equal(plain.credit.weight_BT, weighed.credit.weight_BT)
+    assert not torch.equal(plain.credit.surrogate_weight_BT, weighed.credit.surrogate_weight_BT)
+    assert torch.equal(plain.credit.surrogate_weight_BT, plain.credit.weight_BT)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_micro_batches_are_cut_to_their_longest_response(size: int) -> None:
+    batch = rollouts(8, 1)
+    plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=1)
+    ((shard,),) = shards(batch, Assigned(batch.mask_BT, batch.logprob_BT, None), plan, 1)
+    parts = list(shard.rows.split(size))
+    assert all(part.mask_BT.sum(1).max() == part.mask_BT.shape[1] for part in parts)
+    assert sum(part.mask_BT.sum() for part in parts) == batch.mask_BT.sum()
