@@ -11,7 +11,11 @@ from mssr_rl import algos, cli, envs
 from mssr_rl.config.keys import choices
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+)
 
 
 def text(document: str) -> str:

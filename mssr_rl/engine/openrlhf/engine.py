@@ -23,8 +23,17 @@ from mssr_rl.engine.openrlhf.options import namespace
 from mssr_rl.engine.openrlhf.placement import SHARE, placement
 from mssr_rl.engine.openrlhf.policy import PolicyActor, ReferenceActor
 from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
-from mssr_rl.engine.openrlhf.shards import Assigned, Rows, equal_parts, rollouts_of, rows_of, shards
+from mssr_rl.engine.openrlhf.shards import (
+    Assigned,
+    Rows,
+    equal_parts,
+    only_some_have_pictures,
+    rollouts_of,
+    rows_of,
+    shards,
+)
 from mssr_rl.engine.openrlhf.strategy import strategy
+from mssr_rl.errors import UserError
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.score import Scored
 from mssr_rl.problem import Problem
@@ -115,6 +124,7 @@ class OpenRlhfEngine:
 
     def _score(self, group: RayActorGroup, rows: Rows) -> Scored:
         """Split over the group's ranks in equal parts, as collective calls want it."""
+        self._refuse_mixed(rows.problems)
         actors, count = _actors(group), len(rows.problems)
         parts = self.roll.gather(
             [
@@ -123,6 +133,15 @@ class OpenRlhfEngine:
             ]
         )
         return Scored(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
+
+    def _refuse_mixed(self, problems: Sequence[Problem]) -> None:
+        split = self.config.cluster.zero_stage == 3 and self.placed.training_ranks > 1
+        if split and only_some_have_pictures(problems):
+            raise UserError(
+                "cluster.zero_stage=3 on several ranks cannot train problems with and without "
+                "pictures together: a rank without any would not enter the vision tower that the "
+                "others wait in; take cluster.zero_stage=2, or data of one kind"
+            )
 
     # ---- with gradient ---------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Shared:
         pass
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(
     ray_session: Any, plugin: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shared]:
