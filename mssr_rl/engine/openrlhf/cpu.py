@@ -199,5 +199,7 @@ HOOKS = (
 
 
 def install() -> None:
-    """From now on all of them are changed as they are imported."""
+    """From now on all of them are changed as they are imported, torchvision too."""
+    import mssr_rl.models  # noqa: F401  its hook comes with it
+
     import_hooks.install(HOOKS)

@@ -37,6 +37,7 @@ def environment(config: Config) -> dict[str, str]:
             "DS_ACCELERATOR": "cpu",
             "VLLM_CPU_KVCACHE_SPACE": CACHE_GB,
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "TORCHDYNAMO_DISABLE": "1",  # small helpers of vLLM's: compiling wants g++, and seconds
         }
     return found
 
