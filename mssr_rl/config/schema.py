@@ -119,6 +119,23 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaultConfig:
+    """What is done when a step breaks or does not come to an end."""
+
+    non_finite: Literal["stop", "skip"] = option(
+        "NaN or infinity in a step: stop the run, or leave the step out", "stop"
+    )
+    stall_seconds: float = option(
+        "in one phase before every stack is written to stacks.txt; 0: never",
+        600.0,
+        COUNT_OR_NONE_AT_ALL,
+    )
+    stop_seconds: float = option(
+        "in one phase before the run is stopped; 0: never", 7200.0, COUNT_OR_NONE_AT_ALL
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything a run is told. `config.yaml` in its folder holds the same."""
 
@@ -131,6 +148,7 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
+    fault: FaultConfig = field(default_factory=FaultConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)

@@ -115,17 +115,30 @@ def now() -> str:
 
 
 def create(runs_dir: Path, name: str) -> RunLog:
-    """A new, locked run directory; never one that exists."""
+    """A new, locked run directory; never one that holds a run."""
     folder = runs_dir / checked(name)
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_a_run(folder)
+        runlock.acquire(folder)
+        _refuse_a_run(folder)  # another process may have had the same idea in between
+        return RunLog(folder)
+    except OSError as error:
+        raise UserError(
+            f"the run directory {folder} cannot be written: {error.strerror or error}; "
+            "choose another runs_dir="
+        ) from error
+
+
+def _refuse_a_run(folder: Path) -> None:
+    """Only a new folder will do, or one whose run was killed before it had written its config."""
+    beginnings = {"lock", *(f"{stream}.jsonl" for stream in STREAMS)}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml.")}
+    if names - beginnings:
         raise UserError(
             f"{folder} exists already, and a run never writes over another: choose another name=, "
-            f"or continue that run with resume=true name={name}"
-        ) from None
-    runlock.acquire(folder)
-    return RunLog(folder)
+            f"or continue that run with resume=true name={folder.name}"
+        )
 
 
 def create_unnamed(runs_dir: Path, *parts: str) -> RunLog:
@@ -152,5 +165,12 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
     folder = runs_dir / checked(name)
     if not (folder / "config.yaml").exists():
         raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
-    runlock.acquire(folder)
-    return RunLog(folder)
+    try:
+        runlock.acquire(folder)
+        files.sweep(folder)
+        return RunLog(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written, so its run cannot go on: {error.strerror or error}; "
+            "resume=true works again once it can"
+        ) from error

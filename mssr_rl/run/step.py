@@ -29,7 +29,7 @@ from mssr_rl.seeds import derive
 from mssr_rl.stability import check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
-Poll = Callable[[], None]  # called between phases; raises to end the run
+Poll = Callable[[str], None]  # called before a phase, with its name; raises to end the run
 
 
 class StepResult(NamedTuple):
@@ -49,18 +49,18 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
     """One step of the method. Raises `Collapsed` where a number is no number."""
     step, clock = state.step + 1, Clock()
     rows = _pose(arm, state.position)
-    poll()
+    poll("rollout")
     with clock.phase("rollout"):
         rollouts = _roll_out(arm, rows, step)
-    poll()
+    poll("reward")
     with clock.phase("reward"):
         samples = graded(arm.train, rows, rollouts)
-    poll()
+    poll("logprob")
     with clock.phase("logprob"):
         reference_BT = arm.engine.reference_logprob(rollouts)
     batch = _batch(rows, rollouts, samples, reference_BT)._replace(kl_step=state.kl_step)
     credit = _credit(arm, batch, state)
-    poll()  # the last chance: from here on the policy changes, and the step runs to its end
+    poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
         stats = _update(arm, rollouts, credit.advantage, reference_BT, step)
     with clock.phase("logprob"):

@@ -7,6 +7,7 @@ ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is 
 import signal
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from mssr_rl.budget import Ledger
@@ -18,10 +19,12 @@ from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
 from mssr_rl.run.progress import Display, display
+from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.step import Poll, StepResult, first_state, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.run.watch import Watch
 from mssr_rl.stability import Verdict
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
@@ -53,14 +56,15 @@ class Session:
         self.screen = screen
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
+        self.pulse = Pulse(log.folder, arm.allowance.steps)
 
     def run(self) -> None:
         """Run to the end, and note which end it was."""
         try:
             with self.log.ending():  # overwritten below where the end has a better name
                 self._begin()
-                with Interrupt() as interrupt:
-                    self._loop_or_save(interrupt.check)
+                with Interrupt() as interrupt, self._watch():
+                    self._loop_or_save(interrupt)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
             self._end("interrupted", reason, "stable")
@@ -87,18 +91,34 @@ class Session:
 
     # ---- the loop ----
 
-    def _loop_or_save(self, poll: Poll) -> None:
+    def _watch(self) -> Watch:
+        return Watch(self.pulse, self.arm.config.fault, self.log.folder, self.screen.say)
+
+    def _enter(self, phase: str) -> None:
+        self.pulse.enter(phase, self.state.step, self.state.ledger.rollouts)
+
+    def _loop_or_save(self, interrupt: Interrupt) -> None:
+        """Whatever ends the loop early: the last completed step is saved where that can be done."""
+
+        def poll(phase: str) -> None:
+            interrupt.check()
+            self._enter(phase)
+
         try:
             self._loop(poll)
         except Interrupted:
             self._save()  # in here, while a second signal still leaves at once
+            raise
+        except Exception:
+            if self.pulse.policy_at_rest:
+                self._save()
             raise
 
     def _loop(self, poll: Poll) -> None:
         """Evaluate and save where it is due, then step, until the budget is spent."""
         config, last = self.arm.config, self.arm.allowance.steps
         while True:
-            poll()
+            poll("start")
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):
@@ -138,7 +158,8 @@ class Session:
         if any(s.step == step and s.split == env.split for s in self.state.scores):
             return
         clock = Clock()
-        found = scoring.evaluate(self.arm.engine, env, eval_plan(self.arm.config), step, poll)
+        plan, between = eval_plan(self.arm.config), partial(poll, "evaluate")
+        found = scoring.evaluate(self.arm.engine, env, plan, step, between)
         spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
         self.log.write("eval", scoring.record(found, ledger))
@@ -164,6 +185,7 @@ class Session:
         """Write a checkpoint of the state, once."""
         if self.saved == self.state.step:
             return
+        self._enter("checkpoint")
         clock = Clock()
         store = lifecycle.store(self.log, self.arm.config)
         checkpoint.save(store, self.arm.engine, self.state, self.log.sizes())
@@ -175,6 +197,7 @@ class Session:
         """summary.json, run.json, report.html and the last lines."""
         from mssr_rl.report import page  # draws: not needed before
 
+        self._enter("end")
         state = self.state
         found = summary(self.arm.config, state, Ending(status, reason, stability))
         self.log.summarise(found)
