@@ -109,13 +109,30 @@ def _grade(given: Namespace) -> int:
 
 
 def _report(given: Namespace) -> int:
-    from mssr_rl.config.overrides import parse
+    folder = _run_folder(given, "run")
     from mssr_rl.report.page import write
 
+    return _say(str(write(folder)))
+
+
+def _run_folder(given: Namespace, key: str) -> Path:
+    """The run directory of a verb that takes `key=FOLDER` and nothing else."""
+    from mssr_rl.config.overrides import parse
+
     words = parse(given.words)
-    if set(words) != {"run"}:
-        raise UserError("report takes run=FOLDER and nothing else, e.g. report run=runs/NAME")
-    return _say(str(write(Path(words["run"]))))
+    if set(words) != {key}:
+        verb = given.verb
+        raise UserError(f"{verb} takes {key}=FOLDER and nothing else, e.g. {verb} {key}=runs/NAME")
+    return Path(words[key])
+
+
+def _replay(given: Namespace) -> int:
+    folder = _run_folder(given, "run")
+    from mssr_rl.run.replay import main as replay
+
+    for line in replay(folder):
+        _say(line)
+    return DONE
 
 
 VERBS: Mapping[str, Verb] = {
@@ -123,6 +140,7 @@ VERBS: Mapping[str, Verb] = {
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }
 
 

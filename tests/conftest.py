@@ -21,6 +21,7 @@ from torch import Tensor
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.finite import blaming, check_finite, check_gradients
 from mssr_rl.loss import kl, surrogate, weights_BT
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
@@ -96,10 +97,11 @@ class TabularEngine:
     ) -> UpdateStats:
         group, problems = rollouts.group_size, len(rollouts.problems)
         order = torch.randperm(problems, generator=torch.Generator().manual_seed(plan.seed))
-        done = [
-            self._one_update(rollouts, advantage_BT, reference_BT, (plan, rows.tolist()))
-            for rows in torch.split(order, max(1, plan.samples_per_update // group))
-        ]
+        done = []
+        for rows in torch.split(order, max(1, plan.samples_per_update // group)):
+            part = (plan, rows.tolist())
+            with blaming(rows.tolist()):
+                done.append(self._one_update(rollouts, advantage_BT, reference_BT, part))
         pg_loss, kl_loss, clipped, norm = torch.tensor(done).mean(0).tolist()
         tokens = int(rollouts.mask_BT.sum())
         return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens)
@@ -121,7 +123,11 @@ class TabularEngine:
         kl_BT = kl(new_BT, reference_BT[row_B], plan.loss.kl_estimator)
         kl_loss = (kl_BT * weight_BT).sum()
         self.optimiser.zero_grad()
-        (pg_loss + plan.loss.kl_coef * kl_loss).backward()  # type: ignore[no-untyped-call]
+        loss = pg_loss + plan.loss.kl_coef * kl_loss
+        check_finite({"the loss": loss})
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert self.logits.grad is not None
+        check_gradients(self.logits.grad.norm(), [("logits", self.logits)])
         norm = torch.nn.utils.clip_grad_norm_([self.logits], self.max_grad_norm)
         self.optimiser.step()
         clipped = float((policy.clipped_BT * mask_BT).sum() / mask_BT.sum())

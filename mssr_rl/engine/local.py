@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.finite import blaming, check_finite, check_gradients
 from mssr_rl.loss import kl, surrogate, weights_BT
 from mssr_rl.models import lean
 from mssr_rl.models.decode import Sampled, sample
@@ -128,10 +129,10 @@ class LocalEngine:
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         credit = _Credit(advantage_BT, reference_BT)
-        totals = [
-            self._one_update(rollouts, credit, rows, plan)
-            for rows in order.split(plan.samples_per_update // rollouts.group_size)
-        ]
+        totals = []
+        for rows in order.split(plan.samples_per_update // rollouts.group_size):
+            with blaming(rows.tolist()):
+                totals.append(self._one_update(rollouts, credit, rows, plan))
         mean = torch.tensor(totals, dtype=torch.float64).mean(0).tolist()
         return UpdateStats(
             pg_loss=mean[0],
@@ -157,9 +158,18 @@ class LocalEngine:
             rows.split(problems), weight_BT.split(size), uniform_BT.split(size), strict=True
         ):
             sums += self._accumulate(rollouts, credit, chunk, _Weights(weights, uniform), plan)
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
+        norm = self._clip()
         self.optimiser.step()
-        return (*sums.tolist(), float(norm))
+        return (*sums.tolist(), norm)
+
+    def _clip(self) -> float:
+        """Cut a gradient that is too long; its length before. Raises if it is not finite."""
+        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        check_gradients(norm, self.policy.named_parameters())
+        limit = self.options.max_grad_norm
+        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), limit, norm)
+        return float(norm)
 
     def _accumulate(
         self,
@@ -183,6 +193,7 @@ class LocalEngine:
         total = pg + loss.kl_coef * drift
         if loss.entropy_coef:
             total = total - loss.entropy_coef * (scored.entropy_BT * weight_BT).sum()
+        check_finite({"the new log-probability": scored.logprob_BT, "the loss": total})
         total.backward()
         clipped = (parts.clipped_BT * weights.uniform[:, :width]).sum()
         return torch.stack((pg.detach(), drift.detach(), clipped.detach())).cpu().float()

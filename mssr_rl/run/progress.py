@@ -85,7 +85,7 @@ class PlainDisplay:
     def step(self, metrics: Mapping[str, float]) -> None:
         """One line: the step, the main numbers, the time it took and the time left."""
         self._pace.at(int(metrics["budget/rollouts"]))
-        numbers = "  ".join(f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN)
+        numbers = "  ".join(_numbers(metrics))
         self.say(
             f"step {int(metrics['step'])}  {numbers}  "
             f"({metrics['timing_s/step']:.1f} s, {self._pace.eta()} left)"
@@ -138,13 +138,16 @@ class LiveDisplay:
             ProgressBar(total=budget, completed=spent, width=30),
             Text(f"{spent:,} of {budget:,} rollouts, {self._pace.eta()} left"),
         )
-        numbers = [
-            f"{name} {self._metrics[key]:{form}}" for name, key, form in SHOWN if self._metrics
-        ]
+        numbers = _numbers(self._metrics)
         if self._score is not None:
             sampled = f"mean@{self._score.samples} {self._score.accuracy_sampled:.1%}"
             numbers.append(f"val {self._score.accuracy:.1%} greedy, {sampled}")
         return Group(bar, Text("  ".join(numbers)))
+
+
+def _numbers(metrics: Mapping[str, float]) -> list[str]:
+    """The main numbers of a step; one that was left out has fewer."""
+    return [f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN if key in metrics]
 
 
 def display(budget: int) -> Display:

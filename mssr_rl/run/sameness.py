@@ -13,7 +13,7 @@ from mssr_rl.run.runlog import STREAMS
 Row = Mapping[str, Any]
 
 # What one step leaves in a checkpoint that does not depend on a clock.
-CLOCKLESS = ("step", "position", "kl_step")
+CLOCKLESS = ("step", "position", "kl_step", "skipped")
 
 
 def stream_differences(one: Path, other: Path, last_step: int | None = None) -> Iterator[str]:

@@ -8,6 +8,7 @@ Shapes: P problems, G rollouts each, B = P * G, T response tokens.
 """
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +18,17 @@ from torch import Tensor
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Rollouts, UpdateStats
+from mssr_rl.finite import NonFinite, check_finite
 from mssr_rl.loss import kl
-from mssr_rl.metrics import rollout_metrics
+from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.draft import BrokenStep, Draft
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.scoring import graded
 from mssr_rl.seeds import derive
-from mssr_rl.stability import check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
 Poll = Callable[[str], None]  # called before a phase, with its name; raises to end the run
@@ -46,39 +48,74 @@ def first_state(arm: Arm) -> TrainState:
 
 
 def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
-    """One step of the method. Raises `Collapsed` where a number is no number."""
-    step, clock = state.step + 1, Clock()
-    rows = _pose(arm, state.position)
+    """One step of the method. Raises `BrokenStep` where a number is no number."""
+    draft = Draft(state.step + 1, _pose(arm, state.position))
+    try:
+        return _train_step(arm, state, poll, draft)
+    except NonFinite as error:
+        raise BrokenStep(error, draft) from error
+
+
+def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepResult:
+    step, rows, clock = draft.step, draft.rows, draft.clock
     poll("rollout")
     with clock.phase("rollout"):
-        rollouts = _roll_out(arm, rows, step)
+        draft.rollouts = rollouts = _roll_out(arm, rows, step)
     poll("reward")
     with clock.phase("reward"):
-        samples = graded(arm.train, rows, rollouts)
+        draft.samples = samples = graded(arm.train, rows, rollouts)
     poll("logprob")
     with clock.phase("logprob"):
         reference_BT = arm.engine.reference_logprob(rollouts)
-    batch = _batch(rows, rollouts, samples, reference_BT)._replace(kl_step=state.kl_step)
-    credit = _credit(arm, batch, state)
+    draft.batch = batch = make_batch(rows, rollouts, samples, reference_BT, state.kl_step)
+    draft.credit = given = credit(arm, batch, state)
     poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
-        stats = _update(arm, rollouts, credit.advantage, reference_BT, step)
+        stats = _update(arm, rollouts, given.advantage, reference_BT, step)
+    draft.updated = True
+    check_finite(
+        {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
+    )
     with clock.phase("logprob"):
         kl_step = _kl_step(arm, rollouts, step)
     ledger = state.ledger + _spent(rollouts, stats, clock)
     measured = {
         "step": step,
-        **rollout_metrics(batch, credit.advantage, _reasons(samples), rollouts.truncated_B),
+        **rollout_metrics(batch, given.advantage, _reasons(samples), rollouts.truncated_B),
         **_update_metrics(arm, stats, kl_step),
-        **credit.metrics,
-        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
-        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
-        "timing_s/step": clock.elapsed(),
+        **given.metrics,
+        **_cost_metrics(ledger, clock),
     }
-    check_finite(step, measured)
+    check_finite(measured)
     position = state.position + len(rows)
-    new = TrainState(credit.state, step, position, ledger, kl_step, state.scores)
+    new = TrainState(given.state, step, position, ledger, kl_step, state.scores)
     return StepResult(new, measured, samples)
+
+
+def leave_out(state: TrainState, draft: Draft) -> StepResult:
+    """The rest of a broken step left out: its rollouts are charged, the tracker does not move.
+
+    The row of metrics.jsonl holds what could be measured; `fault/skipped` says why there is less.
+    """
+    rollouts, batch = draft.rollouts, draft.batch
+    assert rollouts is not None
+    assert batch is not None
+    spent = _spent(rollouts, None, draft.clock)
+    ledger = state.ledger + spent
+    measured = {
+        "step": draft.step,
+        **reward_metrics(batch.reward_B, _reasons(draft.samples)),
+        **policy_metrics(batch),
+        **length_metrics(batch.mask_BT, rollouts.truncated_B),
+        **_cost_metrics(ledger, draft.clock),
+        "fault/skipped": 1.0,
+    }
+    finite = {name: value for name, value in measured.items() if isfinite(value)}
+    position = state.position + len(draft.rows)
+    new = TrainState(
+        state.algorithm, draft.step, position, ledger, None, state.scores, state.skipped + 1
+    )
+    return StepResult(new, finite, draft.samples)
 
 
 def _pose(arm: Arm, position: int) -> list[int]:
@@ -93,8 +130,12 @@ def _roll_out(arm: Arm, rows: Sequence[int], step: int) -> Rollouts:
     return arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
 
 
-def _batch(
-    rows: Sequence[int], rollouts: Rollouts, samples: Sequence[Sample], reference_BT: Tensor
+def make_batch(
+    rows: Sequence[int],
+    rollouts: Rollouts,
+    samples: Sequence[Sample],
+    reference_BT: Tensor,
+    kl_step: float | None,
 ) -> Batch:
     """What the advantage chain may read."""
     rewards = [sample.graded.reward for sample in samples]
@@ -105,7 +146,7 @@ def _batch(
         logprob_BT=rollouts.logprob_BT,
         entropy_BT=rollouts.entropy_BT,
         logprob_ref_BT=reference_BT,
-        kl_step=None,
+        kl_step=kl_step,
         group_size=rollouts.group_size,
     )
 
@@ -114,13 +155,18 @@ def _reasons(samples: Sequence[Sample]) -> list[str]:
     return [sample.graded.verdict.reason for sample in samples]
 
 
-def _credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
+def credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
     """Every token's advantage, over the whole batch at once."""
-    step = state.step + 1
-    check_finite(step, {"reward": batch.reward_B, "log-probability": batch.logprob_BT})
-    credit = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
-    check_finite(step, {"advantage": credit.advantage})
-    return credit
+    tensors = {
+        "the reward": batch.reward_B,
+        "the log-probability": batch.logprob_BT,
+        "the entropy": batch.entropy_BT,
+        "the reference's log-probability": batch.logprob_ref_BT,
+    }
+    check_finite({name: tensor for name, tensor in tensors.items() if tensor is not None})
+    given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+    check_finite({"the advantage": given.advantage})
+    return given
 
 
 def _update(
@@ -136,7 +182,7 @@ def _update(
     def mean(name: str) -> float:
         return sum(float(getattr(s, name)) * s.updates for s in passes) / updates
 
-    stats = UpdateStats(
+    return UpdateStats(
         pg_loss=mean("pg_loss"),
         kl_loss=mean("kl_loss"),
         clip_fraction=mean("clip_fraction"),
@@ -144,8 +190,6 @@ def _update(
         updates=updates,
         trained_tokens=sum(s.trained_tokens for s in passes),
     )
-    check_finite(step, {"loss": stats.pg_loss, "KL": stats.kl_loss, "gradient": stats.grad_norm})
-    return stats
 
 
 def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
@@ -163,17 +207,27 @@ def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
     return float((k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)).mean())
 
 
-def _spent(rollouts: Rollouts, stats: UpdateStats, clock: Clock) -> Ledger:
+def _spent(rollouts: Rollouts, stats: UpdateStats | None, clock: Clock) -> Ledger:
+    """What a step has cost; without `stats` nothing was learned from it."""
     return Ledger(
         rollouts=len(rollouts.responses),
+        discarded_rollouts=0 if stats else len(rollouts.responses),
         prompts=len(rollouts.problems),
-        updates=stats.updates,
+        updates=stats.updates if stats else 0,
         prompt_tokens=rollouts.prompt_tokens,
         image_tokens=rollouts.image_tokens,
         generated_tokens=int(rollouts.mask_BT.sum()),
-        trained_tokens=stats.trained_tokens,
+        trained_tokens=stats.trained_tokens if stats else 0,
         seconds_by_phase=clock.seconds(),
     )
+
+
+def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
+    return {
+        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
+        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
+        "timing_s/step": clock.elapsed(),
+    }
 
 
 def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, float]:

@@ -14,15 +14,16 @@ from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed
-from mssr_rl.run import checkpoint, lifecycle, provenance, samples, scoring
+from mssr_rl.run import checkpoint, faults, lifecycle, provenance, samples, scoring
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.interrupt import Interrupt, Interrupted
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
-from mssr_rl.run.step import Poll, StepResult, first_state, train_step
+from mssr_rl.run.step import Poll, StepResult, first_state, leave_out, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
 from mssr_rl.run.watch import Watch
 from mssr_rl.stability import Verdict
@@ -125,8 +126,31 @@ class Session:
                 self._save()
             if self.state.step >= last:
                 break
-            self._advance(train_step(self.arm, self.state, poll))
+            self._advance(self._step(poll))
         self._evaluate(self.arm.test, poll)
+
+    def _step(self, poll: Poll) -> StepResult:
+        """A step, or what is left of one that broke if it may be left out."""
+        try:
+            return train_step(self.arm, self.state, poll)
+        except BrokenStep as broken:
+            sentence = self._keep(broken)
+            if not self._may_be_left_out(broken):
+                raise Collapsed(
+                    f"{sentence}. A smaller train.lr or train.max_grad_norm is the usual way out; "
+                    "fault.non_finite=skip leaves such a step out"
+                ) from broken
+            self.screen.say(f"left out  {sentence}")
+            return leave_out(self.state, broken.draft)
+
+    def _keep(self, broken: BrokenStep) -> str:
+        folder = self.log.folder / "faults"
+        return f"{broken}; {faults.keep(folder, self.arm.engine, self.state, broken)}"
+
+    def _may_be_left_out(self, broken: BrokenStep) -> bool:
+        """If the policy is sound, and not for ever."""
+        wanted = self.arm.config.fault.non_finite == "skip"
+        return wanted and not broken.draft.updated and self.state.skipped + 1 < faults.TOO_MANY
 
     def _due(self, every: int, *, at_start: bool) -> bool:
         step = self.state.step
