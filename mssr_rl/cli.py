@@ -135,11 +135,19 @@ def _replay(given: Namespace) -> int:
     return DONE
 
 
+def _resume(given: Namespace) -> int:
+    folder = _run_folder(given, "verify")
+    from mssr_rl.run.verify import main as verify
+
+    return _say(verify(folder))
+
+
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
     "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }
 

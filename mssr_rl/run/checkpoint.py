@@ -62,8 +62,6 @@ class Store(NamedTuple):
 def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[str, int]) -> None:
     """Write step_<n>, then delete all but the newest `keep` and the best one."""
     final = store.folder / f"step_{state.step}"
-    if final.exists() and fault(final) is None:
-        return  # a run that was resumed and ended again at once
 
     def fill(folder: Path) -> None:
         _refuse_a_full_disk(store)
@@ -71,7 +69,8 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
         write_state(state, stream_sizes, folder)
 
     try:
-        write(final, fill)
+        if not final.exists() or fault(final):  # else: a run that was resumed and ended at once
+            write(final, fill)
     except (OSError, SafetensorError) as error:
         raise RunFailed(
             f"the checkpoint of step {state.step} could not be written to {store.folder}: {error}; "
@@ -186,6 +185,11 @@ def fault(folder: Path) -> str | None:
         return f"it cannot be read: {error}"
 
 
+def _misplaced(folder: Path) -> str | None:
+    step = json.loads((folder / "state.json").read_text("utf-8")).get("step")
+    return None if step == step_of(folder) else f"it is the checkpoint of step {step}, renamed"
+
+
 class Found(NamedTuple):
     """The checkpoint a run continues from, and the newer ones that had to be skipped."""
 
@@ -197,11 +201,16 @@ def newest_valid(folder: Path) -> Found:
     """Look from the newest checkpoint back for a whole one."""
     skipped: list[str] = []
     for candidate in newest_first(folder):
-        problem = fault(candidate)
+        problem = fault(candidate) or _misplaced(candidate)
         if problem is None:
             return Found(candidate, tuple(skipped))
         skipped.append(f"skipped {candidate}: {problem}")
     return Found(None, tuple(skipped))
+
+
+def ledger(folder: Path) -> Ledger:
+    """What had been spent when a checkpoint was written."""
+    return Ledger.from_dict(json.loads((folder / "state.json").read_text("utf-8"))["ledger"])
 
 
 def read(folder: Path, initial: Any) -> Restored:

@@ -2,15 +2,17 @@
 
     runs/<name>/   never shared, never reused unless `resume=true`
 
-Every line is flushed as it is written; `sizes` and `cut_back` let a checkpoint remember how long
-the streams were, so that a resumed run continues exactly behind the restored step.
+A line is in its file as soon as it is written; `sizes` and `cut_back` let a checkpoint remember how
+long the streams were, so that a resumed run continues exactly behind the restored step.
 """
 
 import json
+import os
 import re
 import time
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mssr_rl import files
 from mssr_rl.errors import UserError
 from mssr_rl.run import runlock
+from mssr_rl.run.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -32,16 +35,22 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        self._streams = {s: (folder / f"{s}.jsonl").open("ab") for s in STREAMS}
+        self._streams = {s: (folder / f"{s}.jsonl").open("ab", buffering=0) for s in STREAMS}
         self._events: SummaryWriter | None = None
 
     # ---- streams ----
 
     def write(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Append one object to `metrics`, `eval` or `samples`."""
-        line = json.dumps(record, allow_nan=False) + "\n"
-        self._streams[stream].write(line.encode())
-        self._streams[stream].flush()
+        """Append one object to `metrics`, `eval` or `samples`: the whole line, or nothing."""
+        rest = memoryview((json.dumps(record, allow_nan=False) + "\n").encode())
+        file = self._streams[stream]
+        before = os.fstat(file.fileno()).st_size
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
     def chart(self, step: int, values: Mapping[str, float]) -> None:
         """The same numbers as TensorBoard events."""
@@ -93,20 +102,26 @@ class RunLog:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Note in run.json that the run failed if the block raises."""
+        """Note in run.json that the run failed if the block raises, and how in traceback.txt."""
         try:
             yield
         except BaseException as error:
-            self.end("failed", f"{type(error).__name__}: {error}")
+            with suppress(OSError):  # a full disk may be the very reason
+                if not isinstance(error, Interrupted):
+                    story = "".join(traceback.format_exception(error))
+                    (self.folder / "traceback.txt").write_text(story, "utf-8", "backslashreplace")
+                self.end("failed", f"{type(error).__name__}: {error}")
             raise
 
     def close(self) -> None:
         """Close the files and give the directory back."""
-        for stream in self._streams.values():
-            stream.close()
-        if self._events is not None:
-            self._events.close()
-        runlock.release(self.folder)
+        with suppress(OSError):  # what could not be written was reported when it was
+            for stream in self._streams.values():
+                stream.close()
+            if self._events is not None:
+                self._events.close()
+        with suppress(OSError):  # a dead owner's lock is taken over
+            runlock.release(self.folder)
 
 
 def now() -> str:
@@ -168,6 +183,7 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
     try:
         runlock.acquire(folder)
         files.sweep(folder)
+        (folder / "traceback.txt").unlink(missing_ok=True)  # of an end that is overcome
         return RunLog(folder)
     except OSError as error:
         raise UserError(

@@ -16,9 +16,12 @@ Row = Mapping[str, Any]
 CLOCKLESS = ("step", "position", "kl_step", "skipped")
 
 
-def stream_differences(one: Path, other: Path, last_step: int | None = None) -> Iterator[str]:
-    """A sentence for each .jsonl stream that differs, up to `last_step` if it is given."""
+def stream_differences(
+    one: Path, other: Path, last_steps: Mapping[str, int] | None = None
+) -> Iterator[str]:
+    """A sentence for each .jsonl stream that differs, up to the step given for it, if one is."""
     for stream in STREAMS:
+        last_step = (last_steps or {}).get(stream)
         ours, theirs = (rows(folder, stream, last_step) for folder in (one, other))
         if len(ours) != len(theirs):
             yield f"{stream}.jsonl has {len(ours)} lines here and {len(theirs)} there"

@@ -13,12 +13,13 @@ from pathlib import Path
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import Collapsed
+from mssr_rl.errors import Collapsed, RunFailed
 from mssr_rl.run import checkpoint, faults, lifecycle, provenance, samples, scoring
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
@@ -83,7 +84,10 @@ class Session:
         """Say what is used, and pick up where the run was left."""
         for line in (*opening(self.arm), f"results {self.log.folder}"):
             self.screen.say(line)
-        self.log.describe(name=self.log.name, status="running", exit_reason=None, **facts(self.arm))
+        known = facts(self.arm)
+        if self.arm.config.resume:
+            lifecycle.refuse_other_data(self.log, known)
+        self.log.describe(name=self.log.name, status="running", exit_reason=None, **known)
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
@@ -110,10 +114,14 @@ class Session:
         except Interrupted:
             self._save()  # in here, while a second signal still leaves at once
             raise
-        except Exception:
+        except Exception as error:
+            phase = self.pulse.beat.phase
             if self.pulse.policy_at_rest:
                 self._save()
-            raise
+            known = in_words(error, phase, self.arm.config)
+            if known is None or isinstance(error, RunFailed):
+                raise
+            raise known from error
 
     def _loop(self, poll: Poll) -> None:
         """Evaluate and save where it is due, then step, until the budget is spent."""
@@ -184,6 +192,7 @@ class Session:
         clock = Clock()
         plan, between = eval_plan(self.arm.config), partial(poll, "evaluate")
         found = scoring.evaluate(self.arm.engine, env, plan, step, between)
+        self._enter("record")  # no checkpoint from here until the state knows what is on record
         spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
         self.log.write("eval", scoring.record(found, ledger))
