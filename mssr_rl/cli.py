@@ -142,11 +142,23 @@ def _resume(given: Namespace) -> int:
     return _say(verify(folder))
 
 
+def _status(given: Namespace) -> int:
+    from mssr_rl.config.overrides import parse
+    from mssr_rl.run.status import main as status
+
+    words = parse(given.words)
+    if set(words) - {"runs_dir"}:
+        raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
+    folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
+    return _say("\n".join(status([Path(folder) for folder in folders])))
+
+
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
     "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
     "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }

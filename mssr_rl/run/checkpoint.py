@@ -231,6 +231,6 @@ def read(folder: Path, initial: Any) -> Restored:
         ledger=Ledger.from_dict(document["ledger"]),
         kl_step=document["kl_step"],
         scores=tuple(Score(**score) for score in document["scores"]),
-        skipped=document["skipped"],
+        skipped=document.get("skipped", 0),  # checkpoints of before could not skip
     )
     return Restored(state, document["stream_sizes"])

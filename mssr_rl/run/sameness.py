@@ -33,16 +33,17 @@ def stream_differences(
 
 def checkpoint_differences(one: Path, other: Path) -> Iterator[str]:
     """A sentence for each file of two checkpoint folders that differs."""
-    ours, theirs = (_files(folder) for folder in (one, other))
-    if ours.keys() != theirs.keys():
-        yield f"the checkpoints hold other files: {', '.join(sorted(ours.keys() ^ theirs.keys()))}"
-    for name in sorted(ours.keys() & theirs.keys()):
-        if ours[name].read_bytes() != theirs[name].read_bytes():
+    here, there = (_files(folder) for folder in (one, other))
+    if here.keys() != there.keys():
+        yield f"the checkpoints hold other files: {', '.join(sorted(here.keys() ^ there.keys()))}"
+    for name in sorted(here.keys() & there.keys()):
+        if here[name].read_bytes() != there[name].read_bytes():
             yield f"{name} differs"
     states = [json.loads((folder / "state.json").read_text("utf-8")) for folder in (one, other)]
     for key in CLOCKLESS:
-        if states[0][key] != states[1][key]:
-            yield f"state.json: {key} is {states[0][key]} here and {states[1][key]} there"
+        ours, theirs = (state.get(key) for state in states)
+        if ours != theirs:
+            yield f"state.json: {key} is {ours} here and {theirs} there"
 
 
 def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
