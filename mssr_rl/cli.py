@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from mssr_rl import __version__
+from mssr_rl import __version__, outward
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 
@@ -115,31 +115,39 @@ def _report(given: Namespace) -> int:
     return _say(str(write(folder)))
 
 
-def _run_folder(given: Namespace, key: str) -> Path:
-    """The run directory of a verb that takes `key=FOLDER` and nothing else."""
+def _run_folder(given: Namespace, key: str, *others: str) -> Path:
+    """The run directory of a verb that takes `key=FOLDER` and little else."""
     from mssr_rl.config.overrides import parse
 
     words = parse(given.words)
-    if set(words) != {key}:
+    if key not in words or set(words) - {key, *others}:
         verb = given.verb
-        raise UserError(f"{verb} takes {key}=FOLDER and nothing else, e.g. {verb} {key}=runs/NAME")
+        more = " and plugins=[...] if it needs them" if others else " and nothing else"
+        raise UserError(f"{verb} takes {key}=FOLDER{more}, e.g. {verb} {key}=runs/NAME")
     return Path(words[key])
 
 
+def _plugins(given: Namespace) -> list[str]:
+    from mssr_rl.config.overrides import parse
+
+    listed = parse(given.words).get("plugins", "[]").strip("[]").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
 def _replay(given: Namespace) -> int:
-    folder = _run_folder(given, "run")
+    folder = _run_folder(given, "run", "plugins")
     from mssr_rl.run.replay import main as replay
 
-    for line in replay(folder):
+    for line in replay(folder, _plugins(given)):
         _say(line)
     return DONE
 
 
 def _resume(given: Namespace) -> int:
-    folder = _run_folder(given, "verify")
+    folder = _run_folder(given, "verify", "plugins")
     from mssr_rl.run.verify import main as verify
 
-    return _say(verify(folder))
+    return _say(verify(folder, _plugins(given)))
 
 
 def _status(given: Namespace) -> int:
@@ -180,5 +188,5 @@ def _say(text: str) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    sys.stderr.write(f"mssr_rl: {error}\n")
+    sys.stderr.write(f"mssr_rl: {outward.plain(str(error))}\n")
     return code

@@ -15,8 +15,8 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
-    """errors seeds problem files typed budget""",
-    """options registry prompts grading data advantage loss metrics stats stability""",
+    """errors seeds problem files typed budget outward""",
+    """options registry prompts grading data advantage loss metrics stats stability finite""",
     """envs algos""",
     """config""",
     """engine models""",

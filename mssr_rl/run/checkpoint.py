@@ -224,8 +224,15 @@ def read(folder: Path, initial: Any) -> Restored:
             f"{folder} has checkpoint format {document['format']}, this version reads {FORMAT}; "
             "resume it with the version that wrote it (see run.json)"
         )
+    try:
+        tensors = load_file(folder / "algorithm.safetensors")
+    except SafetensorError as error:
+        raise UserError(
+            f"{folder / 'algorithm.safetensors'} is no safetensors file ({error}), although its "
+            "manifest is in order: it was not written by training"
+        ) from error
     state = TrainState(
-        algorithm=restore_state(initial, load_file(folder / "algorithm.safetensors")),
+        algorithm=restore_state(initial, tensors),
         step=document["step"],
         position=document["position"],
         ledger=Ledger.from_dict(document["ledger"]),

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mssr_rl.outward import plain
 from mssr_rl.run.scoring import Score, score_line
 
 # name on the screen, key of metrics.jsonl, format
@@ -79,7 +80,7 @@ class PlainDisplay:
 
     def say(self, line: str) -> None:
         """Print it."""
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
     def step(self, metrics: Mapping[str, float]) -> None:
@@ -113,7 +114,7 @@ class LiveDisplay:
 
     def say(self, line: str) -> None:
         """Print it above the display."""
-        self._live.console.print(Text(line))
+        self._live.console.print(Text(plain(line)))
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """Show the newest numbers."""

@@ -4,7 +4,7 @@ The policy is the one that met the bad number, the batch the one it was met in. 
 looked through, then advantage and update are computed again; nothing is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -24,19 +24,19 @@ from mssr_rl.run.step import credit, first_state, make_batch
 SHOWN = 3  # places of a tensor that are pointed at
 
 
-def main(run: Path) -> Iterator[str]:
+def main(run: Path, plugins: Sequence[str]) -> Iterator[str]:
     """What the newest kept step of a run comes to, line by line."""
     from mssr_rl.engine import make_engine
 
-    return replay(run, make_engine)
+    return replay(run, make_engine, plugins)
 
 
-def replay(run: Path, make_engine: MakeEngine) -> Iterator[str]:
+def replay(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> Iterator[str]:
     """`main` with an engine of the caller's."""
     found = next(iter(checkpoint.newest_first(run / "faults")), None)
     if found is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
-    arm = assemble(compose.read(run / "config.yaml"), make_engine)
+    arm = assemble(compose.read_foreign(run / "config.yaml", plugins), make_engine)
     kept = faults.read(found, arm.train.problems)
     yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
     for name, tensor in kept.tensors.items():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mssr_rl import files
 from mssr_rl.errors import UserError
+from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
 from mssr_rl.run.interrupt import Interrupted
 
@@ -90,11 +91,11 @@ class RunLog:
         """Add facts to run.json, or replace them."""
         path = self.folder / "run.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        files.write_json(path, {**known, **facts})
+        files.write_json(path, {**known, **redacted_tree(facts)})
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        files.write_json(self.folder / "summary.json", summary)
+        files.write_json(self.folder / "summary.json", redacted_tree(summary))
 
     def end(self, status: str, reason: str) -> None:
         """Note how the run ended: done, interrupted, collapsed or failed."""
@@ -108,7 +109,7 @@ class RunLog:
         except BaseException as error:
             with suppress(OSError):  # a full disk may be the very reason
                 if not isinstance(error, Interrupted):
-                    story = "".join(traceback.format_exception(error))
+                    story = redacted("".join(traceback.format_exception(error)))
                     (self.folder / "traceback.txt").write_text(story, "utf-8", "backslashreplace")
                 self.end("failed", f"{type(error).__name__}: {error}")
             raise

@@ -7,7 +7,7 @@ row and every byte of the two is compared, wall time aside. The run itself is no
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,23 +34,24 @@ class Stretch(NamedTuple):
         return first, checkpoint.step_of(self.end)
 
 
-def main(run: Path) -> str:
+def main(run: Path, plugins: Sequence[str]) -> str:
     """A sentence of proof, or `RunFailed` with the first differences."""
     from mssr_rl.engine import make_engine
 
-    return verify(run, make_engine)
+    return verify(run, make_engine, plugins)
 
 
-def verify(run: Path, make_engine: MakeEngine) -> str:
+def verify(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> str:
     """`main` with an engine of the caller's."""
     if not (run / "config.yaml").exists():
         raise UserError(f"{run} is not a run directory; name one that training made")
+    config = compose.read_foreign(run / "config.yaml", plugins)
     stretch = _stretch(run)
     first, last = stretch.steps
     with tempfile.TemporaryDirectory(prefix="verify_") as scratch:
-        again = _copy(run, stretch, Path(scratch))
-        trainer.run(again, make_engine)
-        found = list(_differences(run, Path(scratch) / run.resolve().name, stretch))
+        copy = _copy(run, stretch, Path(scratch))
+        trainer.run(_continued(config, stretch, copy), make_engine)
+        found = list(_differences(run, copy, stretch))
     if found:
         listed = "\n  ".join(found[:SHOWN])
         raise RunFailed(f"{run}: steps {first + 1} to {last}, done again, differ:\n  {listed}")
@@ -69,22 +70,25 @@ def _stretch(run: Path) -> Stretch:
     return Stretch(older, whole[0])
 
 
-def _copy(run: Path, stretch: Stretch, scratch: Path) -> Config:
-    """The run as it was when the stretch began, and the config that takes it to the end of it."""
-    config = compose.read(run / "config.yaml")
-    copy = scratch / run.resolve().name
+def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
+    """The run as it was when the stretch began."""
+    copy = scratch / "again"
     copy.mkdir()
     for name in ("config.yaml", "run.json", *(f"{stream}.jsonl" for stream in STREAMS)):
         shutil.copy(run / name, copy / name)
     if stretch.begin is not None:
         shutil.copytree(stretch.begin, copy / "checkpoints" / stretch.begin.name)
-    rollouts = checkpoint.ledger(stretch.end).rollouts
+    return copy
+
+
+def _continued(config: Config, stretch: Stretch, copy: Path) -> Config:
+    """The config that takes the copy to the end of the stretch."""
     return replace(
         config,
         name=copy.name,
-        runs_dir=str(scratch),
+        runs_dir=str(copy.parent),
         resume=True,
-        budget=replace(config.budget, rollouts=rollouts),
+        budget=replace(config.budget, rollouts=checkpoint.ledger(stretch.end).rollouts),
     )
 
 
