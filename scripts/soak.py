@@ -2,9 +2,10 @@
 
     python scripts/soak.py steps=10000 [warm_up=1000]
 
-The trainer, the checkpoints, the evaluations, the records and the graders are the real ones; the
-policy is the tabular one of the tests, so that a step takes milliseconds. After the warm-up, resident
-memory may not rise by more than 5 %, and file handles, threads and child processes not at all.
+Trainer, checkpoints, evaluations, records and graders are the real ones; the policy is the tabular
+one of the tests, so that a step takes milliseconds. After the warm-up, resident memory may not rise
+by more than 5 %, and file handles, threads and child processes not at all; none may be left at the
+end.
 """
 
 import gc
@@ -53,6 +54,7 @@ class Weighed:
         return getattr(self._inner, name)
 
     def update(self, *arguments: Any) -> UpdateStats:
+        """Weigh, if it is time, and update."""
         self._steps += 1
         if self._steps % self._every == 0:
             self._held.append(weigh(self._steps))
@@ -68,11 +70,14 @@ def main(arguments: list[str]) -> int:
     held: list[Held] = []
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak_") as scratch:
+        before = weigh(0)
         soak(Path(scratch), steps, held)
+        end = weigh(steps)
     print(f"{steps:,} steps in {time.monotonic() - begun:.0f} s")
     for mark in held[:: max(1, len(held) // 10)]:
         print(describe(mark))
-    found = faults(held, warm_up)
+    print("at the end: " + describe(end))
+    found = faults(held, warm_up) + left_over(before, end)
     print(
         "\n".join(found) or f"flat after step {warm_up:,}: {growth(held, warm_up):+.1%} of memory"
     )
@@ -89,7 +94,6 @@ def soak(folder: Path, steps: int, held: list[Held]) -> None:
 
     trainer.run(load(words(counting_data(folder), folder, steps)), make_engine)
     gc.collect()
-    held.append(weigh(steps))
 
 
 def words(data: Path, folder: Path, steps: int) -> list[str]:
@@ -124,6 +128,15 @@ def faults(held: Sequence[Held], warm_up: int) -> list[str]:
         if most > getattr(first, name):
             found.append(f"{name} rose from {getattr(first, name)} to {most}")
     return found
+
+
+def left_over(before: Held, end: Held) -> list[str]:
+    """What the run has not given back."""
+    return [
+        f"{getattr(end, name) - getattr(before, name)} {name} are left"
+        for name in ("handles", "threads", "children")
+        if getattr(end, name) > getattr(before, name)
+    ]
 
 
 def growth(held: Sequence[Held], warm_up: int) -> float:
