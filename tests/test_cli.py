@@ -91,6 +91,17 @@ def test_report_wants_a_run_and_nothing_else(capsys: Captured) -> None:
     assert "report takes run=FOLDER" in complaint(capsys, "report", "seed=1")
 
 
+def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    for verb, key in (("resume", "verify"), ("replay", "run")):
+        assert f"{verb} takes {key}=FOLDER and plugins=[...]" in complaint(capsys, verb, "seed=1")
+    assert "is not a run directory" in complaint(capsys, "resume", f"verify={tmp_path}")
+    assert "keeps no step that broke" in complaint(
+        capsys, "replay", f"run={tmp_path}", "plugins=[a]"
+    )
+
+
 # ---- exit codes ----
 
 

@@ -11,7 +11,7 @@ from mssr_rl import algos, cli, envs
 from mssr_rl.config.keys import choices
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/reliability.md")
 
 
 def text(document: str) -> str:

@@ -57,3 +57,4 @@ def test_the_same_seed_gives_the_same_run_and_a_resumed_one_too(tmp_path: Path) 
     assert steps(whole) == steps(again) == steps(half)
     assert steps(whole) != steps(other)
     assert policy(whole, 3) == policy(again, 3) == policy(half, 3)
+    assert cli.main(["resume", f"verify={half}"]) == 0
