@@ -113,7 +113,8 @@ def test_memory_depends_on_order_only_through_duplicates(name: str) -> None:
     ]
     one, two = (state_tensors(state) for state in states)
     assert one.keys() == two.keys()
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    # Sums over the batch may differ in their last bit, and a rate that follows one with them.
+    assert all(torch.allclose(one[key], two[key], rtol=0, atol=1e-12) for key in one)
 
 
 @every
@@ -159,9 +160,15 @@ def test_every_option_has_a_line_of_help(name: str) -> None:
     assert undocumented == []
 
 
+DECLARED = {  # what differs from the common loss by an algorithm's definition
+    "dr_grpo": {"kl_coef": 0.0, "aggregate": "seq-mean-token-sum-norm"},
+    "dapo": {"clip_high": 0.28, "dual_clip": 10.0, "kl_coef": 0.0},
+    "mvsr_entropy_loss": {"entropy_coef": 0.01},
+}
+
+
 @every
-def test_every_arm_starts_from_the_same_loss(name: str) -> None:
-    assert algorithms.make(name).loss == Loss()
-    assert algorithms.make(name, kl_coef=0.5, clip_high=0.28).loss == Loss(
-        kl_coef=0.5, clip_high=0.28
-    )
+def test_every_arm_starts_from_the_same_loss_but_for_what_defines_it(name: str) -> None:
+    assert algorithms.make(name).loss == Loss(**DECLARED.get(name, {}))
+    given = {**DECLARED.get(name, {}), "kl_coef": 0.5, "clip_high": 0.28}
+    assert algorithms.make(name, kl_coef=0.5, clip_high=0.28).loss == Loss(**given)
