@@ -24,6 +24,7 @@ from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Gathered, Poll, gather
+from mssr_rl.run.recording import Recorded
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
 from mssr_rl.stability import check_finite
@@ -37,7 +38,7 @@ class StepResult(NamedTuple):
     state: TrainState
     metrics: dict[str, float]
     samples: list[Sample]  # B
-    batch: Batch  # what the advantages were made of
+    recorded: Recorded  # what the advantages were made of
 
 
 def first_state(arm: Arm) -> TrainState:
@@ -74,7 +75,8 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
     }
     check_finite(step, measured)
     new = TrainState(credit.state, step, found.position, ledger, kl_step, state.scores)
-    return StepResult(new, measured, samples, batch)
+    recorded = Recorded(batch, rollouts.token_BT, samples, len(arm.train.problems))
+    return StepResult(new, measured, samples, recorded)
 
 
 def _anchor(arm: Arm, found: Gathered) -> Tensor | None:

@@ -13,7 +13,15 @@ from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed
-from mssr_rl.run import checkpoint, initial, lifecycle, provenance, samples, scoring
+from mssr_rl.run import (
+    checkpoint,
+    initial,
+    lifecycle,
+    provenance,
+    recording,
+    samples,
+    scoring,
+)
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Poll
@@ -129,6 +137,8 @@ class Session:
         self.log.write("metrics", result.metrics)
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
         self._record_samples(shown, "train", step)
+        if recording.is_due(self.arm.config.lens.every, step):
+            recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
