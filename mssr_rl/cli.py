@@ -123,10 +123,24 @@ def _report(given: Namespace) -> int:
     return _say(str(write(Path(words["run"]))))
 
 
+def _lens(given: Namespace) -> int:
+    from mssr_rl.lens.command import main as lens
+
+    return lens(given.words)
+
+
+def _check(given: Namespace) -> int:
+    from mssr_rl.conformance.command import main as check
+
+    return check(given.words)
+
+
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
+    "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
+    "check": Verb("hold an algorithm against the laws all of them keep: algo=NAME", _check),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
 }
 
