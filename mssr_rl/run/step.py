@@ -26,7 +26,7 @@ from mssr_rl.run.clock import Clock
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.scoring import graded
 from mssr_rl.seeds import derive
-from mssr_rl.stability import check_finite
+from mssr_rl.stability.finite import check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
 Poll = Callable[[], None]  # called between phases; raises to end the run

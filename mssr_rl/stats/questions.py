@@ -19,6 +19,7 @@ from mssr_rl.stats.intervals import Interval, negated, paired_change
 
 Questions = Mapping[str, float]  # question -> share of its answers that were right
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Kind = Literal["seeds", "questions", "both"]
 
 DRAWS = 2_000
@@ -80,14 +81,10 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
     """
     seeds, questions = d_KN.shape
     rng = np.random.default_rng(0)
-    # How often each seed and each question was drawn, as shares; not resampled: all alike.
-    seed_RK = _shares(rng, draws, seeds) if kind != "questions" else np.full((1, seeds), 1 / seeds)
-    question_RN = (
-        _shares(rng, draws, questions)
-        if kind != "seeds"
-        else np.full((1, questions), 1 / questions)
-    )
-    mean_R = ((seed_RK @ d_KN) * question_RN).sum(1)
+    seed_RK = _drawn(rng, draws, seeds, again=kind != "questions")
+    question_RN = _drawn(rng, draws, questions, again=kind != "seeds")
+    share_RK = np.apply_along_axis(np.bincount, 1, seed_RK, minlength=seeds) / seeds
+    mean_R = np.take_along_axis(share_RK @ d_KN, question_RN, 1).mean(1)
     low, high = np.quantile(mean_R, [0.025, 0.975])
     nearest = min(COVERAGE[kind], key=lambda k: (abs(k - seeds), k))
     interval = Interval(float(d_KN.mean()), float(low), float(high))
@@ -125,5 +122,8 @@ def _checkpoints(seed: int, a: Questions, b: Questions) -> Checkpoints:
     return Checkpoints(seed, only_a, only_b, float(mcnemar(table, exact=True).pvalue), difference)
 
 
-def _shares(rng: np.random.Generator, draws: int, size: int) -> Array:
-    return rng.multinomial(size, np.full(size, 1 / size), draws) / size
+def _drawn(rng: np.random.Generator, draws: int, size: int, *, again: bool) -> Indices:
+    """Every resample's members: `size` drawn with replacement, or each of them once."""
+    if not again:
+        return np.broadcast_to(np.arange(size), (draws, size))
+    return rng.integers(size, size=(draws, size))

@@ -154,8 +154,8 @@ def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the same order."""
-    if not p_values:
-        return []
+    if len(p_values) < 2:
+        return list(p_values)
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 

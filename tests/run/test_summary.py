@@ -7,8 +7,10 @@ from mssr_rl.config import Config
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.stability.card import Card
 
-DONE = Ending("done", "the budget is spent", "stable")
+STABLE = Card("stable", (), 0.0)
+DONE = Ending("done", "the budget is spent", STABLE)
 
 
 def score(step: int, split: str, accuracy: float, sampled: float) -> Score:
@@ -50,7 +52,7 @@ def test_the_final_policy_counts_and_the_best_is_listed_beside_it(
 def test_a_run_without_evaluations_has_no_accuracy_rather_than_zero(
     configure: Callable[..., Config],
 ) -> None:
-    ending = Ending("interrupted", "ended by SIGINT after step 0", "stable")
+    ending = Ending("interrupted", "ended by SIGINT after step 0", STABLE)
     document = summary(configure(), TrainState(algorithm=()), ending)
     assert document["final"] == {"val": None, "test": None}
     assert document["best"]["val"] is None
