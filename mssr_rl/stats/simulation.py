@@ -26,7 +26,7 @@ from mssr_rl.stats.intervals import Interval, paired_change
 from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.questions import SAYS, bootstrap
 from mssr_rl.stats.rates import rate
-from mssr_rl.stats.verdict import Rule, Values, compare_values
+from mssr_rl.stats.verdict import Rule, Values, judge
 
 QUESTION_SD, RUN_SD, RUN_QUESTION_SD = 1.5, 0.12, 0.6  # in logits
 SETTINGS = tuple((seeds, questions) for questions in (300, 1000, 2000) for seeds in (3, 5, 10))
@@ -73,7 +73,7 @@ def merit_of(gain: float) -> float:
 
 
 def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: int) -> list[Values]:
-    """Final accuracies of simulated comparisons, as `compare_values` takes them."""
+    """Final accuracies of simulated comparisons, as `judge` takes them."""
     seeds, questions = setting
     rng = np.random.default_rng([seeds, questions, len(merit_A)])
     found: list[Values] = []
@@ -88,7 +88,7 @@ def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: in
 def called(comparisons: Sequence[Values], questions: int, words: Sequence[str]) -> Found:
     """In how many comparisons any pair got one of these words."""
     times = sum(
-        any(pair.verdict in words for pair in compare_values(values, 1 / questions, RULE).pairs)
+        any(pair.verdict in words for pair in judge(values, 1 / questions, RULE).pairs)
         for values in comparisons
     )
     return Found(times, len(comparisons))

@@ -128,14 +128,21 @@ def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
 
     `resolution` is the smallest step the numbers can differ by: 1 / questions for an accuracy.
     """
+    found = judge(values, resolution, rule)
+    tested = sum(pair.test is not None for pair in found.pairs)
+    alpha = rule.alpha / max(tested, 1)  # what the hardest step of Holm asks for
+    return found._replace(pairs=tuple(_with_outlook(pair, rule, alpha) for pair in found.pairs))
+
+
+def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
+    """The verdicts of `compare_values` without the outlook, which takes longer than all the rest."""
     _check(values, rule)
     names = _names(values, rule)
     found = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
     tests = _tests({pair: s for pair, s in found.items() if s is not None}, values, rule)
     pairs = [_pair(pair, values, tests.get(pair), rule) for pair in names]
-    alpha = rule.alpha / max(len(tests), 1)  # what the hardest step of Holm asks for
     arms = sorted((_arm(n, runs, resolution) for n, runs in values.items()), key=lambda x: -x.mean)
-    return Comparison(rule, tuple(arms), tuple(_with_outlook(p, rule, alpha) for p in pairs))
+    return Comparison(rule, tuple(arms), tuple(pairs))
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, ...]:
