@@ -137,11 +137,11 @@ def _of_answered(reward: Array, missing: Array, part: slice) -> float:
 
 
 def _validation_stands(trace: Trace) -> bool:
-    """Whether validation gained less than one standard error over the second half, if measured."""
+    """Whether validation gained less than one standard error since the middle, if measured."""
     middle = trace.step(len(trace.rows) // 2)
-    late = [mark for mark in trace.marks if mark.step >= middle]
-    if len(late) < 2:
+    if len(trace.marks) < 2:
         return True
-    first, last = late[0], late[-1]
+    first = max((mark for mark in trace.marks if mark.step <= middle), default=trace.marks[0])
+    last = trace.marks[-1]
     p = (first.accuracy + last.accuracy) / 2
     return last.accuracy - first.accuracy < sqrt(2 * p * (1 - p) / last.n)

@@ -135,7 +135,7 @@ def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
 
 
 def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
-    """The verdicts of `compare_values` without the outlook, which takes longer than all the rest."""
+    """The same without the outlook, which takes longer than all the rest."""
     _check(values, rule)
     names = _names(values, rule)
     found = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
