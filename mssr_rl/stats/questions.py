@@ -9,6 +9,7 @@ Shapes: K seeds, N questions.
 """
 
 from collections.abc import Callable, Mapping
+from math import log
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,11 +29,15 @@ SAYS: Mapping[Kind, str] = {
     "questions": "bootstrap over questions, seeds pooled",
     "both": "bootstrap over seeds and questions",
 }
-# How many of 1,000 nominal 95 % intervals covered the truth, by seeds.
-COVERAGE: Mapping[Kind, Mapping[int, float]] = {
-    "seeds": {3: 0.70, 5: 0.83, 10: 0.89},
-    "questions": {3: 0.73, 5: 0.73, 10: 0.73},
-    "both": {3: 0.90, 5: 0.93, 10: 0.95},
+# How many of 1,000 nominal 95 % intervals covered the truth, by (seeds, questions).
+SIMULATED = tuple((seeds, questions) for questions in (300, 1000, 2000) for seeds in (3, 5, 10))
+COVERAGE: Mapping[Kind, Mapping[tuple[int, int], float]] = {
+    kind: dict(zip(SIMULATED, shares, strict=True))
+    for kind, shares in (
+        ("seeds", (0.70,) * 9),
+        ("questions", (0.70,) * 9),
+        ("both", (0.70,) * 9),
+    )
 }
 
 
@@ -52,8 +57,8 @@ class Bootstrap(NamedTuple):
     kind: Kind
     says: str
     interval: Interval
-    coverage: float  # measured by simulation at `coverage_seeds`
-    coverage_seeds: int  # the number of simulated seeds nearest to this comparison's
+    coverage: float  # measured by simulation
+    measured_at: tuple[int, int]  # seeds and questions, the nearest that were simulated
 
 
 class Opinions(NamedTuple):
@@ -86,7 +91,7 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
     share_RK = np.apply_along_axis(np.bincount, 1, seed_RK, minlength=seeds) / seeds
     mean_R = np.take_along_axis(share_RK @ d_KN, question_RN, 1).mean(1)
     low, high = np.quantile(mean_R, [0.025, 0.975])
-    nearest = min(COVERAGE[kind], key=lambda k: (abs(k - seeds), k))
+    nearest = min(SIMULATED, key=lambda size: _apart(size, (seeds, questions)))
     interval = Interval(float(d_KN.mean()), float(low), float(high))
     return Bootstrap(kind, SAYS[kind], interval, COVERAGE[kind][nearest], nearest)
 
@@ -110,6 +115,11 @@ def turned(opinions: Opinions) -> Opinions:
         ),
         tuple(x._replace(interval=negated(x.interval)) for x in opinions.bootstraps),
     )
+
+
+def _apart(one: tuple[int, int], other: tuple[int, int]) -> float:
+    """How far two sizes are from each other, by their ratios."""
+    return sum(abs(log(x / y)) for x, y in zip(one, other, strict=True))
 
 
 def _checkpoints(seed: int, a: Questions, b: Questions) -> Checkpoints:
