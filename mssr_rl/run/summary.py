@@ -104,9 +104,9 @@ def closing_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
-    """The events, most of them none."""
+    """What else was noticed; a collapse is the reason of the end, which is said already."""
     return [
         f"{event['level']:<8}{line(Event(**event))}"
         for event in stability["events"]
-        if event["event"] != "non_finite"  # it is the reason of the end, which is said above
+        if event["level"] != "collapse"
     ]

@@ -32,14 +32,17 @@ def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 
 def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Rollouts without an answer are up by `no_answer_rise` from their reference for a window."""
-    missing, window = trace.column("reward/no_answer_fraction"), window_of(trace, limits)
+    """Rollouts without a readable answer are up by `no_answer_rise` for a window.
+
+    Counted from their reference, so that a model that never kept to the format has lost nothing.
+    """
+    missing, window = trace.unanswered, window_of(trace, limits)
     start = reference(missing, window)
     found = held(missing >= start + limits.no_answer_rise, window)
     if found is None:
         return None
     evidence = (
-        f"{missing[found]:.0%} of the rollouts give no answer, {start:.0%} at the start, and so "
+        f"{missing[found]:.0%} of the rollouts hold no readable answer, {start:.0%} at the start, "
         f"for {window} steps"
     )
     return Event("answer_collapse", "collapse", trace.step(found), evidence, ADVICE)

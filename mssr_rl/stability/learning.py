@@ -31,7 +31,7 @@ def format_only(trace: Trace, limits: Limits) -> Event | None:
 
     Compared are the first and the last window.
     """
-    missing, window = trace.column("reward/no_answer_fraction"), window_of(trace, limits)
+    missing, window = trace.unanswered, window_of(trace, limits)
     if len(missing) < 2 * window:
         return None
     reward = trace.column("reward/mean")

@@ -22,7 +22,9 @@ class Limits:
     window: int = option("fewest steps a condition must hold", 5, COUNT)
     window_share: float = option("and at least this share of the planned steps", 0.05, SHARE)
     accuracy_drop: float = option("collapse: validation this far below its best", 0.05, POSITIVE)
-    no_answer_rise: float = option("collapse: so many more rollouts without answer", 0.5, SHARE)
+    no_answer_rise: float = option(
+        "collapse: so many more rollouts without a readable answer", 0.5, SHARE
+    )
     entropy_low: float = option("entropy below this multiple of its reference", 0.3, POSITIVE)
     entropy_high: float = option("entropy above this multiple of its reference", 3.0, POSITIVE)
     kl_step: float = option("KL of one step, nat per token, three times in a row", 0.1, POSITIVE)

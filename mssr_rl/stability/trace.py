@@ -43,6 +43,12 @@ class Trace(NamedTuple):
         """A metric over the steps."""
         return np.array([row.get(key, np.nan) for row in self.rows], dtype=float)
 
+    @property
+    def unanswered(self) -> Array:
+        """Share of rollouts whose response holds no readable answer, over the steps."""
+        bad_format = np.nan_to_num(self.column("reward/bad_format_fraction"))
+        return self.column("reward/no_answer_fraction") + bad_format
+
     def step(self, index: int) -> int:
         """The step of a row."""
         return int(self.rows[index]["step"])

@@ -8,6 +8,7 @@ from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.run.summary import Ending, closing_lines, summary
 from mssr_rl.stability.card import Card
+from mssr_rl.stability.trace import Event
 
 STABLE = Card("stable", (), 0.0)
 DONE = Ending("done", "the budget is spent", STABLE)
@@ -67,3 +68,22 @@ def test_a_single_evaluation_measures_no_gain(
     document = summary(configure(), state, DONE)
     assert document["gain"]["val"] is None
     assert document["final"]["val"]["accuracy"] == 0.4
+
+
+def test_what_the_detectors_noticed_is_said_but_a_collapse_only_as_the_end(
+    configure: Callable[..., Config],
+) -> None:
+    events = (
+        Event("grad_spike", "note", 3, "gradient norm 9", "look at it"),
+        Event("answer_collapse", "collapse", 5, "no answers", "begin again"),
+    )
+    ending = Ending("collapsed", "answer_collapse at step 5", Card("collapsed", events, 0.2))
+    document = summary(configure(), TrainState(algorithm=()), ending)
+    assert document["stability"]["worst_dip"] == 0.2
+    assert [event["event"] for event in document["stability"]["events"]] == [
+        "grad_spike",
+        "answer_collapse",
+    ]
+    assert closing_lines(document)[2:] == [
+        "note    grad_spike at step 3: gradient norm 9; look at it"
+    ]
