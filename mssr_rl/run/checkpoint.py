@@ -208,11 +208,6 @@ def newest_valid(folder: Path) -> Found:
     return Found(None, tuple(skipped))
 
 
-def ledger(folder: Path) -> Ledger:
-    """What had been spent when a checkpoint was written."""
-    return Ledger.from_dict(json.loads((folder / "state.json").read_text("utf-8"))["ledger"])
-
-
 def read(folder: Path, initial: Any) -> Restored:
     """A verified checkpoint; `initial` is the algorithm's first state, which gives the shape.
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from mssr_rl.advantage import Batch, Step
-from mssr_rl.engine.base import Rollouts
-from mssr_rl.errors import Collapsed
-from mssr_rl.finite import NonFinite
+from mssr_rl.errors import NotFinite
 from mssr_rl.run.clock import Clock
-from mssr_rl.run.samples import Sample
+from mssr_rl.run.gather import Gathered
+from mssr_rl.stability.finite import NonFinite
 
 
 @dataclass
@@ -15,16 +16,15 @@ class Draft:
     """Filled in by `step` from the top down."""
 
     step: int
-    rows: list[int]  # P problems, as rows of the training set
     clock: Clock = field(default_factory=Clock)
-    rollouts: Rollouts | None = None
-    samples: list[Sample] = field(default_factory=list)  # B
+    found: Gathered | None = None
+    anchor_BT: Tensor | None = None
     batch: Batch | None = None
     credit: Step | None = None
     updated: bool = False  # every update of the step was made
 
 
-class BrokenStep(Collapsed):
+class BrokenStep(NotFinite):
     """A number of a step was no number; none of its later updates was made."""
 
     def __init__(self, cause: NonFinite, draft: Draft) -> None:

@@ -86,8 +86,9 @@ def read(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
 
 
 def _tensors(draft: Draft) -> dict[str, Tensor]:
-    assert draft.rollouts is not None
-    found = {name: getattr(draft.rollouts, name) for name in OF_ROLLOUTS}
+    assert draft.found is not None
+    found = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
+    found["anchor_BT"] = draft.anchor_BT
     if draft.batch is not None:
         found["reward_B"] = draft.batch.reward_B
         found["reference_BT"] = draft.batch.logprob_ref_BT
@@ -97,14 +98,15 @@ def _tensors(draft: Draft) -> dict[str, Tensor]:
 
 
 def _words(broken: BrokenStep) -> dict[str, Any]:
-    draft, rollouts = broken.draft, broken.draft.rollouts
-    assert rollouts is not None
+    draft, found = broken.draft, broken.draft.found
+    assert found is not None
+    rollouts = found.rollouts
     return {
         "step": draft.step,
         "bad": broken.cause.tensor,
         "sentence": str(broken),
         "update_rows": broken.cause.problem_rows,
-        "rows": draft.rows,
+        "rows": found.rows,
         "keys": [problem.key for problem in rollouts.problems],
         "group_size": rollouts.group_size,
         "responses": list(rollouts.responses),

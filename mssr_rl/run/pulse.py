@@ -1,6 +1,6 @@
 """What a run is doing right now, for whoever looks from outside: heartbeat.json.
 
-`trainer` enters a phase before it does the work; `watch` reads the same pulse and notices a phase
+`trainer` enters a phase before it does the work; `stalls` reads the same pulse and notices a phase
 that does not end, `status` reads the file. A beat is written aside and renamed, never waited for:
 what it says matters only while the run lives.
 """

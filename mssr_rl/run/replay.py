@@ -5,21 +5,24 @@ looked through, then advantage and update are computed again; nothing is written
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mssr_rl.budget import Ledger
 from mssr_rl.config import compose
 from mssr_rl.engine.base import Rollouts
 from mssr_rl.errors import UserError
-from mssr_rl.finite import NonFinite, check_finite
 from mssr_rl.run import checkpoint, faults
 from mssr_rl.run.arm import Arm, MakeEngine, assemble
 from mssr_rl.run.faults import OF_ROLLOUTS, KeptStep
+from mssr_rl.run.gather import Gathered
 from mssr_rl.run.samples import shown
 from mssr_rl.run.scoring import graded
 from mssr_rl.run.step import credit, first_state, make_batch
+from mssr_rl.stability.finite import NonFinite, check_finite
 
 SHOWN = 3  # places of a tensor that are pointed at
 
@@ -60,8 +63,8 @@ def _again(arm: Arm, kept: KeptStep) -> str:
     """Graded, credited and learned from once more; what came of it."""
     state = checkpoint.read(kept.folder, first_state(arm).algorithm).state
     samples = graded(arm.train, kept.rows, kept.rollouts)
-    reference_BT = kept.tensors["reference_BT"]
-    batch = make_batch(kept.rows, kept.rollouts, samples, reference_BT, state.kl_step)
+    found = Gathered(kept.rows, kept.rollouts, samples, state.position, Ledger(), 1)
+    batch = make_batch(arm, found, kept.tensors["reference_BT"], state.kl_step)
     try:
         advantage_BT = credit(arm, batch, state).advantage
         _update(arm, kept, advantage_BT)
@@ -74,7 +77,11 @@ def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor) -> None:
     """The update that broke if there was one, else all of the step's."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))
-    plan = arm.update_plan(kept.step, epoch=0)
+    anchor_BT = kept.tensors.get("anchor_BT")
+    plan = replace(
+        arm.update_plan(kept.step, epoch=0),
+        anchor_BT=None if anchor_BT is None else anchor_BT[row_B],
+    )
     reference_BT = kept.tensors["reference_BT"]
     stats = arm.engine.update(rollouts, advantage_BT[row_B], reference_BT[row_B], plan)
     check_finite({"the loss": stats.pg_loss, "the gradient": stats.grad_norm})

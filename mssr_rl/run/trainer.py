@@ -5,7 +5,7 @@ ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is 
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,33 @@ from pathlib import Path
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import Collapsed, RunFailed
-from mssr_rl.run import checkpoint, faults, lifecycle, provenance, samples, scoring
+from mssr_rl.errors import Collapsed, NotFinite, RunFailed
+from mssr_rl.run import (
+    checkpoint,
+    faults,
+    initial,
+    lifecycle,
+    provenance,
+    recording,
+    samples,
+    scoring,
+    watch,
+)
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
+from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import Interrupt, Interrupted
 from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
-from mssr_rl.run.step import Poll, StepResult, first_state, leave_out, train_step
+from mssr_rl.run.stalls import Watch
+from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
-from mssr_rl.run.watch import Watch
-from mssr_rl.stability import Verdict
+from mssr_rl.stability.card import first_collapse, not_finite, scorecard
+from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
 SHOWN_PER_EVALUATION = 16
@@ -40,12 +52,14 @@ def train(config: Config) -> None:
     run(config, make_engine)
 
 
-def run(config: Config, make_engine: MakeEngine) -> Path:
-    """`train` with an engine of the caller's; returns the run directory."""
+def run(
+    config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
+) -> Path:
+    """`train` with an engine, and a kind of session, of the caller's; returns the run directory."""
     arm = assemble(config, make_engine)
     with closing(lifecycle.open_log(config)) as log:
         with closing(display(config.budget.rollouts)) as screen:
-            Session(arm, log, screen).run()
+            (session or Session)(arm, log, screen).run()
         return log.folder
 
 
@@ -58,6 +72,7 @@ class Session:
         self.screen = screen
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
+        self.rows: list[dict[str, float]] = []  # metrics.jsonl so far
         self.pulse = Pulse(log.folder, arm.allowance.steps)
 
     def run(self) -> None:
@@ -69,16 +84,16 @@ class Session:
                     self._loop_or_save(interrupt)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
-            self._end("interrupted", reason, "stable")
+            self._end("interrupted", reason)
             sentence = f"{reason}; {lifecycle.way_back(self.arm.config, self.log)} continues"
             if stop.signum == signal.SIGINT:
                 self.screen.say(sentence)
                 raise KeyboardInterrupt from None
             raise Interrupted(sentence, stop.signum) from None
         except Collapsed as collapse:
-            self._end("collapsed", str(collapse), "collapsed")
+            self._end("collapsed", str(collapse), refused=isinstance(collapse, NotFinite))
             raise
-        self._end("done", "the budget is spent", "stable")
+        self._end("done", "the budget is spent")
 
     def _begin(self) -> None:
         """Say what is used, and pick up where the run was left."""
@@ -91,6 +106,7 @@ class Session:
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
+            self.rows = self.log.read("metrics")
             for line in said:
                 self.screen.say(line)
 
@@ -125,17 +141,21 @@ class Session:
 
     def _loop(self, poll: Poll) -> None:
         """Evaluate and save where it is due, then step, until the budget is spent."""
-        config, last = self.arm.config, self.arm.allowance.steps
+        config = self.arm.config
         while True:
             poll("start")
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):
                 self._save()
-            if self.state.step >= last:
+            if self._spent_all():
                 break
+            if initial.is_due(self.arm, self.state):
+                self.state = initial.initialised(self.arm, self.state, poll)
+            self._stop_if_collapsed()
             self._advance(self._step(poll))
         self._evaluate(self.arm.test, poll)
+        watch.check(self._record(), self.arm.config.stability, "the budget is spent")
 
     def _step(self, poll: Poll) -> StepResult:
         """A step, or what is left of one that broke if it may be left out."""
@@ -144,7 +164,7 @@ class Session:
         except BrokenStep as broken:
             sentence = self._keep(broken)
             if not self._may_be_left_out(broken):
-                raise Collapsed(
+                raise NotFinite(
                     f"{sentence}. A smaller train.lr or train.max_grad_norm is the usual way out; "
                     "fault.non_finite=skip leaves such a step out"
                 ) from broken
@@ -164,7 +184,13 @@ class Session:
         step = self.state.step
         if step == 0:
             return at_start
-        return step >= self.arm.allowance.steps or (every > 0 and step % every == 0)
+        return self._spent_all() or (every > 0 and step % every == 0)
+
+    def _spent_all(self) -> bool:
+        """Whether what is left of the budget is less than a step."""
+        config = self.arm.config
+        spent = self.state.ledger.rollouts + config.train.rollouts_per_step
+        return spent > config.budget.rollouts
 
     def _advance(self, result: StepResult) -> None:
         """Record a completed step; from here on the run stands behind it."""
@@ -172,7 +198,10 @@ class Session:
         self.log.write("metrics", result.metrics)
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
         self._record_samples(shown, "train", step)
+        if result.recorded and recording.is_due(self.arm.config.lens.every, step):
+            recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
+        self.rows.append(result.metrics)
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
         if step == 1:
@@ -226,13 +255,29 @@ class Session:
         spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 
-    def _end(self, status: str, reason: str, stability: Verdict) -> None:
-        """summary.json, run.json, report.html and the last lines."""
+    def _record(self) -> Trace:
+        return watch.record(self.arm.allowance.steps, self.rows, self.state.scores)
+
+    def _stop_if_collapsed(self) -> None:
+        """End the run here if it is told to stop on a collapse and there is one; saved before."""
+        limits = self.arm.config.stability
+        if limits.stop == "collapse" and first_collapse(self._record(), limits) is not None:
+            self._save()
+            go_on = f"{lifecycle.way_back(self.arm.config, self.log)} stability.stop=non_finite"
+            watch.check(self._record(), limits, f"{go_on} trains on all the same")
+
+    def _end(self, status: str, reason: str, *, refused: bool = False) -> None:
+        """summary.json, run.json, report.html and the last lines.
+
+        `refused` means that the reason is a step whose numbers are no numbers.
+        """
         from mssr_rl.report import page  # draws: not needed before
 
         self._enter("end")
-        state = self.state
-        found = summary(self.arm.config, state, Ending(status, reason, stability))
+        shown = watch.responses(self._record(), self.log.read("samples"))
+        non_finite = not_finite(self.state.step + 1, reason) if refused else None
+        stability = scorecard(shown, self.arm.config.stability, non_finite)
+        found = summary(self.arm.config, self.state, Ending(status, reason, stability))
         self.log.summarise(found)
         self.log.end(status, reason)
         self.log.describe(peak_memory_mib=provenance.peak_memory_mib())

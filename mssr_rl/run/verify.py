@@ -8,12 +8,14 @@ row and every byte of the two is compared, wall time aside. The run itself is no
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mssr_rl.config import Config, compose
-from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.config import compose
+from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
 from mssr_rl.run.runlog import STREAMS
@@ -34,6 +36,17 @@ class Stretch(NamedTuple):
         return first, checkpoint.step_of(self.end)
 
 
+class _UpTo(trainer.Session):
+    """A session that ends after a given step, its budget being what it was."""
+
+    def __init__(self, last: int, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._last = last
+
+    def _spent_all(self) -> bool:
+        return self.state.step >= self._last or super()._spent_all()
+
+
 def main(run: Path, plugins: Sequence[str]) -> str:
     """A sentence of proof, or `RunFailed` with the first differences."""
     from mssr_rl.engine import make_engine
@@ -50,7 +63,9 @@ def verify(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> s
     first, last = stretch.steps
     with tempfile.TemporaryDirectory(prefix="verify_") as scratch:
         copy = _copy(run, stretch, Path(scratch))
-        trainer.run(_continued(config, stretch, copy), make_engine)
+        again = replace(config, name=copy.name, runs_dir=scratch, resume=True)
+        with suppress(Collapsed):  # if the run did, so will the copy; its rows are what counts
+            trainer.run(again, make_engine, partial(_UpTo, last))
         found = list(_differences(run, copy, stretch))
     if found:
         listed = "\n  ".join(found[:SHOWN])
@@ -79,17 +94,6 @@ def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
     if stretch.begin is not None:
         shutil.copytree(stretch.begin, copy / "checkpoints" / stretch.begin.name)
     return copy
-
-
-def _continued(config: Config, stretch: Stretch, copy: Path) -> Config:
-    """The config that takes the copy to the end of the stretch."""
-    return replace(
-        config,
-        name=copy.name,
-        runs_dir=str(copy.parent),
-        resume=True,
-        budget=replace(config.budget, rollouts=checkpoint.ledger(stretch.end).rollouts),
-    )
 
 
 def _differences(run: Path, copy: Path, stretch: Stretch) -> Iterator[str]:

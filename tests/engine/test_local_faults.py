@@ -8,10 +8,10 @@ import torch
 from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.envs.families import row
-from mssr_rl.finite import NonFinite
 from mssr_rl.loss import Loss
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import posed
+from mssr_rl.stability.finite import NonFinite
 
 NAN = float("nan")
 PLAN = UpdatePlan(loss=Loss(), samples_per_update=4, seed=5)

@@ -18,7 +18,7 @@ from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint, mishaps, sameness, trainer
 from mssr_rl.run.interrupt import Interrupted
-from mssr_rl.run.watch import Stalled
+from mssr_rl.run.stalls import Stalled
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]

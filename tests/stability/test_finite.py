@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.errors import Collapsed
-from mssr_rl.finite import NonFinite, blaming, check_finite, check_gradients
+from mssr_rl.stability.finite import NonFinite, blaming, check_finite, check_gradients
 
 NAN = float("nan")
 

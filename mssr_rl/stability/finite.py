@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mssr_rl.errors import Collapsed
+from mssr_rl.errors import NotFinite
 
 
-class NonFinite(Collapsed):
+class NonFinite(NotFinite):
     """A tensor holds NaN or infinity; the policy has not been updated with it."""
 
     def __init__(self, tensor: str, bad: int, size: int) -> None:
