@@ -119,8 +119,8 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
-    lens: LensConfig = field(default_factory=LensConfig)
     stability: Limits = field(default_factory=Limits)
+    lens: LensConfig = field(default_factory=LensConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)

@@ -118,9 +118,9 @@ class Session:
                 self._save()
             if self._spent_all():
                 break
+            self._stop_if_collapsed()
             if initial.is_due(self.arm, self.state):
                 self.state = initial.initialised(self.arm, self.state, poll)
-            self._stop_if_collapsed()
             self._advance(train_step(self.arm, self.state, poll))
         self._evaluate(self.arm.test, poll)
         watch.check(self._record(), self.arm.config.stability, "the budget is spent")

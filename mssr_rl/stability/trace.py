@@ -76,13 +76,18 @@ def from_records(
     return Trace(planned, metrics, tuple(marks), tuple(shown))
 
 
+def window_ends(condition: Flags, window: int) -> NDArray[np.intp]:
+    """Every index at which the condition has held `window` times in a row."""
+    if len(condition) < window:
+        return np.array([], dtype=np.intp)
+    in_a_row = np.convolve(condition.astype(int), np.ones(window, dtype=int), "valid")
+    return np.flatnonzero(in_a_row == window) + window - 1
+
+
 def held(condition: Flags, window: int) -> int | None:
     """The first index at which the condition has held `window` times in a row."""
-    if len(condition) < window:
-        return None
-    in_a_row = np.convolve(condition.astype(int), np.ones(window, dtype=int), "valid")
-    found = np.flatnonzero(in_a_row == window)
-    return int(found[0]) + window - 1 if len(found) else None
+    ends = window_ends(condition, window)
+    return int(ends[0]) if len(ends) else None
 
 
 def reference(values: Array, window: int) -> float:
