@@ -55,9 +55,11 @@ _AROUND_SIGNS = re.compile(r" ?([^\w ]) ?")
 _SHORT_TEXT = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z ,.'-]*")
 _HEAD = re.compile(
     r"(?:(?:m ?)?\\angle ?[A-Z]{1,3}|[A-Z]{2,3}|[A-Za-z]|\\[a-z]{2,8})"
-    r"(?:_\{?\w{1,9}\}?)?(?:\([A-Za-z]\))?|\([A-Za-z], ?[A-Za-z]\)"
+    r"(?:_\{?\w{1,9}\}?)?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z]\))?|\([A-Za-z], ?[A-Za-z]\)"
+    r"|\\frac\{d ?[a-z]\}\{d ?[a-z]\}"
 )
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
+_HALF_DAY = re.compile(r"[0-9]+:[0-9]+ ?[AaPp]\.?[Mm]\.?")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+")
 _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
@@ -224,4 +226,7 @@ def _split(text: str) -> list[str] | None:
 
 def _key(text: str) -> str:
     """A clean text for comparison as text: no needless blanks, and words without their case."""
-    return text.casefold() if _SHORT_TEXT.fullmatch(text) else _AROUND_SIGNS.sub(r"\1", text)
+    if _SHORT_TEXT.fullmatch(text):
+        return text.casefold()
+    bare = _AROUND_SIGNS.sub(r"\1", text)
+    return bare.casefold().replace(".", "") if _HALF_DAY.fullmatch(bare) else bare

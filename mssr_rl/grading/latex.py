@@ -27,6 +27,9 @@ LOOKALIKES = str.maketrans(
         "\u00b1": r"\pm ",
         "\u00b2": "^{2}",
         "\u00b3": "^{3}",
+        "\u00bc": r"\frac{1}{4}",
+        "\u00bd": r"\frac{1}{2}",
+        "\u00be": r"\frac{3}{4}",
         "\u00f7": r"\div ",
         "\u2044": "/",
         "\u221a": r"\sqrt ",
@@ -47,7 +50,7 @@ _DRESSING = frozenset(
     for family in (
         ("text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "emph"),
         ("mathrm", "mathbf", "mathit", "mathsf", "mathtt", "mathcal", "operatorname"),
-        ("mbox", "hbox", "boxed", "fbox", "boldsymbol", "bm"),
+        ("mbox", "hbox", "underline", "boxed", "fbox", "boldsymbol", "bm"),
     )
     for name in family
 )
@@ -66,6 +69,7 @@ _RENAMED = {
     r"\leq": r"\le",
     r"\geq": r"\ge",
     r"\neq": r"\ne",
+    r"\mid": "|",
     r"\lt": "<",
     r"\gt": ">",
     r"\%": "%",

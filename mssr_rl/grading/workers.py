@@ -7,19 +7,22 @@ process that was forked from this one starts helpers of its own.
 """
 
 import atexit
+import logging
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from mssr_rl.errors import RunFailed
 from mssr_rl.grading import frames
 
 Job = tuple[str, str, list[str] | None]  # the text in the box, the gold answer, the options
 Reply = Literal["correct", "wrong", "timeout", "error"]
+
+log = logging.getLogger(__name__)
 
 MOST = 4
 PATIENCE = 0.85  # seconds for a reply; the helper kills its grader well before (`helper.SECONDS`)
@@ -49,8 +52,11 @@ class Helper:
     def ask(self, job: Job) -> Reply:
         """The helper's verdict on one answer."""
         frames.send(self.asks, job)
-        reply: Reply = frames.receive(self.answers, PATIENCE)
-        return reply
+        reply = str(frames.receive(self.answers, PATIENCE))
+        word, _, complaint = reply.partition(" ")
+        if complaint:
+            log.warning("grading %.80r for %.80r: %s", job[0], job[1], complaint)
+        return cast(Reply, word)
 
     def end(self) -> None:
         """Kill the template and its grader, and reap."""

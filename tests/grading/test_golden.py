@@ -17,7 +17,7 @@ GOLD = [json.loads(line) for line in LINES.splitlines()]
 KINDS = [
     "number", "separator", "fraction", "mixed", "percent", "unit", "radical", "power", "log",
     "pi", "expression", "equation", "inequality", "or", "tuple", "list", "set", "interval",
-    "matrix", "complex", "ratio", "time", "base", "choice", "words",
+    "matrix", "complex", "ratio", "time", "base", "choice", "words", "mixed bag",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ a base are compared as they are written.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from mssr_rl.grading.algebra import intervals
 from mssr_rl.grading.algebra.identity import same_value, same_zeros
@@ -25,22 +26,32 @@ def equivalent(a: str, b: str) -> bool:
     """Do two texts say the same? `OverLimit` if that costs too much to find out."""
     try:
         one, other = _read(a), _read(b)
-        if one[1] and other[1] and one[1] != other[1]:
+        if _is_word(one.text) and _is_word(other.text):
             return False
-        return _same(one[0], other[0])
+        if one.unit and other.unit and one.unit != other.unit:
+            return False
+        return _same(one.node, other.node)
     except Unreadable:
         return False
     except RecursionError as error:
         raise OverLimit("too deep") from error
 
 
+class _Read(NamedTuple):
+    node: Node
+    unit: str
+    text: str  # without the unit
+
+
 @lru_cache(maxsize=1024)
-def _read(text: str) -> tuple[Node, str]:
+def _read(text: str) -> _Read:
     body, unit = split_unit(text)
-    letters = body.strip(" .$")
-    if letters.isalpha() and len(letters) > 1 and not _LETTERS_OF_PRODUCTS.issuperset(letters):
-        raise Unreadable("a word")
-    return _members(parse(body)), unit
+    return _Read(_members(parse(body)), unit, body.strip(" .$"))
+
+
+def _is_word(text: str) -> bool:
+    """Letters alone: on and no are words, xy and yx are products."""
+    return text.isalpha() and len(text) > 1 and not _LETTERS_OF_PRODUCTS.issuperset(text)
 
 
 def _members(node: Node) -> Node:
@@ -108,18 +119,20 @@ def _value_of(a: Node, other: Node) -> Node:
         return a
     if a.name == "in" or (a.name == "=" and _is_head(a.parts[0], a.parts[1])):
         return a.parts[1]
-    return (intervals.of_inequality(a) or a) if intervals.is_union(other) else a
+    is_pair = other.kind == "group" and len(other.parts) == 2
+    return (intervals.of_inequality(a) or a) if is_pair or intervals.is_union(other) else a
 
 
 def _is_head(left: Node, right: Node) -> bool:
-    """A letter, f(x), a tuple of letters or a segment AB that the right side does not use."""
+    """A letter, f(x), f^{-1}(x), a tuple of letters or a segment AB that the right does not use."""
     names = [left] if left.kind == "symbol" else list(left.parts)
-    if not all(part.kind == "symbol" for part in names) or not names:
+    if left.kind == "product" and len(names) == 2 and names[0].kind == "power":
+        names[0] = names[0].parts[0]  # the inverse of f
+    if not names or any(part.kind != "symbol" for part in names):
         return False
-    capitals = all(part.name.isupper() for part in names)
-    function = left.kind == "product" and len(names) == 2 and names[0].name in "fghFGHPQpq"
-    if left.kind in ("group", "symbol") or (left.kind == "product" and capitals):
+    if left.kind in ("group", "symbol") or all(part.name.isupper() for part in names):
         return not symbols(left) & symbols(right)
+    function = left.kind == "product" and len(names) == 2 and names[0].name[0] in "fghFGHPQpq"
     return function and names[0].name not in symbols(right)
 
 

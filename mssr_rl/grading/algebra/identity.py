@@ -36,6 +36,8 @@ _COORDINATES = [
 
 def same_value(a: Node, b: Node) -> bool:
     """Is `a` = `b` wherever both have a value?"""
+    if _infinity(a) or _infinity(b):
+        return _infinity(a) == _infinity(b)
     if a == b:
         return _has_value(a)
     return _agree(symbols(a) | symbols(b), lambda point: _same_at(a, b, point))
@@ -153,7 +155,7 @@ def _value_at(node: Node, point: Point) -> Any:
 def _sign(node: Node, point: Point) -> int:
     """The sign at a point; 0 as well where there is none."""
     value = _value_at(node, point)
-    if value is None or abs(value) < Fraction(1, 10**20) or getattr(value, "imag", 0) != 0:
+    if value is None or abs(value) < 1e-20 or getattr(value, "imag", 0) != 0:
         return 0
     return 1 if value > 0 else -1
 

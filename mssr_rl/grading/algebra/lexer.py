@@ -64,7 +64,7 @@ _DROPPED = frozenset({
 _DRESSING = frozenset({
     "text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mathrm",
     "mathbf", "mathit", "mathsf", "mathtt", "operatorname", "mbox", "hbox", "boldsymbol",
-    "bm", "rm", "bf", "boxed", "fbox",
+    "bm", "rm", "bf", "boxed", "fbox", "underline",
 })  # fmt: skip
 _RENAMED = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
