@@ -4,6 +4,7 @@ argparse reads the verb and the few flags; what has an equals sign is `compose`'
 imported once their verb is known, so a typo costs a second. stdout is for data, stderr for talk.
 """
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,10 @@ from typing import NamedTuple, NoReturn
 from mssr_rl import __version__
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+
+# Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
+# machine twenty times slower than one; EXPERIMENTS.md has the figures.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
