@@ -2,7 +2,6 @@
 
 import json
 import os
-import json
 import subprocess
 import sys
 from pathlib import Path

@@ -25,7 +25,11 @@ from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
-TAGS = ("family", "level", "subject", "category")  # columns kept for break-downs
+TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for break-downs
+EXTRAS = (  # kept for scoring rules and reports
+    "precision", "unit", "question_for_eval", "set_id", "figure_id", "question_id", "subcategory",
+    "problem_index", "answer_type", "question_type",
+)  # fmt: skip
 CHECKED_BYTES = 64 * 2**20  # pictures are checked in full up to here, later ones by their header
 
 _OFTEN_CALLED = {
@@ -137,8 +141,13 @@ def _problems(rows: Iterable[Numbered], source: sources.Source) -> Iterator[Prob
             answer=answer,
             images=images,
             choices=_choices(row.get("choices"), where),
-            tags={tag: str(row[tag]) for tag in TAGS if row.get(tag) is not None},
+            tags=_kept(row, TAGS),
+            extras=_kept(row, EXTRAS),
         )
+
+
+def _kept(row: sources.Row, columns: Iterable[str]) -> dict[str, str]:
+    return {name: str(row[name]) for name in columns if row.get(name) not in (None, "")}
 
 
 def _column(row: sources.Row, name: str, where: str) -> Any:

@@ -59,6 +59,7 @@ _HEAD = re.compile(
     r"|\\frac\{d ?[a-z]\}\{d ?[a-z]\}"
 )
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
+_CLOCK = re.compile(r"[0-9]+(?::[0-9]+)+")
 _HALF_DAY = re.compile(r"[0-9]+:[0-9]+ ?[AaPp]\.?[Mm]\.?")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+")
 _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
@@ -132,11 +133,13 @@ def _same(a: Value, b: Value) -> bool:
 
 
 def _settled(value: Value) -> bool:
-    """Is it a plain number, some of them in brackets, or words?"""
+    """Is it a plain number, some of them in brackets, a clock time or words?"""
     if isinstance(value, Group):
         return all(map(_settled, value.items))
     if isinstance(value, Words):
         word = value.text
+        if _CLOCK.fullmatch(word):
+            return True
         multiplied = word == "pi" or _LETTERS_THAT_MULTIPLY.issuperset(word)
         return bool(_WORDS.fullmatch(word)) and not (multiplied or len(word.split()[0]) < 4)
     return isinstance(value, Quantity)

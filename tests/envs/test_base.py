@@ -192,6 +192,6 @@ def test_several_copies_run_as_one_vector_environment() -> None:
 def test_every_registered_environment_is_a_gymnasium_one() -> None:
     for name in environments.names():
         few = {"limit": 3} if "limit" in environments.options(name) else {}
-        made = environments.make(name, split="val", **few)
+        made = environments.make(name, split="test", **few)
         assert isinstance(made, gymnasium.Env)
         check_env(made, skip_render_check=True)
