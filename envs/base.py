@@ -17,7 +17,7 @@ import gymnasium
 from gymnasium.error import ResetNeeded
 from PIL import Image
 
-from mssr_rl.data import pictures
+from mssr_rl.data import faults, pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
 from mssr_rl.grading.reward import accuracy
@@ -41,6 +41,7 @@ class Rules:
     extraction: str = "the last box after the think block"
     verify: Verify = verify
     per_problem: ProblemVerify | None = None  # in place of `verify` where a row has its own rule
+    respond: Callable[[str], str] = gold_response  # an answer in the format that pays
     metric: str = "accuracy"
     metrics: Metrics | None = None  # figures beside accuracy, from (problems, 0 or 1 each)
 
@@ -155,16 +156,25 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return int(index)
 
 
-def refuse_bad_golds(problems: Sequence[Problem], where: str, rules: Rules | None = None) -> None:
-    """A `UserError` naming the first problem whose own answer, put into a box, does not pay."""
-    rules = rules or Rules()
+def good_golds(
+    problems: Sequence[Problem], where: str, rules: Rules | None = None
+) -> list[Problem]:
+    """The problems; a `UserError` names the first whose own answer, put into a box, does not pay.
+
+    Where `check` lists faults, such a problem is left out instead.
+    """
+    rules, good = rules or Rules(), []
     for problem in problems:
-        verdict = rules.verdict(problem, gold_response(problem.answer))
-        if not verdict.correct:
-            raise UserError(
-                f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
-                f" itself right ({verdict.reason}); correct that row or take it out"
-            )
+        verdict = rules.verdict(problem, rules.respond(problem.answer))
+        if verdict.correct:
+            good.append(problem)
+            continue
+        error = UserError(
+            f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
+            f" itself right ({verdict.reason}); correct that row or take it out"
+        )
+        faults.met(error)
+    return good
 
 
 def _picture(problem: Problem, content: bytes) -> Image.Image:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.data import reader, sources
-from mssr_rl.envs.base import ProblemEnv, Rules, refuse_bad_golds, register
+from mssr_rl.data import faults, reader, sources
+from mssr_rl.envs.base import ProblemEnv, Rules, good_golds, register
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -93,8 +93,7 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
 
 def environment(form: Format, wanted: Wanted) -> ProblemEnv:
     """The environment of a format over the rows that are asked for."""
-    found = problems(form, wanted)
-    refuse_bad_golds(found, f"{form.name} {wanted.data}", form.rules)
+    found = good_golds(problems(form, wanted), f"{form.name} {wanted.data}", form.rules)
     return ProblemEnv(
         found,
         name=form.name,
@@ -170,12 +169,13 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
         try:
             row = form.row(raw)
         except KeyError as error:
-            raise UserError(
-                f"{source.name} row {i} has no column {error.args[0]!r}, which {form.name} has;"
-                f" found {', '.join(map(str, raw))}"
-            ) from error
+            found = ", ".join(map(str, raw))
+            missing = f"has no column {error.args[0]!r}, which {form.name} has; found {found}"
+            faults.met(UserError(f"{source.name} row {i} {missing}"))
+            continue
         except ValueError as error:
-            raise UserError(f"{source.name} row {i}: {error}") from error
+            faults.met(UserError(f"{source.name} row {i}: {error}"))
+            continue
         if row is not None:
             yield row
 

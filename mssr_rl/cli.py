@@ -123,10 +123,31 @@ def _report(given: Namespace) -> int:
     return _say(str(write(Path(words["run"]))))
 
 
+def _check(given: Namespace) -> int:
+    from mssr_rl.check_env.verb import main as check_env
+
+    return check_env(given.words)
+
+
+def _new(given: Namespace) -> int:
+    from mssr_rl.scaffold import main as new
+
+    return new(given.words)
+
+
+def _export(given: Namespace) -> int:
+    from mssr_rl.exporters import main as export
+
+    return export(given.words)
+
+
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
+    "check": Verb("look for holes in an environment's reward and data: env=NAME", _check),
+    "new": Verb("write a new environment and its test: env=NAME", _new),
+    "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
 }
 

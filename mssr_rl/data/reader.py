@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.data import pictures, sources
+from mssr_rl.data import faults, pictures, sources
 from mssr_rl.data.hub import hub_source
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -130,20 +130,32 @@ def _problems(rows: Iterable[Numbered], source: sources.Source) -> Iterator[Prob
     spent = 0
     for i, key, row in rows:
         where = f"{source.name} row {i} (id {key})"
-        prompt, answer = _text(row, where), answer_text(_column(row, "answer", where))
-        if not answer:
-            raise UserError(f"{where} has an empty answer: every problem needs one")
-        images = _images(row, source, where, whole=spent < CHECKED_BYTES)
-        spent += sum(map(len, images))
-        yield Problem(
-            key=key,
-            prompt=_with_tags(prompt, len(images), where),
-            answer=answer,
-            images=images,
-            choices=_choices(row.get("choices"), where),
-            tags=_kept(row, TAGS),
-            extras=_kept(row, EXTRAS),
-        )
+        try:
+            problem = _problem((key, row), source, where, whole=spent < CHECKED_BYTES)
+        except UserError as error:
+            faults.met(error)
+            continue
+        spent += sum(map(len, problem.images))
+        yield problem
+
+
+def _problem(
+    keyed: tuple[str, sources.Row], source: sources.Source, where: str, *, whole: bool
+) -> Problem:
+    key, row = keyed
+    prompt, answer = _text(row, where), answer_text(_column(row, "answer", where))
+    if not answer:
+        raise UserError(f"{where} has an empty answer: every problem needs one")
+    images = _images(row, source, where, whole=whole)
+    return Problem(
+        key=key,
+        prompt=_with_tags(prompt, len(images), where),
+        answer=answer,
+        images=images,
+        choices=_choices(row.get("choices"), where),
+        tags=_kept(row, TAGS),
+        extras=_kept(row, EXTRAS),
+    )
 
 
 def _kept(row: sources.Row, columns: Iterable[str]) -> dict[str, str]:

@@ -45,7 +45,10 @@ class Operands(Cursor, ABC):
         token = self.token
         if token is None:
             return False
-        if token.kind in ("letter", "number", "repeat", "begin"):
+        if token.kind in ("number", "repeat"):  # 5 6 is not thirty, x 6 is six x
+            before = self.found[self.at - 1]
+            return before.kind == "letter" or before.text in _CONSTANTS
+        if token.kind in ("letter", "begin"):
             return True
         if token.text == "|":
             return not self.bars
