@@ -123,10 +123,20 @@ def _report(given: Namespace) -> int:
     return _say(str(write(Path(words["run"]))))
 
 
-def _check(given: Namespace) -> int:
-    from mssr_rl.check_env.verb import main as check_env
+def _lens(given: Namespace) -> int:
+    from mssr_rl.lens.command import main as lens
 
-    return check_env(given.words)
+    return lens(given.words)
+
+
+def _check(given: Namespace) -> int:
+    if any(word.startswith("env=") for word in given.words):
+        from mssr_rl.check_env.verb import main as check_env
+
+        return check_env(given.words)
+    from mssr_rl.conformance.command import main as check
+
+    return check(given.words)
 
 
 def _new(given: Namespace) -> int:
@@ -145,7 +155,10 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
-    "check": Verb("look for holes in an environment's reward and data: env=NAME", _check),
+    "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
+    "check": Verb(
+        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws", _check
+    ),
     "new": Verb("write a new environment and its test: env=NAME", _new),
     "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
