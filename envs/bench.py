@@ -115,7 +115,7 @@ def source_of(form: Format, wanted: Wanted) -> sources.Source:
     """The raw rows that answer for a split."""
     split = wanted.split
     if split not in form.splits:
-        raise UserError(
+        raise sources.NoSuchSplit(
             f"{form.name} has no {split} split, it is a benchmark: its splits are"
             f" {', '.join(form.splits)}; train on another environment"
         )

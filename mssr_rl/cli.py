@@ -100,10 +100,9 @@ def _train(given: Namespace) -> int:
 
 
 def _eval(given: Namespace) -> int:
-    from mssr_rl.config.compose import load
     from mssr_rl.run.evaluate import main as evaluate
 
-    evaluate(load(given.words))
+    evaluate(given.words)
     return DONE
 
 

@@ -32,6 +32,10 @@ _FALLBACK = {"train": (), "val": ("test", "train"), "test": ("val", "train")}
 log = logging.getLogger(__name__)
 
 
+class NoSuchSplit(UserError):
+    """The data set has no split of that name."""
+
+
 class Source(NamedTuple):
     """The rows that answer for a split, unread: `rows` starts reading."""
 
