@@ -137,8 +137,8 @@ class Config:
     eval: EvalConfig
     checkpoint: CheckpointConfig
     fault: FaultConfig = field(default_factory=FaultConfig)
-    lens: LensConfig = field(default_factory=LensConfig)
     stability: Limits = field(default_factory=Limits)
+    lens: LensConfig = field(default_factory=LensConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)

@@ -72,7 +72,7 @@ class Session:
         self.screen = screen
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
-        self.rows: list[dict[str, float]] = []  # metrics.jsonl so far
+        self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
         self.pulse = Pulse(log.folder, arm.allowance.steps)
 
     def run(self) -> None:
@@ -106,7 +106,7 @@ class Session:
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
-            self.rows = self.log.read("metrics")
+            self.rows = [watch.kept(row) for row in self.log.read("metrics")]
             for line in said:
                 self.screen.say(line)
 
@@ -150,9 +150,9 @@ class Session:
                 self._save()
             if self._spent_all():
                 break
+            self._stop_if_collapsed()
             if initial.is_due(self.arm, self.state):
                 self.state = initial.initialised(self.arm, self.state, poll)
-            self._stop_if_collapsed()
             self._advance(self._step(poll))
         self._evaluate(self.arm.test, poll)
         watch.check(self._record(), self.arm.config.stability, "the budget is spent")
@@ -201,7 +201,7 @@ class Session:
         if result.recorded and recording.is_due(self.arm.config.lens.every, step):
             recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
-        self.rows.append(result.metrics)
+        self.rows.append(watch.kept(result.metrics))
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
         if step == 1:

@@ -8,7 +8,7 @@ from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Array, Event, Trace, held, window_of
 
 FORMAT_FALL = 0.3  # so many rollouts more have an answer
-FEWEST_STEPS = 40  # a second half shorter than half of this shows no trend
+FEWEST_STEPS = 40  # below this the second half shows no trend
 AT_BOUND = 0.9  # share of the steps
 
 
@@ -54,12 +54,12 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
 
     The upper end of a one-sided 95 % interval of the fitted line's rise is below it, and validation
     gained less than one standard error meanwhile. A trend that is only not significant is no
-    plateau: a short run never shows one.
+    plateau: a short run never shows one. Meant for the end of a run; it says nothing in between.
     """
     from scipy import stats  # slow to import, and only needed at the end of a run
 
     reward = trace.column("reward/mean")
-    if len(reward) < max(FEWEST_STEPS, trace.planned):
+    if len(reward) < FEWEST_STEPS:
         return None
     late = reward[len(reward) // 2 :]
     line = stats.linregress(np.arange(len(late)), late)

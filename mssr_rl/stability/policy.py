@@ -3,7 +3,7 @@
 import numpy as np
 
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.trace import Event, Trace, held, reference, window_of
+from mssr_rl.stability.trace import Event, Trace, held, reference, window_ends, window_of
 
 IN_A_ROW = 3  # steps of too large a KL
 BEFORE = 50  # steps a gradient is compared with,
@@ -18,11 +18,8 @@ def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
     """
     entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
     start = reference(entropy, window)
-    low = entropy < limits.entropy_low * start
-    stale = np.array([not _newest_is_best(trace, int(row["step"])) for row in trace.rows], bool)
-    # Low for a window, and at its last step without a new best.
-    for_a_window = [held(low[max(i - window + 1, 0) : i + 1], window) for i in range(len(low))]
-    found = next((i for i, x in enumerate(for_a_window) if x is not None and stale[i]), None)
+    ends = window_ends(entropy < limits.entropy_low * start, window)
+    found = next((int(i) for i in ends if not _newest_is_best(trace, trace.step(i))), None)
     if found is None:
         return None
     evidence = (

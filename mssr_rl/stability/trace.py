@@ -11,6 +11,27 @@ from numpy.typing import NDArray
 
 from mssr_rl.stability.limits import Limits
 
+# Every key of metrics.jsonl that a detector reads; a run in progress keeps no others in memory.
+COLUMNS = frozenset(
+    {
+        "step",
+        "actor/entropy",
+        "actor/grad_norm",
+        "actor/kl_ref",
+        "actor/kl_step",
+        "critic/advantages/zero_fraction",
+        "response_length/clip_ratio",
+        "response_length/mean",
+        "reward/bad_format_fraction",
+        "reward/error_fraction",
+        "reward/mean",
+        "reward/no_answer_fraction",
+        "reward/timeout_fraction",
+        "tracker/eta",
+        "tracker/mean",
+    }
+)
+
 Level = Literal["note", "warn", "collapse"]
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -40,7 +61,8 @@ class Trace(NamedTuple):
     responses: Sequence[Response] = ()
 
     def column(self, key: str) -> Array:
-        """A metric over the steps."""
+        """A metric over the steps, one of `COLUMNS`."""
+        assert key in COLUMNS, f"{key} is not among the columns that are kept"
         return np.array([row.get(key, np.nan) for row in self.rows], dtype=float)
 
     @property
@@ -76,13 +98,18 @@ def from_records(
     return Trace(planned, metrics, tuple(marks), tuple(shown))
 
 
+def window_ends(condition: Flags, window: int) -> NDArray[np.intp]:
+    """Every index at which the condition has held `window` times in a row."""
+    if len(condition) < window:
+        return np.array([], dtype=np.intp)
+    in_a_row = np.convolve(condition.astype(int), np.ones(window, dtype=int), "valid")
+    return np.flatnonzero(in_a_row == window) + window - 1
+
+
 def held(condition: Flags, window: int) -> int | None:
     """The first index at which the condition has held `window` times in a row."""
-    if len(condition) < window:
-        return None
-    in_a_row = np.convolve(condition.astype(int), np.ones(window, dtype=int), "valid")
-    found = np.flatnonzero(in_a_row == window)
-    return int(found[0]) + window - 1 if len(found) else None
+    ends = window_ends(condition, window)
+    return int(ends[0]) if len(ends) else None
 
 
 def reference(values: Array, window: int) -> float:

@@ -8,7 +8,7 @@ is said beside it.
 Shapes: K seeds, N questions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Literal, NamedTuple
 
@@ -29,15 +29,12 @@ SAYS: Mapping[Kind, str] = {
     "questions": "bootstrap over questions, seeds pooled",
     "both": "bootstrap over seeds and questions",
 }
-# How many of 1,000 nominal 95 % intervals covered the truth, by (seeds, questions).
+# How many of 1,000 nominal 95 % intervals covered the truth, at each (seeds, questions).
 SIMULATED = tuple((seeds, questions) for questions in (300, 1000, 2000) for seeds in (3, 5, 10))
-COVERAGE: Mapping[Kind, Mapping[tuple[int, int], float]] = {
-    kind: dict(zip(SIMULATED, shares, strict=True))
-    for kind, shares in (
-        ("seeds", (0.70,) * 9),
-        ("questions", (0.70,) * 9),
-        ("both", (0.70,) * 9),
-    )
+COVERAGE: Mapping[Kind, Sequence[float]] = {
+    "seeds": (0.70,) * 9,
+    "questions": (0.70,) * 9,
+    "both": (0.70,) * 9,
 }
 
 
@@ -91,9 +88,9 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
     share_RK = np.apply_along_axis(np.bincount, 1, seed_RK, minlength=seeds) / seeds
     mean_R = np.take_along_axis(share_RK @ d_KN, question_RN, 1).mean(1)
     low, high = np.quantile(mean_R, [0.025, 0.975])
-    nearest = min(SIMULATED, key=lambda size: _apart(size, (seeds, questions)))
+    nearest = min(range(len(SIMULATED)), key=lambda i: _apart(SIMULATED[i], d_KN.shape))
     interval = Interval(float(d_KN.mean()), float(low), float(high))
-    return Bootstrap(kind, SAYS[kind], interval, COVERAGE[kind][nearest], nearest)
+    return Bootstrap(kind, SAYS[kind], interval, COVERAGE[kind][nearest], SIMULATED[nearest])
 
 
 def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str, float]:
@@ -117,7 +114,7 @@ def turned(opinions: Opinions) -> Opinions:
     )
 
 
-def _apart(one: tuple[int, int], other: tuple[int, int]) -> float:
+def _apart(one: Sequence[int], other: Sequence[int]) -> float:
     """How far two sizes are from each other, by their ratios."""
     return sum(abs(log(x / y)) for x, y in zip(one, other, strict=True))
 

@@ -48,7 +48,7 @@ class Rule(NamedTuple):
         return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-class Test(NamedTuple):
+class Evidence(NamedTuple):
     """What the K paired differences of a pair say; p-values as they are and after Holm."""
 
     interval: Interval  # 95 %, Student's, of the mean difference; not adjusted
@@ -78,7 +78,7 @@ class Pair(NamedTuple):
     seeds: tuple[int, ...]  # in common, in the order of `differences`
     unpaired: tuple[int, ...]  # seeds that only one of the two has, not used
     differences: tuple[float, ...]  # one a seed
-    test: Test | None  # None below two seeds in common
+    test: Evidence | None  # None below two seeds in common
     outlook: Outlook | None
     opinions: Opinions | None  # question level; None where only values were given
 
@@ -215,20 +215,20 @@ def _names(values: Values, rule: Rule) -> list[tuple[str, str]]:
 
 def _tests(
     spreads: Mapping[tuple[str, str], Spread], values: Values, rule: Rule
-) -> dict[tuple[str, str], Test]:
+) -> dict[tuple[str, str], Evidence]:
     """The tests of all pairs that have a spread, Holm-adjusted over just these."""
     p = [t_test(found) for found in spreads.values()]
     p_equivalence = [tost(found, rule.margin) for found in spreads.values()]
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
     return {
-        (a, b): Test(
+        (a, b): Evidence(
             t_interval(found), found.sd, *row, sign_flip(differences(values[a], values[b]))
         )
         for ((a, b), found), row in zip(spreads.items(), columns, strict=True)
     }
 
 
-def _pair(names: tuple[str, str], values: Values, test: Test | None, rule: Rule) -> Pair:
+def _pair(names: tuple[str, str], values: Values, test: Evidence | None, rule: Rule) -> Pair:
     a, b = (values[name] for name in names)
     seeds = tuple(sorted(a.keys() & b.keys()))
     word: Word = "inconclusive"
@@ -248,7 +248,7 @@ def _pair(names: tuple[str, str], values: Values, test: Test | None, rule: Rule)
     )
 
 
-def _why(word: Word, test: Test | None, seeds: int, rule: Rule) -> str:
+def _why(word: Word, test: Evidence | None, seeds: int, rule: Rule) -> str:
     """The reason for the word, as a clause."""
     if test is None:
         return (

@@ -9,7 +9,6 @@ runs that were trained before, which are printed all the same.
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from mssr_rl.cli import main
 
@@ -28,6 +27,7 @@ SHORT = [
 READ = (
     "reward/mean",
     "reward/no_answer_fraction",
+    "reward/bad_format_fraction",
     "reward/timeout_fraction",
     "reward/error_fraction",
     "critic/advantages/zero_fraction",
@@ -48,12 +48,15 @@ def line(folder: Path) -> str:
         [json.loads(text) for text in (folder / f"{name}.jsonl").read_text().splitlines()]
         for name in ("metrics", "eval", "samples")
     )
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    summary, described = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("summary", "run")
+    )
     return json.dumps(
         {
             "algo": summary["algo"],
             "seed": summary["seed"],
-            "steps": summary["steps"],
+            "planned": described["steps"],
+            "keys": [key for key in READ if key in metrics[0]],
             "metrics": [[float(f"{row[k]:.4g}") for k in READ if k in row] for row in metrics],
             "marks": [
                 [e["step"], e["accuracy"], e["n"]] for e in evaluations if e["split"] == "val"
@@ -61,7 +64,7 @@ def line(folder: Path) -> str:
             "responses": [
                 [s["step"], s["response"]]
                 for s in samples
-                if s["split"] == "train" and summary["seed"] == 0 and summary["steps"] < 100
+                if s["split"] == "train" and summary["seed"] == 0
             ],
         }
     )

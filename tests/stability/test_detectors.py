@@ -145,11 +145,6 @@ def test_a_short_run_never_shows_a_plateau(made: Any) -> None:
     assert plateau(Trace(20, flat.rows[:20]), LIMITS) is None
 
 
-def test_a_run_that_is_not_over_has_not_levelled_off(made: Any) -> None:
-    flat = made.run({"reward/mean": lambda t: 0.45}, marks=())
-    assert plateau(Trace(made.steps, flat.rows[:100]), LIMITS) is None
-
-
 def test_a_noisy_reward_is_no_evidence_of_a_plateau(made: Any) -> None:
     noise = np.random.default_rng(1).normal(0, 0.08, made.steps + 1)
     assert (

@@ -7,6 +7,7 @@ from scipy import stats
 from mssr_rl.stats.questions import (
     COVERAGE,
     SAYS,
+    SIMULATED,
     Kind,
     bootstrap,
     family_means,
@@ -61,7 +62,7 @@ def test_a_bootstrap_is_labelled_with_its_measured_coverage(kind: Kind) -> None:
     assert found.interval.value == pytest.approx(d_KN.mean())
     assert found.interval.low < d_KN.mean() < found.interval.high
     assert found.measured_at == (5, 300)
-    assert found.coverage == COVERAGE[kind][5, 300]
+    assert found.coverage == COVERAGE[kind][SIMULATED.index((5, 300))]
 
 
 def test_a_label_is_that_of_the_nearest_simulated_size() -> None:
