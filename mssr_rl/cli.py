@@ -100,10 +100,9 @@ def _train(given: Namespace) -> int:
 
 
 def _eval(given: Namespace) -> int:
-    from mssr_rl.config.compose import load
     from mssr_rl.run.evaluate import main as evaluate
 
-    evaluate(load(given.words))
+    evaluate(given.words)
     return DONE
 
 
@@ -130,9 +129,25 @@ def _lens(given: Namespace) -> int:
 
 
 def _check(given: Namespace) -> int:
+    if any(word.startswith("env=") for word in given.words):
+        from mssr_rl.check_env.verb import main as check_env
+
+        return check_env(given.words)
     from mssr_rl.conformance.command import main as check
 
     return check(given.words)
+
+
+def _new(given: Namespace) -> int:
+    from mssr_rl.scaffold import main as new
+
+    return new(given.words)
+
+
+def _export(given: Namespace) -> int:
+    from mssr_rl.exporters import main as export
+
+    return export(given.words)
 
 
 VERBS: Mapping[str, Verb] = {
@@ -140,7 +155,11 @@ VERBS: Mapping[str, Verb] = {
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
-    "check": Verb("hold an algorithm against the laws all of them keep: algo=NAME", _check),
+    "check": Verb(
+        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws", _check
+    ),
+    "new": Verb("write a new environment and its test: env=NAME", _new),
+    "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
 }
 

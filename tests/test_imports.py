@@ -20,7 +20,7 @@ LAYERS = (
     """envs algos""",
     """config""",
     """engine models""",
-    """run planning report grade lens conformance cards""",
+    """run planning report grade lens conformance cards check_env scaffold exporters""",
     """helptext cli __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

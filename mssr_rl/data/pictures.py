@@ -8,10 +8,14 @@ cannot be used is a `ValueError` that says why; the caller knows the row and say
 import io
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from mssr_rl.problem import Problem
 
 MAX_PIXELS = 50_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -56,6 +60,22 @@ def decode(content: bytes) -> Image.Image:
             return image.convert("RGB")
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ValueError(f"its data are broken ({error})") from error
+
+
+def blinded(problem: Problem) -> Problem:
+    """The problem with every picture grey: as large as before, so it takes as many tokens."""
+    grey = tuple(_grey(content) for content in problem.images)
+    return replace(problem, images=grey)
+
+
+@lru_cache(maxsize=256)
+def _grey_of(size: tuple[int, int]) -> bytes:
+    return _png(Image.new("RGB", size, (128, 128, 128)))
+
+
+def _grey(content: bytes) -> bytes:
+    with _opened(content) as image:
+        return _grey_of(image.size)
 
 
 def _opened(content: bytes) -> Image.Image:

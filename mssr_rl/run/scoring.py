@@ -70,6 +70,12 @@ def evaluate(
     return Evaluation(score, problems, right, right_sampled, tuple(greedy), spent + spent_too)
 
 
+def rescored(found: Evaluation, right: Sequence[bool]) -> Evaluation:
+    """The same evaluation with other verdicts on the greedy answers."""
+    score = found.score._replace(accuracy=sum(right) / len(right))
+    return found._replace(score=score, right=tuple(map(int, right)))
+
+
 def _answers(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, poll: Callable[[], None]
 ) -> tuple[list[Sample], Ledger]:
