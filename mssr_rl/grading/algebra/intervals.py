@@ -59,7 +59,8 @@ def of_inequalities(node: Node) -> Node | None:
         return None
     whole = found[0]
     for piece in found[1:]:
-        assert whole and piece
+        assert whole is not None
+        assert piece is not None
         whole = Node("union", "", (whole, piece))
     return whole
 
