@@ -232,4 +232,6 @@ def _key(text: str) -> str:
     if _SHORT_TEXT.fullmatch(text):
         return text.casefold()
     bare = _AROUND_SIGNS.sub(r"\1", text)
-    return bare.casefold().replace(".", "") if _HALF_DAY.fullmatch(bare) else bare
+    if _HALF_DAY.fullmatch(bare):
+        return bare.casefold().replace(".", "").replace(" ", "")
+    return bare

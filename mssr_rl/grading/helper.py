@@ -21,7 +21,7 @@ from mssr_rl.grading.answers import read_off_or
 from mssr_rl.grading.judge import decide
 from mssr_rl.grading.quantities import OverLimit
 
-SECONDS = 0.7  # for one answer
+SECONDS = 0.8  # for one answer
 MEMORY = 2**30  # bytes of address space
 RENEWED_AFTER = 5000  # answers, so that nothing can pile up in a grader
 RECURSION = 3000

@@ -25,7 +25,7 @@ Reply = Literal["correct", "wrong", "timeout", "error"]
 log = logging.getLogger(__name__)
 
 MOST = 4
-PATIENCE = 0.88  # seconds for a reply; the helper kills its grader well before (`helper.SECONDS`)
+PATIENCE = 0.93  # seconds for a reply; the helper kills its grader well before (`helper.SECONDS`)
 START = 30.0  # seconds that a start may take on a busy machine; it belongs to no response
 
 

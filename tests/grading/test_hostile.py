@@ -54,10 +54,13 @@ WHOLE = [
 
 
 def graded_in_time(response: str, gold: str) -> str:
-    started = time.monotonic()
-    reason = verify(response, gold).reason
-    assert time.monotonic() - started < 1
-    return reason
+    """The reason; once more if it took a second, for a busy machine may stall any process."""
+    for _ in range(3):
+        started = time.monotonic()
+        reason = verify(response, gold).reason
+        if time.monotonic() - started < 1:
+            return reason
+    pytest.fail(f"over a second three times: {response[:80]!r}")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,7 @@
 """The killable processes: one verdict from everywhere, hangs that end, nothing left behind."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -51,6 +52,29 @@ def test_the_verdict_is_the_same_from_main_thread_worker_threads_and_asyncio() -
         return list(await asyncio.gather(one(), asyncio.to_thread(found)))
 
     assert asyncio.run(both()) == [WANTED, WANTED]
+
+
+def test_every_golden_verdict_is_the_same_in_a_thread_and_in_a_ray_actor() -> None:
+    lines = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in lines.splitlines()]
+    cases = [(a, row["gold"]) for row in rows for a in (*row["pays"], *row["does_not"])]
+    here = all_verdicts(cases)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(all_verdicts, cases).result() == here
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=1, include_dashboard=False)
+    try:
+        there = ray.remote(all_verdicts).remote(cases)
+        assert ray.get(there, timeout=300) == here
+    finally:
+        ray.shutdown()
+
+
+def all_verdicts(cases: list[tuple[str, str]]) -> list[bool]:
+    from mssr_rl.grading import verify as module
+
+    module._remembered.clear()
+    return [right(answer, gold) for answer, gold in cases]
 
 
 def test_a_forked_process_gets_helpers_of_its_own() -> None:

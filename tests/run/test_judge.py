@@ -113,7 +113,7 @@ def test_a_call_that_fails_counts_as_wrong_and_is_counted(server: Server, mood: 
     started = time.monotonic()
     found = judge(server, seconds=0.4).ask([Question("?", "5", "5"), Question("?", "5", "6")])
     assert found == ([False, False], 2)
-    assert time.monotonic() - started < 2.5  # two tries, however slowly it answers
+    assert time.monotonic() - started < 10  # two tries of 0.4 s, however slowly it answers
 
 
 def test_one_failure_is_tried_again(server: Server) -> None:

@@ -114,13 +114,25 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 
 def _value_of(a: Node, other: Node) -> Node:
-    """X = v and x in S are v and S, if the other side is no relation itself."""
-    if a.kind != "relation" or other.kind == "relation":
+    """X = v and x in S are v and S, and inequalities intervals, if the other side is a value."""
+    if other.kind == "relation":
         return a
-    if a.name == "in" or (a.name == "=" and _is_head(a.parts[0], a.parts[1])):
-        return a.parts[1]
     is_pair = other.kind == "group" and len(other.parts) == 2
-    return (intervals.of_inequality(a) or a) if is_pair or intervals.is_union(other) else a
+    if is_pair or intervals.is_union(other):
+        return intervals.of_inequalities(a) or _right_side(a)
+    return _right_side(a)
+
+
+def _right_side(a: Node) -> Node:
+    """V of x = v, and of x = u = v where u and v are the same."""
+    if a.kind != "relation":
+        return a
+    head, *values = a.parts
+    if a.name == "in":
+        return values[0]
+    if set(a.name.split()) != {"="} or not all(_is_head(head, value) for value in values):
+        return a
+    return values[-1] if all(_same(values[0], value) for value in values[1:]) else a
 
 
 def _is_head(left: Node, right: Node) -> bool:
@@ -143,7 +155,15 @@ def _same_set(a: Node, b: Node) -> bool:
         return len(single.parts) == 1 and single.value == "or" and _same(single.parts[0], other)
     if max(len(a.parts), len(b.parts)) > MAX_MEMBERS:
         raise OverLimit("a long set")
+    if "list" in (a.kind, b.kind) and (_is_system(a) or _is_system(b)):
+        return False  # x = 2 or y = 3 does not say x = 2 and y = 3
     return _covers(a.parts, b.parts) and _covers(b.parts, a.parts)
+
+
+def _is_system(node: Node) -> bool:
+    """Relations about different letters."""
+    letters = {symbols(part) for part in node.parts if part.kind == "relation"}
+    return len(letters) > 1
 
 
 def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:

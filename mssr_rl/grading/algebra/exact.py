@@ -32,12 +32,12 @@ def exact(node: Node, point: Point) -> Fraction:
         return Fraction(node.value)
     if node.kind == "symbol":
         return point[node.name]
-    if node.kind not in _OPERATIONS and node.kind != "call":
+    if node.kind not in OPERATIONS and node.kind != "call":
         raise NotRational(node.kind)
     values = [exact(part, point) for part in node.parts]
     if node.kind == "call":
-        return _call(node.name, values)
-    return _held(_OPERATIONS[node.kind](values))
+        return call(node.name, values)
+    return operation(node.kind, values)
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:
@@ -74,7 +74,13 @@ def _whole_root(n: int, index: int) -> int:
     return low
 
 
-def _call(name: str, values: list[Fraction]) -> Fraction:
+def operation(kind: str, values: list[Fraction]) -> Fraction:
+    """A sum, product, quotient, negative or power of rational numbers."""
+    return _held(OPERATIONS[kind](values))
+
+
+def call(name: str, values: list[Fraction]) -> Fraction:
+    """A function of rational numbers, where its value is rational."""
     if name == "root":
         if values[1] <= 0 or values[1].denominator != 1:
             raise NotRational("an odd index")
@@ -114,7 +120,7 @@ def _held(value: Fraction) -> Fraction:
     return value
 
 
-_OPERATIONS: Mapping[str, Callable[[list[Fraction]], Fraction]] = {
+OPERATIONS: Mapping[str, Callable[[list[Fraction]], Fraction]] = {
     "sum": lambda values: sum(values, Fraction(0)),
     "product": _product,
     "quotient": lambda values: _over(*values),

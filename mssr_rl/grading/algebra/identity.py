@@ -20,7 +20,7 @@ from mssr_rl.grading.algebra.tree import Node, number, symbols, walk
 from mssr_rl.grading.quantities import OverLimit
 
 POINTS = 14
-ENOUGH = 4  # points in both domains
+ENOUGH, PLENTY = 4, 8  # points in both domains: that are needed, that are tried
 DIGITS = 40
 MAX_DIGITS = 12_000
 
@@ -95,6 +95,8 @@ def _agree(names: frozenset[str], same_at: Callable[[Point], bool]) -> bool:
             if not same_at(point):
                 return False
             compared += 1
+            if compared == PLENTY:
+                return True
         except Undefined:
             continue
     return compared >= (ENOUGH if names else 1)

@@ -47,6 +47,24 @@ def same(a: Node, b: Node) -> bool:
     )
 
 
+def of_inequalities(node: Node) -> Node | None:
+    """The intervals that x < -1 or x > 1 says, or one inequality; None for anything else."""
+    if node.kind == "relation":
+        return of_inequality(node)
+    if node.kind != "set" or node.name != "or" or len(node.parts) < 2:
+        return None
+    found = [of_inequality(part) if part.kind == "relation" else None for part in node.parts]
+    letters = {symbols(part) for part in node.parts}
+    if len(letters) > 1 or not all(found):
+        return None
+    whole = found[0]
+    for piece in found[1:]:
+        assert whole is not None
+        assert piece is not None
+        whole = Node("union", "", (whole, piece))
+    return whole
+
+
 def of_inequality(relation: Node) -> Node | None:
     """The interval that x < 3 or 1 < x <= 3 says, None if it says something else."""
     signs, parts = relation.name.split(), relation.parts

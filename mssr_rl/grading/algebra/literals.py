@@ -21,11 +21,11 @@ def decimal(text: str) -> Fraction:
 
 
 def repeating(text: str) -> Fraction:
-    r"""0.1\overline{6} and 0.1666... are a sixth."""
+    r"""0.1\overline{6}, 0.1(6) and 0.1666... are a sixth."""
     if len(text) > MAX_REPEATING:
         raise OverLimit(f"a repeating decimal of {len(text)} characters")
     whole, _, rest = text.partition(".")
-    if m := re.fullmatch(r"([0-9]*)\\[a-z]+\s*\{?([0-9]+)\}?", rest):
+    if m := re.fullmatch(r"([0-9]*)(?:\\[a-z]+\s*\{?|\()([0-9]+)[)}]?", rest):
         fixed, period = m[1], m[2]
     elif m := re.match(r"([0-9]*?)(?:([0-9])\2{2,}|([0-9]{2,}?)\3+)(?=[.\\\u2026])", rest):
         fixed, period = m[1], m[2] or m[3]

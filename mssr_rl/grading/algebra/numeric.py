@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, exact
+from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, call, operation
 from mssr_rl.grading.algebra.functions import FUNCTIONS, OF_ANGLES, constant, divided
 from mssr_rl.grading.algebra.tree import Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
@@ -34,39 +34,52 @@ class Numeric:
         """The mpmath number; `Undefined` where there is none."""
         try:
             with mp.workdps(self.digits):
-                return self._value(node, point)
+                return self._real(self._value(node, point))
         except ZeroDivisionError as error:
             raise Undefined("a division by zero") from error
 
     def _value(self, node: Node, point: Point) -> Any:
-        try:
-            value = self._real(exact(node, point))
-        except NotRational:
-            value = self._checked(self._irrational(node, point))
+        """A Fraction as long as everything below is rational, then an mpmath number."""
+        if node.kind == "number":
+            return self._real_seen(Fraction(node.value))
+        if node.kind == "symbol":
+            return point[node.name]
+        if node.kind == "constant":
+            return self._checked(constant(node.name))
+        if node.kind not in _OPERATIONS and node.kind not in ("power", "call"):
+            raise Unreadable(f"a {node.kind} inside an expression")
+        values = [self._value(part, point) for part in node.parts]
+        if all(isinstance(value, Fraction) for value in values):
+            try:
+                return self._real_seen(self._rational(node, values))
+            except NotRational:
+                pass
+        return self._checked(self._irrational(node, values))
+
+    def _rational(self, node: Node, values: list[Fraction]) -> Fraction:
+        if node.kind == "call":
+            return call(node.name, values)
+        return operation(node.kind, values)
+
+    def _real_seen(self, value: Fraction) -> Fraction:
+        """The fraction itself; how large it is counts."""
+        self._real(value)
         return value
 
-    def _real(self, value: Fraction) -> Any:
+    def _real(self, value: Any) -> Any:
+        if not isinstance(value, Fraction):
+            return value
         return self._checked(mpmath.mpf(value.numerator) / value.denominator)
 
-    def _irrational(self, node: Node, point: Point) -> Any:
-        kind, parts = node.kind, node.parts
-        if kind == "constant":
-            return constant(node.name)
-        if kind == "power":
-            return self._power(parts[0], parts[1], point)
-        if kind == "call":
-            return self._call(node, point)
-        if kind not in _OPERATIONS:
-            raise Unreadable(f"a {kind} inside an expression")
-        return _OPERATIONS[kind]([self._value(part, point) for part in parts])
-
-    def _power(self, base_node: Node, exponent_node: Node, point: Point) -> Any:
-        base = self._value(base_node, point)
-        try:
-            exponent = exact(exponent_node, point)
-        except NotRational:
-            return self._raised(base, self._value(exponent_node, point))
-        return self._root(base, exponent)
+    def _irrational(self, node: Node, values: list[Any]) -> Any:
+        if node.kind == "call":
+            return self._call(node, values)
+        if node.kind == "power":
+            base = self._real(values[0])
+            if isinstance(values[1], Fraction):
+                return self._root(base, values[1])
+            return self._raised(base, values[1])
+        return _OPERATIONS[node.kind]([self._real(value) for value in values])
 
     def _root(self, base: Any, exponent: Fraction) -> Any:
         """Base ^ (p/q), real for a negative base if q is odd."""
@@ -86,35 +99,31 @@ class Numeric:
             raise OverLimit("a power")
         return mpmath.power(base, exponent)
 
-    def _call(self, node: Node, point: Point) -> Any:
+    def _call(self, node: Node, values: list[Any]) -> Any:
         name, parts = node.name, node.parts
         if name == "root":
-            try:
-                index = exact(parts[1], point)
-            except NotRational as error:
-                raise Undefined("an index that is no whole number") from error
-            if index <= 0 or index.denominator != 1:
+            index = values[1]
+            if not isinstance(index, Fraction) or index <= 0 or index.denominator != 1:
                 raise Undefined("an index that is no whole number")
-            return self._root(self._value(parts[0], point), 1 / index)
+            return self._root(self._real(values[0]), 1 / index)
         if name not in FUNCTIONS:
             raise Unreadable(name)
-        values = [self._value(part, point) for part in parts]
-        if name in OF_ANGLES and parts[0].kind != "number" and _in_degrees(parts[0]):
-            values[0] *= mpmath.pi / 180
+        reals = [self._real(value) for value in values]
+        if name in OF_ANGLES and _in_degrees(parts[0]):
+            reals[0] *= mpmath.pi / 180
         if name == "exp":
-            return self._raised(mpmath.e, values[0])
-        return FUNCTIONS[name](*values)
+            return self._raised(mpmath.e, reals[0])
+        return FUNCTIONS[name](*reals)
 
     def _checked(self, value: Any) -> Any:
         if mpmath.isnan(value) or mpmath.isinf(value):
             raise Undefined("no finite value")
-        size = abs(value)
-        if size:
-            order = abs(int(mpmath.floor(mpmath.log(size, 10))))
+        if value:
+            order = abs(int(mpmath.mag(value))) * 3 // 10  # powers of two to powers of ten
             if order > 2 * MAX_POWER_OF_TEN:
                 raise OverLimit("a number")
             self.range = max(self.range, order)
-        self.largest = max(self.largest, size)
+            self.largest = max(self.largest, abs(value))
         return value
 
 
