@@ -4,15 +4,20 @@ argparse reads the verb and the few flags; what has an equals sign is `compose`'
 imported once their verb is known, so a typo costs a second. stdout is for data, stderr for talk.
 """
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from mssr_rl import __version__
+from mssr_rl import __version__, outward
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+
+# Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
+# machine twenty times slower than one; EXPERIMENTS.md has the figures.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -95,10 +100,9 @@ def _train(given: Namespace) -> int:
 
 
 def _eval(given: Namespace) -> int:
-    from mssr_rl.config.compose import load
     from mssr_rl.run.evaluate import main as evaluate
 
-    evaluate(load(given.words))
+    evaluate(given.words)
     return DONE
 
 
@@ -117,21 +121,101 @@ def _doctor(given: Namespace) -> int:
 
 
 def _report(given: Namespace) -> int:
-    from mssr_rl.config.overrides import parse
+    folder = _run_folder(given, "run")
     from mssr_rl.report.page import write
 
+    return _say(str(write(folder)))
+
+
+def _run_folder(given: Namespace, key: str, *others: str) -> Path:
+    """The run directory of a verb that takes `key=FOLDER` and little else."""
+    from mssr_rl.config.overrides import parse
+
     words = parse(given.words)
-    if set(words) != {"run"}:
-        raise UserError("report takes run=FOLDER and nothing else, e.g. report run=runs/NAME")
-    return _say(str(write(Path(words["run"]))))
+    if key not in words or set(words) - {key, *others}:
+        verb = given.verb
+        more = " and plugins=[...] if it needs them" if others else " and nothing else"
+        raise UserError(f"{verb} takes {key}=FOLDER{more}, e.g. {verb} {key}=runs/NAME")
+    return Path(words[key])
+
+
+def _plugins(given: Namespace) -> list[str]:
+    from mssr_rl.config.overrides import parse
+
+    listed = parse(given.words).get("plugins", "[]").strip("[]").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
+def _replay(given: Namespace) -> int:
+    folder = _run_folder(given, "run", "plugins")
+    from mssr_rl.run.replay import main as replay
+
+    for line in replay(folder, _plugins(given)):
+        _say(line)
+    return DONE
+
+
+def _resume(given: Namespace) -> int:
+    folder = _run_folder(given, "verify", "plugins")
+    from mssr_rl.run.verify import main as verify
+
+    return _say(verify(folder, _plugins(given)))
+
+
+def _status(given: Namespace) -> int:
+    from mssr_rl.config.overrides import parse
+    from mssr_rl.run.status import main as status
+
+    words = parse(given.words)
+    if set(words) - {"runs_dir"}:
+        raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
+    folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
+    return _say("\n".join(status([Path(folder) for folder in folders])))
+
+
+def _lens(given: Namespace) -> int:
+    from mssr_rl.lens.command import main as lens
+
+    return lens(given.words)
+
+
+def _check(given: Namespace) -> int:
+    if any(word.startswith("env=") for word in given.words):
+        from mssr_rl.check_env.verb import main as check_env
+
+        return check_env(given.words)
+    from mssr_rl.conformance.command import main as check
+
+    return check(given.words)
+
+
+def _new(given: Namespace) -> int:
+    from mssr_rl.scaffold import main as new
+
+    return new(given.words)
+
+
+def _export(given: Namespace) -> int:
+    from mssr_rl.exporters import main as export
+
+    return export(given.words)
 
 
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
+    "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
+    "check": Verb(
+        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws", _check
+    ),
+    "new": Verb("write a new environment and its test: env=NAME", _new),
+    "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "doctor": Verb("say what this machine can run, and which versions do not fit", _doctor),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
+    "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
+    "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }
 
 
@@ -151,5 +235,5 @@ def _say(text: str) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    sys.stderr.write(f"mssr_rl: {error}\n")
+    sys.stderr.write(f"mssr_rl: {outward.plain(str(error))}\n")
     return code

@@ -1,6 +1,7 @@
 """Verbs, flags and exit codes; what is printed where."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,15 +60,13 @@ def test_a_typo_is_found_before_torch_is_imported(word: str) -> None:
 
 def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
     assert complaint(capsys, "trian") == "cannot 'trian'; did you mean train?"
-    assert complaint(capsys, "xyz") == "cannot 'xyz'; choose from train, eval, grade, report"
+    assert complaint(capsys, "xyz") == f"cannot 'xyz'; choose from {', '.join(cli.VERBS)}"
 
 
 def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:
     said = complaint(capsys, "algo=mssr")
-    assert (
-        said
-        == "say first what to do with algo=mssr: train, eval, grade, report; e.g. train algo=mssr"
-    )
+    verbs = ", ".join(cli.VERBS)
+    assert said == f"say first what to do with algo=mssr: {verbs}; e.g. train algo=mssr"
 
 
 def test_flags_of_other_programs_are_explained(capsys: Captured) -> None:
@@ -91,6 +90,17 @@ def test_a_plan_is_for_training_only(capsys: Captured) -> None:
 def test_report_wants_a_run_and_nothing_else(capsys: Captured) -> None:
     assert "report takes run=FOLDER" in complaint(capsys, "report")
     assert "report takes run=FOLDER" in complaint(capsys, "report", "seed=1")
+
+
+def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    for verb, key in (("resume", "verify"), ("replay", "run")):
+        assert f"{verb} takes {key}=FOLDER and plugins=[...]" in complaint(capsys, verb, "seed=1")
+    assert "is not a run directory" in complaint(capsys, "resume", f"verify={tmp_path}")
+    assert "keeps no step that broke" in complaint(
+        capsys, "replay", f"run={tmp_path}", "plugins=[a]"
+    )
 
 
 # ---- exit codes ----
@@ -186,3 +196,14 @@ def test_grade_passes_its_file_on(tmp_path: Path, capsys: Captured) -> None:
     assert cli.main(["grade", str(file)]) == 0
     graded = json.loads(capsys.readouterr().out)
     assert graded == {"id": "a", "reward": 1, "extracted": "4", "reason": "correct"}
+
+
+def test_threads_that_wait_do_not_spin_unless_the_user_wants_them_to() -> None:
+    show = "import os; import mssr_rl.cli; print(os.environ['OMP_WAIT_POLICY'])"
+    for before, after in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+        env |= {} if before is None else {"OMP_WAIT_POLICY": before}
+        done = subprocess.run(
+            [sys.executable, "-c", show], env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == after

@@ -17,10 +17,9 @@ def check(config: Config) -> None:
     if config.engine.name == "openrlhf":
         _check_cluster(config)
         return
-    changed = [
-        *_changed("cluster", config.cluster, ClusterConfig()),
-        *_changed("fault", config.fault, FaultConfig()),
-    ]
+    changed = _changed("cluster", config.cluster, ClusterConfig())
+    if config.fault.retries != FaultConfig.retries:
+        changed.append(f"fault.retries={config.fault.retries}")
     if changed:
         raise UserError(
             f"{changed[0]} has no effect with engine={config.engine.name}; add engine=openrlhf, or "

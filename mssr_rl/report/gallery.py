@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from mssr_rl.data.pictures import MAX_PIXELS
 from mssr_rl.report.runfiles import Row
 from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
 
@@ -91,11 +92,11 @@ def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
     cards: list[Card] = []
     room = MAX_BYTES
     for sample in _by_importance(samples):
-        card = _card(sample, folder)
-        room -= card.weight
+        shown = card(sample, folder)
+        room -= shown.weight
         if room < 0 or len(cards) == MAX_CARDS:
             break
-        cards.append(card)
+        cards.append(shown)
     cards.sort(key=lambda card: (card.step, card.split, card.key))
     return Gallery(tuple(cards), len(samples))
 
@@ -118,6 +119,8 @@ def data_uri(path: Path) -> str | None:
     try:
         raw = path.read_bytes()
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
             kind = TYPES[str(picture.format)]
             if len(raw) > PICTURE_LIMIT:
                 kind, raw = TYPES["JPEG"], _smaller(picture)
@@ -147,7 +150,8 @@ def _by_importance(samples: Sequence[Row]) -> Iterator[Row]:
         yield from by_step[steps[index]]
 
 
-def _card(sample: Row, folder: Path) -> Card:
+def card(sample: Row, folder: Path) -> Card:
+    """A recorded rollout, with the pictures of the run's folder."""
     reason = str(sample.get("reason", ""))
     uris = [_inside(folder, name) for name in _pictures(sample)]
     extracted = sample.get("extracted")

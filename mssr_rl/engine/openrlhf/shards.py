@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, UpdatePlan
-from mssr_rl.loss import weights_BT
+from mssr_rl.loss import Weights, token_weights
+from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 
 
@@ -37,33 +38,18 @@ class Rows(NamedTuple):
             yield Rows(self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width])
 
 
-class Credit(NamedTuple):
-    """What the loss wants to know about the same rows."""
-
-    old_logprob_BT: Tensor
-    advantage_BT: Tensor
-    reference_BT: Tensor
-    weight_BT: Tensor  # sums over the whole update to the chosen aggregation
-    surrogate_weight_BT: Tensor  # the same, times each token's importance
-    uniform_BT: Tensor  # sums over the whole update to a token mean
-
-    def pick(self, row: Tensor | slice, width: int | None = None) -> "Credit":
-        """Some of the rows, cut to a width."""
-        return Credit(*(x[row, :width] for x in self))
-
-
 class Shard(NamedTuple):
     """One rank's part of one optimiser update."""
 
     rows: Rows
-    credit: Credit
+    given: Given
+    weights: Weights  # sums over all ranks are those of the whole update
 
 
-class Assigned(NamedTuple):
-    """What the trainer worked out for every token of a batch."""
+class Split(NamedTuple):
+    """How updates are shared out."""
 
-    advantage_BT: Tensor
-    reference_BT: Tensor
+    ranks: int
     importance_cap: float | None
 
 
@@ -87,20 +73,36 @@ def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
     return tuple(torch.arange(each * parts).clamp(max=count - 1).view(parts, each))
 
 
-def shards(
-    rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, ranks: int
-) -> list[list[Shard]]:
+def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> list[list[Shard]]:
     """For every rank its shard of every update: whole problems, shuffled, into updates."""
     generator = torch.Generator().manual_seed(plan.seed)
     order = torch.randperm(len(rollouts.problems), generator=generator)
-    rows = rows_of(rollouts)
-    found: list[list[Shard]] = [[] for _ in range(ranks)]
+    rows, importance = rows_of(rollouts), importance_BT(rollouts, split.importance_cap)
+    found: list[list[Shard]] = [[] for _ in range(split.ranks)]
     for problems in order.split(plan.samples_per_update // rollouts.group_size):
         picked = rollouts_of(problems, rollouts.group_size)
-        credit = _credit(rollouts, assigned, plan, picked)
-        for rank, part in enumerate(equal_parts(len(picked), ranks)):
-            found[rank].append(Shard(rows.pick(picked[part]), credit.pick(part)))
+        weights = token_weights(rollouts.mask_BT[picked], plan.loss)
+        weights = weights._replace(surrogate=weights.surrogate * importance[picked])
+        for rank, part in enumerate(_full_parts(len(picked), plan.samples_per_update, split)):
+            row = picked[part.row]
+            weighed = Weights(*(w[part.row] * part.counts[:, None] for w in weights))
+            width = rollouts.mask_BT.shape[1]
+            found[rank].append(Shard(rows.pick(row), given.at(row, width), weighed))
     return found
+
+
+class _Part(NamedTuple):
+    row: Tensor  # into the update
+    counts: Tensor  # 0 for a row that only fills up
+
+
+def _full_parts(count: int, full: int, split: Split) -> list[_Part]:
+    """A rank's rows of an update; the last update of a step may have fewer, and is filled up.
+
+    DeepSpeed steps after a fixed number of passes.
+    """
+    index = torch.arange(-(-full // split.ranks) * split.ranks).view(split.ranks, -1)
+    return [_Part(part.clamp(max=count - 1), (part < count).float()) for part in index]
 
 
 def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N802
@@ -112,19 +114,6 @@ def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N80
     if cap is None or rollouts.sampler_logprob_BT is None:
         return torch.ones_like(rollouts.logprob_BT)
     return (rollouts.logprob_BT - rollouts.sampler_logprob_BT).exp().clamp(max=cap)
-
-
-def _credit(rollouts: Rollouts, assigned: Assigned, plan: UpdatePlan, picked: Tensor) -> Credit:
-    mask_BT = rollouts.mask_BT[picked]
-    weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
-    return Credit(
-        old_logprob_BT=rollouts.logprob_BT[picked],
-        advantage_BT=assigned.advantage_BT[picked].to(rollouts.logprob_BT.dtype),
-        reference_BT=assigned.reference_BT[picked],
-        weight_BT=weight_BT,
-        surrogate_weight_BT=weight_BT * importance_BT(rollouts, assigned.importance_cap)[picked],
-        uniform_BT=weights_BT(mask_BT, "token-mean"),
-    )
 
 
 def only_some_have_pictures(problems: Sequence[Problem]) -> bool:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from mssr_rl.engine.base import Rollouts, UpdatePlan
-from mssr_rl.engine.openrlhf.shards import Assigned, equal_parts, importance_BT, shards
+from mssr_rl.engine.openrlhf.shards import Split, equal_parts, importance_BT, shards
 from mssr_rl.loss import Loss
+from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 
 
@@ -32,18 +33,21 @@ def rollouts(problems: int, group_size: int) -> Rollouts:
     )
 
 
-@given(
+def given(batch: Rollouts) -> Given:
+    return Given(batch.mask_BT, batch.logprob_BT, batch.mask_BT, batch.logprob_BT)
+
+
+@drawn(
     ranks=st.sampled_from([1, 2, 4]),
     aggregate=st.sampled_from(["token-mean", "seq-mean-token-mean"]),
 )
 def test_ranks_share_every_row_once_and_weights_add_up_to_the_update(ranks, aggregate) -> None:
     batch = rollouts(8, 2)
     plan = UpdatePlan(loss=Loss(aggregate=aggregate), samples_per_update=8, seed=1)
-    assigned = Assigned(batch.mask_BT, batch.logprob_BT, None)
-    parts = shards(batch, assigned, plan, ranks)
+    parts = shards(batch, given(batch), plan, Split(ranks, None))
     assert [len(of_rank) for of_rank in parts] == [2] * ranks
     for update in range(2):
-        weight = sum(of_rank[update].credit.weight_BT.sum() for of_rank in parts)
+        weight = sum(of_rank[update].weights.terms.sum() for of_rank in parts)
         assert torch.allclose(weight, torch.tensor(1.0), atol=1e-6)
     seen = torch.cat([s.rows.token_BT[:, 0] for of_rank in parts for s in of_rank])
     assert sorted(seen.tolist()) == batch.token_BT[:, 0].tolist()
@@ -52,7 +56,7 @@ def test_ranks_share_every_row_once_and_weights_add_up_to_the_update(ranks, aggr
             assert problem.key == str(int(token) // 4 // 2)
 
 
-@given(count=st.integers(1, 40), parts=st.integers(1, 8))
+@drawn(count=st.integers(1, 40), parts=st.integers(1, 8))
 def test_parts_are_equal_and_miss_nothing(count: int, parts: int) -> None:
     found = equal_parts(count, parts)
     assert len({len(part) for part in found}) == 1
@@ -73,19 +77,28 @@ def test_importance_weighs_the_surrogate_and_nothing_else() -> None:
     batch = rollouts(4, 1)
     plan = UpdatePlan(loss=Loss(), samples_per_update=4, seed=1)
     ((plain,),), ((weighed,),) = (
-        shards(batch, Assigned(batch.mask_BT, batch.logprob_BT, cap), plan, 1)
-        for cap in (None, 2.0)
+        shards(batch, given(batch), plan, Split(1, cap)) for cap in (None, 2.0)
     )
-    assert torch.equal(plain.credit.weight_BT, weighed.credit.weight_BT)
-    assert not torch.equal(plain.credit.surrogate_weight_BT, weighed.credit.surrogate_weight_BT)
-    assert torch.equal(plain.credit.surrogate_weight_BT, plain.credit.weight_BT)
+    assert torch.equal(plain.weights.terms, weighed.weights.terms)
+    assert torch.equal(plain.weights.surrogate, plain.weights.terms)
+    assert not torch.equal(weighed.weights.surrogate, weighed.weights.terms)
+
+
+def test_a_shorter_last_update_is_filled_with_rows_that_count_nothing() -> None:
+    batch = rollouts(6, 1)
+    plan = UpdatePlan(loss=Loss(), samples_per_update=4, seed=1)
+    parts = shards(batch, given(batch), plan, Split(2, None))
+    last = [of_rank[1] for of_rank in parts]
+    assert [len(shard.rows.problems) for shard in last] == [2, 2]
+    assert sum(int((s.weights.terms.sum(1) > 0).sum()) for s in last) == 2
+    assert torch.allclose(sum(s.weights.terms.sum() for s in last), torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_micro_batches_are_cut_to_their_longest_response(size: int) -> None:
     batch = rollouts(8, 1)
     plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=1)
-    ((shard,),) = shards(batch, Assigned(batch.mask_BT, batch.logprob_BT, None), plan, 1)
+    ((shard,),) = shards(batch, given(batch), plan, Split(1, None))
     parts = list(shard.rows.split(size))
     assert all(part.mask_BT.sum(1).max() == part.mask_BT.shape[1] for part in parts)
     assert sum(part.mask_BT.sum() for part in parts) == batch.mask_BT.sum()

@@ -1,0 +1,51 @@
+"""MSSR as its authors' code computes it. arXiv 2512.18215, code ruiiu/MSSR.
+
+    psi   = min(|A| / gamma, lam * H)       gamma = 2 and lam = 0.4, which it calls kappa and alpha
+    A_hat = A + psi                         H = -p log p of the sampled token, at most 1/e
+
+The same function as `mssr`, on the tracker of `mvsr_released`. This bonus softens penalties and
+never turns one into a reward; it is five times smaller than that of the paper's text.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from mssr_rl.advantage import Tracker
+from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.mssr import mssr
+from mssr_rl.algos.mvsr import Normalisation
+from mssr_rl.algos.mvsr_released import TRACKER
+from mssr_rl.loss import Loss
+
+
+@register("mssr_released")
+def mssr_released(
+    *,
+    gamma: float = 2.0,
+    lam: float = 0.4,
+    entropy: Literal["full", "nll", "plogp"] = "plogp",
+    entropy_policy: Literal["rollout", "current"] = "rollout",
+    tracker: Tracker = TRACKER,
+    normalisation: Normalisation = "sequence",
+    loss: Loss = Loss(),
+) -> Algorithm:
+    """MSSR as its authors' code computes it.
+
+    Args:
+        gamma: the bonus is at most |A| / gamma; at 1 and above it never flips a sign
+        lam: weight of the token's entropy
+        entropy: full: over the vocabulary; nll: -log p; plogp: -p log p of the sampled token
+        entropy_policy: rollout: of the policy that sampled, once a step; current: of the one in
+            training, in every update
+        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+    """
+    made = mssr(
+        gamma=gamma,
+        lam=lam,
+        entropy=entropy,
+        entropy_policy=entropy_policy,
+        tracker=tracker,
+        normalisation=normalisation,
+        loss=loss,
+    )
+    return replace(made, name="mssr_released")

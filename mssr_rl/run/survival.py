@@ -1,0 +1,44 @@
+"""A run whose engine dies goes on with another, from its newest checkpoint."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mssr_rl.errors import EngineLost
+from mssr_rl.run import lifecycle, watch
+from mssr_rl.run.step import first_state
+
+if TYPE_CHECKING:
+    from mssr_rl.run.trainer import Session
+
+
+def survive(session: "Session", loop: Callable[[], None]) -> None:
+    """`loop`, again after every lost engine, up to `fault.retries` times.
+
+    Raises:
+        EngineLost: once more than that.
+    """
+    retries = session.arm.config.fault.retries
+    for restart in range(1, retries + 1):
+        try:
+            return loop()
+        except EngineLost as loss:
+            session.screen.say(f"{loss}; restart {restart} of {retries}")
+            _restart(session)
+    try:
+        return loop()
+    except EngineLost as loss:
+        back = lifecycle.way_back(session.arm.config, session.log)
+        raise EngineLost(
+            f"{loss}; fault.retries={retries} restarts were made; {back} continues"
+        ) from loss
+
+
+def _restart(session: "Session") -> None:
+    """Another engine, at the newest whole checkpoint; what came after that is run again."""
+    session.arm.engine.close()
+    session.arm = session.arm._replace(engine=session.arm.make_engine(session.arm.config))
+    session.state, said = lifecycle.restore(session.arm, session.log, first_state(session.arm))
+    session.saved = session.state.step
+    session.rows = [watch.kept(row) for row in session.log.read("metrics")]
+    for line in said:
+        session.screen.say(line)
