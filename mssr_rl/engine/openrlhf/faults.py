@@ -9,9 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+)
 
-from mssr_rl.errors import EngineLost, UserError
+from mssr_rl.errors import EngineLost, RunFailed, UserError
 
 GONE = (ActorDiedError, ActorUnavailableError, RayActorError)
 SIGNS = ("EngineDeadError", "RayActorError", "ActorDiedError", "Connection reset", "closed by peer")
@@ -49,6 +55,11 @@ class Roll:
         except GONE as error:
             name = self.names.get(getattr(error, "actor_id", None) or "", "a process")
             raise EngineLost(self._died(name)) from error
+        except OutOfMemoryError as error:
+            raise RunFailed(
+                "this machine ran short of memory and Ray ended a process of the run; fewer ranks or "
+                "rollout engines (cluster.*) need less, and so does a smaller train.micro_batch"
+            ) from error
         except RayTaskError as error:
             self._explain(error)
 

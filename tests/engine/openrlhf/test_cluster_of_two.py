@@ -1,4 +1,7 @@
-"""A run on two Ray nodes, simulated on this machine: one training rank and one sampler on each."""
+"""A run on two Ray nodes, simulated on this machine: one training rank and one sampler on each.
+
+First among the cluster tests by its name: two of everything, before the shared engine takes memory.
+"""
 
 import json
 import os
