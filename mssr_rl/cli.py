@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from mssr_rl import __version__
+from mssr_rl import __version__, outward
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 
@@ -113,13 +113,56 @@ def _grade(given: Namespace) -> int:
 
 
 def _report(given: Namespace) -> int:
-    from mssr_rl.config.overrides import parse
+    folder = _run_folder(given, "run")
     from mssr_rl.report.page import write
 
+    return _say(str(write(folder)))
+
+
+def _run_folder(given: Namespace, key: str, *others: str) -> Path:
+    """The run directory of a verb that takes `key=FOLDER` and little else."""
+    from mssr_rl.config.overrides import parse
+
     words = parse(given.words)
-    if set(words) != {"run"}:
-        raise UserError("report takes run=FOLDER and nothing else, e.g. report run=runs/NAME")
-    return _say(str(write(Path(words["run"]))))
+    if key not in words or set(words) - {key, *others}:
+        verb = given.verb
+        more = " and plugins=[...] if it needs them" if others else " and nothing else"
+        raise UserError(f"{verb} takes {key}=FOLDER{more}, e.g. {verb} {key}=runs/NAME")
+    return Path(words[key])
+
+
+def _plugins(given: Namespace) -> list[str]:
+    from mssr_rl.config.overrides import parse
+
+    listed = parse(given.words).get("plugins", "[]").strip("[]").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
+def _replay(given: Namespace) -> int:
+    folder = _run_folder(given, "run", "plugins")
+    from mssr_rl.run.replay import main as replay
+
+    for line in replay(folder, _plugins(given)):
+        _say(line)
+    return DONE
+
+
+def _resume(given: Namespace) -> int:
+    folder = _run_folder(given, "verify", "plugins")
+    from mssr_rl.run.verify import main as verify
+
+    return _say(verify(folder, _plugins(given)))
+
+
+def _status(given: Namespace) -> int:
+    from mssr_rl.config.overrides import parse
+    from mssr_rl.run.status import main as status
+
+    words = parse(given.words)
+    if set(words) - {"runs_dir"}:
+        raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
+    folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
+    return _say("\n".join(status([Path(folder) for folder in folders])))
 
 
 def _lens(given: Namespace) -> int:
@@ -161,6 +204,9 @@ VERBS: Mapping[str, Verb] = {
     "new": Verb("write a new environment and its test: env=NAME", _new),
     "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
+    "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
+    "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }
 
 
@@ -180,5 +226,5 @@ def _say(text: str) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    sys.stderr.write(f"mssr_rl: {error}\n")
+    sys.stderr.write(f"mssr_rl: {outward.plain(str(error))}\n")
     return code

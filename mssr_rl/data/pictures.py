@@ -18,6 +18,7 @@ from PIL import Image
 from mssr_rl.problem import Problem
 
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 2**20  # of a picture's file
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 
 
@@ -112,8 +113,18 @@ def _from_file(name: str, folder: Path | None) -> bytes:
     try:
         root = folder.resolve()
         path = (root / name).resolve()
-        if not path.is_relative_to(root):
+        if not any(path.is_relative_to(place) for place in (root, *_blobs(root))):
             raise ValueError(f"its path {name!r} leads out of {folder}")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"its file of {size >> 20} MiB is larger than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name!r} cannot be read from {folder}") from error
+
+
+def _blobs(root: Path) -> tuple[Path, ...]:
+    """Where the files of a snapshot in the hub's cache really lie: it is made of links to there."""
+    snapshots = next((place for place in root.parents if place.name == "snapshots"), None)
+    return (snapshots.parent / "blobs",) if snapshots else ()

@@ -36,6 +36,15 @@ def release(folder: Path) -> None:
         _write(file, {})
 
 
+def owner(folder: Path) -> int | None:
+    """The live process that owns `folder`, None if there is none."""
+    try:
+        with (folder / "lock").open() as file:
+            return _live_owner(file)
+    except OSError:
+        return None
+
+
 def _live_owner(file: IO[str]) -> int | None:
     file.seek(0)
     try:

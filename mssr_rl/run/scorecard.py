@@ -15,7 +15,8 @@ from typing import Any
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
-from mssr_rl.stats import Z95, Interval, paired_change, wilson
+from mssr_rl.stats import Interval, paired_change, wilson
+from mssr_rl.stats.intervals import Z95
 
 CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not independent
 
