@@ -7,7 +7,8 @@ A new one is a factory under `@register("name")`; its keyword-only parameters ar
         return Algorithm(name="plain", advantage=to_tokens(), loss=loss)
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mssr_rl.advantage import Transform
 from mssr_rl.errors import UserError
@@ -25,6 +26,9 @@ class Algorithm:
     loss: Loss
     min_group_size: int = 1  # rollouts per problem below which the advantage is not defined
     default_group_size: int = 1
+    # What `compare ablate=all` leaves out: {its name: the options that do so}, or {"algo": the
+    # algorithm that remains} where that one has a name of its own.
+    ablations: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seams = (self.advantage.takes, self.advantage.gives)
