@@ -1,7 +1,7 @@
-"""Small-sample statistics in plain Python: intervals for one accuracy and for a paired change.
+"""Intervals in plain Python: for one accuracy, and for a change over the same problems.
 
-Pure, and light on purpose: the report of a single run needs no scipy. Comparing algorithms needs
-several seeds and more than this module.
+What one run can say about itself; the only module here that needs no scipy. What several runs say
+about two algorithms is in `paired` and `verdict`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,11 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def negated(found: Interval) -> Interval:
+    """The interval of the opposite difference."""
+    return Interval(-found.value, -found.high, -found.low)
 
 
 def wilson(share: float, n: int) -> Interval:

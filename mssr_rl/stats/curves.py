@@ -1,0 +1,91 @@
+"""Learning curves over a budget: the area under them, and what it takes to reach a target.
+
+A curve is one run's accuracy at its budget marks, in any currency of the ledger. The area is
+divided by the budget range, so it is a mean accuracy and goes to `compare_values` like one. A run
+that never reached the target is kept as censored: leaving it out would reward it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from mssr_rl.errors import UserError
+
+
+class Curve(NamedTuple):
+    """One run's evaluations."""
+
+    budget: Sequence[float]  # rising
+    accuracy: Sequence[float]  # as many
+
+
+class Reached(NamedTuple):
+    """The budget at which a run first reached the target."""
+
+    budget: float  # the last mark where it did not
+    reached: bool
+
+
+class Race(NamedTuple):
+    """Two arms on their way to a target."""
+
+    a: tuple[Reached, ...]
+    b: tuple[Reached, ...]
+    p: float | None  # log-rank; None where no run reached the target, or all at the same budget
+
+
+def area(curve: Curve, until: float | None = None) -> float:
+    """Mean accuracy over the budget from the first mark to `until` (default: the last mark)."""
+    budget, accuracy = _arrays(curve)
+    end = float(budget[-1]) if until is None else until
+    if not budget[0] < end <= budget[-1]:
+        raise UserError(
+            f"the curve runs from {budget[0]:g} to {budget[-1]:g}, its area until {end:g} is not "
+            "known; compare up to the last mark that all arms reached"
+        )
+    inside = budget < end
+    x = np.append(budget[inside], end)
+    y = np.append(accuracy[inside], np.interp(end, budget, accuracy))
+    return float(np.trapezoid(y, x) / (end - budget[0]))
+
+
+def budget_to(curve: Curve, target: float) -> Reached:
+    """Where the straight lines between the marks first touch the target accuracy."""
+    budget, accuracy = _arrays(curve)
+    there = np.flatnonzero(accuracy >= target)
+    if not len(there):
+        return Reached(float(budget[-1]), reached=False)
+    i = int(there[0])
+    if i == 0:
+        return Reached(float(budget[0]), reached=True)
+    share = (target - accuracy[i - 1]) / (accuracy[i] - accuracy[i - 1])
+    return Reached(float(budget[i - 1] + share * (budget[i] - budget[i - 1])), reached=True)
+
+
+def race_to(a: Sequence[Curve], b: Sequence[Curve], target: float) -> Race:
+    """Both arms' budgets to the target, and the log-rank test of their difference."""
+    arms = [tuple(budget_to(curve, target) for curve in curves) for curves in (a, b)]
+    times = {run.budget for arm in arms for run in arm}
+    if len(times) < 2 or not any(run.reached for arm in arms for run in arm):
+        return Race(arms[0], arms[1], None)
+    samples = [
+        stats.CensoredData.right_censored(
+            [run.budget for run in arm], [not run.reached for run in arm]
+        )
+        for arm in arms
+    ]
+    return Race(arms[0], arms[1], float(stats.logrank(*samples).pvalue))
+
+
+def common_mark(curves: Mapping[str, Sequence[Curve]]) -> float:
+    """The largest budget that every run of every arm has reached."""
+    return min(float(curve.budget[-1]) for runs in curves.values() for curve in runs)
+
+
+def _arrays(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    budget, accuracy = np.asarray(curve.budget, float), np.asarray(curve.accuracy, float)
+    if len(budget) != len(accuracy) or not len(budget) or (np.diff(budget) <= 0).any():
+        raise UserError("a learning curve needs one accuracy for every budget mark, marks rising")
+    return budget, accuracy

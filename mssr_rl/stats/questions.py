@@ -1,0 +1,129 @@
+"""Second opinions at question level: what the questions say where the seeds are too few to decide.
+
+None of these makes a verdict. McNemar's test and the interval beside it are about two checkpoints,
+not about two algorithms. The bootstraps are what papers print most often; how often each of them
+covers the truth was measured by simulation (scripts/simulate_statistics.py, docs/statistics.md) and
+is said beside it.
+
+Shapes: K seeds, N questions.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.contingency_tables import mcnemar
+
+from mssr_rl.stats.intervals import Interval, negated, paired_change
+
+Questions = Mapping[str, float]  # question -> share of its answers that were right
+Array = NDArray[np.float64]
+Kind = Literal["seeds", "questions", "both"]
+
+DRAWS = 2_000
+SAYS: Mapping[Kind, str] = {
+    "seeds": "bootstrap over seeds",
+    "questions": "bootstrap over questions, seeds pooled",
+    "both": "bootstrap over seeds and questions",
+}
+# How many of 1,000 nominal 95 % intervals covered the truth, by seeds.
+COVERAGE: Mapping[Kind, Mapping[int, float]] = {
+    "seeds": {3: 0.70, 5: 0.83, 10: 0.89},
+    "questions": {3: 0.73, 5: 0.73, 10: 0.73},
+    "both": {3: 0.90, 5: 0.93, 10: 0.95},
+}
+
+
+class Checkpoints(NamedTuple):
+    """These two checkpoints, not these two algorithms."""
+
+    seed: int
+    only_a: int | None  # questions that only a got right; None where answers are shares
+    only_b: int | None
+    p: float | None  # McNemar, exact
+    difference: Interval | None  # a - b over the questions, normal 95 %; None below two questions
+
+
+class Bootstrap(NamedTuple):
+    """A percentile interval, nominally 95 %, and how often such intervals really cover."""
+
+    kind: Kind
+    says: str
+    interval: Interval
+    coverage: float  # measured by simulation at `coverage_seeds`
+    coverage_seeds: int  # the number of simulated seeds nearest to this comparison's
+
+
+class Opinions(NamedTuple):
+    """All second opinions on a pair."""
+
+    checkpoints: tuple[Checkpoints, ...]  # one a seed
+    bootstraps: tuple[Bootstrap, ...]  # empty below two seeds
+
+
+def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> Opinions:
+    """Both arms' questions by seed; the same seeds and the same questions in both."""
+    seeds = sorted(a)
+    checkpoints = tuple(_checkpoints(seed, a[seed], b[seed]) for seed in seeds)
+    if len(seeds) < 2:
+        return Opinions(checkpoints, ())
+    names = list(a[seeds[0]])
+    d_KN = np.array([[a[seed][q] - b[seed][q] for q in names] for seed in seeds], dtype=float)
+    return Opinions(checkpoints, tuple(bootstrap(d_KN, kind) for kind in SAYS))
+
+
+def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
+    """The percentile interval of the mean of `d_KN`, resampling what `kind` says.
+
+    Always drawn with the same random numbers: a report that is made again says the same.
+    """
+    seeds, questions = d_KN.shape
+    rng = np.random.default_rng(0)
+    # How often each seed and each question was drawn, as shares; not resampled: all alike.
+    seed_RK = _shares(rng, draws, seeds) if kind != "questions" else np.full((1, seeds), 1 / seeds)
+    question_RN = (
+        _shares(rng, draws, questions)
+        if kind != "seeds"
+        else np.full((1, questions), 1 / questions)
+    )
+    mean_R = ((seed_RK @ d_KN) * question_RN).sum(1)
+    low, high = np.quantile(mean_R, [0.025, 0.975])
+    nearest = min(COVERAGE[kind], key=lambda k: (abs(k - seeds), k))
+    interval = Interval(float(d_KN.mean()), float(low), float(high))
+    return Bootstrap(kind, SAYS[kind], interval, COVERAGE[kind][nearest], nearest)
+
+
+def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str, float]:
+    """One number a family: questions made from one problem or one figure are not independent."""
+    members: dict[str, list[float]] = {}
+    for question, share in right.items():
+        members.setdefault(family_of(question), []).append(share)
+    return {family: sum(shares) / len(shares) for family, shares in members.items()}
+
+
+def turned(opinions: Opinions) -> Opinions:
+    """The same as seen from the other arm."""
+    return Opinions(
+        tuple(
+            c._replace(
+                only_a=c.only_b, only_b=c.only_a, difference=c.difference and negated(c.difference)
+            )
+            for c in opinions.checkpoints
+        ),
+        tuple(x._replace(interval=negated(x.interval)) for x in opinions.bootstraps),
+    )
+
+
+def _checkpoints(seed: int, a: Questions, b: Questions) -> Checkpoints:
+    pairs = [(a[question], b[question]) for question in a]
+    difference = paired_change([right for _, right in pairs], [right for right, _ in pairs])
+    if any(share not in (0, 1) for pair in pairs for share in pair):
+        return Checkpoints(seed, None, None, None, difference)
+    only_a, only_b = pairs.count((1, 0)), pairs.count((0, 1))
+    table = [[pairs.count((1, 1)), only_a], [only_b, pairs.count((0, 0))]]
+    return Checkpoints(seed, only_a, only_b, float(mcnemar(table, exact=True).pvalue), difference)
+
+
+def _shares(rng: np.random.Generator, draws: int, size: int) -> Array:
+    return rng.multinomial(size, np.full(size, 1 / size), draws) / size
