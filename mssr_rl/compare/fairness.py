@@ -80,7 +80,7 @@ def examine(
 
 def settings_of(config: Config) -> dict[str, Any]:
     """{dotted key: value} of what an arm is trained and scored with."""
-    return {k: v for k, v in _leaves(to_dict(config)) if not k.startswith(BESIDE)}
+    return {k: v for k, v in leaves(to_dict(config)) if not k.startswith(BESIDE)}
 
 
 def refusal(found: Fairness) -> UserError:
@@ -93,7 +93,7 @@ def refusal(found: Fairness) -> UserError:
     ]
     return UserError(
         f"the arms differ on {found.env} in more than what is compared, so nothing was started:\n\n"
-        + table(found.arms, found.different)
+        + table(found.arms, [row for row in found.different if row.kind != "definition"])
         + f"\n\n{', '.join(ways)}"
     )
 
@@ -202,9 +202,10 @@ def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for mine in rows for name in mine))
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """(dotted key, value) of everything in nested mappings."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

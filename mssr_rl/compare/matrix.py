@@ -45,6 +45,9 @@ class Run(NamedTuple):
     seed: int
     config: Config
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # a config holds mappings
+
     @property
     def name(self) -> str:
         """Its folder's."""
@@ -74,7 +77,7 @@ def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> M
     arms = _arms(given, settings)
     first = _first_seed(given)
     seeds = tuple(range(first, first + settings.seeds))
-    made = {(arm, env): _config(arm, env) for arm in arms for env in envs}
+    made = {(arm, env): load([*arm.words, f"env={env}"]) for arm in arms for env in envs}
     runs = tuple(
         _run(arm, env, seed, made[arm, env], runs_dir)
         for seed in seeds
@@ -88,10 +91,6 @@ def _run(arm: Arm, env: str, seed: int, config: Config, runs_dir: Path) -> Run:
     run = Run(arm, env, seed, config)
     settled = replace(config, seed=seed, name=run.name, runs_dir=str(runs_dir))
     return run._replace(config=settled)
-
-
-def _config(arm: Arm, env: str) -> Config:
-    return load([*arm.words, f"env={env}"])
 
 
 # ---- arms ----

@@ -29,6 +29,15 @@ def acquire(folder: Path) -> None:
         _write(file, {"pid": os.getpid(), "started": psutil.Process().create_time()})
 
 
+def owner(folder: Path) -> int | None:
+    """The live process that holds `folder`, if one does."""
+    path = folder / "lock"
+    if not path.exists():
+        return None
+    with path.open() as file:
+        return _live_owner(file)
+
+
 def release(folder: Path) -> None:
     """Give the directory back."""
     with (folder / "lock").open("a+") as file:
