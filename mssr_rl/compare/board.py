@@ -1,4 +1,4 @@
-"""What a comparison shows while it trains: a table of all arms on a terminal, plain lines elsewhere.
+"""What a comparison shows while it trains: a table of its arms on a terminal, or plain lines.
 
 Everything goes to stderr, as with a single run (`mssr_rl.run.progress`).
 """

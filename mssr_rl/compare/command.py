@@ -1,13 +1,12 @@
 """`python -m mssr_rl compare key=value ...`: plan, check, train, report.
 
-    compare algo=grpo,mssr env=vision_r1 seeds=5           the verdict
-    compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and how long it takes
+compare algo=grpo,mssr env=vision_r1 seeds=5           the verdict
+compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and how long it takes
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
@@ -27,6 +26,7 @@ from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.stats.verdict import Rule
 
 
 class Task(NamedTuple):
@@ -102,34 +102,33 @@ def plan(words: Sequence[str], launch: Launch = process.launch) -> str:
         sys.stderr.write("measuring the pace: a short trial of every arm\n")
         estimate = trial.measure(missing, task.share, launch)
         lines += [f"one run     {arm}: {duration(s)}" for arm, s in estimate.by_arm.items()]
-        lines += [f"in all      about {duration(estimate.total)}, measured just now on this machine"]
+        lines += [
+            f"in all      about {duration(estimate.total)}, measured just now on this machine"
+        ]
     return "\n".join([*lines, "nothing was started but the trial"])
 
 
 def opening(task: Task) -> list[str]:
     """What is compared, in a few lines."""
     matrix, share, config = task.matrix, task.share, task.matrix.runs[0].config
-    bought = allowance(config.budget.rollouts, config.train.rollouts_per_step)
+    per_step, margin = config.train.rollouts_per_step, Rule(margin=task.settings.margin).size
+    bought = allowance(config.budget.rollouts, per_step)
     seeds = f"{matrix.seeds[0]} to {matrix.seeds[-1]}" if len(matrix.seeds) > 1 else matrix.seeds[0]
+    size = f"{bought.steps} steps of {per_step}, recipe {config.recipe}, model {config.model.path}"
     lines = [
         f"arms        {', '.join(arm.label for arm in matrix.arms)}",
         f"on          {', '.join(matrix.envs)}; seeds {seeds}: {len(matrix.runs)} runs",
-        f"each        {config.budget.rollouts:,} rollouts, {bought.steps} steps of "
-        f"{config.train.rollouts_per_step}, recipe {config.recipe}, model {config.model.path}",
+        f"each        {config.budget.rollouts:,} rollouts, {size}",
         f"at once     {share.jobs} runs, {share.threads} thread{'s' * (share.threads > 1)} each",
-        f"verdict     on test accuracy, paired by seed; equal means within {_points(task)}",
+        f"verdict     by seed on the test split; differences below {margin} do not matter",
         f"results     {task.folder.path}",
     ]
-    if len(matrix.seeds) < 5:  # noqa: PLR2004
+    if len(matrix.seeds) < 5:
         lines.append(
             f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} an arm can only "
             "show large differences"
         )
     return lines
-
-
-def _points(task: Task) -> str:
-    return f"{100 * task.settings.margin:g} points"
 
 
 def _differences(task: Task) -> list[str]:

@@ -131,7 +131,9 @@ def shown(value: Any) -> str:
 
 
 def _row(
-    name: str, settings: Mapping[str, Mapping[str, Any]], configs: Mapping[str, Config],
+    name: str,
+    settings: Mapping[str, Mapping[str, Any]],
+    configs: Mapping[str, Config],
     varies: Sequence[str],
 ) -> Row:
     values = tuple(mine.get(name) for mine in settings.values())

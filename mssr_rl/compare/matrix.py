@@ -146,9 +146,7 @@ def _slug(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
 
 
-def _ablations(
-    algo: str, texts: Mapping[str, str], common: Mapping[str, str]
-) -> Iterator[Arm]:
+def _ablations(algo: str, texts: Mapping[str, str], common: Mapping[str, str]) -> Iterator[Arm]:
     """The arms without one part each, as the algorithm itself declares them.
 
     One that comes to another algorithm is that algorithm's arm, and carries its name.

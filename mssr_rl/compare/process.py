@@ -20,7 +20,7 @@ USAGE = 2  # the exit code of a command that was wrong: it would be wrong again
 
 def launch(words: Sequence[str], log: Path, threads: int) -> "subprocess.Popen[bytes]":
     """Start `train` with these words; what it says goes to the end of `log`."""
-    module = [sys.executable, "-m", "mssr_rl.compare.child", str(os.getpid()), "train"]
+    module = [sys.executable, "-m", "mssr_rl.child", str(os.getpid()), "train"]
     return start([*module, *words], log, threads)
 
 

@@ -53,7 +53,7 @@ def _state(folder: Path, status: object) -> State:
     if runlock.owner(folder) is not None:
         return "busy"
     if status in ("done", "collapsed", "failed", "interrupted"):
-        return status  # type: ignore[return-value]
+        return status
     return "interrupted"  # it says "running", or nothing, and nobody is there: killed
 
 

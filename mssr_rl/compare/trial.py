@@ -82,9 +82,7 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
     return max(free)
 
 
-def _side_by_side(
-    runs: Sequence[Run], folder: Path, share: Share, launch: Launch
-) -> list[Pace]:
+def _side_by_side(runs: Sequence[Run], folder: Path, share: Share, launch: Launch) -> list[Pace]:
     begun = time.monotonic()
     children = [
         launch(_words(run, folder), folder / f"{run.name}.log", share.threads) for run in runs
@@ -123,9 +121,8 @@ def _words(run: Run, folder: Path) -> list[str]:
 def _pace(run: Run, folder: Path, wall: float) -> Pace:
     path = folder / run.name
     if not (path / "summary.json").exists():
-        raise UserError(
-            f"the trial of {run.arm.label} ended early: {process.last_words(folder / f'{run.name}.log')}"
-        )
+        why = process.last_words(folder / f"{run.name}.log")
+        raise UserError(f"the trial of {run.arm.label} ended early: {why}")
     ledger = json.loads((path / "summary.json").read_text("utf-8"))["ledger"]
     rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     evaluating = ledger["seconds_by_phase"]["evaluate"]

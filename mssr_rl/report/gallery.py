@@ -91,11 +91,11 @@ def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
     cards: list[Card] = []
     room = MAX_BYTES
     for sample in _by_importance(samples):
-        card = _card(sample, folder)
-        room -= card.weight
+        shown = card(sample, folder)
+        room -= shown.weight
         if room < 0 or len(cards) == MAX_CARDS:
             break
-        cards.append(card)
+        cards.append(shown)
     cards.sort(key=lambda card: (card.step, card.split, card.key))
     return Gallery(tuple(cards), len(samples))
 
@@ -147,7 +147,8 @@ def _by_importance(samples: Sequence[Row]) -> Iterator[Row]:
         yield from by_step[steps[index]]
 
 
-def _card(sample: Row, folder: Path) -> Card:
+def card(sample: Row, folder: Path) -> Card:
+    """A recorded rollout, with the pictures of the run's folder."""
     reason = str(sample.get("reason", ""))
     uris = [_inside(folder, name) for name in _pictures(sample)]
     extracted = sample.get("extracted")

@@ -1,4 +1,4 @@
-"""The process of one run: `python -m mssr_rl.compare.child PARENT verb key=value ...`.
+"""The process of one run: `python -m mssr_rl.child PARENT verb key=value ...`.
 
 The same as `python -m mssr_rl verb ...`, but it does not outlive its parent: where the parent is
 killed, the kernel sends this process a SIGTERM, and the run saves and ends as it always does then.

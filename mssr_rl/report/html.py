@@ -1,0 +1,63 @@
+"""Templates, and what a page may do: shared by the report of a run and that of a comparison.
+
+Autoescape is on, and the page's policy allows its own style and script and nothing else.
+"""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mssr_rl.report import bars, curves, text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def templates(*folders: Path) -> Environment:
+    """The environment in which pages are filled in; a name is looked up in these folders."""
+    env = Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        draw=curves.draw,
+        bar=bars.bar,
+        number=text.number,
+        percent=text.percent,
+        points=text.points,
+        duration=text.duration,
+        shown=shown,
+    )
+    env.globals.update(before_after=bars.before_after, scale=bars.scale)
+    return env
+
+
+def shown(thing: Any) -> str:
+    """Any value of a config or of run.json as one short, visible line."""
+    cut = text.excerpt(text.number(thing), 400)
+    return cut.text + ("…" if cut.cut else "")
+
+
+def own(path: Path) -> Markup:
+    """A file of ours, to be put into the page as it is."""
+    return text.trusted(path.read_text("utf-8").strip())
+
+
+def policy(style: str, script: str) -> str:
+    """The page's Content-Security-Policy: nothing but its own style, script and pictures."""
+    return (
+        "default-src 'none'; img-src data:; "
+        f"style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
