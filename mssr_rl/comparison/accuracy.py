@@ -59,7 +59,7 @@ def leaderboard(found: Comparison, runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [
         {
             "arm": arm.name,
-            "accuracy": interval(arm.interval, arm.mean),
+            "accuracy": within_0_and_1(interval(arm.interval, arm.mean)),
             "by_seed": {str(seed): value for seed, value in sorted(arm.values.items())},
             "sampled": _mean(counted(runs, arm.name), split, SAMPLED),
             "val": _mean(counted(runs, arm.name), "val", GREEDY),
@@ -82,6 +82,11 @@ def interval(found: Interval | None, value: float | None = None) -> dict[str, fl
     if found is None:
         return {"value": value, "low": None, "high": None}
     return {"value": float(found.value), "low": float(found.low), "high": float(found.high)}
+
+
+def within_0_and_1(found: dict[str, float | None]) -> dict[str, float | None]:
+    """An accuracy's interval, cut at what an accuracy can be: Student's knows no bounds."""
+    return {end: None if x is None else min(1.0, max(0.0, x)) for end, x in found.items()}
 
 
 def _pair(pair: Pair, rule: Rule, at: str) -> dict[str, Any]:

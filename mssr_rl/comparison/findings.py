@@ -102,7 +102,10 @@ def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
     }
     return {
         "leaderboard": [
-            {"arm": arm.name, "accuracy": accuracy.interval(arm.interval, arm.mean)}
+            {
+                "arm": arm.name,
+                "accuracy": accuracy.within_0_and_1(accuracy.interval(arm.interval, arm.mean)),
+            }
             for arm in found.arms
         ],
         "pairs": accuracy.pairs(found, "the mean over environments"),

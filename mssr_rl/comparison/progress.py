@@ -7,7 +7,13 @@ it; the lines that are drawn are means over seeds at each evaluation.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mssr_rl.comparison.accuracy import GREEDY, average, interval, mean_right
+from mssr_rl.comparison.accuracy import (
+    GREEDY,
+    average,
+    interval,
+    mean_right,
+    within_0_and_1,
+)
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats.curves import Curve, area, budget_to, common_mark
@@ -78,7 +84,8 @@ def _speed(
         "axis": axis,
         "until": until,
         "areas": [
-            {"arm": arm.name, "area": interval(arm.interval, arm.mean)} for arm in found.arms
+            {"arm": arm.name, "area": within_0_and_1(interval(arm.interval, arm.mean))}
+            for arm in found.arms
         ],
         "pairs": [
             {

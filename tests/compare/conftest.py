@@ -15,11 +15,11 @@ CHILD = Path(__file__).parent / "tabular_child.py"
 
 @pytest.fixture
 def words(counting_data: Path, tmp_path: Path) -> list[str]:
-    """A comparison of two arms, two seeds each."""
+    """A comparison of two arms, one seed each."""
     return [
         "algo=grpo,mssr",
         "env=vision_r1",
-        "seeds=2",
+        "seeds=1",
         f"model.path={counting_data}",
         f"env.data={counting_data}",
         "train.rollouts_per_step=64",

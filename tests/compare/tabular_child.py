@@ -6,11 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import TabularEngine  # noqa: E402  the path has to be set first
+from conftest import TabularEngine
 
-from mssr_rl import cli  # noqa: E402
-from mssr_rl import engine as engines  # noqa: E402
-from mssr_rl.child import follow  # noqa: E402
+from mssr_rl import cli
+from mssr_rl import engine as engines
+from mssr_rl.child import follow
 
 
 class Patient(TabularEngine):
