@@ -15,6 +15,7 @@ from mssr_rl.comparison.evidence import Evidence, read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.theatre import theatre
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
+from mssr_rl.stats.verdict import Rule
 
 OURS = Path(__file__).parent / "templates"
 
@@ -59,6 +60,7 @@ def render(evidence: Evidence, found: Mapping[str, Any]) -> str:
         style=style,
         script=script,
         found=found,
+        margin=Rule(margin=found["rule"]["margin"]).size,
         colour={arm: i for i, arm in enumerate(found["arms"], 1)},
         drawn=[_drawn(evidence, on) for on in found["envs"]],
     )

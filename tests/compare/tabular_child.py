@@ -1,4 +1,4 @@
-"""A run of a comparison in a process of its own, on the small honest engine of tests/conftest.py."""
+"""A run of a comparison in a process of its own, on the engine of tests/conftest.py."""
 
 import sys
 import time
