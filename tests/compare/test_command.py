@@ -89,6 +89,7 @@ def test_a_comparison_ends_with_a_verdict_and_a_folder_that_can_be_verified(
     assert starts(folder) == 4
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_the_same_command_does_only_what_is_missing(
     words: list[str], launch: Launch, slowly: Slowly, undisturbed: dict[str, Any]
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_run_that_crashes_once_is_tried_again(
     assert untimed(report(place(words))) == whole
 
 
+@pytest.mark.slow
 def test_a_run_that_always_crashes_is_reported_and_the_others_are_compared(
     words: list[str], launch: Launch, capsys: Any
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_folder_with_other_settings_is_not_continued(words: list[str], launch:
         command.compare([w for w in words if "train.lr" not in w] + ["train.lr=0.1"], launch)
 
 
+@pytest.mark.slow
 def test_the_plan_measures_the_pace_and_starts_nothing(
     words: list[str], launch: Launch, capsys: Any
 ) -> None:

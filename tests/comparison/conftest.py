@@ -105,12 +105,12 @@ def write_run(folder: Path, arm: str, seed: int, shares: tuple[float, ...]) -> N
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
-@pytest.fixture
-def make_comparison(tmp_path: Path) -> Make:
+@pytest.fixture(scope="session")
+def make_comparison(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Write a comparison of {arm: final accuracy}; seeds differ a little, arms alike."""
 
     def make(final: dict[str, float], seeds: int = 3, kind: str = "same") -> Path:
-        folder = tmp_path / "comparison"
+        folder = tmp_path_factory.mktemp("comparisons") / "one"
         entries = []
         for arm, share in final.items():
             for seed in range(seeds):

@@ -13,7 +13,7 @@ WIDTH = "document.scrollingElement.scrollWidth"
 ARMS = {"grpo": 0.5, "mssr": 0.7, "rloo": 0.5, "mvsr": 0.4, "reinforce_pp": 0.55}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(make_comparison: Any) -> Path:
     return write(make_comparison(ARMS)).page
 
