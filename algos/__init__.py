@@ -7,7 +7,19 @@ would be a second package with a registry of its own.
 if __name__ != "mssr_rl.algos":
     raise ImportError("this folder is the package `mssr_rl.algos`; import it by that name")
 
-from mssr_rl.algos import grpo, mssr, reinforce_pp, rloo  # noqa: F401  registers them
-from mssr_rl.algos.base import Algorithm, algorithms, register
+from mssr_rl.algos import (  # noqa: F401  registers them
+    ablations,
+    batch_mean,
+    dapo,
+    dr_grpo,
+    grpo,
+    mssr,
+    mvsr,
+    reinforce_pp,
+    released,
+    rloo,
+    spo,
+)
+from mssr_rl.algos.base import Algorithm, Resampling, algorithms, register
 
-__all__ = ["Algorithm", "algorithms", "register"]
+__all__ = ["Algorithm", "Resampling", "algorithms", "register"]

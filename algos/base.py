@@ -1,4 +1,4 @@
-"""What an algorithm is: an advantage chain, a loss, and how many rollouts of a problem it needs.
+"""What an algorithm is: an advantage chain, a loss, and what it asks of the trainer.
 
 A new one is a factory under `@register("name")`; its keyword-only parameters are its options:
 
@@ -7,14 +7,25 @@ A new one is a factory under `@register("name")`; its keyword-only parameters ar
         return Algorithm(name="plain", advantage=to_tokens(), loss=loss)
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from mssr_rl.advantage import Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import Loss
+from mssr_rl.objective import Extras
 from mssr_rl.options import require
 from mssr_rl.registry import Registry
+
+
+class Resampling(NamedTuple):
+    """Groups that are not worth training on are dropped, and others generated in their place."""
+
+    keeps: Callable[[Tensor], Tensor]  # rewards [P, G] -> bool [P]
+    max_batches: int  # generation batches of a step, the first included
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +37,9 @@ class Algorithm:
     loss: Loss
     min_group_size: int = 1  # rollouts per problem below which the advantage is not defined
     default_group_size: int = 1
+    extras: Extras = Extras()  # terms of the loss that `Loss` does not have
+    resampling: Resampling | None = None
+    problem_weights: Callable[[Any], Tensor] | None = None  # state -> chances [N]; None: in turn
     # What `compare ablate=all` leaves out: {its name: the options that do so}, or {"algo": the
     # algorithm that remains} where that one has a name of its own.
     ablations: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -41,7 +55,21 @@ class Algorithm:
         enough = self.default_group_size >= self.min_group_size
         says = f"at least min_group_size={self.min_group_size}"
         require(enough, "default_group_size", self.default_group_size, says)
+        if self.resampling is not None:
+            tries = self.resampling.max_batches
+            require(tries >= 1, "max_resample", tries, "at least 1")
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "mssr_rl.algorithms")
 register = algorithms.register
+
+
+def without_kl(loss: Loss) -> Loss:
+    """The loss of an algorithm whose KL is a cost in the reward, where it is always k1.
+
+    Raises:
+        UserError: an estimator was chosen, which would have no effect.
+    """
+    says = f"left at {Loss.kl_estimator} where kl_in=reward, which has one form"
+    require(loss.kl_estimator == Loss.kl_estimator, "kl_estimator", loss.kl_estimator, says)
+    return replace(loss, kl_coef=0.0)

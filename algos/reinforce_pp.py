@@ -1,27 +1,57 @@
-"""REINFORCE++: no baseline per problem, the batch is the scale. arXiv 2501.03262.
+"""REINFORCE++: the batch is the scale. arXiv 2501.03262. And its form with a group baseline.
 
     R_{i,t} = r_i at the last token of response i, 0 elsewhere
     G_{i,t} = sum over s >= t of gamma^(s - t) * R_{i,s}
     A = (G - mu) / sqrt(max(var, 1e-8))
 
-mu and var (population) over all response tokens of the batch, each counted once: a long response
-weighs more, which is the convention of OpenRLHF, the authors' code.
+The baseline form has r_i - mean_g for G: `reinforce_pp_baseline`.
 
-Elsewhere: EasyR1 and verl use Bessel's variance and add 1e-8 instead of clamping. The paper and
-OpenRLHF put the KL into the reward; here it is in the loss, as for all arms.
+mu and var (population) over all response tokens of the batch, each counted once: a long response
+weighs more, which is the convention of OpenRLHF, the authors' code. With kl_in=reward, the paper's
+and OpenRLHF's way, R_{i,t} loses kl_coef * (lp_old - lp_ref) at every token.
+
+Elsewhere: EasyR1 and verl use Bessel's variance and add 1e-8 instead of clamping. OpenRLHF's
+scripts of the baseline form have a KL loss with k2 and 1e-5; all arms here share k3 and 0.01.
 """
 
-from mssr_rl.advantage import chain, return_to_go, to_last_token, whiten_over_tokens
-from mssr_rl.algos.base import Algorithm, register
+from typing import Literal
+
+from mssr_rl.advantage import (
+    chain,
+    return_to_go,
+    subtract_group_mean,
+    subtract_kl_of_token,
+    to_last_token,
+    to_tokens,
+    whiten_over_tokens,
+)
+from mssr_rl.algos.base import Algorithm, register, without_kl
 from mssr_rl.loss import Loss
 
 
 @register("reinforce_pp")
-def reinforce_pp(*, gamma: float = 1.0, loss: Loss = Loss()) -> Algorithm:
+def reinforce_pp(
+    *, gamma: float = 1.0, kl_in: Literal["loss", "reward"] = "loss", loss: Loss = Loss()
+) -> Algorithm:
     """The discounted return, whitened over the tokens of the batch.
 
     Args:
         gamma: discount per token; 1 gives every token of a response the same advantage
+        kl_in: where the KL to the frozen model goes: a term of the loss, or a cost in the reward
     """
-    advantage = chain(to_last_token(), return_to_go(gamma), whiten_over_tokens())
-    return Algorithm(name="reinforce_pp", advantage=advantage, loss=loss)
+    steps = [to_last_token(), return_to_go(gamma), whiten_over_tokens()]
+    if kl_in == "reward":
+        steps, loss = [steps[0], subtract_kl_of_token(loss.kl_coef), *steps[1:]], without_kl(loss)
+    return Algorithm(name="reinforce_pp", advantage=chain(*steps), loss=loss)
+
+
+@register("reinforce_pp_baseline")
+def reinforce_pp_baseline(*, loss: Loss = Loss()) -> Algorithm:
+    """Reward minus the group's mean, whitened over the tokens of the batch."""
+    return Algorithm(
+        name="reinforce_pp_baseline",
+        advantage=chain(subtract_group_mean(), to_tokens(), whiten_over_tokens()),
+        loss=loss,
+        min_group_size=2,
+        default_group_size=8,
+    )

@@ -2,21 +2,36 @@
 
     A_i = r_i - (sum_g r - r_i) / (n - 1) = n / (n - 1) * (r_i - mean_g)        on every token
 
-Unbiased, because a rollout is no part of its own baseline; no standard deviation.
+Unbiased, because a rollout is no part of its own baseline; no standard deviation. With
+kl_in=reward the response's KL, kl_coef * sum_t (lp_old - lp_ref), is taken off r_i first.
 
-Elsewhere: TRL takes one ratio per sequence and subtracts the KL from the reward before the baseline
-(OpenRLHF after it, per token); here the KL is in the loss and the ratio per token, as for all arms.
+Elsewhere: TRL does that (with 0.05) and takes one ratio per sequence (`ratio=sequence`); OpenRLHF
+subtracts the KL after the baseline, per token. By default it is in the loss here, and the ratio per
+token, as for all arms.
 """
 
-from mssr_rl.advantage import chain, subtract_leave_one_out_mean, to_tokens
-from mssr_rl.algos.base import Algorithm, register
+from typing import Literal
+
+from mssr_rl.advantage import (
+    chain,
+    subtract_kl_of_response,
+    subtract_leave_one_out_mean,
+    to_tokens,
+)
+from mssr_rl.algos.base import Algorithm, register, without_kl
 from mssr_rl.loss import Loss
 
 
 @register("rloo")
-def rloo(*, loss: Loss = Loss()) -> Algorithm:
-    """Reward minus the mean of the problem's other rewards."""
-    advantage = chain(subtract_leave_one_out_mean(), to_tokens())
+def rloo(*, kl_in: Literal["loss", "reward"] = "loss", loss: Loss = Loss()) -> Algorithm:
+    """Reward minus the mean of the problem's other rewards.
+
+    Args:
+        kl_in: where the KL to the frozen model goes: a term of the loss, or a cost in the reward
+    """
+    steps = [subtract_leave_one_out_mean(), to_tokens()]
+    if kl_in == "reward":
+        steps, loss = [subtract_kl_of_response(loss.kl_coef), *steps], without_kl(loss)
     return Algorithm(
-        name="rloo", advantage=advantage, loss=loss, min_group_size=2, default_group_size=8
+        name="rloo", advantage=chain(*steps), loss=loss, min_group_size=2, default_group_size=8
     )

@@ -4,6 +4,7 @@ argparse reads the verb and the few flags; what has an equals sign is `compose`'
 imported once their verb is known, so a typo costs a second. stdout is for data, stderr for talk.
 """
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,10 @@ from typing import NamedTuple, NoReturn
 from mssr_rl import __version__
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+
+# Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
+# machine twenty times slower than one; EXPERIMENTS.md has the figures.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -142,11 +147,25 @@ def _write_report(folder: Path) -> Path:
     return write(folder)
 
 
+def _lens(given: Namespace) -> int:
+    from mssr_rl.lens.command import main as lens
+
+    return lens(given.words)
+
+
+def _check(given: Namespace) -> int:
+    from mssr_rl.conformance.command import main as check
+
+    return check(given.words)
+
+
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
     "compare": Verb("algo=a,b seeds=K: train all, same budget, and say which is better", _compare),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
+    "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
+    "check": Verb("hold an algorithm against the laws all of them keep: algo=NAME", _check),
     "report": Verb("run=FOLDER: write a report again; verify=FOLDER: recompute it", _report),
 }
 

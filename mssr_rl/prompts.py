@@ -49,6 +49,11 @@ def posed(problem: Problem, instruction: str) -> Problem:
     return replace(problem, prompt=user_text(problem, instruction))
 
 
+def blinded(problem: Problem) -> Problem:
+    """A posed problem without its pictures, and without the tags where they stood."""
+    return replace(problem, prompt=problem.prompt.replace(IMAGE, "").strip(), images=())
+
+
 def chat_messages(problem: Problem) -> list[dict[str, Any]]:
     """One user message in Hugging Face's chat format, pictures and text in the order of the tags.
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
-from mssr_rl.loss import kl, surrogate, weights_BT
+from mssr_rl.loss import token_weights
+from mssr_rl.objective import Given, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
 
@@ -96,36 +97,35 @@ class TabularEngine:
     ) -> UpdateStats:
         group, problems = rollouts.group_size, len(rollouts.problems)
         order = torch.randperm(problems, generator=torch.Generator().manual_seed(plan.seed))
+        given = Given(
+            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
+        )
         done = [
-            self._one_update(rollouts, advantage_BT, reference_BT, (plan, rows.tolist()))
+            self._one_update(rollouts, given, plan, rows.tolist())
             for rows in torch.split(order, max(1, plan.samples_per_update // group))
         ]
-        pg_loss, kl_loss, clipped, norm = torch.tensor(done).mean(0).tolist()
+        measured = done[0][1]
+        pg_loss, kl_loss, clipped, norm = torch.stack([s for s, _ in done]).mean(0).tolist()
+        means = {key: sum(m[key] for _, m in done) / len(done) for key in measured}
         tokens = int(rollouts.mask_BT.sum())
-        return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens)
+        return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens, means)
 
     def _one_update(
-        self,
-        rollouts: Rollouts,
-        advantage_BT: Tensor,
-        reference_BT: Tensor,
-        part: tuple[UpdatePlan, list[int]],
-    ) -> tuple[float, float, float, float]:
-        plan, rows = part
+        self, rollouts: Rollouts, given: Given, plan: UpdatePlan, rows: list[int]
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         row_B = [r * rollouts.group_size + g for r in rows for g in range(rollouts.group_size)]
-        mask_BT = rollouts.mask_BT[row_B]
-        weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
-        new_BT = self._logprob(self.logits, rollouts, rows)
-        policy = surrogate(new_BT, rollouts.logprob_BT[row_B], advantage_BT[row_B], plan.loss)
-        pg_loss = (policy.token_loss_BT * weight_BT).sum()
-        kl_BT = kl(new_BT, reference_BT[row_B], plan.loss.kl_estimator)
-        kl_loss = (kl_BT * weight_BT).sum()
+        picked = given.at(torch.tensor(row_B), rollouts.mask_BT.shape[1])
+        digits = torch.tensor([_digit(rollouts.problems[row]) for row in rows])
+        logits_BTV = self.logits[digits].repeat_interleave(rollouts.group_size, 0)
+        heard = _hear(logits_BTV, rollouts.token_BT[row_B], picked.mask_BT)
+        weights = token_weights(picked.mask_BT, plan.loss)
+        part = objective(Policy(*heard), picked, weights, plan.loss, plan.extras)
         self.optimiser.zero_grad()
-        (pg_loss + plan.loss.kl_coef * kl_loss).backward()  # type: ignore[no-untyped-call]
+        part.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_([self.logits], self.max_grad_norm)
         self.optimiser.step()
-        clipped = float((policy.clipped_BT * mask_BT).sum() / mask_BT.sum())
-        return pg_loss.item(), kl_loss.item(), clipped, norm.item()
+        sums, measured = added([part])
+        return torch.cat([sums, norm.double()[None]]), measured
 
     def save(self, folder: Path) -> None:
         (folder / "policy").mkdir()
@@ -150,7 +150,7 @@ def _text(tokens: list[int]) -> str:
 def _hear(logits_BTV: Tensor, token_BT: Tensor, mask_BT: Tensor) -> Heard:
     logp_BTV = logits_BTV.log_softmax(-1)
     logprob_BT = logp_BTV.gather(-1, token_BT[..., None]).squeeze(-1) * mask_BT
-    return Heard(logprob_BT, -(logp_BTV.exp() * logp_BTV).sum(-1).detach() * mask_BT)
+    return Heard(logprob_BT, -(logp_BTV.exp() * logp_BTV).sum(-1) * mask_BT)
 
 
 Configure = Callable[..., Config]

@@ -1,6 +1,7 @@
 """Verbs, flags and exit codes; what is printed where."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -186,3 +187,14 @@ def test_grade_passes_its_file_on(tmp_path: Path, capsys: Captured) -> None:
     assert cli.main(["grade", str(file)]) == 0
     graded = json.loads(capsys.readouterr().out)
     assert graded == {"id": "a", "reward": 1, "extracted": "4", "reason": "correct"}
+
+
+def test_threads_that_wait_do_not_spin_unless_the_user_wants_them_to() -> None:
+    show = "import os; import mssr_rl.cli; print(os.environ['OMP_WAIT_POLICY'])"
+    for before, after in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+        env |= {} if before is None else {"OMP_WAIT_POLICY": before}
+        done = subprocess.run(
+            [sys.executable, "-c", show], env=env, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == after

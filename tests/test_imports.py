@@ -16,11 +16,11 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
     """errors seeds problem files typed budget""",
-    """options registry prompts grading data advantage loss metrics stats stability""",
+    """options registry prompts grading data advantage loss objective metrics stats stability""",
     """envs algos""",
     """config""",
     """engine models""",
-    """run planning report grade""",
+    """run planning report grade lens conformance""",
     """comparison""",
     """compare""",
     """helptext cli child __main__ __init__""",

@@ -53,25 +53,30 @@ def test_a_token_is_clipped_where_the_bound_decides() -> None:
         ("token-mean", -0.2535714286),
         ("seq-mean-token-mean", -0.4125),
         ("seq-mean-token-sum", -0.8875),
+        ("seq-mean-token-sum-norm", -0.221875),  # over a constant of 4
     ],
 )
 def test_the_surrogate_aggregated(how: Aggregate, expected: float) -> None:
     token_loss = surrogate(NEW, OLD, ADVANTAGE, Loss()).token_loss_BT
-    assert aggregate(token_loss, MASK, how).item() == pytest.approx(expected, abs=1e-9)
+    assert aggregate(token_loss, MASK, how, 4).item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_long_responses_weigh_more_only_in_the_token_mean() -> None:
     x, mask = _constant_responses([1.0, 5.0, -1.0, 2.0], [4, 1, 2, 1])
     assert aggregate(x, mask, "token-mean").item() == pytest.approx(1.125)
     assert aggregate(x, mask, "seq-mean-token-mean").item() == pytest.approx(1.75)
+    assert aggregate(x, mask, "micro-token-mean", 2).item() == pytest.approx(0.9)
+    norm_8 = surrogate(NEW, OLD, ADVANTAGE, Loss()).token_loss_BT
+    found = aggregate(norm_8, MASK, "seq-mean-token-sum-norm", 8).item()
+    assert found == pytest.approx(-0.1109375, abs=1e-9)
 
 
 @aggregates
 def test_micro_batches_add_up_to_the_whole(how: Aggregate) -> None:
     x, mask = _constant_responses([1.0, 5.0, -1.0, 2.0], [4, 1, 2, 1])
-    weights = weights_BT(mask, how)
+    weights = weights_BT(mask, how, 4)
     parts = [(x[rows] * weights[rows]).sum() for rows in ([0], [1, 3], [2])]
-    assert float(sum(parts)) == pytest.approx(aggregate(x, mask, how).item(), abs=1e-12)
+    assert float(sum(parts)) == pytest.approx(aggregate(x, mask, how, 4).item(), abs=1e-12)
 
 
 @aggregates
@@ -79,18 +84,24 @@ def test_what_stands_in_the_padding_plays_no_part(how: Aggregate) -> None:
     x, mask = _constant_responses([1.0, 2.0], [3, 1])
     noisy = x.masked_fill(mask == 0, math.nan)
     wider = torch.nn.functional.pad(mask, (0, 2))
-    expected = aggregate(x, mask, how)
-    assert aggregate(noisy, mask, how) == expected
-    padded = aggregate(torch.nn.functional.pad(x, (0, 2), value=7.0), wider, how)
+    expected = aggregate(x, mask, how, 4)
+    assert aggregate(noisy, mask, how, 4) == expected
+    padded = aggregate(torch.nn.functional.pad(x, (0, 2), value=7.0), wider, how, 4)
     assert torch.isclose(padded, expected, rtol=1e-15)  # a wider row may be summed in another order
 
 
 @aggregates
 def test_a_response_without_tokens_adds_nothing_and_breaks_nothing(how: Aggregate) -> None:
     x, mask = _constant_responses([4.0, 9.0], [2, 0])
-    expected = {"token-mean": 4.0, "seq-mean-token-mean": 2.0, "seq-mean-token-sum": 4.0}
-    assert aggregate(x, mask, how).item() == pytest.approx(expected[how])
-    assert aggregate(x, torch.zeros_like(mask), how) == 0
+    expected = {
+        "token-mean": 4.0,
+        "seq-mean-token-mean": 2.0,
+        "seq-mean-token-sum": 4.0,
+        "seq-mean-token-sum-norm": 1.0,
+        "micro-token-mean": 4.0,
+    }
+    assert aggregate(x, mask, how, 4).item() == pytest.approx(expected[how])
+    assert aggregate(x, torch.zeros_like(mask), how, 4) == 0
 
 
 def test_the_three_estimators_of_three_tokens() -> None:
@@ -170,9 +181,9 @@ def test_the_dual_clip_bounds_the_loss_of_a_wrong_token(
 @aggregates
 def test_one_update_on_fresh_rollouts_follows_advantage_times_score(how: Aggregate) -> None:
     logprob = OLD.clone().requires_grad_()
-    aggregate(surrogate(logprob, OLD, ADVANTAGE, Loss()).token_loss_BT, MASK, how).backward()  # type: ignore[no-untyped-call]
+    aggregate(surrogate(logprob, OLD, ADVANTAGE, Loss()).token_loss_BT, MASK, how, 4).backward()  # type: ignore[no-untyped-call]
     score = OLD.clone().requires_grad_()
-    (-aggregate(ADVANTAGE * score, MASK, how)).backward()  # type: ignore[no-untyped-call]
+    (-aggregate(ADVANTAGE * score, MASK, how, 4)).backward()  # type: ignore[no-untyped-call]
     assert logprob.grad is not None
     assert score.grad is not None
     assert torch.allclose(logprob.grad, score.grad)

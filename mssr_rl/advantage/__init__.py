@@ -2,15 +2,25 @@
 
     mvsr = chain(subtract_tracked_value(tracker), whiten_over_batch(), to_tokens())
 
-`transform` says what a step is and chains them; `steps`, `tracker` and `shaping` hold the steps;
-`state` turns what a chain remembers into checkpoints. All of it can be imported from here.
+`transform` says what a step is and chains them; `rewards`, `steps`, `tracker`, `drift` and
+`shaping` hold the steps; `state` turns what a chain remembers into checkpoints. All of it can be
+imported from here.
 """
 
+from mssr_rl.advantage.beliefs import find_beliefs
+from mssr_rl.advantage.drift import Drifted, DriftTracker, subtract_drifting_value
+from mssr_rl.advantage.rewards import (
+    penalise_overlong,
+    subtract_kl_of_response,
+    subtract_kl_of_token,
+)
 from mssr_rl.advantage.shaping import shape_by_entropy
 from mssr_rl.advantage.state import restore_state, state_tensors
 from mssr_rl.advantage.steps import (
     divide_by_group_std,
     return_to_go,
+    standardise_over_batch,
+    subtract_batch_mean,
     subtract_group_mean,
     subtract_leave_one_out_mean,
     to_last_token,
@@ -18,24 +28,40 @@ from mssr_rl.advantage.steps import (
     whiten_over_batch,
     whiten_over_tokens,
 )
-from mssr_rl.advantage.tracker import Beliefs, Tracker, find_beliefs, subtract_tracked_value
-from mssr_rl.advantage.transform import Batch, Step, Transform, chain, stateless
+from mssr_rl.advantage.tracker import Beliefs, Tracker, subtract_tracked_value
+from mssr_rl.advantage.transform import (
+    Batch,
+    InitialRollouts,
+    Step,
+    Transform,
+    chain,
+    stateless,
+)
 
 __all__ = [
     "Batch",
     "Beliefs",
+    "DriftTracker",
+    "Drifted",
+    "InitialRollouts",
     "Step",
     "Tracker",
     "Transform",
     "chain",
     "divide_by_group_std",
     "find_beliefs",
+    "penalise_overlong",
     "restore_state",
     "return_to_go",
     "shape_by_entropy",
+    "standardise_over_batch",
     "state_tensors",
     "stateless",
+    "subtract_batch_mean",
+    "subtract_drifting_value",
     "subtract_group_mean",
+    "subtract_kl_of_response",
+    "subtract_kl_of_token",
     "subtract_leave_one_out_mean",
     "subtract_tracked_value",
     "to_last_token",

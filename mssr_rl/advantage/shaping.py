@@ -6,7 +6,7 @@ Perspective" (EA, arXiv 2506.14758), taken over by MSSR (arXiv 2512.18215) with 
 Shapes: B rollouts, T response tokens.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,18 +28,38 @@ def shape_by_entropy(gamma: float, lam: float, entropy: Uncertainty = "full") ->
     require(lam > 0, "lam", lam, "above 0")
 
     def update(a_BT: Tensor, batch: Batch, state: Any) -> Step:
-        bonus_BT = lam * uncertainty(batch, entropy).to(a_BT.dtype)
-        cap_BT = a_BT.abs() / gamma
-        psi_BT = torch.minimum(cap_BT, bonus_BT).masked_fill(batch.mask_BT == 0, 0)
-        shaped_BT = a_BT + psi_BT
-        metrics = {
-            "shaping/bonus_mean": _token_mean(psi_BT, batch),
-            "shaping/capped_fraction": _token_mean(cap_BT < bonus_BT, batch),
-            "shaping/flipped_fraction": _token_mean((a_BT < 0) & (shaped_BT > 0), batch),
-        }
-        return Step(shaped_BT, state, metrics)
+        h_BT = uncertainty(batch, entropy).to(a_BT.dtype).masked_fill(batch.mask_BT == 0, 0)
+        shaped = shaped_by(a_BT, h_BT, gamma, lam)
+        weight_BT = batch.mask_BT / batch.mask_BT.sum().clamp(min=1)
+        return Step(shaped.advantage_BT, state, shaping_metrics(a_BT, shaped, weight_BT))
 
     return Transform("shape_by_entropy", "token", "token", lambda n: None, update)
+
+
+class Shaped(NamedTuple):
+    """A shaped advantage per token, and how it came about."""
+
+    advantage_BT: Tensor
+    bonus_BT: Tensor  # psi
+    capped_BT: Tensor  # bool: |A| / gamma decided
+
+
+def shaped_by(a_BT: Tensor, h_BT: Tensor, gamma: float, lam: float) -> Shaped:
+    """A + psi for advantages and entropies [nat] of the same shape; 0 where A is 0."""
+    wished_BT, cap_BT = lam * h_BT, a_BT.abs() / gamma
+    psi_BT = torch.minimum(cap_BT, wished_BT)
+    return Shaped(a_BT + psi_BT, psi_BT, cap_BT < wished_BT)
+
+
+def shaping_metrics(a_BT: Tensor, shaped: Shaped, weight_BT: Tensor) -> dict[str, float]:
+    """The mean bonus, and the shares of tokens it was capped on and whose sign it turned."""
+    flipped_BT = (a_BT < 0) & (shaped.advantage_BT > 0)
+    named = {
+        "shaping/bonus_mean": shaped.bonus_BT,
+        "shaping/capped_fraction": shaped.capped_BT,
+        "shaping/flipped_fraction": flipped_BT,
+    }
+    return {name: (x.double() * weight_BT).sum().item() for name, x in named.items()}
 
 
 def uncertainty(batch: Batch, entropy: Uncertainty) -> Tensor:
@@ -48,25 +68,23 @@ def uncertainty(batch: Batch, entropy: Uncertainty) -> Tensor:
     full: over the whole vocabulary. nll: -log p of the sampled token. plogp: its -p log p, the
     stand-in of MSSR's code, at most 1/e.
     """
+    if batch.entropy_BT is None and entropy == "full":
+        raise UserError(
+            "entropy=full needs the entropy of every token, which this batch does not hold; "
+            "add it, or set algo.entropy=nll"
+        )
+    full_BT = batch.logprob_BT if batch.entropy_BT is None else batch.entropy_BT
+    # Rounding can leave a log-probability above 0.
+    return entropy_of(batch.logprob_BT, full_BT, entropy).detach().clamp(min=0)
+
+
+def entropy_of(logprob: Tensor, full: Tensor, entropy: Uncertainty) -> Tensor:
+    """One of the three measures, from the sampled token's log-probability and the full entropy."""
     if entropy == "full":
-        if batch.entropy_BT is None:
-            raise UserError(
-                "entropy=full needs the entropy of every token, which this batch does not hold; "
-                "add it, or set algo.entropy=nll"
-            )
-        h_BT = batch.entropy_BT
-    elif entropy == "nll":
-        h_BT = -batch.logprob_BT
-    else:
-        h_BT = plogp(batch.logprob_BT)
-    return h_BT.detach().clamp(min=0)  # rounding can leave a log-probability above 0
+        return full
+    return -logprob if entropy == "nll" else plogp(logprob)
 
 
 def plogp(logprob: Tensor) -> Tensor:
     """-p log p of the sampled token [nat]: one term of the entropy, not the entropy."""
     return -logprob.exp() * logprob
-
-
-def _token_mean(x_BT: Tensor, batch: Batch) -> float:
-    mask_BT = batch.mask_BT > 0
-    return x_BT[mask_BT].double().mean().item() if mask_BT.any() else 0.0

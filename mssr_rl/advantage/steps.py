@@ -54,11 +54,23 @@ def divide_by_group_std(
     return stateless("divide_by_group_std", "rollout", "rollout", f)
 
 
+# ---- a baseline from the batch ------------------------------------------------------------------
+
+
+def subtract_batch_mean() -> Transform:
+    """A = r - mean of the B rewards; a long response counts as much as a short one."""
+
+    def f(a_B: Tensor, _: Batch) -> Tensor:
+        return _centred(a_B.to(torch.float64))
+
+    return stateless("subtract_batch_mean", "rollout", "rollout", f)
+
+
 # ---- whitening -----------------------------------------------------------------------------------
 
 
 def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Transform:
-    """A = (a - mean) / sqrt(max(var, 1e-6)) over the rollouts; population variance.
+    """A = (a - mean) / sqrt(max(var, 1e-6)) over the rollouts; population variance (MSSR).
 
     measure="token" weighs every rollout by its length, so that the mean over *tokens* is 0 and a
     token-mean loss is not left with Cov(length, A) / mean length. One rollout alone is kept as is.
@@ -70,6 +82,21 @@ def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Tra
         lengths_B = batch.mask_BT.sum(1).to(torch.float64)
         weight_B = lengths_B if measure == "token" else torch.ones_like(lengths_B)
         return _whitened(a_B.to(torch.float64), weight_B, floor=1e-6)
+
+    return stateless("whiten_over_batch", "rollout", "rollout", f)
+
+
+def standardise_over_batch(eps: float = 1e-8) -> Transform:
+    """A = (a - mean) / (std + eps) over the rollouts, Bessel's std (SPO); one alone is kept as is.
+
+    The chain calls it whiten_over_batch, which it is up to the convention.
+    """
+
+    def f(a_B: Tensor, _: Batch) -> Tensor:
+        if len(a_B) == 1:
+            return a_B
+        centred_B = _centred(a_B.to(torch.float64))
+        return centred_B / (centred_B.std(correction=1) + eps)
 
     return stateless("whiten_over_batch", "rollout", "rollout", f)
 
@@ -153,6 +180,12 @@ def _centred_groups(a_B: Tensor, batch: Batch) -> Tensor:
     decided_P1 = (a_PG == a_PG[:, :1]).all(1, keepdim=True)
     # A mean of equal numbers can miss them by a rounding, and dividing by a std makes that visible.
     return (a_PG - a_PG.mean(1, keepdim=True)).masked_fill(decided_P1, 0)
+
+
+def _centred(a_B: Tensor) -> Tensor:
+    if len(a_B) == 0 or (a_B == a_B[0]).all():
+        return torch.zeros_like(a_B)  # a rounding left of equal numbers would be divided by eps
+    return a_B - a_B.mean()
 
 
 def _whitened(x: Tensor, weight: Tensor, floor: float) -> Tensor:

@@ -8,12 +8,13 @@ Shapes: B rollouts, N training problems, K steps of KL history.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.transform import Batch, Step, Transform
+from mssr_rl.advantage.counts import Counts, counted, from_rollouts, prior
+from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
 from mssr_rl.options import require
@@ -30,8 +31,11 @@ class Tracker:
         kl_source: step: between consecutive policies; reference: from the frozen initial model
         kl_target: the KL at which the schedule reaches its other end [nat per token]
         kl_window: steps over which the KL is averaged
+        prior: uniform: all problems start alike; rollouts: from answers of the initial policy to
+            every problem, charged to the budget
         prior_strength: outcomes the starting belief is worth; null: 1 / (1 - eta_min)
         prior_mean: the success rate assumed for a problem never tried
+        n_init: initial answers to each problem, where prior=rollouts; null: 1
     """
 
     eta_min: float = 0.875
@@ -40,8 +44,10 @@ class Tracker:
     kl_source: Literal["step", "reference"] = "step"
     kl_target: float = 0.01
     kl_window: int = 20
+    prior: Literal["uniform", "rollouts"] = "uniform"
     prior_strength: float | None = None
     prior_mean: float = 0.5
+    n_init: int | None = None
 
     def __post_init__(self) -> None:
         require(0 < self.eta_min <= 1, "eta_min", self.eta_min, "above 0 and at most 1")
@@ -55,6 +61,9 @@ class Tracker:
             require(self.eta_min < 1, "prior_strength", None, says)
         else:
             require(self.prior_strength > 0, "prior_strength", self.prior_strength, "above 0")
+        says = "at least 1, and null unless prior=rollouts: nothing else draws initial answers"
+        drawn = self.n_init is None or (self.n_init >= 1 and self.prior == "rollouts")
+        require(drawn, "n_init", self.n_init, says)
 
     @property
     def strength(self) -> float:
@@ -91,10 +100,8 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
     """
 
     def init(num_problems: int) -> Beliefs:
-        strength_N = torch.full((num_problems,), tracker.strength, dtype=torch.float64)
         no_kl = torch.zeros(tracker.kl_window, dtype=torch.float64)
-        alpha_N, beta_N = strength_N * tracker.prior_mean, strength_N * (1 - tracker.prior_mean)
-        return Beliefs(alpha_N, beta_N, no_kl, 0)
+        return Beliefs(*prior(num_problems, tracker.strength, tracker.prior_mean), no_kl, 0)
 
     def update(a_B: Tensor, batch: Batch, old: Beliefs) -> Step:
         value_B = old.value_N[batch.problem_B]
@@ -105,9 +112,15 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
             "tracker/eta": eta,
             "tracker/kl": recent.kl_mean or 0.0,
         }
-        return Step(a_B - value_B, _count(recent, batch, eta), metrics)
+        counts = Counts(recent.alpha_N, recent.beta_N)
+        after = counted(counts, batch, torch.full_like(value_B, eta))
+        return Step(a_B - value_B, recent._replace(**after._asdict()), metrics)
 
-    return Transform("subtract_tracked_value", "rollout", "rollout", init, update)
+    def learn(old: Beliefs, reward_NK: Tensor) -> Beliefs:
+        return old._replace(**from_rollouts(reward_NK, tracker.strength)._asdict())
+
+    wanted = InitialRollouts(tracker.n_init or 1, learn) if tracker.prior == "rollouts" else None
+    return Transform("subtract_tracked_value", "rollout", "rollout", init, update, wanted)
 
 
 def forgetting_rate(kl_mean: float | None, tracker: Tracker) -> float:
@@ -126,14 +139,6 @@ def forgetting_rate(kl_mean: float | None, tracker: Tracker) -> float:
     if kl_mean > tracker.kl_target:
         return tracker.eta_min
     return min(tracker.eta_min + drift * span, tracker.eta_max)
-
-
-def find_beliefs(state: Any) -> Beliefs | None:
-    """The beliefs inside an algorithm's state, None if it tracks nothing."""
-    if isinstance(state, Beliefs):
-        return state
-    parts = state if isinstance(state, tuple) else ()
-    return next((found for found in map(find_beliefs, parts) if found is not None), None)
 
 
 def _measured_kl(batch: Batch, tracker: Tracker) -> float | None:
@@ -156,26 +161,3 @@ def _remember(old: Beliefs, kl_value: float | None) -> Beliefs:
     newest = old.kl_K.new_tensor([kl_value])
     count = min(old.kl_count + 1, len(old.kl_K))
     return old._replace(kl_K=torch.cat([old.kl_K[1:], newest]), kl_count=count)
-
-
-def _count(old: Beliefs, batch: Batch, eta: float) -> Beliefs:
-    """Once per visit, in batch order: alpha <- eta * alpha + won, beta <- eta * beta + lost."""
-    alpha_N, beta_N = old.alpha_N.clone(), old.beta_N.clone()
-    won_B = (batch.reward_B > 0.5).to(alpha_N.dtype)
-    visit_B = _earlier_visits(batch.problem_B)
-    for visit in range(int(visit_B.max()) + 1 if len(visit_B) else 0):
-        now_B = visit_B == visit  # no problem twice, so the whole round is one assignment
-        row, won = batch.problem_B[now_B], won_B[now_B]
-        alpha_N[row] = eta * alpha_N[row] + won
-        beta_N[row] = eta * beta_N[row] + (1 - won)
-    return old._replace(alpha_N=alpha_N, beta_N=beta_N)
-
-
-def _earlier_visits(problem_B: Tensor) -> Tensor:
-    """For every rollout, how many before it in the batch answer the same problem."""
-    ordered = problem_B.sort(stable=True)
-    position_B = torch.arange(len(problem_B))
-    first_B = torch.ones_like(problem_B, dtype=torch.bool)
-    first_B[1:] = ordered.values[1:] != ordered.values[:-1]
-    start_B = torch.where(first_B, position_B, 0).cummax(0).values
-    return torch.empty_like(position_B).scatter_(0, ordered.indices, position_B - start_B)

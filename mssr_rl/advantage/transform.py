@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]
     kl_step: float | None = None  # KL between the policies before and after the last update
     group_size: int = 1  # G
+    response_limit: int | None = None  # tokens a response could have had; None: not known
 
 
 class Step(NamedTuple):
@@ -40,6 +41,13 @@ class Step(NamedTuple):
     metrics: Mapping[str, float]
 
 
+class InitialRollouts(NamedTuple):
+    """What a step wants to see before the first training step; charged to the budget."""
+
+    per_problem: int
+    learn: Callable[[Any, Tensor], Any]  # state, rewards [N, per_problem] -> state
+
+
 class Transform(NamedTuple):
     """A named pair of pure functions."""
 
@@ -48,13 +56,16 @@ class Transform(NamedTuple):
     gives: Per
     init: Callable[[int], Any]  # N -> state: None, or nested tuples of tensors and numbers
     update: Callable[[Tensor, Batch, Any], Step]  # advantages, batch, state -> Step
+    initial: InitialRollouts | None = None
+    parts: tuple["Transform", ...] = ()  # of a chain
 
 
 def chain(*steps: Transform) -> Transform:
     """Run `steps` in order; the state is the tuple of their states, the metrics are merged.
 
     Raises:
-        UserError: no step, or one that does not take what the one before it gives.
+        UserError: no step, one that does not take what the one before it gives, or two that want
+            initial rollouts.
     """
     if not steps:
         raise UserError("chain() needs at least one step")
@@ -77,7 +88,23 @@ def chain(*steps: Transform) -> Transform:
         return Step(a, tuple(new_states), metrics)
 
     name = " > ".join(step.name for step in steps)
-    return Transform(name, steps[0].takes, steps[-1].gives, init, update)
+    return Transform(name, steps[0].takes, steps[-1].gives, init, update, _initial(steps), steps)
+
+
+def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:
+    """What the one step that wants initial rollouts wants, passed on to its place in the chain."""
+    wanting = [(place, s.initial) for place, s in enumerate(steps) if s.initial]
+    if len(wanting) > 1:
+        names = " and ".join(steps[place].name for place, _ in wanting)
+        raise UserError(f"{names} both want initial rollouts; one step of a chain may")
+    if not wanting:
+        return None
+    place, wanted = wanting[0]
+
+    def learn(states: tuple[Any, ...], reward_NK: Tensor) -> tuple[Any, ...]:
+        return (*states[:place], wanted.learn(states[place], reward_NK), *states[place + 1 :])
+
+    return InitialRollouts(wanted.per_problem, learn)
 
 
 def stateless(name: str, takes: Per, gives: Per, f: Callable[[Tensor, Batch], Tensor]) -> Transform:

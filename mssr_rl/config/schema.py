@@ -119,6 +119,15 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LensConfig:
+    """Which batches are kept for the lens."""
+
+    every: int = option(
+        "steps between batches kept, the first beside; 0: none", 30, COUNT_OR_NONE_AT_ALL
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything a run is told. `config.yaml` in its folder holds the same."""
 
@@ -131,6 +140,7 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
+    lens: LensConfig = field(default_factory=LensConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)

@@ -6,14 +6,16 @@ neither: it passes problems in and gets texts, log-probabilities and statistics 
 Shapes: P problems, G rollouts per problem, B = P * G rollouts (problem-major), T response tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from mssr_rl.loss import Loss
+from mssr_rl.objective import Extras
 from mssr_rl.problem import Problem
 
 
@@ -50,15 +52,22 @@ class UpdateStats(NamedTuple):
     grad_norm: float  # before clipping
     updates: int
     trained_tokens: int
+    measured: Mapping[str, float] = MappingProxyType({})  # by extras: keys of metrics.jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdatePlan:
-    """One pass over the rollouts of a step."""
+    """One pass over the rollouts of a step.
+
+    An engine that does not know `extras` must refuse plans whose extras are not `Extras()`: one
+    that left them out would train another algorithm under this one's name.
+    """
 
     loss: Loss
-    samples_per_update: int  # sequences per optimiser update
+    samples_per_update: int  # sequences per optimiser update; the last update may have fewer
     seed: int  # shuffles whole groups into updates
+    extras: Extras = Extras()
+    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if extras ask for them
 
 
 class Engine(Protocol):

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
-from mssr_rl.loss import kl, surrogate, weights_BT
+from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
 from mssr_rl.models.decode import Sampled, sample
 from mssr_rl.models.encode import PromptEncoder, Prompts
 from mssr_rl.models.load import load_model, load_processor, save_model
 from mssr_rl.models.score import Scored, score
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
+from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
 
 
@@ -127,65 +128,60 @@ class LocalEngine:
         """One pass over the rollouts: whole problems, shuffled, into optimiser updates."""
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
-        credit = _Credit(advantage_BT, reference_BT)
-        totals = [
-            self._one_update(rollouts, credit, rows, plan)
+        given = Given(
+            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
+        )
+        done = [
+            self._one_update(rollouts, given, rows, plan)
             for rows in order.split(plan.samples_per_update // rollouts.group_size)
         ]
-        mean = torch.tensor(totals, dtype=torch.float64).mean(0).tolist()
+        mean = torch.stack([update.sums for update in done]).mean(0).tolist()
         return UpdateStats(
             pg_loss=mean[0],
             kl_loss=mean[1],
             clip_fraction=mean[2],
-            grad_norm=mean[3],
-            updates=len(totals),
+            grad_norm=sum(update.grad_norm for update in done) / len(done),
+            updates=len(done),
             trained_tokens=int(rollouts.mask_BT.sum()),
+            measured={k: sum(u.measured[k] for u in done) / len(done) for k in done[0].measured},
         )
 
     def _one_update(
-        self, rollouts: Rollouts, credit: "_Credit", rows: Tensor, plan: UpdatePlan
-    ) -> tuple[float, float, float, float]:
+        self, rollouts: Rollouts, given: Given, rows: Tensor, plan: UpdatePlan
+    ) -> "_Update":
         """Micro-batches add up to one gradient; their token weights are of the whole update."""
         mask_BT = rollouts.mask_BT[_rollouts_of(rows, rollouts.group_size)]
-        weight_BT = weights_BT(mask_BT, plan.loss.aggregate)
-        uniform_BT = weights_BT(mask_BT, "token-mean")
+        weights = token_weights(mask_BT, plan.loss)
         self.optimiser.zero_grad()
-        sums = torch.zeros(3)
         problems = max(1, self.options.micro_batch // rollouts.group_size)
         size = problems * rollouts.group_size
-        for chunk, weights, uniform in zip(
-            rows.split(problems), weight_BT.split(size), uniform_BT.split(size), strict=True
-        ):
-            sums += self._accumulate(rollouts, credit, chunk, _Weights(weights, uniform), plan)
+        parts = [
+            self._accumulate(rollouts, given, chunk, Weights(*of_chunk), plan)
+            for chunk, *of_chunk in zip(
+                rows.split(problems), *(w.split(size) for w in weights), strict=True
+            )
+        ]
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
         self.optimiser.step()
-        return (*sums.tolist(), float(norm))
+        sums, measured = added(parts)
+        return _Update(sums, float(norm), measured)
 
     def _accumulate(
-        self,
-        rollouts: Rollouts,
-        credit: "_Credit",
-        rows: Tensor,
-        weights: "_Weights",
-        plan: UpdatePlan,
-    ) -> Tensor:
-        """Back-propagate one micro-batch; its parts of surrogate, KL and clipped share."""
+        self, rollouts: Rollouts, given: Given, rows: Tensor, weights: Weights, plan: UpdatePlan
+    ) -> Objective:
+        """Back-propagate one micro-batch."""
         scored = self._score(self.policy, rollouts, rows)
         width = scored.logprob_BT.shape[1]
         picked = _rollouts_of(rows, rollouts.group_size)
-        old_BT, advantage_BT, reference_BT = (
-            x[picked, :width] for x in (rollouts.logprob_BT, *credit)
+        part = objective(
+            Policy(scored.logprob_BT, scored.entropy_BT),
+            given.at(picked, width),
+            Weights(*(w[:, :width] for w in weights)),
+            plan.loss,
+            plan.extras,
         )
-        loss, weight_BT = plan.loss, weights.of_loss[:, :width]
-        parts = surrogate(scored.logprob_BT, old_BT, advantage_BT, loss)
-        pg = (parts.token_loss_BT * weight_BT).sum()
-        drift = (kl(scored.logprob_BT, reference_BT, loss.kl_estimator) * weight_BT).sum()
-        total = pg + loss.kl_coef * drift
-        if loss.entropy_coef:
-            total = total - loss.entropy_coef * (scored.entropy_BT * weight_BT).sum()
-        total.backward()
-        clipped = (parts.clipped_BT * weights.uniform[:, :width]).sum()
-        return torch.stack((pg.detach(), drift.detach(), clipped.detach())).cpu().float()
+        part.total.backward()
+        return part._replace(total=part.total.detach())
 
     def _score(self, model: Any, rollouts: Rollouts, rows: Tensor) -> Scored:
         """Score the rollouts of some problems, cut to their longest."""
@@ -213,14 +209,10 @@ class LocalEngine:
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
 
 
-class _Credit(NamedTuple):
-    advantage_BT: Tensor
-    reference_BT: Tensor
-
-
-class _Weights(NamedTuple):
-    of_loss: Tensor  # BT: sums to the chosen aggregation
-    uniform: Tensor  # BT: sums to a token mean, for shares
+class _Update(NamedTuple):
+    sums: Tensor  # surrogate, KL, clipped share
+    grad_norm: float
+    measured: dict[str, float]
 
 
 def _spans(count: int, size: int) -> Iterator[slice]:

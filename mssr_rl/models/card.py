@@ -121,6 +121,17 @@ are solved sometimes but not always; the last column answers with the picture gr
 
 {table}
 
+It is an ordinary `save_pretrained` folder:
+
+```python
+import mssr_rl.models.processor  # only where torchvision is missing: see there
+from mssr_rl.models import TINY
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained(TINY)
+processor = AutoProcessor.from_pretrained(TINY)
+```
+
 Reproduce: `python -m mssr_rl.models.warm_start --out FOLDER --work FOLDER` (seeded, resumable).
 With other threads or another processor the last bits differ, and so, a little, do the figures.
 """

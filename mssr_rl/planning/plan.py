@@ -7,10 +7,12 @@ ledger shows the same counts; the problems are read, nothing else is started.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mssr_rl.algos import Algorithm, Resampling, algorithms
 from mssr_rl.budget import allowance
 from mssr_rl.config import Config, EngineConfig
 from mssr_rl.planning import memory, prompt_sizes
 from mssr_rl.problem import Problem
+from mssr_rl.run.arm import initial_rollouts
 from mssr_rl.typed import show
 
 
@@ -23,6 +25,7 @@ class Schedule(NamedTuple):
     group_size: int
     updates_per_step: int  # all epochs over the rollouts of a step
     evaluations: int  # on val: before step 1, on the way, after the last
+    initial: int = 0  # rollouts before step 1
 
     @property
     def problems(self) -> int:
@@ -30,10 +33,10 @@ class Schedule(NamedTuple):
         return self.steps * self.problems_per_step
 
 
-def schedule(config: Config) -> Schedule:
-    """What the config's numbers come to."""
+def schedule(config: Config, initial: int = 0) -> Schedule:
+    """What the config's numbers come to, after so many initial rollouts."""
     per_step = config.train.rollouts_per_step
-    bought = allowance(config.budget.rollouts, per_step)
+    bought = allowance(config.budget.rollouts, per_step, initial)
     group_size = config.rollout.group_size or 1
     every = config.eval.every or bought.steps
     return Schedule(
@@ -43,6 +46,7 @@ def schedule(config: Config) -> Schedule:
         group_size=group_size,
         updates_per_step=per_step // config.train.samples_per_update * config.train.epochs,
         evaluations=1 + -(-bought.steps // every),
+        initial=initial,
     )
 
 
@@ -52,14 +56,16 @@ def words(config: Config) -> list[str]:
     sizes = {split: len(found) for split, found in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
     longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
-    plan = schedule(config)
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    plan = schedule(config, initial_rollouts(algorithm, sizes["train"]))
     said = {
         "algorithm": _choice(config.algo.name, config.algo.options),
         "problems": f"{_choice(config.env.name, config.env.options)}: {_counts(sizes)}",
         "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
         "model": memory.describe(config.model.path),
         "engine": _engine(config.engine),
-        "a step": _step(config, plan),
+        **({"before it": _before(config, algorithm, plan)} if plan.initial else {}),
+        "a step": _step(config, plan, algorithm.resampling),
         "the run": _run(config, plan, sizes["train"]),
         "evaluation": _evaluation(config, plan, sizes),
         "checkpoints": _checkpoints(config),
@@ -92,18 +98,34 @@ def _engine(engine: EngineConfig) -> str:
     return f"{engine.name} on {engine.device}, {_many(engine.threads, 'thread')}, {engine.dtype}"
 
 
-def _step(config: Config, plan: Schedule) -> str:
+def _before(config: Config, algorithm: Algorithm, plan: Schedule) -> str:
+    wanted = algorithm.advantage.initial
+    assert wanted is not None
+    share = plan.initial / config.budget.rollouts
+    return (
+        f"{_many(wanted.per_problem, 'answer')} of the initial policy to every training problem: "
+        f"{_many(plan.initial, 'rollout')}, {share:.1%} of the budget"
+    )
+
+
+def _step(config: Config, plan: Schedule, resampling: Resampling | None) -> str:
     epochs = config.train.epochs
     passes = "" if epochs == 1 else f" ({epochs} passes over the rollouts)"
     return (
         f"{_many(plan.problems_per_step, 'problem')} × {_many(plan.group_size, 'answer')} = "
         f"{_many(config.train.rollouts_per_step, 'rollout')}; "
         f"{_many(plan.updates_per_step, 'update')} of {config.train.samples_per_update}{passes}"
+        + (
+            f"; groups are dropped, so up to {resampling.max_batches} times as many rollouts are "
+            "drawn for it"
+            if resampling
+            else ""
+        )
     )
 
 
 def _run(config: Config, plan: Schedule, train: int) -> str:
-    spent = plan.steps * config.train.rollouts_per_step
+    spent = plan.initial + plan.steps * config.train.rollouts_per_step
     left = f"; {plan.left:,} of the budget stay unspent" if plan.left else ""
     return (
         f"{_many(plan.steps, 'step')} = {_many(spent, 'rollout')}, "

@@ -4,6 +4,7 @@ Knows no algorithm and no environment by name: both come out of their registries
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.loss import Loss
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import blinded
 from mssr_rl.run import problem_stream, provenance
 from mssr_rl.run.scoring import EvalPlan
 from mssr_rl.seeds import derive
@@ -31,6 +35,8 @@ class Arm(NamedTuple):
     engine: Engine
     group_size: int
     allowance: Allowance
+    initial_rollouts: int = 0  # drawn before step 1, charged
+    without_pictures: tuple[Problem, ...] = ()  # the training problems, where the loss wants them
 
     @property
     def problems_per_step(self) -> int:
@@ -50,10 +56,19 @@ class Arm(NamedTuple):
     def update_plan(self, step: int, epoch: int) -> UpdatePlan:
         """One pass over the rollouts of a step."""
         return UpdatePlan(
-            loss=self.algorithm.loss,
+            loss=self.loss,
             samples_per_update=self.config.train.samples_per_update,
             seed=derive(self.config.seed, "update", step, epoch),
+            extras=self.algorithm.extras,
         )
+
+    @property
+    def loss(self) -> Loss:
+        """The algorithm's, with the recipe's longest response where it leaves that open."""
+        loss = self.algorithm.loss
+        if loss.aggregate != "seq-mean-token-sum-norm" or loss.length_constant is not None:
+            return loss
+        return replace(loss, length_constant=self.config.rollout.max_response_tokens)
 
     @property
     def kl_problems(self) -> int:
@@ -80,16 +95,27 @@ def eval_plan(config: Config) -> EvalPlan:
 def assemble(config: Config, make_engine: MakeEngine) -> Arm:
     """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    train = environment(config, "train")
+    initial = initial_rollouts(algorithm, len(train.problems))
+    blind = algorithm.extras.text_kl_coef > 0
     return Arm(
         config=config,
         algorithm=algorithm,
-        allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step),
+        allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step, initial),
+        initial_rollouts=initial,
+        without_pictures=tuple(map(blinded, train.problems)) if blind else (),
         group_size=config.rollout.group_size or algorithm.default_group_size,
-        train=environment(config, "train"),
+        train=train,
         val=environment(config, "val"),
         test=environment(config, "test"),
         engine=make_engine(config),
     )
+
+
+def initial_rollouts(algorithm: Algorithm, problems: int) -> int:
+    """How many rollouts an algorithm draws before step 1."""
+    wanted = algorithm.advantage.initial
+    return wanted.per_problem * problems if wanted else 0
 
 
 def opening(arm: Arm) -> list[str]:
@@ -104,11 +130,13 @@ def opening(arm: Arm) -> list[str]:
     where = f"{c.engine.name}: {c.engine.device}, {c.engine.threads} threads, {c.engine.dtype}"
     shape = f"{per_step} ({arm.problems_per_step} problems × {arm.group_size}), {updates} updates"
     left = f", {a.left} left unspent" if a.left else ""
+    first = f"{arm.initial_rollouts:,} initial ones, then " if arm.initial_rollouts else ""
+    steps = f"{'at most ' if arm.algorithm.resampling else ''}{a.steps:,} steps"
     return [
         f"algo    {c.algo.name}, seed {c.seed}, recipe {c.recipe}",
         f"model   {c.model.path} on engine {where}",
         f"data    {c.env.name} {options}: {counts} problems",
-        f"budget  {c.budget.rollouts:,} rollouts: {a.steps:,} steps of {shape}{left}",
+        f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
     ]
 
 
@@ -130,6 +158,7 @@ def facts(arm: Arm) -> Mapping[str, Any]:
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
         "problem_order": provenance.order_fingerprint(keys),
         "steps": arm.allowance.steps,
+        "initial_rollouts": arm.initial_rollouts,
         "rollouts_left_unspent": arm.allowance.left,
         "group_size": arm.group_size,
         "kl_step_measured_on": f"{kl_rollouts} of {c.train.rollouts_per_step} rollouts of each "

@@ -7,7 +7,8 @@ runs it again, bit for bit. `trainer` repeats it.
 Shapes: P problems, G rollouts each, B = P * G, T response tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,17 +20,16 @@ from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Rollouts, UpdateStats
 from mssr_rl.loss import kl
 from mssr_rl.metrics import rollout_metrics
-from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.gather import Gathered, Poll, gather
+from mssr_rl.run.recording import Recorded
 from mssr_rl.run.samples import Sample
-from mssr_rl.run.scoring import graded
 from mssr_rl.seeds import derive
 from mssr_rl.stability import check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
-Poll = Callable[[], None]  # called between phases; raises to end the run
 
 
 class StepResult(NamedTuple):
@@ -38,6 +38,7 @@ class StepResult(NamedTuple):
     state: TrainState
     metrics: dict[str, float]
     samples: list[Sample]  # B
+    recorded: Recorded  # what the advantages were made of
 
 
 def first_state(arm: Arm) -> TrainState:
@@ -48,65 +49,58 @@ def first_state(arm: Arm) -> TrainState:
 def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
     """One step of the method. Raises `Collapsed` where a number is no number."""
     step, clock = state.step + 1, Clock()
-    rows = _pose(arm, state.position)
-    poll()
-    with clock.phase("rollout"):
-        rollouts = _roll_out(arm, rows, step)
-    poll()
-    with clock.phase("reward"):
-        samples = graded(arm.train, rows, rollouts)
+    found = gather(arm, state, clock, poll)
+    rollouts, samples = found.rollouts, found.samples
     poll()
     with clock.phase("logprob"):
         reference_BT = arm.engine.reference_logprob(rollouts)
-    batch = _batch(rows, rollouts, samples, reference_BT)._replace(kl_step=state.kl_step)
+        anchor_BT = _anchor(arm, found)
+    batch = _batch(arm, found, reference_BT)._replace(kl_step=state.kl_step)
     credit = _credit(arm, batch, state)
     poll()  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
-        stats = _update(arm, rollouts, credit.advantage, reference_BT, step)
+        stats = _update(arm, rollouts, _Signal(credit.advantage, reference_BT, anchor_BT), step)
     with clock.phase("logprob"):
         kl_step = _kl_step(arm, rollouts, step)
-    ledger = state.ledger + _spent(rollouts, stats, clock)
+    ledger = state.ledger + found.spent + _spent(stats, clock)
     measured = {
         "step": step,
         **rollout_metrics(batch, credit.advantage, _reasons(samples), rollouts.truncated_B),
         **_update_metrics(arm, stats, kl_step),
         **credit.metrics,
+        **_gather_metrics(arm, found),
         **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
         **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
         "timing_s/step": clock.elapsed(),
     }
     check_finite(step, measured)
-    position = state.position + len(rows)
-    new = TrainState(credit.state, step, position, ledger, kl_step, state.scores)
-    return StepResult(new, measured, samples)
+    new = TrainState(credit.state, step, found.position, ledger, kl_step, state.scores)
+    recorded = Recorded(batch, rollouts.token_BT, samples, len(arm.train.problems))
+    return StepResult(new, measured, samples, recorded)
 
 
-def _pose(arm: Arm, position: int) -> list[int]:
-    """The P problems of a step, as rows of the training set."""
-    size = len(arm.train.problems)
-    return problem_stream.rows(arm.config.seed, size, position, arm.problems_per_step)
+def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
+    """The rollout policy's log-probabilities of the same tokens without the pictures."""
+    if not arm.without_pictures:
+        return None
+    problems = tuple(arm.without_pictures[row] for row in found.rows)
+    blind = found.rollouts._replace(problems=problems)
+    return arm.engine.logprob(blind, range(len(problems)))
 
 
-def _roll_out(arm: Arm, rows: Sequence[int], step: int) -> Rollouts:
-    problems = [arm.train.problems[row] for row in rows]
-    seed = derive(arm.config.seed, "rollout", step)
-    return arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
-
-
-def _batch(
-    rows: Sequence[int], rollouts: Rollouts, samples: Sequence[Sample], reference_BT: Tensor
-) -> Batch:
+def _batch(arm: Arm, found: Gathered, reference_BT: Tensor) -> Batch:
     """What the advantage chain may read."""
-    rewards = [sample.graded.reward for sample in samples]
+    rewards, rollouts = [sample.graded.reward for sample in found.samples], found.rollouts
     return Batch(
         reward_B=torch.tensor(rewards, dtype=torch.float64),
-        problem_B=torch.tensor(rows).repeat_interleave(rollouts.group_size),
+        problem_B=torch.tensor(found.rows).repeat_interleave(rollouts.group_size),
         mask_BT=rollouts.mask_BT,
         logprob_BT=rollouts.logprob_BT,
         entropy_BT=rollouts.entropy_BT,
         logprob_ref_BT=reference_BT,
         kl_step=None,
         group_size=rollouts.group_size,
+        response_limit=arm.config.rollout.max_response_tokens,
     )
 
 
@@ -123,13 +117,23 @@ def _credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
     return credit
 
 
-def _update(
-    arm: Arm, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, step: int
-) -> UpdateStats:
+class _Signal(NamedTuple):
+    """What an update learns from."""
+
+    advantage_BT: Tensor
+    reference_BT: Tensor
+    anchor_BT: Tensor | None
+
+
+def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, step: int) -> UpdateStats:
     """`train.epochs` passes over the batch; means over all their updates."""
-    passes = [
-        arm.engine.update(rollouts, advantage_BT, reference_BT, arm.update_plan(step, epoch))
+    plans = [
+        replace(arm.update_plan(step, epoch), anchor_BT=signal.anchor_BT)
         for epoch in range(arm.config.train.epochs)
+    ]
+    passes = [
+        arm.engine.update(rollouts, signal.advantage_BT, signal.reference_BT, plan)
+        for plan in plans
     ]
     updates = sum(stats.updates for stats in passes)
 
@@ -143,6 +147,10 @@ def _update(
         grad_norm=mean("grad_norm"),
         updates=updates,
         trained_tokens=sum(s.trained_tokens for s in passes),
+        measured={
+            key: sum(s.measured[key] * s.updates for s in passes) / updates
+            for key in passes[0].measured
+        },
     )
     check_finite(step, {"loss": stats.pg_loss, "KL": stats.kl_loss, "gradient": stats.grad_norm})
     return stats
@@ -154,7 +162,8 @@ def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
     On some whole problems drawn with the seed; a response without tokens counts as 0.
     """
     rng = np.random.default_rng(derive(arm.config.seed, "kl_step", step))
-    chosen = np.sort(rng.choice(len(rollouts.problems), arm.kl_problems, replace=False)).tolist()
+    size = len(rollouts.problems)
+    chosen = np.sort(rng.choice(size, min(arm.kl_problems, size), replace=False)).tolist()
     new_BT = arm.engine.logprob(rollouts, chosen)
     group = torch.arange(rollouts.group_size)
     row_B = (torch.tensor(chosen)[:, None] * rollouts.group_size + group).flatten()
@@ -163,17 +172,21 @@ def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
     return float((k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)).mean())
 
 
-def _spent(rollouts: Rollouts, stats: UpdateStats, clock: Clock) -> Ledger:
+def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
+    """What a step costs beside its rollouts."""
     return Ledger(
-        rollouts=len(rollouts.responses),
-        prompts=len(rollouts.problems),
         updates=stats.updates,
-        prompt_tokens=rollouts.prompt_tokens,
-        image_tokens=rollouts.image_tokens,
-        generated_tokens=int(rollouts.mask_BT.sum()),
         trained_tokens=stats.trained_tokens,
         seconds_by_phase=clock.seconds(),
     )
+
+
+def _gather_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
+    """How hard a full step was to get, where the algorithm drops groups."""
+    if arm.algorithm.resampling is None:
+        return {}
+    dropped = found.spent.discarded_rollouts / found.spent.rollouts
+    return {"sampling/batches": found.batches, "sampling/dropped_fraction": dropped}
 
 
 def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, float]:
@@ -183,4 +196,5 @@ def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, f
         "actor/grad_norm": stats.grad_norm,
         "actor/lr": arm.config.train.lr,
         "actor/kl_step": kl_step,
+        **stats.measured,
     }

@@ -13,14 +13,23 @@ from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed
-from mssr_rl.run import checkpoint, lifecycle, provenance, samples, scoring
+from mssr_rl.run import (
+    checkpoint,
+    initial,
+    lifecycle,
+    provenance,
+    recording,
+    samples,
+    scoring,
+)
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import Interrupt, Interrupted
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
-from mssr_rl.run.step import Poll, StepResult, first_state, train_step
+from mssr_rl.run.step import StepResult, first_state, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
 from mssr_rl.stability import Verdict
 
@@ -96,15 +105,17 @@ class Session:
 
     def _loop(self, poll: Poll) -> None:
         """Evaluate and save where it is due, then step, until the budget is spent."""
-        config, last = self.arm.config, self.arm.allowance.steps
+        config = self.arm.config
         while True:
             poll()
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):
                 self._save()
-            if self.state.step >= last:
+            if self._spent_all():
                 break
+            if initial.is_due(self.arm, self.state):
+                self.state = initial.initialised(self.arm, self.state, poll)
             self._advance(train_step(self.arm, self.state, poll))
         self._evaluate(self.arm.test, poll)
 
@@ -112,7 +123,13 @@ class Session:
         step = self.state.step
         if step == 0:
             return at_start
-        return step >= self.arm.allowance.steps or (every > 0 and step % every == 0)
+        return self._spent_all() or (every > 0 and step % every == 0)
+
+    def _spent_all(self) -> bool:
+        """Whether what is left of the budget is less than a step."""
+        config = self.arm.config
+        spent = self.state.ledger.rollouts + config.train.rollouts_per_step
+        return spent > config.budget.rollouts
 
     def _advance(self, result: StepResult) -> None:
         """Record a completed step; from here on the run stands behind it."""
@@ -120,6 +137,8 @@ class Session:
         self.log.write("metrics", result.metrics)
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
         self._record_samples(shown, "train", step)
+        if recording.is_due(self.arm.config.lens.every, step):
+            recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)

@@ -26,7 +26,8 @@ def test_a_rollout_is_compared_with_the_others(
     assert found.flatten().tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_it_asks_for_groups_and_has_only_the_options_of_the_loss() -> None:
+def test_it_asks_for_groups_and_has_few_options() -> None:
     rloo = algorithms.make("rloo")
     assert (rloo.min_group_size, rloo.default_group_size) == (2, 8)
-    assert {option.path[0] for option in algorithms.options("rloo").values()} == {"loss"}
+    paths = {option.path[0] for option in algorithms.options("rloo").values()}
+    assert paths == {"kl_in", "loss"}

@@ -1,0 +1,59 @@
+"""MSSR's rivals in its own paper: MVSR kept alive by the loss instead of the advantage.
+
+    mvsr_entropy_loss   loss - entropy_coef * token-mean(H)
+    mvsr_cross_modal    loss + text_kl_coef * token-mean(KL(pi(.|text, image), pi(.|text)))
+
+arXiv 2512.18215, as the paper intends them: both have a gradient. Its code takes for H the -p log p
+of the sampled token (entropy=plogp), whose gradient lowers p above 1/e only and raises it below it,
+and its cross-modal term never reaches the loss. Here the text-only branch is an anchor: the rollout
+policy on the same prompt without the picture, once a step, no gradient through it. k2 is the
+estimator whose gradient is that of this KL.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from mssr_rl.advantage import Tracker
+from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.mvsr import Normalisation, mvsr
+from mssr_rl.loss import Estimator, Loss
+from mssr_rl.objective import Extras
+
+
+@register("mvsr_entropy_loss")
+def mvsr_entropy_loss(
+    *,
+    entropy: Literal["full", "plogp"] = "full",
+    tracker: Tracker = Tracker(),
+    normalisation: Normalisation = "sequence",
+    loss: Loss = Loss(entropy_coef=0.01),
+) -> Algorithm:
+    """MVSR with an entropy bonus in the loss.
+
+    Args:
+        entropy: full: over the vocabulary; plogp: -p log p of the sampled token
+        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+    """
+    made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
+    return replace(made, name="mvsr_entropy_loss", extras=Extras(entropy=entropy))
+
+
+@register("mvsr_cross_modal")
+def mvsr_cross_modal(
+    *,
+    text_kl_coef: float = 0.01,
+    text_kl_estimator: Estimator = "k2",
+    tracker: Tracker = Tracker(),
+    normalisation: Normalisation = "sequence",
+    loss: Loss = Loss(),
+) -> Algorithm:
+    """MVSR held near what the policy would say without the picture.
+
+    Args:
+        text_kl_coef: weight of the KL to the text-only branch
+        text_kl_estimator: k1, k2 or k3; k1 has no gradient on fresh rollouts
+        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+    """
+    made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
+    extras = Extras(text_kl_coef=text_kl_coef, text_kl_estimator=text_kl_estimator)
+    return replace(made, name="mvsr_cross_modal", extras=extras)

@@ -1,0 +1,68 @@
+"""DAPO: GRPO that trains on undecided groups only, clips higher, and minds the length limit.
+
+    r_i  <- r_i + min(-(length_i - (limit - buffer)) / buffer * factor, 0)
+    A_i   = (r_i - mean_g) / (std_g + eps)                                  on every token
+
+Groups whose verified rewards are all equal are dropped, and others generated in their place.
+arXiv 2503.14476. Every generated rollout is charged to the budget, the dropped ones included. Its
+loss has no KL, clips the ratio at 0.8 and 1.28 and bounds a wrong token's loss at 10 |A|.
+
+Its paper pays +1 and -1; on rewards of 0 and 1 the same penalty weighs twice as much. EasyR1 keeps
+groups with a mean reward between 0.01 and 0.99, for up to 20 batches.
+"""
+
+from typing import Literal
+
+from torch import Tensor
+
+from mssr_rl.advantage import (
+    chain,
+    divide_by_group_std,
+    penalise_overlong,
+    subtract_group_mean,
+    to_tokens,
+)
+from mssr_rl.algos.base import Algorithm, Resampling, register
+from mssr_rl.loss import Loss
+
+
+@register("dapo")
+def dapo(
+    *,
+    eps: float = 1e-6,
+    std: Literal["sample", "population"] = "sample",
+    dynamic_sampling: bool = True,
+    max_resample: int = 10,
+    overlong_buffer: int | None = None,
+    overlong_factor: float = 1.0,
+    loss: Loss = Loss(clip_high=0.28, dual_clip=10.0, kl_coef=0.0),
+) -> Algorithm:
+    """GRPO's advantage over groups that disagree, with a penalty near the length limit.
+
+    Args:
+        eps: added to the standard deviation
+        std: sample divides by n - 1, population by n
+        dynamic_sampling: drop groups whose answers are all right or all wrong, and generate more
+        max_resample: generation batches of a step, at the most; then it trains on what there is
+        overlong_buffer: tokens before the limit in which the penalty grows; null: a fifth of it
+        overlong_factor: the penalty at the limit
+    """
+    advantage = chain(
+        penalise_overlong(overlong_buffer, overlong_factor),
+        subtract_group_mean(),
+        divide_by_group_std(eps, std),
+        to_tokens(),
+    )
+    return Algorithm(
+        name="dapo",
+        advantage=advantage,
+        loss=loss,
+        min_group_size=2,
+        default_group_size=8,
+        resampling=Resampling(undecided, max_resample) if dynamic_sampling else None,
+    )
+
+
+def undecided(reward_PG: Tensor) -> Tensor:
+    """Which groups hold different rewards."""
+    return (reward_PG != reward_PG[:, :1]).any(1)

@@ -1,0 +1,48 @@
+"""MVSR: one rollout per problem, and memory in place of a group. arXiv 2512.18215.
+
+    v(x)  = alpha(x) / (alpha(x) + beta(x))                     the tracked success rate
+    A_i   = whiten over the batch (r_i - v(x_i))                on every token of response i
+    alpha(x) <- eta * alpha(x) + won,  beta(x) <- eta * beta(x) + 1 - won       after the advantages
+
+eta follows the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to the frozen initial
+model, weight 0.01, is part of the method; it is in the loss, as for all arms.
+
+These are the values of the paper's text. Its code lets eta rise with the KL to the initial model:
+`released` has it. Elsewhere: no framework has a tracked baseline but SPO's recipe for verl (`spo`).
+"""
+
+from typing import Literal
+
+from mssr_rl.advantage import (
+    Tracker,
+    Transform,
+    chain,
+    subtract_tracked_value,
+    to_tokens,
+    whiten_over_batch,
+)
+from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.loss import Loss
+
+Normalisation = Literal["sequence", "token", "none"]
+
+
+@register("mvsr")
+def mvsr(
+    *,
+    tracker: Tracker = Tracker(),
+    normalisation: Normalisation = "sequence",
+    loss: Loss = Loss(),
+) -> Algorithm:
+    """Reward minus the problem's tracked success rate, whitened.
+
+    Args:
+        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+    """
+    return Algorithm(name="mvsr", advantage=tracked(tracker, normalisation), loss=loss)
+
+
+def tracked(tracker: Tracker, normalisation: Normalisation) -> Transform:
+    """The advantage of MVSR, which MSSR and the ablations build on."""
+    whiten = [] if normalisation == "none" else [whiten_over_batch(normalisation)]
+    return chain(subtract_tracked_value(tracker), *whiten, to_tokens())

@@ -1,0 +1,185 @@
+"""What must hold for every algorithm, checked on small batches: a sentence for each way to fail.
+
+An algorithm is somebody's own code: anything may go wrong in it, and what does is a finding here,
+not an error of ours.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mssr_rl.advantage import Batch, restore_state, state_tensors
+from mssr_rl.algos import Algorithm
+from mssr_rl.config.compose import load as load_config
+from mssr_rl.conformance.batches import NUM_PROBLEMS, changed, degenerate, draw, tensors_of
+from mssr_rl.conformance.own_reward import leak
+from mssr_rl.errors import UserError
+
+TOLERANCE = 1e-6
+
+
+class Subject(NamedTuple):
+    """An algorithm to be checked."""
+
+    name: str
+    make: Callable[[], Algorithm]  # a new one, as another process would make it
+
+
+class Law(NamedTuple):
+    """Something that must hold."""
+
+    says: str
+    broken: Callable[[Subject], str | None]  # how; None if it holds
+
+
+def pure(subject: Subject) -> str | None:
+    """Inputs stay as they are, and the same inputs give the same outputs."""
+    algorithm = subject.make()
+    batch, state = _batch(algorithm, 1), algorithm.advantage.init(NUM_PROBLEMS)
+    before = _copies(batch, state)
+    first = algorithm.advantage.update(batch.reward_B, batch, state)
+    for name, now in _copies(batch, state).items():
+        if not torch.equal(before[name], now):
+            return f"{name} was written to; work on a copy and return it"
+    again = algorithm.advantage.update(batch.reward_B, batch, state)
+    if not torch.equal(first.advantage, again.advantage):
+        return "two calls with the same inputs gave different advantages; keep memory in the state"
+    return None
+
+
+def padding(subject: Subject) -> str | None:
+    """Zero outside the responses, whatever stands there."""
+    algorithm = subject.make()
+    batch = _batch(algorithm, 2)
+    found = _advantage(algorithm, batch)
+    if (found.dtype, found.shape) != (torch.float32, batch.mask_BT.shape):
+        return f"gives {found.dtype} {list(found.shape)} where the mask is torch.float32 BT"
+    off = batch.mask_BT == 0
+    if (found[off] != 0).any():
+        return "an advantage outside a response is not exactly 0; multiply by the mask at the end"
+    noisy = changed(batch, lambda x: x.masked_fill(off, math.nan), "_BT")
+    if not torch.equal(_advantage(algorithm, noisy._replace(mask_BT=batch.mask_BT)), found):
+        return "what stands outside the responses changes advantages; mask before you sum"
+    wider = changed(batch, lambda x: torch.nn.functional.pad(x, (0, 3)), "_BT")
+    if not _close(_advantage(algorithm, wider)[:, : found.shape[1]], found):
+        return "more padding changes advantages; count tokens by the mask"
+    return None
+
+
+def finite(subject: Subject) -> str | None:
+    """A number for every token, also on odd batches."""
+    algorithm = subject.make()
+    for oddity, batch in degenerate(algorithm.default_group_size):
+        found = _advantage(algorithm, batch)
+        if not found.isfinite().all():
+            return f"NaN or infinity {oddity}; a spread of 0 must not be divided by"
+    return None
+
+
+def order(subject: Subject) -> str | None:
+    """Groups in another order: the same advantages, and the same memory."""
+    algorithm = subject.make()
+    batch = _batch(algorithm, 4)
+    group = batch.group_size
+    groups = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    order_B = (groups[:, None] * group + torch.arange(group)).flatten()
+    moved = changed(batch, lambda x: x[order_B])
+    if not _close(_advantage(algorithm, moved), _advantage(algorithm, batch)[order_B]):
+        return "the order of the groups in a batch changes their advantages"
+    by_problem = changed(batch, lambda x: x[batch.problem_B.sort(stable=True).indices])
+    one, two = (_memory(algorithm, b) for b in (batch, by_problem))
+    if not all(torch.allclose(one[k].double(), two[k].double(), atol=1e-12) for k in one):
+        return "the order of different problems in a batch changes what is remembered"
+    return None
+
+
+def reload(subject: Subject) -> str | None:
+    """Saved and loaded into a new one: the run goes on as if nothing had happened."""
+    algorithm, other = subject.make(), subject.make()
+    first, second = _batch(algorithm, 6), _batch(algorithm, 7)
+    state = algorithm.advantage.update(
+        first.reward_B, first, algorithm.advantage.init(NUM_PROBLEMS)
+    ).state
+    tensors = load(save({k: x.contiguous() for k, x in state_tensors(state).items()}))
+    restored = restore_state(other.advantage.init(NUM_PROBLEMS), tensors)
+    resumed = other.advantage.update(second.reward_B, second, restored)
+    straight = algorithm.advantage.update(second.reward_B, second, state)
+    same = torch.equal(straight.advantage, resumed.advantage)
+    one, two = state_tensors(straight.state), state_tensors(resumed.state)
+    if not same or not all(torch.equal(one[name], two[name]) for name in one):
+        return (
+            "a run resumed from a checkpoint goes on differently; all that is remembered must be "
+            "in the state, as tensors and numbers"
+        )
+    return None
+
+
+def own_reward(subject: Subject) -> str | None:
+    """No rollout is part of its own tracked value."""
+    algorithm = subject.make()
+    return leak(algorithm.advantage, algorithm.default_group_size)
+
+
+def group_size(subject: Subject) -> str | None:
+    """The smallest group it declares is enough, and a smaller one is refused with a way out."""
+    algorithm = subject.make()
+    smallest = algorithm.min_group_size
+    try:
+        _advantage(algorithm, draw(9, smallest))
+    except UserError as error:
+        return f"min_group_size={smallest} is declared, but a batch of such groups fails: {error}"
+    if smallest == 1:
+        return None
+    words = [f"algo={subject.name}", f"rollout.group_size={smallest - 1}"]
+    try:
+        load_config(words)
+    except UserError as error:
+        way_out = f"at least {smallest}" in str(error)
+        return None if way_out else f"groups of {smallest - 1} are refused without a way out"
+    return f"groups of {smallest - 1} are let through although min_group_size={smallest}"
+
+
+def name(subject: Subject) -> str | None:
+    """It goes by the name it is registered under."""
+    found = subject.make().name
+    return None if found == subject.name else f"calls itself {found}, registered as {subject.name}"
+
+
+LAWS = (
+    Law("goes by its registered name", name),
+    Law("writes to no input and gives the same twice", pure),
+    Law("is exactly 0 outside the responses", padding),
+    Law("is finite on degenerate batches", finite),
+    Law("does not depend on the order of the problems", order),
+    Law("goes on from a checkpoint as if never stopped", reload),
+    Law("never holds a rollout against its own reward", own_reward),
+    Law("works with the smallest group it declares and refuses a smaller one", group_size),
+)
+
+
+def _batch(algorithm: Algorithm, seed: int) -> Batch:
+    return draw(seed, algorithm.default_group_size)
+
+
+def _advantage(algorithm: Algorithm, batch: Batch) -> Tensor:
+    """From a fresh state."""
+    fresh = algorithm.advantage.init(NUM_PROBLEMS)
+    return algorithm.advantage.update(batch.reward_B, batch, fresh).advantage
+
+
+def _memory(algorithm: Algorithm, batch: Batch) -> dict[str, Tensor]:
+    fresh = algorithm.advantage.init(NUM_PROBLEMS)
+    return state_tensors(algorithm.advantage.update(batch.reward_B, batch, fresh).state)
+
+
+def _copies(batch: Batch, state: Any) -> dict[str, Tensor]:
+    copied = {f"the batch's {name}": x.clone() for name, x in tensors_of(batch).items()}
+    return {**copied, **{f"the state's {n}": x for n, x in state_tensors(state).items()}}
+
+
+def _close(one: Tensor, two: Tensor) -> bool:
+    return torch.allclose(one, two, rtol=0, atol=TOLERANCE)

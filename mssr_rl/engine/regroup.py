@@ -1,0 +1,49 @@
+"""Rollouts cut to some of their problems, and several lots of them as one. Pure.
+
+For steps that generate more than once (`run.gather`). What the prompts cost is kept as it was paid:
+cutting a lot does not refund it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mssr_rl.engine.base import Rollouts
+
+
+def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
+    """The rollouts of some of the P problems, in that order."""
+    group = rollouts.group_size
+    row_B = [row * group + g for row in problem_rows for g in range(group)]
+    return rollouts._replace(
+        problems=tuple(rollouts.problems[row] for row in problem_rows),
+        responses=tuple(rollouts.responses[row] for row in row_B),
+        token_BT=rollouts.token_BT[row_B],
+        mask_BT=rollouts.mask_BT[row_B],
+        logprob_BT=rollouts.logprob_BT[row_B],
+        entropy_BT=rollouts.entropy_BT[row_B],
+        truncated_B=rollouts.truncated_B[row_B],
+    )
+
+
+def joined(lots: Sequence[Rollouts]) -> Rollouts:
+    """All of them, as wide as the longest response; padding is 0 and masked out."""
+    if len(lots) == 1:
+        return lots[0]
+    return lots[0]._replace(
+        problems=tuple(problem for lot in lots for problem in lot.problems),
+        responses=tuple(response for lot in lots for response in lot.responses),
+        prompt_tokens=sum(lot.prompt_tokens for lot in lots),
+        image_tokens=sum(lot.image_tokens for lot in lots),
+        token_BT=_stacked([lot.token_BT for lot in lots]),
+        mask_BT=_stacked([lot.mask_BT for lot in lots]),
+        logprob_BT=_stacked([lot.logprob_BT for lot in lots]),
+        entropy_BT=_stacked([lot.entropy_BT for lot in lots]),
+        truncated_B=torch.cat([lot.truncated_B for lot in lots]),
+    )
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    width = max(x.shape[1] for x in parts)
+    return torch.cat([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in parts])

@@ -1,0 +1,180 @@
+"""Recorded batches, one JSON object a line and a line a training step, into what algorithms read.
+
+    {"problem": ["p0", "p0", ...], "reward": [1, 0, ...], "logprob": [[...], ...],
+     "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "kl_step": 0.004?}
+
+One entry per rollout, problem by problem, with as many token values as the response has tokens. A
+run's own recordings also hold `row` and `problems`, where each problem stands in the training set.
+Everything is float64 here.
+
+Shapes: B rollouts, T response tokens.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mssr_rl.advantage import Batch
+from mssr_rl.errors import UserError
+
+RAGGED = ("logprob", "logprob_ref", "entropy")
+
+
+class Line(NamedTuple):
+    """One step."""
+
+    where: str  # for error messages
+    problems: list[str]  # B keys
+    lengths: list[int]  # B
+    groups: list[int]  # sizes of the runs of consecutive rollouts of one problem
+    batch: Batch
+    record: Mapping[str, Any]  # the object itself
+
+
+class Recording(NamedTuple):
+    """A file of steps."""
+
+    path: Path
+    row_of: Mapping[str, int]  # problem -> its row in an algorithm's state
+    size: int  # N: rows of that state
+
+    def lines(self) -> Iterator[Line]:
+        """One step after the other; only one is in memory."""
+        for where, record in _objects(self.path):
+            yield line_of(record, where, self.row_of)
+
+
+def open_recording(path: Path) -> Recording:
+    """Look through a file for its problems."""
+    row_of: dict[str, int] = {}
+    size = 0
+    for where, record in _objects(path):
+        keys = _keys(record, where)
+        if "row" in record:
+            row_of.update(zip(keys, _rows(record, len(keys), where), strict=True))
+            size = max(size, int(record["problems"]))
+        else:
+            for key in keys:
+                row_of.setdefault(key, len(row_of))
+    if not row_of:
+        raise UserError(f"{path} holds no batch; a line is an object with problem, reward, logprob")
+    return Recording(path, row_of, max(size, max(row_of.values()) + 1))
+
+
+def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) -> Line:
+    """The batch of one object; a `UserError` says what is wrong with it."""
+    problems = _keys(record, where)
+    reward_B = _numbers(record.get("reward"), f"{where}: reward")
+    _same(where, "reward", len(reward_B), len(problems))
+    ragged = {name: _ragged(record, name, where) for name in RAGGED if name in record}
+    if "logprob" not in ragged:
+        raise UserError(f"{where} has no logprob; give every rollout its tokens' log-probabilities")
+    lengths = ragged["logprob"].lengths
+    for name, values in ragged.items():
+        _same(where, name, len(values.lengths), len(problems))
+        if values.lengths != lengths:
+            raise UserError(f"{where}: {name} and logprob give the same rollout different lengths")
+    mask_BT = torch.arange(max(lengths, default=0)) < torch.tensor(lengths)[:, None]
+    groups = [len(list(run)) for _, run in groupby(problems)]
+    padded = {name: _padded(values.flat, mask_BT) for name, values in ragged.items()}
+    batch = Batch(
+        reward_B=reward_B,
+        problem_B=torch.tensor([row_of[key] for key in problems]),
+        mask_BT=mask_BT.double(),
+        logprob_BT=padded["logprob"],
+        entropy_BT=padded.get("entropy"),
+        logprob_ref_BT=padded.get("logprob_ref"),
+        kl_step=_kl_step(record, where),
+        group_size=int(record.get("group_size") or (groups[0] if len(set(groups)) == 1 else 1)),
+        response_limit=record.get("response_limit"),
+    )
+    return Line(where, problems, lengths, groups, batch, record)
+
+
+class _Ragged(NamedTuple):
+    flat: Tensor
+    lengths: list[int]
+
+
+def _ragged(record: Mapping[str, Any], name: str, where: str) -> _Ragged:
+    rows = record[name]
+    if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
+        raise UserError(f"{where}: {name} must be a list with one list of numbers per rollout")
+    flat = list(chain.from_iterable(rows))
+    return _Ragged(_numbers(flat, f"{where}: {name}"), [len(row) for row in rows])
+
+
+def _padded(flat: Tensor, mask_BT: Tensor) -> Tensor:
+    return torch.zeros(mask_BT.shape, dtype=torch.float64).masked_scatter_(mask_BT, flat)
+
+
+def _numbers(values: Any, what: str) -> Tensor:
+    if not isinstance(values, list) or set(map(type, values)) - {int, float, bool}:
+        raise UserError(f"{what} must be a list of numbers")
+    found = torch.from_numpy(np.array(values, dtype=np.float64))
+    bad = (~found.isfinite()).nonzero()
+    if len(bad):
+        raise UserError(f"{what}: value {int(bad[0]) + 1} is {found[bad[0]].item()}, not finite")
+    return found
+
+
+def _kl_step(record: Mapping[str, Any], where: str) -> float | None:
+    value = record.get("kl_step")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{where}: kl_step={value} is not a number")
+    return float(value)
+
+
+def _keys(record: Mapping[str, Any], where: str) -> list[str]:
+    keys = record.get("problem")
+    if not (isinstance(keys, list) and keys and all(isinstance(k, str | int) for k in keys)):
+        raise UserError(f"{where}: problem must be a list with the problem of every rollout")
+    return [str(key) for key in keys]
+
+
+def _rows(record: Mapping[str, Any], count: int, where: str) -> list[int]:
+    rows: list[int] = record["row"]
+    _same(where, "row", len(rows), count)
+    return rows
+
+
+def _same(where: str, name: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise UserError(f"{where}: {name} has {found} entries for {wanted} rollouts")
+
+
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every non-empty line of the file with its place."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    where = f"{path} line {number}"
+                    yield where, _object(line, where)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{where} is no object with problem, reward and logprob")
+    return found
+
+
+def sizes_in_words(problems: Sequence[str]) -> str:
+    """`a: 2, b: 1` of the first groups."""
+    runs = [f"{key}: {len(list(run))}" for key, run in groupby(problems)]
+    return ", ".join(runs[:4]) + (", ..." if len(runs) > 4 else "")

@@ -1,0 +1,139 @@
+"""lens.html: one recorded batch of a run, token by token, as every algorithm sees it.
+
+One file, offline, escaped, under the same policy as the report. Colour is a class, never a style:
+red is pushed down, blue is pushed up, in eight shades of the algorithm's own largest push.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from mssr_rl import files
+from mssr_rl.lens.runs import Look, RecordedRun
+from mssr_rl.lens.tokens import pieces
+from mssr_rl.metrics import NO_SIGNAL
+from mssr_rl.report.gallery import Card, card
+from mssr_rl.report.html import TEMPLATES, own, policy, templates
+
+SHOWN_TOKENS = 24_000  # over all rollouts and algorithms: a page stays a few megabytes
+LONGEST = 400  # tokens of one response
+SHADES = 4
+SUMMARY = (
+    ("mean", "critic/advantages/mean"),
+    ("variance", "signal/variance"),
+    ("tokens without signal", "critic/advantages/zero_fraction"),
+    ("effective tokens", "signal/effective_sample_size"),
+    ("signs flipped", "shaping/flipped_fraction"),
+    ("bonus capped", "shaping/capped_fraction"),
+    ("tracked value", "tracker/mean"),
+    ("eta", "tracker/eta"),
+)
+SHARES = ("critic/advantages/zero_fraction", "shaping/flipped_fraction", "shaping/capped_fraction")
+
+
+class Token(NamedTuple):
+    """A token under one algorithm."""
+
+    text: str
+    shade: str  # a class of the page
+    advantage: str
+
+
+class Row(NamedTuple):
+    """One response under one algorithm."""
+
+    algo: str
+    mean: str
+    tokens: list[Token]
+
+
+class Shown(NamedTuple):
+    """One rollout: what was asked and said, and what each algorithm makes of it."""
+
+    card: Card
+    rows: list[Row]
+    cut: int  # tokens left out
+
+
+def write(run: RecordedRun, looks: Mapping[str, Look]) -> Path:
+    """Write the run's lens.html and return its path."""
+    target = run.folder / "lens.html"
+    files.write_bytes(target, render(run, looks).encode("utf-8", "replace"))
+    return target
+
+
+def render(run: RecordedRun, looks: Mapping[str, Look]) -> str:
+    """The page as text."""
+    style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "lens.css")
+    chosen = _chosen(run, len(looks))
+    texts = pieces(run.model, [run.line.record["token"][i][:LONGEST] for i in chosen])
+    return (
+        templates(TEMPLATES)
+        .get_template("lens.html.j2")
+        .render(
+            policy=policy(style, ""),
+            style=style,
+            run=run,
+            looks=looks,
+            columns=[name for name, _ in SUMMARY],
+            summary={name: _summary(look) for name, look in looks.items()},
+            shown=[_shown(run, looks, i, t) for i, t in zip(chosen, texts, strict=True)],
+            total=len(run.line.problems),
+            tokens=sum(run.line.lengths),
+        )
+    )
+
+
+def _summary(look: Look) -> list[tuple[str, float] | None]:
+    """The cells of an algorithm's row: how to show it, and the number; None where it has none."""
+    return [
+        ("percent" if key in SHARES else "number", look.seen.metrics[key])
+        if key in look.seen.metrics
+        else None
+        for _, key in SUMMARY
+    ]
+
+
+def _chosen(run: RecordedRun, algos: int) -> list[int]:
+    """Rollouts from the start of the batch, as many as fit: whole groups stay together."""
+    room = SHOWN_TOKENS // max(algos, 1)
+    chosen: list[int] = []
+    for i, length in enumerate(run.line.lengths):
+        room -= min(length, LONGEST)
+        if room < 0:
+            break
+        chosen.append(i)
+    return chosen
+
+
+def _shown(run: RecordedRun, looks: Mapping[str, Look], i: int, texts: Sequence[str]) -> Shown:
+    rows = [_row(name, look.seen.advantage_BT, i, texts) for name, look in looks.items()]
+    return Shown(card(_sample(run, i), run.folder), rows, run.line.lengths[i] - len(texts))
+
+
+def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> Row:
+    largest = advantage_BT.abs().max().item() if advantage_BT.numel() else 0.0
+    values = advantage_BT[i, : len(texts)].tolist()
+    tokens = [
+        Token(text, shade(value, largest), f"{value:+.4f}")
+        for text, value in zip(texts, values, strict=True)
+    ]
+    return Row(name, f"{sum(values) / len(values):+.3f}" if values else "no token", tokens)
+
+
+def shade(advantage: float, largest: float) -> str:
+    """The class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
+    if abs(advantage) < NO_SIGNAL:
+        return "zero"
+    depth = min(SHADES, 1 + int(SHADES * abs(advantage) / largest))
+    return f"{'up' if advantage > 0 else 'down'}{depth}"
+
+
+def _sample(run: RecordedRun, i: int) -> dict[str, Any]:
+    """A rollout of the batch in the form of samples.jsonl."""
+    record = run.line.record
+    named = ("prompt", "answer", "response", "extracted", "reason", "images", "reward")
+    found = {name: record[name][i] for name in named}
+    return {"step": run.step, "split": "train", "key": run.line.problems[i], **found}

@@ -1,0 +1,84 @@
+"""A run's recorded batch, seen by several algorithms at once: what `page` shows.
+
+An algorithm that keeps the same kind of memory as the run's starts from what that remembered before
+the step, so the run's own algorithm comes to the very advantages it trained on; any other starts
+fresh, and says so.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import load_file
+
+from mssr_rl.advantage import find_beliefs, restore_state, state_tensors
+from mssr_rl.algos import Algorithm
+from mssr_rl.config import recorded
+from mssr_rl.errors import UserError
+from mssr_rl.lens import view
+from mssr_rl.lens.lines import Line, Recording, open_recording
+from mssr_rl.lens.view import Seen
+from mssr_rl.run.recording import FOLDER
+
+
+class RecordedRun(NamedTuple):
+    """A run directory and one batch of it."""
+
+    folder: Path
+    step: int
+    algo: str
+    options: Mapping[str, Any]  # of the run's algorithm
+    model: str
+    recording: Recording
+    line: Line
+
+
+class Look(NamedTuple):
+    """One algorithm's view of the batch."""
+
+    algorithm: Algorithm
+    before: Any  # its state
+    remembers: bool  # whether that is the run's own memory
+    tracks: bool  # whether it has any
+    seen: Seen
+
+
+def open_run(folder: Path, step: int | None) -> RecordedRun:
+    """The newest recorded batch of a run, or that of a step."""
+    steps = recorded_steps(folder)
+    if not steps:
+        raise UserError(
+            f"{folder} holds no recorded batch; training records some when lens.every is not 0, "
+            "the first after step 1"
+        )
+    if step is not None and step not in steps:
+        known = ", ".join(map(str, steps))
+        raise UserError(f"step {step} of {folder} was not recorded; these were: {known}")
+    step = steps[-1] if step is None else step
+    config = recorded.plain(folder / "config.yaml")
+    algo = {key: value for key, value in config["algo"].items() if key != "name"}
+    recording = open_recording(folder / FOLDER / f"step_{step}.jsonl")
+    (line,) = recording.lines()
+    model = str(config["model"]["path"])
+    return RecordedRun(folder, step, config["algo"]["name"], algo, model, recording, line)
+
+
+def recorded_steps(folder: Path) -> list[int]:
+    """The steps a run has kept batches of, in order."""
+    stems = (path.stem.removeprefix("step_") for path in (folder / FOLDER).glob("step_*.jsonl"))
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+
+def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, Look]:
+    """Every algorithm's view of the recorded batch."""
+    return {name: _look(run, algorithm) for name, algorithm in chosen.items()}
+
+
+def _look(run: RecordedRun, algorithm: Algorithm) -> Look:
+    fresh = view.first_look(algorithm, run.recording)
+    kept = load_file(run.folder / FOLDER / f"step_{run.step}.safetensors")
+    shapes = {name: tensor.shape for name, tensor in state_tensors(fresh).items()}
+    fits = bool(kept) and shapes == {name: tensor.shape for name, tensor in kept.items()}
+    before = restore_state(fresh, kept) if fits else fresh
+    seen = view.look(algorithm, run.line, before)
+    return Look(algorithm, before, fits, find_beliefs(fresh) is not None, seen)

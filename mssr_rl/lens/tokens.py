@@ -1,0 +1,21 @@
+"""Token numbers as the pieces of text they stand for."""
+
+from collections.abc import Sequence
+
+from mssr_rl.models import model_folder
+from mssr_rl.report.text import excerpt
+
+PIECE = 40  # characters of one token
+
+
+def pieces(model: str, responses: Sequence[Sequence[int]]) -> list[list[str]]:
+    """Every token of every response, visible; as #number where the model's tokenizer is gone."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_folder(model))
+    except (OSError, ValueError):
+        return [[f"#{token} " for token in response] for response in responses]
+    known = {token for response in responses for token in response}
+    text = {token: excerpt(tokenizer.decode([token]), PIECE).text for token in known}
+    return [[text[token] for token in response] for response in responses]

@@ -1,0 +1,124 @@
+"""What an optimiser update minimises on one micro-batch, for every engine: `Loss`, and extras.
+
+    total = surrogate + kl_coef * KL(reference) - entropy_coef * H + text_kl_coef * KL(text only)
+
+`loss` holds the formulas. `Extras` is what one algorithm adds beyond `Loss`, and needs the policy
+that is being trained: an engine that cannot do one refuses it, it never leaves it out.
+
+Shapes: B sequences of the micro-batch, T response tokens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.advantage.shaping import Uncertainty, entropy_of, shaped_by, shaping_metrics
+from mssr_rl.loss import Estimator, Loss, Weights, kl, surrogate
+from mssr_rl.options import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveShaping:
+    """A + min(|A| / gamma, lam * H) with H of the policy in training, without gradient (EA)."""
+
+    gamma: float
+    lam: float
+    entropy: Uncertainty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What an algorithm adds to the loss. The defaults add nothing."""
+
+    entropy: Literal["full", "plogp"] = "full"  # which H the entropy term takes
+    text_kl_coef: float = 0.0  # of KL(policy, the same policy without the picture)
+    text_kl_estimator: Estimator = "k2"  # the one whose gradient is that of this direction
+    live_shaping: LiveShaping | None = None
+
+    def __post_init__(self) -> None:
+        require(self.text_kl_coef >= 0, "text_kl_coef", self.text_kl_coef, "at least 0")
+
+
+class Policy(NamedTuple):
+    """The policy in training on the micro-batch; both carry the gradient."""
+
+    logprob_BT: Tensor
+    entropy_BT: Tensor  # over the full vocabulary
+
+
+class Given(NamedTuple):
+    """What does not change during the update."""
+
+    mask_BT: Tensor
+    old_BT: Tensor  # log-probabilities under the rollout policy
+    advantage_BT: Tensor
+    reference_BT: Tensor
+    anchor_BT: Tensor | None = None  # log-probabilities without pictures, where text_kl_coef > 0
+
+    def at(self, row_B: Tensor, width: int) -> "Given":
+        """Some rollouts, cut to `width` tokens."""
+        return Given(
+            self.mask_BT[row_B, :width],
+            self.old_BT[row_B, :width],
+            self.advantage_BT[row_B, :width],
+            self.reference_BT[row_B, :width],
+            None if self.anchor_BT is None else self.anchor_BT[row_B, :width],
+        )
+
+
+class Objective(NamedTuple):
+    """Parts of one update's sums: micro-batches and ranks add up."""
+
+    total: Tensor  # to differentiate
+    pg: float
+    kl: float
+    clipped: float  # share of tokens
+    measured: Mapping[str, float]  # by extras, as keys of metrics.jsonl
+
+
+def objective(
+    policy: Policy, given: Given, weights: Weights, loss: Loss, extras: Extras
+) -> Objective:
+    """The loss of one micro-batch, whose rows of the update's token weights are `weights`."""
+    advantage_BT, measured = _shaped(policy, given, weights, extras.live_shaping)
+    parts = surrogate(policy.logprob_BT, given.old_BT, advantage_BT, loss, given.mask_BT)
+    pg = (parts.token_loss_BT * weights.surrogate).sum()
+    drift_BT = kl(policy.logprob_BT, given.reference_BT, loss.kl_estimator)
+    drift = (drift_BT * weights.terms).sum()
+    total = pg + loss.kl_coef * drift
+    if loss.entropy_coef:
+        entropy_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, extras.entropy)
+        total = total - loss.entropy_coef * (entropy_BT * weights.terms).sum()
+    if extras.text_kl_coef:
+        text_kl = _text_kl(policy, given, weights, extras.text_kl_estimator)
+        total = total + extras.text_kl_coef * text_kl
+        measured = {**measured, "actor/text_kl": text_kl.item()}
+    clipped = (parts.clipped_BT * weights.shares).sum()
+    return Objective(total, pg.item(), drift.item(), clipped.item(), measured)
+
+
+def _shaped(
+    policy: Policy, given: Given, weights: Weights, shaping: LiveShaping | None
+) -> tuple[Tensor, dict[str, float]]:
+    """Advantages of the surrogate, and what the shaping measured."""
+    if shaping is None:
+        return given.advantage_BT, {}
+    h_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, shaping.entropy).detach().clamp(min=0)
+    shaped = shaped_by(given.advantage_BT, h_BT, shaping.gamma, shaping.lam)
+    return shaped.advantage_BT, shaping_metrics(given.advantage_BT, shaped, weights.shares)
+
+
+def _text_kl(policy: Policy, given: Given, weights: Weights, estimator: Estimator) -> Tensor:
+    if given.anchor_BT is None:
+        raise ValueError("text_kl_coef needs the log-probabilities without pictures")
+    return (kl(policy.logprob_BT, given.anchor_BT, estimator) * weights.shares).sum()
+
+
+def added(parts: list[Objective]) -> tuple[Tensor, dict[str, float]]:
+    """float64 [pg, kl, clipped], and what extras measured, summed over the parts of an update."""
+    sums = torch.tensor([(p.pg, p.kl, p.clipped) for p in parts], dtype=torch.float64).sum(0)
+    keys = {key for part in parts for key in part.measured}
+    return sums, {key: sum(part.measured[key] for part in parts) for key in sorted(keys)}

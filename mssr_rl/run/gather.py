@@ -1,0 +1,145 @@
+"""The rollouts of a step: pose, roll out, grade; again, where the algorithm drops groups.
+
+All that is generated is charged, whether it is trained on or not. Seeds follow from (seed, step,
+batch), so whoever resumes draws the same.
+
+Shapes: P problems of a step, N training problems, G rollouts each.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from mssr_rl.algos import Resampling
+from mssr_rl.budget import Ledger
+from mssr_rl.engine.base import Rollouts
+from mssr_rl.engine.regroup import joined, picked
+from mssr_rl.errors import UserError
+from mssr_rl.run import problem_stream
+from mssr_rl.run.arm import Arm
+from mssr_rl.run.checkpoint import TrainState
+from mssr_rl.run.clock import Clock
+from mssr_rl.run.samples import Sample
+from mssr_rl.run.scoring import graded
+from mssr_rl.seeds import derive
+
+Poll = Callable[[], None]  # called between phases; raises to end the run
+
+
+class Gathered(NamedTuple):
+    """What a step trains on, and what it took."""
+
+    rows: list[int]  # P rows of the training set
+    rollouts: Rollouts
+    samples: list[Sample]  # B
+    position: int  # in the problem stream, after it
+    spent: Ledger  # without time
+    batches: int  # how often was generated
+
+
+class _Lot(NamedTuple):
+    """One generation batch, or the groups of it that are kept."""
+
+    rows: list[int]
+    rollouts: Rollouts
+    samples: list[Sample]
+
+
+def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
+    """Everything a step needs, generated in one batch, or in several where groups are dropped."""
+    wanted, resampling = arm.problems_per_step, arm.algorithm.resampling
+    kept: list[_Lot] = []
+    spent, position, batches = Ledger(), state.position, 0
+    for batch in range(_batches(arm, state)):
+        poll()
+        rows = _pose(arm, state, position, batch)
+        lot = _generate(arm, rows, (state.step + 1, batch), clock)
+        position, spent, batches = position + len(rows), spent + _cost(lot), batches + 1
+        missing = wanted - sum(len(one.rows) for one in kept)
+        good = range(len(rows)) if resampling is None else _worth_it(lot, resampling)
+        kept.append(_cut(lot, list(good)[:missing]))
+        if len(good) >= missing:
+            break
+    if not any(one.rows for one in kept):
+        kept = [lot]  # every group was decided: the step goes on with the last, and learns nothing
+    rows, rollouts, samples = _merged([one for one in kept if one.rows])
+    spent += Ledger(discarded_rollouts=spent.rollouts - len(samples))
+    return Gathered(rows, rollouts, samples, position, spent, batches)
+
+
+def _batches(arm: Arm, state: TrainState) -> int:
+    """How many generation batches the step may have: what the algorithm asks, and can pay for."""
+    resampling = arm.algorithm.resampling
+    if resampling is None:
+        return 1
+    left = arm.config.budget.rollouts - state.ledger.rollouts
+    return max(1, min(resampling.max_batches, left // arm.config.train.rollouts_per_step))
+
+
+def _pose(arm: Arm, state: TrainState, position: int, batch: int) -> list[int]:
+    """The P problems of a generation batch, as rows of the training set."""
+    size, weigh = len(arm.train.problems), arm.algorithm.problem_weights
+    if weigh is None:
+        return problem_stream.rows(arm.config.seed, size, position, arm.problems_per_step)
+    if arm.problems_per_step > size:
+        raise UserError(
+            f"{arm.config.algo.name} draws the {arm.problems_per_step} problems of a step without "
+            f"replacement, but the training set has {size}; lower train.rollouts_per_step"
+        )
+    weight_N = weigh(state.algorithm).double().numpy()
+    rng = np.random.default_rng(derive(arm.config.seed, "drawn", state.step + 1, batch))
+    drawn = rng.choice(size, arm.problems_per_step, replace=False, p=weight_N / weight_N.sum())
+    return [int(row) for row in drawn]
+
+
+def _generate(arm: Arm, rows: list[int], when: tuple[int, int], clock: Clock) -> _Lot:
+    step, batch = when
+    problems = [arm.train.problems[row] for row in rows]
+    names = (step, batch) if batch else (step,)
+    with clock.phase("rollout"):
+        seed = derive(arm.config.seed, "rollout", *names)
+        rollouts = arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
+    with clock.phase("reward"):
+        samples = graded(arm.train, rows, rollouts)
+    return _Lot(rows, rollouts, samples)
+
+
+def _worth_it(lot: _Lot, resampling: Resampling) -> Sequence[int]:
+    """The groups an algorithm keeps, as indices into the lot's problems."""
+    rewards = [sample.graded.reward for sample in lot.samples]
+    reward_PG = torch.tensor(rewards, dtype=torch.float64).view(len(lot.rows), -1)
+    found: list[Any] = resampling.keeps(reward_PG).nonzero()[:, 0].tolist()
+    return found
+
+
+def _cut(lot: _Lot, places: list[int]) -> _Lot:
+    group = lot.rollouts.group_size
+    if len(places) == len(lot.rows):
+        return lot
+    samples = [lot.samples[place * group + g] for place in places for g in range(group)]
+    return _Lot([lot.rows[place] for place in places], picked(lot.rollouts, places), samples)
+
+
+def _merged(lots: Sequence[_Lot]) -> _Lot:
+    return _Lot(
+        [row for lot in lots for row in lot.rows],
+        joined([lot.rollouts for lot in lots]),
+        [sample for lot in lots for sample in lot.samples],
+    )
+
+
+def _cost(lot: _Lot) -> Ledger:
+    return generation_cost(lot.rollouts)
+
+
+def generation_cost(rollouts: Rollouts) -> Ledger:
+    """What drawing these rollouts costs, time apart."""
+    return Ledger(
+        rollouts=len(rollouts.responses),
+        prompts=len(rollouts.problems),
+        prompt_tokens=rollouts.prompt_tokens,
+        image_tokens=rollouts.image_tokens,
+        generated_tokens=int(rollouts.mask_BT.sum()),
+    )

@@ -1,0 +1,65 @@
+"""Before step 1, where an algorithm asks for it: the initial policy answers every training problem.
+
+A tracker that starts from such answers knows more than one that does not, so they are charged to
+the budget like all others. Drawn at training temperature, graded by the same verifier.
+
+Shapes: N training problems, K initial rollouts of each.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.budget import Ledger
+from mssr_rl.run.arm import Arm
+from mssr_rl.run.checkpoint import TrainState
+from mssr_rl.run.clock import Clock
+from mssr_rl.run.gather import Poll, generation_cost
+from mssr_rl.run.scoring import graded
+from mssr_rl.seeds import derive
+
+
+class Answers(NamedTuple):
+    """What the initial policy got right, and what it cost."""
+
+    reward_NK: Tensor  # float64
+    spent: Ledger
+
+
+def is_due(arm: Arm, state: TrainState) -> bool:
+    """Whether the algorithm still waits for its initial rollouts."""
+    return bool(arm.initial_rollouts) and state.ledger.initial_rollouts == 0
+
+
+def initialised(arm: Arm, state: TrainState, poll: Poll) -> TrainState:
+    """The state with what the algorithm learns from its initial rollouts, and their cost."""
+    wanted = arm.algorithm.advantage.initial
+    assert wanted is not None  # `is_due` said so
+    found = _answers(arm, wanted.per_problem, poll)
+    return state._replace(
+        algorithm=wanted.learn(state.algorithm, found.reward_NK),
+        ledger=state.ledger + found.spent,
+    )
+
+
+def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
+    """K answers to each of the N problems, as many at once as a step has."""
+    size, clock = len(arm.train.problems), Clock()
+    at_once = max(1, arm.config.train.rollouts_per_step // per_problem)
+    rewards: list[float] = []
+    spent = Ledger()
+    for start in range(0, size, at_once):
+        poll()
+        rows = range(start, min(start + at_once, size))
+        problems = [arm.train.problems[row] for row in rows]
+        with clock.phase("rollout"):
+            seed = derive(arm.config.seed, "initial", start)
+            rollouts = arm.engine.rollout(problems, per_problem, arm.sampling, seed)
+        with clock.phase("reward"):
+            samples = graded(arm.train, rows, rollouts)
+        rewards += [sample.graded.reward for sample in samples]
+        spent += generation_cost(rollouts)
+    seconds = Ledger(initial_rollouts=spent.rollouts, seconds_by_phase=clock.seconds())
+    reward_NK = torch.tensor(rewards, dtype=torch.float64).view(size, per_problem)
+    return Answers(reward_NK, spent + seconds)

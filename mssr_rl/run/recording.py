@@ -1,0 +1,83 @@
+"""Batches of a run kept for the lens: `lens/step_<n>.jsonl`, one line as the lens reads it.
+
+Beside the numbers an algorithm reads it holds what a person wants to see, question, pictures,
+answer, and tokens; and in step_<n>.safetensors what the run's algorithm remembered before the step,
+so that the lens comes to the very advantages that the run trained on.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mssr_rl import files
+from mssr_rl.advantage import Batch, state_tensors
+from mssr_rl.run.samples import Sample, write_pictures
+
+FOLDER = "lens"
+
+
+def is_due(every: int, step: int) -> bool:
+    """The first step and then every so many."""
+    return every > 0 and (step == 1 or step % every == 0)
+
+
+class Recorded(NamedTuple):
+    """A step's batch and its rollouts, about to be written."""
+
+    batch: Batch
+    token_BT: Tensor
+    samples: Sequence[Sample]  # B
+    size: int  # N training problems
+
+    def numbers(self) -> dict[str, Any]:
+        """What an algorithm reads."""
+        batch = self.batch
+        ragged = {"logprob": batch.logprob_BT, "logprob_ref": batch.logprob_ref_BT}
+        ragged["entropy"] = batch.entropy_BT
+        return {
+            "problem": [sample.problem.key for sample in self.samples],
+            "row": batch.problem_B.tolist(),
+            "problems": self.size,
+            "group_size": batch.group_size,
+            "response_limit": batch.response_limit,
+            "kl_step": batch.kl_step,
+            "reward": batch.reward_B.tolist(),
+            **{name: self._rows(x_BT) for name, x_BT in ragged.items() if x_BT is not None},
+        }
+
+    def story(self, run_folder: Path) -> dict[str, Any]:
+        """What a person reads, per rollout."""
+        return {
+            "token": self._rows(self.token_BT),
+            "prompt": [sample.problem.prompt for sample in self.samples],
+            "answer": [sample.problem.answer for sample in self.samples],
+            "response": [sample.response for sample in self.samples],
+            "extracted": [sample.graded.verdict.extracted for sample in self.samples],
+            "reason": [sample.graded.verdict.reason for sample in self.samples],
+            "images": [write_pictures(sample.problem, run_folder) for sample in self.samples],
+        }
+
+    def _rows(self, x_BT: Tensor) -> list[list[float]]:
+        lengths = self.batch.mask_BT.sum(1).long().tolist()
+        return [_short(row[:length]) for row, length in zip(x_BT, lengths, strict=True)]
+
+
+def record(run_folder: Path, step: int, found: Recorded, state: Any) -> Path:
+    """Write one step; `state` is the algorithm's before it."""
+    folder = run_folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in state_tensors(state).items()}
+    save_file(tensors, folder / f"step_{step}.safetensors")
+    path = folder / f"step_{step}.jsonl"
+    line = json.dumps({"step": step, **found.numbers(), **found.story(run_folder)})
+    files.write_bytes(path, line.encode() + b"\n")
+    return path
+
+
+def _short(row: Tensor) -> list[float]:
+    # Nine digits tell any two float32 numbers apart; their float64 form has twice as many.
+    return [x if isinstance(x, int) else float(f"{x:.9g}") for x in row.tolist()]
