@@ -14,4 +14,8 @@ class RunFailed(Exception):
 
 
 class Collapsed(RunFailed):
-    """Training stopped because the policy collapsed."""
+    """Training stopped, or ended, because the policy collapsed."""
+
+
+class NotFinite(Collapsed):
+    """A step whose numbers are no numbers; it was not recorded."""

@@ -7,9 +7,9 @@ names the key the user wrote.
 import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mssr_rl.errors import UserError
 
@@ -22,6 +22,38 @@ WORDS: dict[object, str] = {
     str: "a text",
     type(None): "null",
 }
+
+
+class Bound(NamedTuple):
+    """What a number must satisfy, in words and as a test."""
+
+    says: str
+    low: float
+    high: float = float("inf")
+    low_counts: bool = True  # whether `low` itself is allowed
+
+    def holds(self, number: float) -> bool:
+        """Whether the number is inside."""
+        above = number >= self.low if self.low_counts else number > self.low
+        return above and number <= self.high
+
+
+COUNT = Bound("at least 1", 1)
+COUNT_OR_NONE_AT_ALL = Bound("at least 0", 0)
+POSITIVE = Bound("above 0", 0, low_counts=False)
+SHARE = Bound("above 0 and at most 1", 0, 1, low_counts=False)
+DECAY = Bound("at least 0 and below 1", 0, 1 - 1e-12)
+SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
+
+
+def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
+    """A field that knows its line of help and its bounds."""
+    metadata = {"doc": doc, "bound": bound}
+    return (
+        field(metadata=metadata)
+        if default is MISSING
+        else field(default=default, metadata=metadata)
+    )
 
 
 def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
@@ -88,25 +120,25 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.72)), None)
 
 
-def _given(field: Field[Any], values: Mapping[str, Any], path: str) -> bool:
-    if field.name in values:
+def _given(entry: Field[Any], values: Mapping[str, Any], path: str) -> bool:
+    if entry.name in values:
         return True
-    if field.default is MISSING and field.default_factory is MISSING:
+    if entry.default is MISSING and entry.default_factory is MISSING:
         raise UserError(
-            f"{path}{field.name} is not set: the recipe must say it, or the command line"
+            f"{path}{entry.name} is not set: the recipe must say it, or the command line"
         )
     return False
 
 
-def _entry(field: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -> Any:
-    key, value = f"{path}{field.name}", values[field.name]
+def _entry(entry: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -> Any:
+    key, value = f"{path}{entry.name}", values[entry.name]
     if is_dataclass(kind):
         if isinstance(value, kind):  # type: ignore[arg-type]
             return value
         if not isinstance(value, Mapping):
             raise UserError(f"{key}={show(value)}: {key} is a section; write {key}.option=value")
         return build(kind, value, f"{key}.")  # type: ignore[arg-type]
-    converted, bound = convert(value, kind, key), field.metadata.get("bound")
+    converted, bound = convert(value, kind, key), entry.metadata.get("bound")
     if bound and converted is not None and not bound.holds(converted):
         raise UserError(f"{key}={show(value)} must be {bound.says}")
     return converted

@@ -5,40 +5,19 @@ other, `plan` says it in words. A field without a default is the recipe's to sta
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-
-class Bound(NamedTuple):
-    """What a number must satisfy, in words and as a test."""
-
-    says: str
-    low: float
-    high: float = float("inf")
-    low_counts: bool = True  # whether `low` itself is allowed
-
-    def holds(self, number: float) -> bool:
-        """Whether the number is inside."""
-        above = number >= self.low if self.low_counts else number > self.low
-        return above and number <= self.high
-
-
-COUNT = Bound("at least 1", 1)
-COUNT_OR_NONE_AT_ALL = Bound("at least 0", 0)
-POSITIVE = Bound("above 0", 0, low_counts=False)
-SHARE = Bound("above 0 and at most 1", 0, 1, low_counts=False)
-DECAY = Bound("at least 0 and below 1", 0, 1 - 1e-12)
-SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
-
-
-def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
-    """A field that knows its line of help and its bounds."""
-    metadata = {"doc": doc, "bound": bound}
-    return (
-        field(metadata=metadata)
-        if default is MISSING
-        else field(default=default, metadata=metadata)
-    )
+from mssr_rl.stability.limits import Limits
+from mssr_rl.typed import (
+    COUNT,
+    COUNT_OR_NONE_AT_ALL,
+    DECAY,
+    POSITIVE,
+    SEED,
+    SHARE,
+    option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +119,7 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
+    stability: Limits = field(default_factory=Limits)
     lens: LensConfig = field(default_factory=LensConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
     seed: int = option("the source of every random number", 0, SEED)

@@ -15,7 +15,7 @@ from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import Restored, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 
-MAY_CHANGE = ("name", "resume", "runs_dir", "budget.", "checkpoint.", "lens.")
+MAY_CHANGE = ("name", "resume", "runs_dir", "budget.", "checkpoint.", "lens.", "stability.")
 
 
 def open_log(config: Config) -> RunLog:

@@ -27,7 +27,7 @@ from mssr_rl.run.gather import Gathered, Poll, gather
 from mssr_rl.run.recording import Recorded
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
-from mssr_rl.stability import check_finite
+from mssr_rl.stability.finite import check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
 

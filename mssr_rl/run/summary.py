@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from mssr_rl.config import Config, to_dict
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
-from mssr_rl.stability import Verdict
+from mssr_rl.stability.card import Card, line
+from mssr_rl.stability.trace import Event
 
 
 class Ending(NamedTuple):
@@ -14,7 +15,7 @@ class Ending(NamedTuple):
 
     status: str  # done, interrupted, collapsed
     reason: str
-    stability: Verdict
+    stability: Card
 
 
 def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
             "verifier_seconds": state.ledger.seconds_by_phase.get("reward", 0.0),
             "gpu_seconds": state.ledger.seconds if on_gpu else 0.0,
         },
-        "stability": {"verdict": ending.stability, "events": []},
+        "stability": ending.stability.as_dict(),
         "config": to_dict(config),
     }
 
@@ -99,4 +100,13 @@ def closing_lines(document: Mapping[str, Any]) -> list[str]:
             f"val     {gained['accuracy'] * 100:+.1f} points greedy, "
             f"{gained['accuracy_sampled'] * 100:+.1f} sampled, from the start to the end"
         )
-    return lines
+    return [*lines, *stability_lines(document["stability"])]
+
+
+def stability_lines(stability: Mapping[str, Any]) -> list[str]:
+    """What else was noticed; a collapse is the reason of the end, which is said already."""
+    return [
+        f"{event['level']:<8}{line(Event(**event))}"
+        for event in stability["events"]
+        if event["level"] != "collapse"
+    ]

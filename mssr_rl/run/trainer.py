@@ -12,7 +12,7 @@ from pathlib import Path
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import Collapsed
+from mssr_rl.errors import Collapsed, NotFinite
 from mssr_rl.run import (
     checkpoint,
     initial,
@@ -21,6 +21,7 @@ from mssr_rl.run import (
     recording,
     samples,
     scoring,
+    watch,
 )
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
@@ -31,7 +32,8 @@ from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.step import StepResult, first_state, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
-from mssr_rl.stability import Verdict
+from mssr_rl.stability.card import first_collapse, not_finite, scorecard
+from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
 SHOWN_PER_EVALUATION = 16
@@ -62,6 +64,7 @@ class Session:
         self.screen = screen
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
+        self.rows: list[dict[str, float]] = []  # metrics.jsonl so far
 
     def run(self) -> None:
         """Run to the end, and note which end it was."""
@@ -72,16 +75,16 @@ class Session:
                     self._loop_or_save(interrupt.check)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
-            self._end("interrupted", reason, "stable")
+            self._end("interrupted", reason)
             sentence = f"{reason}; {lifecycle.way_back(self.arm.config, self.log)} continues"
             if stop.signum == signal.SIGINT:
                 self.screen.say(sentence)
                 raise KeyboardInterrupt from None
             raise Interrupted(sentence, stop.signum) from None
         except Collapsed as collapse:
-            self._end("collapsed", str(collapse), "collapsed")
+            self._end("collapsed", str(collapse), refused=isinstance(collapse, NotFinite))
             raise
-        self._end("done", "the budget is spent", "stable")
+        self._end("done", "the budget is spent")
 
     def _begin(self) -> None:
         """Say what is used, and pick up where the run was left."""
@@ -91,6 +94,7 @@ class Session:
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
+            self.rows = self.log.read("metrics")
             for line in said:
                 self.screen.say(line)
 
@@ -114,10 +118,12 @@ class Session:
                 self._save()
             if self._spent_all():
                 break
+            self._stop_if_collapsed()
             if initial.is_due(self.arm, self.state):
                 self.state = initial.initialised(self.arm, self.state, poll)
             self._advance(train_step(self.arm, self.state, poll))
         self._evaluate(self.arm.test, poll)
+        watch.check(self._record(), self.arm.config.stability, "the budget is spent")
 
     def _due(self, every: int, *, at_start: bool) -> bool:
         step = self.state.step
@@ -140,6 +146,7 @@ class Session:
         if recording.is_due(self.arm.config.lens.every, step):
             recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
+        self.rows.append(result.metrics)
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
         if step == 1:
@@ -190,12 +197,28 @@ class Session:
         spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 
-    def _end(self, status: str, reason: str, stability: Verdict) -> None:
-        """summary.json, run.json, report.html and the last lines."""
+    def _record(self) -> Trace:
+        return watch.record(self.arm.allowance.steps, self.rows, self.state.scores)
+
+    def _stop_if_collapsed(self) -> None:
+        """End the run here if it is told to stop on a collapse and there is one; saved before."""
+        limits = self.arm.config.stability
+        if limits.stop == "collapse" and first_collapse(self._record(), limits) is not None:
+            self._save()
+            go_on = f"{lifecycle.way_back(self.arm.config, self.log)} stability.stop=non_finite"
+            watch.check(self._record(), limits, f"{go_on} trains on all the same")
+
+    def _end(self, status: str, reason: str, *, refused: bool = False) -> None:
+        """summary.json, run.json, report.html and the last lines.
+
+        `refused` means that the reason is a step whose numbers are no numbers.
+        """
         from mssr_rl.report import page  # draws: not needed before
 
-        state = self.state
-        found = summary(self.arm.config, state, Ending(status, reason, stability))
+        shown = watch.responses(self._record(), self.log.read("samples"))
+        non_finite = not_finite(self.state.step + 1, reason) if refused else None
+        stability = scorecard(shown, self.arm.config.stability, non_finite)
+        found = summary(self.arm.config, self.state, Ending(status, reason, stability))
         self.log.summarise(found)
         self.log.end(status, reason)
         self.log.describe(peak_memory_mib=provenance.peak_memory_mib())

@@ -13,6 +13,7 @@ modules that are needed:
     aggregate   several environments: macro means, IQM, probability of improvement
     curves      area under the learning curve, budget to a target
     rates       how often training collapsed: exact interval, Fisher's test
+    racing      may a clearly losing arm stop getting seeds? an anytime-valid rule
 
 The data are y[arm, seed, question]: `Scores = {arm: {seed: {question: share right}}}`, taken from
 eval.jsonl at the last budget mark that all arms reached. It is the final model, never the best

@@ -2,7 +2,8 @@
 
 From the spread of the per-seed differences, which is a property of the two trainings; never from
 the difference that was seen ("observed power" only restates its p). The spread is itself uncertain
-at few seeds, so every number here is "about".
+at few seeds, so every number here is "about". The tests are two-sided; finding a difference means
+finding it with the right sign, which is one tail of alpha / 2.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,7 @@ def detectable(sd: float, seeds: int, alpha: float = 0.05) -> float | None:
     """
     if seeds < 2:
         return None
-    effect = TTestPower().solve_power(
-        effect_size=None, nobs=seeds, alpha=alpha, power=POWER, alternative="two-sided"
-    )
+    effect = TTestPower().solve_power(None, seeds, alpha / 2, POWER, alternative="larger")
     return float(effect) * sd
 
 
@@ -34,7 +33,7 @@ def seeds_to_detect(sd: float, difference: float, alpha: float = 0.05) -> int | 
     """Seeds at which a true `difference` is found in 80 %; None beyond a thousand."""
 
     def enough(seeds: int) -> bool:
-        power = TTestPower().power(difference / sd, seeds, alpha)
+        power = TTestPower().power(difference / sd, seeds, alpha / 2, alternative="larger")
         return bool(power >= POWER)
 
     return _fewest(enough)
@@ -60,10 +59,15 @@ def power_of_tost(sd: float, margin: float, seeds: int, alpha: float = 0.05) -> 
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:
-    """The smallest number of seeds that is enough; more is always more."""
-    if not enough(MOST_SEEDS):
-        return None
-    low, high = 1, MOST_SEEDS
+    """The smallest number of seeds that is enough; more is always more.
+
+    Doubled from below, because far beyond enough scipy's non-central t gives NaN.
+    """
+    low, high = 1, 2
+    while not enough(high):
+        if high == MOST_SEEDS:
+            return None
+        low, high = high, min(2 * high, MOST_SEEDS)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

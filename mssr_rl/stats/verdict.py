@@ -48,7 +48,7 @@ class Rule(NamedTuple):
         return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-class Test(NamedTuple):
+class Evidence(NamedTuple):
     """What the K paired differences of a pair say; p-values as they are and after Holm."""
 
     interval: Interval  # 95 %, Student's, of the mean difference; not adjusted
@@ -78,7 +78,7 @@ class Pair(NamedTuple):
     seeds: tuple[int, ...]  # in common, in the order of `differences`
     unpaired: tuple[int, ...]  # seeds that only one of the two has, not used
     differences: tuple[float, ...]  # one a seed
-    test: Test | None  # None below two seeds in common
+    test: Evidence | None  # None below two seeds in common
     outlook: Outlook | None
     opinions: Opinions | None  # question level; None where only values were given
 
@@ -128,14 +128,21 @@ def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
 
     `resolution` is the smallest step the numbers can differ by: 1 / questions for an accuracy.
     """
+    found = judge(values, resolution, rule)
+    tested = sum(pair.test is not None for pair in found.pairs)
+    alpha = rule.alpha / max(tested, 1)  # what the hardest step of Holm asks for
+    return found._replace(pairs=tuple(_with_outlook(pair, rule, alpha) for pair in found.pairs))
+
+
+def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
+    """The same without the outlook, which takes longer than all the rest."""
     _check(values, rule)
     names = _names(values, rule)
     found = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
     tests = _tests({pair: s for pair, s in found.items() if s is not None}, values, rule)
     pairs = [_pair(pair, values, tests.get(pair), rule) for pair in names]
-    alpha = rule.alpha / max(len(tests), 1)  # what the hardest step of Holm asks for
     arms = sorted((_arm(n, runs, resolution) for n, runs in values.items()), key=lambda x: -x.mean)
-    return Comparison(rule, tuple(arms), tuple(_with_outlook(p, rule, alpha) for p in pairs))
+    return Comparison(rule, tuple(arms), tuple(pairs))
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, ...]:
@@ -154,8 +161,8 @@ def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the same order."""
-    if not p_values:
-        return []
+    if len(p_values) < 2:
+        return list(p_values)
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
@@ -208,20 +215,20 @@ def _names(values: Values, rule: Rule) -> list[tuple[str, str]]:
 
 def _tests(
     spreads: Mapping[tuple[str, str], Spread], values: Values, rule: Rule
-) -> dict[tuple[str, str], Test]:
+) -> dict[tuple[str, str], Evidence]:
     """The tests of all pairs that have a spread, Holm-adjusted over just these."""
     p = [t_test(found) for found in spreads.values()]
     p_equivalence = [tost(found, rule.margin) for found in spreads.values()]
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
     return {
-        (a, b): Test(
+        (a, b): Evidence(
             t_interval(found), found.sd, *row, sign_flip(differences(values[a], values[b]))
         )
         for ((a, b), found), row in zip(spreads.items(), columns, strict=True)
     }
 
 
-def _pair(names: tuple[str, str], values: Values, test: Test | None, rule: Rule) -> Pair:
+def _pair(names: tuple[str, str], values: Values, test: Evidence | None, rule: Rule) -> Pair:
     a, b = (values[name] for name in names)
     seeds = tuple(sorted(a.keys() & b.keys()))
     word: Word = "inconclusive"
@@ -241,7 +248,7 @@ def _pair(names: tuple[str, str], values: Values, test: Test | None, rule: Rule)
     )
 
 
-def _why(word: Word, test: Test | None, seeds: int, rule: Rule) -> str:
+def _why(word: Word, test: Evidence | None, seeds: int, rule: Rule) -> str:
     """The reason for the word, as a clause."""
     if test is None:
         return (

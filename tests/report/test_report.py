@@ -36,6 +36,23 @@ def test_the_first_lines_say_what_was_run_and_what_came_out(make_run: Any) -> No
     assert "one seed says nothing about which algorithm is better" in text
 
 
+def test_what_the_detectors_noticed_stands_below_the_result(make_run: Any) -> None:
+    folder = make_run()
+    summary = json.loads((folder / "summary.json").read_text())
+    event = {
+        "event": "grad_spike",
+        "level": "warn",
+        "step": 7,
+        "evidence": "gradient norm <b>9</b>",
+        "advice": "look at the batch",
+    }
+    summary["stability"] = {"verdict": "warned", "events": [event], "worst_dip": 0.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    found = written(folder)
+    assert "Training was warned: grad_spike at step 7 (warn): gradient norm" in words(found)
+    assert "gradient norm &lt;b&gt;9&lt;/b&gt;; look at the batch" in found
+
+
 def test_every_part_of_the_story_is_there(make_run: Any) -> None:
     page = written(make_run())
     for title in ("Validation accuracy", "Training reward", "Entropy", "KL to the reference"):

@@ -7,8 +7,11 @@ from mssr_rl.config import Config
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.stability.card import Card
+from mssr_rl.stability.trace import Event
 
-DONE = Ending("done", "the budget is spent", "stable")
+STABLE = Card("stable", (), 0.0)
+DONE = Ending("done", "the budget is spent", STABLE)
 
 
 def score(step: int, split: str, accuracy: float, sampled: float) -> Score:
@@ -50,7 +53,7 @@ def test_the_final_policy_counts_and_the_best_is_listed_beside_it(
 def test_a_run_without_evaluations_has_no_accuracy_rather_than_zero(
     configure: Callable[..., Config],
 ) -> None:
-    ending = Ending("interrupted", "ended by SIGINT after step 0", "stable")
+    ending = Ending("interrupted", "ended by SIGINT after step 0", STABLE)
     document = summary(configure(), TrainState(algorithm=()), ending)
     assert document["final"] == {"val": None, "test": None}
     assert document["best"]["val"] is None
@@ -65,3 +68,22 @@ def test_a_single_evaluation_measures_no_gain(
     document = summary(configure(), state, DONE)
     assert document["gain"]["val"] is None
     assert document["final"]["val"]["accuracy"] == 0.4
+
+
+def test_what_the_detectors_noticed_is_said_but_a_collapse_only_as_the_end(
+    configure: Callable[..., Config],
+) -> None:
+    events = (
+        Event("grad_spike", "note", 3, "gradient norm 9", "look at it"),
+        Event("answer_collapse", "collapse", 5, "no answers", "begin again"),
+    )
+    ending = Ending("collapsed", "answer_collapse at step 5", Card("collapsed", events, 0.2))
+    document = summary(configure(), TrainState(algorithm=()), ending)
+    assert document["stability"]["worst_dip"] == 0.2
+    assert [event["event"] for event in document["stability"]["events"]] == [
+        "grad_spike",
+        "answer_collapse",
+    ]
+    assert closing_lines(document)[2:] == [
+        "note    grad_spike at step 3: gradient norm 9; look at it"
+    ]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.errors import Collapsed
-from mssr_rl.stability import check_finite
+from mssr_rl.stability.finite import check_finite
 
 
 def test_finite_numbers_pass() -> None:

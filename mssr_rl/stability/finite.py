@@ -1,18 +1,15 @@
-"""What stops a run: numbers that are no numbers.
+"""What always stops a run: numbers that are no numbers.
 
 A step whose reward, log-probability, advantage, loss or gradient is not finite is never recorded
 and never checkpointed, so the newest checkpoint is the last healthy policy.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mssr_rl.errors import Collapsed
-
-Verdict = Literal["stable", "collapsed"]
+from mssr_rl.errors import NotFinite
 
 
 def check_finite(step: int, values: Mapping[str, Tensor | float]) -> None:
@@ -21,7 +18,7 @@ def check_finite(step: int, values: Mapping[str, Tensor | float]) -> None:
         bad = int((~torch.isfinite(torch.as_tensor(value))).sum())
         if bad:
             size = torch.as_tensor(value).numel()
-            raise Collapsed(
+            raise NotFinite(
                 f"step {step}: {name} is not finite ({bad} of {size} values); this step was not "
                 "recorded. A smaller train.lr or train.max_grad_norm is the usual way out"
             )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.stats import paired_change, wilson
+from mssr_rl.stats.intervals import paired_change, wilson
 
 
 def test_wilson_of_half_of_ten_is_the_textbook_interval() -> None:

@@ -1,0 +1,27 @@
+"""A run's own record as the stability detectors read it, while it runs and once it has ended."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mssr_rl.errors import Collapsed
+from mssr_rl.run.scoring import Score
+from mssr_rl.stability.card import first_collapse, line
+from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.trace import Trace, from_records
+
+
+def record(planned: int, rows: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> Trace:
+    """Steps and evaluations so far."""
+    return from_records(planned, rows, [score._asdict() for score in scores])
+
+
+def responses(trace: Trace, samples: Sequence[Mapping[str, Any]]) -> Trace:
+    """The same with the responses of samples.jsonl."""
+    return trace._replace(responses=from_records(trace.planned, (), (), samples).responses)
+
+
+def check(trace: Trace, limits: Limits, then: str) -> None:
+    """Raise `Collapsed` if the policy has; `then` is the rest of the sentence."""
+    event = first_collapse(trace, limits)
+    if event is not None:
+        raise Collapsed(f"{line(event)}; {then}")

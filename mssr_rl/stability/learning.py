@@ -1,0 +1,147 @@
+"""Detectors of whether there is anything to learn from: advantages, reward, tracker, grading."""
+
+from math import sqrt
+
+import numpy as np
+
+from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.trace import Array, Event, Trace, held, window_of
+
+FORMAT_FALL = 0.3  # so many rollouts more have an answer
+FEWEST_STEPS = 40  # below this the second half shows no trend
+AT_BOUND = 0.9  # share of the steps
+
+
+def no_signal(trace: Trace, limits: Limits) -> Event | None:
+    """Over `zero_advantage` of the tokens have an advantage of 0, for a window."""
+    zero, window = trace.column("critic/advantages/zero_fraction"), window_of(trace, limits)
+    found = held(zero > limits.zero_advantage, window)
+    if found is None:
+        return None
+    evidence = f"{zero[found]:.0%} of the tokens have no advantage, for {window} steps"
+    advice = (
+        "the problems are too easy or too hard for these groups: other problems, a larger "
+        "rollout.group_size, or an algorithm whose baseline is not the group"
+    )
+    return Event("no_signal", "warn", trace.step(found), evidence, advice)
+
+
+def format_only(trace: Trace, limits: Limits) -> Event | None:
+    """At the end, 0.3 more rollouts have an answer than at first, and no more of those are right.
+
+    Compared are the first and the last window.
+    """
+    missing, window = trace.unanswered, window_of(trace, limits)
+    if len(missing) < 2 * window:
+        return None
+    reward = trace.column("reward/mean")
+    fall = missing[:window].mean() - missing[-window:].mean()
+    rise = _of_answered(reward, missing, slice(-window, None)) - _of_answered(
+        reward, missing, slice(window)
+    )
+    if not (fall >= FORMAT_FALL and rise < limits.format_gain):
+        return None
+    evidence = (
+        f"{fall:.0%} more of the rollouts have an answer than at the start; of the answers, "
+        f"{100 * rise:+.1f} points are right"
+    )
+    advice = "it learned the format and not the problems: train longer, or begin warmer"
+    return Event("format_only", "warn", trace.step(len(missing) - 1), evidence, advice)
+
+
+def plateau(trace: Trace, limits: Limits) -> Event | None:
+    """Over the second half of the run the reward has shown not to rise by `plateau`.
+
+    The upper end of a one-sided 95 % interval of the fitted line's rise is below it, and validation
+    gained less than one standard error meanwhile. A trend that is only not significant is no
+    plateau: a short run never shows one. Meant for the end of a run; it says nothing in between.
+    """
+    from scipy import stats  # slow to import, and only needed at the end of a run
+
+    reward = trace.column("reward/mean")
+    if len(reward) < FEWEST_STEPS:
+        return None
+    late = reward[len(reward) // 2 :]
+    line = stats.linregress(np.arange(len(late)), late)
+    steps, uncertain = len(late) - 1, stats.t.ppf(0.95, len(late) - 2) * line.stderr
+    rise, most = line.slope * steps, (line.slope + uncertain) * steps
+    if not (most < limits.plateau and _validation_stands(trace)):
+        return None
+    evidence = (
+        f"over the last {len(late)} steps the reward rose by {100 * rise:.1f} points, and by less "
+        f"than {100 * most:.1f} with 95 % confidence"
+    )
+    advice = "more budget will hardly help as it is: other problems, another train.lr or algorithm"
+    return Event("plateau", "note", trace.step(len(reward) - 1), evidence, advice)
+
+
+def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
+    """The tracked value is `tracker_gap` off the reward for a window, or eta does not move.
+
+    Both are means over a window; the first window is left to the prior. Eta stands at its largest
+    or smallest value on 90 % of the steps after it had another one.
+    """
+    gap = trace.column("tracker/mean") - trace.column("reward/mean")
+    window = window_of(trace, limits)
+    off = np.abs(_moving_mean(gap, window)) > limits.tracker_gap
+    off[: 2 * window - 1] = False  # windows that begin within the first one
+    if off.any():
+        index = int(np.flatnonzero(off)[0])
+        evidence = (
+            f"the tracked success rate is {100 * _moving_mean(gap, window)[index]:+.0f} points off "
+            f"the reward over {window} steps"
+        )
+        advice = "the baseline is late: a smaller eta_min or eta_max forgets sooner"
+        return Event("tracker_lag", "warn", trace.step(index), evidence, advice)
+    return _eta_stands(trace, 4 * window)
+
+
+def verifier_trouble(trace: Trace, limits: Limits) -> Event | None:
+    """Grading timed out or failed on more than `ungraded` of the rollouts, over a window."""
+    window = window_of(trace, limits)
+    failed = trace.column("reward/timeout_fraction") + trace.column("reward/error_fraction")
+    over = np.flatnonzero(_moving_mean(failed, window) > limits.ungraded)
+    if not len(over):
+        return None
+    index = int(over[0])
+    share = _moving_mean(failed, window)[index]
+    evidence = f"grading failed on {share:.1%} of the rollouts over {window} steps"
+    advice = "these score 0 whatever they say; `grade` on the recorded responses shows which"
+    return Event("verifier_trouble", "warn", trace.step(index), evidence, advice)
+
+
+def _eta_stands(trace: Trace, fewest: int) -> Event | None:
+    eta = trace.column("tracker/eta")
+    if len(eta) < fewest or np.isnan(eta).any() or len(np.unique(eta)) < 2:
+        return None
+    for bound, word in ((eta.min(), "smallest"), (eta.max(), "largest")):
+        share = float((eta == bound).mean())
+        if share >= AT_BOUND:
+            evidence = f"eta is {bound:.3g}, its {word} value, on {share:.0%} of the steps"
+            advice = "the KL does not steer the forgetting: another kl_target"
+            return Event("tracker_lag", "warn", trace.step(len(eta) - 1), evidence, advice)
+    return None
+
+
+def _moving_mean(values: Array, window: int) -> Array:
+    """Mean over the window that ends at each index; NaN before the first is complete."""
+    if len(values) < window:
+        return np.full(len(values), np.nan)
+    means = np.convolve(values, np.full(window, 1 / window), "valid")
+    return np.concatenate([np.full(window - 1, np.nan), means])
+
+
+def _of_answered(reward: Array, missing: Array, part: slice) -> float:
+    answered = 1 - missing[part].mean()
+    return float(reward[part].mean() / answered) if answered > 0 else 0.0
+
+
+def _validation_stands(trace: Trace) -> bool:
+    """Whether validation gained less than one standard error since the middle, if measured."""
+    middle = trace.step(len(trace.rows) // 2)
+    if len(trace.marks) < 2:
+        return True
+    first = max((mark for mark in trace.marks if mark.step <= middle), default=trace.marks[0])
+    last = trace.marks[-1]
+    p = (first.accuracy + last.accuracy) / 2
+    return last.accuracy - first.accuracy < sqrt(2 * p * (1 - p) / last.n)

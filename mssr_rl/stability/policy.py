@@ -1,0 +1,104 @@
+"""Detectors of what the updates do to the policy: entropy, KL divergence, gradients."""
+
+import numpy as np
+
+from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.trace import Event, Trace, held, reference, window_ends, window_of
+
+IN_A_ROW = 3  # steps of too large a KL
+BEFORE = 50  # steps a gradient is compared with,
+AT_LEAST = 10  # and the fewest of them
+
+
+def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
+    """Entropy below `entropy_low` times its reference for a window, no best accuracy meanwhile.
+
+    A policy that becomes sure while it becomes better is converging: the newest evaluation must
+    not be the best so far.
+    """
+    entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
+    start = reference(entropy, window)
+    ends = window_ends(entropy < limits.entropy_low * start, window)
+    found = next((int(i) for i in ends if not _newest_is_best(trace, trace.step(i))), None)
+    if found is None:
+        return None
+    evidence = (
+        f"entropy {entropy[found]:.3g} nat per token, {entropy[found] / start:.0%} of the start's "
+        f"{start:.3g}, for {window} steps without a new best accuracy"
+    )
+    advice = (
+        "the policy hardly explores any more: a smaller train.lr, a higher clip_high, or an "
+        "algorithm with an entropy bonus"
+    )
+    return Event("entropy_collapse", "warn", trace.step(found), evidence, advice)
+
+
+def entropy_explosion(trace: Trace, limits: Limits) -> Event | None:
+    """Entropy above `entropy_high` times its reference for a window."""
+    entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
+    start = reference(entropy, window)
+    found = held(entropy > limits.entropy_high * start, window)
+    if found is None:
+        return None
+    evidence = (
+        f"entropy {entropy[found]:.3g} nat per token, {entropy[found] / start:.1f} times the "
+        f"start's {start:.3g}, for {window} steps"
+    )
+    advice = "answers turn to noise: a smaller train.lr, a weaker entropy bonus, or a KL term"
+    return Event("entropy_explosion", "warn", trace.step(found), evidence, advice)
+
+
+def kl_runaway(trace: Trace, limits: Limits) -> Event | None:
+    """KL of a step above `kl_step` three times in a row, or to the reference above `kl_ref`."""
+    window = window_of(trace, limits)
+    found = (
+        ("actor/kl_step", limits.kl_step, IN_A_ROW, "between the policies of consecutive steps"),
+        ("actor/kl_ref", limits.kl_ref, window, "to the frozen initial model"),
+    )
+    fired = [
+        (index, key, limit, steps, says)
+        for key, limit, steps, says in found
+        if (index := held(trace.column(key) > limit, steps)) is not None
+    ]
+    if not fired:
+        return None
+    index, key, limit, steps, says = min(fired)
+    evidence = (
+        f"KL {says} {trace.column(key)[index]:.3g} nat per token, above {limit:g} for {steps} steps"
+    )
+    advice = "the policy moves too fast: a smaller train.lr, a tighter clip, or a larger kl_coef"
+    return Event("kl_runaway", "warn", trace.step(index), evidence, advice)
+
+
+def grad_spike(trace: Trace, limits: Limits) -> Event | None:
+    """Gradient norm above `grad_factor` times its median over up to 50 steps before.
+
+    A note; a warning where three come within a window.
+    """
+    norm, window = trace.column("actor/grad_norm"), window_of(trace, limits)
+    spikes = [
+        i for i in range(AT_LEAST, len(norm)) if norm[i] > limits.grad_factor * _usual(norm, i)
+    ]
+    if not spikes:
+        return None
+    close = [
+        third for first, third in zip(spikes, spikes[2:], strict=False) if third - first < window
+    ]
+    index = close[0] if close else spikes[0]
+    evidence = (
+        f"gradient norm {norm[index]:.3g}, {norm[index] / _usual(norm, index):.0f} times the "
+        f"usual; {len(spikes)} such step{'s' * (len(spikes) != 1)}"
+        + (f", three of them within {window} steps" if close else "")
+    )
+    advice = "look at the batch of that step; a smaller train.max_grad_norm limits the damage"
+    return Event("grad_spike", "warn" if close else "note", trace.step(index), evidence, advice)
+
+
+def _usual(norm: np.ndarray, index: int) -> float:
+    return float(np.median(norm[max(index - BEFORE, 0) : index]))
+
+
+def _newest_is_best(trace: Trace, step: int) -> bool:
+    """Whether the last evaluation up to a step beat all before it; the first beat none."""
+    seen = [mark.accuracy for mark in trace.marks if mark.step <= step]
+    return len(seen) > 1 and seen[-1] > max(seen[:-1])
