@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,6 +26,10 @@ from mssr_rl.loss import token_weights
 from mssr_rl.objective import Given, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
+
+# How long an example takes says how busy the machine is, nothing about the code.
+settings.register_profile("any pace", deadline=None)
+settings.load_profile("any pace")
 
 END = 10  # the token after the ten digits
 POSITIONS = 3

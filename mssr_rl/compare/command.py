@@ -28,6 +28,9 @@ from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
 from mssr_rl.stats.verdict import Rule
 
+# A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
+STAYS = {"stability.stop": "non_finite"}
+
 
 class Task(NamedTuple):
     """A comparison, ready to be started."""
@@ -69,7 +72,11 @@ def prepare(words: Sequence[str]) -> Task:
     where = folder.place(settings, rest)
     known = where.recorded().get("threads")  # a taken up run must compute as it began
     few = spell_out(rest, settings, where.runs)
-    told = {**rest, "engine.threads": known or machine.threads(rest, settings, len(few.runs))}
+    told = {
+        **STAYS,
+        **rest,
+        "engine.threads": known or machine.threads(rest, settings, len(few.runs)),
+    }
     matrix = spell_out(told, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]
     if settings.baseline is not None and settings.baseline not in labels:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
 
+from mssr_rl.algos import algorithms
 from mssr_rl.compare.fairness import Derived
 from mssr_rl.config import Config
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.planning.plan import schedule
 from mssr_rl.run import provenance
-from mssr_rl.run.arm import eval_plan
+from mssr_rl.run.arm import eval_plan, initial_rollouts
 
-STEPS = ("budget.", "train.rollouts_per_step")
+INITIAL = "initial rollouts"
+STEPS = ("budget.", "train.rollouts_per_step", INITIAL)
 UPDATES = ("train.rollouts_per_step", "train.samples_per_update", "train.epochs")
 GROUP = "rollout.group_size"
 Derive = Callable[[Config], Mapping[str, Derived]]
@@ -48,11 +50,13 @@ def _read(name: str, split: str, options: str) -> ProblemEnv:
 
 
 def _counts(config: Config, train: int) -> dict[str, Derived]:
-    plan = schedule(config)
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    plan = schedule(config, initial_rollouts(algorithm, train))
     posed = ("env.", GROUP, *STEPS)
     return {
+        INITIAL: Derived(plan.initial, ("algo.", "env.")),
         "steps": Derived(plan.steps, STEPS),
-        "rollouts": Derived(plan.steps * config.train.rollouts_per_step, STEPS),
+        "rollouts": Derived(plan.initial + plan.steps * config.train.rollouts_per_step, STEPS),
         "problems per step": Derived(plan.problems_per_step, (GROUP, "train.rollouts_per_step")),
         "updates per step": Derived(plan.updates_per_step, UPDATES),
         "updates in all": Derived(plan.steps * plan.updates_per_step, (*STEPS, *UPDATES)),

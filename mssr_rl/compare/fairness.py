@@ -24,7 +24,17 @@ from mssr_rl.typed import closest, show
 
 Kind = Literal["same", "definition", "declared", "consequence", "undeclared"]
 # About the run's place, not about what is trained.
-BESIDE = ("name", "runs_dir", "resume", "seed", "plugins", "recipe", "checkpoint.", "algo.name")
+BESIDE = (
+    "name",
+    "runs_dir",
+    "resume",
+    "seed",
+    "plugins",
+    "recipe",
+    "checkpoint.",
+    "lens.",
+    "algo.name",
+)
 SHARED = frozenset(f"algo.{field.name}" for field in fields(Loss))  # part of the machinery
 GROUP_SIZE = "rollout.group_size"
 
@@ -73,7 +83,8 @@ def examine(
     rows = [_row(name, settings, configs, varies) for name in _names(settings.values())]
     _refuse_idle(varies, rows)
     derived = {arm: derive(config) for arm, config in configs.items()}
-    rows += [_derived_row(name, derived, rows) for name in _names(derived.values())]
+    for name in _names(derived.values()):
+        rows.append(_derived_row(name, derived, rows))  # may follow from one before it
     env = next(iter(configs.values())).env.name
     return Fairness(env, tuple(configs), tuple(rows))
 
@@ -188,12 +199,21 @@ def _derived_row(
     prefixes = {key for mine in derived.values() if name in mine for key in mine[name].follows_from}
     causes = [row for row in settings if row.kind != "same" and _matches(row.name, prefixes)]
     accounted = bool(causes) and all(row.kind != "undeclared" for row in causes)
-    because = tuple(row.name for row in causes)
+    because = tuple(_in_short([row.name for row in causes]))
     return Row(name, values, "consequence" if accounted else "undeclared", because)
 
 
+def _in_short(names: Sequence[str]) -> list[str]:
+    """An algorithm's options as one cause: which of them it was, the algorithm knows."""
+    own = [name for name in names if name.startswith("algo.") and name not in SHARED]
+    return [*(["the algorithm"] if own else []), *(name for name in names if name not in own)]
+
+
 def _matches(name: str, keys: Iterable[str]) -> bool:
-    return any(name == key or (key.endswith(".") and name.startswith(key)) for key in keys)
+    def covers(key: str) -> bool:
+        return name == key or (key.endswith(".") and name.startswith(key) and name not in SHARED)
+
+    return any(map(covers, keys))
 
 
 def _equal(values: Sequence[Any]) -> bool:

@@ -106,9 +106,10 @@ def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
     made: dict[str, Arm] = {}
     for algo in algos:
         texts = common | {_translated(algo, key): text for key, text in own[algo].items()}
-        arms = list(_swept(algo, texts, {_translated(algo, key) for key in own[algo]}))
+        shown = {_translated(algo, key) for key in own[algo]}
+        arms = list(_swept(algo, texts, shown))
         if settings.ablate == "all":
-            arms += _ablations(algo, texts, common)
+            arms += _ablations(algo, texts, common, shown)
         _refuse_twins([arm.label for arm in arms])
         made |= {arm.label: arm for arm in arms if arm.label not in made}
     return tuple(made.values())
@@ -146,7 +147,9 @@ def _slug(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
 
 
-def _ablations(algo: str, texts: Mapping[str, str], common: Mapping[str, str]) -> Iterator[Arm]:
+def _ablations(
+    algo: str, texts: Mapping[str, str], common: Mapping[str, str], shown: set[str]
+) -> Iterator[Arm]:
     """The arms without one part each, as the algorithm itself declares them.
 
     One that comes to another algorithm is that algorithm's arm, and carries its name.
@@ -161,7 +164,7 @@ def _ablations(algo: str, texts: Mapping[str, str], common: Mapping[str, str]) -
             yield from _swept(str(changes["algo"]), common, set())
         else:
             without = {f"algo.{key}": show(value) for key, value in changes.items()}
-            for arm in _swept(algo, {**texts, **without}, set()):
+            for arm in _swept(algo, {**texts, **without}, shown - without.keys()):
                 label = " ".join([algo, name, *arm.label.split()[1:]])
                 yield arm._replace(label=label, slug=_slug(label))
 

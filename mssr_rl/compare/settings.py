@@ -9,7 +9,7 @@ from typing import Any, Literal, get_type_hints
 
 from mssr_rl import typed
 from mssr_rl.config import overrides
-from mssr_rl.config.schema import COUNT, POSITIVE, option
+from mssr_rl.typed import COUNT, POSITIVE, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ def leaderboard(found: Comparison, runs: Sequence[Run]) -> list[dict[str, Any]]:
             "val_start": _mean_start(counted(runs, arm.name)),
             "val_best_checkpoint": _mean_best(counted(runs, arm.name)),
             "runs": len(arm.values),
-            "collapsed": sum(run.state == "collapsed" for run in counted(runs, arm.name)),
+            "collapsed": sum(verdict(run) == "collapsed" for run in counted(runs, arm.name)),
         }
         for arm in found.arms
     ]
@@ -133,7 +133,6 @@ def _opinions(pair: Pair) -> dict[str, Any]:
                 "says": one.says,
                 "interval": interval(one.interval),
                 "coverage": one.coverage,
-                "coverage_seeds": one.coverage_seeds,
             }
             for one in pair.opinions.bootstraps
         ],
@@ -155,6 +154,13 @@ def _mean_best(runs: Sequence[Run]) -> float | None:
         found = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
         best.append(max((value for value in found if value is not None), default=None))
     return average(best)
+
+
+def verdict(run: Run) -> str:
+    """How a run's training went: stable, warned or collapsed, as its summary.json has it."""
+    if run.state == "collapsed":
+        return "collapsed"
+    return str(run.summary.get("stability", {}).get("verdict", "stable"))
 
 
 def average(values: Sequence[float | None]) -> float | None:

@@ -8,12 +8,17 @@ stands under keys called "seconds" and nowhere else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mssr_rl import __version__
 from mssr_rl.comparison import accuracy, headline, health, progress, spending
 from mssr_rl.comparison.evidence import Evidence, Run, sources
+from mssr_rl.run import provenance
 from mssr_rl.stats import aggregate
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 from mssr_rl.stats.words import underpowered
+
+
+def made_by() -> str | None:
+    """The version of this package, which decides what the pages look like."""
+    return provenance.versions()["mssr_rl"]
 
 
 def findings(evidence: Evidence) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     envs = [_on(evidence, env, rule) for env in compare["envs"]]
     return {
         "format": 1,
-        "made_by": __version__,
+        "made_by": made_by(),
         "command": compare["command"],
         "arms": compare["arms"],
         "seeds": compare["seeds"],
@@ -42,7 +47,7 @@ def findings(evidence: Evidence) -> dict[str, Any]:
 def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
-    split = accuracy.split_of(runs)
+    split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
     there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
     return {
         "env": env,
@@ -58,8 +63,8 @@ def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
         "stability": health.card(runs, there),
         "kinds": accuracy.by_kind(runs, there, split),
         "ledger": spending.ledger(runs, there),
-        "fairness": _fairness(evidence, env),
-        "as_run": spending.as_run(runs, there),
+        "fairness": fairness,
+        "as_run": spending.as_run(runs, there, {row["name"]: row["values"] for row in fairness}),
     }
 
 
@@ -68,7 +73,7 @@ def _last(runs: Sequence[Run], split: str) -> list[Any]:
 
 
 def _unusual(runs: Sequence[Run], split: str, found: Comparison | None) -> dict[str, list[str]]:
-    collapsed = [run.name for run in runs if run.state == "collapsed"]
+    collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
     weak = [f"{pair.a} and {pair.b}" for pair in underpowered(found)] if found else []
     return {
         "Missing, and not in the verdict": [run.name for run in runs if not run.counts],

@@ -6,7 +6,7 @@ The events are `mssr_rl.stability`'s, as each run's summary.json has them.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mssr_rl.comparison.accuracy import interval, mean_right
+from mssr_rl.comparison.accuracy import interval, mean_right, verdict
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.stats.rates import rate
 
@@ -14,13 +14,6 @@ from mssr_rl.stats.rates import rate
 def card(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
     """A row an arm."""
     return [_row(arm, counted(runs, arm)) for arm in arms]
-
-
-def verdict(run: Run) -> str:
-    """stable, warned or collapsed."""
-    if run.state == "collapsed":
-        return "collapsed"
-    return str(run.summary.get("stability", {}).get("verdict", "stable"))
 
 
 def events(run: Run) -> list[Mapping[str, Any]]:

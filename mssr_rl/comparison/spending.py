@@ -33,10 +33,16 @@ def ledger(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
     return [_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms]
 
 
-def as_run(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
-    """What the runs themselves wrote down, each row the same for all or not."""
+def as_run(
+    runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the runs themselves wrote down, each row the same for all or not.
+
+    `planned` are the values of the fairness check: what an arm was found to spend before it began.
+    """
     rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
-    rows += [_count(name, runs, arms) for name in ("rollouts", "updates")]
+    for count, plan in (("rollouts", "rollouts"), ("updates", "updates in all")):
+        rows.append(_count(count, runs, arms, planned.get(plan, {})))
     return [*rows, _order(runs, arms)]
 
 
@@ -67,13 +73,25 @@ def _fact(
     return _compared(name, values)
 
 
-def _count(name: str, runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
-    """Of runs that were not cut short: a collapsed one has spent less by nature."""
-    values = {
-        arm: _distinct([r.summary["ledger"][name] for r in _ended(runs, arm) if r.state == "done"])
+def _count(
+    name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of runs that were not cut short: a collapsed one has spent less by nature.
+
+    An arm may spend what it was planned to; one that discards rollouts cannot know it beforehand.
+    """
+    ledgers = {
+        arm: [run.summary["ledger"] for run in _ended(runs, arm) if run.state == "done"]
         for arm in arms
     }
-    return _compared(f"{name} spent", values)
+    values = {arm: _distinct([one[name] for one in some]) for arm, some in ledgers.items()}
+    row = _compared(f"{name} spent", values)
+    as_planned = all(
+        one[name] == planned.get(arm) or one["discarded_rollouts"] > 0
+        for arm, some in ledgers.items()
+        for one in some
+    )
+    return row if row["same"] or not as_planned else {**row, "same": True, "note": "as planned"}
 
 
 def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
@@ -86,13 +104,15 @@ def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
     by_seed: dict[int, set[str]] = {}
     for run in (run for arm in arms for run in counted(runs, arm)):
         by_seed.setdefault(run.seed, set()).add(str(_inside(run, ("problem_order",))))
-    return {**row, "same": all(len(orders) == 1 for orders in by_seed.values())}
+    same = all(len(orders) == 1 for orders in by_seed.values())
+    return {**row, "same": same, "note": "the same" if same else "DIFFERS"}
 
 
 def _compared(name: str, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     all_of_them = {value for some in values.values() for value in some}
     shown = {arm: " / ".join(some) or "–" for arm, some in values.items()}
-    return {"name": name, "values": shown, "same": len(all_of_them) <= 1}
+    same = len(all_of_them) <= 1
+    return {"name": name, "values": shown, "same": same, "note": "the same" if same else "DIFFERS"}
 
 
 def _distinct(values: Sequence[Any]) -> list[str]:

@@ -13,10 +13,9 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import __version__
 from mssr_rl.comparison import accuracy, page
 from mssr_rl.comparison.evidence import Evidence, read, sources
-from mssr_rl.comparison.findings import findings
+from mssr_rl.comparison.findings import findings, made_by
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
 
@@ -29,7 +28,7 @@ def verify(folder: Path) -> str:
     evidence, said = read(folder), _said(folder / "report.json")
     faults = [*_changed(evidence, said), *_untrue(evidence)]
     again = findings(evidence)
-    same_version = said.get("made_by") == __version__
+    same_version = said.get("made_by") == made_by()
     if not same_version:
         again = {**again, "made_by": said.get("made_by")}
     numbers = [f"report.json: {fault}" for fault in _different(again, said)]

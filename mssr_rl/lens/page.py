@@ -89,7 +89,7 @@ def render(run: RecordedRun, looks: Mapping[str, Look]) -> str:
 def _summary(look: Look) -> list[tuple[str, float] | None]:
     """The cells of an algorithm's row: how to show it, and the number; None where it has none."""
     return [
-        ("percent" if key in SHARES else "number", look.seen.metrics[key])
+        ("percent" if key in SHARES else "number", round(look.seen.metrics[key], 6))
         if key in look.seen.metrics
         else None
         for _, key in SUMMARY

@@ -58,6 +58,7 @@ def words(config: Config) -> list[str]:
     longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     plan = schedule(config, initial_rollouts(algorithm, sizes["train"]))
+    at_most = "at most " if algorithm.resampling else ""
     said = {
         "algorithm": _choice(config.algo.name, config.algo.options),
         "problems": f"{_choice(config.env.name, config.env.options)}: {_counts(sizes)}",
@@ -66,7 +67,7 @@ def words(config: Config) -> list[str]:
         "engine": _engine(config.engine),
         **({"before it": _before(config, algorithm, plan)} if plan.initial else {}),
         "a step": _step(config, plan, algorithm.resampling),
-        "the run": _run(config, plan, sizes["train"]),
+        "the run": at_most + _run(config, plan, sizes["train"]),
         "evaluation": _evaluation(config, plan, sizes),
         "checkpoints": _checkpoints(config),
         "memory": memory.estimate(config, longest),

@@ -74,3 +74,17 @@ def test_a_key_behind_an_algorithms_name_is_for_its_arms_only() -> None:
 def test_what_cannot_be_spelled_out_is_refused_in_a_sentence(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         spelled(*words)
+
+
+def test_ablations_leave_one_part_out_each_and_carry_the_name_of_what_remains() -> None:
+    assert labels("algo=mssr", "ablate=all") == [
+        "mssr",
+        "mvsr",
+        "mssr without tracker",
+        "mssr without whitening",
+        "mssr with fixed eta",
+    ]
+    found = spelled("algo=mssr,mvsr", "ablate=all", "mssr.gamma=2.0", "seeds=1")
+    own = {run.arm.label: run.config.algo.options for run in found.runs}
+    assert own["mssr gamma=2.0"]["gamma"] == own["mssr without tracker gamma=2.0"]["gamma"] == 2.0
+    assert own["mvsr with fixed eta"]["eta_min"] == own["mvsr with fixed eta"]["eta_max"] == 0.9175

@@ -1,0 +1,1 @@
+"""A plug-in for mssr_rl: the algorithm `median` and the environment `sums`."""

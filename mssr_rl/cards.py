@@ -1,0 +1,80 @@
+"""Algorithm cards: what the code says of every algorithm, kept true in a document about them.
+
+    python -m mssr_rl.cards docs/algorithms.md      puts the newest facts into the document
+
+The document's own words stay; what stands between `<!-- facts NAME -->` and `<!-- end -->` is
+written here. A test holds the two together.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from mssr_rl.algos import Algorithm, algorithms
+from mssr_rl.errors import UserError
+from mssr_rl.loss import Loss
+from mssr_rl.options import Option
+from mssr_rl.typed import show
+
+FACTS = re.compile(r"(<!-- facts (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def updated(document: str) -> str:
+    """The document with every card's facts as the code has them now."""
+    known = [found.group(2) for found in FACTS.finditer(document)]
+    if missing := sorted(set(algorithms.names()) - set(known)):
+        raise UserError(f"the document has no card for {', '.join(missing)}")
+    return FACTS.sub(lambda found: f"{found[1]}{facts(found[2])}{found[3]}", document)
+
+
+def facts(name: str) -> str:
+    """The generated part of one card, as Markdown."""
+    made = algorithms.make(name)
+    lines = [f"* {says}" for says in _sentences(made)]
+    rows = [_row(option) for option in algorithms.options(name).values() if not _shared(option)]
+    table = ["", "| option | default | |", "|---|---|---|", *rows] if rows else []
+    return "\n".join([f"*{algorithms.about(name)}*", "", *lines, *table, ""])
+
+
+def _sentences(made: Algorithm) -> Iterator[str]:
+    yield f"chain: `{made.advantage.name}`"
+    yield f"rollouts per problem: {made.default_group_size}, at least {made.min_group_size}"
+    yield _loss(made.loss)
+    if wanted := made.advantage.initial:
+        yield f"before step 1: {wanted.per_problem} to every training problem, charged"
+    if made.resampling:
+        yield f"drops groups, and generates up to {made.resampling.max_batches} batches a step"
+    if made.extras.text_kl_coef:
+        yield "adds to the loss: the KL to the policy without the picture"
+
+
+def _loss(loss: Loss) -> str:
+    changed = [
+        f"{field.name}={show(getattr(loss, field.name))}"
+        for field in fields(loss)
+        if getattr(loss, field.name) != field.default
+    ]
+    return f"loss: the common one{', but ' + ', '.join(changed) if changed else ''}"
+
+
+def _shared(option: Option) -> bool:
+    return option.path[0] == "loss"
+
+
+def _row(option: Option) -> str:
+    doc = option.doc.replace("|", "\\|")
+    return f"| `{option.name}` | `{show(option.default)}` | {doc} |"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite the facts of the documents named."""
+    for argument in arguments:
+        path = Path(argument)
+        path.write_text(updated(path.read_text("utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
