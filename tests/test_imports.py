@@ -20,15 +20,10 @@ LAYERS = (
     """envs algos""",
     """config""",
     """engine models""",
-<<<<<<< HEAD
-    """run planning report grade lens conformance""",
+    """run planning report grade lens conformance cards""",
     """comparison""",
     """compare""",
     """helptext cli child __main__ __init__""",
-=======
-    """run planning report grade lens conformance cards""",
-    """helptext cli __main__ __init__""",
->>>>>>> main
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 
