@@ -26,6 +26,8 @@ SAME = {
     "revision": ("git", "revision"),
     "processor": ("machine", "processor"),
 }
+PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # rows of the fairness check
+UNPLANNED = ("budget.generated_tokens", "budget.seconds")
 
 
 def ledger(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
@@ -41,8 +43,7 @@ def as_run(
     `planned` are the values of the fairness check: what an arm was found to spend before it began.
     """
     rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
-    for count, plan in (("rollouts", "rollouts"), ("updates", "updates in all")):
-        rows.append(_count(count, runs, arms, planned.get(plan, {})))
+    rows += [_count(name, runs, arms, planned) for name in PLANNED]
     return [*rows, _order(runs, arms)]
 
 
@@ -74,20 +75,23 @@ def _fact(
 
 
 def _count(
-    name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Any]
+    name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Of runs that were not cut short: a collapsed one has spent less by nature.
 
-    An arm may spend what it was planned to; one that discards rollouts cannot know it beforehand.
+    An arm may spend what it was planned to; one that discards rollouts cannot know it beforehand,
+    and nobody can where tokens or seconds end the run.
     """
+    plan = PLANNED[name]
     ledgers = {
         arm: [run.summary["ledger"] for run in _ended(runs, arm) if run.state == "done"]
         for arm in arms
     }
     values = {arm: _distinct([one[name] for one in some]) for arm, some in ledgers.items()}
     row = _compared(f"{name} spent", values)
-    as_planned = all(
-        one[name] == planned.get(arm) or one["discarded_rollouts"] > 0
+    other = any(value for key, row in planned.items() for value in row.values() if key in UNPLANNED)
+    as_planned = other or all(
+        one[name] == planned.get(plan, {}).get(arm) or one["discarded_rollouts"] > 0
         for arm, some in ledgers.items()
         for one in some
     )
