@@ -75,7 +75,9 @@ def prepare(words: Sequence[str]) -> Task:
     told = {
         **STAYS,
         **rest,
-        "engine.threads": known or machine.threads(rest, settings, len(few.runs)),
+        "engine.threads": rest.get("engine.threads")
+        or known
+        or machine.threads(settings, len(few.runs)),
     }
     matrix = spell_out(told, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]

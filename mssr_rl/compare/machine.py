@@ -1,7 +1,7 @@
 """How many runs fit on this machine at once, by cores and by memory."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,10 +17,8 @@ from mssr_rl.planning import memory, prompt_sizes
 SPARE = 0.9  # of the free memory
 
 
-def threads(given: Mapping[str, str], settings: Settings, runs: int) -> str:
-    """`engine.threads` of every run: what the user says, else the cores divided by the runs."""
-    if "engine.threads" in given:
-        return given["engine.threads"]
+def threads(settings: Settings, runs: int) -> str:
+    """`engine.threads` of every run where nobody says it: the cores divided by the runs."""
     return str(max(1, cores() // min(settings.jobs or cores(), max(1, runs))))
 
 
@@ -29,7 +27,7 @@ def share(settings: Settings, runs: Sequence[Run]) -> Share:
     each = max(run.config.engine.threads for run in runs)
     if settings.jobs is not None:
         return Share(settings.jobs, each)
-    needs = [need for run in _one_of_each(runs) if (need := bytes_needed(run.config)) is not None]
+    needs = list(_needs(runs))
     room = SPARE * psutil.virtual_memory().available
     by_memory = int(room / max(needs)) if needs else len(runs)
     return Share(max(1, min(cores() // each, by_memory, len(runs))), each)
@@ -40,16 +38,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def bytes_needed(config: Config) -> float | None:
+def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
     """An estimate of one run's memory; None where the model is not on this machine."""
-    problems = environments.make(config.env.name, split="train", **config.env.options).problems
-    measured = prompt_sizes.measure(config, problems)
-    longest = measured.longest if measured else config.rollout.max_prompt_tokens
     try:
         shape = memory.shape(Path(model_folder(config.model.path)))
     except FileNotFoundError:
         return None
-    return memory.parts(config, shape, longest).total
+    return memory.parts(config, shape, prompt_tokens).total
+
+
+def longest_prompt(config: Config) -> int:
+    """In tokens, or what prompts may be where the model is not here."""
+    problems = environments.make(config.env.name, split="train", **config.env.options).problems
+    measured = prompt_sizes.measure(config, problems)
+    return measured.longest if measured else config.rollout.max_prompt_tokens
+
+
+def _needs(runs: Sequence[Run]) -> Iterator[float]:
+    """What a run of each arm needs; prompts that several share are measured once."""
+    longest: dict[str, int] = {}
+    for config in (run.config for run in _one_of_each(runs)):
+        prompts = f"{config.env} {config.model} {config.rollout.max_prompt_tokens}"
+        if prompts not in longest:
+            longest[prompts] = longest_prompt(config)
+        if (need := bytes_needed(config, longest[prompts])) is not None:
+            yield need
 
 
 def _one_of_each(runs: Sequence[Run]) -> list[Run]:

@@ -9,6 +9,7 @@ An arm is what is compared: an algorithm and the values that were swept. A run i
 environment with one seed. Knows nothing of processes: `runner` does.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ TAKEN = {
     "resume": "the same command takes up an interrupted comparison by itself",
     "runs_dir": "the runs lie in the comparison's folder; comparisons_dir= moves it",
 }
+
+LONGEST_SLUG = 70
 
 
 class Arm(NamedTuple):
@@ -112,6 +115,7 @@ def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
             arms += _ablations(algo, texts, common, shown)
         _refuse_twins([arm.label for arm in arms])
         made |= {arm.label: arm for arm in arms if arm.label not in made}
+    _refuse_twins([arm.slug for arm in made.values()])
     return tuple(made.values())
 
 
@@ -144,7 +148,12 @@ def _arm(algo: str, chosen: Mapping[str, str], special: Mapping[str, str]) -> Ar
 
 
 def _slug(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.")
+    """A label as part of a folder's name; a long one is cut, and told from others by a hash."""
+    slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).replace("+", "p").strip("-.")
+    if len(slug) <= LONGEST_SLUG:
+        return slug
+    digest = hashlib.blake2b(label.encode(), digest_size=3).hexdigest()
+    return f"{slug[: LONGEST_SLUG - 7]}-{digest}"
 
 
 def _ablations(

@@ -4,6 +4,7 @@ A finished run is kept, an interrupted one continued, a crashed one tried once m
 known stands in the runs' folders (`standing`), so nothing is lost with this process.
 """
 
+import signal
 import subprocess
 import time
 from collections import Counter, deque
@@ -47,8 +48,8 @@ class Crew:
                 self._fill(share)
                 self._board.show(self.standings)
                 time.sleep(NAP)
-        except Interrupted as stop:
-            self._dismiss(stop.signum)
+        except BaseException as stop:
+            self._dismiss(stop.signum if isinstance(stop, Interrupted) else signal.SIGTERM)
             raise
         self._board.show(self.standings)
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from mssr_rl.algos import algorithms
 from mssr_rl.compare import process
-from mssr_rl.compare.matrix import Arm, Run
+from mssr_rl.compare.matrix import Run
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import NAP, Share
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
 from mssr_rl.planning.plan import problems_by_split, schedule
+from mssr_rl.run.arm import initial_rollouts
 
 STEPS = 3  # the first is slower and not counted
 SCORED = 16  # problems
@@ -46,18 +48,24 @@ class Estimate(NamedTuple):
 
 
 def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
-    """Try one run of each arm and environment, `share.jobs` at once."""
+    """Try one run of each arm and environment, `share.jobs` at once.
+
+    An arm that rolls out every problem before step 1 is not tried, it would take too long; it is
+    taken to be as slow as the slowest of the others.
+    """
     chosen = list({(run.arm, run.env): run for run in runs}.values())
-    paces: dict[tuple[Arm, str], Pace] = {}
-    with tempfile.TemporaryDirectory(prefix="mssr_rl-trial-") as folder:
-        for first in range(0, len(chosen), share.jobs):
-            some = chosen[first : first + share.jobs]
-            for run, pace in zip(
-                some, _side_by_side(some, Path(folder), share, launch), strict=True
-            ):
-                paces[run.arm, run.env] = pace
+    first = {run: _initial(run.config) for run in chosen}
+    tried = [run for run in chosen if not first[run]]
+    if not tried:
+        raise UserError(
+            "no arm can be tried in short: all roll out every problem before step 1; leave out "
+            "--plan, or add an arm that does not"
+        )
+    paces = _try_all(tried, share, launch)
+    slowest = max(paces.values(), key=lambda pace: pace.step)
     seconds = {
-        (run.arm, run.env): run_seconds(run.config, paces[run.arm, run.env]) for run in chosen
+        (run.arm, run.env): run_seconds(run.config, paces.get(run, slowest), first[run])
+        for run in chosen
     }
     return Estimate(
         {f"{arm.label} on {env}": spent for (arm, env), spent in seconds.items()},
@@ -65,12 +73,28 @@ def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
     )
 
 
-def run_seconds(config: Config, pace: Pace) -> float:
-    """One whole run: its steps and its evaluations."""
-    plan, sizes = schedule(config), {s: len(p) for s, p in problems_by_split(config).items()}
+def run_seconds(config: Config, pace: Pace, initial: int = 0) -> float:
+    """One whole run: what it rolls out before step 1, its steps and its evaluations."""
+    plan = schedule(config, initial)
+    sizes = {split: len(found) for split, found in problems_by_split(config).items()}
     val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
-    drawn = (plan.evaluations * val + test) * (1 + config.eval.samples)
+    drawn = initial + (plan.evaluations * val + test) * (1 + config.eval.samples)
     return pace.start + plan.steps * pace.step + drawn * pace.evaluated
+
+
+def _initial(config: Config) -> int:
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    return initial_rollouts(algorithm, len(problems_by_split(config)["train"]))
+
+
+def _try_all(runs: Sequence[Run], share: Share, launch: Launch) -> dict[Run, Pace]:
+    paces: dict[Run, Pace] = {}
+    with tempfile.TemporaryDirectory(prefix="mssr_rl-trial-") as folder:
+        for first in range(0, len(runs), share.jobs):
+            some = runs[first : first + share.jobs]
+            measured = _side_by_side(some, Path(folder), share, launch)
+            paces |= dict(zip(some, measured, strict=True))
+    return paces
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:

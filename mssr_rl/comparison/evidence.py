@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl.errors import UserError
 from mssr_rl.report.runfiles import Row, RunFiles, read_run
+from mssr_rl.run.runlog import checked
 
 COUNTED = ("done", "collapsed")
 SOURCES = (
@@ -80,8 +81,11 @@ def read(folder: Path) -> Evidence:
             f"{folder} has no compare.json, so it is no comparison; name a folder that compare "
             "made, such as comparisons/NAME"
         )
-    compare = json.loads(path.read_text("utf-8"))
-    runs = tuple(_run(folder, entry) for entry in compare["runs"])
+    try:
+        compare = json.loads(path.read_text("utf-8"))
+        runs = tuple(_run(folder, entry) for entry in compare["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not as compare writes it: {error!r}") from error
     return Evidence(folder, compare, runs)
 
 
@@ -102,7 +106,7 @@ def sources(evidence: Evidence) -> dict[str, str]:
 
 
 def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
-    where = folder / "runs" / entry["name"]
+    where = folder / "runs" / checked(entry["name"])  # it must not lead out of the folder
     whole = (where / "config.yaml").exists() and (where / "run.json").exists()
     files = read_run(where) if whole else None
     state = str(files.run.get("status", "running")) if files else "missing"

@@ -74,7 +74,11 @@ def _last(runs: Sequence[Run], split: str) -> list[Any]:
 
 def _unusual(runs: Sequence[Run], split: str, found: Comparison | None) -> dict[str, list[str]]:
     collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
-    weak = [f"{pair.a} and {pair.b}" for pair in underpowered(found)] if found else []
+    weak = [
+        f"{pair.a} and {pair.b}"
+        for pair in (underpowered(found) if found else [])
+        if pair.verdict == "inconclusive"
+    ]
     return {
         "Missing, and not in the verdict": [run.name for run in runs if not run.counts],
         "Collapsed, and counted with their last evaluation": collapsed,

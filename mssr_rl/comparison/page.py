@@ -79,12 +79,12 @@ def _pair(pairs: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, Any] 
     """The cell of row `a` and column `b`, whichever way round the pair was tested."""
     turned = {"better": "worse", "worse": "better"}
     for pair in pairs:
+        word, value = pair["verdict"], pair["difference"]["value"]
         if (pair["a"], pair["b"]) == (a, b):
-            return {"verdict": pair["verdict"], "value": pair["difference"]["value"]}
+            return {"verdict": word, "value": value}
         if (pair["a"], pair["b"]) == (b, a):
-            value = pair["difference"]["value"]
-            word = turned.get(pair["verdict"], pair["verdict"])
-            return {"verdict": word, "value": None if value is None else -value}
+            back = None if value is None else 0.0 - value  # never a negative zero
+            return {"verdict": turned.get(word, word), "value": back}
     return None
 
 

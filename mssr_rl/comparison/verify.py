@@ -7,7 +7,7 @@ drawn by another version of mssr_rl are checked by their numbers, in report.json
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from math import isclose
 from pathlib import Path
@@ -27,7 +27,7 @@ def verify(folder: Path) -> str:
     """A sentence that all is as it was; `RunFailed` names what is not."""
     evidence, said = read(folder), _said(folder / "report.json")
     faults = [*_changed(evidence, said), *_untrue(evidence)]
-    again = findings(evidence)
+    again = _again(evidence, faults)
     same_version = said.get("made_by") == made_by()
     if not same_version:
         again = {**again, "made_by": said.get("made_by")}
@@ -43,6 +43,14 @@ def verify(folder: Path) -> str:
         f"verified  {checked:,} numbers of {folder} follow from its {len(said['sources'])} "
         f"raw files{drawn}"
     )
+
+
+def _again(evidence: Evidence, faults: Sequence[str]) -> dict[str, Any]:
+    """The document anew; files that were changed may no longer allow one."""
+    try:
+        return findings(evidence)
+    except UserError as error:
+        raise RunFailed("; ".join([*faults[:MOST], f"no report can be made: {error}"])) from None
 
 
 def _said(path: Path) -> dict[str, Any]:
