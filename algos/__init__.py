@@ -14,9 +14,10 @@ from mssr_rl.algos import (  # noqa: F401  registers them
     dr_grpo,
     grpo,
     mssr,
+    mssr_released,
     mvsr,
+    mvsr_released,
     reinforce_pp,
-    released,
     rloo,
     spo,
 )

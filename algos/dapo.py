@@ -24,6 +24,7 @@ from mssr_rl.advantage import (
 )
 from mssr_rl.algos.base import Algorithm, Resampling, register
 from mssr_rl.loss import Loss
+from mssr_rl.options import require
 
 
 @register("dapo")
@@ -47,6 +48,8 @@ def dapo(
         overlong_buffer: tokens before the limit in which the penalty grows; null: a fifth of it
         overlong_factor: the penalty at the limit
     """
+    says = "left at 10 where dynamic_sampling=false: nothing is resampled"
+    require(dynamic_sampling or max_resample == 10, "max_resample", max_resample, says)
     advantage = chain(
         penalise_overlong(overlong_buffer, overlong_factor),
         subtract_group_mean(),

@@ -6,8 +6,8 @@
 gamma = 0.4 and lam = 2.0 are the values of the paper's text. Its code and the work the term comes
 from (EA, arXiv 2506.14758) have them the other way round, gamma = 2 and lam = 0.4: a bonus five
 times smaller, which never turns a penalty into a reward, as this one does where 2 H > |A|. Neither
-is called wrong here; `released` has the code's. EA's own setting, with H of the policy in training:
-gamma=2 lam=0.4 entropy_policy=current.
+is called wrong here; `mssr_released` has the code's. EA's own setting, with H of the policy in
+training: gamma=2 lam=0.4 entropy_policy=current.
 """
 
 from typing import Literal

@@ -8,7 +8,7 @@ eta follows the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to th
 model, weight 0.01, is part of the method; it is in the loss, as for all arms.
 
 These are the values of the paper's text. Its code lets eta rise with the KL to the initial model:
-`released` has it. Elsewhere: no framework has a tracked baseline but SPO's recipe for verl (`spo`).
+`mvsr_released` has it. Elsewhere: no framework has a tracked baseline but verl, in SPO's recipe.
 """
 
 from collections.abc import Mapping

@@ -5,9 +5,31 @@ if __name__ != "mssr_rl.envs":  # as plain `envs` there would be two registries
 
 import gymnasium
 
-from mssr_rl.envs import vision_r1  # noqa: F401  registers it
-from mssr_rl.envs.base import Graded, ProblemEnv, environments, register
+from mssr_rl.envs import (  # noqa: F401  each registers itself
+    geometry3k,
+    hallusion_bench,
+    math12k,
+    mathverse,
+    mathvision,
+    mathvista,
+    mmk12,
+    r1_onevision_bench,
+    vision_r1,
+)
+from mssr_rl.envs.base import Graded, ProblemEnv, Rules, environments, register
 
-gymnasium.register(id="mssr_rl/VisionR1-v0", entry_point="mssr_rl.envs.vision_r1:vision_r1")
+_IDS = {
+    "VisionR1": "vision_r1",
+    "Geometry3K": "geometry3k",
+    "HallusionBench": "hallusion_bench",
+    "Math12K": "math12k",
+    "MathVerse": "mathverse",
+    "MathVision": "mathvision",
+    "MathVista": "mathvista",
+    "MMK12": "mmk12",
+    "R1OnevisionBench": "r1_onevision_bench",
+}
+for _id, _name in _IDS.items():
+    gymnasium.register(id=f"mssr_rl/{_id}-v0", entry_point=f"mssr_rl.envs.{_name}:{_name}")
 
-__all__ = ["Graded", "ProblemEnv", "environments", "register"]
+__all__ = ["Graded", "ProblemEnv", "Rules", "environments", "register"]

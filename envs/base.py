@@ -10,13 +10,14 @@ takes; the factory's keyword-only signature is the environment's config.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import gymnasium
 from gymnasium.error import ResetNeeded
 from PIL import Image
 
-from mssr_rl.data import pictures
+from mssr_rl.data import faults, pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
 from mssr_rl.grading.reward import accuracy
@@ -27,6 +28,28 @@ from mssr_rl.registry import Registry
 
 Verify = Callable[[str, str, Sequence[str] | None], Verdict]
 Observation = dict[str, Any]  # {"prompt": str, "images": tuple of PIL pictures}
+
+
+ProblemVerify = Callable[[Problem, str], Verdict]
+Metrics = Callable[[Sequence[Problem], Sequence[int]], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How an environment grades, and what a score of it means."""
+
+    extraction: str = "the last box after the think block"
+    verify: Verify = verify
+    per_problem: ProblemVerify | None = None  # in place of `verify` where a row has its own rule
+    respond: Callable[[str], str] = gold_response  # an answer in the format that pays
+    metric: str = "accuracy"
+    metrics: Metrics | None = None  # figures beside accuracy, from (problems, 0 or 1 each)
+
+    def verdict(self, problem: Problem, response: str) -> Verdict:
+        """The verdict on a response to a problem."""
+        if self.per_problem is not None:
+            return self.per_problem(problem, response)
+        return self.verify(response, problem.answer, problem.choices)
 
 
 class Graded(NamedTuple):
@@ -47,13 +70,19 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         split: str,
         instruction: str = "short",
         reward: Callable[[Verdict], float] = accuracy,
-        verify: Verify = verify,
+        verify: Verify | None = None,
+        rules: Rules | None = None,
+        blind: bool = False,
     ) -> None:
         if not problems:
             raise UserError(f"environment {name} has no problems in its {split} split")
-        self.problems = tuple(posed(problem, instruction) for problem in problems)
-        self.name, self.split = name, split
-        self.reward, self.verify = reward, verify
+        self.rules = rules or Rules()
+        if verify is not None:
+            self.rules = replace(self.rules, verify=verify, extraction="the environment's own")
+        shown = map(pictures.blinded, problems) if blind else problems
+        self.problems = tuple(posed(problem, instruction) for problem in shown)
+        self.name, self.split, self.instruction, self.blind = name, split, instruction, blind
+        self.reward = reward
         self.observation_space = gymnasium.spaces.Dict(
             {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
         )
@@ -77,6 +106,10 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         graded = self.grade([index], [action])[0]
         info = {"verdict": graded.verdict, "key": self.problems[index].key}
         return self._observation(index), graded.reward, True, False, info
+
+    def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
+        """The verdict on an answer that belongs to no row."""
+        return self.rules.verify(response, answer, choices)
 
     def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
         """Grade `responses[i]` as an answer to problem `rows[i]`; same length, same order."""
@@ -108,7 +141,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         }
 
     def _grade(self, problem: Problem, response: str) -> Graded:
-        verdict = self.verify(response, problem.answer, problem.choices)
+        verdict = self.rules.verdict(problem, response)
         return Graded(self.reward(verdict), verdict)
 
     def _index(self, options: dict[str, Any]) -> int:
@@ -123,15 +156,25 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return int(index)
 
 
-def refuse_bad_golds(problems: Sequence[Problem], where: str) -> None:
-    """A `UserError` naming the first problem whose own answer, put into a box, does not pay."""
+def good_golds(
+    problems: Sequence[Problem], where: str, rules: Rules | None = None
+) -> list[Problem]:
+    """The problems; a `UserError` names the first whose own answer, put into a box, does not pay.
+
+    Where `check` lists faults, such a problem is left out instead.
+    """
+    rules, good = rules or Rules(), []
     for problem in problems:
-        verdict = verify(gold_response(problem.answer), problem.answer, problem.choices)
-        if not verdict.correct:
-            raise UserError(
-                f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
-                f" itself right ({verdict.reason}); correct that row or take it out"
-            )
+        verdict = rules.verdict(problem, rules.respond(problem.answer))
+        if verdict.correct:
+            good.append(problem)
+            continue
+        error = UserError(
+            f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
+            f" itself right ({verdict.reason}); correct that row or take it out"
+        )
+        faults.met(error)
+    return good
 
 
 def _picture(problem: Problem, content: bytes) -> Image.Image:

@@ -6,7 +6,7 @@ file in the same columns (see `mssr_rl.data.reader`).
 """
 
 from mssr_rl.data import reader
-from mssr_rl.envs.base import ProblemEnv, refuse_bad_golds, register
+from mssr_rl.envs.base import ProblemEnv, good_golds, register
 
 
 @register("vision_r1")
@@ -31,5 +31,5 @@ def vision_r1(
         problems = mini_problems(split, limit)
     else:
         problems = reader.load(data, split, limit)
-    refuse_bad_golds(problems, data)
+    problems = good_golds(problems, data)
     return ProblemEnv(problems, name="vision_r1", split=split, instruction=instruction)

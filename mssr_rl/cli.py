@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from mssr_rl import __version__
+from mssr_rl import __version__, outward
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 
@@ -108,10 +108,9 @@ def _compare(given: Namespace) -> int:
 
 
 def _eval(given: Namespace) -> int:
-    from mssr_rl.config.compose import load
     from mssr_rl.run.evaluate import main as evaluate
 
-    evaluate(load(given.words))
+    evaluate(given.words)
     return DONE
 
 
@@ -147,6 +146,52 @@ def _write_report(folder: Path) -> Path:
     return write(folder)
 
 
+def _run_folder(given: Namespace, key: str, *others: str) -> Path:
+    """The run directory of a verb that takes `key=FOLDER` and little else."""
+    from mssr_rl.config.overrides import parse
+
+    words = parse(given.words)
+    if key not in words or set(words) - {key, *others}:
+        verb = given.verb
+        more = " and plugins=[...] if it needs them" if others else " and nothing else"
+        raise UserError(f"{verb} takes {key}=FOLDER{more}, e.g. {verb} {key}=runs/NAME")
+    return Path(words[key])
+
+
+def _plugins(given: Namespace) -> list[str]:
+    from mssr_rl.config.overrides import parse
+
+    listed = parse(given.words).get("plugins", "[]").strip("[]").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
+def _replay(given: Namespace) -> int:
+    folder = _run_folder(given, "run", "plugins")
+    from mssr_rl.run.replay import main as replay
+
+    for line in replay(folder, _plugins(given)):
+        _say(line)
+    return DONE
+
+
+def _resume(given: Namespace) -> int:
+    folder = _run_folder(given, "verify", "plugins")
+    from mssr_rl.run.verify import main as verify
+
+    return _say(verify(folder, _plugins(given)))
+
+
+def _status(given: Namespace) -> int:
+    from mssr_rl.config.overrides import parse
+    from mssr_rl.run.status import main as status
+
+    words = parse(given.words)
+    if set(words) - {"runs_dir"}:
+        raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
+    folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
+    return _say("\n".join(status([Path(folder) for folder in folders])))
+
+
 def _lens(given: Namespace) -> int:
     from mssr_rl.lens.command import main as lens
 
@@ -154,9 +199,25 @@ def _lens(given: Namespace) -> int:
 
 
 def _check(given: Namespace) -> int:
+    if any(word.startswith("env=") for word in given.words):
+        from mssr_rl.check_env.verb import main as check_env
+
+        return check_env(given.words)
     from mssr_rl.conformance.command import main as check
 
     return check(given.words)
+
+
+def _new(given: Namespace) -> int:
+    from mssr_rl.scaffold import main as new
+
+    return new(given.words)
+
+
+def _export(given: Namespace) -> int:
+    from mssr_rl.exporters import main as export
+
+    return export(given.words)
 
 
 VERBS: Mapping[str, Verb] = {
@@ -165,8 +226,15 @@ VERBS: Mapping[str, Verb] = {
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
-    "check": Verb("hold an algorithm against the laws all of them keep: algo=NAME", _check),
+    "check": Verb(
+        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws", _check
+    ),
+    "new": Verb("write a new environment and its test: env=NAME", _new),
+    "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("run=FOLDER: write a report again; verify=FOLDER: recompute it", _report),
+    "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
+    "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
+    "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
 }
 
 
@@ -186,5 +254,5 @@ def _say(text: str) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    sys.stderr.write(f"mssr_rl: {error}\n")
+    sys.stderr.write(f"mssr_rl: {outward.plain(str(error))}\n")
     return code

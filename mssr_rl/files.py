@@ -6,12 +6,24 @@ from pathlib import Path
 from typing import Any
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` in one act."""
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace `path` in one act; `durable` waits for the disk, so that it outlives a power cut."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    sync(aside)
-    aside.replace(path)
+    try:
+        aside.write_bytes(content)
+        if durable:
+            sync(aside)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill in the middle of `write_bytes` has left beside the files of `folder`."""
+    for found in folder.glob(".*.*"):
+        if found.suffix.removeprefix(".").isdecimal():
+            found.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

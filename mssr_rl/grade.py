@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from mssr_rl.config import overrides
 from mssr_rl.data.reader import answer_text
 from mssr_rl.errors import UserError
+from mssr_rl.grading import workers
 from mssr_rl.grading.reward import accuracy
 from mssr_rl.grading.verify import Verdict, verify
 
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     if len(files) != 1 or set(words) - {"env", "plugins"}:
         raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
     judge = _judge(words.get("env"), words.get("plugins", "[]"))
+    workers.warm()
     for item in read_items(Path(files[0])):
         sys.stdout.write(json.dumps(grade(item, judge)) + "\n")
     return 0

@@ -14,3 +14,4 @@ class Problem:
     images: tuple[bytes, ...] = field(default=(), repr=False)  # encoded PNG or JPEG
     choices: tuple[str, ...] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)  # e.g. family, level: for break-downs
+    extras: Mapping[str, str] = field(default_factory=dict)  # what a scoring rule needs besides

@@ -26,6 +26,7 @@ from mssr_rl.loss import token_weights
 from mssr_rl.objective import Given, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
+from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
 # How long an example takes says how busy the machine is, nothing about the code.
 settings.register_profile("any pace", deadline=None)
@@ -105,10 +106,10 @@ class TabularEngine:
         given = Given(
             rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
         )
-        done = [
-            self._one_update(rollouts, given, plan, rows.tolist())
-            for rows in torch.split(order, max(1, plan.samples_per_update // group))
-        ]
+        done = []
+        for rows in torch.split(order, max(1, plan.samples_per_update // group)):
+            with blaming(rows.tolist()):
+                done.append(self._one_update(rollouts, given, plan, rows.tolist()))
         measured = done[0][1]
         pg_loss, kl_loss, clipped, norm = torch.stack([s for s, _ in done]).mean(0).tolist()
         means = {key: sum(m[key] for _, m in done) / len(done) for key in measured}
@@ -126,7 +127,10 @@ class TabularEngine:
         weights = token_weights(picked.mask_BT, plan.loss)
         part = objective(Policy(*heard), picked, weights, plan.loss, plan.extras)
         self.optimiser.zero_grad()
+        check_finite({"the loss": part.total})
         part.total.backward()  # type: ignore[no-untyped-call]
+        assert self.logits.grad is not None
+        check_gradients(self.logits.grad.norm(), [("logits", self.logits)])
         norm = torch.nn.utils.clip_grad_norm_([self.logits], self.max_grad_norm)
         self.optimiser.step()
         sums, measured = added([part])

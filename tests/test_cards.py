@@ -37,7 +37,7 @@ def test_a_stale_card_is_noticed_and_mended(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_without_a_card_is_noticed() -> None:
-    with pytest.raises(UserError, match="no card for mssr$"):
+    with pytest.raises(UserError, match=r"no card for mssr$"):
         cards.updated(
             DOCUMENT.read_text(encoding="utf-8").replace("facts mssr -->", "facts old -->")
         )

@@ -64,7 +64,8 @@ def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
 
 
 def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:
-    said, verbs = complaint(capsys, "algo=mssr"), ", ".join(cli.VERBS)
+    said = complaint(capsys, "algo=mssr")
+    verbs = ", ".join(cli.VERBS)
     assert said == f"say first what to do with algo=mssr: {verbs}; e.g. train algo=mssr"
 
 
@@ -89,6 +90,17 @@ def test_a_plan_is_for_training_only(capsys: Captured) -> None:
 def test_report_wants_a_run_and_nothing_else(capsys: Captured) -> None:
     assert "report takes run=FOLDER" in complaint(capsys, "report")
     assert "report takes run=FOLDER" in complaint(capsys, "report", "seed=1")
+
+
+def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    for verb, key in (("resume", "verify"), ("replay", "run")):
+        assert f"{verb} takes {key}=FOLDER and plugins=[...]" in complaint(capsys, verb, "seed=1")
+    assert "is not a run directory" in complaint(capsys, "resume", f"verify={tmp_path}")
+    assert "keeps no step that broke" in complaint(
+        capsys, "replay", f"run={tmp_path}", "plugins=[a]"
+    )
 
 
 # ---- exit codes ----

@@ -13,11 +13,8 @@ from mssr_rl.config.keys import choices
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/algorithms.md",
-    "docs/compare.md",
-    "examples/README.md",
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compare.md"),
+    *("docs/algorithms.md", "docs/reliability.md", "examples/README.md"),
 )
 
 

@@ -15,12 +15,12 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
-    """errors seeds problem files typed budget""",
+    """errors seeds problem files typed budget outward""",
     """options registry prompts grading data advantage loss objective metrics stats stability""",
     """envs algos""",
     """config""",
     """engine models""",
-    """run planning report grade lens conformance cards""",
+    """run planning report grade lens conformance cards check_env scaffold exporters""",
     """comparison""",
     """compare""",
     """helptext cli child __main__ __init__""",

@@ -88,6 +88,14 @@ def test_the_text_anchor_pulls_towards_itself_and_is_reported() -> None:
     assert found.measured == {"actor/text_kl": pytest.approx(0.4**2 / 2)}
 
 
+def test_the_estimator_of_the_text_term_decides_its_gradient() -> None:
+    factor = {"k1": 1.0, "k2": 0.4, "k3": 1 - torch.tensor(-0.4).double().exp().item()}
+    for estimator, expected in factor.items():
+        extras = Extras(text_kl_coef=1.0, text_kl_estimator=estimator)  # type: ignore[arg-type]
+        pull = gradient(PLAIN, extras) - gradient(PLAIN)
+        assert torch.allclose(pull, expected * MASK / 6), estimator
+
+
 @pytest.mark.parametrize("entropy", ["full", "nll", "plogp"])
 def test_live_shaping_equals_shaping_before_the_update_while_the_policy_is_fresh(
     entropy: Uncertainty,

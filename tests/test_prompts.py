@@ -4,7 +4,7 @@ import pytest
 
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import INSTRUCTIONS, chat_messages, posed, user_text
+from mssr_rl.prompts import INSTRUCTIONS, blinded, chat_messages, posed, user_text
 
 
 def problem(prompt: str, pictures: int = 1) -> Problem:
@@ -60,3 +60,10 @@ def test_tags_and_pictures_that_differ_in_number_are_refused_with_the_key() -> N
 def test_a_misspelt_instruction_is_refused_with_the_right_name() -> None:
     with pytest.raises(UserError, match="no instruction 'shrot'; did you mean short"):
         user_text(problem("?"), "shrot")
+
+
+def test_a_blinded_problem_keeps_its_words_and_nothing_of_its_pictures() -> None:
+    seen = Problem(key="k", prompt="<image>What is <image> here?", answer="3", images=(b"1", b"2"))
+    blind = blinded(seen)
+    assert (blind.prompt, blind.images) == ("What is  here?", ())
+    assert (blind.key, blind.answer) == ("k", "3")

@@ -201,7 +201,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_healthy_polic
     def broken(config: Config) -> Engine:
         return Broken(make_engine(config), lambda n: None)
 
-    with pytest.raises(Collapsed, match="step 4: gradient is not finite"):
+    with pytest.raises(Collapsed, match="step 4: the gradient is not finite"):
         trainer.run(configure("name=run"), broken)
     folder = Path(configure().runs_dir) / "run"
     assert newest(folder).name == "step_2"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import typed
+from mssr_rl import outward, typed
 from mssr_rl.config import keys, overrides, plugins, recorded
 from mssr_rl.config.schema import Choice, Config, to_dict
 from mssr_rl.errors import UserError
@@ -43,6 +43,12 @@ def from_dict(plain: Mapping[str, Any]) -> Config:
 def read(path: Path) -> Config:
     """The config of a run folder's config.yaml."""
     return from_dict(recorded.plain(path))
+
+
+def read_foreign(path: Path, plugins: Sequence[str]) -> Config:
+    """The same of a folder that may come from anybody: it imports only what the user named."""
+    recorded.refuse_unnamed_plugins(path, plugins)
+    return read(path)
 
 
 def to_yaml(config: Config) -> str:
@@ -76,7 +82,21 @@ def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, st
     algo = names.choose("algo", entries["algo"], given)
     from mssr_rl.config import crosscheck
 
-    return crosscheck.settle(replace(config, env=env, algo=algo))
+    complete = replace(config, env=env, algo=algo)
+    _refuse_secrets(to_dict(complete))
+    return crosscheck.settle(complete)
+
+
+def _refuse_secrets(tree: Mapping[str, Any], prefix: str = "") -> None:
+    """A config is written down, hashed, shown and shared: nothing secret may be in it."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            _refuse_secrets(value, f"{prefix}{key}.")
+        elif outward.secret(str(value)):
+            raise UserError(
+                f"{prefix}{key} holds what looks like a password or a key, and a config is written "
+                "to disk and into reports; give secrets by the environment, e.g. HF_TOKEN"
+            )
 
 
 def _overlay(entries: dict[str, Any], given: Mapping[str, str]) -> None:

@@ -4,11 +4,11 @@
 name (`algo=`, `model=`) is laid over whole; `lifecycle` then refuses what would change the run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.config import hydra_groups, keys, overrides
+from mssr_rl.config import hydra_groups, keys, overrides, safe_yaml
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
 
@@ -25,14 +25,14 @@ def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, An
 
 
 def plain(path: Path) -> dict[str, Any]:
-    """The entries of a run folder's config.yaml."""
+    """The entries of a run folder's config.yaml, which may come from anybody."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        read = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        read = OmegaConf.to_container(OmegaConf.create(safe_yaml.text(path)))
+    except (ValueError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(read, dict):
         raise UserError(f"{path} holds no config")
@@ -51,3 +51,15 @@ def _config_file(fixed: Mapping[str, str]) -> Path | None:
 def _name(group: Any) -> Any:
     """What a group is called: by name, or a model by its path."""
     return group.get("name", group.get("path")) if isinstance(group, Mapping) else group
+
+
+def refuse_unnamed_plugins(path: Path, named: Iterable[str]) -> None:
+    """Raise `UserError` if a run folder's config would import a module the user has not named."""
+    found = plain(path).get("plugins") or []
+    listed = found if isinstance(found, list) else [found]
+    unnamed = [str(module) for module in listed if module not in set(named)]
+    if unnamed:
+        raise UserError(
+            f"{path} wants to import {', '.join(unnamed)}, and a run folder may come from anybody: "
+            f"if you know that code, add plugins=[{','.join(map(str, listed))}]"
+        )

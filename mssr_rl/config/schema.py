@@ -105,6 +105,23 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaultConfig:
+    """What is done when a step breaks or does not come to an end."""
+
+    non_finite: Literal["stop", "skip"] = option(
+        "NaN or infinity in a step: stop the run, or leave the step out", "stop"
+    )
+    stall_seconds: float = option(
+        "in one phase before every stack is written to stacks.txt; 0: never",
+        600.0,
+        COUNT_OR_NONE_AT_ALL,
+    )
+    stop_seconds: float = option(
+        "in one phase before the run is stopped; 0: never", 7200.0, COUNT_OR_NONE_AT_ALL
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LensConfig:
     """Which batches are kept for the lens."""
 
@@ -126,6 +143,7 @@ class Config:
     budget: BudgetConfig
     eval: EvalConfig
     checkpoint: CheckpointConfig
+    fault: FaultConfig = field(default_factory=FaultConfig)
     stability: Limits = field(default_factory=Limits)
     lens: LensConfig = field(default_factory=LensConfig)
     recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")

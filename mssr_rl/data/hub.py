@@ -19,20 +19,36 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 def hub_source(data: str, split: str) -> sources.Source:
     """The rows of `split` of the data set `owner/name`, its pictures left encoded."""
+    loaded = _loaded(data, None)
+    stored = sources.our_names(loaded)
+    ours, holds_out = sources.choose_split(data, split, stored)
+    return sources.Source(data, ours, holds_out, None, lambda: dataset_rows(loaded[stored[ours]]))
+
+
+def named_source(
+    data: str, names: tuple[str, tuple[str, ...]], config: str | None
+) -> sources.Source:
+    """The same for a set whose splits have names of their own: (our name, theirs)."""
+    split, theirs = names
+    loaded = _loaded(data, config)
+    stored = next((name for name in theirs if name in loaded), None)
+    if stored is None:
+        raise UserError(f"{data} has no split {' or '.join(theirs)}; found {', '.join(loaded)}")
+    return sources.Source(data, split, False, None, lambda: dataset_rows(loaded[stored]))
+
+
+def _loaded(data: str, config: str | None) -> Any:
     import datasets
 
     try:
         with _cache_only_if_unreachable():
-            loaded = datasets.load_dataset(data)
+            return datasets.load_dataset(data, config)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UserError(
             f"there is no file or folder {data} here, and the hub's data set of that name cannot be"
             f" loaded ({_reason(error)}): connect or set HF_HOME to a cache that holds it,"
             " or use env.data=mini or a local folder"
         ) from error
-    stored = sources.our_names(loaded)
-    ours, holds_out = sources.choose_split(data, split, stored)
-    return sources.Source(data, ours, holds_out, None, lambda: dataset_rows(loaded[stored[ours]]))
 
 
 def dataset_rows(dataset: Any) -> Iterator[sources.Row]:

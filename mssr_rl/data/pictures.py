@@ -8,12 +8,17 @@ cannot be used is a `ValueError` that says why; the caller knows the row and say
 import io
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from mssr_rl.problem import Problem
+
 MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 2**20  # of a picture's file
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 
 
@@ -58,6 +63,22 @@ def decode(content: bytes) -> Image.Image:
             raise ValueError(f"its data are broken ({error})") from error
 
 
+def blinded(problem: Problem) -> Problem:
+    """The problem with every picture grey: as large as before, so it takes as many tokens."""
+    grey = tuple(_grey(content) for content in problem.images)
+    return replace(problem, images=grey)
+
+
+@lru_cache(maxsize=256)
+def _grey_of(size: tuple[int, int]) -> bytes:
+    return _png(Image.new("RGB", size, (128, 128, 128)))
+
+
+def _grey(content: bytes) -> bytes:
+    with _opened(content) as image:
+        return _grey_of(image.size)
+
+
 def _opened(content: bytes) -> Image.Image:
     """The picture with its header read, once its size has been found acceptable."""
     try:
@@ -92,8 +113,18 @@ def _from_file(name: str, folder: Path | None) -> bytes:
     try:
         root = folder.resolve()
         path = (root / name).resolve()
-        if not path.is_relative_to(root):
+        if not any(path.is_relative_to(place) for place in (root, *_blobs(root))):
             raise ValueError(f"its path {name!r} leads out of {folder}")
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"its file of {size >> 20} MiB is larger than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name!r} cannot be read from {folder}") from error
+
+
+def _blobs(root: Path) -> tuple[Path, ...]:
+    """Where the files of a snapshot in the hub's cache really lie: it is made of links to there."""
+    snapshots = next((place for place in root.parents if place.name == "snapshots"), None)
+    return (snapshots.parent / "blobs",) if snapshots else ()

@@ -19,13 +19,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.data import pictures, sources
+from mssr_rl.data import faults, pictures, sources
 from mssr_rl.data.hub import hub_source
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
-TAGS = ("family", "level", "subject", "category")  # columns kept for break-downs
+TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for break-downs
+EXTRAS = (  # kept for scoring rules and reports
+    "precision", "unit", "question_for_eval", "set_id", "figure_id", "question_id", "subcategory",
+    "problem_index", "answer_type", "question_type",
+)  # fmt: skip
 CHECKED_BYTES = 64 * 2**20  # pictures are checked in full up to here, later ones by their header
 
 _OFTEN_CALLED = {
@@ -126,19 +130,36 @@ def _problems(rows: Iterable[Numbered], source: sources.Source) -> Iterator[Prob
     spent = 0
     for i, key, row in rows:
         where = f"{source.name} row {i} (id {key})"
-        prompt, answer = _text(row, where), answer_text(_column(row, "answer", where))
-        if not answer:
-            raise UserError(f"{where} has an empty answer: every problem needs one")
-        images = _images(row, source, where, whole=spent < CHECKED_BYTES)
-        spent += sum(map(len, images))
-        yield Problem(
-            key=key,
-            prompt=_with_tags(prompt, len(images), where),
-            answer=answer,
-            images=images,
-            choices=_choices(row.get("choices"), where),
-            tags={tag: str(row[tag]) for tag in TAGS if row.get(tag) is not None},
-        )
+        try:
+            problem = _problem((key, row), source, where, whole=spent < CHECKED_BYTES)
+        except UserError as error:
+            faults.met(error)
+            continue
+        spent += sum(map(len, problem.images))
+        yield problem
+
+
+def _problem(
+    keyed: tuple[str, sources.Row], source: sources.Source, where: str, *, whole: bool
+) -> Problem:
+    key, row = keyed
+    prompt, answer = _text(row, where), answer_text(_column(row, "answer", where))
+    if not answer:
+        raise UserError(f"{where} has an empty answer: every problem needs one")
+    images = _images(row, source, where, whole=whole)
+    return Problem(
+        key=key,
+        prompt=_with_tags(prompt, len(images), where),
+        answer=answer,
+        images=images,
+        choices=_choices(row.get("choices"), where),
+        tags=_kept(row, TAGS),
+        extras=_kept(row, EXTRAS),
+    )
+
+
+def _kept(row: sources.Row, columns: Iterable[str]) -> dict[str, str]:
+    return {name: str(row[name]) for name in columns if row.get(name) not in (None, "")}
 
 
 def _column(row: sources.Row, name: str, where: str) -> Any:

@@ -1,7 +1,7 @@
 """Where rows lie: one file, a folder with a file for each split, or a data set on the hub.
 
-`data` turns the rows into problems. Files are `.parquet`, `.jsonl` or `.json` (a list of
-objects); a folder may hold shards (`train-00000-of-00004.parquet`), also under `data/`.
+`data` turns the rows into problems. Files are `.parquet`, `.jsonl`, `.json` (a list of objects)
+or `.tsv`; a folder may hold shards (`train-00000-of-00004.parquet`), also under `data/`.
 Which file answers for which split:
 
     wanted   the file of that name; `validation` is `val`
@@ -11,10 +11,11 @@ Which file answers for which split:
              missing from train; the same for a data set that is one file
 """
 
+import csv
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,16 @@ from mssr_rl.files import write_bytes
 
 Row = Mapping[str, Any]
 
-SUFFIXES = (".parquet", ".jsonl", ".json")
+SUFFIXES = (".parquet", ".jsonl", ".json", ".tsv")
 SPLITS = ("train", "val", "test")
 _NAMES = {"train": ("train",), "val": ("val", "validation", "dev"), "test": ("test",)}
 _FALLBACK = {"train": (), "val": ("test", "train"), "test": ("val", "train")}
 
 log = logging.getLogger(__name__)
+
+
+class NoSuchSplit(UserError):
+    """The data set has no split of that name."""
 
 
 class Source(NamedTuple):
@@ -59,6 +64,19 @@ def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str,
                 log.warning("%s has no %s split: its %s split stands in", name, split, other)
             return other, set(stored) == {"train"}
     raise UserError(f"{name} has no {split} split; found {', '.join(stored) or 'none'}")
+
+
+def named(path: Path, split: str, names: Sequence[str]) -> Source:
+    """The rows in a file, or in a folder's first file of one of the names; nothing held out."""
+    if path.is_file():
+        return file_source((path,), split, holds_out=False)
+    for name in names:
+        if files := _split_files(path, name):
+            return file_source(files, split, holds_out=False)
+    raise UserError(
+        f"{path} holds no file for {split}: name one {names[0]}.parquet"
+        f" (or {', '.join(SUFFIXES[1:])}; {', '.join(names)} are looked for)"
+    )
 
 
 def our_names(names: Mapping[str, Any]) -> dict[str, str]:
@@ -151,10 +169,21 @@ def _json(path: Path) -> Iterator[Row]:
         yield _object(item, f"{path} row {i}")
 
 
+def _tsv(path: Path) -> Iterator[Row]:
+    """Tab-separated with a header; fields may be long, as pictures in base64 are."""
+    csv.field_size_limit(2**31 - 1)
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            yield from csv.DictReader(lines, delimiter="\t", strict=True)
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read as TSV: {_first_line(error)}") from error
+
+
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     ".parquet": _parquet,
     ".jsonl": _jsonl,
     ".json": _json,
+    ".tsv": _tsv,
 }
 
 

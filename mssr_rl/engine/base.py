@@ -90,7 +90,7 @@ class Engine(Protocol):
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """One pass of optimiser updates."""
+        """One pass of optimiser updates; `NonFinite` before the first that would spoil weights."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -26,6 +26,7 @@ from mssr_rl.models.score import Scored, score
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
+from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +132,10 @@ class LocalEngine:
         given = Given(
             rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
         )
-        done = [
-            self._one_update(rollouts, given, rows, plan)
-            for rows in order.split(plan.samples_per_update // rollouts.group_size)
-        ]
+        done = []
+        for rows in order.split(plan.samples_per_update // rollouts.group_size):
+            with blaming(rows.tolist()):
+                done.append(self._one_update(rollouts, given, rows, plan))
         mean = torch.stack([update.sums for update in done]).mean(0).tolist()
         return UpdateStats(
             pg_loss=mean[0],
@@ -161,10 +162,19 @@ class LocalEngine:
                 rows.split(problems), *(w.split(size) for w in weights), strict=True
             )
         ]
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
+        norm = self._clip()
         self.optimiser.step()
         sums, measured = added(parts)
-        return _Update(sums, float(norm), measured)
+        return _Update(sums, norm, measured)
+
+    def _clip(self) -> float:
+        """Cut a gradient that is too long; its length before. Raises if it is not finite."""
+        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        check_gradients(norm, self.policy.named_parameters())
+        limit = self.options.max_grad_norm
+        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), limit, norm)
+        return float(norm)
 
     def _accumulate(
         self, rollouts: Rollouts, given: Given, rows: Tensor, weights: Weights, plan: UpdatePlan
@@ -180,6 +190,7 @@ class LocalEngine:
             plan.loss,
             plan.extras,
         )
+        check_finite({"the new log-probability": scored.logprob_BT, "the loss": part.total})
         part.total.backward()
         return part._replace(total=part.total.detach())
 

@@ -1,5 +1,10 @@
-"""From a response and an answer to a verdict, and from a verdict to a reward. Pure.
+"""From a response and an answer to a verdict, and from a verdict to a reward.
 
-`verify` is the way in: it reads the format, then `answers` compares what was found with what was
-wanted, by kind: `choices`, `quantities` with `units`, `latex`, `linear`. `reward` pays.
+    verify     format, then judge: letters and options (choices) or values (answers)
+    answers    what can be read off: quantities with units, latex, linear
+    algebra    the rest: expressions, relations, sets, intervals, matrices
+    workers    where algebra runs: processes that can be killed (helper, frames)
+    reward     what a verdict pays
+
+`verify` is the way in. Everything but `workers` is pure; docs/grading.md has the rules.
 """

@@ -1,13 +1,15 @@
-r"""Are two answers the same? Reads each into a small tree and compares the trees; no algebra.
+r"""Are two answers the same, by reading them? No algebra: `read_off` says when that is needed.
 
     number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  Group
     2x + 1         ->  Terms         y = 2x + 1  ->  Equation            the rest  ->  Words
 
-`verify` and `choices` call `same_answer`. Clock times and ratios (3:20) are words: they are
-compared as they are written, never as fractions. Text is capped before it comes here.
+`judge` and `choices` are handed `read_off`, or in a grading process `read_off_or` algebra. Clock
+times and ratios (3:20) are words: they are compared as they are written, never as fractions. Text
+is capped before it comes here.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,20 +43,55 @@ class Words(NamedTuple):
     text: str
 
 
+class NeedsAlgebra(Exception):
+    """Reading the two answers settles nothing."""
+
+
 Value = Quantity | Terms | Group | Equation | Words
+Same = Callable[[str, str], bool]
 
 _OPEN = {"(": ")(", "[": "][", "{": "}{"}
 _AROUND_SIGNS = re.compile(r" ?([^\w ]) ?")
 _SHORT_TEXT = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z ,.'-]*")
 _HEAD = re.compile(
-    r"(?:\\angle ?)?(?:[A-Za-z]{1,3}|\\[a-z]{2,8})(?:_\{?\w{1,9}\}?)?(?:\([A-Za-z]\))?"
-    r"|\([A-Za-z], ?[A-Za-z]\)"
+    r"(?:(?:m ?)?\\angle ?[A-Z]{1,3}|[A-Z]{2,3}|[A-Za-z]|\\[a-z]{2,8})"
+    r"(?:_\{?\w{1,9}\}?)?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z]\))?|\([A-Za-z], ?[A-Za-z]\)"
+    r"|\\frac\{d ?[a-z]\}\{d ?[a-z]\}"
 )
+_WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
+_CLOCK = re.compile(r"[0-9]+(?::[0-9]+)+")
+_HALF_DAY = re.compile(r"[0-9]+:[0-9]+ ?[AaPp]\.?[Mm]\.?")
+_RANGE = re.compile(r"[0-9.]+-[0-9.]+")
+_LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
 
-def same_answer(a: str, b: str) -> bool:
-    """Do the two texts spell the same value? Symmetric; `OverLimit` if too large to tell."""
-    return _same(_read(a), _read(b))
+def read_off(a: str, b: str) -> bool:
+    """Do the two texts spell the same value? Symmetric.
+
+    Raises:
+        NeedsAlgebra: they may be equal all the same.
+        OverLimit: they are too large to tell.
+    """
+    one, other = _read(a), _read(b)
+    if _same(one, other):
+        return True
+    if _settled(one) and _settled(other) and not _list_and_set(one, other):
+        return False
+    if _is_range(one) and _is_range(other):
+        return False  # 2-3 and 3-4 are scores or ranges, though both are -1
+    raise NeedsAlgebra
+
+
+def read_off_or(algebra: Same) -> Same:
+    """`read_off`, and `algebra` where that does not settle it."""
+
+    def same(a: str, b: str) -> bool:
+        try:
+            return read_off(a, b)
+        except NeedsAlgebra:
+            return algebra(a, b)
+
+    return same
 
 
 def same_text(a: str, b: str) -> bool:
@@ -95,6 +132,29 @@ def _same(a: Value, b: Value) -> bool:
     return isinstance(a, Words) and a == b
 
 
+def _settled(value: Value) -> bool:
+    """Is it a plain number, some of them in brackets, a clock time or words?"""
+    if isinstance(value, Group):
+        return all(map(_settled, value.items))
+    if isinstance(value, Words):
+        word = value.text
+        if _CLOCK.fullmatch(word):
+            return True
+        multiplied = word == "pi" or _LETTERS_THAT_MULTIPLY.issuperset(word)
+        return bool(_WORDS.fullmatch(word)) and not (multiplied or len(word.split()[0]) < 4)
+    return isinstance(value, Quantity)
+
+
+def _is_range(value: Value) -> bool:
+    return isinstance(value, Terms) and bool(_RANGE.fullmatch(value.text))
+
+
+def _list_and_set(a: Value, b: Value) -> bool:
+    if not (isinstance(a, Group) and isinstance(b, Group)):
+        return False
+    return {a.brackets, b.brackets} == {"", "{}"}
+
+
 def _same_group(a: Group, b: Group) -> bool:
     if a.brackets != b.brackets:
         return False
@@ -117,6 +177,8 @@ def _same_equation(a: Value, b: Value) -> bool:
     relation, value = (a, b) if isinstance(a, Equation) else (b, a)
     if not isinstance(relation, Equation) or not _HEAD.fullmatch(relation.left):
         return False
+    if re.search(rf"(?<![A-Za-z\\]){re.escape(relation.left)}(?![A-Za-z])", relation.right):
+        return False  # x = 2x + 3 does not say what x is
     return _same(_parse(relation.right, MAX_DEPTH), value)
 
 
@@ -167,4 +229,9 @@ def _split(text: str) -> list[str] | None:
 
 def _key(text: str) -> str:
     """A clean text for comparison as text: no needless blanks, and words without their case."""
-    return text.casefold() if _SHORT_TEXT.fullmatch(text) else _AROUND_SIGNS.sub(r"\1", text)
+    if _SHORT_TEXT.fullmatch(text):
+        return text.casefold()
+    bare = _AROUND_SIGNS.sub(r"\1", text)
+    if _HALF_DAY.fullmatch(bare):
+        return bare.casefold().replace(".", "").replace(" ", "")
+    return bare

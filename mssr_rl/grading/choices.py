@@ -1,14 +1,15 @@
 """Multiple choice: which option does an answer name, by its letter, its value or both?
 
-Used by `verify` next to `answers`. Letters count in their usual dressings: A, (A), A., A), after
-the word Option, with the option's text behind. Anything that names two letters names none.
+Used by `judge` next to `answers`, which compares values. Letters count in their usual dressings:
+A, (A), A., A), after the word Option, with the option's text behind. Anything that names two
+letters names none.
 """
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mssr_rl.grading.answers import same_answer, same_text
+from mssr_rl.grading.answers import Same, same_text
 from mssr_rl.grading.latex import clean
 
 LETTERS = "ABCDEFGHIJ"  # golds without known options are read as a choice only among these
@@ -45,38 +46,38 @@ def names_letter(text: str, letter: str) -> bool:
     return not (others or _HEDGE.match(named.rest) or "(" + letter in named.rest)
 
 
-def names_option(text: str, answer: str, choices: Sequence[str]) -> bool | None:
+def names_option(text: str, answer: str, choices: Sequence[str], same: Same) -> bool | None:
     """Does `text` name the option that `answer` names? None if `answer` names no option."""
     options = _without_letters(choices)
-    gold = _gold_index(answer, options)
+    gold = _gold_index(answer, options, same)
     if gold is None:
         return None
-    index = _index(text, options)
+    index = _index(text, options, same)
     return index is not None and (index == gold or same_text(options[index], options[gold]))
 
 
-def _gold_index(answer: str, options: Sequence[str]) -> int | None:
+def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
     """A capital letter within range is a letter; otherwise the option with that text or value."""
     letter = gold_letter(answer)
     if letter and ord(letter) - ord("A") < len(options):
         return ord(letter) - ord("A")
-    for same in (same_text, same_answer):
+    for equal in (same_text, same):
         for i, option in enumerate(options):
-            if same(answer, option):
+            if equal(answer, option):
                 return i
     return None
 
 
-def _index(text: str, options: Sequence[str]) -> int | None:
+def _index(text: str, options: Sequence[str], same: Same) -> int | None:
     """The one option that `text` names; None if it names none, several or contradicts itself."""
     named = _named(text)
     if named and named.letter.isupper() and not named.rest:
         return _of_letter(named.letter, len(options))
-    by_value = _of_value(text, options)
+    by_value = _of_value(text, options, same)
     if by_value is not None or named is None:
         return by_value
     index = _of_letter(named.letter, len(options))
-    if index is None or (named.rest and not same_answer(named.rest, options[index])):
+    if index is None or (named.rest and not same(named.rest, options[index])):
         return None
     return index
 
@@ -86,8 +87,8 @@ def _of_letter(letter: str, count: int) -> int | None:
     return index if index < count else None
 
 
-def _of_value(text: str, options: Sequence[str]) -> int | None:
-    found = [i for i, option in enumerate(options) if same_answer(text, option)]
+def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
+    found = [i for i, option in enumerate(options) if same(text, option)]
     if not found or any(not same_text(options[i], options[found[0]]) for i in found):
         return None
     return found[0]

@@ -8,7 +8,7 @@ import re
 
 THIN = "\u2009"  # what \, becomes: it may part groups of three digits, a plain blank may not
 
-_LOOKALIKES = str.maketrans(
+LOOKALIKES = str.maketrans(
     {
         "\u2212": "-",  # minus sign
         "\u2013": "-",  # en dash
@@ -27,6 +27,18 @@ _LOOKALIKES = str.maketrans(
         "\u00b1": r"\pm ",
         "\u00b2": "^{2}",
         "\u00b3": "^{3}",
+        "\u00bc": r"\frac{1}{4}",
+        "\u00bd": r"\frac{1}{2}",
+        "\u00be": r"\frac{3}{4}",
+        "\u00f7": r"\div ",
+        "\u2044": "/",
+        "\u221a": r"\sqrt ",
+        "\u2205": r"\emptyset ",
+        "\u222a": r"\cup ",
+        "\u2208": r"\in ",
+        "\u2220": r"\angle ",
+        "\u2213": r"\mp ",
+        **{sign: f"^{{{n}}}" for n, sign in enumerate("\u2074\u2075\u2076\u2077\u2078\u2079", 4)},
         "\uff0c": ",",
         "\uff08": "(",
         "\uff09": ")",
@@ -38,7 +50,7 @@ _DRESSING = frozenset(
     for family in (
         ("text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "emph"),
         ("mathrm", "mathbf", "mathit", "mathsf", "mathtt", "mathcal", "operatorname"),
-        ("mbox", "hbox", "boxed", "fbox", "boldsymbol", "bm"),
+        ("mbox", "hbox", "underline", "boxed", "fbox", "boldsymbol", "bm"),
     )
     for name in family
 )
@@ -57,6 +69,7 @@ _RENAMED = {
     r"\leq": r"\le",
     r"\geq": r"\ge",
     r"\neq": r"\ne",
+    r"\mid": "|",
     r"\lt": "<",
     r"\gt": ">",
     r"\%": "%",
@@ -80,7 +93,7 @@ def clean(text: str) -> str:
     """`text` without what changes its look but not its value."""
     if _PLAIN.fullmatch(text):  # nothing to take off: most answers of a run
         return _squeeze(text)
-    text = text.translate(_LOOKALIKES).replace("~", " ").strip()
+    text = text.translate(LOOKALIKES).replace("~", " ").strip()
     if len(text) > 4 and text.startswith("**") and text.endswith("**"):
         text = text[2:-2]
     text = "".join(_Unwrapper(text).run())
@@ -109,6 +122,8 @@ class _Unwrapper:
                 self._close()
             elif token in _DRESSING:
                 self.argument, self.wanted = False, 0
+                if self.out and self.out[-1][-1:].isdecimal():
+                    self.out.append(" ")  # 5\mathrm{m} is 5 m, a number and its unit
             elif not (token in _DROPPED or (token == "$" and self.math_mode)):
                 self._put(_RENAMED.get(token, token))
         return self.out

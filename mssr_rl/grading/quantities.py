@@ -39,6 +39,7 @@ _MIXED = re.compile(
 )
 _STARTS = re.compile(r"[+\-\s]*(?:[0-9.(]|\\frac|[$€£])")
 _SUFFIX = re.compile(r"(?<![\\A-Za-z{])[A-Za-z°%$€£¢]")
+_ALGEBRA = re.compile(r"[^\s][A-Za-z](?:\s*\^.*)?")
 _CURRENCY = re.compile(r"([+\-\s]*)([$€£])(.*)", re.DOTALL)
 
 
@@ -51,13 +52,16 @@ def quantity(text: str) -> Quantity | None:
     if money := _CURRENCY.fullmatch(text):
         return _with_unit(money[1] + money[3], money[2])
     suffix = _SUFFIX.search(text)
+    if suffix and _ALGEBRA.fullmatch(text, suffix.start() - 1):
+        return None  # 4m is four times m, 4 m four metres
     return suffix and _with_unit(text[: suffix.start()].rstrip(), text[suffix.start() :])
 
 
 def same_quantity(a: Quantity, b: Quantity) -> bool:
     """Equal values; a unit may be missing on one side; n% is n/100 or, against a bare n, n.
 
-    The second reading of per cent is a choice: questions that ask for a percentage need it.
+    The second reading of per cent is a choice: questions that ask for a percentage need it. Up to
+    1 it is refused: 0.5% for 0.5 is off by a hundred.
     """
     if a.value is None or b.value is None:
         return False
@@ -66,7 +70,9 @@ def same_quantity(a: Quantity, b: Quantity) -> bool:
     if "%" not in (a.unit, b.unit):
         return a.value == b.value and not (a.unit and b.unit)
     percent, other = (a.value, b) if a.unit == "%" else (b.value, a)
-    return not other.unit and other.value in (percent, percent / 100)
+    if other.unit or other.value is None:
+        return False
+    return other.value == percent / 100 or (other.value == percent and abs(percent) > 1)
 
 
 def _with_unit(number: str, unit: str) -> Quantity | None:

@@ -38,8 +38,7 @@ h: h hr hrs hour hours
 day: day days
 week: week weeks
 month: month months
-year: year years
-mph: mph
+year: year years yr yrs
 N: N newton newtons
 J: J joule joules
 W: W watt watts
@@ -55,6 +54,35 @@ point: point points
 piece: piece pieces
 person: person people
 student: student students
+apple: apple apples
+ball: ball balls
+book: book books
+boy: boy boys
+card: card cards
+child: child children
+coin: coin coins
+cookie: cookie cookies
+cube: cube cubes
+diagonal: diagonal diagonals
+digit: digit digits
+edge: edge edges
+face: face faces
+gallon: gallon gallons gal
+game: game games
+girl: girl girls
+line: line lines
+marble: marble marbles
+mi/h: mph
+number: number numbers
+page: page pages
+pair: pair pairs
+player: player players
+row: row rows
+side: side sides
+solution: solution solutions
+ticket: ticket tickets
+tile: tile tiles
+vertex: vertex vertices
 square: square squares
 triangle: triangle triangles
 """

@@ -1,22 +1,26 @@
-r"""Grades one response against one gold answer: pure, in linear time, without raising.
+r"""Grades one response against one gold answer: within a second, without raising.
 
 The format is the paper's (MSSR): one <think>...</think> block first, then the rest, where the
-last \boxed{} decides. The model's text is data: it is compared, never evaluated. What counts as
-the same value is in `answers`, which option a letter means in `choices`; the reward that a verdict
-pays in `reward`.
+last \boxed{} decides. The model's text is data: it is compared, never evaluated. Most answers
+are read off at once (`judge`, `answers`, `choices`); the rest goes to a process that can be killed
+(`workers`), where `algebra` compares. The reward that a verdict pays is in `reward`.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from mssr_rl.grading.answers import MAX_CHARS, same_answer
-from mssr_rl.grading.choices import LETTERS, gold_letter, names_letter, names_option
+from mssr_rl.grading.answers import MAX_CHARS, NeedsAlgebra, read_off
+from mssr_rl.grading.judge import decide
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.quantities import OverLimit
 
 Reason = Literal["correct", "wrong", "no_answer", "bad_format", "timeout", "error"]
 
+REMEMBERED, REMEMBERED_CHARS = 20_000, 256  # verdicts of algebra, and of answers how long
+_remembered: dict[tuple[str, str, tuple[str, ...] | None], Reason] = {}
+
+_START, _END = "<think>", "</think>"
 _BOX = "\\boxed{"
 _BRACE = re.compile(r"\\boxed\{|\\[{}]|[{}]")
 
@@ -49,10 +53,31 @@ def verify(response: str, answer: str, choices: Sequence[str] | None = None) -> 
         return Verdict("timeout", text[:MAX_CHARS])
     if not clean(text):
         return Verdict("no_answer", None)
+    return Verdict(_reason(text, answer, None if choices is None else tuple(choices)), text)
+
+
+def _reason(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
     try:
-        return Verdict("correct" if _same(text, answer, choices) else "wrong", text)
+        return "correct" if decide(text, answer, choices, read_off) else "wrong"
     except OverLimit:
-        return Verdict("timeout", text)
+        return "timeout"
+    except NeedsAlgebra:
+        return _by_algebra(text, answer, choices)
+
+
+def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
+    """A helper process's verdict; the same answers come again and again, so it is remembered."""
+    from mssr_rl.grading import workers
+
+    key = (text, answer, choices)
+    if key in _remembered:
+        return _remembered[key]
+    reason: Reason = workers.ask(text, answer, choices)
+    if reason not in ("timeout", "error") and len(text) <= REMEMBERED_CHARS:
+        if len(_remembered) >= REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = reason
+    return reason
 
 
 def gold_response(answer: str) -> str:
@@ -61,12 +86,15 @@ def gold_response(answer: str) -> str:
 
 
 def after_thinking(response: str) -> str | None:
-    """What follows the think block, or None if the response does not open with a closed one."""
+    """What follows the think block, or None if the response does not open with a closed one.
+
+    A second block behind it is no format either; a second closing tag ends the block late.
+    """
     start = len(response) - len(response.lstrip())
-    end = response.find("</think>", start)
-    if end < 0 or not response.startswith("<think>", start):
+    first, last = response.find(_END, start), response.rfind(_END)
+    if first < 0 or not response.startswith(_START, start) or _START in response[first:]:
         return None
-    return response[end + len("</think>") :]
+    return response[last + len(_END) :]
 
 
 def last_box(text: str) -> str | None:
@@ -96,14 +124,3 @@ def _content(window: str, last: int) -> str | None:
             if start == last + len(_BOX) or (content and start >= 0):
                 content = slice(start, m.start())
     return window[content] if content else None
-
-
-def _same(text: str, answer: str, choices: Sequence[str] | None) -> bool:
-    if choices:
-        named = names_option(text, answer, choices)
-        if named is not None:
-            return named
-    letter = gold_letter(answer)
-    if letter and letter in LETTERS and not choices:
-        return names_letter(text, letter)
-    return same_answer(text, answer)

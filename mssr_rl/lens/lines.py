@@ -57,7 +57,7 @@ def open_recording(path: Path) -> Recording:
     size = 0
     for where, record in _objects(path):
         keys = _keys(record, where)
-        if "row" in record:
+        if "row" in record and "problems" in record:
             row_of.update(zip(keys, _rows(record, len(keys), where), strict=True))
             size = max(size, int(record["problems"]))
         else:

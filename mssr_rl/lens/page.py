@@ -97,7 +97,7 @@ def _summary(look: Look) -> list[tuple[str, float] | None]:
 
 
 def _chosen(run: RecordedRun, algos: int) -> list[int]:
-    """Rollouts from the start of the batch, as many as fit: whole groups stay together."""
+    """Rollouts from the start of the batch, as many as fit."""
     room = SHOWN_TOKENS // max(algos, 1)
     chosen: list[int] = []
     for i, length in enumerate(run.line.lengths):

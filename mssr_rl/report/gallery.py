@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from mssr_rl.data.pictures import MAX_PIXELS
 from mssr_rl.report.runfiles import Row
 from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
 
@@ -118,6 +119,8 @@ def data_uri(path: Path) -> str | None:
     try:
         raw = path.read_bytes()
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                return None
             kind = TYPES[str(picture.format)]
             if len(raw) > PICTURE_LIMIT:
                 kind, raw = TYPES["JPEG"], _smaller(picture)

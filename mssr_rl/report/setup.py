@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from mssr_rl.config import safe_yaml
 from mssr_rl.report.runfiles import Row, RunFiles
 from mssr_rl.report.text import duration
 
@@ -101,10 +102,12 @@ def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
 
 
 def _config(text: str) -> dict[str, Any]:
+    if safe_yaml.unsafe(text):
+        return {}  # shown as text all the same
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (YAMLError, ValueError, OSError):
-        return {}  # shown as text all the same
+        return {}
     return {str(k): v for k, v in flat(tree)} if isinstance(tree, dict) else {}  # type: ignore[arg-type]
 
 

@@ -156,7 +156,10 @@ def facts(arm: Arm) -> Mapping[str, Any]:
             for env in envs
         },
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
-        "problem_order": provenance.order_fingerprint(keys),
+        # An algorithm that draws its problems follows no order that another arm could share.
+        "problem_order": None
+        if arm.algorithm.problem_weights
+        else provenance.order_fingerprint(keys),
         "steps": arm.allowance.steps,
         "initial_rollouts": arm.initial_rollouts,
         "rollouts_left_unspent": arm.allowance.left,

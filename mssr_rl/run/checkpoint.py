@@ -11,13 +11,15 @@ that does not match its manifest is named and skipped; older ones are deleted on
 is safe.
 """
 
+import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mssr_rl import files
@@ -39,6 +41,7 @@ class TrainState(NamedTuple):
     ledger: Ledger = Ledger()
     kl_step: float | None = None  # measured after the last update [nat per token]
     scores: tuple[Score, ...] = ()  # every evaluation so far
+    skipped: int = 0  # steps left out in a row, up to this one
 
 
 class Restored(NamedTuple):
@@ -53,25 +56,22 @@ class Store(NamedTuple):
 
     folder: Path
     keep: int
+    expected_bytes: int = 0  # of the first checkpoint; a later one is as large as the one before
 
 
 def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[str, int]) -> None:
     """Write step_<n>, then delete all but the newest `keep` and the best one."""
     final = store.folder / f"step_{state.step}"
-    aside = store.folder / f"writing_{state.step}"
-    if final.exists() and fault(final) is None:
-        return  # a run that was resumed and ended again at once
+
+    def fill(folder: Path) -> None:
+        _refuse_a_full_disk(store)
+        engine.save(folder)
+        write_state(state, stream_sizes, folder)
+
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        engine.save(aside)
-        _write_state(state, stream_sizes, aside)
-        _seal(aside)
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run comes by again
-        aside.rename(final)
-        files.sync(store.folder)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
+        if not final.exists() or fault(final):  # else: a run that was resumed and ended at once
+            write(final, fill)
+    except (OSError, SafetensorError) as error:
         raise RunFailed(
             f"the checkpoint of step {state.step} could not be written to {store.folder}: {error}; "
             "earlier checkpoints are intact: make room, then resume=true"
@@ -79,16 +79,51 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
     _prune(store, state)
 
 
+def write(final: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder `final` of what `fill` writes: all of it, with a manifest, or nothing."""
+    aside = final.with_name(f"writing_{final.name.removeprefix('step_')}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        fill(aside)
+        _seal(aside)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run comes by again
+        aside.rename(final)
+        files.sync(final.parent)
+    except (OSError, SafetensorError):
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _refuse_a_full_disk(store: Store) -> None:
+    newest = next(iter(newest_first(store.folder)), None)
+    needed = sum(p.stat().st_size for p in _files(newest)) if newest else store.expected_bytes
+    free = shutil.disk_usage(store.folder).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC, f"it takes about {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free"
+        )
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed process had not finished writing."""
+    for unfinished in folder.glob("writing_*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _prune(store: Store, state: TrainState) -> None:
-    val = [score for score in state.scores if score.split == "val"]
+    there = newest_first(store.folder)
+    steps = {step_of(found) for found in there}
+    val = [score for score in state.scores if score.split == "val" and score.step in steps]
     best = max(val, key=lambda score: score.accuracy_sampled).step if val else None
-    older = [found for found in newest_first(store.folder) if step_of(found) < state.step]
+    older = [found for found in there if step_of(found) < state.step]
     for old in older[store.keep - 1 :]:
         if step_of(old) != best:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # one that stays does no harm
 
 
-def _write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path) -> None:
+def write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path) -> None:
+    """Everything of a checkpoint but the engine's part."""
     tensors = {name: t.contiguous() for name, t in state_tensors(state.algorithm).items()}
     save_file(tensors, folder / "algorithm.safetensors")
     document = {
@@ -98,6 +133,7 @@ def _write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Pat
         "kl_step": state.kl_step,
         "ledger": state.ledger.as_dict(),
         "scores": [score._asdict() for score in state.scores],
+        "skipped": state.skipped,
         "stream_sizes": dict(stream_sizes),
     }
     files.write_json(folder / "state.json", document)
@@ -139,11 +175,19 @@ def fault(folder: Path) -> str | None:
         changed = [name for name, known in manifest.items() if _identity(folder / name) != known]
         if changed:
             return f"{changed[0]} is not what was written"
-        return None if "state.json" in manifest else "it holds no state.json"
+        if "state.json" not in manifest:
+            return "it holds no state.json"
+        foreign = {path.relative_to(folder).as_posix() for path in _files(folder)} - set(manifest)
+        return f"{min(foreign)} was put there later" if foreign else None
     except FileNotFoundError as error:
         return f"{Path(str(error.filename)).relative_to(folder)} is missing"
     except (OSError, ValueError, AttributeError) as error:
         return f"it cannot be read: {error}"
+
+
+def _misplaced(folder: Path) -> str | None:
+    step = json.loads((folder / "state.json").read_text("utf-8")).get("step")
+    return None if step == step_of(folder) else f"it is the checkpoint of step {step}, renamed"
 
 
 class Found(NamedTuple):
@@ -157,7 +201,7 @@ def newest_valid(folder: Path) -> Found:
     """Look from the newest checkpoint back for a whole one."""
     skipped: list[str] = []
     for candidate in newest_first(folder):
-        problem = fault(candidate)
+        problem = fault(candidate) or _misplaced(candidate)
         if problem is None:
             return Found(candidate, tuple(skipped))
         skipped.append(f"skipped {candidate}: {problem}")
@@ -175,12 +219,20 @@ def read(folder: Path, initial: Any) -> Restored:
             f"{folder} has checkpoint format {document['format']}, this version reads {FORMAT}; "
             "resume it with the version that wrote it (see run.json)"
         )
+    try:
+        tensors = load_file(folder / "algorithm.safetensors")
+    except SafetensorError as error:
+        raise UserError(
+            f"{folder / 'algorithm.safetensors'} is no safetensors file ({error}), although its "
+            "manifest is in order: it was not written by training"
+        ) from error
     state = TrainState(
-        algorithm=restore_state(initial, load_file(folder / "algorithm.safetensors")),
+        algorithm=restore_state(initial, tensors),
         step=document["step"],
         position=document["position"],
         ledger=Ledger.from_dict(document["ledger"]),
         kl_step=document["kl_step"],
         scores=tuple(Score(**score) for score in document["scores"]),
+        skipped=document.get("skipped", 0),  # checkpoints of before could not skip
     )
     return Restored(state, document["stream_sizes"])

@@ -1,22 +1,33 @@
-"""`eval`: score a model folder, or the newest checkpoint of a run, on val and test.
+"""`eval`: score a model folder, or the newest checkpoint of a run, on one or several environments.
 
-The scores go to stdout, one JSON object a split, and with every problem's result into a run
-directory of their own. Nothing is trained; `scoring` does the work here as it does in training.
+    eval model=DIR env=a,b,c [split=test] [judge=URL judge_model=NAME] [env.option=value] …
+    eval compare=RUN,RUN        two such results, problem by problem; other cards are refused
+
+One environment is scored on val and test, several on test. The scores go to stdout, one JSON
+object a split; with every problem's result, an interval and a card into a run directory of their
+own, which also holds table.md. Nothing is trained; `scoring` does the work here as it does in
+training.
 """
 
 import json
+import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mssr_rl import files
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
 from mssr_rl.config.compose import to_yaml
+from mssr_rl.data.sources import NoSuchSplit
+from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
-from mssr_rl.run import checkpoint, provenance, runlog, samples, scoring
+from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring
 from mssr_rl.run.arm import MakeEngine, environment, eval_plan
+from mssr_rl.run.judge import Judge, judged
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation
 
@@ -24,23 +35,46 @@ SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl
 
 
-def main(config: Config) -> None:
-    """Score what `model.path` names: a model, a checkpoint, or a run directory."""
+def main(words: Sequence[str]) -> None:
+    """Score what the words name, or compare what was scored."""
+    from mssr_rl.run import evaluate_words
+
+    asked = evaluate_words.read(words)
+    if asked.compare is not None:
+        for row in scorecard.compare(*asked.compare):
+            sys.stdout.write(json.dumps(row) + "\n")
+        return
     from mssr_rl.engine import make_engine
 
-    run(config, make_engine)
+    judge = None
+    if asked.judge is not None:
+        key = os.environ.get("MSSR_JUDGE_KEY")
+        judge = Judge(url=asked.judge.rstrip("/"), model=asked.judge_model, key=key)
+        judge.control()
+    run(asked.configs, make_engine, splits=asked.splits, judge=judge)
 
 
-def run(config: Config, make_engine: MakeEngine) -> Path:
-    """`main` with an engine of the caller's; returns the directory with the results."""
-    config = replace(config, model=replace(config.model, path=policy_folder(config.model.path)))
-    envs = [environment(config, split) for split in SPLITS]
-    engine = make_engine(config)
-    with closing(_log(config)) as log, log.ending():
-        for env in envs:
+def run(
+    configs: Sequence[Config],
+    make_engine: MakeEngine,
+    *,
+    splits: tuple[str, ...] | None = None,
+    judge: Judge | None = None,
+) -> Path:
+    """Score one policy on the environments of all configs; returns the folder of the results."""
+    model = replace(configs[0].model, path=policy_folder(configs[0].model.path))
+    configs = [replace(config, model=model) for config in configs]
+    chosen = [(config, env) for config in configs for env in _envs(config, splits, len(configs))]
+    engine = make_engine(configs[0])
+    records = []
+    with closing(_log(configs)) as log, log.ending():
+        for config, env in chosen:
             found = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
-            _record(log, found, config.seed)
-            sys.stdout.write(json.dumps(found.score._asdict()) + "\n")
+            records.append(_record(log, found, _carded(config, env, found, judge)))
+            sys.stdout.write(json.dumps(_short(records[-1])) + "\n")
+        table = scorecard.table(records)
+        files.write_bytes(log.folder / "table.md", table.encode())
+        sys.stderr.write(table)
         log.end("done", "every split is scored")
         return log.folder
 
@@ -56,13 +90,58 @@ def policy_folder(path: str) -> str:
     return str(folder / "policy") if (folder / "policy").is_dir() else path
 
 
-def _log(config: Config) -> RunLog:
+def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterator[ProblemEnv]:
+    """The splits asked for; unasked, val and test of the only environment, test of each of many."""
+    for split in splits or (SPLITS if count == 1 else SPLITS[-1:]):
+        try:
+            yield environment(config, split)
+        except NoSuchSplit:
+            if splits is not None or split == SPLITS[-1]:
+                raise
+
+
+def _carded(
+    config: Config, env: ProblemEnv, found: Evaluation, judge: Judge | None
+) -> dict[str, Any]:
+    """The object of eval.jsonl: score, interval, figures of the metric, and the card."""
+    failed = None
+    if judge is not None:
+        verdicts = judged(found.greedy, judge)
+        found, failed = scoring.rescored(found, verdicts.right), verdicts.failed
+    interval = scorecard.interval(found.problems, found.right)
+    metrics = env.rules.metrics
+    length = config.rollout.max_response_tokens
+    card = scorecard.card(
+        env,
+        found.score.n,
+        judge="none" if judge is None else judge.says,
+        sampling=f"greedy, at most {length} tokens",
+    )
+    return {
+        **scoring.record(found, Ledger()),
+        "interval": [interval.low, interval.high],
+        "metrics": metrics(found.problems, found.right) if metrics else {},
+        "card": card,
+        "judge_failed": failed,
+    }
+
+
+def _short(record: Mapping[str, Any]) -> dict[str, Any]:
+    kept = (*scoring.Score._fields, "interval", "metrics", "judge_failed")
+    return {name: record[name] for name in kept}
+
+
+def _log(configs: Sequence[Config]) -> RunLog:
+    config = configs[0]
     runs_dir = Path(config.runs_dir)
     if config.name is None:
-        log = runlog.create_unnamed(runs_dir, config.env.name, "eval")
+        name = config.env.name if len(configs) == 1 else f"{len(configs)}-benchmarks"
+        log = runlog.create_unnamed(runs_dir, name, "eval")
     else:
         log = runlog.create(runs_dir, config.name)
-    files.write_bytes(log.folder / "config.yaml", to_yaml(config).encode())
+    for one in configs:
+        name = "config.yaml" if len(configs) == 1 else f"config-{one.env.name}.yaml"
+        files.write_bytes(log.folder / name, to_yaml(one).encode())
     log.describe(
         name=log.name,
         status="running",
@@ -74,13 +153,14 @@ def _log(config: Config) -> RunLog:
     return log
 
 
-def _record(log: RunLog, found: Evaluation, seed: int) -> None:
-    log.write("eval", scoring.record(found, Ledger()))
+def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str, Any]:
+    log.write("eval", record)
     split = found.score.split
-    for index in samples.choose(SHOWN, len(found.greedy), split, seed=seed):
+    for index in samples.choose(SHOWN, len(found.greedy), split, seed=0):
         sample = found.greedy[index]
         images = samples.write_pictures(sample.problem, log.folder)
         log.write("samples", samples.record(sample, 0, split, images))
+    return record
 
 
 def _never() -> None:

@@ -25,7 +25,7 @@ from mssr_rl.run.samples import Sample
 from mssr_rl.run.scoring import graded
 from mssr_rl.seeds import derive
 
-Poll = Callable[[], None]  # called between phases; raises to end the run
+Poll = Callable[[str], None]  # called before a phase, with its name; raises to end the run
 
 
 class Gathered(NamedTuple):
@@ -53,9 +53,9 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     kept: list[_Lot] = []
     spent, position, batches = Ledger(), state.position, 0
     for batch in range(_batches(arm, state)):
-        poll()
+        poll("rollout")
         rows = _pose(arm, state, position, batch)
-        lot = _generate(arm, rows, (state.step + 1, batch), clock)
+        lot = _generate(arm, rows, (state.step + 1, batch), clock, poll)
         position, spent, batches = position + len(rows), spent + _cost(lot), batches + 1
         missing = wanted - sum(len(one.rows) for one in kept)
         good = range(len(rows)) if resampling is None else _worth_it(lot, resampling)
@@ -94,13 +94,14 @@ def _pose(arm: Arm, state: TrainState, position: int, batch: int) -> list[int]:
     return [int(row) for row in drawn]
 
 
-def _generate(arm: Arm, rows: list[int], when: tuple[int, int], clock: Clock) -> _Lot:
+def _generate(arm: Arm, rows: list[int], when: tuple[int, int], clock: Clock, poll: Poll) -> _Lot:
     step, batch = when
     problems = [arm.train.problems[row] for row in rows]
     names = (step, batch) if batch else (step,)
     with clock.phase("rollout"):
         seed = derive(arm.config.seed, "rollout", *names)
         rollouts = arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
+    poll("reward")
     with clock.phase("reward"):
         samples = graded(arm.train, rows, rollouts)
     return _Lot(rows, rollouts, samples)

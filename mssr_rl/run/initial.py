@@ -50,12 +50,13 @@ def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
     rewards: list[float] = []
     spent = Ledger()
     for start in range(0, size, at_once):
-        poll()
+        poll("rollout")
         rows = range(start, min(start + at_once, size))
         problems = [arm.train.problems[row] for row in rows]
         with clock.phase("rollout"):
             seed = derive(arm.config.seed, "initial", start)
             rollouts = arm.engine.rollout(problems, per_problem, arm.sampling, seed)
+        poll("reward")
         with clock.phase("reward"):
             samples = graded(arm.train, rows, rollouts)
         rewards += [sample.graded.reward for sample in samples]

@@ -4,18 +4,24 @@ A resumed run must be the same run: its config may differ from the recorded one 
 not change a step, such as a larger budget.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mssr_rl import files
 from mssr_rl.config import Config, compose, to_dict
 from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
 from mssr_rl.run import checkpoint, runlog
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import Restored, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 
-MAY_CHANGE = ("name", "resume", "runs_dir", "budget.", "checkpoint.", "lens.", "stability.")
+MAY_CHANGE = (
+    *("name", "resume", "runs_dir"),
+    *("budget.", "checkpoint.", "fault.", "lens.", "stability."),
+)
 
 
 def open_log(config: Config) -> RunLog:
@@ -65,14 +71,32 @@ def way_back(config: Config, log: RunLog) -> str:
     return f"resume=true name={log.name}{elsewhere}"
 
 
+def refuse_other_data(log: RunLog, facts: Mapping[str, Any]) -> None:
+    """Raise `UserError` if problems or model are no longer what the run began with."""
+    path = log.folder / "run.json"
+    if not path.exists():
+        return  # killed before anything was described
+    known = json.loads(path.read_text("utf-8"))
+    for what, key in (("env.data", "data"), ("model.path", "model")):
+        if key in known and known[key] != json.loads(json.dumps(facts[key])):
+            raise UserError(
+                f"{log.folder} cannot be continued: what {what} names is not what the run began "
+                "with (see run.json); put it back, or start a new run under another name"
+            )
+
+
 def store(log: RunLog, config: Config) -> Store:
-    """Where the run's checkpoints go."""
-    return Store(log.folder / "checkpoints", config.checkpoint.keep)
+    """Where the run's checkpoints go; weights and AdamW's two moments are what takes room."""
+    weights = Path(model_folder(config.model.path)).glob("*.safetensors")
+    expected = 3 * sum(file.stat().st_size for file in weights)
+    return Store(log.folder / "checkpoints", config.checkpoint.keep, expected)
 
 
 def restore(arm: Arm, log: RunLog, initial: TrainState) -> tuple[TrainState, list[str]]:
     """Put engine and streams back to the newest whole checkpoint; what happened, in sentences."""
-    found = checkpoint.newest_valid(store(log, arm.config).folder)
+    folder = store(log, arm.config).folder
+    checkpoint.tidy(folder)
+    found = checkpoint.newest_valid(folder)
     said = list(found.skipped)
     if found.folder is None:
         log.cut_back(dict.fromkeys(runlog.STREAMS, 0))

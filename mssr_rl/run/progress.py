@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mssr_rl.outward import plain
 from mssr_rl.run.scoring import Score, score_line
 
 # name on the screen, key of metrics.jsonl, format
@@ -79,13 +80,13 @@ class PlainDisplay:
 
     def say(self, line: str) -> None:
         """Print it."""
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """One line: the step, the main numbers, the time it took and the time left."""
         self._pace.at(int(metrics["budget/rollouts"]))
-        numbers = "  ".join(f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN)
+        numbers = "  ".join(_numbers(metrics))
         self.say(
             f"step {int(metrics['step'])}  {numbers}  "
             f"({metrics['timing_s/step']:.1f} s, {self._pace.eta()} left)"
@@ -113,7 +114,7 @@ class LiveDisplay:
 
     def say(self, line: str) -> None:
         """Print it above the display."""
-        self._live.console.print(Text(line))
+        self._live.console.print(Text(plain(line)))
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """Show the newest numbers."""
@@ -138,13 +139,16 @@ class LiveDisplay:
             ProgressBar(total=budget, completed=spent, width=30),
             Text(f"{spent:,} of {budget:,} rollouts, {self._pace.eta()} left"),
         )
-        numbers = [
-            f"{name} {self._metrics[key]:{form}}" for name, key, form in SHOWN if self._metrics
-        ]
+        numbers = _numbers(self._metrics)
         if self._score is not None:
             sampled = f"mean@{self._score.samples} {self._score.accuracy_sampled:.1%}"
             numbers.append(f"val {self._score.accuracy:.1%} greedy, {sampled}")
         return Group(bar, Text("  ".join(numbers)))
+
+
+def _numbers(metrics: Mapping[str, float]) -> list[str]:
+    """The main numbers of a step; one that was left out has fewer."""
+    return [f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN if key in metrics]
 
 
 def display(budget: int) -> Display:

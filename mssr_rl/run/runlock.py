@@ -29,20 +29,20 @@ def acquire(folder: Path) -> None:
         _write(file, {"pid": os.getpid(), "started": psutil.Process().create_time()})
 
 
-def owner(folder: Path) -> int | None:
-    """The live process that holds `folder`, if one does."""
-    path = folder / "lock"
-    if not path.exists():
-        return None
-    with path.open() as file:
-        return _live_owner(file)
-
-
 def release(folder: Path) -> None:
     """Give the directory back."""
     with (folder / "lock").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         _write(file, {})
+
+
+def owner(folder: Path) -> int | None:
+    """The live process that owns `folder`, None if there is none."""
+    try:
+        with (folder / "lock").open() as file:
+            return _live_owner(file)
+    except OSError:
+        return None
 
 
 def _live_owner(file: IO[str]) -> int | None:

@@ -2,22 +2,26 @@
 
     runs/<name>/   never shared, never reused unless `resume=true`
 
-Every line is flushed as it is written; `sizes` and `cut_back` let a checkpoint remember how long
-the streams were, so that a resumed run continues exactly behind the restored step.
+A line is in its file as soon as it is written; `sizes` and `cut_back` let a checkpoint remember how
+long the streams were, so that a resumed run continues exactly behind the restored step.
 """
 
 import json
+import os
 import re
 import time
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mssr_rl import files
 from mssr_rl.errors import UserError
+from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
+from mssr_rl.run.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -32,16 +36,22 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        self._streams = {s: (folder / f"{s}.jsonl").open("ab") for s in STREAMS}
+        self._streams = {s: (folder / f"{s}.jsonl").open("ab", buffering=0) for s in STREAMS}
         self._events: SummaryWriter | None = None
 
     # ---- streams ----
 
     def write(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Append one object to `metrics`, `eval` or `samples`."""
-        line = json.dumps(record, allow_nan=False) + "\n"
-        self._streams[stream].write(line.encode())
-        self._streams[stream].flush()
+        """Append one object to `metrics`, `eval` or `samples`: the whole line, or nothing."""
+        rest = memoryview((json.dumps(record, allow_nan=False) + "\n").encode())
+        file = self._streams[stream]
+        before = os.fstat(file.fileno()).st_size
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
     def chart(self, step: int, values: Mapping[str, float]) -> None:
         """The same numbers as TensorBoard events."""
@@ -81,11 +91,11 @@ class RunLog:
         """Add facts to run.json, or replace them."""
         path = self.folder / "run.json"
         known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        files.write_json(path, {**known, **facts})
+        files.write_json(path, {**known, **redacted_tree(facts)})
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
-        files.write_json(self.folder / "summary.json", summary)
+        files.write_json(self.folder / "summary.json", redacted_tree(summary))
 
     def end(self, status: str, reason: str) -> None:
         """Note how the run ended: done, interrupted, collapsed or failed."""
@@ -93,20 +103,26 @@ class RunLog:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Note in run.json that the run failed if the block raises."""
+        """Note in run.json that the run failed if the block raises, and how in traceback.txt."""
         try:
             yield
         except BaseException as error:
-            self.end("failed", f"{type(error).__name__}: {error}")
+            with suppress(OSError):  # a full disk may be the very reason
+                if not isinstance(error, Interrupted):
+                    story = redacted("".join(traceback.format_exception(error)))
+                    (self.folder / "traceback.txt").write_text(story, "utf-8", "backslashreplace")
+                self.end("failed", f"{type(error).__name__}: {error}")
             raise
 
     def close(self) -> None:
         """Close the files and give the directory back."""
-        for stream in self._streams.values():
-            stream.close()
-        if self._events is not None:
-            self._events.close()
-        runlock.release(self.folder)
+        with suppress(OSError):  # what could not be written was reported when it was
+            for stream in self._streams.values():
+                stream.close()
+            if self._events is not None:
+                self._events.close()
+        with suppress(OSError):  # a dead owner's lock is taken over
+            runlock.release(self.folder)
 
 
 def now() -> str:
@@ -115,17 +131,30 @@ def now() -> str:
 
 
 def create(runs_dir: Path, name: str) -> RunLog:
-    """A new, locked run directory; never one that exists."""
+    """A new, locked run directory; never one that holds a run."""
     folder = runs_dir / checked(name)
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_a_run(folder)
+        runlock.acquire(folder)
+        _refuse_a_run(folder)  # another process may have had the same idea in between
+        return RunLog(folder)
+    except OSError as error:
+        raise UserError(
+            f"the run directory {folder} cannot be written: {error.strerror or error}; "
+            "choose another runs_dir="
+        ) from error
+
+
+def _refuse_a_run(folder: Path) -> None:
+    """Only a new folder will do, or one whose run was killed before it had written its config."""
+    beginnings = {"lock", *(f"{stream}.jsonl" for stream in STREAMS)}
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml.")}
+    if names - beginnings:
         raise UserError(
             f"{folder} exists already, and a run never writes over another: choose another name=, "
-            f"or continue that run with resume=true name={name}"
-        ) from None
-    runlock.acquire(folder)
-    return RunLog(folder)
+            f"or continue that run with resume=true name={folder.name}"
+        )
 
 
 def create_unnamed(runs_dir: Path, *parts: str) -> RunLog:
@@ -152,5 +181,13 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
     folder = runs_dir / checked(name)
     if not (folder / "config.yaml").exists():
         raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
-    runlock.acquire(folder)
-    return RunLog(folder)
+    try:
+        runlock.acquire(folder)
+        files.sweep(folder)
+        (folder / "traceback.txt").unlink(missing_ok=True)  # of an end that is overcome
+        return RunLog(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written, so its run cannot go on: {error.strerror or error}; "
+            "resume=true works again once it can"
+        ) from error

@@ -60,12 +60,13 @@ def audit_line(sample: Sample) -> str:
     """A rollout in one line for the eye: what was said, what was read out of it, and what for."""
     verdict = sample.graded.verdict
     return (
-        f"  {verdict.reason:<10} read {_shown(verdict.extracted)}, "
-        f"wanted {_shown(sample.problem.answer)}, in {_shown(sample.response)}"
+        f"  {verdict.reason:<10} read {shown(verdict.extracted)}, "
+        f"wanted {shown(sample.problem.answer)}, in {shown(sample.response)}"
     )
 
 
-def _shown(text: str | None) -> str:
+def shown(text: str | None) -> str:
+    """A text in one line, cut, with everything escaped that a terminal could obey."""
     if text is None:
         return "nothing"
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Engine, Rollouts, Sampling
 from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.problem import Problem
+from mssr_rl.run.mishaps import EnvironmentFailed, place
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
 
@@ -70,6 +72,12 @@ def evaluate(
     return Evaluation(score, problems, right, right_sampled, tuple(greedy), spent + spent_too)
 
 
+def rescored(found: Evaluation, right: Sequence[bool]) -> Evaluation:
+    """The same evaluation with other verdicts on the greedy answers."""
+    score = found.score._replace(accuracy=sum(right) / len(right))
+    return found._replace(score=score, right=tuple(map(int, right)))
+
+
 def _answers(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, poll: Callable[[], None]
 ) -> tuple[list[Sample], Ledger]:
@@ -89,7 +97,16 @@ def _answers(
 def graded(env: ProblemEnv, rows: Sequence[int], rollouts: Rollouts) -> list[Sample]:
     """Every rollout with its verdict; `rows` are the P problems' rows in `env`."""
     row_B = [row for row in rows for _ in range(rollouts.group_size)]
-    verdicts = env.grade(row_B, rollouts.responses)
+    try:
+        verdicts = env.grade(row_B, rollouts.responses)
+    except (UserError, RunFailed):
+        raise
+    except Exception as error:  # an environment may be anybody's code
+        raise EnvironmentFailed(
+            f"the environment {env.name} raised while it graded {len(row_B)} responses: "
+            f"{type(error).__name__}: {error} ({place(error)}); a response is never to blame, "
+            "however odd: mend its verify or reward, then resume=true"
+        ) from error
     pairs = zip(row_B, rollouts.responses, verdicts, strict=True)
     return [Sample(env.problems[row], response, verdict) for row, response, verdict in pairs]
 

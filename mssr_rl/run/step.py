@@ -9,6 +9,7 @@ Shapes: P problems, G rollouts each, B = P * G, T response tokens.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -19,15 +20,16 @@ from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Rollouts, UpdateStats
 from mssr_rl.loss import kl
-from mssr_rl.metrics import rollout_metrics
+from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.draft import BrokenStep, Draft
 from mssr_rl.run.gather import Gathered, Poll, gather
 from mssr_rl.run.recording import Recorded
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
-from mssr_rl.stability.finite import check_finite
+from mssr_rl.stability.finite import NonFinite, check_finite
 
 TIMED = ("rollout", "reward", "logprob", "update", "sync")
 
@@ -38,7 +40,7 @@ class StepResult(NamedTuple):
     state: TrainState
     metrics: dict[str, float]
     samples: list[Sample]  # B
-    recorded: Recorded  # what the advantages were made of
+    recorded: Recorded | None  # what the advantages were made of, if they were
 
 
 def first_state(arm: Arm) -> TrainState:
@@ -47,36 +49,72 @@ def first_state(arm: Arm) -> TrainState:
 
 
 def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
-    """One step of the method. Raises `Collapsed` where a number is no number."""
-    step, clock = state.step + 1, Clock()
-    found = gather(arm, state, clock, poll)
+    """One step of the method. Raises `BrokenStep` where a number is no number."""
+    draft = Draft(state.step + 1)
+    try:
+        return _train_step(arm, state, poll, draft)
+    except NonFinite as error:
+        raise BrokenStep(error, draft) from error
+
+
+def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepResult:
+    step, clock = draft.step, draft.clock
+    draft.found = found = gather(arm, state, clock, poll)
     rollouts, samples = found.rollouts, found.samples
-    poll()
+    poll("logprob")
     with clock.phase("logprob"):
         reference_BT = arm.engine.reference_logprob(rollouts)
-        anchor_BT = _anchor(arm, found)
-    batch = _batch(arm, found, reference_BT)._replace(kl_step=state.kl_step)
-    credit = _credit(arm, batch, state)
-    poll()  # the last chance: from here on the policy changes, and the step runs to its end
+        draft.anchor_BT = anchor_BT = _anchor(arm, found)
+    draft.batch = batch = make_batch(arm, found, reference_BT, state.kl_step)
+    draft.credit = given = credit(arm, batch, state)
+    poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
-        stats = _update(arm, rollouts, _Signal(credit.advantage, reference_BT, anchor_BT), step)
+        stats = _update(arm, rollouts, _Signal(given.advantage, reference_BT, anchor_BT), step)
+    draft.updated = True
+    check_finite(
+        {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
+    )
     with clock.phase("logprob"):
         kl_step = _kl_step(arm, rollouts, step)
     ledger = state.ledger + found.spent + _spent(stats, clock)
     measured = {
         "step": step,
-        **rollout_metrics(batch, credit.advantage, _reasons(samples), rollouts.truncated_B),
+        **rollout_metrics(batch, given.advantage, _reasons(samples), rollouts.truncated_B),
         **_update_metrics(arm, stats, kl_step),
-        **credit.metrics,
+        **given.metrics,
         **_gather_metrics(arm, found),
-        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
-        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
-        "timing_s/step": clock.elapsed(),
+        **_cost_metrics(ledger, clock),
     }
-    check_finite(step, measured)
-    new = TrainState(credit.state, step, found.position, ledger, kl_step, state.scores)
+    check_finite(measured)
+    new = TrainState(given.state, step, found.position, ledger, kl_step, state.scores)
     recorded = Recorded(batch, rollouts.token_BT, samples, len(arm.train.problems))
     return StepResult(new, measured, samples, recorded)
+
+
+def leave_out(state: TrainState, draft: Draft) -> StepResult:
+    """The rest of a broken step left out: its rollouts are charged, the tracker does not move.
+
+    The row of metrics.jsonl holds what could be measured; `fault/skipped` says why there is less.
+    """
+    found, batch = draft.found, draft.batch
+    assert found is not None
+    assert batch is not None
+    lost = Ledger(discarded_rollouts=len(found.samples), seconds_by_phase=draft.clock.seconds())
+    ledger = state.ledger + found.spent + lost
+    measured = {
+        "step": draft.step,
+        **reward_metrics(batch.reward_B, _reasons(found.samples)),
+        **policy_metrics(batch),
+        **length_metrics(batch.mask_BT, found.rollouts.truncated_B),
+        **_cost_metrics(ledger, draft.clock),
+        "fault/skipped": 1.0,
+    }
+    finite = {name: value for name, value in measured.items() if isfinite(value)}
+    skipped = state.skipped + 1
+    new = TrainState(
+        state.algorithm, draft.step, found.position, ledger, None, state.scores, skipped
+    )
+    return StepResult(new, finite, found.samples, None)
 
 
 def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
@@ -88,7 +126,7 @@ def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
     return arm.engine.logprob(blind, range(len(problems)))
 
 
-def _batch(arm: Arm, found: Gathered, reference_BT: Tensor) -> Batch:
+def make_batch(arm: Arm, found: Gathered, reference_BT: Tensor, kl_step: float | None) -> Batch:
     """What the advantage chain may read."""
     rewards, rollouts = [sample.graded.reward for sample in found.samples], found.rollouts
     return Batch(
@@ -98,7 +136,7 @@ def _batch(arm: Arm, found: Gathered, reference_BT: Tensor) -> Batch:
         logprob_BT=rollouts.logprob_BT,
         entropy_BT=rollouts.entropy_BT,
         logprob_ref_BT=reference_BT,
-        kl_step=None,
+        kl_step=kl_step,
         group_size=rollouts.group_size,
         response_limit=arm.config.rollout.max_response_tokens,
     )
@@ -108,13 +146,18 @@ def _reasons(samples: Sequence[Sample]) -> list[str]:
     return [sample.graded.verdict.reason for sample in samples]
 
 
-def _credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
+def credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
     """Every token's advantage, over the whole batch at once."""
-    step = state.step + 1
-    check_finite(step, {"reward": batch.reward_B, "log-probability": batch.logprob_BT})
-    credit = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
-    check_finite(step, {"advantage": credit.advantage})
-    return credit
+    tensors = {
+        "the reward": batch.reward_B,
+        "the log-probability": batch.logprob_BT,
+        "the entropy": batch.entropy_BT,
+        "the reference's log-probability": batch.logprob_ref_BT,
+    }
+    check_finite({name: tensor for name, tensor in tensors.items() if tensor is not None})
+    given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+    check_finite({"the advantage": given.advantage})
+    return given
 
 
 class _Signal(NamedTuple):
@@ -140,7 +183,7 @@ def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, step: int) -> UpdateS
     def mean(name: str) -> float:
         return sum(float(getattr(s, name)) * s.updates for s in passes) / updates
 
-    stats = UpdateStats(
+    return UpdateStats(
         pg_loss=mean("pg_loss"),
         kl_loss=mean("kl_loss"),
         clip_fraction=mean("clip_fraction"),
@@ -152,8 +195,6 @@ def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, step: int) -> UpdateS
             for key in passes[0].measured
         },
     )
-    check_finite(step, {"loss": stats.pg_loss, "KL": stats.kl_loss, "gradient": stats.grad_norm})
-    return stats
 
 
 def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
@@ -179,6 +220,14 @@ def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
         trained_tokens=stats.trained_tokens,
         seconds_by_phase=clock.seconds(),
     )
+
+
+def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
+    return {
+        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
+        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
+        "timing_s/step": clock.elapsed(),
+    }
 
 
 def _gather_metrics(arm: Arm, found: Gathered) -> dict[str, float]:

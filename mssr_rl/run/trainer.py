@@ -5,16 +5,18 @@ ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is 
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from mssr_rl.budget import Ledger, exhausted
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import Collapsed, NotFinite
+from mssr_rl.errors import Collapsed, NotFinite, RunFailed
 from mssr_rl.run import (
     checkpoint,
+    faults,
     initial,
     lifecycle,
     provenance,
@@ -25,12 +27,16 @@ from mssr_rl.run import (
 )
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.clock import Clock
+from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
+from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
-from mssr_rl.run.step import StepResult, first_state, train_step
+from mssr_rl.run.stalls import Watch
+from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
 from mssr_rl.run.summary import Ending, closing_lines, summary
 from mssr_rl.stability.card import first_collapse, not_finite, scorecard
 from mssr_rl.stability.trace import Trace
@@ -46,12 +52,14 @@ def train(config: Config) -> None:
     run(config, make_engine)
 
 
-def run(config: Config, make_engine: MakeEngine) -> Path:
-    """`train` with an engine of the caller's; returns the run directory."""
+def run(
+    config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
+) -> Path:
+    """`train` with an engine, and a kind of session, of the caller's; returns the run directory."""
     arm = assemble(config, make_engine)
     with closing(lifecycle.open_log(config)) as log:
         with closing(display(config.budget.rollouts)) as screen:
-            Session(arm, log, screen).run()
+            (session or Session)(arm, log, screen).run()
         return log.folder
 
 
@@ -64,15 +72,16 @@ class Session:
         self.screen = screen
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
-        self.rows: list[dict[str, float]] = []  # metrics.jsonl so far
+        self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
+        self.pulse = Pulse(log.folder, arm.allowance.steps)
 
     def run(self) -> None:
         """Run to the end, and note which end it was."""
         try:
             with self.log.ending():  # overwritten below where the end has a better name
                 self._begin()
-                with Interrupt() as interrupt:
-                    self._loop_or_save(interrupt.check)
+                with Interrupt() as interrupt, self._watch():
+                    self._loop_or_save(interrupt)
         except Interrupted as stop:
             reason = f"{stop} after step {self.state.step}, which is saved"
             self._end("interrupted", reason)
@@ -90,28 +99,51 @@ class Session:
         """Say what is used, and pick up where the run was left."""
         for line in (*opening(self.arm), f"results {self.log.folder}"):
             self.screen.say(line)
-        self.log.describe(name=self.log.name, status="running", exit_reason=None, **facts(self.arm))
+        known = facts(self.arm)
+        if self.arm.config.resume:
+            lifecycle.refuse_other_data(self.log, known)
+        self.log.describe(name=self.log.name, status="running", exit_reason=None, **known)
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
-            self.rows = self.log.read("metrics")
+            self.rows = [watch.kept(row) for row in self.log.read("metrics")]
             for line in said:
                 self.screen.say(line)
 
     # ---- the loop ----
 
-    def _loop_or_save(self, poll: Poll) -> None:
+    def _watch(self) -> Watch:
+        return Watch(self.pulse, self.arm.config.fault, self.log.folder, self.screen.say)
+
+    def _enter(self, phase: str) -> None:
+        self.pulse.enter(phase, self.state.step, self.state.ledger.rollouts)
+
+    def _loop_or_save(self, interrupt: Interrupt) -> None:
+        """Whatever ends the loop early: the last completed step is saved where that can be done."""
+
+        def poll(phase: str) -> None:
+            interrupt.check()
+            self._enter(phase)
+
         try:
             self._loop(poll)
         except Interrupted:
             self._save()  # in here, while a second signal still leaves at once
             raise
+        except Exception as error:
+            phase = self.pulse.beat.phase
+            if self.pulse.policy_at_rest:
+                self._save()
+            known = in_words(error, phase, self.arm.config)
+            if known is None or isinstance(error, RunFailed):
+                raise
+            raise known from error
 
     def _loop(self, poll: Poll) -> None:
         """Evaluate and save where it is due, then step, until the budget is spent."""
         config = self.arm.config
         while True:
-            poll()
+            poll("start")
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):
@@ -121,9 +153,32 @@ class Session:
             self._stop_if_collapsed()
             if initial.is_due(self.arm, self.state):
                 self.state = initial.initialised(self.arm, self.state, poll)
-            self._advance(train_step(self.arm, self.state, poll))
+            self._advance(self._step(poll))
         self._evaluate(self.arm.test, poll)
         watch.check(self._record(), self.arm.config.stability, "the budget is spent")
+
+    def _step(self, poll: Poll) -> StepResult:
+        """A step, or what is left of one that broke if it may be left out."""
+        try:
+            return train_step(self.arm, self.state, poll)
+        except BrokenStep as broken:
+            sentence = self._keep(broken)
+            if not self._may_be_left_out(broken):
+                raise NotFinite(
+                    f"{sentence}. A smaller train.lr or train.max_grad_norm is the usual way out; "
+                    "fault.non_finite=skip leaves such a step out"
+                ) from broken
+            self.screen.say(f"left out  {sentence}")
+            return leave_out(self.state, broken.draft)
+
+    def _keep(self, broken: BrokenStep) -> str:
+        folder = self.log.folder / "faults"
+        return f"{broken}; {faults.keep(folder, self.arm.engine, self.state, broken)}"
+
+    def _may_be_left_out(self, broken: BrokenStep) -> bool:
+        """If the policy is sound, and not for ever."""
+        wanted = self.arm.config.fault.non_finite == "skip"
+        return wanted and not broken.draft.updated and self.state.skipped + 1 < faults.TOO_MANY
 
     def _due(self, every: int, *, at_start: bool) -> bool:
         step = self.state.step
@@ -144,10 +199,10 @@ class Session:
         self.log.write("metrics", result.metrics)
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
         self._record_samples(shown, "train", step)
-        if recording.is_due(self.arm.config.lens.every, step):
+        if result.recorded and recording.is_due(self.arm.config.lens.every, step):
             recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
-        self.rows.append(result.metrics)
+        self.rows.append(watch.kept(result.metrics))
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
         if step == 1:
@@ -165,7 +220,9 @@ class Session:
         if any(s.step == step and s.split == env.split for s in self.state.scores):
             return
         clock = Clock()
-        found = scoring.evaluate(self.arm.engine, env, eval_plan(self.arm.config), step, poll)
+        plan, between = eval_plan(self.arm.config), partial(poll, "evaluate")
+        found = scoring.evaluate(self.arm.engine, env, plan, step, between)
+        self._enter("record")  # no checkpoint from here until the state knows what is on record
         spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
         self.log.write("eval", scoring.record(found, ledger))
@@ -191,6 +248,7 @@ class Session:
         """Write a checkpoint of the state, once."""
         if self.saved == self.state.step:
             return
+        self._enter("checkpoint")
         clock = Clock()
         store = lifecycle.store(self.log, self.arm.config)
         checkpoint.save(store, self.arm.engine, self.state, self.log.sizes())
@@ -216,6 +274,7 @@ class Session:
         """
         from mssr_rl.report import page  # draws: not needed before
 
+        self._enter("end")
         shown = watch.responses(self._record(), self.log.read("samples"))
         non_finite = not_finite(self.state.step + 1, reason) if refused else None
         stability = scorecard(shown, self.arm.config.stability, non_finite)

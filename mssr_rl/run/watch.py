@@ -1,5 +1,6 @@
 """A run's own record as the stability detectors read it, while it runs and once it has ended."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,12 @@ from mssr_rl.errors import Collapsed
 from mssr_rl.run.scoring import Score
 from mssr_rl.stability.card import first_collapse, line
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.trace import Trace, from_records
+from mssr_rl.stability.trace import COLUMNS, Trace, from_records
+
+
+def kept(row: Mapping[str, float]) -> dict[str, float]:
+    """What detectors read of a step: a long run holds so many steps in memory."""
+    return {sys.intern(key): value for key, value in row.items() if key in COLUMNS}
 
 
 def record(planned: int, rows: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> Trace:

@@ -34,10 +34,10 @@ class Limits:
     length_high: float = option("length above this multiple of its reference", 2.0, POSITIVE)
     truncated: float = option("share of responses cut off by the length limit", 0.5, SHARE)
     repetitive: float = option("share of recorded responses that repeat themselves", 0.2, SHARE)
-    zero_advantage: float = option("share of tokens that teach nothing", 0.8, SHARE)
+    zero_advantage: float = option("share of tokens that teach nothing", 0.9, SHARE)
     format_gain: float = option("format_only: answers came, right ones by less", 0.02, POSITIVE)
     plateau: float = option("reward rises by less over the run's second half", 0.02, POSITIVE)
-    tracker_gap: float = option("tracked value away from the reward", 0.15, POSITIVE)
+    tracker_gap: float = option("tracked value away from the reward", 0.2, POSITIVE)
     ungraded: float = option("share of rollouts whose grading failed", 0.01, SHARE)
 
     def steps(self, planned: int) -> int:

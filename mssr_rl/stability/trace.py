@@ -11,6 +11,27 @@ from numpy.typing import NDArray
 
 from mssr_rl.stability.limits import Limits
 
+# Every key of metrics.jsonl that a detector reads; a run in progress keeps no others in memory.
+COLUMNS = frozenset(
+    {
+        "step",
+        "actor/entropy",
+        "actor/grad_norm",
+        "actor/kl_ref",
+        "actor/kl_step",
+        "critic/advantages/zero_fraction",
+        "response_length/clip_ratio",
+        "response_length/mean",
+        "reward/bad_format_fraction",
+        "reward/error_fraction",
+        "reward/mean",
+        "reward/no_answer_fraction",
+        "reward/timeout_fraction",
+        "tracker/eta",
+        "tracker/mean",
+    }
+)
+
 Level = Literal["note", "warn", "collapse"]
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -40,7 +61,8 @@ class Trace(NamedTuple):
     responses: Sequence[Response] = ()
 
     def column(self, key: str) -> Array:
-        """A metric over the steps."""
+        """A metric over the steps, one of `COLUMNS`."""
+        assert key in COLUMNS, f"{key} is not among the columns that are kept"
         return np.array([row.get(key, np.nan) for row in self.rows], dtype=float)
 
     @property

@@ -49,6 +49,7 @@ def test_its_loss_clips_higher_and_has_no_kl() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"max_resample": 4, "dynamic_sampling": False}, "max_resample=4 must be left at 10"),
         ({"max_resample": 0}, "max_resample=0 must be at least 1"),
         ({"overlong_buffer": 0}, "overlong_buffer=0 must be at least 1, or null"),
         ({"overlong_factor": 0.0}, "overlong_factor=0.0 must be above 0"),

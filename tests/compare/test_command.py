@@ -42,11 +42,20 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def untimed(tree: Any) -> Any:
-    """A report without what may differ when the same comparison is made again."""
+    """A report without what may differ when the same comparison is made again.
+
+    That is time, and the revision, where somebody commits while the tests run.
+    """
     if isinstance(tree, dict):
         left_out = ("seconds", "sources", "command")
         return {key: untimed(value) for key, value in tree.items() if key not in left_out}
-    return [untimed(item) for item in tree] if isinstance(tree, list) else tree
+    if isinstance(tree, list):
+        return [untimed(item) for item in tree if not is_revision(item)]
+    return tree
+
+
+def is_revision(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("name") == "revision"
 
 
 def starts(folder: Path) -> int:

@@ -9,8 +9,9 @@ from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.envs.families import row
 from mssr_rl.loss import Loss
+from mssr_rl.objective import Extras, LiveShaping
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import posed
+from mssr_rl.prompts import blinded, posed
 
 OPTIONS = LocalOptions(model="tiny", lr=1e-3)
 SAMPLING = Sampling(max_response_tokens=40)
@@ -120,6 +121,45 @@ def test_an_entropy_term_has_a_gradient():
         finals.append(engine.rollout(PROBLEMS, 8, SAMPLING, seed=3))
     flat, bonus = ((r.entropy_BT * r.mask_BT).sum() / r.mask_BT.sum() for r in finals)
     assert bonus > flat
+
+
+def test_the_text_only_branch_reads_the_same_prompt_without_the_picture(still):
+    rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    blind = rollouts._replace(problems=tuple(map(blinded, PROBLEMS)))
+    block = still.encoder.block(blind.problems)
+    assert block.pictures == ()
+    assert (block.token_PL != still.encoder.image_token).all()
+    without = still.logprob(blind, range(4))
+    assert without.shape == rollouts.logprob_BT.shape
+    assert (without - rollouts.logprob_BT).abs().max() > 0.1
+
+
+def test_a_text_anchor_pulls_the_policy_towards_it():
+    engine = LocalEngine(replace(OPTIONS, lr=1e-5))  # a small step: a large one goes too far
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    blind = rollouts._replace(problems=tuple(map(blinded, PROBLEMS)))
+    anchor = engine.logprob(blind, range(4))
+    nothing = torch.zeros_like(rollouts.mask_BT)
+    anchored = replace(plan(kl_coef=0.0), extras=Extras(text_kl_coef=1.0), anchor_BT=anchor)
+    stats = engine.update(rollouts, nothing, rollouts.logprob_BT, anchored)
+    after = engine.logprob(rollouts, range(4))
+    before_gap, after_gap = (
+        ((x - anchor).square() * rollouts.mask_BT).sum() for x in (rollouts.logprob_BT, after)
+    )
+    assert stats.measured["actor/text_kl"] > 0
+    assert after_gap < before_gap
+
+
+def test_shaping_by_the_policy_in_training_is_measured():
+    engine = LocalEngine(OPTIONS)
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    live = replace(
+        plan(samples=4),
+        extras=Extras(live_shaping=LiveShaping(gamma=0.4, lam=2.0, entropy="full")),
+    )
+    stats = engine.update(rollouts, -rollouts.mask_BT, rollouts.logprob_BT, live)
+    assert stats.updates == 2
+    assert 0 < stats.measured["shaping/flipped_fraction"] < 1
 
 
 def test_what_was_saved_continues_bit_for_bit(tmp_path):

@@ -47,6 +47,19 @@ def test_every_algorithm_trains_the_shipped_model_and_leaves_a_report(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algo", ["dapo", "spo algo.n_init=1", "mssr_released", "mvsr_cross_modal"])
+def test_what_an_algorithm_asks_of_the_trainer_works_on_the_shipped_model(
+    algo: str, tmp_path: Path
+) -> None:
+    name, *options = algo.split()
+    folder = run(tmp_path, "a", f"algo={name}", *options, "env.limit=16", "budget.rollouts=48")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "done"
+    assert summary["ledger"]["initial_rollouts"] == (16 if name in ("spo", "mssr_released") else 0)
+    assert 32 < summary["ledger"]["rollouts"] <= 48
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_a_resumed_one_too(tmp_path: Path) -> None:
     words = ("algo=mssr", "checkpoint.every=1")
     whole = run(tmp_path, "whole", *words, "budget.rollouts=48")
@@ -57,3 +70,4 @@ def test_the_same_seed_gives_the_same_run_and_a_resumed_one_too(tmp_path: Path) 
     assert steps(whole) == steps(again) == steps(half)
     assert steps(whole) != steps(other)
     assert policy(whole, 3) == policy(again, 3) == policy(half, 3)
+    assert cli.main(["resume", f"verify={half}"]) == 0

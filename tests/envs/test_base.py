@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mssr_rl.envs.base import Graded, ProblemEnv, environments, refuse_bad_golds
+from mssr_rl.envs.base import Graded, ProblemEnv, environments, good_golds
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import Verdict
 from mssr_rl.problem import Problem
@@ -169,7 +169,7 @@ def test_an_environment_without_problems_or_with_an_unknown_instruction_is_refus
 )
 def test_a_gold_that_does_not_pay_itself_is_refused_with_its_key(answer: str, reason: str) -> None:
     with pytest.raises(UserError, match=rf"rows\.jsonl: the answer of p1, .* \({reason}\)"):
-        refuse_bad_golds([problem(0), problem(1, answer=answer)], "rows.jsonl")
+        good_golds([problem(0), problem(1, answer=answer)], "rows.jsonl")
 
 
 def test_a_picture_that_breaks_later_is_named_by_its_problem() -> None:
@@ -192,6 +192,6 @@ def test_several_copies_run_as_one_vector_environment() -> None:
 def test_every_registered_environment_is_a_gymnasium_one() -> None:
     for name in environments.names():
         few = {"limit": 3} if "limit" in environments.options(name) else {}
-        made = environments.make(name, split="val", **few)
+        made = environments.make(name, split="test", **few)
         assert isinstance(made, gymnasium.Env)
         check_env(made, skip_render_check=True)

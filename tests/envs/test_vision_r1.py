@@ -10,7 +10,8 @@ from gymnasium.utils.env_checker import check_env
 from mssr_rl.envs import environments
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import UserError
-from mssr_rl.grading.answers import same_answer
+from mssr_rl.grading.algebra.compare import equivalent
+from mssr_rl.grading.answers import read_off_or
 from mssr_rl.grading.verify import gold_response
 
 REAL = Path(__file__).parents[3] / "shared" / "real_mini"
@@ -45,7 +46,8 @@ def test_no_two_answers_of_a_family_grade_equal(env: ProblemEnv) -> None:
     for family in {p.tags["family"] for p in env.problems}:
         answers = sorted({p.answer for p in env.problems if p.tags["family"] == family})
         pairs = [(a, b) for i, a in enumerate(answers) for b in answers[i + 1 :]]
-        assert [pair for pair in pairs if same_answer(*pair)] == [], family
+        same = read_off_or(equivalent)
+        assert [pair for pair in pairs if same(*pair)] == [], family
 
 
 def test_gymnasium_makes_it_by_its_id_and_finds_nothing_to_object_to() -> None:

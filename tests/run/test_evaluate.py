@@ -119,7 +119,7 @@ def score_val(config: Config, make_engine: MakeEngine, step: int = 0) -> Evaluat
 def test_the_eval_verb_prints_a_score_for_each_split_and_keeps_every_result(
     configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = evaluate.run(configure("name=scores"), make_engine)
+    folder = evaluate.run([configure("name=scores")], make_engine)
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(p["split"], p["n"]) for p in printed] == [("val", 30), ("test", 20)]
     kept = [json.loads(line) for line in (folder / "eval.jsonl").read_text().splitlines()]

@@ -51,6 +51,14 @@ def test_dropped_groups_are_replaced_and_charged(
     assert all(0 < row["reward/mean"] < 1 for row in full)
 
 
+def test_resampling_ends_with_what_there_is(configure: Configure, make_engine: MakeEngine) -> None:
+    words = ("algo=dapo", "algo.max_resample=1", "rollout.group_size=4")
+    metrics = rows(trainer.run(configure(*words), make_engine))
+    assert all(row["sampling/batches"] == 1 for row in metrics)
+    assert any(row["sampling/dropped_fraction"] > 0 for row in metrics)
+    assert len(metrics) == 6
+
+
 def test_no_step_generates_more_than_the_budget_holds(
     configure: Configure, make_engine: MakeEngine
 ) -> None:

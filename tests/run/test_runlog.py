@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,49 @@ from mssr_rl.run import runlock, runlog
 
 def test_a_directory_that_exists_is_never_written_over(tmp_path: Path) -> None:
     runlog.create(tmp_path, "first").close()
+    (tmp_path / "first" / "config.yaml").touch()
     with pytest.raises(UserError, match=r"exists already.*name=.*resume=true name=first"):
         runlog.create(tmp_path, "first")
+
+
+def test_what_a_kill_left_before_there_was_a_config_is_begun_again(tmp_path: Path) -> None:
+    log = runlog.create(tmp_path, "first")
+    (log.folder / ".config.yaml.123").touch()
+    with pytest.raises(UserError, match="in use by process"):
+        runlog.create(tmp_path, "first")
+    log.close()
+    runlog.create(tmp_path, "first").close()
+
+
+def test_what_a_kill_left_aside_is_swept_when_the_run_goes_on(tmp_path: Path) -> None:
+    log = runlog.create(tmp_path, "first")
+    log.close()
+    for name in ("config.yaml", "traceback.txt", ".run.json.123", ".heartbeat.json.9", ".mine.txt"):
+        (log.folder / name).touch()
+    runlog.reopen(tmp_path, "first").close()
+    left = {path.name for path in log.folder.iterdir()} - {f"{s}.jsonl" for s in runlog.STREAMS}
+    assert left == {"config.yaml", "lock", ".mine.txt"}
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_no_half(tmp_path: Path) -> None:
+    log = runlog.create(tmp_path, "first")
+    log.write("metrics", {"step": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.write("metrics", {"step": 2, "reward/mean": 0.5})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.write("metrics", {"step": 3})
+    assert [row["step"] for row in log.read("metrics")] == [1, 3]
+    log.close()
+
+
+@pytest.mark.parametrize("runs_dir", ["/proc/runs", "/dev/null/runs"])
+def test_a_place_that_cannot_be_written_is_named(runs_dir: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be written: .*; choose another runs_dir="):
+        runlog.create(Path(runs_dir), "first")
 
 
 def test_two_unnamed_runs_of_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:

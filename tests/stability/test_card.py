@@ -95,7 +95,7 @@ ILL: dict[str, tuple[Make, str, int]] = {  # detector: its run, level, and step 
         "note",
         120,
     ),
-    "tracker_lag": (lambda m: m.run({"tracker/mean": lambda t: 0.25}), "warn", 12),
+    "tracker_lag": (lambda m: m.run({"tracker/mean": lambda t: 0.15}), "warn", 12),
     "verifier_trouble": (
         lambda m: m.run({"reward/timeout_fraction": m.after(100, 0.05, 0.0)}),
         "warn",

@@ -1,0 +1,185 @@
+"""Real data sets as environments: their raw columns, splits and places, made into problems.
+
+A file beside this one states a `Format` for each set: where it lies, which stored split answers for
+ours, how a raw row becomes one of the columns that `mssr_rl.data.reader` reads, and how a score is
+told. `data` is then
+
+    drawn          the ten families written in this format (the default: needs nothing)
+    real           the set itself, from the hub or its cache
+    owner/name     another hub id of the same format
+    FOLDER, FILE   a copy on disk; a folder with a folder of the environment's name in it counts too
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mssr_rl.data import faults, reader, sources
+from mssr_rl.envs.base import ProblemEnv, Rules, good_golds, register
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+
+Row = Mapping[str, Any]
+INSTRUCTION = "paper"
+OPTIONS = """{}
+
+    Args:
+        split: train, val or test, where the set has them.
+        data: drawn, real, a hub id of the same format, or a copy on disk.
+        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        limit: take only the first problems of the split.
+        blind: grey pictures, to see how much is guessed.
+    """
+
+_OPTION_LINE = re.compile(r"^\s*\(?([A-J])[).:\uff0e\u3001]\s*(.*\S)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """What is particular about one data set."""
+
+    name: str
+    about: str  # one line of help
+    hub: str  # owner/name
+    splits: Mapping[str, tuple[str, ...]]  # ours -> what the set may call it, best first
+    row: Callable[[Row], Row | None]  # a raw row in the reader's columns; None leaves it out
+    drawn: Callable[[str, int], Iterator[Row]]  # raw rows of (split, count) from the families
+    config: str | None = None  # of the hub's data set
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def module(self) -> str:
+        """Where it is stated."""
+        return f"mssr_rl.envs.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which problems are asked for, and how they are put."""
+
+    split: str
+    data: str = "drawn"
+    limit: int | None = None
+    blind: bool = False
+    instruction: str = INSTRUCTION
+
+
+DRAWN = {"train": 512, "val": 120, "test": 240}
+
+
+def registered(form: Format) -> Callable[..., ProblemEnv]:
+    """The factory of a format with the usual options, registered under its name."""
+
+    def make(
+        *,
+        split: str = "test",
+        data: str = "drawn",
+        instruction: str = INSTRUCTION,
+        limit: int | None = None,
+        blind: bool = False,
+    ) -> ProblemEnv:
+        wanted = Wanted(split=split, data=data, limit=limit, blind=blind, instruction=instruction)
+        return environment(form, wanted)
+
+    make.__doc__, make.__name__, make.__module__ = (
+        OPTIONS.format(form.about),
+        form.name,
+        form.module,
+    )
+    return register(form.name)(make)
+
+
+def environment(form: Format, wanted: Wanted) -> ProblemEnv:
+    """The environment of a format over the rows that are asked for."""
+    found = good_golds(problems(form, wanted), f"{form.name} {wanted.data}", form.rules)
+    return ProblemEnv(
+        found,
+        name=form.name,
+        split=wanted.split,
+        instruction=wanted.instruction,
+        rules=form.rules,
+        blind=wanted.blind,
+    )
+
+
+def problems(form: Format, wanted: Wanted) -> list[Problem]:
+    """The problems of one split; a `UserError` names the split or row that cannot be had."""
+    source = source_of(form, wanted)
+    rows = source._replace(rows=lambda: _normalised(form, source))
+    return reader.problems(rows, wanted.split, wanted.limit)
+
+
+def source_of(form: Format, wanted: Wanted) -> sources.Source:
+    """The raw rows that answer for a split."""
+    split = wanted.split
+    if split not in form.splits:
+        raise sources.NoSuchSplit(
+            f"{form.name} has no {split} split, it is a benchmark: its splits are"
+            f" {', '.join(form.splits)}; train on another environment"
+        )
+    if wanted.data == "drawn":
+        count = min(wanted.limit or DRAWN[split], DRAWN[split])
+        name = f"drawn {form.name}"
+        return sources.Source(name, split, False, None, lambda: form.drawn(split, count))
+    data = form.hub if wanted.data == "real" else wanted.data
+    path = Path(data).expanduser()
+    if path.is_dir() and (path / form.name).is_dir():
+        path = path / form.name
+    if path.exists():
+        return sources.named(path, split, form.splits[split])
+    from mssr_rl.data.hub import named_source
+
+    return named_source(data, (split, form.splits[split]), form.config)
+
+
+def inline_choices(question: str) -> list[str] | None:
+    """Options that stand in the question's own lines, `A. 5` or `(B) 6`, if they are in order."""
+    found = _OPTION_LINE.findall(question)
+    letters = "".join(letter for letter, _ in found)
+    if len(found) < 2 or not "ABCDEFGHIJ".startswith(letters):
+        return None
+    return [text for _, text in found]
+
+
+def with_options(question: str, choices: Sequence[str]) -> str:
+    """The question with its options below, each with its letter."""
+    lines = [f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", choices, strict=False)]
+    return "\n".join([question, "Choices:", *lines])
+
+
+def text_of(row: Row, column: str) -> str:
+    """A column as text; missing and null are empty."""
+    value = row.get(column)
+    return "" if value is None else str(value)
+
+
+def pictures_of(row: Row, *columns: str) -> list[Any]:
+    """The first of the columns that holds a picture, as a list."""
+    for column in columns:
+        value = row.get(column)
+        if value is not None and value != "":
+            return list(value) if isinstance(value, list | tuple) else [value]
+    return []
+
+
+def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
+    for i, raw in enumerate(source.rows()):
+        try:
+            row = form.row(raw)
+        except KeyError as error:
+            found = ", ".join(map(str, raw))
+            missing = f"has no column {error.args[0]!r}, which {form.name} has; found {found}"
+            faults.met(UserError(f"{source.name} row {i} {missing}"))
+            continue
+        except ValueError as error:
+            faults.met(UserError(f"{source.name} row {i}: {error}"))
+            continue
+        if row is not None:
+            yield row
+
+
+def scored(form: Format, **rules: Any) -> Format:
+    """The format under other rules."""
+    return replace(form, rules=replace(form.rules, **rules))

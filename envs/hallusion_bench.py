@@ -1,0 +1,111 @@
+"""HallusionBench (lmms-lab/HallusionBench, arXiv 2310.14566): 951 yes/no questions with a picture.
+
+Columns: category, subcategory, visual_input, set_id, figure_id, question_id, question, gt_answer
+("0" no, "1" yes), filename, image. Rows without a picture are left out. aAcc is the mean over
+questions, fAcc over figures with all their questions right, qAcc over question groups right on all
+their figures. Always "no" has aAcc 57.83, fAcc 12.14, qAcc 20.00 on the real rows.
+
+`compat=mssr` scores as MSSR's evaluation does: the gold is a substring of what stands in the last
+box, and of "none" without one, so that "no" is right for every response without a box.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from mssr_rl.envs import bench, drawn
+from mssr_rl.envs.base import ProblemEnv, Rules, register
+from mssr_rl.errors import UserError
+from mssr_rl.grading.verify import Verdict, last_box, verify
+from mssr_rl.problem import Problem
+
+ANSWERS = {"0": "no", "1": "yes"}
+ENDING = "You final answer can only be yes or no."  # MSSR's words, spelling included
+COMPAT = ("strict", "mssr")
+
+
+def _row(raw: bench.Row) -> bench.Row | None:
+    images = bench.pictures_of(raw, "image")
+    if not images:
+        return None
+    answer = str(raw["gt_answer"])
+    if answer not in ANSWERS:
+        raise ValueError(f"gt_answer is {answer!r}, neither 0 nor 1")
+    names = ("category", "subcategory", "set_id", "figure_id", "question_id")
+    return {
+        "id": "-".join([*(str(raw[name]) for name in names)]),
+        "problem": f"{raw['question'].partition('?')[0]}? {ENDING}",
+        "images": images,
+        "answer": ANSWERS[answer],
+        **{name: raw[name] for name in names},
+    }
+
+
+def metrics(problems: Sequence[Problem], right: Sequence[int]) -> dict[str, float]:
+    """aAcc, fAcc and qAcc, each as a share."""
+    return {
+        "aAcc": sum(right) / len(right),
+        "fAcc": _all_right(problems, right, "figure_id"),
+        "qAcc": _all_right(problems, right, "question_id"),
+    }
+
+
+def _all_right(problems: Sequence[Problem], right: Sequence[int], name: str) -> float:
+    """The share of groups, by category, subcategory, set and `name`, without a wrong answer."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for problem, one in zip(problems, right, strict=True):
+        e = problem.extras
+        key = (problem.tags["category"], e["subcategory"], e["set_id"], e[name])
+        groups.setdefault(key, []).append(one)
+    return sum(map(all, groups.values())) / len(groups)
+
+
+def as_mssr(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
+    """The released evaluation's rule, its hole included."""
+    box = last_box(response)
+    right = answer.lower() in (box if box is not None else "None").lower()
+    return Verdict("correct" if right else "wrong" if box is not None else "no_answer", box)
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    rows = drawn.pair_rows(split, count)
+    return (row for _, row in zip(range(count), rows, strict=False))
+
+
+FORMAT = bench.Format(
+    name="hallusion_bench",
+    about="Yes or no about pictures and edited pictures (lmms-lab/HallusionBench).",
+    hub="lmms-lab/HallusionBench",
+    splits={"test": ("image", "test")},
+    row=_row,
+    drawn=_drawn,
+    rules=Rules(verify=verify, metric="aAcc, fAcc, qAcc", metrics=metrics),
+)
+
+
+@register("hallusion_bench")
+def hallusion_bench(
+    *,
+    split: str = "test",
+    data: str = "drawn",
+    instruction: str = bench.INSTRUCTION,
+    limit: int | None = None,
+    blind: bool = False,
+    compat: str = "strict",
+) -> ProblemEnv:
+    """Yes or no about pictures and edited pictures (lmms-lab/HallusionBench).
+
+    Args:
+        split: test.
+        data: drawn, real, a hub id of the same format, or a copy on disk.
+        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        limit: take only the first problems of the split.
+        blind: grey pictures, to see how much is guessed.
+        compat: strict, or mssr: the released code's substring rule.
+    """
+    if compat not in COMPAT:
+        raise UserError(f"compat={compat}: choose from {', '.join(COMPAT)}")
+    form = FORMAT
+    if compat == "mssr":
+        rule = "the last box anywhere, else the text None; the gold is looked for in it"
+        form = bench.scored(FORMAT, verify=as_mssr, extraction=rule)
+    wanted = bench.Wanted(split=split, data=data, limit=limit, blind=blind, instruction=instruction)
+    return bench.environment(form, wanted)

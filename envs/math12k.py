@@ -1,0 +1,30 @@
+"""MATH without pictures as hiyouga/math12k has it: columns problem and answer, LaTeX answers."""
+
+from collections.abc import Iterator
+
+from mssr_rl.envs import bench, drawn
+
+
+def _row(raw: bench.Row) -> bench.Row:
+    return {"problem": raw["problem"], "answer": raw["answer"]}
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    """The sums behind the families' problems: what is read off the pictures, in words."""
+    for item in drawn.items(split, 3 * count + 30):
+        sums = item.steps.rstrip(".").split(". ")[-1]
+        left, equals, right = sums.rpartition(" = ")
+        if equals and right.lstrip("-").isdecimal() and count:
+            count -= 1
+            yield {"problem": f"What is ${left}$?", "answer": right}
+
+
+FORMAT = bench.Format(
+    name="math12k",
+    about="Competition mathematics in text (hiyouga/math12k).",
+    hub="hiyouga/math12k",
+    splits={"train": ("train",), "val": ("test",), "test": ("test",)},
+    row=_row,
+    drawn=_drawn,
+)
+math12k = bench.registered(FORMAT)

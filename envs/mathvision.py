@@ -1,0 +1,56 @@
+r"""MATH-Vision (MathLLMs/MathVision, arXiv 2402.14804): competition problems, letters and values.
+
+Columns: id, question (with <image1>), options, image (path), decoded_image, answer, solution,
+level, subject. Some questions name several pictures that come as one, some none: then the one
+picture stands in front. Golds in $...$, in a box, with a blank or a form feed where \f of \frac
+was eaten are read as they were meant. Vision-R1-RL was made in part from it.
+"""
+
+import re
+from collections.abc import Iterator
+
+from mssr_rl.envs import bench, drawn
+
+_TAG = re.compile(r"<image[0-9]*>")
+
+
+def _row(raw: bench.Row) -> bench.Row:
+    question, images = raw["question"], bench.pictures_of(raw, "decoded_image", "image")
+    tags = _TAG.findall(question)
+    text = _TAG.sub("<image>" if len(tags) == len(images) else "", question)
+    options = [str(option) for option in raw.get("options") or ()]
+    return {
+        "id": raw["id"],
+        "problem": bench.with_options(text, options) if options else text,
+        "images": images,
+        "answer": bench.text_of(raw, "answer").replace("\f", "\\f").strip(),
+        "choices": options,
+        "level": raw.get("level"),
+        "subject": raw.get("subject"),
+    }
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    for number, item in enumerate(drawn.items(split, count)):
+        found = drawn.choice(item) if number % 2 else None
+        yield {
+            "id": item.key,
+            "question": f"{item.question} <image1>",
+            "options": found.options if found else [],
+            "image": f"images/{item.key}.png",
+            "decoded_image": {"bytes": item.png, "path": None},
+            "answer": found.letter if found else item.answer,
+            "level": item.level + 1,
+            "subject": item.family,
+        }
+
+
+FORMAT = bench.Format(
+    name="mathvision",
+    about="Competition problems with pictures (MathLLMs/MathVision).",
+    hub="MathLLMs/MathVision",
+    splits={"val": ("testmini", "val"), "test": ("test",)},
+    row=_row,
+    drawn=_drawn,
+)
+mathvision = bench.registered(FORMAT)

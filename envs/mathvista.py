@@ -1,0 +1,83 @@
+"""MathVista (AI4Math/MathVista, arXiv 2310.02255): mixed kinds of questions about pictures.
+
+Columns: pid, question, image (path), decoded_image, choices or null, unit, precision, answer (an
+option's *text*), question_type, answer_type, query. The gold of a choice becomes its letter, by
+place, so an option text "B" is not taken for a letter. A float has a precision, stored as a float:
+both sides are rounded to it. The official nearest-option rule is left out: it pays for garbage.
+Licence cc-by-sa-4.0; training on it is prohibited, so there is no train split here.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from mssr_rl.envs import bench, drawn
+from mssr_rl.envs.base import Rules
+from mssr_rl.grading.precision import verify_rounded
+from mssr_rl.grading.verify import Verdict, verify
+from mssr_rl.problem import Problem
+
+
+def _row(raw: bench.Row) -> bench.Row:
+    choices = [str(option) for option in raw["choices"] or ()]
+    answer = bench.text_of(raw, "answer")
+    question = raw["question"]
+    if choices:
+        if answer not in choices:
+            raise ValueError(f"the answer {answer!r} is none of the options {choices}")
+        answer = "ABCDEFGHIJ"[choices.index(answer)]
+        question = bench.with_options(question, choices)
+    elif unit := bench.text_of(raw, "unit"):
+        question = f"{question} (Unit: {unit})"
+    return {
+        "id": raw["pid"],
+        "problem": question,
+        "images": bench.pictures_of(raw, "decoded_image", "image"),
+        "answer": answer,
+        "choices": choices,
+        **{k: raw.get(k) for k in ("unit", "precision", "answer_type", "question_type", "family")},
+    }
+
+
+def _verdict(problem: Problem, response: str) -> Verdict:
+    """By value; a float to the precision that its row states."""
+    precision = problem.extras.get("precision")
+    if precision is None or problem.choices or problem.extras.get("answer_type") != "float":
+        return verify(response, problem.answer, problem.choices)
+    return verify_rounded(response, problem.answer, int(float(precision)))
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    for number, item in enumerate(drawn.items(split, count)):
+        kind = "float" if item.answer.startswith("\\frac") else "integer"
+        whole = item.answer.lstrip("-").isdecimal()
+        found = drawn.choice(item) if number % 2 and whole else None
+        answer, question = item.answer, item.question
+        if kind == "float":
+            top, bottom = (int(part.strip("{}")) for part in item.answer[5:].split("}{"))
+            answer = str(round(float(Fraction(top, bottom)), 2))
+            question = "What fraction of the rectangle is shaded? Two decimal places."
+        yield {
+            "pid": item.key,
+            "question": question,
+            "image": f"images/{item.key}.png",
+            "decoded_image": {"bytes": item.png, "path": None},
+            "choices": found.options if found else None,
+            "unit": None,
+            "precision": 2.0 if kind == "float" else None,
+            "answer": answer,
+            "question_type": "multi_choice" if found else "free_form",
+            "answer_type": "text" if found or not (whole or kind == "float") else kind,
+            "family": item.family,
+        }
+
+
+FORMAT = bench.Format(
+    name="mathvista",
+    about="Mixed questions about pictures, charts and geometry (AI4Math/MathVista).",
+    hub="AI4Math/MathVista",
+    splits={"test": ("testmini", "test")},
+    row=_row,
+    drawn=_drawn,
+    rules=Rules(per_problem=_verdict, metric="accuracy; floats rounded to the stated precision"),
+)
+mathvista = bench.registered(FORMAT)

@@ -1,0 +1,47 @@
+"""MMK12 (FanqingM/MMK12): school subjects; the test half has letters, with options in the question.
+
+Columns: id, question, answer, subject, image (may be null). Options are lines `A. ...` of the
+question; where they can be read there, an option's value pays as its letter does.
+"""
+
+from collections.abc import Iterator
+
+from mssr_rl.envs import bench, drawn
+
+
+def _row(raw: bench.Row) -> bench.Row:
+    question, answer = raw["question"], bench.text_of(raw, "answer").strip()
+    row = {
+        "id": raw["id"],
+        "problem": question,
+        "images": bench.pictures_of(raw, "image"),
+        "answer": answer,
+        "subject": raw.get("subject"),
+    }
+    choices = bench.inline_choices(question)
+    return {**row, "choices": choices} if choices and answer in tuple("ABCDEFGHIJ") else row
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    """Letters in test, open answers in train, as in the set."""
+    for item in drawn.items(split, count):
+        found = drawn.choice(item) if split == "test" else None
+        options = zip(drawn.LETTERS, found.options, strict=True) if found else ()
+        yield {
+            "id": item.key,
+            "question": "\n".join([item.question, *(f"{a}. {text}" for a, text in options)]),
+            "answer": found.letter if found else item.answer,
+            "subject": item.family,
+            "image": {"bytes": item.png, "path": None},
+        }
+
+
+FORMAT = bench.Format(
+    name="mmk12",
+    about="School mathematics and science, four subjects (FanqingM/MMK12).",
+    hub="FanqingM/MMK12",
+    splits={"train": ("train",), "val": ("test",), "test": ("test",)},
+    row=_row,
+    drawn=_drawn,
+)
+mmk12 = bench.registered(FORMAT)

@@ -1,0 +1,70 @@
+"""R1-OneVision-Bench (Fancy-MLLM/R1-Onevision-Bench): 942 rows, all in a split called train.
+
+Columns: index, question (a hint and options in it; what follows the last "Question: " is posed),
+image as base64 text, choices, answer, category, level. MSSR's judge is not used: letters and values
+are graded here, case of letters apart. It draws on MathVision, and so does Vision-R1-RL.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+from mssr_rl.envs import bench, drawn
+
+
+def _row(raw: bench.Row) -> bench.Row:
+    question = raw["question"].rpartition("Question: ")[2].strip()
+    answer = bench.text_of(raw, "answer").strip()
+    choices = _choices(raw.get("choices")) or bench.inline_choices(question)
+    letter = answer.upper() if len(answer) == 1 and answer.isalpha() and choices else answer
+    return {
+        "id": str(raw["index"]),
+        "problem": question,
+        "images": [{"bytes": _picture(raw["image"])}] if raw["image"] else [],
+        "answer": letter,
+        "choices": choices,
+        "category": raw.get("category"),
+        "level": raw.get("level"),
+    }
+
+
+def _choices(value: Any) -> list[str] | None:
+    """A list, or the text of one option a line; the words for none are none."""
+    if isinstance(value, str):
+        return bench.inline_choices(value)
+    return [str(option) for option in value] if value else None
+
+
+def _picture(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"its image is no base64 text ({error})") from error
+
+
+def _drawn(split: str, count: int) -> Iterator[bench.Row]:
+    for number, item in enumerate(drawn.items(split, count)):
+        found = drawn.choice(item) if number % 2 else None
+        hint = "answer with the letter" if found else "answer with the value"
+        question = bench.with_options(item.question, found.options) if found else item.question
+        yield {
+            "index": number,
+            "question": f"Hint: {hint}.\nQuestion: {question}",
+            "image": drawn.base64_of(item),
+            "choices": found.options if found else None,
+            "answer": found.letter if found else item.answer,
+            "category": item.family,
+            "level": item.level + 1,
+        }
+
+
+FORMAT = bench.Format(
+    name="r1_onevision_bench",
+    about="School problems of five subjects and levels (Fancy-MLLM/R1-Onevision-Bench).",
+    hub="Fancy-MLLM/R1-Onevision-Bench",
+    splits={"test": ("train", "test")},
+    row=_row,
+    drawn=_drawn,
+)
+r1_onevision_bench = bench.registered(FORMAT)

@@ -1,0 +1,78 @@
+"""What is in a data set: fingerprint, kinds of answers, duplicates, and the guessing floor.
+
+The floor is what a policy scores that does not look: always the commonest answer, or the commonest
+answer to each question template (the question with its numbers taken out).
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from mssr_rl.envs import ProblemEnv
+from mssr_rl.grading.choices import gold_letter
+from mssr_rl.problem import Problem
+
+_KINDS = (
+    ("integer", r"[+-]?[0-9]+"),
+    ("decimal", r"[+-]?[0-9]*\.[0-9]+"),
+    ("fraction", r"[+-]?(?:\\[dt]?frac\s*\{[0-9]+\}\s*\{[0-9]+\}|[0-9]+\s*/\s*[0-9]+)"),
+    ("yes/no", r"(?i:yes|no)\.?"),
+    ("percent", r".*\\?%"),
+    ("clock time or ratio", r"[0-9]+\s*:\s*[0-9]+.*"),
+    ("equation or inequality", r".*(?:[=<>]|\\l?[gl]e?q?\b).*"),
+    ("set", r"\\\{.*\\\}"),
+    ("tuple or interval", r"[\[(].*,.*[\])]"),
+    ("words", r"(?:\\text\{)?[A-Za-z][A-Za-z ,.'-]+\}?"),
+)
+
+
+def kind_of(problem: Problem) -> str:
+    """The kind of a gold answer, by how it is written."""
+    answer = problem.answer.strip().strip("$").strip()
+    if gold_letter(answer) and (problem.choices or len(answer) > 1 or answer in "ABCDE"):
+        return "choice letter"
+    return next((k for k, form in _KINDS if re.fullmatch(form, answer, re.DOTALL)), "expression")
+
+
+def lines(env: ProblemEnv) -> list[str]:
+    """The passport in words."""
+    problems = env.problems
+    kinds = Counter(kind_of(problem) for problem in problems)
+    pictures = Counter(len(problem.images) for problem in problems)
+    lengths = sorted(len(problem.prompt) for problem in problems)
+    floor, by_template = guessing_floor(problems)
+    return [
+        f"{env.name} {env.split}: {len(problems):,} problems, fingerprint {env.fingerprint()}",
+        "answers       " + ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common()),
+        "pictures      "
+        + ", ".join(f"{n:,} with {count}" for count, n in sorted(pictures.items())),
+        f"prompts       {lengths[0]:,} to {lengths[-1]:,} long (median {median(lengths):,.0f})",
+        f"duplicates    {duplicates(problems):,} rows pose what an earlier row poses",
+        f"guessing      {floor:.1%} by one answer, {by_template:.1%} by one to each template",
+    ]
+
+
+def duplicates(problems: Sequence[Problem]) -> int:
+    """Rows whose question and pictures occurred before."""
+    return len(problems) - len({posed(problem) for problem in problems})
+
+
+def posed(problem: Problem) -> bytes:
+    """A digest of the question's words and the pictures' bytes."""
+    digest = hashlib.blake2b(" ".join(problem.prompt.split()).encode("utf-8", "surrogatepass"))
+    for content in problem.images:
+        digest.update(hashlib.blake2b(content).digest())
+    return digest.digest()
+
+
+def guessing_floor(problems: Sequence[Problem]) -> tuple[float, float]:
+    """Accuracy of the commonest answer, and of the commonest answer to each question template."""
+    overall = Counter(problem.answer for problem in problems)
+    by_template: dict[str, Counter[str]] = {}
+    for problem in problems:
+        template = re.sub(r"-?[0-9]+(?:\.[0-9]+)?", "#", problem.prompt)
+        by_template.setdefault(template, Counter())[problem.answer] += 1
+    guessed = sum(counts.most_common(1)[0][1] for counts in by_template.values())
+    return overall.most_common(1)[0][1] / len(problems), guessed / len(problems)

@@ -1,0 +1,108 @@
+"""The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong.
+
+data=PLACE split=NAME limit=N env.option=value plugins=[module]   which rows
+against=NAME,NAME     look for this environment's rows in those environments' test splits
+audit=true            compare verifiers
+max_prompt_tokens=N   list prompts that are longer, by the processor of model.path=PATH
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from mssr_rl.check_env import audit, laws, overlap, passport
+from mssr_rl.config import names, overrides, plugins
+from mssr_rl.data import faults
+from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.errors import UserError
+from mssr_rl.grading import workers
+
+OWN = frozenset(
+    {"env", "data", "split", "limit", "plugins", "against", "audit", "max_prompt_tokens"}
+    | {"model.path"}
+)
+SHOWN = 12  # findings of one law that are printed in full
+
+
+class Checked(NamedTuple):
+    """An environment and what is wrong with its rows."""
+
+    env: ProblemEnv
+    faults: list[str]
+
+
+def main(words: list[str]) -> int:
+    """Check the environment that the words name."""
+    given = overrides.parse(words)
+    unknown = [key for key in given if key not in OWN and not key.startswith("env.")]
+    if unknown or "env" not in given:
+        raise UserError(
+            f"check takes env=NAME and {', '.join(sorted(OWN - {'env'}))}, env.option;"
+            f" got {' '.join(words) or 'nothing'}"
+        )
+    plugins.prepare(n for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip())
+    workers.warm()
+    checked = made(given, given["env"], given.get("split"))
+    wrong = sum(_say(line) for line in _report(checked, given))
+    _say("sound" if not wrong else f"{wrong} findings")
+    return 1 if wrong else 0
+
+
+def made(given: Mapping[str, str], name: str, split: str | None) -> Checked:
+    """The environment of these words, rows that cannot be used left out and listed."""
+    options = names.options("env", name)
+    texts = {key: text for key, text in given.items() if key.startswith("env.")}
+    texts |= {f"env.{k}": given[k] for k in ("data", "limit") if k in given and k in options}
+    chosen = names.choose("env", {"name": name}, texts)
+    with faults.listed() as found:
+        env = environments.make(name, **chosen.options, **({"split": split} if split else {}))
+    return Checked(env, found)
+
+
+def _report(checked: Checked, given: Mapping[str, str]) -> Iterator[str]:
+    """Lines; those that begin with FAIL are findings."""
+    env = checked.env
+    yield from passport.lines(env)
+    yield from (f"FAIL row       {fault}" for fault in checked.faults)
+    for law in laws.LAWS:
+        yield from _findings(list(law(env)))
+    yield f"speed         {laws.items_per_second(env):,.0f} responses a second"
+    if "max_prompt_tokens" in given:
+        yield from _too_long(env, int(given["max_prompt_tokens"]), given.get("model.path", "tiny"))
+    for other in filter(None, given.get("against", "").split(",")):
+        yield from _overlap(env, other)
+    if given.get("audit") == "true":
+        yield from audit.lines(audit.audit(env))
+
+
+def _findings(found: list[laws.Finding]) -> Iterator[str]:
+    for finding in found[:SHOWN]:
+        yield f"FAIL {finding.law}: {finding.says}"
+    if len(found) > SHOWN:
+        yield f"FAIL {found[0].law}: and {len(found) - SHOWN} more"
+
+
+def _overlap(env: ProblemEnv, other: str) -> Iterator[str]:
+    theirs = environments.make(other, split="test")
+    hits = overlap.overlap(env.problems, theirs.problems)
+    yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {other}'s test split"
+    for hit in hits[:SHOWN]:
+        yield f"FAIL overlap: {hit.ours} is {other}'s {hit.theirs}: {hit.why}"
+
+
+def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:
+    """Prompts over the limit, each problem put through the model's own processor."""
+    from mssr_rl.models.encode import PromptEncoder
+    from mssr_rl.models.load import load_processor
+
+    encoder = PromptEncoder(load_processor(model), limit)
+    for problem in env.problems:
+        try:
+            encoder.block([problem])
+        except UserError as error:
+            yield f"FAIL row       {error}"
+
+
+def _say(line: str) -> bool:
+    sys.stdout.write(f"{line}\n")
+    return line.startswith("FAIL")

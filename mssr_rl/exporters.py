@@ -1,0 +1,139 @@
+"""An environment's reward for other trainers: TRL, verl and OpenRLHF, in the form each asks for.
+
+    trl_reward("mine")           reward_funcs=[...] of a TRL trainer
+    verl_score("mine")           compute_score of verl
+    python -m mssr_rl export env=mine to=openrlhf      a file for --train.agent_func_path
+
+Each grades as the environment does. A row is found by its key (TRL: a `key` column; verl:
+extra_info["key"]; OpenRLHF: the label); otherwise what stands there is taken as the gold answer.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mssr_rl.config import names, overrides
+from mssr_rl.config.plugins import prepare
+from mssr_rl.envs import Graded, environments
+from mssr_rl.errors import UserError
+
+OPENRLHF = '''"""For OpenRLHF's --train.agent_func_path: {name}; labels are keys or golds."""
+
+import torch
+from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
+
+from mssr_rl.config.plugins import prepare
+from mssr_rl.exporters import Scorer
+
+prepare({plugins!r})
+SCORER = Scorer({name!r}, {options!r})
+
+
+class AgentInstance(AgentInstanceBase):
+    def __init__(self, *args, **kwargs):
+        pass
+
+    async def step(self, state_dict, **kwargs):
+        graded = SCORER.score(state_dict["action_text"], state_dict["label"])
+        reward = torch.tensor(graded.reward)
+        return {{
+            "rewards": reward,
+            "scores": reward,
+            "environment_feedback": "",
+            "done": True,
+            "extra_logs": {{"correct": torch.tensor(float(graded.verdict.correct))}},
+        }}
+
+
+class AgentExecutor(MultiTurnAgentExecutor):
+    def __init__(self):
+        super().__init__(AgentInstance)
+'''
+TRL = '''"""For TRL: reward_funcs=[reward], with a column `key`, or `answer` and `choices`."""
+
+from mssr_rl.config.plugins import prepare
+from mssr_rl.exporters import trl_reward
+
+prepare({plugins!r})
+reward = trl_reward({name!r}, **{options!r})
+'''
+VERL = '''"""For verl's custom_reward_function: compute_score of the environment {name}."""
+
+from mssr_rl.config.plugins import prepare
+from mssr_rl.exporters import verl_score
+
+prepare({plugins!r})
+compute_score = verl_score({name!r}, **{options!r})
+'''
+TEMPLATES = {"openrlhf": OPENRLHF, "trl": TRL, "verl": VERL}
+
+
+class Scorer:
+    """Grades responses to an environment's rows, or to gold answers, without an episode."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.env = environments.make(name, **options)
+        self.row = {problem.key: row for row, problem in enumerate(self.env.problems)}
+
+    def score(self, response: str, label: str, choices: Sequence[str] | None = None) -> Graded:
+        """What the response earns; `label` is a row's key, else a gold answer."""
+        if label in self.row:
+            return self.env.grade([self.row[label]], [response])[0]
+        verdict = self.env.verify(response, label, choices)
+        return Graded(self.env.reward(verdict), verdict)
+
+
+def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
+    """A TRL reward function; completions are texts or lists of messages."""
+    scorer = Scorer(name, options)
+
+    def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
+        labels = columns.get("key") or columns.get("answer")
+        if labels is None:
+            raise UserError(f"{name} grades by a column key or answer; found {', '.join(columns)}")
+        choices = columns.get("choices") or [None] * len(labels)
+        said = (text if isinstance(text, str) else text[-1]["content"] for text in completions)
+        rows = zip(said, labels, choices, strict=True)
+        return [scorer.score(text, str(label), options).reward for text, label, options in rows]
+
+    reward.__name__ = name
+    return reward
+
+
+def verl_score(name: str, **options: Any) -> Callable[..., float]:
+    """The compute_score of verl: (data_source, solution_str, ground_truth, extra_info)."""
+    scorer = Scorer(name, options)
+
+    def compute_score(
+        data_source: str,  # noqa: ARG001  verl passes it by name
+        solution_str: str,
+        ground_truth: str,
+        extra_info: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> float:
+        extra = extra_info or {}
+        label = str(extra.get("key", ground_truth))
+        return scorer.score(solution_str, label, extra.get("choices")).reward
+
+    return compute_score
+
+
+def main(words: list[str]) -> int:
+    """`export env=NAME to=TRAINER`: write the file that the trainer is given."""
+    given = overrides.parse(words)
+    unknown = [k for k in given if k not in ("env", "to", "plugins") and not k.startswith("env.")]
+    if unknown or "env" not in given or given.get("to") not in TEMPLATES:
+        raise UserError(f"export takes env=NAME and to={' or to='.join(TEMPLATES)}, env.option=…")
+    name, to = given["env"], given["to"]
+    plugins = [n.strip() for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip()]
+    prepare(plugins)
+    texts = {key: text for key, text in given.items() if key.startswith("env.")}
+    options = dict(names.choose("env", {"name": name}, texts).options)
+    path = Path(f"{name}_{to}.py")
+    if path.exists():
+        raise UserError(f"{path} exists here already: move it away first")
+    text = TEMPLATES[to].format(name=name, plugins=plugins, options=options)
+    path.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"wrote {path}\n")
+    return 0

@@ -1,0 +1,39 @@
+"""A place in a row of tokens, and how one moves on from it; `operands` and `parser` read by it."""
+
+from mssr_rl.grading.algebra.lexer import Token
+from mssr_rl.grading.algebra.tree import Unreadable
+
+
+class Cursor:
+    """The tokens, the position among them, and how deep the reader is."""
+
+    def __init__(self, found: list[Token]) -> None:
+        self.found, self.at, self.depth, self.bars = found, 0, 0, 0
+
+    @property
+    def token(self) -> Token | None:
+        """The next token, if any."""
+        return self.found[self.at] if self.at < len(self.found) else None
+
+    def take(self) -> Token:
+        """The next token, taken."""
+        if self.token is None:
+            raise Unreadable("the text ends too early")
+        self.at += 1
+        return self.found[self.at - 1]
+
+    def accept(self, text: str) -> bool:
+        """Take the next token if it is this one."""
+        if self.token is None or self.token.text != text or self.token.kind == "letter":
+            return False
+        self.at += 1
+        return True
+
+    def expect(self, text: str) -> None:
+        """Take a token that must be there."""
+        if not self.accept(text):
+            raise Unreadable(f"no {text!r}")
+
+    def at_word(self) -> bool:
+        """Is the next token a word that joins answers?"""
+        return self.at < len(self.found) and self.found[self.at].kind == "word"

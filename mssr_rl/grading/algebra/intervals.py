@@ -1,0 +1,155 @@
+r"""Intervals of real numbers and their unions: (-\infty, 2) \cup (2, 5], x < 3, \mathbb{R}.
+
+`compare` asks whether two are the same set. A pair in round brackets alone is a point to `compare`,
+and an interval here: it becomes one in a union, or beside something that can be nothing else.
+"""
+
+from functools import cmp_to_key
+from typing import NamedTuple
+
+from mssr_rl.grading.algebra.identity import compare_constants
+from mssr_rl.grading.algebra.tree import Node, Unreadable, holds, symbols
+
+_INFINITY = Node("constant", "infinity")
+_MINUS_INFINITY = Node("negative", "", (_INFINITY,))
+
+
+class Interval(NamedTuple):
+    """Two ends and whether each belongs to it."""
+
+    low: Node
+    high: Node
+    has_low: bool
+    has_high: bool
+
+
+def is_union(node: Node) -> bool:
+    """Can it be nothing but intervals? (1, 3) could be a point, [1, 3] a row."""
+    if node.kind in ("union", "without"):
+        return True
+    return (
+        node.kind == "group"
+        and len(node.parts) == 2
+        and (node.value in ("[)", "(]") or _is_infinite(node.parts[0], node.parts[1]))
+    )
+
+
+def same(a: Node, b: Node) -> bool:
+    """Are they the same set of numbers?"""
+    one, other = _merged(_pieces(a)), _merged(_pieces(b))
+    if len(one) != len(other):
+        return False
+    return all(
+        (x.has_low, x.has_high) == (y.has_low, y.has_high)
+        and compare_constants(x.low, y.low) == 0
+        and compare_constants(x.high, y.high) == 0
+        for x, y in zip(one, other, strict=True)
+    )
+
+
+def of_inequalities(node: Node) -> Node | None:
+    """The intervals that x < -1 or x > 1 says, or one inequality; None for anything else."""
+    if node.kind == "relation":
+        return of_inequality(node)
+    if node.kind != "set" or node.name != "or" or len(node.parts) < 2:
+        return None
+    found = [of_inequality(part) if part.kind == "relation" else None for part in node.parts]
+    letters = {symbols(part) for part in node.parts}
+    if len(letters) > 1 or not all(found):
+        return None
+    whole = found[0]
+    for piece in found[1:]:
+        assert whole is not None
+        assert piece is not None
+        whole = Node("union", "", (whole, piece))
+    return whole
+
+
+def of_inequality(relation: Node) -> Node | None:
+    """The interval that x < 3 or 1 < x <= 3 says, None if it says something else."""
+    signs, parts = relation.name.split(), relation.parts
+    if signs and all(sign in (">", ">=") for sign in signs):
+        signs, parts = [sign.replace(">", "<") for sign in reversed(signs)], parts[::-1]
+    if not all(sign in ("<", "<=") for sign in signs):
+        return None
+    if len(parts) == 2:
+        if parts[0].kind == "symbol":
+            parts, signs = (_MINUS_INFINITY, *parts), ["<", *signs]
+        else:
+            parts, signs = (*parts, _INFINITY), [*signs, "<"]
+    if len(parts) != 3 or parts[1].kind != "symbol" or symbols(parts[0]) | symbols(parts[2]):
+        return None
+    brackets = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
+    return Node("group", brackets, (parts[0], parts[2]))
+
+
+def _is_infinite(*ends: Node) -> bool:
+    return any(end in (_INFINITY, _MINUS_INFINITY) for end in ends)
+
+
+def _pieces(node: Node) -> list[Interval]:
+    if node.kind == "union":
+        return [*_pieces(node.parts[0]), *_pieces(node.parts[1])]
+    if node.kind == "without":
+        return _without(_pieces(node.parts[0]), node.parts[1])
+    if node.kind == "set":
+        return [Interval(part, part, True, True) for part in node.parts if _constant(part)]
+    if node.kind != "group" or len(node.parts) != 2 or not all(map(_constant, node.parts)):
+        raise Unreadable("no interval")
+    low, high = node.parts
+    brackets = node.name.replace("](", "()").replace("][", "()")
+    if compare_constants(low, high) >= 0:
+        raise Unreadable("an interval without numbers")
+    return [Interval(low, high, brackets[0] == "[", brackets[1] == "]")]
+
+
+def _constant(node: Node) -> bool:
+    if symbols(node) or holds(node, "group", "list", "set", "relation", "literal"):
+        raise Unreadable("an end that is no number")
+    return True
+
+
+def _without(pieces: list[Interval], taken: Node) -> list[Interval]:
+    if taken.kind != "set":
+        raise Unreadable("intervals without something that is no set")
+    for point in taken.parts:
+        pieces = [part for piece in pieces for part in _cut(piece, point)]
+    return pieces
+
+
+def _cut(piece: Interval, point: Node) -> list[Interval]:
+    low, high = compare_constants(piece.low, point), compare_constants(point, piece.high)
+    if low > 0 or high > 0:
+        return [piece]
+    if low == 0 or high == 0:
+        has_low, has_high = piece.has_low and low != 0, piece.has_high and high != 0
+        return [piece._replace(has_low=has_low, has_high=has_high)]
+    return [piece._replace(high=point, has_high=False), piece._replace(low=point, has_low=False)]
+
+
+def _merged(pieces: list[Interval]) -> list[Interval]:
+    """In ascending order, joined where they overlap or touch in a number that one of them has."""
+    ordered = sorted(pieces, key=cmp_to_key(_before))
+    merged: list[Interval] = []
+    for piece in ordered:
+        if merged and _joins(merged[-1], piece):
+            merged[-1] = _joined(merged[-1], piece)
+        else:
+            merged.append(piece)
+    return merged
+
+
+def _before(a: Interval, b: Interval) -> int:
+    return compare_constants(a.low, b.low) or (b.has_low - a.has_low)
+
+
+def _joins(a: Interval, b: Interval) -> bool:
+    order = compare_constants(b.low, a.high)
+    return order < 0 or (order == 0 and (a.has_high or b.has_low))
+
+
+def _joined(a: Interval, b: Interval) -> Interval:
+    order = compare_constants(b.high, a.high)
+    if order > 0:
+        return a._replace(high=b.high, has_high=b.has_high)
+    return a._replace(has_high=a.has_high or (order == 0 and b.has_high))

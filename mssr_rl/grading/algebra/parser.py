@@ -1,0 +1,152 @@
+r"""From tokens to a tree, by recursive descent: whole answers, lists, relations, sets of numbers.
+
+`operands` reads what stands between operators: numbers, brackets, macros, functions. A number in
+front of a fraction of whole numbers is a mixed number, and a letter or bracket that follows
+without an operator multiplies. `\pm` stays in the tree; `compare` spells it out.
+"""
+
+from mssr_rl.grading.algebra.lexer import Token, tokens
+from mssr_rl.grading.algebra.operands import Operands
+from mssr_rl.grading.algebra.tree import Node, Unreadable
+
+_RELATIONS = {
+    "=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=",
+    "le": "<=", "ge": ">=", "ne": "!=", "in": "in",
+}  # fmt: skip
+_PLUS_MINUS = {"pm": "", "mp": "-"}
+MAX_ITEMS = 64
+
+
+def parse(text: str) -> Node:
+    """The tree of a whole answer.
+
+    Raises:
+        Unreadable: it is none that the parser knows.
+        OverLimit: it is longer or deeper than an answer is worth.
+    """
+    found = tokens(text)
+    while found and found[-1].text in (".", ";"):
+        found.pop()
+    reader = _Parser(found)
+    node = reader.answer()
+    if reader.token is not None:
+        raise Unreadable(f"{reader.token.text!r} is left over")
+    return node
+
+
+class _Parser(Operands):
+    """The levels above a term, loosest first."""
+
+    def answer(self) -> Node:
+        """Answers joined by or, by and, or by commas; one joint for the whole."""
+        parts, joint = [self.relation()], ""
+        while self.token and (self.token.kind == "word" or self.token.text == ","):
+            sign = self.take().text
+            if sign == "," and self.at_word():
+                sign = self.take().text  # "1, 2, or 3"
+                joint = sign if joint == "," else joint
+            if joint and sign != joint and not (joint == "," and sign in ("or", "and")):
+                raise Unreadable(f"both {joint} and {sign}")
+            joint = sign
+            parts.append(self.relation())
+        if len(parts) > MAX_ITEMS:
+            raise Unreadable("too many items")
+        return Node("list", joint, tuple(parts)) if joint else parts[0]
+
+    def relation(self) -> Node:
+        """A value, or values with relations between them."""
+        parts, signs = [self.union()], []
+        while self.token is not None:
+            sign = _RELATIONS.get(self.token.text)
+            if sign is None:
+                break
+            self.take()
+            signs.append(sign)
+            parts.append(self.union())
+        return Node("relation", " ".join(signs), tuple(parts)) if signs else parts[0]
+
+    def union(self) -> Node:
+        """Sets of numbers joined by cup, or one without another."""
+        node = self.ratio()
+        while self.token and self.token.text in ("cup", "setminus", "backslash"):
+            kind = "union" if self.take().text == "cup" else "without"
+            node = Node(kind, "", (node, self.ratio()))
+        return node
+
+    def ratio(self) -> Node:
+        """A value, or values with colons between them: 3:20."""
+        parts = [self.sum()]
+        while self.accept(":"):
+            parts.append(self.sum())
+        return Node("literal", ":", tuple(parts)) if len(parts) > 1 else parts[0]
+
+    def sum(self) -> Node:
+        """Terms with signs between them."""
+        parts = [self.signed()]
+        while self.token and self.token.text in ("+", "-", "pm", "mp"):
+            sign = self.take().text
+            right = self.signed()
+            if sign in ("+", "-"):
+                parts.append(_before(sign, right))
+            else:
+                parts = [Node("plus_minus", _PLUS_MINUS[sign], (_sum(parts), right))]
+        return _sum(parts)
+
+    def signed(self) -> Node:
+        """A term behind any number of signs."""
+        signs: list[str] = []
+        while self.token and self.token.text in ("+", "-", "pm", "mp"):
+            signs.append(self.take().text)
+        node = self.term()
+        for sign in reversed(signs):
+            node = _before(sign, node)
+        return node
+
+    def term(self) -> Node:
+        """Factors, multiplied by a sign or by standing side by side, and quotients."""
+        parts = [self.factor()]
+        while self.token:
+            if self.accept("*"):
+                parts.append(self._signed_factor())
+            elif self.accept("/"):
+                parts = [Node("quotient", "", (_product(parts), self._signed_factor()))]
+            elif self.starts_factor():
+                parts.append(self.factor())
+            else:
+                break
+        return _product(parts)
+
+    def _signed_factor(self) -> Node:
+        if self.accept("-"):
+            return Node("negative", "", (self.factor(),))
+        self.accept("+")
+        return self.factor()
+
+    def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
+        """The items up to one of the closing brackets, and that bracket."""
+        items: list[Node] = []
+        if self.token and self.token.text in close:
+            return items, self.take()
+        while True:
+            items.append(self.relation())
+            token = self.take()
+            if token.text in close:
+                return items, token
+            if token.text != "," or len(items) > MAX_ITEMS:
+                raise Unreadable(f"{token.text!r} inside brackets")
+
+
+def _product(parts: list[Node]) -> Node:
+    return Node("product", "", tuple(parts)) if len(parts) > 1 else parts[0]
+
+
+def _sum(parts: list[Node]) -> Node:
+    return Node("sum", "", tuple(parts)) if len(parts) > 1 else parts[0]
+
+
+def _before(sign: str, node: Node) -> Node:
+    if sign == "+":
+        return node
+    if sign == "-":
+        return Node("negative", "", (node,))
+    return Node("plus_minus", _PLUS_MINUS[sign], (node,))

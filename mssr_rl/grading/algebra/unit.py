@@ -1,0 +1,36 @@
+r"""The unit at the end of an expression: 9\pi\text{ cm}^2, 3\sqrt{5}\,\mathrm{m}, 2\pi cm.
+
+A single letter counts as a unit only inside of \text or \mathrm: elsewhere 2\pi h has a height.
+Numbers with their units never come here; `quantities` reads them.
+"""
+
+import re
+from typing import NamedTuple
+
+from mssr_rl.grading.latex import clean
+from mssr_rl.grading.units import unit_name
+
+_LONGEST = 90
+_START = re.compile(
+    r"\\(?:text|textrm|mathrm|mbox|rm|operatorname)\s*\{"
+    r"|(?<![A-Za-z\\{])(?:square |cubic |sq\.? ?)?[A-Za-z]{2,}"
+)
+_MONEY = re.compile(r"\s*\\?([$€£])(?=[^$]*$)")
+
+
+class Measured(NamedTuple):
+    """An expression and the name of its unit, empty without one."""
+
+    body: str
+    unit: str
+
+
+def split_unit(text: str) -> Measured:
+    """The text without its unit."""
+    if money := _MONEY.match(text):
+        return Measured(text[money.end() :], money[1])
+    for m in _START.finditer(text, max(0, len(text) - _LONGEST)):
+        unit = unit_name(clean(text[m.start() :].rstrip(" .$)")))
+        if unit and text[: m.start()].strip(" $\\~"):
+            return Measured(text[: m.start()], unit)
+    return Measured(text, "")

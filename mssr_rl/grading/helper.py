@@ -1,0 +1,103 @@
+"""The process that compares answers by algebra: a template that forks graders and kills them.
+
+    parent  <--pipe-->  template (this module's `main`)  <--pipes-->  grader (a fork of it)
+
+`workers` starts the template. It has imported all that a grader needs and nothing of torch or Ray,
+so a fork takes milliseconds. One answer at a time goes to the grader; one that takes longer than
+`SECONDS` is killed and replaced. Graders have a limit on memory, are renewed from time to time,
+and die with their template, which ends when its parent closes the pipe.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from typing import Any, NamedTuple
+
+from mssr_rl.grading import frames
+from mssr_rl.grading.algebra.compare import equivalent
+from mssr_rl.grading.answers import read_off_or
+from mssr_rl.grading.judge import decide
+from mssr_rl.grading.quantities import OverLimit
+
+SECONDS = 0.8  # for one answer
+MEMORY = 2**30  # bytes of address space
+RENEWED_AFTER = 5000  # answers, so that nothing can pile up in a grader
+RECURSION = 3000
+_PR_SET_PDEATHSIG = 1
+
+
+class Grader(NamedTuple):
+    """A forked process and the pipes to it."""
+
+    pid: int
+    asks: int
+    answers: int
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    served, grader = 0, _fork()
+    frames.send(1, "ready")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads it from here on
+    while True:
+        try:
+            job = frames.receive(0)
+        except EOFError:
+            _kill(grader)
+            return
+        reply = _ask(grader, job)
+        served += 1
+        if reply in ("timeout", "error") or served % RENEWED_AFTER == 0:
+            _kill(grader)
+            grader = _fork()
+        frames.send(1, reply)
+
+
+def _ask(grader: Grader, job: Any) -> str:
+    try:
+        frames.send(grader.asks, job)
+        return str(frames.receive(grader.answers, SECONDS))
+    except TimeoutError:
+        return "timeout"
+    except (EOFError, BrokenPipeError):
+        return "error"  # the grader died on this answer
+
+
+def _fork() -> Grader:
+    (asked, asks), (answers, answered) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(asks)
+        os.close(answers)
+        try:
+            _serve(asked, answered)
+        finally:
+            os._exit(1)
+    os.close(asked)
+    os.close(answered)
+    return Grader(pid, asks, answers)
+
+
+def _serve(asked: int, answered: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    sys.setrecursionlimit(RECURSION)
+    same = read_off_or(equivalent)
+    while True:
+        text, answer, choices = frames.receive(asked)
+        try:
+            reply = "correct" if decide(text, answer, choices, same) else "wrong"
+        except (OverLimit, MemoryError, RecursionError, OverflowError):
+            reply = "timeout"
+        except Exception as error:  # noqa: BLE001  a bug of ours: it is named, and costs one answer
+            reply = f"error {type(error).__name__}: {error}"
+        frames.send(answered, reply)
+
+
+def _kill(grader: Grader) -> None:
+    os.kill(grader.pid, signal.SIGKILL)
+    os.waitpid(grader.pid, 0)
+    os.close(grader.asks)
+    os.close(grader.answers)

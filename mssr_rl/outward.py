@@ -1,0 +1,73 @@
+"""What goes out to people: no secret in it, and nothing that a terminal would obey.
+
+Messages quote what files, models and libraries said. `plain` makes such a text safe to print,
+`redacted` safe to keep; `secret` finds what should never have been written into a config.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "<secret>"
+SHORTEST = 8  # characters of a secret from the environment that are worth looking for
+
+_SHAPES = (
+    r"hf_[A-Za-z0-9]{20,}",  # Hugging Face
+    r"sk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic
+    r"gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}",
+    r"glpat-[A-Za-z0-9_-]{20,}",
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}",  # AWS
+    r"xox[abprs]-[A-Za-z0-9-]{10,}",  # Slack
+    r"AIza[A-Za-z0-9_-]{35}",  # Google
+    r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # a signed token
+    r"(?<=://)[^/\s:@'\"]+:[^/\s@'\"]+(?=@)",  # user:password@host
+    r"(?i:(?<=bearer ))[A-Za-z0-9._~+/-]{16,}",
+    r"(?i:(?<=token=)|(?<=api_key=)|(?<=apikey=)|(?<=password=)|(?<=secret=))[^\s&'\",;]{6,}",
+)
+_SECRET = re.compile("|".join(_SHAPES))
+_NAMED = re.compile(
+    r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE
+)
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def secret(text: str) -> bool:
+    """Whether a text holds something that looks like a password or a key."""
+    return _SECRET.search(text) is not None or any(value in text for value in _known())
+
+
+def redacted(text: str) -> str:
+    """The text without what looks like a secret, or is one of this process's environment."""
+    for value in _known():
+        text = text.replace(value, MASK)
+    return _SECRET.sub(MASK, text)
+
+
+def redacted_tree(tree: Any) -> Any:
+    """The same for every text in nested mappings and lists."""
+    if isinstance(tree, str):
+        return redacted(tree)
+    if isinstance(tree, Mapping):
+        return {key: redacted_tree(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [redacted_tree(value) for value in tree]
+    return tree
+
+
+def plain(text: str) -> str:
+    """Redacted, and every character escaped that moves a cursor, hides or reverses text."""
+    return "".join(map(_visible, redacted(text)))
+
+
+def _visible(char: str) -> str:
+    if char in "\n\t" or unicodedata.category(char) not in _UNSEEN:
+        return char
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _known() -> list[str]:
+    """Values of environment variables that are named like secrets, longest first."""
+    found = (value for name, value in os.environ.items() if _NAMED.search(name))
+    return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)

@@ -1,0 +1,97 @@
+"""`replay`: a step that broke, done again from what `faults` has kept of it.
+
+The policy is the one that met the bad number, the batch the one it was met in. Every kept tensor is
+looked through, then advantage and update are computed again; nothing is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mssr_rl.budget import Ledger
+from mssr_rl.config import compose
+from mssr_rl.engine.base import Rollouts
+from mssr_rl.errors import UserError
+from mssr_rl.run import checkpoint, faults
+from mssr_rl.run.arm import Arm, MakeEngine, assemble
+from mssr_rl.run.faults import OF_ROLLOUTS, KeptStep
+from mssr_rl.run.gather import Gathered
+from mssr_rl.run.samples import shown
+from mssr_rl.run.scoring import graded
+from mssr_rl.run.step import credit, first_state, make_batch
+from mssr_rl.stability.finite import NonFinite, check_finite
+
+SHOWN = 3  # places of a tensor that are pointed at
+
+
+def main(run: Path, plugins: Sequence[str]) -> Iterator[str]:
+    """What the newest kept step of a run comes to, line by line."""
+    from mssr_rl.engine import make_engine
+
+    return replay(run, make_engine, plugins)
+
+
+def replay(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> Iterator[str]:
+    """`main` with an engine of the caller's."""
+    found = next(iter(checkpoint.newest_first(run / "faults")), None)
+    if found is None:
+        raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
+    arm = assemble(compose.read_foreign(run / "config.yaml", plugins), make_engine)
+    kept = faults.read(found, arm.train.problems)
+    yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
+    for name, tensor in kept.tensors.items():
+        yield from _look_through(kept, name, tensor)
+    arm.engine.load(found)
+    yield _again(arm, kept)
+
+
+def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
+    """A line on the tensor, and one on each of the first places where it is not finite."""
+    bad = (~torch.isfinite(tensor)).nonzero().tolist()
+    yield f"{name:<13} {list(tensor.shape)}: {len(bad) or 'none'} not finite"
+    for place in bad[:SHOWN]:
+        rollout, *token = place
+        key = kept.rollouts.problems[rollout // kept.rollouts.group_size].key
+        where = f"rollout {rollout}" + (f", token {token[0]}" if token else "")
+        yield f"  {where}, of problem {key}: {shown(kept.rollouts.responses[rollout])}"
+
+
+def _again(arm: Arm, kept: KeptStep) -> str:
+    """Graded, credited and learned from once more; what came of it."""
+    state = checkpoint.read(kept.folder, first_state(arm).algorithm).state
+    samples = graded(arm.train, kept.rows, kept.rollouts)
+    found = Gathered(kept.rows, kept.rollouts, samples, state.position, Ledger(), 1)
+    batch = make_batch(arm, found, kept.tensors["reference_BT"], state.kl_step)
+    try:
+        advantage_BT = credit(arm, batch, state).advantage
+        _update(arm, kept, advantage_BT)
+    except NonFinite as error:
+        return f"again: {error}"
+    return "this time every number is finite: batch and policy alone do not explain it"
+
+
+def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor) -> None:
+    """The update that broke if there was one, else all of the step's."""
+    rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
+    rollouts, row_B = _only(kept.rollouts, list(rows))
+    anchor_BT = kept.tensors.get("anchor_BT")
+    plan = replace(
+        arm.update_plan(kept.step, epoch=0),
+        anchor_BT=None if anchor_BT is None else anchor_BT[row_B],
+    )
+    reference_BT = kept.tensors["reference_BT"]
+    stats = arm.engine.update(rollouts, advantage_BT[row_B], reference_BT[row_B], plan)
+    check_finite({"the loss": stats.pg_loss, "the gradient": stats.grad_norm})
+
+
+def _only(rollouts: Rollouts, rows: list[int]) -> tuple[Rollouts, list[int]]:
+    """The rollouts of some of the P problems, and where they stand in B."""
+    group_size = rollouts.group_size
+    row_B = [row * group_size + member for row in rows for member in range(group_size)]
+    chosen = {name: getattr(rollouts, name)[row_B] for name in OF_ROLLOUTS}
+    problems = tuple(rollouts.problems[row] for row in rows)
+    responses = tuple(rollouts.responses[row] for row in row_B)
+    return rollouts._replace(problems=problems, responses=responses, **chosen), row_B

@@ -1,0 +1,73 @@
+"""Whether two run directories hold the same run, bit for bit, wall time aside.
+
+For `verify`, which repeats a stretch of a run, and for scripts/kill_drill.py, which kills runs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mssr_rl.run.runlog import STREAMS
+
+Row = Mapping[str, Any]
+
+# What one step leaves in a checkpoint that does not depend on a clock.
+CLOCKLESS = ("step", "position", "kl_step", "skipped")
+
+
+def stream_differences(
+    one: Path, other: Path, last_steps: Mapping[str, int] | None = None
+) -> Iterator[str]:
+    """A sentence for each .jsonl stream that differs, up to the step given for it, if one is."""
+    for stream in STREAMS:
+        last_step = (last_steps or {}).get(stream)
+        ours, theirs = (rows(folder, stream, last_step) for folder in (one, other))
+        if len(ours) != len(theirs):
+            yield f"{stream}.jsonl has {len(ours)} lines here and {len(theirs)} there"
+        for mine, yours in zip(ours, theirs, strict=False):
+            if mine != yours:
+                yield f"{stream}.jsonl differs at step {mine['step']}: {_first(mine, yours)}"
+                break
+
+
+def checkpoint_differences(one: Path, other: Path) -> Iterator[str]:
+    """A sentence for each file of two checkpoint folders that differs."""
+    here, there = (_files(folder) for folder in (one, other))
+    if here.keys() != there.keys():
+        yield f"the checkpoints hold other files: {', '.join(sorted(here.keys() ^ there.keys()))}"
+    for name in sorted(here.keys() & there.keys()):
+        if here[name].read_bytes() != there[name].read_bytes():
+            yield f"{name} differs"
+    states = [json.loads((folder / "state.json").read_text("utf-8")) for folder in (one, other)]
+    for key in CLOCKLESS:
+        ours, theirs = (state.get(key) for state in states)
+        if ours != theirs:
+            yield f"state.json: {key} is {ours} here and {theirs} there"
+
+
+def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
+    """The objects of a stream without wall time; a run that was killed may have cut the last."""
+    lines = (folder / f"{stream}.jsonl").read_bytes().splitlines(keepends=True)
+    found = [timeless(json.loads(line)) for line in lines if line.endswith(b"\n")]
+    return [row for row in found if last_step is None or row["step"] <= last_step]
+
+
+def timeless(row: Row) -> dict[str, Any]:
+    """A row without its seconds."""
+    kept = {k: v for k, v in row.items() if not k.startswith("timing_s/") and k != "budget/seconds"}
+    if isinstance(row.get("budget"), dict):
+        kept["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
+    return kept
+
+
+def _first(mine: Row, yours: Row) -> str:
+    key = next(key for key in (*mine, *yours) if mine.get(key) != yours.get(key))
+    return f"{key} is {mine.get(key)!r} here and {yours.get(key)!r} there"
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    clocked = {"state.json", "manifest.json"}  # these hold seconds, and a hash of them
+    found = (path for path in folder.rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in found}
+    return {name: path for name, path in named.items() if name not in clocked}

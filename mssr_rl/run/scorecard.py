@@ -1,0 +1,118 @@
+"""The card of a score: everything that two numbers must share before they may be compared.
+
+A benchmark's name is not enough: the split, the items, the words of the prompt, how the answer was
+taken out, who judged and what the metric means all move the number. `eval compare=A,B` holds cards
+against each other and refuses, with the differences, if there are any.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+from mssr_rl.stats import Interval, paired_change, wilson
+from mssr_rl.stats.intervals import Z95
+
+CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not independent
+
+
+def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
+    """What a score of the environment's first `n` problems means; `more` is the run's to say."""
+    digest = hashlib.blake2b(digest_size=8)
+    for problem in env.problems[:n]:
+        digest.update(problem.prompt.encode("utf-8", "surrogatepass") + b"\0")
+    return {
+        "env": env.name,
+        "split": env.split,
+        "items": n,
+        "data": env.fingerprint(),
+        "prompt": f"{env.instruction}, {digest.hexdigest()}",
+        "extraction": env.rules.extraction,
+        "metric": env.rules.metric,
+        "pictures": "grey" if env.blind else "shown",
+        **more,
+    }
+
+
+def interval(problems: Sequence[Problem], right: Sequence[int]) -> Interval:
+    """Accuracy with its 95 % interval: Wilson's, or cluster-robust where rows share a problem."""
+    n = len(right)
+    share = sum(right) / n
+    groups: dict[str, float] = {}
+    for problem, one in zip(problems, right, strict=True):
+        name = next((problem.extras[c] for c in CLUSTERS if c in problem.extras), None)
+        if name is None:
+            return wilson(share, n)
+        groups[name] = groups.get(name, 0.0) + one - share
+    half = Z95 * sqrt(sum(total**2 for total in groups.values())) / n
+    return Interval(share, max(0.0, share - half), min(1.0, share + half))
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What the two cards do not share, in words."""
+    return [f"{k}: {a.get(k)} / {b.get(k)}" for k in {**a, **b} if a.get(k) != b.get(k)]
+
+
+def compare(one: Path, other: Path) -> list[dict[str, Any]]:
+    """Each score of `one` beside the same of `other`, paired by problem.
+
+    Raises:
+        UserError: two cards of a benchmark differ, or the folders have no benchmark in common.
+    """
+    ours, theirs = _scores(one), _scores(other)
+    common = [key for key in ours if key in theirs]
+    if not common:
+        raise UserError(f"{one} and {other} have no benchmark in common")
+    for key in common:
+        if found := differences(ours[key]["card"], theirs[key]["card"]):
+            raise UserError(
+                f"{' '.join(key)}: the scores in {one} and {other} cannot be compared, their cards"
+                f" differ in {'; '.join(found)}: score both with the same settings"
+            )
+    return [_pair(key, ours[key], theirs[key]) for key in common]
+
+
+def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    names = list(a["per_problem"])
+    before, after = ([row["per_problem"][name] for name in names] for row in (a, b))
+    change = paired_change(before, after)
+    return {
+        "env": key[0],
+        "split": key[1],
+        "n": len(names),
+        "accuracy": [a["accuracy"], b["accuracy"]],
+        "change": None if change is None else [change.value, change.low, change.high],
+    }
+
+
+def _scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The scores with a card in a folder's eval.jsonl, by environment and split."""
+    path = folder / "eval.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder} has no eval.jsonl: name the folders that eval wrote")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = {(row["env"], row["split"]): row for row in rows if "card" in row}
+    if not found:
+        raise UserError(f"{path} has no score with a card; score the model again with eval")
+    return found
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """All scores as a Markdown table."""
+    lines = [
+        "| benchmark | split | n | accuracy | 95 % | mean@k | more |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in records:
+        low, high = row["interval"]
+        more = ", ".join(f"{name} {value:.1%}" for name, value in row["metrics"].items())
+        lines.append(
+            f"| {row['env']} | {row['split']} | {row['n']} | {row['accuracy']:.1%}"
+            f" | {low:.1%} to {high:.1%} | {row['accuracy_sampled']:.1%} | {more} |"
+        )
+    return "\n".join(lines) + "\n"

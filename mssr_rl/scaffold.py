@@ -1,0 +1,62 @@
+"""`python -m mssr_rl new env=NAME`: a module with an environment in it, and a test of that module.
+
+Both are written into the current folder and work as they are; the next commands are printed.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from mssr_rl.config import overrides
+from mssr_rl.errors import UserError
+
+MODULE = '''"""The environment {name}: put your problems, and if need be your own rule, here."""
+
+from mssr_rl import register_environment
+from mssr_rl.envs import ProblemEnv
+from mssr_rl.problem import Problem
+
+
+@register_environment("{name}")
+def {name}(*, split: str = "train", largest: int = 9) -> ProblemEnv:
+    """Sums of two numbers, as text."""
+    numbers = range(largest + 1)
+    problems = [
+        Problem(key=f"{{split}}-{{a}}-{{b}}", prompt=f"What is {{a}} + {{b}}?", answer=str(a + b))
+        for a in numbers
+        for b in numbers
+    ]
+    return ProblemEnv(problems, name="{name}", split=split)
+'''
+TEST = '''"""The environment {name} pays for right answers and for nothing else."""
+
+import {name}
+
+from mssr_rl.check_env import laws
+
+
+def test_no_law_is_broken() -> None:
+    env = {name}.{name}(split="test")
+    assert [finding for law in laws.LAWS for finding in law(env)] == []
+'''
+
+
+def main(words: list[str]) -> int:
+    """Write the two files."""
+    given = overrides.parse(words)
+    name = given.get("env", "")
+    if set(given) != {"env"} or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError("new takes env=NAME, a name of small letters, digits and _, nothing else")
+    files = {f"{name}.py": MODULE, f"test_{name}.py": TEST}
+    for file in files:
+        if Path(file).exists():
+            raise UserError(f"{file} exists here already: choose another name or folder")
+    for file, text in files.items():
+        Path(file).write_text(text.format(name=name), encoding="utf-8")
+    sys.stdout.write(
+        f"wrote {' and '.join(files)}; next:\n"
+        f"  python -m mssr_rl check env={name} plugins=[{name}]\n"
+        f"  python -m mssr_rl train env={name} plugins=[{name}] algo=grpo\n"
+        f"  python -m pytest test_{name}.py\n"
+    )
+    return 0

@@ -1,0 +1,49 @@
+"""Several hundred answers with the verdict a careful mathematician gives, by kind.
+
+golden/answers.jsonl holds one gold answer a line with what pays for it and what does not; the
+verdicts follow docs/grading.md, and the tables in test_answers.py and test_choices.py add to them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mssr_rl.grading.verify import gold_response, verify
+
+LINES = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
+GOLD = [json.loads(line) for line in LINES.splitlines()]
+KINDS = [
+    "number", "separator", "fraction", "mixed", "percent", "unit", "radical", "power", "log",
+    "pi", "expression", "equation", "inequality", "or", "tuple", "list", "set", "interval",
+    "matrix", "complex", "ratio", "time", "base", "choice", "words", "mixed bag",
+]  # fmt: skip
+
+
+def named(row: dict[str, Any]) -> str:
+    return f"{row['kind']} {row['gold'][:30]}"
+
+
+@pytest.mark.parametrize("row", GOLD, ids=named)
+def test_every_spelling_of_the_value_pays(row: dict[str, Any]) -> None:
+    verdicts = {a: verify(gold_response(a), row["gold"], row.get("choices")) for a in row["pays"]}
+    assert {a: v.reason for a, v in verdicts.items() if not v.correct} == {}
+
+
+@pytest.mark.parametrize("row", GOLD, ids=named)
+def test_nothing_else_pays(row: dict[str, Any]) -> None:
+    answers = row["does_not"]
+    verdicts = {a: verify(gold_response(a), row["gold"], row.get("choices")) for a in answers}
+    assert [a for a, v in verdicts.items() if v.correct] == []
+
+
+@pytest.mark.parametrize("row", GOLD, ids=named)
+def test_a_gold_answer_pays_itself(row: dict[str, Any]) -> None:
+    assert verify(gold_response(row["gold"]), row["gold"], row.get("choices")).correct
+
+
+def test_the_file_holds_hundreds_of_cases_of_every_kind() -> None:
+    assert {row["kind"] for row in GOLD} == set(KINDS)
+    assert sum(len(row["pays"]) for row in GOLD) >= 350
+    assert sum(len(row["does_not"]) for row in GOLD) >= 350

@@ -1,0 +1,56 @@
+"""An arm: what the recipe completes in an algorithm, and what is said before it starts."""
+
+from collections.abc import Callable
+
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine
+from mssr_rl.run.arm import Arm, assemble, facts, opening
+
+Configure = Callable[..., Config]
+MakeEngine = Callable[[Config], Engine]
+
+
+def test_a_constant_length_is_the_longest_response_unless_it_is_set(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    def constant(*words: str) -> int | None:
+        return assemble(configure(*words), make_engine).update_plan(1, 0).loss.length_constant
+
+    assert constant("algo=dr_grpo") == 3
+    assert constant("algo=dr_grpo", "algo.length_constant=7") == 7
+    assert constant("algo=grpo") is None
+
+
+def test_initial_rollouts_are_said_and_taken_from_the_steps(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    arm = assemble(configure("algo=mvsr_released"), make_engine)
+    assert (arm.initial_rollouts, arm.allowance.steps) == (60, 5)
+    assert "384 rollouts: 60 initial ones, then 5 steps of 64" in opening(arm)[3]
+    assert facts(arm)["initial_rollouts"] == 60
+
+
+def test_dropped_groups_make_the_number_of_steps_an_upper_bound(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    assert "at most 6 steps" in opening(assemble(configure("algo=dapo"), make_engine))[3]
+
+
+def test_problems_that_are_drawn_have_no_order_to_share(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    def order(*words: str) -> object:
+        arm: Arm = assemble(configure(*words, "algo.prior=uniform"), make_engine)
+        return facts(arm)["problem_order"]
+
+    assert order("algo=spo", "algo.sampling=prioritised") is None
+    assert order("algo=spo") == order("algo=mvsr") is not None
+
+
+def test_pictures_are_taken_away_only_where_the_loss_asks(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    arm = assemble(configure("algo=mvsr_cross_modal"), make_engine)
+    assert len(arm.without_pictures) == len(arm.train.problems)
+    assert all(problem.images == () for problem in arm.without_pictures)
+    assert assemble(configure("algo=mvsr"), make_engine).without_pictures == ()

@@ -1,0 +1,102 @@
+"""status: what every run is doing, told apart by lock, heartbeat and run.json."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mssr_rl import cli
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine
+from mssr_rl.run import runlock, trainer
+from mssr_rl.run.pulse import Pulse
+from mssr_rl.run.status import main, runs, status
+
+Configure = Callable[..., Config]
+MakeEngine = Callable[[Config], Engine]
+
+
+def make(folder: Path, state: str = "running", beat_age: float = 3.0) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"status": state, "steps": 9}))
+    pulse = Pulse(folder, 9)
+    pulse.enter("update", 4, 1024)
+    beat = json.loads((folder / "heartbeat.json").read_text())
+    (folder / "heartbeat.json").write_text(json.dumps({**beat, "at": time.time() - beat_age}))
+    return folder
+
+
+def test_a_run_that_is_alive_is_running(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    runlock.acquire(run)
+    found = status(run, tmp_path)
+    assert found == ("a", "running", "4 of 9", "1,024", "update", "3 s ago")
+    assert found.alive
+
+
+def test_a_phase_that_lasts_is_slow(tmp_path: Path) -> None:
+    run = make(tmp_path / "a", beat_age=1300)
+    runlock.acquire(run)
+    assert status(run, tmp_path)[1::4] == ("slow", "22 min ago")
+
+
+def test_a_run_whose_process_is_gone_has_died(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    script = (
+        "from pathlib import Path; from mssr_rl.run import runlock, runlog; import os, signal\n"
+    )
+    script += f"runlock.acquire(Path({str(run)!r})); os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert status(run, tmp_path).state == "died"
+
+
+@pytest.mark.parametrize("state", ["done", "interrupted", "collapsed", "failed"])
+def test_an_end_is_told_as_it_was(tmp_path: Path, state: str) -> None:
+    found = status(make(tmp_path / "a", state, beat_age=3 * 3600), tmp_path)
+    assert (found.state, found.phase, found.age) == (state, "-", "3 h ago")
+    assert not found.alive
+
+
+def test_a_run_of_which_little_is_there_has_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "run.json").write_text("{")
+    assert status(tmp_path / "a", tmp_path) == ("a", "died", "0 of ?", "0", "start", "never")
+
+
+def test_runs_inside_comparisons_are_found_and_circles_end(tmp_path: Path) -> None:
+    make(tmp_path / "one" / "runs" / "grpo-s0")
+    make(tmp_path / "two")
+    (tmp_path / "circle").symlink_to(tmp_path)
+    names = {run.relative_to(tmp_path).as_posix() for run in runs(tmp_path)}
+    assert {"one/runs/grpo-s0", "two"} <= names
+
+
+def test_the_command_prints_a_table(
+    configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure("name=mine")
+    trainer.run(config, make_engine)
+    capsys.readouterr()
+    assert cli.main(["status", f"runs_dir={config.runs_dir}"]) == cli.DONE
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "state", "step", "rollouts", "phase", "last", "beat"]
+    assert line.split()[:5] == ["mine", "done", "6", "of", "6"]
+    assert cli.main(["status", "seed=1"]) == cli.USAGE
+
+
+def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
+    assert list(main([tmp_path / "none"])) == [f"no run is in {tmp_path / 'none'}"]
+
+
+def test_a_pulse_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    pulse = Pulse(tmp_path / "gone", 9)
+    pulse.enter("rollout", 1, 2)
+    assert pulse.beat.phase == "rollout"
+    assert pulse.policy_at_rest
+    pulse.enter("update", 1, 2)
+    assert not pulse.policy_at_rest

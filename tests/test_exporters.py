@@ -1,0 +1,90 @@
+"""The same reward in TRL's, verl's and OpenRLHF's own forms."""
+
+import asyncio
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mssr_rl import cli, exporters
+from mssr_rl.envs import environments
+from mssr_rl.errors import UserError
+
+
+def boxed(answer: str) -> str:
+    return f"<think>so</think>\\boxed{{{answer}}}"
+
+
+def module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_trl_grades_texts_and_messages_by_key_or_by_answer() -> None:
+    reward = exporters.trl_reward("mmk12", split="test", limit=6)
+    first = environments.make("mmk12", split="test", limit=6).problems[0]
+    messages = [[{"role": "assistant", "content": boxed(first.answer)}]]
+    assert reward(completions=messages, key=[first.key], prompts=[""]) == [1.0]
+    texts = [boxed("5"), boxed("6"), ""]
+    assert reward(completions=texts, answer=["5"] * 3, choices=[None] * 3) == [1.0, 0.0, 0.0]
+    with pytest.raises(UserError, match="by a column key or answer; found prompts"):
+        reward(completions=texts, prompts=[])
+
+
+def test_verl_grades_by_ground_truth_or_by_key() -> None:
+    score = exporters.verl_score("mathvista", split="test", limit=40)
+    assert score("any", boxed("2.0"), "2", None) == 1.0
+    problems = environments.make("mathvista", split="test", limit=40).problems
+    floats = [p for p in problems if p.extras["answer_type"] == "float"]
+    assert floats
+    said = boxed(f"{float(floats[0].answer) + 0.004:.3f}")
+    assert score("any", said, "0", {"key": floats[0].key}) == 1.0  # the row's own precision
+
+
+def test_the_file_for_openrlhf_is_an_executor_that_grades(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "env=math12k", "to=openrlhf", "env.limit=5"]) == 0
+    assert capsys.readouterr().out == "wrote math12k_openrlhf.py\n"
+    if importlib.util.find_spec("openrlhf") is None:  # the two classes that the file builds on
+        agent = types.ModuleType("openrlhf.utils.agent")
+        agent.AgentInstanceBase = type("AgentInstanceBase", (), {})  # type: ignore[attr-defined]
+        init = {"__init__": lambda self, cls: setattr(self, "agent_instance_cls", cls)}
+        agent.MultiTurnAgentExecutor = type("Executor", (), init)  # type: ignore[attr-defined]
+        for name in ("openrlhf", "openrlhf.utils"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        monkeypatch.setitem(sys.modules, "openrlhf.utils.agent", agent)
+    executor = module(tmp_path / "math12k_openrlhf.py").AgentExecutor()
+    instance = executor.agent_instance_cls()
+    states = {"action_text": boxed("7"), "label": "7", "observation_text": "", "sampling_params": 0}
+    result = asyncio.run(instance.step(states))
+    assert (result["rewards"].item(), result["done"]) == (1.0, True)
+    wrong = asyncio.run(instance.step({**states, "action_text": "7"}))
+    assert wrong["rewards"].item() == 0.0
+
+
+@pytest.mark.parametrize("to", ["trl", "verl"])
+def test_the_files_for_trl_and_verl_grade(
+    to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "env=math12k", f"to={to}", "env.limit=5"]) == 0
+    made = module(tmp_path / f"math12k_{to}.py")
+    if to == "trl":
+        assert made.reward(completions=[boxed("7")], answer=["7"]) == [1.0]
+    else:
+        assert made.compute_score("math", boxed("7"), "7") == 1.0
+    assert cli.main(["export", "env=math12k", f"to={to}"]) == cli.USAGE  # it is there already
+
+
+def test_an_unknown_trainer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", "env=math12k", "to=elsewhere"]) == cli.USAGE
+    assert "to=openrlhf or to=trl or to=verl" in capsys.readouterr().err

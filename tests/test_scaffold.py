@@ -1,0 +1,42 @@
+"""`new env=NAME` writes an environment and a test that work as they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mssr_rl.errors import UserError
+from mssr_rl.scaffold import main
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_what_it_writes_passes_its_own_test_and_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["env=primes"]) == 0
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    for command in (
+        ["-m", "pytest", "-q", "test_primes.py"],
+        ["-m", "mssr_rl", "check", "env=primes", "plugins=[primes]"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["env=Two Words"], ["env=a", "data=b"], ["env=1a"]])
+def test_names_that_are_no_module_are_refused(words: list[str]) -> None:
+    with pytest.raises(UserError, match="new takes env=NAME"):
+        main(words)
+
+
+def test_nothing_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["env=once"])
+    with pytest.raises(UserError, match=r"once\.py exists here already"):
+        main(["env=once"])
