@@ -57,8 +57,8 @@ class Roll:
             raise EngineLost(self._died(name)) from error
         except OutOfMemoryError as error:
             raise RunFailed(
-                "this machine ran short of memory and Ray ended a process of the run; fewer ranks or "
-                "rollout engines (cluster.*) need less, and so does a smaller train.micro_batch"
+                "this machine ran short of memory and Ray ended a process of the run; fewer ranks "
+                "or rollout engines (cluster.*) need less, and so does a smaller train.micro_batch"
             ) from error
         except RayTaskError as error:
             self._explain(error)
