@@ -27,7 +27,7 @@ REFUSALS = {
     "train=3": "train is a section; write train.option=value",
     "env.split=test": "env=vision_r1 has no option split; its options: data, instruction, limit",
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
-    "algo.std=sample": "algo=mssr has no option std; it is an option of grpo",
+    "algo.std=sample": "algo=mssr has no option std; it is an option of dapo, grpo",
     "gamma=2": "unknown key gamma; an algorithm's option is written algo.gamma, an environment's "
     "env.gamma",
     "hydra.job.name=x": "unknown key hydra.job.name; did you mean name?",
