@@ -7,8 +7,8 @@ A new one is a factory under `@register("name")`; its keyword-only parameters ar
         return Algorithm(name="plain", advantage=to_tokens(), loss=loss)
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -40,6 +40,9 @@ class Algorithm:
     extras: Extras = Extras()  # terms of the loss that `Loss` does not have
     resampling: Resampling | None = None
     problem_weights: Callable[[Any], Tensor] | None = None  # state -> chances [N]; None: in turn
+    # What `compare ablate=all` leaves out: {its name: the options that do so}, or {"algo": the
+    # algorithm that remains} where that one has a name of its own.
+    ablations: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seams = (self.advantage.takes, self.advantage.gives)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from mssr_rl.advantage import Tracker, chain, shape_by_entropy
 from mssr_rl.algos.base import Algorithm, register
-from mssr_rl.algos.mvsr import Normalisation, tracked
+from mssr_rl.algos.mvsr import PARTS, Normalisation, tracked
 from mssr_rl.loss import Loss
 from mssr_rl.objective import Extras, LiveShaping
 
@@ -40,8 +40,10 @@ def mssr(
             training, in every update
         normalisation: whiten with every rollout (sequence) or every token counting once, or not
     """
+    parts = {"without shaping": {"algo": "mvsr"}, **PARTS}
     mvsr, shape = tracked(tracker, normalisation), shape_by_entropy(gamma, lam, entropy)
     if entropy_policy == "current":
         live = Extras(live_shaping=LiveShaping(gamma=gamma, lam=lam, entropy=entropy))
-        return Algorithm(name="mssr", advantage=mvsr, loss=loss, extras=live)
-    return Algorithm(name="mssr", advantage=chain(*mvsr.parts, shape), loss=loss)
+        return Algorithm(name="mssr", advantage=mvsr, loss=loss, extras=live, ablations=parts)
+    advantage = chain(*mvsr.parts, shape)
+    return Algorithm(name="mssr", advantage=advantage, loss=loss, ablations=parts)

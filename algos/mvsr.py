@@ -11,6 +11,7 @@ These are the values of the paper's text. Its code lets eta rise with the KL to 
 `mvsr_released` has it. Elsewhere: no framework has a tracked baseline but verl, in SPO's recipe.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from mssr_rl.advantage import (
@@ -25,6 +26,12 @@ from mssr_rl.algos.base import Algorithm, register
 from mssr_rl.loss import Loss
 
 Normalisation = Literal["sequence", "token", "none"]
+PARTS: Mapping[str, Mapping[str, object]] = {
+    # A belief that nothing moves: every problem keeps prior_mean, and whitening takes it away.
+    "without tracker": {"prior_strength": 1e9},
+    "without whitening": {"normalisation": "none"},
+    "with fixed eta": {"eta_min": 0.9175, "eta_max": 0.9175, "prior_strength": 8.0},
+}
 
 
 @register("mvsr")
@@ -39,7 +46,8 @@ def mvsr(
     Args:
         normalisation: whiten with every rollout (sequence) or every token counting once, or not
     """
-    return Algorithm(name="mvsr", advantage=tracked(tracker, normalisation), loss=loss)
+    advantage = tracked(tracker, normalisation)
+    return Algorithm(name="mvsr", advantage=advantage, loss=loss, ablations=PARTS)
 
 
 def tracked(tracker: Tracker, normalisation: Normalisation) -> Transform:

@@ -8,7 +8,7 @@ to the state, `summary` shows the totals.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from mssr_rl.errors import UserError
 
@@ -70,6 +70,33 @@ class Ledger:
 
 
 COUNTS = tuple(f.name for f in fields(Ledger) if f.name != "seconds_by_phase")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds(Protocol):
+    """What a run may spend, None where nothing bounds it: the config's `budget`, read only."""
+
+    rollouts: int
+    updates: int | None
+    generated_tokens: int | None
+    seconds: float | None
+
+
+def exhausted(ledger: Ledger, bounds: Bounds, rollouts: int, updates: int) -> str | None:
+    """What leaves no room for a step of so many rollouts and updates, in words; else None.
+
+    Rollouts and updates of a step are known before it: neither bound is ever exceeded. Its tokens
+    and seconds are not: the last step may exceed those.
+    """
+    if ledger.rollouts + rollouts > bounds.rollouts:
+        return "the budget is spent"
+    if bounds.updates is not None and ledger.updates + updates > bounds.updates:
+        return f"budget.updates={bounds.updates} leaves no room for a step"
+    for name in ("generated_tokens", "seconds"):
+        bound = getattr(bounds, name)
+        if bound is not None and getattr(ledger, name) >= bound:
+            return f"budget.{name}={bound} is spent"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,10 @@ def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
         return _say(helptext.page({name: verb.says for name, verb in VERBS.items()}, given.words))
     if given.verb not in VERBS:
         raise UserError(_unknown_verb(given.verb or leftover[0]))
-    if (given.plan or given.cfg) and given.verb != "train":
-        raise UserError(f"--plan and --cfg show what train would do; {given.verb} has no plan")
+    if given.plan and given.verb not in ("train", "compare"):
+        raise UserError(f"--plan shows what train or compare would do; {given.verb} has no plan")
+    if given.cfg and given.verb != "train":
+        raise UserError(f"--cfg shows what train would do; {given.verb} has no one config")
     given.words += leftover  # whoever reads the words says why they are wrong
     return VERBS[given.verb].run(given)
 
@@ -99,6 +101,12 @@ def _train(given: Namespace) -> int:
     return DONE
 
 
+def _compare(given: Namespace) -> int:
+    from mssr_rl.compare import command
+
+    return _say(command.plan(given.words) if given.plan else command.compare(given.words))
+
+
 def _eval(given: Namespace) -> int:
     from mssr_rl.run.evaluate import main as evaluate
 
@@ -113,10 +121,29 @@ def _grade(given: Namespace) -> int:
 
 
 def _report(given: Namespace) -> int:
-    folder = _run_folder(given, "run")
+    from mssr_rl.config.overrides import parse
+
+    words = parse(given.words)
+    if set(words) == {"verify"}:
+        from mssr_rl.comparison.verify import verify
+
+        return _say(verify(Path(words["verify"])))
+    if set(words) != {"run"}:
+        raise UserError(
+            "report takes run=FOLDER, e.g. report run=runs/NAME, to write a report again, or "
+            "verify=FOLDER to check that of a comparison"
+        )
+    return _say(str(_write_report(Path(words["run"]))))
+
+
+def _write_report(folder: Path) -> Path:
+    if (folder / "compare.json").exists():
+        from mssr_rl.comparison.page import write as write_comparison
+
+        return write_comparison(folder).page
     from mssr_rl.report.page import write
 
-    return _say(str(write(folder)))
+    return write(folder)
 
 
 def _run_folder(given: Namespace, key: str, *others: str) -> Path:
@@ -195,6 +222,7 @@ def _export(given: Namespace) -> int:
 
 VERBS: Mapping[str, Verb] = {
     "train": Verb("train one policy; --plan says in words what would be done", _train),
+    "compare": Verb("algo=a,b seeds=K: train all, same budget, and say which is better", _compare),
     "eval": Verb("score a model or a checkpoint", _eval),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
@@ -203,7 +231,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "new": Verb("write a new environment and its test: env=NAME", _new),
     "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
-    "report": Verb("write report.html of a run again: run=FOLDER", _report),
+    "report": Verb("run=FOLDER: write a report again; verify=FOLDER: recompute it", _report),
     "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
     "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
     "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),

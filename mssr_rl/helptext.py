@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from mssr_rl.compare.settings import Settings
 from mssr_rl.config import Choice, keys, names
 from mssr_rl.config.compose import load
 from mssr_rl.typed import show
@@ -30,6 +31,7 @@ def page(verbs: Mapping[str, str], words: Sequence[str]) -> str:
     files = {group: f"one of {', '.join(keys.choices(group))}" for group in keys.FILES}
     parts += ["", "groups of settings", *_table(files)]
     parts += ["", f"keys, as recipe={config.recipe} sets them", *_keys(_fields(config))]
+    parts += ["", "keys of compare; a comma sweeps any other key", *_keys(_fields(Settings()))]
     return "\n".join(parts)
 
 

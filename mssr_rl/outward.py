@@ -70,4 +70,5 @@ def _visible(char: str) -> str:
 def _known() -> list[str]:
     """Values of environment variables that are named like secrets, longest first."""
     found = (value for name, value in os.environ.items() if _NAMED.search(name))
-    return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+    kept = (v for v in found if len(v) >= SHORTEST and not v.startswith(("/", "~", ".")))
+    return sorted(kept, key=len, reverse=True)  # paths to secrets are none themselves

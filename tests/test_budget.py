@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.budget import COUNTS, FREE_PHASES, Ledger, allowance
+from mssr_rl.budget import COUNTS, FREE_PHASES, Ledger, allowance, exhausted
+from mssr_rl.config.schema import BudgetConfig
 from mssr_rl.errors import UserError
 
 counts = st.integers(min_value=0, max_value=10**12)
@@ -80,3 +81,22 @@ def test_whole_steps_and_the_rest_make_up_the_budget(total: int, step: int, init
 def test_a_budget_below_one_step_is_refused_in_a_sentence() -> None:
     with pytest.raises(UserError, match=r"budget\.rollouts=100 does not pay for one step"):
         allowance(100, 256)
+
+
+def test_a_step_that_would_exceed_rollouts_or_updates_is_not_taken() -> None:
+    bounds = BudgetConfig(rollouts=1000, updates=10)
+    assert exhausted(Ledger(rollouts=936, updates=6), bounds, 64, 4) is None
+    assert exhausted(Ledger(rollouts=937), bounds, 64, 4) == "the budget is spent"
+    said = exhausted(Ledger(rollouts=64, updates=7), bounds, 64, 4)
+    assert said == "budget.updates=10 leaves no room for a step"
+
+
+def test_no_step_begins_once_tokens_or_seconds_are_spent() -> None:
+    tokens = BudgetConfig(rollouts=1000, generated_tokens=500)
+    assert exhausted(Ledger(generated_tokens=499), tokens, 64, 4) is None
+    said = exhausted(Ledger(generated_tokens=500), tokens, 64, 4)
+    assert said == "budget.generated_tokens=500 is spent"
+    seconds = BudgetConfig(rollouts=1000, seconds=2.5)
+    free = Ledger(seconds_by_phase={"evaluate": 100.0, "rollout": 2.0})
+    assert exhausted(free, seconds, 64, 4) is None
+    assert exhausted(free + Ledger(seconds_by_phase={"update": 0.5}), seconds, 64, 4)

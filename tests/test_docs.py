@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from mssr_rl import algos, cli, envs
+from mssr_rl.compare import command
 from mssr_rl.config.keys import choices
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compare.md"),
     *("docs/algorithms.md", "docs/reliability.md", "examples/README.md"),
 )
 
@@ -68,6 +69,14 @@ def test_every_documented_run_has_a_plan(line: str, capsys: pytest.CaptureFixtur
     words = shlex.split(line)[2:]
     flags = [] if "--plan" in words else ["--plan"]
     assert cli.main(["train", *words, *flags]) == cli.DONE, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", commands("bash scripts/compare.sh"))
+def test_every_documented_comparison_is_fair_and_fits_the_machine(line: str) -> None:
+    words = [word for word in shlex.split(line)[2:] if word != "--plan"]
+    task = command.prepare(words)
+    assert [fair.confounders for fair in task.fair] == [()] * len(task.matrix.envs)
+    assert task.share.jobs >= 1
 
 
 @pytest.mark.parametrize("line", commands("python -m mssr_rl "))

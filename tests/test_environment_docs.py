@@ -46,6 +46,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [c for c in COMMANDS if "scripts" not in c])
 @pytest.mark.usefixtures("elsewhere")
 def test_every_documented_command_runs(line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +59,7 @@ def test_the_documents_show_every_verb_of_environments() -> None:
     assert {words_of(line)[0] for line in COMMANDS} == {"eval", "check", "new", "export", "grade"}
 
 
+@pytest.mark.slow
 def test_the_readmes_environment_trains_by_mssr(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

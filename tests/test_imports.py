@@ -21,7 +21,9 @@ LAYERS = (
     """config""",
     """engine models""",
     """run planning report grade lens conformance cards check_env scaffold exporters""",
-    """helptext cli __main__ __init__""",
+    """comparison""",
+    """compare""",
+    """helptext cli child __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 

@@ -45,6 +45,8 @@ def test_values_of_variables_named_like_secrets_are_masked(monkeypatch: pytest.M
     monkeypatch.setenv("MY_SERVICE_API_KEY", "open sesame now")
     monkeypatch.setenv("MY_PASSWORD", "short")  # too short: it would mask ordinary words
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "certainly-not")
+    monkeypatch.setenv("SERVICE_CREDENTIALS", "/home/me/credentials.json")
+    assert not secret("/home/me/credentials.json")
     assert (
         redacted("said open sesame now; short; certainly-not")
         == f"said {MASK}; short; certainly-not"

@@ -48,7 +48,7 @@ def lines(env: ProblemEnv) -> list[str]:
         "answers       " + ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common()),
         "pictures      "
         + ", ".join(f"{n:,} with {count}" for count, n in sorted(pictures.items())),
-        f"prompts       {lengths[0]:,} to {lengths[-1]:,} long (median {median(lengths):,.0f})",
+        f"prompts       {lengths[0]:,} to {lengths[-1]:,} signs, median {median(lengths):,.0f}",
         f"duplicates    {duplicates(problems):,} rows pose what an earlier row poses",
         f"guessing      {floor:.1%} by one answer, {by_template:.1%} by one to each template",
     ]
@@ -68,11 +68,18 @@ def posed(problem: Problem) -> bytes:
 
 
 def guessing_floor(problems: Sequence[Problem]) -> tuple[float, float]:
-    """Accuracy of the commonest answer, and of the commonest answer to each question template."""
+    """Accuracy of the commonest answer, and of the commonest answer to each question template.
+
+    A template that occurs once tells nothing: it is answered by the commonest of all.
+    """
     overall = Counter(problem.answer for problem in problems)
     by_template: dict[str, Counter[str]] = {}
     for problem in problems:
         template = re.sub(r"-?[0-9]+(?:\.[0-9]+)?", "#", problem.prompt)
         by_template.setdefault(template, Counter())[problem.answer] += 1
-    guessed = sum(counts.most_common(1)[0][1] for counts in by_template.values())
+    usual = overall.most_common(1)[0][0]
+    guessed = sum(
+        counts.most_common(1)[0][1] if counts.total() > 1 else counts[usual]
+        for counts in by_template.values()
+    )
     return overall.most_common(1)[0][1] / len(problems), guessed / len(problems)

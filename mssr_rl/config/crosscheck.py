@@ -21,6 +21,7 @@ def settle(config: Config) -> Config:
     settled = replace(config, rollout=replace(config.rollout, group_size=group_size))
     _check_steps(settled, group_size)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
+    _check_updates(config)
     return settled
 
 
@@ -34,6 +35,16 @@ def _check_steps(config: Config, group_size: int) -> None:
                 f"{whole}={total} is not a multiple of {part}={size}; "
                 f"{total // size * size or size} or {(total // size + 1) * size} would be"
             )
+
+
+def _check_updates(config: Config) -> None:
+    train = config.train
+    step = train.rollouts_per_step // train.samples_per_update * train.epochs
+    if config.budget.updates is not None and config.budget.updates < step:
+        raise UserError(
+            f"budget.updates={config.budget.updates} does not pay for one step, which takes {step} "
+            "updates; raise the budget or make the steps smaller"
+        )
 
 
 def _too_few(name: str, group_size: int, minimum: int) -> str:

@@ -35,6 +35,13 @@ def options(group: str, name: str) -> dict[str, Option]:
     return {o: entry for o, entry in known.options(name).items() if o not in reserved}
 
 
+def ablations(algo: str) -> Mapping[str, Mapping[str, object]]:
+    """The parts of an algorithm that can be left out, as `Algorithm.ablations` has them."""
+    options("algo", algo)  # refuses a name nobody registered
+    declared: Mapping[str, Mapping[str, object]] = registry("algo").make(algo).ablations
+    return declared
+
+
 def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Choice:
     """`{"name": ..., option: value}` under the `group.option` texts given, defaults filled in."""
     name = str(node["name"])

@@ -73,9 +73,16 @@ class RolloutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
-    """What a run may spend; the stop rule, the same for every algorithm."""
+    """What a run may spend; the first of them that is spent ends it."""
 
     rollouts: int = option("training rollouts in all", bound=COUNT)
+    updates: int | None = option("optimiser updates in all; null: no bound", None, COUNT)
+    generated_tokens: int | None = option(
+        "no step begins once so many are generated; null: no bound", None, COUNT
+    )
+    seconds: float | None = option(
+        "no step begins once so much time is charged; null: no bound", None, POSITIVE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,13 +39,15 @@ def schedule(config: Config, initial: int = 0) -> Schedule:
     bought = allowance(config.budget.rollouts, per_step, initial)
     group_size = config.rollout.group_size or 1
     every = config.eval.every or bought.steps
+    updates = per_step // config.train.samples_per_update * config.train.epochs
+    steps = min(bought.steps, (config.budget.updates or bought.steps * updates) // updates)
     return Schedule(
-        steps=bought.steps,
-        left=bought.left,
+        steps=steps,
+        left=bought.left + (bought.steps - steps) * per_step,
         problems_per_step=per_step // group_size,
         group_size=group_size,
-        updates_per_step=per_step // config.train.samples_per_update * config.train.epochs,
-        evaluations=1 + -(-bought.steps // every),
+        updates_per_step=updates,
+        evaluations=1 + -(-steps // every),
         initial=initial,
     )
 
@@ -128,6 +130,11 @@ def _step(config: Config, plan: Schedule, resampling: Resampling | None) -> str:
 def _run(config: Config, plan: Schedule, train: int) -> str:
     spent = plan.initial + plan.steps * config.train.rollouts_per_step
     left = f"; {plan.left:,} of the budget stay unspent" if plan.left else ""
+    left += "".join(
+        f"; ends earlier once budget.{name}={show(bound)} is spent"
+        for name in ("generated_tokens", "seconds")
+        if (bound := getattr(config.budget, name)) is not None
+    )
     return (
         f"{_many(plan.steps, 'step')} = {_many(spent, 'rollout')}, "
         f"{_many(plan.steps * plan.updates_per_step, 'update')}; every problem is posed "

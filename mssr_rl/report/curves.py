@@ -19,6 +19,7 @@ MAX_POINTS = 480  # per line; longer series keep the extremes of each bin
 MAX_TARGETS = 60  # places to point at
 TOP, BOTTOM, RIGHT = 20, 38, 8
 CHAR = 6.2  # width of a digit
+FEW_LINES = 3  # that can be named above a chart
 
 
 class Point(NamedTuple):
@@ -54,9 +55,14 @@ class Chart:
     unit: str
     lines: tuple[Line, ...]
     share: bool = False
-    note: str = ""
+    currency: str = "rollouts"  # what the horizontal axis counts
     width: int = 340
     height: int = 220
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether lines have their points at the same places, a training step each."""
+        return self.currency == "rollouts"
 
     @property
     def size(self) -> str:
@@ -158,10 +164,12 @@ def grid(chart: Chart, box: Frame) -> Iterator[str]:
     below = chart.height - BOTTOM
     for i, tick in enumerate(box.x.ticks):
         x, step = box.x.pixel(tick), step_at(tick, points)
-        name = f"{compact(tick)}" + (" rollouts" if i == 0 else "")
+        name = f"{compact(tick)}" + (f" {chart.currency}" if i == 0 else "")
         anchor = "start" if i == 0 else "end" if x > box.x.end - 12 else "middle"
         yield f'<text class="tick {anchor}" x="{x:.1f}" y="{below + 16}">{name}</text>'
         under = "step" if i == 0 else "" if step is None else str(step)
+        if not chart.in_steps:
+            under = ""
         yield f'<text class="tick step {anchor}" x="{x:.1f}" y="{below + 30}">{under}</text>'
 
 
@@ -214,22 +222,37 @@ def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
     here = [
         (i, line.name, p)
         for i, line in enumerate(chart.lines, 1)
-        for p in line.finite
-        if p.x == column.x
+        if (p := point_at(chart, line, column.x)) is not None
     ]
     x, several = box.x.pixel(column.x), len(chart.lines) > 1
-    step, rollouts = f"step {column.step:g}", f"{column.x:,.0f} rollouts"
+    step, spent = f"step {column.step:g}", f"{column.x:,.0f} {chart.currency}"
+    where = [step] if several and chart.in_steps else [step, spent] if chart.in_steps else [spent]
     values = [(f"{name} " if several else "") + value_text(p, chart) for _, name, p in here]
-    short = [value.partition(" (")[0] for value in values]
-    title = f"{step}, {rollouts}: {', '.join(values)}"
-    shown = " · ".join([step, *short] if several else [step, rollouts, *short])
+    title = f"{', '.join([step, spent] if chart.in_steps else [spent])}: {', '.join(values)}"
     dots = "".join(
-        f'<circle class="s{i}" cx="{x:.1f}" cy="{box.y.pixel(p.y):.1f}" r="4"/>' for i, _, p in here
+        f'<circle class="s{i}" cx="{box.x.pixel(p.x):.1f}" cy="{box.y.pixel(p.y):.1f}" r="4"/>'
+        for i, _, p in here
     )
+    short = [short_text(chart, i, name, p) for i, name, p in here]
     return (
         f'<title>{escape(title)}</title><path d="M{x:.1f} {TOP}V{box.y.start}"/>{dots}'
-        f'<text x="{box.x.end}" y="12">{escape(shown)}</text>'
+        f'<text x="{box.x.end}" y="12">{" · ".join([*map(escape, where), *short])}</text>'
     )
+
+
+def point_at(chart: Chart, line: Line, x: float) -> Point | None:
+    """A line's point there; in a currency that arms spend unequally, the nearest one."""
+    if not chart.in_steps:
+        return min(line.finite, key=lambda p: abs(p.x - x), default=None)
+    return next((p for p in line.finite if p.x == x), None)
+
+
+def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
+    """A value above the chart: with its line's name, or in its colour where there are many."""
+    text = value_text(p, chart).partition(" (")[0]
+    if len(chart.lines) > FEW_LINES:
+        return f'<tspan class="s{i}">{escape(text)}</tspan>'
+    return escape(f"{name} {text}" if len(chart.lines) > 1 else text)
 
 
 def summary(chart: Chart) -> str:

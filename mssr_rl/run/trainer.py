@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from mssr_rl.budget import Ledger
+from mssr_rl.budget import Ledger, exhausted
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed, NotFinite, RunFailed
@@ -93,7 +93,7 @@ class Session:
         except Collapsed as collapse:
             self._end("collapsed", str(collapse), refused=isinstance(collapse, NotFinite))
             raise
-        self._end("done", "the budget is spent")
+        self._end("done", self._spent_all() or "the budget is spent")
 
     def _begin(self) -> None:
         """Say what is used, and pick up where the run was left."""
@@ -148,7 +148,7 @@ class Session:
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):
                 self._save()
-            if self._spent_all():
+            if self._spent_all() is not None:
                 break
             self._stop_if_collapsed()
             if initial.is_due(self.arm, self.state):
@@ -184,13 +184,14 @@ class Session:
         step = self.state.step
         if step == 0:
             return at_start
-        return self._spent_all() or (every > 0 and step % every == 0)
+        return self._spent_all() is not None or (every > 0 and step % every == 0)
 
-    def _spent_all(self) -> bool:
-        """Whether what is left of the budget is less than a step."""
+    def _spent_all(self) -> str | None:
+        """Why no step is left to take; None while the budget pays for one."""
         config = self.arm.config
-        spent = self.state.ledger.rollouts + config.train.rollouts_per_step
-        return spent > config.budget.rollouts
+        size = config.train.rollouts_per_step
+        updates = size // config.train.samples_per_update * config.train.epochs
+        return exhausted(self.state.ledger, config.budget, size, updates)
 
     def _advance(self, result: StepResult) -> None:
         """Record a completed step; from here on the run stands behind it."""

@@ -43,8 +43,8 @@ class _UpTo(trainer.Session):
         super().__init__(*parts)
         self._last = last
 
-    def _spent_all(self) -> bool:
-        return self.state.step >= self._last or super()._spent_all()
+    def _spent_all(self) -> str | None:
+        return "far enough" if self.state.step >= self._last else super()._spent_all()
 
 
 def main(run: Path, plugins: Sequence[str]) -> str:

@@ -128,6 +128,7 @@ def test_a_grader_that_depends_on_its_process_is_found() -> None:
     assert "another process grades otherwise, or fails" in findings(env(tied))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", environments.names())
 def test_no_environment_of_ours_breaks_a_law(name: str) -> None:
     assert findings(environments.make(name, split="test", limit=30)) == []

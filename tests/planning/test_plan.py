@@ -155,3 +155,11 @@ def test_a_folder_that_holds_no_language_model_is_refused(model: Path) -> None:
     (model / "config.json").write_text('{"model_type": "x"}', encoding="utf-8")
     with pytest.raises(UserError, match="num_hidden_layers"):
         memory.shape(model)
+
+
+def test_a_bound_on_updates_is_part_of_the_plan() -> None:
+    config = load(["algo=grpo", "budget.rollouts=1024", "budget.updates=11"])
+    planned = plan.schedule(config)
+    assert (planned.steps, planned.left) == (2, 512)
+    with pytest.raises(UserError, match=r"budget\.updates=3 does not pay for one step"):
+        load(["algo=grpo", "budget.updates=3"])

@@ -100,6 +100,7 @@ def test_an_option_goes_to_the_environments_that_have_it() -> None:
     assert [c.env.options["limit"] for c in asked.configs] == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_papers_five_benchmarks_are_scored_in_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -116,7 +116,7 @@ def test_the_ledger_of_the_last_step_is_the_sum_of_the_steps(
 def test_samples_show_what_was_said_and_what_it_was_paid_for(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
-    folder = trainer.run(configure("lens.every=0"), make_engine)
+    folder = trainer.run(configure("lens.every=0"), make_engine)  # which keeps pictures, too
     samples = rows(folder, "samples")
     assert len(samples) == 6 * 4 + 4 * 16
     for sample in samples:
@@ -179,3 +179,22 @@ def test_arms_are_posed_the_same_problems(configure: Configure, make_engine: Mak
     arms = [trainer.run(configure(f"algo={a}", f"name={a}"), make_engine) for a in ("grpo", "mssr")]
     orders = {json.loads((arm / "run.json").read_text())["problem_order"] for arm in arms}
     assert len(orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "steps", "reason"),
+    [
+        ("budget.updates=9", 2, "budget.updates=9 leaves no room for a step"),
+        ("budget.generated_tokens=200", 2, "budget.generated_tokens=200 is spent"),
+        ("budget.seconds=0.000001", 1, "budget.seconds=1e-06 is spent"),
+    ],
+)
+def test_any_currency_of_the_ledger_can_end_a_run(
+    configure: Configure, make_engine: MakeEngine, bound: str, steps: int, reason: str
+) -> None:
+    folder = trainer.run(configure(bound, "name=bounded"), make_engine)
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["status"], run["exit_reason"]) == ("done", reason)
+    assert [row["step"] for row in rows(folder, "metrics")] == list(range(1, steps + 1))
+    assert [row["step"] for row in rows(folder, "eval") if row["split"] == "test"] == [steps]
+    assert newest(folder).name == f"step_{steps}"

@@ -1,0 +1,174 @@
+"""What a comparison shows while it trains: a table of its arms on a terminal, or plain lines.
+
+Everything goes to stderr, as with a single run (`mssr_rl.run.progress`).
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mssr_rl.compare.matrix import Arm, Matrix, Run
+from mssr_rl.compare.standing import Standing
+from mssr_rl.run.progress import Pace
+
+Look = Callable[[], Mapping[Run, Standing]]
+EVERY = 30.0  # [s] between two lines off a terminal
+REDRAW = 1.0  # [s] between two pictures on one
+GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!"}
+
+
+class Board(Protocol):
+    """What the runner tells the person who waits."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        ...
+
+    def show(self, look: Look) -> None:
+        """A look at how the runs stand, taken when it is time for one."""
+        ...
+
+    def finished(self, run: Run, standing: Standing) -> None:
+        """A run has come to its end."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        ...
+
+
+class Tally:
+    """How far all runs are: the finished ones are remembered, the others looked at."""
+
+    def __init__(self, matrix: Matrix, finished: Mapping[Run, Standing]) -> None:
+        self.matrix = matrix
+        self.standings = dict(finished)
+        self.pace = Pace(sum(run.config.budget.rollouts for run in matrix.runs))
+        self._looked = -1e9
+
+    def due(self, seconds: float) -> bool:
+        """Whether the last look is so long ago; a new one is then expected."""
+        if time.monotonic() - self._looked < seconds:
+            return False
+        self._looked = time.monotonic()
+        return True
+
+    def take(self, standings: Mapping[Run, Standing]) -> None:
+        """What a look has found."""
+        self.standings |= standings
+        self.pace.at(sum(standing.rollouts for standing in self.standings.values()))
+
+    def line(self) -> str:
+        """All of it in one line."""
+        states = [standing.state for standing in self.standings.values()]
+        done = states.count("done") + states.count("collapsed")
+        return (
+            f"{done} of {len(self.matrix.runs)} runs finished, {self.pace.spent:,} of "
+            f"{self.pace.budget:,} rollouts, {self.pace.eta()} left"
+        )
+
+
+def ending(run: Run, standing: Standing) -> str:
+    """A finished run in one line."""
+    accuracy = "" if standing.accuracy is None else f", val {standing.accuracy:.1%} greedy"
+    why = "" if standing.state == "done" else f": {standing.reason}"
+    return f"{standing.state:<9} {run.name}{accuracy}, {standing.seconds:.0f} s{why}"
+
+
+class PlainBoard:
+    """Lines for a log file."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def say(self, line: str) -> None:
+        """Print it."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    def show(self, look: Look) -> None:
+        """One line, now and then."""
+        if self._tally.due(EVERY):
+            self._tally.take(look())
+            self.say(self._tally.line())
+
+    def finished(self, run: Run, standing: Standing) -> None:
+        """One line."""
+        self._tally.take({run: standing})
+        self.say(ending(run, standing))
+
+    def close(self) -> None:
+        """Nothing to tidy up."""
+
+
+class LiveBoard:
+    """The table, redrawn in place; said lines scroll above it."""
+
+    def __init__(self, tally: Tally, console: Console) -> None:
+        self._tally = tally
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print it above the table."""
+        self._live.console.print(Text(line))
+
+    def show(self, look: Look) -> None:
+        """Draw it again, if a second has passed."""
+        if self._tally.due(REDRAW):
+            self._tally.take(look())
+            self._live.update(picture(self._tally), refresh=True)
+
+    def finished(self, run: Run, standing: Standing) -> None:
+        """Keep it in the table, and let the line scroll by."""
+        self._tally.take({run: standing})
+        self.say(ending(run, standing))
+
+    def close(self) -> None:
+        """Take the table away."""
+        self._live.stop()
+
+
+def picture(tally: Tally) -> Table:
+    """One row an arm."""
+    table = Table(caption=tally.line(), caption_justify="left")
+    for name in ("arm", "runs", "", "rollouts", "reward", "val"):
+        table.add_column(name, justify="left" if name in ("arm", "runs", "") else "right")
+    for arm in tally.matrix.arms:
+        table.add_row(*_row(tally, arm))
+    return table
+
+
+def _row(tally: Tally, arm: Arm) -> Sequence[Text | ProgressBar]:
+    runs = [run for run in tally.matrix.runs if run.arm == arm]
+    standings = [tally.standings.get(run, Standing("absent")) for run in runs]
+    spent = sum(standing.rollouts for standing in standings)
+    budget = sum(run.config.budget.rollouts for run in runs)
+    return (
+        Text(arm.label),
+        Text("".join(GLYPHS.get(standing.state, "·") for standing in standings)),
+        ProgressBar(total=budget, completed=spent, width=24),
+        Text(f"{spent:,}"),
+        Text(_mean([standing.reward for standing in standings], ".3f")),
+        Text(_mean([standing.accuracy for standing in standings], ".1%")),
+    )
+
+
+def _mean(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return format(sum(known) / len(known), form) if known else "–"
+
+
+def board(tally: Tally) -> Board:
+    """The board for wherever stderr goes."""
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveBoard(tally, console)
+    return PlainBoard(tally)

@@ -1,0 +1,213 @@
+"""`python -m mssr_rl compare key=value ...`: plan, check, train, report.
+
+compare algo=grpo,mssr env=vision_r1 seeds=5           the verdict
+compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and how long it takes
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from mssr_rl.budget import allowance
+from mssr_rl.compare import fairness, folder, machine, process, trial
+from mssr_rl.compare.board import Board, Tally, board
+from mssr_rl.compare.derived import deriver
+from mssr_rl.compare.fairness import Fairness
+from mssr_rl.compare.folder import Folder
+from mssr_rl.compare.matrix import Matrix, spell_out
+from mssr_rl.compare.process import Launch
+from mssr_rl.compare.runner import Crew, Share
+from mssr_rl.compare.settings import Settings, take
+from mssr_rl.compare.standing import FINISHED, look
+from mssr_rl.comparison.page import write
+from mssr_rl.config import overrides
+from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.report.text import duration
+from mssr_rl.run import provenance, runlock
+from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.stats.verdict import Rule
+
+# A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
+STAYS = {"stability.stop": "non_finite"}
+
+
+class Task(NamedTuple):
+    """A comparison, ready to be started."""
+
+    settings: Settings
+    words: tuple[str, ...]
+    folder: Folder
+    matrix: Matrix
+    fair: tuple[Fairness, ...]  # an environment each
+    share: Share
+
+
+def compare(words: Sequence[str], launch: Launch = process.launch) -> str:
+    """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
+    task = prepare(words)
+    task.folder.path.mkdir(parents=True, exist_ok=True)
+    runlock.acquire(task.folder.path)
+    try:
+        failed = _train(task, launch)
+        written = write(task.folder.path)
+    finally:
+        runlock.release(task.folder.path)
+    said = "\n".join([*written.sentences, f"report  {written.page}"])
+    if failed:
+        sys.stdout.write(f"{said}\n")
+        listed = "; ".join(f"{run.name}: {why}" for run, why in failed.items())
+        raise RunFailed(
+            f"{len(failed)} of {len(task.matrix.runs)} runs failed and are not in the verdict "
+            f"({listed}); their words are in {task.folder.path / 'logs'}, and the same command "
+            "tries them again"
+        )
+    return said
+
+
+def prepare(words: Sequence[str]) -> Task:
+    """Everything that can be known and refused before a process is started."""
+    given = overrides.parse(words)
+    settings, rest = take(given)
+    where = folder.place(settings, rest)
+    known = where.recorded().get("threads")  # a taken up run must compute as it began
+    few = spell_out(rest, settings, where.runs)
+    told = {
+        **STAYS,
+        **rest,
+        "engine.threads": rest.get("engine.threads")
+        or known
+        or machine.threads(settings, len(few.runs)),
+    }
+    matrix = spell_out(told, settings, where.runs)
+    labels = [arm.label for arm in matrix.arms]
+    if settings.baseline is not None and settings.baseline not in labels:
+        raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
+    fair = check(matrix, settings)
+    folder.refuse_other_runs(where, matrix)
+    return Task(settings, tuple(words), where, matrix, fair, machine.share(settings, matrix.runs))
+
+
+def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
+    """The fairness of every environment's arms; a confounder is refused unless `fair=report`."""
+    derive = deriver()
+    found = []
+    for env in matrix.envs:
+        configs = {r.arm.label: r.config for r in matrix.runs if r.env == env}
+        fair = fairness.examine(configs, derive, settings.varies)
+        if fair.confounders and settings.fair == "refuse":
+            raise fairness.refusal(fair)
+        found.append(fair)
+    return tuple(found)
+
+
+def plan(words: Sequence[str], launch: Launch = process.launch) -> str:
+    """What would be done, in words, with the time it takes as measured on a short trial."""
+    task = prepare(words)
+    runs, standings = task.matrix.runs, [look(task.folder.of(run)) for run in task.matrix.runs]
+    missing = [r for r, s in zip(runs, standings, strict=True) if s.state not in FINISHED]
+    lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(missing)} runs"]
+    if missing:
+        sys.stderr.write("measuring the pace: a short trial of every arm\n")
+        estimate = trial.measure(missing, task.share, launch)
+        lines += [f"one run     {arm}: {duration(s)}" for arm, s in estimate.by_arm.items()]
+        lines += [
+            f"in all      about {duration(estimate.total)}, measured just now on this machine"
+        ]
+    return "\n".join([*lines, "nothing was started but the trial"])
+
+
+def opening(task: Task) -> list[str]:
+    """What is compared, in a few lines."""
+    matrix, share, config = task.matrix, task.share, task.matrix.runs[0].config
+    per_step, margin = config.train.rollouts_per_step, Rule(margin=task.settings.margin).size
+    bought = allowance(config.budget.rollouts, per_step)
+    seeds = f"{matrix.seeds[0]} to {matrix.seeds[-1]}" if len(matrix.seeds) > 1 else matrix.seeds[0]
+    size = f"{bought.steps} steps of {per_step}, recipe {config.recipe}, model {config.model.path}"
+    lines = [
+        f"arms        {', '.join(arm.label for arm in matrix.arms)}",
+        f"on          {', '.join(matrix.envs)}; seeds {seeds}: {len(matrix.runs)} runs",
+        f"each        {config.budget.rollouts:,} rollouts, {size}",
+        f"at once     {share.jobs} runs, {share.threads} thread{'s' * (share.threads > 1)} each",
+        f"verdict     by seed on the test split; differences below {margin} do not matter",
+        f"results     {task.folder.path}",
+    ]
+    if len(matrix.seeds) < 5:
+        lines.append(
+            f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} an arm can only "
+            "show large differences"
+        )
+    return lines
+
+
+def _differences(task: Task) -> list[str]:
+    return [
+        f"differences on {fair.env}\n{fairness.table(fair.arms, fair.different)}"
+        for fair in task.fair
+        if fair.different
+    ]
+
+
+# ---- training ----
+
+
+def _train(task: Task, launch: Launch) -> Mapping[Any, str]:
+    standings = {run: look(task.folder.of(run)) for run in task.matrix.runs}
+    finished = {run: s for run, s in standings.items() if s.state in FINISHED}
+    with closing(board(Tally(task.matrix, finished))) as shown:
+        for line in opening(task):
+            shown.say(line)
+        for confounded in (fair for fair in task.fair if fair.confounders):
+            shown.say(f"NOT FAIR on {confounded.env}, reported in red:")
+            shown.say(fairness.table(confounded.arms, confounded.confounders))
+        if finished:
+            shown.say(f"kept      {len(finished)} finished runs")
+        task.folder.record(facts(task))
+        return _work(task, shown, launch)
+
+
+def _work(task: Task, shown: Board, launch: Launch) -> Mapping[Any, str]:
+    crew = Crew(task.folder, task.matrix.runs, shown, launch)
+    try:
+        with Interrupt() as interrupt:
+            crew.work(task.share, interrupt.check)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; the same command goes on from here", stop.signum) from None
+    return crew.failed
+
+
+def facts(task: Task) -> dict[str, Any]:
+    """compare.json."""
+    settings = task.settings
+    return {
+        "format": 1,
+        "command": list(task.words),
+        "arms": [arm.label for arm in task.matrix.arms],
+        "envs": list(task.matrix.envs),
+        "seeds": list(task.matrix.seeds),
+        "runs": [
+            {"name": run.name, "arm": run.arm.label, "env": run.env, "seed": run.seed}
+            for run in task.matrix.runs
+        ],
+        "rule": {"margin": settings.margin, "baseline": settings.baseline},
+        "varies": list(settings.varies),
+        "fairness": [
+            {
+                "env": fair.env,
+                "rows": [
+                    {
+                        "name": row.name,
+                        "values": dict(zip(fair.arms, row.values, strict=True)),
+                        "kind": row.kind,
+                        "because": list(row.because),
+                    }
+                    for row in fair.rows
+                ],
+            }
+            for fair in task.fair
+        ],
+        "threads": str(task.share.threads),
+        "versions": provenance.versions(),
+        "git": provenance.git_revision(),
+        "machine": provenance.machine(),
+    }

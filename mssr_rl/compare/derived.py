@@ -1,0 +1,84 @@
+"""What an arm's settings come to: the numbers two configs must share before they can be compared.
+
+`fairness` holds them against each other. Counts are `planning`'s own; fingerprints are those a run
+writes into its run.json, so they can be checked again afterwards.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+
+from mssr_rl.algos import algorithms
+from mssr_rl.compare.fairness import Derived
+from mssr_rl.config import Config
+from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.planning.plan import schedule
+from mssr_rl.run import provenance
+from mssr_rl.run.arm import eval_plan, initial_rollouts
+
+INITIAL = "initial rollouts"
+STEPS = ("budget.", "train.rollouts_per_step", INITIAL)
+UPDATES = ("train.rollouts_per_step", "train.samples_per_update", "train.epochs")
+GROUP = "rollout.group_size"
+Derive = Callable[[Config], Mapping[str, Derived]]
+
+
+def deriver() -> Derive:
+    """`derive(config)`, reading every set of problems and every model once."""
+    read = cache(_read)
+    hashed = cache(provenance.model_hash)
+
+    def derive(config: Config) -> dict[str, Derived]:
+        sets = {
+            split: read(config.env.name, split, json.dumps(dict(config.env.options)))
+            for split in ("train", "val", "test")
+        }
+        return {
+            **_counts(config, len(sets["train"].problems)),
+            **{f"{split} problems": _problems(env) for split, env in sets.items()},
+            "evaluation card": _card(config, sets),
+            "initial weights": Derived(hashed(config.model.path), ("model.",)),
+        }
+
+    return derive
+
+
+def _read(name: str, split: str, options: str) -> ProblemEnv:
+    return environments.make(name, split=split, **json.loads(options))
+
+
+def _counts(config: Config, train: int) -> dict[str, Derived]:
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    plan = schedule(config, initial_rollouts(algorithm, train))
+    posed = ("env.", GROUP, *STEPS)
+    return {
+        INITIAL: Derived(plan.initial, ("algo.", "env.")),
+        "steps": Derived(plan.steps, STEPS),
+        "rollouts": Derived(plan.initial + plan.steps * config.train.rollouts_per_step, STEPS),
+        "problems per step": Derived(plan.problems_per_step, (GROUP, "train.rollouts_per_step")),
+        "updates per step": Derived(plan.updates_per_step, UPDATES),
+        "updates in all": Derived(plan.steps * plan.updates_per_step, (*STEPS, *UPDATES)),
+        "prompts in all": Derived(plan.problems, posed),
+        "passes over the problems": Derived(round(plan.problems / train, 3), posed),
+        "evaluations": Derived(plan.evaluations, (*STEPS, "eval.every")),
+    }
+
+
+def _problems(env: ProblemEnv) -> Derived:
+    """Problems, pictures, wording of the prompts and answers, in order."""
+    return Derived(f"{len(env.problems)} · {env.fingerprint()[:8]}", ("env.",))
+
+
+def _card(config: Config, sets: Mapping[str, ProblemEnv]) -> Derived:
+    """How accuracy is measured: on what, asked how, sampled how; the grader is the environment's.
+
+    The seed of an evaluation's samples is the run's, the same for paired arms.
+    """
+    plan = asdict(eval_plan(config))
+    card = {key: plan[key] for key in ("sampling", "samples", "limit")}
+    held_out = {split: sets[split].fingerprint() for split in ("val", "test")}
+    text = json.dumps([card, held_out, config.env.name], sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return Derived(digest, ("env.", "eval.samples", "eval.limit", "rollout.max_response_tokens"))

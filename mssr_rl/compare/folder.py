@@ -1,0 +1,93 @@
+"""A comparison's directory:
+
+    comparisons/<name>/
+        compare.json      what is compared, and what the fairness check found
+        runs/<run>/       ordinary run directories
+        logs/<run>.log    what each run said
+        report.html report.md report.json table.tex
+
+The name is made from the command, so the same command finds what it left; more seeds, or more runs
+at once, do not make it another.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl import files
+from mssr_rl.compare.fairness import leaves, shown
+from mssr_rl.compare.matrix import Matrix, Run
+from mssr_rl.compare.settings import Settings
+from mssr_rl.config import compose, to_dict
+from mssr_rl.errors import UserError
+from mssr_rl.run import runlog
+
+FEW = 5  # algorithms that are named in the folder's name
+PLACE = ("name", "runs_dir", "resume")
+
+
+class Folder(NamedTuple):
+    """Where a comparison lies."""
+
+    path: Path
+
+    @property
+    def runs(self) -> Path:
+        """Its run directories."""
+        return self.path / "runs"
+
+    def log(self, run: Run) -> Path:
+        """What a run's process said."""
+        return self.path / "logs" / f"{run.name}.log"
+
+    def of(self, run: Run) -> Path:
+        """A run's directory."""
+        return self.runs / run.name
+
+    def recorded(self) -> dict[str, Any]:
+        """compare.json, empty before there is one."""
+        path = self.path / "compare.json"
+        if not path.exists():
+            return {}
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return found
+
+    def record(self, facts: Mapping[str, Any]) -> None:
+        """Write compare.json."""
+        files.write_json(self.path / "compare.json", facts)
+
+
+def place(settings: Settings, given: Mapping[str, str]) -> Folder:
+    """The folder of these words; whether it exists does not matter."""
+    name = settings.name or _name(settings, given)
+    return Folder(Path(settings.comparisons_dir) / runlog.checked(name))
+
+
+def _name(settings: Settings, given: Mapping[str, str]) -> str:
+    what = [*sorted(given.items()), ("ablate", settings.ablate)]
+    digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=3).hexdigest()
+    algos = given.get("algo", "default").split(",")
+    said = algos if len(algos) <= FEW else [f"{len(algos)}-algorithms"]
+    envs = given.get("env", "default").replace(",", "-")
+    return f"{envs}-{'-'.join(said)}-{digest}"[:100]
+
+
+def refuse_other_runs(folder: Folder, matrix: Matrix) -> None:
+    """Raise `UserError` if a run that is there already was told something else."""
+    for run in matrix.runs:
+        path = folder.of(run) / "config.yaml"
+        if not path.exists():
+            continue
+        old = dict(leaves(to_dict(compose.read(path))))
+        new = dict(leaves(to_dict(run.config)))
+        keys = sorted({k for k in old | new if old.get(k) != new.get(k)} - set(PLACE))
+        if keys:
+            listed = ", ".join(
+                f"{key}={shown(new.get(key))} (was {shown(old.get(key))})" for key in keys
+            )
+            raise UserError(
+                f"{folder.of(run)} was trained with other settings: {listed}; give the old "
+                "values, or make a new comparison under another name="
+            )

@@ -1,0 +1,217 @@
+"""Which runs a comparison consists of: arms x environments x seeds, spelled out.
+
+    algo=grpo,mssr                 two arms
+    algo=mssr algo.gamma=0.4,2.0   two arms of one algorithm: a comma sweeps a key
+    mssr.gamma=0.4,2.0             the same, but only for the arms of mssr
+    env=a,b                        every arm on both, compared on each
+
+An arm is what is compared: an algorithm and the values that were swept. A run is one arm on one
+environment with one seed. Knows nothing of processes: `runner` does.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from mssr_rl.compare.settings import Settings
+from mssr_rl.config import Config, keys, names
+from mssr_rl.config.compose import load
+from mssr_rl.config.hydra_groups import defaults
+from mssr_rl.errors import UserError
+from mssr_rl.typed import show
+
+TAKEN = {
+    "resume": "the same command takes up an interrupted comparison by itself",
+    "runs_dir": "the runs lie in the comparison's folder; comparisons_dir= moves it",
+}
+
+LONGEST_SLUG = 70
+
+
+class Arm(NamedTuple):
+    """What is compared: one setting of everything but environment and seed."""
+
+    label: str  # "mssr gamma=2.0"
+    slug: str  # the same as part of a folder's name
+    words: tuple[str, ...]  # key=value, without environment and seed
+
+
+class Run(NamedTuple):
+    """One arm, trained on one environment with one seed."""
+
+    arm: Arm
+    env: str
+    seed: int
+    config: Config
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # a config holds mappings
+
+    @property
+    def name(self) -> str:
+        """Its folder's."""
+        return f"{self.env}-{self.arm.slug}-s{self.seed}"
+
+    @property
+    def words(self) -> list[str]:
+        """What `train` is told."""
+        return [*self.arm.words, f"env={self.env}", f"seed={self.seed}"]
+
+
+class Matrix(NamedTuple):
+    """The whole comparison."""
+
+    arms: tuple[Arm, ...]
+    envs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]  # seed by seed, so that what is there first can be compared first
+
+
+def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> Matrix:
+    """Every run of the comparison, its config resolved; a `UserError` if one cannot be."""
+    for key, why in TAKEN.items():
+        if key in given:
+            raise UserError(f"{key} is not for compare: {why}")
+    envs = _values(given.get("env", defaults()["env"]))
+    arms = _arms(given, settings)
+    first = _first_seed(given)
+    seeds = tuple(range(first, first + settings.seeds))
+    made = {(arm, env): load([*arm.words, f"env={env}"]) for arm in arms for env in envs}
+    runs = tuple(
+        _run(arm, env, seed, made[arm, env], runs_dir)
+        for seed in seeds
+        for env in envs
+        for arm in arms
+    )
+    return Matrix(arms, envs, seeds, runs)
+
+
+def _run(arm: Arm, env: str, seed: int, config: Config, runs_dir: Path) -> Run:
+    run = Run(arm, env, seed, config)
+    settled = replace(config, seed=seed, name=run.name, runs_dir=str(runs_dir))
+    return run._replace(config=settled)
+
+
+# ---- arms ----
+
+
+def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
+    algos = _values(given.get("algo", defaults()["algo"]))
+    _refuse_twins(algos)
+    common = {key: text for key, text in given.items() if key not in ("algo", "env", "seed")}
+    own = {algo: _own(algo, common) for algo in algos}
+    for mine in own.values():
+        common = {key: text for key, text in common.items() if key not in mine}
+    made: dict[str, Arm] = {}
+    for algo in algos:
+        texts = common | {_translated(algo, key): text for key, text in own[algo].items()}
+        shown = {_translated(algo, key) for key in own[algo]}
+        arms = list(_swept(algo, texts, shown))
+        if settings.ablate == "all":
+            arms += _ablations(algo, texts, common, shown)
+        _refuse_twins([arm.label for arm in arms])
+        made |= {arm.label: arm for arm in arms if arm.label not in made}
+    _refuse_twins([arm.slug for arm in made.values()])
+    return tuple(made.values())
+
+
+def _own(algo: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What is said of one algorithm's arms only: keys that begin with its name."""
+    return {key: text for key, text in given.items() if key.startswith(f"{algo}.")}
+
+
+def _translated(algo: str, key: str) -> str:
+    """`mssr.gamma` is the option `algo.gamma`, `mssr.train.lr` the key `train.lr`, of its arms."""
+    rest = key.removeprefix(f"{algo}.")
+    known = rest in keys.fixed_kinds() or rest.startswith(("algo.", "env."))
+    return rest if known else f"algo.{rest}"
+
+
+def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
+    """One arm for every combination of the values; what makes it special is in its label."""
+    values = {key: _values(text) for key, text in texts.items()}
+    special = [key for key in values if key in shown or len(values[key]) > 1]
+    for combination in product(*values.values()):
+        chosen = dict(zip(values, combination, strict=True))
+        yield _arm(algo, chosen, {key: chosen[key] for key in special})
+
+
+def _arm(algo: str, chosen: Mapping[str, str], special: Mapping[str, str]) -> Arm:
+    said = [f"{key.removeprefix('algo.')}={value}" for key, value in special.items()]
+    label = " ".join([algo, *said])
+    words = (f"algo={algo}", *(f"{key}={value}" for key, value in chosen.items()))
+    return Arm(label, _slug(label), words)
+
+
+def _slug(label: str) -> str:
+    """A label as part of a folder's name; a long one is cut, and told from others by a hash."""
+    slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).replace("+", "p").strip("-.")
+    if len(slug) <= LONGEST_SLUG:
+        return slug
+    digest = hashlib.blake2b(label.encode(), digest_size=3).hexdigest()
+    return f"{slug[: LONGEST_SLUG - 7]}-{digest}"
+
+
+def _ablations(
+    algo: str, texts: Mapping[str, str], common: Mapping[str, str], shown: set[str]
+) -> Iterator[Arm]:
+    """The arms without one part each, as the algorithm itself declares them.
+
+    One that comes to another algorithm is that algorithm's arm, and carries its name.
+    """
+    declared = names.ablations(algo)
+    if not declared:
+        raise UserError(
+            f"ablate=all: algo={algo} declares no parts that can be left out; {_with_ablations()}"
+        )
+    for name, changes in declared.items():
+        if "algo" in changes:
+            yield from _swept(str(changes["algo"]), common, set())
+        else:
+            without = {f"algo.{key}": show(value) for key, value in changes.items()}
+            for arm in _swept(algo, {**texts, **without}, shown - without.keys()):
+                label = " ".join([algo, name, *arm.label.split()[1:]])
+                yield arm._replace(label=label, slug=_slug(label))
+
+
+def _with_ablations() -> str:
+    able = [name for name in names.registry("algo").names() if names.ablations(name)]
+    return f"these do: {', '.join(able)}" if able else "none does"
+
+
+# ---- values ----
+
+
+def _values(text: str) -> tuple[str, ...]:
+    """The values of a text, split at commas outside brackets and quotes."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return (text,)
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char in "[(") - (char in "])")
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    if not all(part.strip() for part in parts):
+        raise UserError(f"{text}: there is nothing between two of its commas, or at an end")
+    return tuple(part.strip() for part in parts)
+
+
+def _refuse_twins(labels: Sequence[str]) -> None:
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise UserError(f"the arm {twice[0]} is there twice; leave one out")
+
+
+def _first_seed(given: Mapping[str, str]) -> int:
+    text = given.get("seed", "0")
+    if not text.isdecimal():
+        raise UserError(
+            f"seed={text}: compare takes one number, the first seed; seeds=K says how many"
+        )
+    return int(text)

@@ -1,0 +1,107 @@
+"""Trains the runs of a comparison, several at once, and survives whatever ends one of them.
+
+A finished run is kept, an interrupted one continued, a crashed one tried once more. All that is
+known stands in the runs' folders (`standing`), so nothing is lost with this process.
+"""
+
+import signal
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mssr_rl.compare import process
+from mssr_rl.compare.board import Board
+from mssr_rl.compare.folder import Folder
+from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.process import Launch
+from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
+from mssr_rl.run.interrupt import Interrupted
+
+NAP = 0.25  # [s] between two looks at the processes
+
+
+class Share(NamedTuple):
+    """What the comparison may use of the machine."""
+
+    jobs: int  # runs at once
+    threads: int  # of each
+
+
+class Crew:
+    """The processes at work, and the runs that wait for one."""
+
+    def __init__(self, folder: Folder, runs: Sequence[Run], board: Board, launch: Launch) -> None:
+        self._folder, self._board, self._launch = folder, board, launch
+        self._waiting = deque(r for r in runs if look(folder.of(r)).state not in FINISHED)
+        self._working: dict[Run, subprocess.Popen[bytes]] = {}
+        self._attempts: Counter[str] = Counter()
+        self.failed: dict[Run, str] = {}
+
+    def work(self, share: Share, poll: Callable[[], None]) -> None:
+        """Until every run is finished or has failed; `poll` may raise to end early."""
+        try:
+            while self._waiting or self._working:
+                poll()
+                self._collect()
+                self._fill(share)
+                self._board.show(self.standings)
+                time.sleep(NAP)
+        except BaseException as stop:
+            self._dismiss(stop.signum if isinstance(stop, Interrupted) else signal.SIGTERM)
+            raise
+        self._board.show(self.standings)
+
+    def standings(self) -> dict[Run, Standing]:
+        """How the runs that have not come to an end stand."""
+        return {run: look(self._folder.of(run)) for run in (*self._working, *self._waiting)}
+
+    def _fill(self, share: Share) -> None:
+        for _ in range(len(self._waiting)):
+            if len(self._working) >= share.jobs:
+                return
+            run = self._waiting.popleft()
+            if look(self._folder.of(run)).state == "busy":
+                self._waiting.append(run)  # left over from a comparison that was killed: it saves
+            else:
+                self._begin(run, share.threads)
+
+    def _begin(self, run: Run, threads: int) -> None:
+        clear_stillborn(self._folder.of(run))
+        before = look(self._folder.of(run))
+        resumed = [] if before.state == "absent" else ["resume=true"]
+        words = [*run.words, f"name={run.name}", f"runs_dir={self._folder.runs}", *resumed]
+        self._attempts[run.name] += 1
+        self._working[run] = self._launch(words, self._folder.log(run), threads)
+        self._board.say(f"{'continues' if resumed else 'starts':<9} {run.name}")
+
+    def _collect(self) -> None:
+        for run, child in list(self._working.items()):
+            code = child.poll()
+            if code is None:
+                continue
+            del self._working[run]
+            self._came_back(run, code)
+
+    def _came_back(self, run: Run, code: int) -> None:
+        standing = look(self._folder.of(run))
+        end = process.meaning(code, standing, self._attempts[run.name])
+        if end == "finished":
+            self._board.finished(run, standing)
+            return
+        why = process.last_words(self._folder.log(run))
+        if end == "again":
+            self._board.say(f"crashed   {run.name} (exit {code}), tried once more: {why}")
+            self._waiting.appendleft(run)
+        else:
+            self._board.finished(run, Standing("failed", f"exit {code}: {why}"))
+            self.failed[run] = why
+
+    def _dismiss(self, signum: int) -> None:
+        """Ask every process to save and end, and wait until all have."""
+        for child in self._working.values():
+            if child.poll() is None:
+                child.send_signal(signum)
+        for child in self._working.values():
+            child.wait()

@@ -1,0 +1,85 @@
+"""How a run of a comparison stands, read from its folder: nothing else has to be remembered.
+
+So a comparison can be killed at any point: whoever comes next looks at the folders and does what is
+missing.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from mssr_rl.run import runlock
+
+State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed"]
+FINISHED = ("done", "collapsed")
+TAIL = 1 << 16  # bytes: longer than any line of metrics.jsonl
+
+
+class Standing(NamedTuple):
+    """Where a run is."""
+
+    state: State
+    reason: str = ""
+    rollouts: int = 0
+    reward: float | None = None  # of the newest step
+    accuracy: float | None = None  # greedy, of the newest evaluation on val
+    seconds: float = 0.0  # charged
+
+
+def look(folder: Path) -> Standing:
+    """How the run in `folder` stands."""
+    if not (folder / "config.yaml").exists():
+        return Standing("absent")
+    document = _document(folder / "run.json")
+    newest = _last(folder / "metrics.jsonl")
+    return Standing(
+        state=_state(folder, document.get("status")),
+        reason=str(document.get("exit_reason") or ""),
+        rollouts=int(newest.get("budget/rollouts", 0)),
+        reward=newest.get("reward/mean"),
+        accuracy=_accuracy(folder / "eval.jsonl"),
+        seconds=float(newest.get("budget/seconds", 0.0)),
+    )
+
+
+def clear_stillborn(folder: Path) -> None:
+    """Take away the folder of a run that was killed before it had written its config."""
+    if folder.is_dir() and not (folder / "config.yaml").exists():
+        shutil.rmtree(folder)
+
+
+def _state(folder: Path, status: object) -> State:
+    if runlock.owner(folder) is not None:
+        return "busy"
+    if status in ("done", "collapsed", "failed", "interrupted"):
+        return status
+    return "interrupted"  # it says "running", or nothing, and nobody is there: killed
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _last(path: Path) -> dict[str, Any]:
+    """The newest whole line of a stream; a last line may be cut short."""
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL))
+        lines = file.read().split(b"\n")[:-1]
+    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return found
+
+
+def _accuracy(path: Path) -> float | None:
+    if not path.exists():
+        return None
+    for line in reversed(path.read_text("ascii").split("\n")[:-1]):
+        row = json.loads(line)
+        if row.get("split") == "val":
+            return float(row["accuracy"])
+    return None

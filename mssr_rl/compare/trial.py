@@ -1,0 +1,159 @@
+"""How long a comparison will take, measured: every arm trains for a few small updates.
+
+A trial takes one optimiser update's worth of rollouts a step, so a step of the real size costs as
+many times more as it has updates. Trials run side by side as the runs will, and so share the
+machine as they will; their folder is thrown away.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from mssr_rl.algos import algorithms
+from mssr_rl.compare import process
+from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.process import Launch
+from mssr_rl.compare.runner import NAP, Share
+from mssr_rl.config import Config
+from mssr_rl.errors import UserError
+from mssr_rl.planning.plan import problems_by_split, schedule
+from mssr_rl.run.arm import initial_rollouts
+
+STEPS = 3  # the first is slower and not counted
+SCORED = 16  # problems
+SHORT = {
+    "eval.every": "0",
+    "eval.limit": str(SCORED),
+    "checkpoint.every": "0",
+}
+
+
+class Pace(NamedTuple):
+    """What one arm takes [s]."""
+
+    start: float  # until the first rollout, and from the last one to the end
+    step: float
+    evaluated: float  # one rollout of an evaluation
+
+
+class Estimate(NamedTuple):
+    """What the whole comparison takes [s]."""
+
+    by_arm: Mapping[str, float]  # one run
+    total: float
+
+
+def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
+    """Try one run of each arm and environment, `share.jobs` at once.
+
+    An arm that rolls out every problem before step 1 is not tried, it would take too long; it is
+    taken to be as slow as the slowest of the others.
+    """
+    chosen = list({(run.arm, run.env): run for run in runs}.values())
+    first = {run: _initial(run.config) for run in chosen}
+    tried = [run for run in chosen if not first[run]]
+    if not tried:
+        raise UserError(
+            "no arm can be tried in short: all roll out every problem before step 1; leave out "
+            "--plan, or add an arm that does not"
+        )
+    paces = _try_all(tried, share, launch)
+    slowest = max(paces.values(), key=lambda pace: pace.step)
+    seconds = {
+        (run.arm, run.env): run_seconds(run.config, paces.get(run, slowest), first[run])
+        for run in chosen
+    }
+    return Estimate(
+        {f"{arm.label} on {env}": spent for (arm, env), spent in seconds.items()},
+        makespan([seconds[run.arm, run.env] for run in runs], share.jobs),
+    )
+
+
+def run_seconds(config: Config, pace: Pace, initial: int = 0) -> float:
+    """One whole run: what it rolls out before step 1, its steps and its evaluations."""
+    plan = schedule(config, initial)
+    sizes = {split: len(found) for split, found in problems_by_split(config).items()}
+    val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
+    drawn = initial + (plan.evaluations * val + test) * (1 + config.eval.samples)
+    return pace.start + plan.steps * pace.step + drawn * pace.evaluated
+
+
+def _initial(config: Config) -> int:
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    return initial_rollouts(algorithm, len(problems_by_split(config)["train"]))
+
+
+def _try_all(runs: Sequence[Run], share: Share, launch: Launch) -> dict[Run, Pace]:
+    paces: dict[Run, Pace] = {}
+    with tempfile.TemporaryDirectory(prefix="mssr_rl-trial-") as folder:
+        for first in range(0, len(runs), share.jobs):
+            some = runs[first : first + share.jobs]
+            measured = _side_by_side(some, Path(folder), share, launch)
+            paces |= dict(zip(some, measured, strict=True))
+    return paces
+
+
+def makespan(seconds: Sequence[float], jobs: int) -> float:
+    """When the last of the runs ends, started in their order on `jobs` places."""
+    free = [0.0] * jobs
+    for spent in seconds:
+        place = free.index(min(free))
+        free[place] += spent
+    return max(free)
+
+
+def _side_by_side(runs: Sequence[Run], folder: Path, share: Share, launch: Launch) -> list[Pace]:
+    begun = time.monotonic()
+    children = [
+        launch(_words(run, folder), folder / f"{run.name}.log", share.threads) for run in runs
+    ]
+    ended: dict[int, float] = {}
+    try:
+        while len(ended) < len(runs):
+            for i, child in enumerate(children):
+                if i not in ended and child.poll() is not None:
+                    ended[i] = time.monotonic() - begun
+            time.sleep(NAP / 5)
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    return [_pace(run, folder, ended[i]) for i, run in enumerate(runs)]
+
+
+def _words(run: Run, folder: Path) -> list[str]:
+    size = run.config.train.samples_per_update
+    short = {
+        **SHORT,
+        "train.rollouts_per_step": str(size),
+        "budget.rollouts": str(STEPS * size),
+    }
+    given = [word for word in run.words if word.partition("=")[0] not in short]
+    return [
+        *given,
+        *(f"{key}={value}" for key, value in short.items()),
+        f"name={run.name}",
+        f"runs_dir={folder}",
+    ]
+
+
+def _pace(run: Run, folder: Path, wall: float) -> Pace:
+    path = folder / run.name
+    if not (path / "summary.json").exists():
+        why = process.last_words(folder / f"{run.name}.log")
+        raise UserError(f"the trial of {run.arm.label} ended early: {why}")
+    ledger = json.loads((path / "summary.json").read_text("utf-8"))["ledger"]
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    evaluating = ledger["seconds_by_phase"]["evaluate"]
+    train = run.config.train
+    return Pace(
+        start=max(0.0, wall - ledger["seconds"] - evaluating),
+        step=median(row["timing_s/step"] for row in rows[1:])
+        * (train.rollouts_per_step / train.samples_per_update),
+        evaluated=evaluating / ledger["evaluation_rollouts"],
+    )

@@ -1,0 +1,80 @@
+"""Learning curves of all arms in one chart, over every currency of the ledger. Pure.
+
+Lines are means over the seeds that count; the band of the accuracy is the range of the seeds. An
+arm has the same colour everywhere on the page: its place among the arms.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mssr_rl.comparison.accuracy import SAMPLED
+from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.progress import AXES, Mark, accuracy_marks, metric_marks
+from mssr_rl.report.curves import Chart, Line, Point
+from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
+
+Marks = Mapping[str, Sequence[Mark]]  # by arm
+
+
+class Tab(NamedTuple):
+    """The charts over one currency."""
+
+    axis: str
+    name: str
+    charts: tuple[Chart, ...]
+
+
+def tabs(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Tab, ...]:
+    """Accuracy and reward over each currency."""
+    by_arm = {arm: counted(runs, arm) for arm in arms}
+    greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
+    sampled = {arm: accuracy_marks(some, SAMPLED) for arm, some in by_arm.items()}
+    reward = {arm: metric_marks(some, REWARD.key) for arm, some in by_arm.items()}
+    return tuple(
+        Tab(
+            axis,
+            name,
+            (
+                _accuracy("Validation accuracy, greedy", greedy, axis, name),
+                _accuracy("Validation accuracy, sampled", sampled, axis, name),
+                _metric(REWARD, reward, axis, name),
+            ),
+        )
+        for axis, name in AXES.items()
+    )
+
+
+def health(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Chart, ...]:
+    """Entropy, divergence, lengths and the rest, over rollouts."""
+    by_arm = {arm: counted(runs, arm) for arm in arms}
+    charts = []
+    for panel in HEALTH:
+        marks = {arm: metric_marks(some, panel.key) for arm, some in by_arm.items()}
+        if any(marks.values()):
+            charts.append(_metric(panel, marks, "rollouts", "rollouts"))
+    return tuple(charts)
+
+
+def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
+    lines = tuple(
+        Line(name=arm, points=tuple(_point(mark, axis, banded=True) for mark in some), dots=True)
+        for arm, some in marks.items()
+    )
+    return Chart(
+        title=title, unit="mean of the seeds; band: their range", lines=lines, share=True,
+        currency=name, width=420, height=240,
+    )  # fmt: skip
+
+
+def _metric(panel: Panel, marks: Marks, axis: str, name: str) -> Chart:
+    smooth = window(max((len(some) for some in marks.values()), default=0))
+    lines = tuple(
+        Line(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
+        for arm, some in marks.items()
+    )
+    return Chart(title=panel.title, unit=panel.unit, lines=lines, share=panel.share, currency=name)
+
+
+def _point(mark: Mark, axis: str, *, banded: bool = False) -> Point:
+    low, high = (mark.low, mark.high) if banded else (None, None)
+    return Point(mark.spent[axis], mark.value, mark.step, low, high)

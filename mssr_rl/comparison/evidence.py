@@ -1,0 +1,118 @@
+"""A comparison's folder, read: every run as it stands, finished or not.
+
+The runs that count are those that ended by themselves, done or collapsed. One that collapsed counts
+with its last evaluation, because leaving it out would reward the collapse; one that crashed or is
+not there yet is missing and named.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.errors import UserError
+from mssr_rl.report.runfiles import Row, RunFiles, read_run
+from mssr_rl.run.runlog import checked
+
+COUNTED = ("done", "collapsed")
+SOURCES = (
+    "config.yaml",
+    "run.json",
+    "summary.json",
+    "eval.jsonl",
+    "metrics.jsonl",
+    "samples.jsonl",
+)
+
+
+class Run(NamedTuple):
+    """One training run."""
+
+    name: str
+    arm: str
+    env: str
+    seed: int
+    state: str  # as in run.json, or "missing"
+    files: RunFiles | None  # None while there is nothing to read
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has come to an end by itself."""
+        return self.state in COUNTED
+
+    @property
+    def evaluations(self) -> tuple[Row, ...]:
+        """In the order of the run."""
+        return self.files.evaluations if self.files else ()
+
+    @property
+    def metrics(self) -> tuple[Row, ...]:
+        """A row a step."""
+        return self.files.metrics if self.files else ()
+
+    @property
+    def summary(self) -> Row:
+        """summary.json."""
+        return self.files.summary if self.files else {}
+
+    def last(self, split: str) -> Row | None:
+        """The newest evaluation of a split."""
+        return next((row for row in reversed(self.evaluations) if row["split"] == split), None)
+
+
+class Evidence(NamedTuple):
+    """Everything there is."""
+
+    folder: Path
+    compare: Mapping[str, Any]  # compare.json
+    runs: tuple[Run, ...]
+
+    def on(self, env: str) -> tuple[Run, ...]:
+        """The runs on one environment."""
+        return tuple(run for run in self.runs if run.env == env)
+
+
+def read(folder: Path) -> Evidence:
+    """The evidence in a comparison's folder; a `UserError` if it is none."""
+    path = folder / "compare.json"
+    if not path.exists():
+        raise UserError(
+            f"{folder} has no compare.json, so it is no comparison; name a folder that compare "
+            "made, such as comparisons/NAME"
+        )
+    try:
+        compare = json.loads(path.read_text("utf-8"))
+        runs = tuple(_run(folder, entry) for entry in compare["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not as compare writes it: {error!r}") from error
+    return Evidence(folder, compare, runs)
+
+
+def counted(runs: Sequence[Run], arm: str) -> list[Run]:
+    """An arm's runs that count, by seed."""
+    return sorted((r for r in runs if r.arm == arm and r.counts), key=lambda run: run.seed)
+
+
+def sources(evidence: Evidence) -> dict[str, str]:
+    """{path below the folder: hash} of every file the report is made from."""
+    found = {"compare.json": _hash(evidence.folder / "compare.json")}
+    for run in evidence.runs:
+        for name in SOURCES:
+            path = evidence.folder / "runs" / run.name / name
+            if path.exists():
+                found[f"runs/{run.name}/{name}"] = _hash(path)
+    return found
+
+
+def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
+    where = folder / "runs" / checked(entry["name"])  # it must not lead out of the folder
+    whole = (where / "config.yaml").exists() and (where / "run.json").exists()
+    files = read_run(where) if whole else None
+    state = str(files.run.get("status", "running")) if files else "missing"
+    return Run(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

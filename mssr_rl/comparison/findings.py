@@ -1,0 +1,138 @@
+"""All numbers of a comparison as one plain document: report.json. Pure.
+
+Everything the report says is said from this document, so whoever recomputes it from the runs' files
+(`verify`) has checked the report. What differs when the same comparison is run again, wall time,
+stands under keys called "seconds" and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mssr_rl.comparison import accuracy, headline, health, progress, spending
+from mssr_rl.comparison.evidence import Evidence, Run, sources
+from mssr_rl.run import provenance
+from mssr_rl.stats import aggregate
+from mssr_rl.stats.verdict import Comparison, Rule, compare_values
+from mssr_rl.stats.words import underpowered
+
+
+def made_by() -> str | None:
+    """The version of this package, which decides what the pages look like."""
+    return provenance.versions()["mssr_rl"]
+
+
+def findings(evidence: Evidence) -> dict[str, Any]:
+    """The document."""
+    compare = evidence.compare
+    rule = Rule(margin=compare["rule"]["margin"], baseline=compare["rule"]["baseline"])
+    envs = [_on(evidence, env, rule) for env in compare["envs"]]
+    return {
+        "format": 1,
+        "made_by": made_by(),
+        "command": compare["command"],
+        "arms": compare["arms"],
+        "seeds": compare["seeds"],
+        "rule": {"margin": rule.margin, "alpha": rule.alpha, "baseline": rule.baseline},
+        "verdict": " ".join(env["verdict"] for env in envs),
+        "envs": envs,
+        "overall": _overall(evidence, rule) if len(envs) > 1 else None,
+        "runs": [
+            {"name": run.name, "arm": run.arm, "env": run.env, "seed": run.seed, "state": run.state}
+            for run in evidence.runs
+        ],
+        "sources": sources(evidence),
+    }
+
+
+def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
+    runs, arms = evidence.on(env), evidence.compare["arms"]
+    found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
+    split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
+    there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
+    return {
+        "env": env,
+        "split": split,
+        "questions": max((len(accuracy.right(r)) for r in _last(runs, split)), default=0),
+        "at": at,
+        "verdict": headline.headline(found, env, at),
+        "in_front": headline.top_pair(found, at) if found else "",
+        "cautions": headline.caution(found, _unusual(runs, split, found)),
+        "leaderboard": accuracy.leaderboard(found, runs) if found else [],
+        "pairs": accuracy.pairs(found, at) if found else [],
+        "speed": progress.speed(runs, there, rule),
+        "stability": health.card(runs, there),
+        "kinds": accuracy.by_kind(runs, there, split),
+        "ledger": spending.ledger(runs, there),
+        "fairness": fairness,
+        "as_run": spending.as_run(runs, there, {row["name"]: row["values"] for row in fairness}),
+    }
+
+
+def _last(runs: Sequence[Run], split: str) -> list[Any]:
+    return [row for run in runs if run.counts and (row := run.last(split))]
+
+
+def _unusual(runs: Sequence[Run], split: str, found: Comparison | None) -> dict[str, list[str]]:
+    collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
+    weak = [
+        f"{pair.a} and {pair.b}"
+        for pair in (underpowered(found) if found else [])
+        if pair.verdict == "inconclusive"
+    ]
+    return {
+        "Missing, and not in the verdict": [run.name for run in runs if not run.counts],
+        "Collapsed, and counted with their last evaluation": collapsed,
+        "Decided on val, because these have no test": (
+            [run.name for run in runs if run.counts and not run.last("test")]
+            if split == "val"
+            else []
+        ),
+        "Underpowered, a difference of 5 margins could have been missed": weak,
+    }
+
+
+def _fairness(evidence: Evidence, env: str) -> list[Mapping[str, Any]]:
+    recorded = evidence.compare["fairness"]
+    return next((fair["rows"] for fair in recorded if fair["env"] == env), [])
+
+
+def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
+    """Over all environments: the mean of their accuracies, seed by seed."""
+    arms, envs = evidence.compare["arms"], evidence.compare["envs"]
+    values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
+    macro = {arm: aggregate.macro(by_env) for arm, by_env in values.items()}
+    macro = {arm: by_seed for arm, by_seed in macro.items() if by_seed}
+    if not macro:
+        return None
+    tested = rule if rule.baseline in macro else rule._replace(baseline=None)
+    found = compare_values(macro, 1 / _questions(evidence), tested)
+    everything = {
+        arm: [v for by_seed in values[arm].values() for v in by_seed.values()] for arm in macro
+    }
+    return {
+        "leaderboard": [
+            {
+                "arm": arm.name,
+                "accuracy": accuracy.within_0_and_1(accuracy.interval(arm.interval, arm.mean)),
+            }
+            for arm in found.arms
+        ],
+        "pairs": accuracy.pairs(found, "the mean over environments"),
+        "iqm": {arm: aggregate.iqm(found) for arm, found in everything.items()},
+    }
+
+
+def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
+    runs = evidence.on(env)
+    split = accuracy.split_of(runs)
+    found = {
+        run.seed: accuracy.mean_right(run.last(split))
+        for run in runs
+        if run.counts and run.arm == arm
+    }
+    return {seed: value for seed, value in found.items() if value is not None}
+
+
+def _questions(evidence: Evidence) -> int:
+    rows = [row for run in evidence.runs if run.counts and (row := run.last("val"))]
+    return max((int(row["n"]) for row in rows), default=1)

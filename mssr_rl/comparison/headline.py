@@ -1,0 +1,78 @@
+"""The verdict in words. Pure; the pairs' own sentences are `mssr_rl.stats.words`'."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mssr_rl.stats.verdict import Comparison
+from mssr_rl.stats.words import sentence
+
+
+def headline(found: Comparison | None, env: str, at: str) -> str:
+    """One sentence on all arms; with two of them, the pair's own."""
+    if found is None:
+        return f"No run on {env} has finished, so there is no verdict yet."
+    if not found.pairs:
+        only = found.arms[0]
+        return f"On {env} only {only.name} has finished runs: there is nothing to compare it with."
+    if len(found.pairs) == 1:
+        return f"On {env}, {sentence(found.pairs[0], found.rule, at)}."
+    return f"On {env} at {at}: {'; '.join(_clauses(found))}."
+
+
+def top_pair(found: Comparison, at: str) -> str:
+    """The two arms in front, in their own sentence; empty if they were not compared."""
+    if len(found.arms) < 3 or found.rule.baseline is not None:
+        return ""
+    first, second = found.arms[0].name, found.arms[1].name
+    return f"In front: {sentence(found.pair(first, second), found.rule, at)}."
+
+
+def caution(found: Comparison | None, runs: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a reader must know before believing the headline; a sentence each."""
+    said = []
+    if found is not None:
+        seeds = min(len(arm.values) for arm in found.arms)
+        if seeds < 5:
+            said.append(
+                f"With {seeds} seed{'s' * (seeds != 1)} an arm only large differences can be shown."
+            )
+    for what, names in runs.items():
+        if names:
+            said.append(f"{what}: {', '.join(names)}.")
+    return said
+
+
+def _clauses(found: Comparison) -> list[str]:
+    beaten: dict[str, list[str]] = {}
+    for pair in found.pairs:
+        if pair.verdict in ("better", "worse"):
+            winner, loser = (pair.a, pair.b) if pair.verdict == "better" else (pair.b, pair.a)
+            beaten.setdefault(winner, []).append(loser)
+    order = [arm.name for arm in found.arms if arm.name in beaten]
+    clauses = [f"{arm} is better than {_and(beaten[arm])}" for arm in order]
+    equal = [f"{p.a} and {p.b}" for p in found.pairs if p.verdict == "equivalent"]
+    if equal:
+        clauses.append(f"{'; '.join(equal)} are equivalent within {found.rule.size}")
+    return [*clauses, *_undecided(found)]
+
+
+def _undecided(found: Comparison) -> list[str]:
+    open_pairs = [pair for pair in found.pairs if pair.verdict == "inconclusive"]
+    if not open_pairs:
+        return []
+    if len(open_pairs) == len(found.pairs):
+        return [f"inconclusive, no two of the {len(found.arms)} arms can be told apart"]
+    return [f"{len(open_pairs)} of {len(found.pairs)} pairs are inconclusive"]
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def budget(runs: Sequence[Any]) -> str:
+    """What the arms had, as a verdict quotes it: "30,720 rollouts"."""
+    spent = {run.summary["ledger"]["rollouts"] for run in runs if run.state == "done"}
+    if not spent:
+        return "an unfinished budget"
+    low, high = min(spent), max(spent)
+    return f"{low:,} rollouts" if low == high else f"{low:,} to {high:,} rollouts"

@@ -1,0 +1,130 @@
+"""What the arms cost, and whether they ran as equal as they were told to. Pure.
+
+Counts are means over an arm's runs; wall time is listed apart, because it is the only thing that
+differs when a comparison is made again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mssr_rl.comparison.accuracy import average
+from mssr_rl.comparison.evidence import Run, counted
+
+COUNTS = (
+    "rollouts", "initial_rollouts", "discarded_rollouts", "prompts", "updates", "prompt_tokens",
+    "image_tokens", "generated_tokens", "trained_tokens", "evaluation_rollouts",
+)  # fmt: skip
+TIMES = ("seconds", "verifier_seconds", "gpu_seconds")
+# What run.json knows that must not differ between runs that are compared.
+SAME = {
+    "training problems": ("data", "train", "fingerprint"),
+    "validation problems": ("data", "val", "fingerprint"),
+    "test problems": ("data", "test", "fingerprint"),
+    "initial weights": ("model", "hash"),
+    "torch": ("versions", "torch"),
+    "mssr_rl": ("versions", "mssr_rl"),
+    "revision": ("git", "revision"),
+    "processor": ("machine", "processor"),
+}
+PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # rows of the fairness check
+UNPLANNED = ("budget.generated_tokens", "budget.seconds")
+
+
+def ledger(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
+    """A row an arm: what one of its runs spent, on average."""
+    return [_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms]
+
+
+def as_run(
+    runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What the runs themselves wrote down, each row the same for all or not.
+
+    `planned` are the values of the fairness check: what an arm was found to spend before it began.
+    """
+    rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
+    rows += [_count(name, runs, arms, planned) for name in PLANNED]
+    return [*rows, _order(runs, arms)]
+
+
+def _ended(runs: Sequence[Run], arm: str) -> list[Run]:
+    return [run for run in counted(runs, arm) if "ledger" in run.summary]
+
+
+def _spent(arm: str, ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    phases = sorted({phase for one in ledgers for phase in one["seconds_by_phase"]})
+    return {
+        "arm": arm,
+        "runs": len(ledgers),
+        "counts": {name: average([one[name] for one in ledgers]) for name in COUNTS},
+        "seconds": {
+            **{name: average([one[name] for one in ledgers]) for name in TIMES},
+            "by_phase": {
+                phase: average([one["seconds_by_phase"].get(phase, 0.0) for one in ledgers])
+                for phase in phases
+            },
+        },
+    }
+
+
+def _fact(
+    name: str, path: Sequence[str], runs: Sequence[Run], arms: Sequence[str]
+) -> dict[str, Any]:
+    values = {arm: _distinct([_inside(run, path) for run in counted(runs, arm)]) for arm in arms}
+    return _compared(name, values)
+
+
+def _count(
+    name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Of runs that were not cut short: a collapsed one has spent less by nature.
+
+    An arm may spend what it was planned to; one that discards rollouts cannot know it beforehand,
+    and nobody can where tokens or seconds end the run.
+    """
+    plan = PLANNED[name]
+    ledgers = {
+        arm: [run.summary["ledger"] for run in _ended(runs, arm) if run.state == "done"]
+        for arm in arms
+    }
+    values = {arm: _distinct([one[name] for one in some]) for arm, some in ledgers.items()}
+    row = _compared(f"{name} spent", values)
+    other = any(value for key, row in planned.items() for value in row.values() if key in UNPLANNED)
+    as_planned = other or all(
+        one[name] == planned.get(plan, {}).get(arm) or one["discarded_rollouts"] > 0
+        for arm, some in ledgers.items()
+        for one in some
+    )
+    return row if row["same"] or not as_planned else {**row, "same": True, "note": "as planned"}
+
+
+def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
+    """The order in which problems are posed depends on the seed and on nothing else."""
+    values = {}
+    for arm in arms:
+        orders = [f"{r.seed}:{str(_inside(r, ('problem_order',)))[:6]}" for r in counted(runs, arm)]
+        values[arm] = [" ".join(orders)] if orders else []
+    row = _compared("order of problems, by seed", values)
+    by_seed: dict[int, set[str]] = {}
+    for run in (run for arm in arms for run in counted(runs, arm)):
+        by_seed.setdefault(run.seed, set()).add(str(_inside(run, ("problem_order",))))
+    same = all(len(orders) == 1 for orders in by_seed.values())
+    return {**row, "same": same, "note": "the same" if same else "DIFFERS"}
+
+
+def _compared(name: str, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    all_of_them = {value for some in values.values() for value in some}
+    shown = {arm: " / ".join(some) or "–" for arm, some in values.items()}
+    same = len(all_of_them) <= 1
+    return {"name": name, "values": shown, "same": same, "note": "the same" if same else "DIFFERS"}
+
+
+def _distinct(values: Sequence[Any]) -> list[str]:
+    return sorted({str(value)[:12] for value in values})
+
+
+def _inside(run: Run, path: Sequence[str]) -> Any:
+    found: Any = run.files.run if run.files else {}
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

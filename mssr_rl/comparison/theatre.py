@@ -1,0 +1,86 @@
+"""The sample theatre: one problem, every arm's answer to it side by side.
+
+Runs with the same seed record the same problems of a split at every evaluation, so the answers of
+the final models can be laid next to each other. What a model wrote is data: cut, made visible and
+handed to an escaping template; a picture is stored once, however many arms answered.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from mssr_rl.comparison.evidence import Run
+from mssr_rl.report.gallery import Card, card
+from mssr_rl.report.runfiles import Row
+
+MAX_BYTES = 9_000_000  # of texts and pictures: the page stays below 15 MB
+MAX_SCENES = 240
+
+
+class Scene(NamedTuple):
+    """One problem and who answered it how, arms in their order; None where nothing is recorded."""
+
+    seed: int
+    split: str
+    problem: Card  # the first answer's card: question, pictures, gold
+    answers: tuple[Card | None, ...]
+
+    @property
+    def outcome(self) -> str:
+        """A letter an arm: r right, w not right, - nothing recorded."""
+        return "".join("-" if a is None else "r" if a.right else "w" for a in self.answers)
+
+    @property
+    def weight(self) -> int:
+        """Bytes, before markup."""
+        pictures = sum(map(len, self.problem.pictures))
+        return pictures + sum(a.weight - sum(map(len, a.pictures)) for a in self.answers if a)
+
+
+class Theatre(NamedTuple):
+    """The scenes that fit, and how many there were."""
+
+    arms: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+    recorded: int
+
+
+def theatre(runs: Sequence[Run], arms: Sequence[str]) -> Theatre:
+    """Final answers by problem; those on which arms disagree first."""
+    by_problem: dict[tuple[int, str, str], dict[str, tuple[Run, Row]]] = {}
+    for run in runs:
+        if run.counts:
+            for row in _final(run):
+                key = (run.seed, str(row["split"]), str(row["key"]))
+                by_problem.setdefault(key, {})[run.arm] = (run, row)
+    ordered = sorted(by_problem.items(), key=lambda item: (not _disagree(item[1]), item[0]))
+    scenes, room = [], MAX_BYTES
+    for (seed, split, _), answers in ordered[:MAX_SCENES]:
+        scene = _scene(seed, split, answers, arms)
+        room -= scene.weight
+        if room < 0:
+            break
+        scenes.append(scene)
+    return Theatre(tuple(arms), tuple(scenes), len(by_problem))
+
+
+def _final(run: Run) -> Iterator[Row]:
+    """What was recorded at a run's last evaluation of each split."""
+    last = {split: row["step"] for split in ("val", "test") if (row := run.last(split))}
+    samples = run.files.samples if run.files else ()
+    return (row for row in samples if row["step"] == last.get(str(row.get("split"))))
+
+
+def _disagree(answers: Mapping[str, tuple[Run, Row]]) -> bool:
+    return len({row["reason"] == "correct" for _, row in answers.values()}) > 1
+
+
+def _scene(
+    seed: int, split: str, answers: Mapping[str, tuple[Run, Row]], arms: Sequence[str]
+) -> Scene:
+    cards = [
+        card(answers[arm][1], answers[arm][0].files.folder)  # type: ignore[union-attr]
+        if arm in answers
+        else None
+        for arm in arms
+    ]
+    return Scene(seed, split, next(found for found in cards if found), tuple(cards))

@@ -1,0 +1,56 @@
+"""How many runs at once, and how long that takes."""
+
+from pathlib import Path
+
+import pytest
+
+from mssr_rl.compare import machine, matrix, trial
+from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.settings import Settings
+from mssr_rl.compare.trial import Pace
+
+
+def runs(*words: str) -> tuple[Run, ...]:
+    given = dict(word.split("=", 1) for word in ("algo=grpo,mssr", "env.limit=8", *words))
+    return matrix.spell_out(given, Settings(seeds=2), Path("runs")).runs
+
+
+def test_together_they_do_not_exceed_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    for threads, jobs in ((1, 4), (2, 4), (3, 2), (8, 1), (9, 1)):
+        share = machine.share(Settings(), runs(f"engine.threads={threads}"))
+        assert (share.jobs, share.threads) == (jobs, threads)
+
+
+def test_the_cores_are_divided_among_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    assert machine.threads(Settings(), runs=2) == "4"
+    assert machine.threads(Settings(), runs=20) == "1"
+    assert machine.threads(Settings(jobs=2), runs=20) == "4"
+
+
+def test_together_they_do_not_exceed_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 64)
+    need = max(machine._needs(runs()))
+    free = type("Free", (), {"available": 2.5 * need / machine.SPARE})
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: free)
+    assert machine.share(Settings(), runs("engine.threads=1")).jobs == 2
+
+
+def test_the_time_of_all_runs_is_that_of_the_longest_place() -> None:
+    assert trial.makespan([3, 2, 2, 1], 2) == 4
+    assert trial.makespan([3, 2, 2, 1], 1) == 8
+    assert trial.makespan([3.0], 4) == 3
+
+
+def test_the_time_of_a_run_is_its_steps_and_its_evaluations() -> None:
+    (run, *_) = runs("budget.rollouts=1024", "eval.every=2", "eval.samples=4")
+    # 4 steps; val at 0, 2 and 4 and test once, 8 problems each, 5 answers a problem
+    assert trial.run_seconds(run.config, Pace(10.0, 2.0, 0.5)) == 10 + 4 * 2 + 4 * 8 * 5 * 0.5
+
+
+def test_an_arm_that_rolls_out_before_step_1_takes_that_much_longer() -> None:
+    (run, *_) = runs("budget.rollouts=1024", "eval.every=0", "eval.samples=4")
+    pace = Pace(start=10.0, step=2.0, evaluated=0.5)
+    more = trial.run_seconds(run.config, pace, 256) - trial.run_seconds(run.config, pace)
+    assert more == 256 * 0.5 - 2.0  # and a step less is left in the budget
