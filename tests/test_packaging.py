@@ -46,8 +46,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_a_run_needs_is_in_the_wheel(wheel: Path) -> None:
     files = set(zipfile.ZipFile(wheel).namelist())
     assert {f"mssr_rl/{name}" for name in NEEDED} - files == set()
-    assert any(name.startswith("mssr_rl/templates/") for name in files)
-    templates = {f"mssr_rl/templates/{p.name}" for p in (ROOT / "mssr_rl/templates").iterdir()}
+    templates = {str(p.relative_to(ROOT)) for p in (ROOT / "mssr_rl").glob("*/templates/*")}
+    assert len(templates) > 5
     assert templates - files == set()
 
 

@@ -114,7 +114,7 @@ def make_comparison(tmp_path_factory: pytest.TempPathFactory) -> Make:
         entries = []
         for arm, share in final.items():
             for seed in range(seeds):
-                name = f"vision_r1-{arm}-s{seed}"
+                name = f"vision_r1-{arm.replace('|', '-')}-s{seed}"
                 end = share + 0.025 * (seed - 1)
                 write_run(folder / "runs" / name, arm, seed, (0.3, 0.35, (0.35 + end) / 2, end))
                 entries.append({"name": name, "arm": arm, "env": "vision_r1", "seed": seed})

@@ -54,6 +54,7 @@ def test_the_verdict_is_the_same_from_main_thread_worker_threads_and_asyncio() -
     assert asyncio.run(both()) == [WANTED, WANTED]
 
 
+@pytest.mark.cluster
 def test_every_golden_verdict_is_the_same_in_a_thread_and_in_a_ray_actor() -> None:
     lines = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in lines.splitlines()]
@@ -61,7 +62,9 @@ def test_every_golden_verdict_is_the_same_in_a_thread_and_in_a_ray_actor() -> No
     here = all_verdicts(cases)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(all_verdicts, cases).result() == here
-    ray = pytest.importorskip("ray")
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(num_cpus=1, include_dashboard=False)
     try:
         there = ray.remote(all_verdicts).remote(cases)
