@@ -20,7 +20,7 @@ from PIL import Image
 from mssr_rl.data import faults, pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
-from mssr_rl.grading.reward import accuracy
+from mssr_rl.grading.reward import Reward, accuracy, parse
 from mssr_rl.grading.verify import Verdict, gold_response, verify
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import posed
@@ -69,7 +69,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         name: str,
         split: str,
         instruction: str = "short",
-        reward: Callable[[Verdict], float] = accuracy,
+        reward: str | Reward = accuracy,
         verify: Verify | None = None,
         rules: Rules | None = None,
         blind: bool = False,
@@ -82,7 +82,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         shown = map(pictures.blinded, problems) if blind else problems
         self.problems = tuple(posed(problem, instruction) for problem in shown)
         self.name, self.split, self.instruction, self.blind = name, split, instruction, blind
-        self.reward = reward
+        self.reward = parse(reward) if isinstance(reward, str) else reward
         self.observation_space = gymnasium.spaces.Dict(
             {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
         )
@@ -142,7 +142,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
 
     def _grade(self, problem: Problem, response: str) -> Graded:
         verdict = self.rules.verdict(problem, response)
-        return Graded(self.reward(verdict), verdict)
+        return Graded(self.reward(verdict, response), verdict)
 
     def _index(self, options: dict[str, Any]) -> int:
         unknown = set(options) - {"index"}

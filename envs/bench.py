@@ -30,6 +30,7 @@ OPTIONS = """{}
         data: drawn, real, a hub id of the same format, or a copy on disk.
         instruction: what is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
+        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
     """
 
@@ -64,6 +65,7 @@ class Wanted:
     limit: int | None = None
     blind: bool = False
     instruction: str = INSTRUCTION
+    reward: str = "accuracy"
 
 
 DRAWN = {"train": 512, "val": 120, "test": 240}
@@ -78,9 +80,17 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
         data: str = "drawn",
         instruction: str = INSTRUCTION,
         limit: int | None = None,
+        reward: str = "accuracy",
         blind: bool = False,
     ) -> ProblemEnv:
-        wanted = Wanted(split=split, data=data, limit=limit, blind=blind, instruction=instruction)
+        wanted = Wanted(
+            split=split,
+            data=data,
+            limit=limit,
+            blind=blind,
+            instruction=instruction,
+            reward=reward,
+        )
         return environment(form, wanted)
 
     make.__doc__, make.__name__, make.__module__ = (
@@ -100,6 +110,7 @@ def environment(form: Format, wanted: Wanted) -> ProblemEnv:
         split=wanted.split,
         instruction=wanted.instruction,
         rules=form.rules,
+        reward=wanted.reward,
         blind=wanted.blind,
     )
 

@@ -88,6 +88,7 @@ def hallusion_bench(
     data: str = "drawn",
     instruction: str = bench.INSTRUCTION,
     limit: int | None = None,
+    reward: str = "accuracy",
     blind: bool = False,
     compat: str = "strict",
 ) -> ProblemEnv:
@@ -98,6 +99,7 @@ def hallusion_bench(
         data: drawn, real, a hub id of the same format, or a copy on disk.
         instruction: what is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
+        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
         compat: strict, or mssr: the released code's substring rule.
     """
@@ -107,5 +109,7 @@ def hallusion_bench(
     if compat == "mssr":
         rule = "the last box anywhere, else the text None; the gold is looked for in it"
         form = bench.scored(FORMAT, verify=as_mssr, extraction=rule)
-    wanted = bench.Wanted(split=split, data=data, limit=limit, blind=blind, instruction=instruction)
+    wanted = bench.Wanted(
+        split=split, data=data, limit=limit, blind=blind, instruction=instruction, reward=reward
+    )
     return bench.environment(form, wanted)

@@ -16,6 +16,8 @@ def vision_r1(
     data: str = "mini",
     instruction: str = "short",
     limit: int | None = None,
+    reward: str = "accuracy",
+    blind: bool = False,
 ) -> ProblemEnv:
     """Reward 1 for a right answer in the last box after the think block, else 0.
 
@@ -24,6 +26,8 @@ def vision_r1(
         data: mini, a .parquet or .jsonl file, a folder of them, or a hub id owner/name.
         instruction: what is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
+        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        blind: grey pictures, to see how much is guessed.
     """
     if data == "mini":
         from mssr_rl.envs.mini import mini_problems
@@ -32,4 +36,11 @@ def vision_r1(
     else:
         problems = reader.load(data, split, limit)
     problems = good_golds(problems, data)
-    return ProblemEnv(problems, name="vision_r1", split=split, instruction=instruction)
+    return ProblemEnv(
+        problems,
+        name="vision_r1",
+        split=split,
+        instruction=instruction,
+        reward=reward,
+        blind=blind,
+    )

@@ -81,7 +81,7 @@ class Scorer:
         if label in self.row:
             return self.env.grade([self.row[label]], [response])[0]
         verdict = self.env.verify(response, label, choices)
-        return Graded(self.env.reward(verdict), verdict)
+        return Graded(self.env.reward(verdict, response), verdict)
 
 
 def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:

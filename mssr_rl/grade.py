@@ -16,12 +16,11 @@ from mssr_rl.config import overrides
 from mssr_rl.data.reader import answer_text
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
-from mssr_rl.grading.reward import accuracy
+from mssr_rl.grading.reward import Reward, accuracy
 from mssr_rl.grading.verify import Verdict, verify
 
 USAGE = "grade takes a .jsonl file and, if you like, env=NAME and plugins=[module]"
 
-Reward = Callable[[Verdict], float]
 Judge = tuple[Callable[..., Verdict], Reward]
 
 
@@ -61,10 +60,10 @@ def read_items(file: Path) -> Iterator[Item]:
 def grade(item: Item, judge: Judge = (verify, accuracy)) -> dict[str, Any]:
     """The result of one line; a response that is no text has no format."""
     verifier, reward = judge
-    verdict = Verdict("bad_format", None)
+    verdict, pays = Verdict("bad_format", None), 0.0
     if isinstance(item.response, str):
         verdict = verifier(item.response, item.answer, item.choices)
-    pays = reward(verdict)
+        pays = reward(verdict, item.response)
     return {
         "id": item.name,
         "reward": int(pays) if pays == int(pays) else pays,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mssr_rl.envs.base import Graded, ProblemEnv, environments, good_golds
 from mssr_rl.errors import UserError
-from mssr_rl.grading.verify import Verdict
+from mssr_rl.grading.verify import Verdict, gold_response
 from mssr_rl.problem import Problem
 
 
@@ -132,7 +132,7 @@ def test_the_batched_call_and_the_step_agree() -> None:
 def test_a_verifier_and_a_reward_of_ones_own_are_used() -> None:
     posed = env(
         verify=lambda response, answer, choices: Verdict("wrong", response[::-1]),
-        reward=lambda verdict: -1.0,
+        reward=lambda verdict, response: -1.0,
     )
     assert posed.grade([0], ["abc"]) == [Graded(-1.0, Verdict("wrong", "cba"))]
 
@@ -195,3 +195,11 @@ def test_every_registered_environment_is_a_gymnasium_one() -> None:
         made = environments.make(name, split="test", **few)
         assert isinstance(made, gymnasium.Env)
         check_env(made, skip_render_check=True)
+
+
+def test_a_reward_in_parts_is_spelled_out() -> None:
+    made = environments.make("vision_r1", split="val", limit=2, reward="0.9*accuracy+0.1*format")
+    wrong, right = "<think></think>\\boxed{none}", gold_response(made.problems[1].answer)
+    graded = made.grade([0, 1], [wrong, right])
+    assert [one.reward for one in graded] == [pytest.approx(0.1), pytest.approx(1.0)]
+    assert [one.verdict.correct for one in graded] == [False, True]

@@ -30,7 +30,14 @@ def env() -> ProblemEnv:
 
 def test_the_default_is_the_generated_data(env: ProblemEnv) -> None:
     assert (env.name, env.split, len(env.problems)) == ("vision_r1", "val", 150)
-    assert set(environments.options("vision_r1")) == {"split", "data", "instruction", "limit"}
+    assert set(environments.options("vision_r1")) == {
+        "split",
+        "data",
+        "instruction",
+        "limit",
+        "reward",
+        "blind",
+    }
     assert environments.options("vision_r1")["data"].default == "mini"
 
 

@@ -1,12 +1,57 @@
-"""The reward is the verdict as a number."""
+"""The reward is the verdict as a number, in parts that are weighed."""
 
 from typing import get_args
 
-from mssr_rl.grading.reward import accuracy
-from mssr_rl.grading.verify import Reason, Verdict
+import pytest
+
+from mssr_rl.errors import UserError
+from mssr_rl.grading.reward import accuracy, parse, well_formed
+from mssr_rl.grading.verify import Reason, Verdict, verify
+
+RIGHT, WRONG = Verdict("correct", "5"), Verdict("wrong", "6")
 
 
 def test_only_a_correct_verdict_pays() -> None:
     paid = {reason: accuracy(Verdict(reason, "5")) for reason in get_args(Reason)}
     assert paid.pop("correct") == 1.0
     assert set(paid.values()) == {0.0}
+
+
+def test_format_pays_where_there_is_something_to_read() -> None:
+    def paid(response: str) -> float:
+        return well_formed(verify(response, "5"))
+
+    assert paid("<think>a</think>\\boxed{6}") == paid("<think>a</think>\\boxed{5}") == 1
+    assert paid("\\boxed{5}") == paid("<think>a</think>5") == paid("") == 0
+
+
+def test_parts_are_weighed_and_added() -> None:
+    reward = parse("0.8*accuracy + 0.1*format + 0.1*length:10")
+    assert reward(RIGHT, "x" * 10) == pytest.approx(1.0)
+    assert reward(RIGHT, "x" * 15) == pytest.approx(0.95)
+    assert reward(RIGHT, "x" * 99) == pytest.approx(0.9)
+    assert reward(WRONG, "x") == pytest.approx(0.1)  # short and wrong is wrong
+    assert reward(Verdict("bad_format", None), "") == 0
+
+
+def test_a_part_alone_is_that_part() -> None:
+    assert parse("accuracy") is accuracy
+    assert parse("length:4")(RIGHT, "x" * 6) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("acuracy", "there is no part acuracy; there are accuracy, format and length:CHARACTERS"),
+        ("length", "there is no part length;"),
+        ("format:3", "there is no part format:3;"),
+        ("accuracy+format", "the weights add up to 2; make it at most 1"),
+        ("0*accuracy", "the weights add up to 0"),
+        ("accuracy-format", "'accuracy-format' is no part"),
+        ("", "'' is no part"),
+    ],
+)
+def test_what_cannot_be_read_is_named(text: str, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse(text)
+    assert says in str(error.value)
