@@ -25,7 +25,7 @@ def backwards(response, answer, choices):
 @register_environment("backwards")
 def make(*, split: str = "train") -> ProblemEnv:
     problem = Problem(key="a", prompt="?", answer="ab")
-    half = lambda verdict: 0.5 * verdict.correct
+    half = lambda verdict, response: 0.5 * verdict.correct
     return ProblemEnv([problem], name="backwards", split=split, verify=backwards, reward=half)
 """
 
