@@ -2,7 +2,7 @@
 
 None of these makes a verdict. McNemar's test and the interval beside it are about two checkpoints,
 not about two algorithms. The bootstraps are what papers print most often; how often each of them
-covers the truth was measured by simulation (scripts/simulate_statistics.py, docs/statistics.md) and
+covers the truth was measured by simulation (`stats.simulation`, docs/statistics.md) and
 is said beside it.
 
 Shapes: K seeds, N questions.
