@@ -14,7 +14,7 @@ from mssr_rl.advantage import Tracker
 from mssr_rl.algos.base import Algorithm, register
 from mssr_rl.algos.mssr import mssr
 from mssr_rl.algos.mvsr import Normalisation
-from mssr_rl.algos.mvsr_released import TRACKER
+from mssr_rl.algos.mvsr_released import INITIAL, TRACKER
 from mssr_rl.loss import Loss
 
 
@@ -48,4 +48,5 @@ def mssr_released(
         normalisation=normalisation,
         loss=loss,
     )
-    return replace(made, name="mssr_released")
+    parts = {**made.ablations, "without shaping": {"algo": "mvsr_released"}, **INITIAL}
+    return replace(made, name="mssr_released", ablations=parts)

@@ -28,7 +28,13 @@ from mssr_rl.loss import Loss
 Normalisation = Literal["sequence", "token", "none"]
 PARTS: Mapping[str, Mapping[str, object]] = {
     # A belief that nothing moves: every problem keeps prior_mean, and whitening takes it away.
-    "without tracker": {"prior_strength": 1e9},
+    "without tracker": {
+        "prior": "uniform",
+        "n_init": None,
+        "prior_strength": 1e9,
+        "eta_min": 1.0,
+        "eta_max": 1.0,
+    },
     "without whitening": {"normalisation": "none"},
     "with fixed eta": {"eta_min": 0.9175, "eta_max": 0.9175, "prior_strength": 8.0},
 }

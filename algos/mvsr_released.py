@@ -20,6 +20,7 @@ from mssr_rl.loss import Loss
 TRACKER = Tracker(
     eta_schedule="released", kl_source="reference", kl_window=10, prior="rollouts", n_init=1
 )
+INITIAL = {"without initial rollouts": {"prior": "uniform", "n_init": None}}
 
 
 @register("mvsr_released")
@@ -35,4 +36,4 @@ def mvsr_released(
         normalisation: whiten with every rollout (sequence) or every token counting once, or not
     """
     made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
-    return replace(made, name="mvsr_released")
+    return replace(made, name="mvsr_released", ablations={**made.ablations, **INITIAL})

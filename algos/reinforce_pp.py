@@ -1,7 +1,7 @@
 """REINFORCE++: the batch is the scale. arXiv 2501.03262. And its form with a group baseline.
 
     R_{i,t} = r_i at the last token of response i, 0 elsewhere
-    G_{i,t} = sum over s >= t of gamma^(s - t) * R_{i,s}
+    G_{i,t} = sum over s >= t of discount^(s - t) * R_{i,s}
     A = (G - mu) / sqrt(max(var, 1e-8))
 
 The baseline form has r_i - mean_g for G: `reinforce_pp_baseline`.
@@ -31,15 +31,15 @@ from mssr_rl.loss import Loss
 
 @register("reinforce_pp")
 def reinforce_pp(
-    *, gamma: float = 1.0, kl_in: Literal["loss", "reward"] = "loss", loss: Loss = Loss()
+    *, discount: float = 1.0, kl_in: Literal["loss", "reward"] = "loss", loss: Loss = Loss()
 ) -> Algorithm:
     """The discounted return, whitened over the tokens of the batch.
 
     Args:
-        gamma: discount per token; 1 gives every token of a response the same advantage
+        discount: per token; 1 gives every token of a response the same advantage
         kl_in: where the KL to the frozen model goes: a term of the loss, or a cost in the reward
     """
-    steps = [to_last_token(), return_to_go(gamma), whiten_over_tokens()]
+    steps = [to_last_token(), return_to_go(discount), whiten_over_tokens()]
     if kl_in == "reward":
         steps, loss = [steps[0], subtract_kl_of_token(loss.kl_coef), *steps[1:]], without_kl(loss)
     return Algorithm(name="reinforce_pp", advantage=chain(*steps), loss=loss)

@@ -4,8 +4,8 @@
     verl_score("mine")           compute_score of verl
     python -m mssr_rl export env=mine to=openrlhf      a file for --train.agent_func_path
 
-Each grades as the environment does. A row is found by its key (TRL: a `key` column; verl:
-extra_info["key"]; OpenRLHF: the label); otherwise what stands there is taken as the gold answer.
+Each grades as the environment does: a row by its key (TRL: a `key` column; verl:
+extra_info["key"]; OpenRLHF: a label key:NAME), or against a gold answer where there is no key.
 """
 
 import sys
@@ -18,7 +18,7 @@ from mssr_rl.config.plugins import prepare
 from mssr_rl.envs import Graded, environments
 from mssr_rl.errors import UserError
 
-OPENRLHF = '''"""For OpenRLHF's --train.agent_func_path: {name}; labels are keys or golds."""
+OPENRLHF = '''"""For OpenRLHF's --train.agent_func_path: {name}; labels are golds, or key:NAME."""
 
 import torch
 from openrlhf.utils.agent import AgentInstanceBase, MultiTurnAgentExecutor
@@ -35,7 +35,7 @@ class AgentInstance(AgentInstanceBase):
         pass
 
     async def step(self, state_dict, **kwargs):
-        graded = SCORER.score(state_dict["action_text"], state_dict["label"])
+        graded = SCORER.by_label(state_dict["action_text"], state_dict["label"])
         reward = torch.tensor(graded.reward)
         return {{
             "rewards": reward,
@@ -76,12 +76,26 @@ class Scorer:
         self.env = environments.make(name, **options)
         self.row = {problem.key: row for row, problem in enumerate(self.env.problems)}
 
-    def score(self, response: str, label: str, choices: Sequence[str] | None = None) -> Graded:
-        """What the response earns; `label` is a row's key, else a gold answer."""
-        if label in self.row:
-            return self.env.grade([self.row[label]], [response])[0]
-        verdict = self.env.verify(response, label, choices)
+    def by_key(self, response: str, key: str) -> Graded:
+        """What the response to a row earns."""
+        if key not in self.row:
+            raise UserError(
+                f"{self.env.name} has no problem {key!r} in its {self.env.split} split; export "
+                "with env.split= of the rows that are trained on"
+            )
+        return self.env.grade([self.row[key]], [response])[0]
+
+    def by_gold(self, response: str, gold: str, choices: Sequence[str] | None = None) -> Graded:
+        """What the response earns if this is the right answer."""
+        if self.env.rules.per_problem is not None:
+            raise UserError(f"{self.env.name} grades every row by its own rule: give it their keys")
+        verdict = self.env.verify(response, gold, choices)
         return Graded(self.env.reward(verdict, response), verdict)
+
+    def by_label(self, response: str, label: str) -> Graded:
+        """`key:NAME` is a row, everything else a gold answer."""
+        key = label.removeprefix("key:")
+        return self.by_gold(response, label) if key == label else self.by_key(response, key)
 
 
 def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
@@ -89,13 +103,15 @@ def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
     scorer = Scorer(name, options)
 
     def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
-        labels = columns.get("key") or columns.get("answer")
-        if labels is None:
+        said = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
+        keys, golds = columns.get("key"), columns.get("answer")
+        if keys is not None:
+            return [scorer.by_key(*row).reward for row in zip(said, map(str, keys), strict=True)]
+        if golds is None:
             raise UserError(f"{name} grades by a column key or answer; found {', '.join(columns)}")
-        choices = columns.get("choices") or [None] * len(labels)
-        said = (text if isinstance(text, str) else text[-1]["content"] for text in completions)
-        rows = zip(said, labels, choices, strict=True)
-        return [scorer.score(text, str(label), options).reward for text, label, options in rows]
+        choices = columns.get("choices") or [None] * len(golds)
+        rows = zip(said, map(str, golds), choices, strict=True)
+        return [scorer.by_gold(*row).reward for row in rows]
 
     reward.__name__ = name
     return reward
@@ -113,8 +129,9 @@ def verl_score(name: str, **options: Any) -> Callable[..., float]:
         **_: Any,
     ) -> float:
         extra = extra_info or {}
-        label = str(extra.get("key", ground_truth))
-        return scorer.score(solution_str, label, extra.get("choices")).reward
+        if "key" in extra:
+            return scorer.by_key(solution_str, str(extra["key"])).reward
+        return scorer.by_gold(solution_str, ground_truth, extra.get("choices")).reward
 
     return compute_score
 

@@ -108,7 +108,7 @@ class TabularEngine:
         )
         done = []
         for rows in torch.split(order, max(1, plan.samples_per_update // group)):
-            with blaming(rows.tolist()):
+            with blaming(rows.tolist(), len(done)):
                 done.append(self._one_update(rollouts, given, plan, rows.tolist()))
         measured = done[0][1]
         pg_loss, kl_loss, clipped, norm = torch.stack([s for s, _ in done]).mean(0).tolist()

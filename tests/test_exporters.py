@@ -39,8 +39,13 @@ def test_trl_grades_texts_and_messages_by_key_or_by_answer() -> None:
 
 
 def test_verl_grades_by_ground_truth_or_by_key() -> None:
+    plain = exporters.verl_score("math12k", split="test", limit=5)
+    assert plain("any", boxed("2.0"), "2", None) == 1.0
     score = exporters.verl_score("mathvista", split="test", limit=40)
-    assert score("any", boxed("2.0"), "2", None) == 1.0
+    with pytest.raises(UserError, match="grades every row by its own rule"):
+        score("any", boxed("2.0"), "2", None)
+    with pytest.raises(UserError, match="has no problem 'count-0' in its test split"):
+        score("any", boxed("2.0"), "2", {"key": "count-0"})
     problems = environments.make("mathvista", split="test", limit=40).problems
     floats = [p for p in problems if p.extras["answer_type"] == "float"]
     assert floats
@@ -88,3 +93,12 @@ def test_the_files_for_trl_and_verl_grade(
 def test_an_unknown_trainer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", "env=math12k", "to=elsewhere"]) == cli.USAGE
     assert "to=openrlhf or to=trl or to=verl" in capsys.readouterr().err
+
+
+def test_a_gold_answer_that_looks_like_a_key_is_a_gold_answer() -> None:
+    """MathVerse's keys are whole numbers, and so are many of its answers."""
+    scorer = exporters.Scorer("mmk12", {"split": "test", "limit": 5})
+    scorer.row["35"] = 0
+    assert scorer.by_label(boxed("35"), "35").reward == 1.0
+    first = scorer.env.problems[0]
+    assert scorer.by_label(boxed(first.answer), f"key:{first.key}").reward == 1.0

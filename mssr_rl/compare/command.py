@@ -95,6 +95,7 @@ def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
     for env in matrix.envs:
         configs = {r.arm.label: r.config for r in matrix.runs if r.env == env}
         fair = fairness.examine(configs, derive, settings.varies)
+        fairness.refuse_other_questions(fair)
         if fair.confounders and settings.fair == "refuse":
             raise fairness.refusal(fair)
         found.append(fair)

@@ -53,17 +53,28 @@ def _counts(config: Config, train: int) -> dict[str, Derived]:
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     plan = schedule(config, initial_rollouts(algorithm, train))
     posed = ("env.", GROUP, *STEPS)
+    prompts = plan.posed(train)
+    counted = {
+        "steps": Derived(plan.steps, STEPS),
+        "updates in all": Derived(plan.steps * plan.updates_per_step, (*STEPS, *UPDATES)),
+        "prompts in all": Derived(prompts, posed),
+        "passes over the problems": Derived(round(prompts / train, 3), posed),
+        "evaluations": Derived(plan.evaluations, (*STEPS, "eval.every")),
+    }
+    if algorithm.resampling:
+        counted = {name: _at_most(one) for name, one in counted.items()}
     return {
         INITIAL: Derived(plan.initial, ("algo.", "env.")),
-        "steps": Derived(plan.steps, STEPS),
         "rollouts": Derived(plan.initial + plan.steps * config.train.rollouts_per_step, STEPS),
         "problems per step": Derived(plan.problems_per_step, (GROUP, "train.rollouts_per_step")),
         "updates per step": Derived(plan.updates_per_step, UPDATES),
-        "updates in all": Derived(plan.steps * plan.updates_per_step, (*STEPS, *UPDATES)),
-        "prompts in all": Derived(plan.problems, posed),
-        "passes over the problems": Derived(round(plan.problems / train, 3), posed),
-        "evaluations": Derived(plan.evaluations, (*STEPS, "eval.every")),
+        **counted,
     }
+
+
+def _at_most(count: Derived) -> Derived:
+    """Of an algorithm that drops groups: its rollouts may be spent in fewer steps."""
+    return Derived(f"at most {count.value}", ("algo.", *count.follows_from))
 
 
 def _problems(env: ProblemEnv) -> Derived:

@@ -37,6 +37,7 @@ BESIDE = (
 )
 SHARED = frozenset(f"algo.{field.name}" for field in fields(Loss))  # part of the machinery
 GROUP_SIZE = "rollout.group_size"
+QUESTIONS = ("eval.limit", "val problems", "test problems")  # what a verdict is about
 
 
 class Row(NamedTuple):
@@ -107,6 +108,17 @@ def refusal(found: Fairness) -> UserError:
         + table(found.arms, [row for row in found.different if row.kind != "definition"])
         + f"\n\n{', '.join(ways)}"
     )
+
+
+def refuse_other_questions(found: Fairness) -> None:
+    """Raise `UserError` where the arms would be scored on different problems, declared or not."""
+    other = [row.name for row in found.different if row.name in QUESTIONS]
+    if other:
+        raise UserError(
+            f"the arms would be scored on different problems of {found.env} ({', '.join(other)} "
+            "differ), and no verdict could come of it; give them the same, or make a comparison of "
+            "each"
+        )
 
 
 def table(arms: Sequence[str], rows: Sequence[Row]) -> str:

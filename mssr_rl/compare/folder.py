@@ -24,6 +24,7 @@ from mssr_rl.config import compose, to_dict
 from mssr_rl.errors import UserError
 from mssr_rl.run import runlog
 
+LONGEST = 90  # characters of a name before its digest
 FEW = 5  # algorithms that are named in the folder's name
 PLACE = ("name", "runs_dir", "resume")
 
@@ -71,7 +72,8 @@ def _name(settings: Settings, given: Mapping[str, str]) -> str:
     algos = given.get("algo", "default").split(",")
     said = algos if len(algos) <= FEW else [f"{len(algos)}-algorithms"]
     envs = given.get("env", "default").replace(",", "-")
-    return f"{envs}-{'-'.join(said)}-{digest}"[:100]
+    words = "-".join([envs, *said])[:LONGEST]
+    return f"{words}-{digest}"
 
 
 def refuse_other_runs(folder: Folder, matrix: Matrix) -> None:

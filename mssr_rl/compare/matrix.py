@@ -112,7 +112,7 @@ def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
         shown = {_translated(algo, key) for key in own[algo]}
         arms = list(_swept(algo, texts, shown))
         if settings.ablate == "all":
-            arms += _ablations(algo, texts, common, shown)
+            arms += _ablations(algo, texts, shown)
         _refuse_twins([arm.label for arm in arms])
         made |= {arm.label: arm for arm in arms if arm.label not in made}
     _refuse_twins([arm.slug for arm in made.values()])
@@ -156,9 +156,7 @@ def _slug(label: str) -> str:
     return f"{slug[: LONGEST_SLUG - 7]}-{digest}"
 
 
-def _ablations(
-    algo: str, texts: Mapping[str, str], common: Mapping[str, str], shown: set[str]
-) -> Iterator[Arm]:
+def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
     """The arms without one part each, as the algorithm itself declares them.
 
     One that comes to another algorithm is that algorithm's arm, and carries its name.
@@ -170,12 +168,19 @@ def _ablations(
         )
     for name, changes in declared.items():
         if "algo" in changes:
-            yield from _swept(str(changes["algo"]), common, set())
+            other = str(changes["algo"])
+            kept = {key: text for key, text in texts.items() if _has(other, key)}
+            yield from _swept(other, kept, shown & kept.keys())
         else:
             without = {f"algo.{key}": show(value) for key, value in changes.items()}
             for arm in _swept(algo, {**texts, **without}, shown - without.keys()):
                 label = " ".join([algo, name, *arm.label.split()[1:]])
                 yield arm._replace(label=label, slug=_slug(label))
+
+
+def _has(algo: str, key: str) -> bool:
+    option = key.removeprefix("algo.")
+    return option == key or option in names.options("algo", algo)
 
 
 def _with_ablations() -> str:

@@ -153,7 +153,7 @@ def _pace(run: Run, folder: Path, wall: float) -> Pace:
     train = run.config.train
     return Pace(
         start=max(0.0, wall - ledger["seconds"] - evaluating),
-        step=median(row["timing_s/step"] for row in rows[1:])
+        step=median(row["timing_s/step"] for row in rows[1:] or rows)
         * (train.rollouts_per_step / train.samples_per_update),
         evaluated=evaluating / ledger["evaluation_rollouts"],
     )

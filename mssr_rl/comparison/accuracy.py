@@ -133,6 +133,7 @@ def _opinions(pair: Pair) -> dict[str, Any]:
                 "says": one.says,
                 "interval": interval(one.interval),
                 "coverage": one.coverage,
+                "measured_at": dict(zip(("seeds", "questions"), one.measured_at, strict=True)),
             }
             for one in pair.opinions.bootstraps
         ],

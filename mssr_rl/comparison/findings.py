@@ -15,6 +15,8 @@ from mssr_rl.stats import aggregate
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 from mssr_rl.stats.words import underpowered
 
+_ByEnv = Mapping[str, Mapping[int, float]]
+
 
 def made_by() -> str | None:
     """The version of this package, which decides what the pages look like."""
@@ -56,7 +58,7 @@ def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
         "at": at,
         "verdict": headline.headline(found, env, at),
         "in_front": headline.top_pair(found, at) if found else "",
-        "cautions": headline.caution(found, _unusual(runs, split, found)),
+        "cautions": headline.caution(found, _unusual(runs, split, found, rule)),
         "leaderboard": accuracy.leaderboard(found, runs) if found else [],
         "pairs": accuracy.pairs(found, at) if found else [],
         "speed": progress.speed(runs, there, rule),
@@ -72,7 +74,9 @@ def _last(runs: Sequence[Run], split: str) -> list[Any]:
     return [row for run in runs if run.counts and (row := run.last(split))]
 
 
-def _unusual(runs: Sequence[Run], split: str, found: Comparison | None) -> dict[str, list[str]]:
+def _unusual(
+    runs: Sequence[Run], split: str, found: Comparison | None, rule: Rule
+) -> dict[str, list[str]]:
     collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
     weak = [
         f"{pair.a} and {pair.b}"
@@ -86,6 +90,9 @@ def _unusual(runs: Sequence[Run], split: str, found: Comparison | None) -> dict[
             [run.name for run in runs if run.counts and not run.last("test")]
             if split == "val"
             else []
+        ),
+        "Without a finished run, so that all pairs were tested against each other": (
+            [] if rule.baseline is None or (found and found.rule.baseline) else [rule.baseline]
         ),
         "Underpowered, a difference of 5 margins could have been missed": weak,
     }
@@ -105,10 +112,8 @@ def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
     if not macro:
         return None
     tested = rule if rule.baseline in macro else rule._replace(baseline=None)
-    found = compare_values(macro, 1 / _questions(evidence), tested)
-    everything = {
-        arm: [v for by_seed in values[arm].values() for v in by_seed.values()] for arm in macro
-    }
+    found = compare_values(macro, _resolution(evidence), tested)
+    gains = {arm: _gains(evidence, arm) for arm in macro}
     return {
         "leaderboard": [
             {
@@ -118,8 +123,30 @@ def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
             for arm in found.arms
         ],
         "pairs": accuracy.pairs(found, "the mean over environments"),
-        "iqm": {arm: aggregate.iqm(found) for arm, found in everything.items()},
+        "iqm_of_gains": {arm: aggregate.iqm(some) if some else None for arm, some in gains.items()},
+        "improvement": [
+            {"a": pair.a, "b": pair.b, "probability": _improvement(values[pair.a], values[pair.b])}
+            for pair in found.pairs
+        ],
     }
+
+
+def _improvement(a: _ByEnv, b: _ByEnv) -> float:
+    return aggregate.probability_of_improvement(
+        {env: list(by_seed.values()) for env, by_seed in a.items()},
+        {env: list(by_seed.values()) for env, by_seed in b.items()},
+    )
+
+
+def _gains(evidence: Evidence, arm: str) -> list[float]:
+    """Accuracy on val above the initial model's, of every run of every environment."""
+    gains = []
+    for run in evidence.runs:
+        rows = [row for row in run.evaluations if row["split"] == "val"]
+        if run.counts and run.arm == arm and rows and rows[0]["step"] == 0:
+            first, last = accuracy.mean_right(rows[0]), accuracy.mean_right(rows[-1])
+            gains += [last - first] if first is not None and last is not None else []
+    return gains
 
 
 def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
@@ -133,6 +160,10 @@ def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def _questions(evidence: Evidence) -> int:
-    rows = [row for run in evidence.runs if run.counts and (row := run.last("val"))]
-    return max((int(row["n"]) for row in rows), default=1)
+def _resolution(evidence: Evidence) -> float:
+    """The smallest step of a mean over environments, by the largest set that decided."""
+    envs, sizes = evidence.compare["envs"], [1]
+    for env in envs:
+        runs = evidence.on(env)
+        sizes += [int(row["n"]) for row in _last(runs, accuracy.split_of(runs))]
+    return 1 / (len(envs) * max(sizes))

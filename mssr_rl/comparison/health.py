@@ -8,12 +8,13 @@ from typing import Any
 
 from mssr_rl.comparison.accuracy import interval, mean_right, verdict
 from mssr_rl.comparison.evidence import Run, counted
-from mssr_rl.stats.rates import rate
+from mssr_rl.stats.rates import rate, rates_differ
 
 
 def card(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
     """A row an arm."""
-    return [_row(arm, counted(runs, arm)) for arm in arms]
+    rows = [_row(arm, counted(runs, arm)) for arm in arms]
+    return [{**row, "against": _against(row, rows)} for row in rows]
 
 
 def events(run: Run) -> list[Mapping[str, Any]]:
@@ -42,6 +43,19 @@ def _row(arm: str, runs: Sequence[Run]) -> dict[str, Any]:
         "worst_dip": max(dips, default=None),
         "events": [{"seed": run.seed, **_event(event)} for run in runs for event in events(run)],
     }
+
+
+def _against(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Fisher's p of this arm's collapses against every other's; nothing where none collapsed."""
+    return {
+        str(other["arm"]): rates_differ(_share(row), _share(other))
+        for other in rows
+        if other is not row and row["collapsed"] + other["collapsed"] > 0
+    }
+
+
+def _share(row: Mapping[str, Any]) -> tuple[int, int]:
+    return int(row["collapsed"]), int(row["runs"])
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mssr_rl.comparison.accuracy import (
 )
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.report.runfiles import Row
-from mssr_rl.stats.curves import Curve, area, budget_to, common_mark
+from mssr_rl.stats.curves import Curve, area, budget_to, common_mark, race_to
 from mssr_rl.stats.verdict import Rule, compare_values
 
 AXES = {
@@ -99,6 +99,7 @@ def _speed(
         ],
         "target": target,
         "to_target": {arm: _reached(by_seed, target) for arm, by_seed in by_arm.items()},
+        "races": [_race(by_arm, pair.a, pair.b, target) for pair in found.pairs],
     }
 
 
@@ -111,6 +112,14 @@ def _reached(by_seed: Mapping[int, Curve], target: float) -> dict[str, Any]:
         "mean_of_those": average(there),
         "by_seed": {seed: run.budget if run.reached else None for seed, run in found.items()},
     }
+
+
+def _race(
+    by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: float
+) -> dict[str, Any]:
+    """Who reaches the target sooner, runs that never do included."""
+    race = race_to(list(by_arm[a].values()), list(by_arm[b].values()), target)
+    return {"a": a, "b": b, "log_rank_p": race.p}
 
 
 def _problems(runs: Sequence[Run]) -> int:

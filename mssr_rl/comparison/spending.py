@@ -79,8 +79,8 @@ def _count(
 ) -> dict[str, Any]:
     """Of runs that were not cut short: a collapsed one has spent less by nature.
 
-    An arm may spend what it was planned to; one that discards rollouts cannot know it beforehand,
-    and nobody can where tokens or seconds end the run.
+    An arm may spend what it was planned to; nobody can plan where tokens or seconds end the run.
+    An arm that drops groups gets fewer updates for its rollouts: that is said, not passed over.
     """
     plan = PLANNED[name]
     ledgers = {
@@ -91,11 +91,12 @@ def _count(
     row = _compared(f"{name} spent", values)
     other = any(value for key, row in planned.items() for value in row.values() if key in UNPLANNED)
     as_planned = other or all(
-        one[name] == planned.get(plan, {}).get(arm) or one["discarded_rollouts"] > 0
-        for arm, some in ledgers.items()
-        for one in some
+        one[name] == planned.get(plan, {}).get(arm) for arm, some in ledgers.items() for one in some
     )
-    return row if row["same"] or not as_planned else {**row, "same": True, "note": "as planned"}
+    if not row["same"] and as_planned:
+        return {**row, "same": True, "note": "as planned"}
+    dropped = any(one["discarded_rollouts"] > 0 for some in ledgers.values() for one in some)
+    return row if row["same"] or not dropped else {**row, "note": "DIFFERS: rollouts were dropped"}
 
 
 def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:

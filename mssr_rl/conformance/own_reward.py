@@ -1,8 +1,8 @@
 """The law that a value never sees the reward it is held against.
 
 A tracker that counts an outcome first and subtracts afterwards compares a rollout partly with
-itself. Whitening hides the mistake, so the step that remembers is looked at alone where the chain
-shows it.
+itself. Whitening hides the mistake, so the steps that remember are looked at alone where the chain
+shows them.
 """
 
 from typing import Any
@@ -23,13 +23,15 @@ LEAK = (
 def leak(advantage: Transform, group_size: int) -> str | None:
     """How own rewards get into the baseline; None if they do not, or nothing is remembered."""
     state = _warm(advantage, group_size)
-    step, memory = _first_that_remembers(advantage, state)
-    if step is None:
-        return None
     batch = draw(11, group_size, ROWS)
-    if (step.takes, step.gives) == ("rollout", "rollout"):
-        return _leak_of_step(step, memory, batch)
-    return _leak_of_whole(advantage, state, batch)
+    remembering = _that_remember(advantage, state)
+    if any((step.takes, step.gives) != ("rollout", "rollout") for step, _ in remembering):
+        return _leak_of_whole(advantage, state, batch)
+    for place, (step, memory) in enumerate(remembering):
+        found = _of_later(step, memory, batch) if place else _of_first(step, memory, batch)
+        if found is not None:
+            return found
+    return None
 
 
 def _warm(advantage: Transform, group_size: int) -> Any:
@@ -40,20 +42,42 @@ def _warm(advantage: Transform, group_size: int) -> Any:
     return state
 
 
-def _first_that_remembers(advantage: Transform, state: Any) -> tuple[Transform | None, Any]:
-    pairs = zip(advantage.parts, state, strict=True) if advantage.parts else [(advantage, state)]
-    return next(((step, own) for step, own in pairs if state_tensors(own)), (None, None))
+def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, Any]]:
+    """The single steps with a memory, chains within chains taken apart."""
+    if not advantage.parts:
+        return [(advantage, state)] if state_tensors(state) else []
+    pairs = zip(advantage.parts, state, strict=True)
+    return [found for part, own in pairs for found in _that_remember(part, own)]
 
 
-def _leak_of_step(step: Transform, memory: Any, batch: Batch) -> str | None:
-    """Raise one rollout's reward by 1: its advantage must rise by 1."""
-    for i in range(len(batch.reward_B)):
-        low, high = (_with_reward(batch, i, reward) for reward in (0.0, 1.0))
-        one, two = (step.update(b.reward_B, b, memory).advantage[i] for b in (low, high))
-        rise = (two - one).item()
-        if abs(rise - 1) > TOLERANCE:
-            return LEAK.format(detail=f"in {step.name}, 1 more reward gives {rise:.4g} more")
-    return None
+def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:
+    """Raise one rollout's reward by 1: its advantage must rise by 1.
+
+    Or by one scale for all of them, if the step takes rewards from nowhere but its input.
+    """
+    rises = [_rise(step, memory, batch, i, given_too=True) for i in range(len(batch.reward_B))]
+    furthest = max(rises, key=lambda rise: abs(rise - 1))
+    scaled = max(rises) - min(rises) < TOLERANCE and _of_later(step, memory, batch) is None
+    return None if abs(furthest - 1) < TOLERANCE or scaled else _said(step, furthest)
+
+
+def _of_later(step: Transform, memory: Any, batch: Batch) -> str | None:
+    """Raise one rollout's reward by 1 behind the back of what the step is given: nothing moves."""
+    rises = (_rise(step, memory, batch, i, given_too=False) for i in range(len(batch.reward_B)))
+    return next((_said(step, rise) for rise in rises if abs(rise) > TOLERANCE), None)
+
+
+def _rise(step: Transform, memory: Any, batch: Batch, i: int, *, given_too: bool) -> float:
+    low, high = (_with_reward(batch, i, reward) for reward in (0.0, 1.0))
+    one, two = (
+        step.update(b.reward_B if given_too else batch.reward_B, b, memory).advantage[i]
+        for b in (low, high)
+    )
+    return (two - one).item()
+
+
+def _said(step: Transform, rise: float) -> str:
+    return LEAK.format(detail=f"in {step.name}, 1 more reward gives {rise:.4g} more")
 
 
 def _leak_of_whole(advantage: Transform, state: Any, batch: Batch) -> str | None:

@@ -135,9 +135,9 @@ class LocalEngine:
         given = Given(
             rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
         )
-        done = []
+        done: list[_Update] = []
         for rows in order.split(plan.samples_per_update // rollouts.group_size):
-            with blaming(rows.tolist()):
+            with blaming(rows.tolist(), len(done)):
                 done.append(self._one_update(rollouts, given, rows, plan))
         mean = torch.stack([update.sums for update in done]).mean(0).tolist()
         return UpdateStats(

@@ -6,8 +6,9 @@ A reward is a weighted sum of parts, each from 0 to 1, which `env.reward` spells
     0.9*accuracy + 0.1*format                    EasyR1's default
     0.8*accuracy + 0.1*format + 0.1*length:400   and short right answers, in characters
 
-The weights add up to 1 at most, because trackers take a reward for a rate of success. Accuracy in
-evaluations is the verdict's, whatever the reward.
+The weights add up to 1 at most and accuracy weighs more than half, so that right answers pay more
+than 0.5 and others less: trackers count by that. Accuracy in evaluations is the verdict's, whatever
+the reward.
 """
 
 import re
@@ -28,8 +29,8 @@ def accuracy(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
 
 
 def well_formed(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
-    """1 for a think block and a box that can be read, whatever is in it."""
-    return float(verdict.reason not in ("bad_format", "no_answer"))
+    """1 for a think block and a box that was read, whatever is in it."""
+    return float(verdict.reason in ("correct", "wrong"))
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ class Weighted:
 def parse(text: str) -> Reward:
     """The reward that a text spells; a `UserError` says what is wrong with it."""
     terms = [_term(term, text) for term in text.replace(" ", "").split("+")]
-    if len(terms) == 1 and terms[0][0] == 1:
-        return terms[0][1]
     total = sum(weight for weight, _ in terms)
-    if not 0 < total <= 1 + 1e-9:
+    if total > 1 + 1e-9:
         raise UserError(f"reward={text}: the weights add up to {total:g}; make it at most 1")
-    return Weighted(tuple(terms))
+    if sum(weight for weight, part in terms if part is accuracy) <= 0.5:
+        raise UserError(
+            f"reward={text}: accuracy weighs half or less; give it more, because a reward above "
+            "0.5 is what trackers count as success"
+        )
+    return accuracy if len(terms) == 1 and terms[0][0] == 1 else Weighted(tuple(terms))
 
 
 def _term(term: str, text: str) -> tuple[float, Reward]:

@@ -73,7 +73,7 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
     problems = _keys(record, where)
     reward_B = _numbers(record.get("reward"), f"{where}: reward")
     _same(where, "reward", len(reward_B), len(problems))
-    ragged = {name: _ragged(record, name, where) for name in RAGGED if name in record}
+    ragged = {name: _ragged(record, name, where) for name in RAGGED if record.get(name) is not None}
     if "logprob" not in ragged:
         raise UserError(f"{where} has no logprob; give every rollout its tokens' log-probabilities")
     lengths = ragged["logprob"].lengths
@@ -131,6 +131,8 @@ def _kl_step(record: Mapping[str, Any], where: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{where}: kl_step={value} is not a number")
+    if value < 0:
+        raise UserError(f"{where}: kl_step={value} is below 0, which no KL divergence is")
     return float(value)
 
 

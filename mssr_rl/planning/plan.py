@@ -29,8 +29,12 @@ class Schedule(NamedTuple):
 
     @property
     def problems(self) -> int:
-        """How many problems are posed in all, repetitions counted."""
+        """How many problems are posed in the steps, repetitions counted."""
         return self.steps * self.problems_per_step
+
+    def posed(self, train: int) -> int:
+        """The same with the initial rollouts, for which each of `train` problems is posed once."""
+        return self.problems + (train if self.initial else 0)
 
 
 def schedule(config: Config, initial: int = 0) -> Schedule:
@@ -155,7 +159,7 @@ def _run(config: Config, plan: Schedule, train: int) -> str:
     return (
         f"{_many(plan.steps, 'step')} = {_many(spent, 'rollout')}, "
         f"{_many(plan.steps * plan.updates_per_step, 'update')}; every problem is posed "
-        f"{plan.problems / train:.1f} times{left}"
+        f"{plan.posed(train) / train:.1f} times{left}"
     )
 
 

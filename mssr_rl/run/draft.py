@@ -21,6 +21,7 @@ class Draft:
     anchor_BT: Tensor | None = None
     batch: Batch | None = None
     credit: Step | None = None
+    updates: int = 0  # made before it broke
     updated: bool = False  # every update of the step was made
 
 

@@ -37,6 +37,7 @@ class Gathered(NamedTuple):
     position: int  # in the problem stream, after it
     spent: Ledger  # without time
     batches: int  # how often was generated
+    decided: bool = False  # no group was worth it: there is nothing to learn from these
 
 
 class _Lot(NamedTuple):
@@ -62,11 +63,12 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
         kept.append(_cut(lot, list(good)[:missing]))
         if len(good) >= missing:
             break
-    if not any(one.rows for one in kept):
-        kept = [lot]  # every group was decided: the step goes on with the last, and learns nothing
+    decided = not any(one.rows for one in kept)
+    if decided:
+        kept = [lot]  # the step goes on with the last, and learns nothing
     rows, rollouts, samples = _merged([one for one in kept if one.rows])
     spent += Ledger(discarded_rollouts=spent.rollouts - len(samples))
-    return Gathered(rows, rollouts, samples, position, spent, batches)
+    return Gathered(rows, rollouts, samples, position, spent, batches, decided)
 
 
 def _batches(arm: Arm, state: TrainState) -> int:

@@ -55,6 +55,7 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
     try:
         return _train_step(arm, state, poll, draft)
     except NonFinite as error:
+        draft.updates += error.updates
         raise BrokenStep(error, draft) from error
 
 
@@ -67,10 +68,13 @@ def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepRe
         reference_BT = arm.engine.reference_logprob(rollouts)
         draft.anchor_BT = anchor_BT = _anchor(arm, found)
     draft.batch = batch = make_batch(arm, found, reference_BT, state.kl_step)
-    draft.credit = given = credit(arm, batch, state)
+    given = credit(arm, batch, state)
+    if found.decided:
+        given = given._replace(advantage=torch.zeros_like(given.advantage))
+    draft.credit = given
     poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
-        stats = _update(arm, rollouts, _Signal(given.advantage, reference_BT, anchor_BT), step)
+        stats = _update(arm, rollouts, _Signal(given.advantage, reference_BT, anchor_BT), draft)
     draft.updated = True
     check_finite(
         {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
@@ -101,7 +105,11 @@ def leave_out(state: TrainState, draft: Draft) -> StepResult:
     found, batch = draft.found, draft.batch
     assert found is not None
     assert batch is not None
-    lost = Ledger(discarded_rollouts=len(found.samples), seconds_by_phase=draft.clock.seconds())
+    lost = Ledger(
+        discarded_rollouts=len(found.samples),
+        updates=draft.updates,
+        seconds_by_phase=draft.clock.seconds(),
+    )
     ledger = state.ledger + found.spent + lost
     measured = {
         "step": draft.step,
@@ -170,17 +178,15 @@ class _Signal(NamedTuple):
     anchor_BT: Tensor | None
 
 
-def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, step: int) -> UpdateStats:
+def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, draft: Draft) -> UpdateStats:
     """`train.epochs` passes over the batch; means over all their updates."""
-    plans = [
-        replace(arm.update_plan(step, epoch), anchor_BT=signal.anchor_BT)
-        for epoch in range(arm.config.train.epochs)
-    ]
-    passes = [
-        arm.engine.update(rollouts, signal.advantage_BT, signal.reference_BT, plan)
-        for plan in plans
-    ]
-    updates = sum(stats.updates for stats in passes)
+    passes: list[UpdateStats] = []
+    for epoch in range(arm.config.train.epochs):
+        plan = replace(arm.update_plan(draft.step, epoch), anchor_BT=signal.anchor_BT)
+        given = (signal.advantage_BT, signal.reference_BT)
+        passes.append(arm.engine.update(rollouts, *given, plan))
+        draft.updates += passes[-1].updates
+    updates = draft.updates
 
     def mean(name: str) -> float:
         return sum(float(getattr(s, name)) * s.updates for s in passes) / updates

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mssr_rl.config import Config, to_dict
+from mssr_rl.engine.openrlhf.placement import placement
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.stability.card import Card, line
@@ -22,7 +23,6 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
     """The document."""
     val = [score for score in state.scores if score.split == "val"]
     start, final = (val[0] if val else None), (val[-1] if val else None)
-    on_gpu = config.engine.device.startswith("cuda")
     return {
         "algo": config.algo.name,
         "env": config.env.name,
@@ -38,11 +38,18 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
         "ledger": {
             **state.ledger.as_dict(),
             "verifier_seconds": state.ledger.seconds_by_phase.get("reward", 0.0),
-            "gpu_seconds": state.ledger.seconds if on_gpu else 0.0,
+            "gpu_seconds": state.ledger.seconds * gpus(config),
         },
         "stability": ending.stability.as_dict(),
         "config": to_dict(config),
     }
+
+
+def gpus(config: Config) -> int:
+    """How many GPUs a run holds."""
+    if not config.engine.device.startswith("cuda"):
+        return 0
+    return placement(config).bundles if config.engine.name == "openrlhf" else 1
 
 
 def last(scores: Sequence[Score], split: str) -> Score | None:

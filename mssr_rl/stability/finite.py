@@ -20,6 +20,7 @@ class NonFinite(NotFinite):
         super().__init__(f"{tensor} is not finite ({bad} of {size} values)")
         self.tensor = tensor
         self.problem_rows: tuple[int, ...] | None = None  # of an update: which of the P problems
+        self.updates = 0  # of the step, made before it
 
 
 def check_finite(values: Mapping[str, Tensor | float]) -> None:
@@ -44,10 +45,13 @@ def check_gradients(norm: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> N
 
 
 @contextmanager
-def blaming(problem_rows: Sequence[int]) -> Iterator[None]:
-    """Note on a `NonFinite` of the block which of a step's P problems its update was made of."""
+def blaming(problem_rows: Sequence[int], updates: int = 0) -> Iterator[None]:
+    """Note on a `NonFinite` of the block which of a step's P problems its update was made of.
+
+    And how many updates of the step were made before it.
+    """
     try:
         yield
     except NonFinite as error:
-        error.problem_rows = tuple(problem_rows)
+        error.problem_rows, error.updates = tuple(problem_rows), updates
         raise

@@ -16,10 +16,10 @@ modules that are needed:
     racing      may a clearly losing arm stop getting seeds? an anytime-valid rule
 
 The data are y[arm, seed, question]: `Scores = {arm: {seed: {question: share right}}}`, taken from
-eval.jsonl at the last budget mark that all arms reached. It is the final model, never the best
-checkpoint: that one is picked on the questions it is scored on. Questions are shared by all arms
-and seeds (crossed, not nested). A run that collapsed stays in with the score of its last finite
-checkpoint; leaving it out would reward the collapse.
+eval.jsonl of the last evaluation of every run, all under one budget. It is the final model, never
+the best checkpoint: that one is picked on the questions it is scored on. Questions are shared by
+all arms and seeds (crossed, not nested). A run that collapsed stays in with the score of its last
+finite checkpoint; leaving it out would reward the collapse.
 
 In one call:
 

@@ -1,15 +1,15 @@
 """Several environments in one number: beside the verdict of each, never in its place.
 
-`gains` are x[arm, environment, seed], accuracy above the base model's on the same questions. The
-aggregates are rliable's (arXiv 2108.13264), which is no longer maintained and a line each.
+The macro mean and the probability of improvement take accuracies: both compare arms within an
+environment. The interquartile mean wants gains over the initial model, because in accuracies it
+would trim whole environments, the easy and the hard, and not runs. The aggregates are rliable's
+(arXiv 2108.13264), which is no longer maintained, and a line each.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
-
-FEWEST_SEEDS = 10  # below this an interval of an aggregate over seeds is not worth printing
 
 
 def macro(accuracy: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
@@ -36,6 +36,8 @@ def probability_of_improvement(
     and does not say by how much they differ.
     """
     shares = [
-        stats.mannwhitneyu(a[env], b[env]).statistic / (len(a[env]) * len(b[env])) for env in a
+        stats.mannwhitneyu(a[env], b[env]).statistic / (len(a[env]) * len(b[env]))
+        for env in a
+        if a[env] and b[env]
     ]
     return float(np.mean(shares))

@@ -83,7 +83,7 @@ def tost(found: Spread, margin: float) -> float:
 def sign_flip(differences: Sequence[float]) -> SignFlip:
     """Two-sided sign-flip permutation test of the mean; exact up to 13 seeds, then drawn."""
     seeds = len(differences)
-    floor = 2.0 / 2**seeds
+    floor = max(2.0 / 2**seeds, 2.0 / (FLIPS + 1) if 2**seeds > FLIPS else 0.0)
     if seeds < 2:
         return SignFlip(1.0, min(floor, 1.0))
     found = stats.permutation_test(

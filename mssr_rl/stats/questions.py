@@ -24,6 +24,7 @@ Indices = NDArray[np.int64]
 Kind = Literal["seeds", "questions", "both"]
 
 DRAWS = 2_000
+FEWEST = 3  # seeds; of intervals from two, one in two missed the truth
 SAYS: Mapping[Kind, str] = {
     "seeds": "bootstrap over seeds",
     "questions": "bootstrap over questions, seeds pooled",
@@ -62,14 +63,14 @@ class Opinions(NamedTuple):
     """All second opinions on a pair."""
 
     checkpoints: tuple[Checkpoints, ...]  # one a seed
-    bootstraps: tuple[Bootstrap, ...]  # empty below two seeds
+    bootstraps: tuple[Bootstrap, ...]  # empty below three seeds
 
 
 def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> Opinions:
     """Both arms' questions by seed; the same seeds and the same questions in both."""
     seeds = sorted(a)
     checkpoints = tuple(_checkpoints(seed, a[seed], b[seed]) for seed in seeds)
-    if len(seeds) < 2:
+    if len(seeds) < FEWEST:
         return Opinions(checkpoints, ())
     names = list(a[seeds[0]])
     d_KN = np.array([[a[seed][q] - b[seed][q] for q in names] for seed in seeds], dtype=float)

@@ -29,6 +29,19 @@ def advantages(name: str, **options: object) -> list[torch.Tensor]:
     return given
 
 
+def one_failure(kl_step: float) -> Batch:
+    return Batch(
+        reward_B=torch.zeros(1, dtype=torch.float64),
+        problem_B=torch.zeros(1, dtype=torch.long),
+        mask_BT=torch.ones(1, 1),
+        logprob_BT=torch.zeros(1, 1),
+        entropy_BT=torch.zeros(1, 1),
+        logprob_ref_BT=torch.zeros(1, 1),
+        kl_step=kl_step,
+        group_size=1,
+    )
+
+
 def changes(name: str) -> dict[str, object]:
     return dict(algorithms.make("mvsr").ablations[name])
 
@@ -51,16 +64,7 @@ def test_with_a_fixed_eta_the_kl_plays_no_part() -> None:
     state = made.advantage.init(1)
     assert made.ablations.keys() == algorithms.make("mvsr").ablations.keys()
     for kl_step in (0.0, 0.1):
-        batch = Batch(
-            reward_B=torch.ones(1, dtype=torch.float64),
-            problem_B=torch.zeros(1, dtype=torch.long),
-            mask_BT=torch.ones(1, 1),
-            logprob_BT=torch.zeros(1, 1),
-            entropy_BT=torch.zeros(1, 1),
-            logprob_ref_BT=torch.zeros(1, 1),
-            kl_step=kl_step,
-            group_size=1,
-        )
+        batch = one_failure(kl_step)
         step = made.advantage.update(batch.reward_B, batch, state)
         assert step.metrics["tracker/eta"] == pytest.approx(0.9175)
 
@@ -74,6 +78,38 @@ def test_without_shaping_mssr_is_mvsr() -> None:
         torch.allclose(a, b)
         for a, b in zip(advantages("mssr", gamma=1e9), advantages("mvsr"), strict=True)
     )
+
+
+def differing(name: str, part: str) -> set[str]:
+    """The options in which the arm without a part differs from the whole."""
+    whole = options_of(name)
+    changes = dict(algorithms.make(name).ablations[part])
+    other = options_of(str(changes.pop("algo", name)))
+    return {key for key, value in {**other, **changes}.items() if whole.get(key) != value}
+
+
+def options_of(name: str) -> dict[str, object]:
+    return {key: option.default for key, option in algorithms.options(name).items()}
+
+
+@pytest.mark.parametrize("name", ["mssr", "mssr_released"])
+def test_without_shaping_only_the_shaping_is_gone(name: str) -> None:
+    assert differing(name, "without shaping") == set()
+
+
+@pytest.mark.parametrize("name", ["mvsr_released", "mssr_released"])
+def test_the_released_ones_without_initial_rollouts_keep_the_rest(name: str) -> None:
+    assert differing(name, "without initial rollouts") == {"prior", "n_init"}
+
+
+def test_a_belief_that_nothing_moves_stays_where_it_was() -> None:
+    made = algorithms.make("mvsr_released", **changes("without tracker"))
+    state = made.advantage.init(1)
+    for _ in range(300):
+        batch = one_failure(0.0)
+        state = made.advantage.update(batch.reward_B, batch, state).state
+    found = made.advantage.update(batch.reward_B, batch, state)
+    assert found.metrics["tracker/mean"] == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", algorithms.names())

@@ -12,7 +12,7 @@ def advantages(rewards: list[float], lengths: list[int], gamma: float = 1.0) -> 
     mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).double()
     reward_B = torch.tensor(rewards, dtype=torch.float64)
     b = Batch(reward_B, torch.arange(len(rewards)), mask, -mask)
-    step = algorithms.make("reinforce_pp", gamma=gamma).advantage
+    step = algorithms.make("reinforce_pp", discount=gamma).advantage
     return step.update(reward_B, b, step.init(len(rewards))).advantage
 
 

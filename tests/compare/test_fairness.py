@@ -37,6 +37,20 @@ def test_the_algorithms_as_they_come_are_a_fair_comparison() -> None:
     assert (posed.kind, posed.because) == ("consequence", ("rollout.group_size",))
 
 
+def test_an_algorithm_that_drops_groups_may_get_fewer_updates() -> None:
+    found = examined("algo=grpo,dapo")
+    updates = row(found, "updates in all")
+    assert updates.values == (480, "at most 480")
+    assert (updates.kind, updates.because) == ("consequence", ("the algorithm",))
+
+
+@pytest.mark.parametrize("word", ["eval.limit=8,16", "env.instruction=short,paper"])
+def test_arms_on_different_problems_are_refused_even_if_declared(word: str) -> None:
+    found = examined("algo=grpo", word, f"varies=[{word.partition('=')[0]}]")
+    with pytest.raises(UserError, match="scored on different problems of vision_r1"):
+        fairness.refuse_other_questions(found)
+
+
 def test_the_released_scripts_are_refused_with_their_four_reasons() -> None:
     """Settings of ruiiu/MSSR's example scripts: MSSR against GRPO and RLOO."""
     found = examined(

@@ -88,3 +88,11 @@ def test_ablations_leave_one_part_out_each_and_carry_the_name_of_what_remains() 
     own = {run.arm.label: run.config.algo.options for run in found.runs}
     assert own["mssr gamma=2.0"]["gamma"] == own["mssr without tracker gamma=2.0"]["gamma"] == 2.0
     assert own["mvsr with fixed eta"]["eta_min"] == own["mvsr with fixed eta"]["eta_max"] == 0.9175
+
+
+def test_an_ablation_that_is_another_algorithm_keeps_the_options_it_has() -> None:
+    words = ("algo=mssr", "ablate=all", "seeds=1", "mssr.gamma=2.0", "mssr.kl_target=0.02")
+    own = {run.arm.label: run.config.algo.options for run in spelled(*words).runs}
+    assert own["mvsr kl_target=0.02"]["kl_target"] == 0.02
+    words = ("algo=mssr", "ablate=all", "seeds=1", "algo.gamma=2.0", "algo.lam=0.4")
+    assert "mvsr" in labels(*words)

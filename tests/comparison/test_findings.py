@@ -107,6 +107,34 @@ def test_runs_that_did_not_get_the_same_are_found_out_afterwards(make_comparison
     assert rows["training problems"]["same"]
 
 
+def test_updates_lost_to_dropped_groups_are_no_secret(make_comparison: Any) -> None:
+    folder = make_comparison({"grpo": 0.5, "dapo": 0.5})
+    for seed in range(3):
+        path = folder / f"runs/vision_r1-dapo-s{seed}/summary.json"
+        ledger = json.loads(path.read_text())["ledger"]
+        edit(path, ledger={**ledger, "updates": 9, "discarded_rollouts": 640})
+    (row,) = (row for row in found(folder)["as_run"] if row["name"] == "updates spent")
+    assert row["values"] == {"grpo": "48", "dapo": "9"}
+    assert (row["same"], row["note"]) == (False, "DIFFERS: rollouts were dropped")
+
+
+def test_collapses_are_held_against_each_other(make_comparison: Any) -> None:
+    folder = make_comparison({"grpo": 0.5, "mssr": 0.5})
+    for seed in range(3):
+        run = folder / f"runs/vision_r1-mssr-s{seed}/summary.json"
+        edit(run, stability={"verdict": "collapsed", "events": []})
+    rows = {row["arm"]: row for row in found(folder)["stability"]}
+    assert rows["mssr"]["against"]["grpo"] == pytest.approx(0.1)  # 3 of 3 and 0 of 3
+
+
+def test_a_baseline_without_a_finished_run_is_said(make_comparison: Any) -> None:
+    folder = make_comparison({"grpo": 0.5, "mssr": 0.6})
+    rule = json.loads((folder / "compare.json").read_text())["rule"]
+    edit(folder / "compare.json", rule={**rule, "baseline": "rloo"})
+    cautions = findings(read(folder))["envs"][0]["cautions"]
+    assert any("Without a finished run" in said and "rloo" in said for said in cautions)
+
+
 def test_the_target_is_what_the_weakest_arm_ends_at(make_comparison: Any) -> None:
     on = found(make_comparison({"grpo": 0.4, "mssr": 0.6}, seeds=1))
     speed = {row["axis"]: row for row in on["speed"]}

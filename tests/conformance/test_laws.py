@@ -65,6 +65,14 @@ def leaks_a_tenth(a_B: Tensor, batch: Batch, state: Counts) -> Step:
     return Step(a_B - moved_B, after, {})
 
 
+def leaks_later(a_B: Tensor, batch: Batch, state: Counts) -> Step:
+    return Step(a_B - 0.3 * batch.reward_B, counted(state, batch), {})
+
+
+def scales_by_what_it_saw(a_B: Tensor, batch: Batch, state: Counts) -> Step:
+    return Step(a_B / (1 + state.sum_N.mean()), counted(state, batch), {})
+
+
 def writes_into_its_state(a_B: Tensor, batch: Batch, state: Counts) -> Step:
     step = honest(a_B, batch, state)
     state.visits_N[batch.problem_B] += 1
@@ -137,6 +145,11 @@ FAULTS: dict[str, tuple[Callable[[], Transform], str, str]] = {
         "never holds a rollout against its own reward",
         "1 more reward gives 0.9 more",
     ),
+    "leak in a later step": (
+        lambda: chain(tracking(honest), tracking(leaks_later), *WHITE),
+        "never holds a rollout against its own reward",
+        "1 more reward gives -0.3 more",
+    ),
     "leak inside one big step": (
         lambda: as_one_step(chain(tracking(leaks_its_own_reward), *WHITE)),
         "never holds a rollout against its own reward",
@@ -207,6 +220,9 @@ def test_a_planted_fault_is_caught_and_named(fault: str) -> None:
         lambda: chain(tracking(honest), *WHITE),
         lambda: chain(tracking(honest), to_tokens()),
         lambda: as_one_step(chain(tracking(honest), *WHITE)),
+        lambda: chain(chain(tracking(honest), WHITE[0]), WHITE[1]),
+        lambda: chain(tracking(scales_by_what_it_saw), to_tokens()),
+        lambda: chain(tracking(honest), tracking(scales_by_what_it_saw), to_tokens()),
         lambda: chain(subtract_tracked_value(Tracker(eta_min=0.5, eta_max=0.5)), to_tokens()),
     ],
 )

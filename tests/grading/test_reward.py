@@ -22,6 +22,7 @@ def test_format_pays_where_there_is_something_to_read() -> None:
         return well_formed(verify(response, "5"))
 
     assert paid("<think>a</think>\\boxed{6}") == paid("<think>a</think>\\boxed{5}") == 1
+    assert well_formed(Verdict("timeout", "5")) == well_formed(Verdict("error", "5")) == 0
     assert paid("\\boxed{5}") == paid("<think>a</think>5") == paid("") == 0
 
 
@@ -36,7 +37,11 @@ def test_parts_are_weighed_and_added() -> None:
 
 def test_a_part_alone_is_that_part() -> None:
     assert parse("accuracy") is accuracy
-    assert parse("length:4")(RIGHT, "x" * 6) == 0.5
+
+
+def test_right_answers_pay_more_than_half_and_others_less() -> None:
+    reward = parse("0.51*accuracy+0.49*format")
+    assert reward(RIGHT, "") > 0.5 > reward(WRONG, "")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,9 @@ def test_a_part_alone_is_that_part() -> None:
         ("length", "there is no part length;"),
         ("format:3", "there is no part format:3;"),
         ("accuracy+format", "the weights add up to 2; make it at most 1"),
-        ("0*accuracy", "the weights add up to 0"),
+        ("0.5*accuracy", "accuracy weighs half or less"),
+        ("0.4*accuracy+0.6*format", "accuracy weighs half or less"),
+        ("length:400", "accuracy weighs half or less"),
         ("accuracy-format", "'accuracy-format' is no part"),
         ("", "'' is no part"),
     ],

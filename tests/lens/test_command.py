@@ -195,6 +195,7 @@ def changed(**entries: object) -> list[dict[str, Any]]:
         (["algo=mvsr"], changed(entropy=[[1.0], [1.0], [1.0]]), "entropy and logprob give the sam"),
         (["algo=mvsr"], changed(reward=[1, float("nan"), 0]), "reward: value 2 is nan, not finite"),
         (["algo=mvsr"], changed(logprob=[["x"], [], []]), "logprob must be a list of numbers"),
+        (["algo=mvsr"], changed(kl_step=-0.02), "kl_step=-0.02 is below 0"),
         (["algo=mvsr"], changed(kl_step="much"), "kl_step=much is not a number"),
         (["algo=mvsr"], [], "holds no batch"),
         (["algo=mvsr", "step=3"], LINES, r"step=3 .* goes with run=DIR"),
@@ -214,6 +215,10 @@ def test_what_is_wrong_is_said(
 
     said = capsys.readouterr().err
     assert re.search(message, said), said
+
+
+def test_what_is_null_is_not_there(lens: Lens) -> None:
+    assert lens("algo=mvsr", lines=changed(logprob_ref=None, kl_step=None))
 
 
 def test_responses_without_tokens_keep_their_place(lens: Lens) -> None:

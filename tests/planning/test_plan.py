@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.errors import UserError
 from mssr_rl.planning import memory, plan, prompt_sizes
+from mssr_rl.run.arm import environment, initial_rollouts
 from mssr_rl.run.trainer import run
 
 
@@ -70,17 +72,19 @@ def test_steps_and_what_is_left_make_up_the_budget(steps: int, left: int, every:
     assert found.evaluations == len(due)
 
 
+@pytest.mark.parametrize("algo", ["grpo", "mvsr_released"])
 def test_the_run_spends_what_the_plan_said(
-    configure: Callable[..., Config], make_engine: Callable[[Config], Any]
+    algo: str, configure: Callable[..., Config], make_engine: Callable[[Config], Any]
 ) -> None:
-    config = configure("algo=grpo", "budget.rollouts=200", "train.epochs=2")
-    planned = plan.schedule(config)
+    config = configure(f"algo={algo}", "budget.rollouts=200", "train.epochs=2")
+    made, train = algorithms.make(algo), len(environment(config, "train").problems)
+    planned = plan.schedule(config, initial_rollouts(made, train))
     folder = run(config, make_engine)
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     spent = json.loads(lines[-1])
     assert len(lines) == planned.steps
     assert spent["budget/rollouts"] == config.budget.rollouts - planned.left
-    assert spent["budget/prompts"] == planned.problems
+    assert spent["budget/prompts"] == planned.posed(train)
     assert spent["budget/updates"] == planned.steps * planned.updates_per_step
     evaluated = [json.loads(line) for line in (folder / "eval.jsonl").read_text().splitlines()]
     assert sum(entry["split"] == "val" for entry in evaluated) == planned.evaluations

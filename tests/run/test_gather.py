@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from mssr_rl.algos import dapo
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine, Rollouts
 from mssr_rl.engine.regroup import joined, picked
@@ -200,3 +201,14 @@ def test_lots_of_different_widths_become_one() -> None:
     assert whole.token_BT[0].tolist() == [12, 13, 14, 0, 0]
     assert whole.mask_BT.sum(1).tolist() == [3, 3, 3, 3, 5, 5]
     assert whole.prompt_tokens == 20
+
+
+def test_where_no_group_is_worth_it_nothing_is_learned(
+    configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The overlong penalty would make something of answers that are all wrong."""
+    monkeypatch.setattr(dapo, "undecided", lambda reward_PG: torch.zeros(len(reward_PG)) > 0)
+    words = ("algo=dapo", "algo.max_resample=1", "rollout.group_size=4")
+    metrics = rows(trainer.run(configure(*words), make_engine))
+    assert all(row["sampling/dropped_fraction"] == 0 for row in metrics)  # trained on, and charged
+    assert all(row["critic/advantages/max"] == row["actor/pg_loss"] == 0 for row in metrics)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
+from mssr_rl.config.compose import load
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
-from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
 from mssr_rl.stability.card import Card
 from mssr_rl.stability.trace import Event
 
@@ -87,3 +90,23 @@ def test_what_the_detectors_noticed_is_said_but_a_collapse_only_as_the_end(
     assert closing_lines(document)[2:] == [
         "note    grad_spike at step 3: gradient norm 9; look at it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "held"),
+    [
+        ((), 0),
+        (("engine.device=cuda",), 1),
+        (
+            (
+                "engine=openrlhf",
+                "engine.device=cuda",
+                "cluster.gpus_per_node=4",
+                "cluster.rollout_engines=4",
+            ),
+            4,
+        ),
+    ],
+)
+def test_gpu_seconds_count_every_gpu(words: tuple[str, ...], held: int) -> None:
+    assert gpus(load(["algo=grpo", "env=vision_r1", *words])) == held

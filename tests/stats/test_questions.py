@@ -46,13 +46,14 @@ def test_shares_of_several_answers_have_an_interval_but_no_mcnemar() -> None:
 
 def test_the_order_of_the_questions_does_not_matter() -> None:
     backwards = dict(reversed(B.items()))
-    assert second_opinions({0: A, 1: A}, {0: B, 1: B}) == second_opinions(
-        {0: A, 1: A}, {0: backwards, 1: B}
+    assert second_opinions({0: A, 1: A, 2: A}, {0: B, 1: B, 2: B}) == second_opinions(
+        {0: A, 1: A, 2: A}, {0: backwards, 1: B, 2: B}
     )
 
 
-def test_below_two_seeds_there_is_nothing_to_resample() -> None:
+def test_below_three_seeds_there_is_nothing_to_resample() -> None:
     assert second_opinions({0: A}, {0: B}).bootstraps == ()
+    assert second_opinions({0: A, 1: A}, {0: B, 1: B}).bootstraps == ()
 
 
 @pytest.mark.parametrize("kind", SAYS)
@@ -101,7 +102,7 @@ def test_a_bootstrap_says_the_same_twice() -> None:
 
 
 def test_opinions_turn_round_with_their_pair() -> None:
-    found = second_opinions({0: A, 1: A}, {0: B, 1: B})
+    found = second_opinions({0: A, 1: A, 2: A}, {0: B, 1: B, 2: B})
     back = turned(found)
     assert back.checkpoints[0].only_a == found.checkpoints[0].only_b
     assert back.bootstraps[0].interval.low == -found.bootstraps[0].interval.high
