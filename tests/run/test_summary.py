@@ -14,6 +14,7 @@ from mssr_rl.stability.card import Card
 from mssr_rl.stability.trace import Event
 
 STABLE = Card("stable", (), 0.0)
+OPENRLHF = ("engine=openrlhf", "engine.device=cuda")
 DONE = Ending("done", "the budget is spent", STABLE)
 
 
