@@ -191,7 +191,8 @@ def _status(given: Namespace) -> int:
     if set(words) - {"runs_dir"}:
         raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
     folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
-    return _say("\n".join(status([Path(folder) for folder in folders])))
+    lines = status([Path(folder) for folder in folders])
+    return _say("\n".join(map(outward.plain, lines)))
 
 
 def _lens(given: Namespace) -> int:
