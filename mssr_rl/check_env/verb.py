@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, overlap, passport
 from mssr_rl.config import names, overrides, plugins
 from mssr_rl.data import faults
@@ -104,5 +105,7 @@ def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:
 
 
 def _say(line: str) -> bool:
-    sys.stdout.write(f"{line}\n")
+    """Print a line that may quote data: one line it stays. Whether it is a finding."""
+    shown = outward.plain(line).replace("\n", "\\n")
+    sys.stdout.write(f"{shown}\n")
     return line.startswith("FAIL")

@@ -73,6 +73,23 @@ def test_rows_that_cannot_be_used_are_all_listed(
         assert any(key in line and why in line for line in listed), said
 
 
+def test_text_of_the_data_obeys_no_terminal_and_adds_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\u202e1\nsound\n"
+    rows = [{"id": f"b{evil}", "problem": "1?", "answer": ""}]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "train.jsonl").write_text(json.dumps({"problem": "1?", "answer": "1"}) + "\n")
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "fine", "problem": "1?", "answer": "1"}) + "\n")
+    code, said = run(capsys, "env=vision_r1", f"data={tmp_path}", "split=test")
+    assert code == 1
+    assert "FAIL row" in said
+    assert "\\x1b[2J" in said
+    assert not {"\x1b", "\u202e"} & set(said)
+    assert "sound" not in said.splitlines()
+
+
 def test_prompts_over_the_models_limit_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = run(capsys, "env=math12k", "limit=8", "max_prompt_tokens=4")
     assert code == 1
