@@ -68,7 +68,11 @@ def run(
     engine = make_engine(configs[0])
     records = []
     with closing(_log(configs)) as log, log.ending():
+        sys.stderr.write(f"results {log.folder}\n")
         for config, env in chosen:
+            count = len(env.problems[: config.eval.limit])
+            sys.stderr.write(f"scoring {env.name} {env.split}: {count:,} problems\n")
+            sys.stderr.flush()
             found = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
             records.append(_record(log, found, _carded(config, env, found, judge)))
             sys.stdout.write(json.dumps(_short(records[-1])) + "\n")
