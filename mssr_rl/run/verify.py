@@ -107,4 +107,5 @@ def _differences(run: Path, copy: Path, stretch: Stretch) -> Iterator[str]:
     others = last if ended else last - 1
     ends = {"metrics": last, "eval": others, "samples": others}
     yield from sameness.stream_differences(run, copy, ends)
-    yield from sameness.checkpoint_differences(stretch.end, copy / "checkpoints" / stretch.end.name)
+    there = copy / "checkpoints" / stretch.end.name
+    yield from sameness.checkpoint_differences(stretch.end, there, ended=ended)
