@@ -157,39 +157,33 @@ def _write_report(folder: Path) -> Path:
     return write(folder)
 
 
-def _run_folder(given: Namespace, key: str, *others: str) -> Path:
-    """The run directory of a verb that takes `key=FOLDER` and little else."""
+def _run_words(given: Namespace, key: str) -> dict[str, str]:
+    """The words of a verb that takes a run folder, and what of its config may run code."""
     from mssr_rl.config.overrides import parse
 
-    words = parse(given.words)
-    if key not in words or set(words) - {key, *others}:
-        verb = given.verb
-        more = " and plugins=[...] if it needs them" if others else " and nothing else"
-        raise UserError(f"{verb} takes {key}=FOLDER{more}, e.g. {verb} {key}=runs/NAME")
-    return Path(words[key])
-
-
-def _plugins(given: Namespace) -> list[str]:
-    from mssr_rl.config.overrides import parse
-
-    listed = parse(given.words).get("plugins", "[]").strip("[]").split(",")
-    return [name.strip() for name in listed if name.strip()]
+    words, verb = parse(given.words), given.verb
+    if key not in words or set(words) - {key, "plugins", "engine", "cluster.address"}:
+        raise UserError(
+            f"{verb} takes {key}=FOLDER, e.g. {verb} {key}=runs/NAME, and plugins=[...], "
+            "engine=NAME and cluster.address=PLACE where the run had them"
+        )
+    return words
 
 
 def _replay(given: Namespace) -> int:
-    folder = _run_folder(given, "run", "plugins")
+    words = _run_words(given, "run")
     from mssr_rl.run.replay import main as replay
 
-    for line in replay(folder, _plugins(given)):
+    for line in replay(Path(words["run"]), words):
         _say(line)
     return DONE
 
 
 def _resume(given: Namespace) -> int:
-    folder = _run_folder(given, "verify", "plugins")
+    words = _run_words(given, "verify")
     from mssr_rl.run.verify import main as verify
 
-    return _say(verify(folder, _plugins(given)))
+    return _say(verify(Path(words["verify"]), words))
 
 
 def _status(given: Namespace) -> int:
@@ -200,7 +194,8 @@ def _status(given: Namespace) -> int:
     if set(words) - {"runs_dir"}:
         raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
     folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
-    return _say("\n".join(status([Path(folder) for folder in folders])))
+    lines = status([Path(folder) for folder in folders])
+    return _say("\n".join(map(outward.plain, lines)))
 
 
 def _lens(given: Namespace) -> int:

@@ -1,6 +1,7 @@
 """`python -m mssr_rl grade FILE.jsonl [env=NAME]`: grades responses from a file, a line for each.
 
-Reads objects {"id", "response", "answer", "choices"?} and writes {"id", "reward", "extracted",
+Reads objects {"id", "response", "answer", "choices"?} (and the columns by which an environment
+grades: MathVista's "precision" and "answer_type") and writes {"id", "reward", "extracted",
 "reason"} to stdout in the same order. The response may hold anything; the rest of a line is the
 user's own, and what is wrong with it is a `UserError` that names the line. With `env=` the
 environment's own verifier grades; `plugins=[module]` makes a name of your own known.
@@ -8,20 +9,27 @@ environment's own verifier grades; `plugins=[module]` makes a name of your own k
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mssr_rl.config import overrides
-from mssr_rl.data.reader import answer_text
+from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
 from mssr_rl.grading.reward import Reward, accuracy
 from mssr_rl.grading.verify import Verdict, verify
+from mssr_rl.problem import Problem
 
 USAGE = "grade takes a .jsonl file and, if you like, env=NAME and plugins=[module]"
 
-Judge = tuple[Callable[..., Verdict], Reward]
+Judge = tuple[Callable[[Problem, str], Verdict], Reward]
+
+
+def by_value(problem: Problem, response: str) -> Verdict:
+    """The verdict where no environment is named."""
+    return verify(response, problem.answer, problem.choices)
 
 
 class Item(NamedTuple):
@@ -31,6 +39,18 @@ class Item(NamedTuple):
     response: Any
     answer: str
     choices: tuple[str, ...] | None
+    extras: Mapping[str, str] = MappingProxyType({})  # what a problem's own rule may look at
+
+    @property
+    def problem(self) -> Problem:
+        """As much of a problem as grading looks at."""
+        return Problem(
+            key=str(self.name),
+            prompt="",
+            answer=self.answer,
+            choices=self.choices,
+            extras=dict(self.extras),
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -57,12 +77,12 @@ def read_items(file: Path) -> Iterator[Item]:
         raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
-def grade(item: Item, judge: Judge = (verify, accuracy)) -> dict[str, Any]:
+def grade(item: Item, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
     """The result of one line; a response that is no text has no format."""
     verifier, reward = judge
     verdict, pays = Verdict("bad_format", None), 0.0
     if isinstance(item.response, str):
-        verdict = verifier(item.response, item.answer, item.choices)
+        verdict = verifier(item.problem, item.response)
         pays = reward(verdict, item.response)
     return {
         "id": item.name,
@@ -75,14 +95,14 @@ def grade(item: Item, judge: Judge = (verify, accuracy)) -> dict[str, Any]:
 def _judge(env: str | None, plugins: str) -> Judge:
     """The verifier and reward of a named environment, or the default ones."""
     if env is None:
-        return verify, accuracy
+        return by_value, accuracy
     from mssr_rl.config.plugins import prepare
     from mssr_rl.envs import environments
 
     prepare(name.strip() for name in plugins.strip("[]").split(",") if name.strip())
     few = {"limit": 1} if "limit" in environments.options(env) else {}  # its data are not needed
     made = environments.make(env, **few)
-    return made.verify, made.reward
+    return made.rules.verdict, made.reward
 
 
 def _item(line: bytes, where: str) -> Item:
@@ -98,7 +118,17 @@ def _item(line: bytes, where: str) -> Item:
     answer = answer_text(found["answer"])
     if not answer:
         raise UserError(f"{where} has an empty answer, or one that is neither text nor a number")
-    return Item(found.get("id"), found["response"], answer, _choices(found.get("choices"), where))
+    choices = _choices(found.get("choices"), where)
+    return Item(found.get("id"), found["response"], answer, choices, _extras(found, where))
+
+
+def _extras(found: Mapping[str, Any], where: str) -> dict[str, str]:
+    extras = {name: str(found[name]) for name in EXTRAS if found.get(name) not in (None, "")}
+    try:
+        int(float(extras.get("precision", "0")))
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{where}: precision is no number of decimal places") from error
+    return extras
 
 
 def _choices(value: Any, where: str) -> tuple[str, ...] | None:

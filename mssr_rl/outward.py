@@ -28,7 +28,7 @@ _SHAPES = (
 )
 _SECRET = re.compile("|".join(_SHAPES))
 _NAMED = re.compile(
-    r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE
+    r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|KEY$", re.IGNORECASE
 )
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 

@@ -123,6 +123,31 @@ def test_the_default_environment_grades_as_no_environment_does(
     assert graded(lines, tmp_path, capsys, "env=vision_r1") == without
 
 
+def test_an_environment_s_rule_for_single_problems_grades(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in training: MathVista rounds to a row's precision, MathVerse takes letters as a set."""
+    floats = {"precision": 1.0, "answer_type": "float"}
+    lines = [
+        line("rounded", boxed("1.24"), "1.2", **floats),
+        line("off", boxed("1.34"), "1.2", **floats),
+        line("exact", boxed("1.24"), "1.2"),
+    ]
+    rewards = [r["reward"] for r in graded(lines, tmp_path, capsys, "env=mathvista")]
+    assert rewards == [1, 0, 0]
+    letters = [line("set", boxed("D, C"), "C\nD"), line("half", boxed("C"), "C\nD")]
+    rewards = [r["reward"] for r in graded(letters, tmp_path, capsys, "env=mathverse")]
+    assert rewards == [1, 0]
+
+
+@pytest.mark.parametrize("precision", ["much", [1], {"a": 1}, 1e400, float("nan")])
+def test_a_precision_that_is_none_is_named(tmp_path: Path, precision: Any) -> None:
+    odd = line("a", boxed("1.24"), "1.2", precision=precision, answer_type="float")
+    (tmp_path / "r.jsonl").write_text(json.dumps(odd) + "\n")
+    with pytest.raises(UserError, match="line 1: precision is no number of decimal places"):
+        main([str(tmp_path / "r.jsonl"), "env=mathvista"])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -53,6 +53,15 @@ def test_values_of_variables_named_like_secrets_are_masked(monkeypatch: pytest.M
     )
 
 
+@pytest.mark.parametrize("name", ["MSSR_JUDGE_KEY", "OPENAI_KEY", "service_key"])
+def test_a_variable_whose_name_ends_in_key_is_masked(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "canary-in-a-coal-mine")
+    assert secret("a canary-in-a-coal-mine")
+    assert redacted("401 for canary-in-a-coal-mine") == f"401 for {MASK}"
+
+
 def test_trees_are_masked_in_every_leaf() -> None:
     tree = {"a": [TOKEN, {"b": f"x {TOKEN}"}], "n": 1, "none": None}
     assert redacted_tree(tree) == {"a": [MASK, {"b": f"x {MASK}"}], "n": 1, "none": None}

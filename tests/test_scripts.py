@@ -58,6 +58,34 @@ def test_every_pin_is_exact_and_none_names_an_index() -> None:
         assert all(pin.count("==") == 1 and "/" not in pin for pin in pins)
 
 
+@pytest.mark.parametrize(
+    ("others", "cluster", "words", "code"),
+    [
+        (0, 0, "", 0), (1, 0, "", 1), (0, 1, "", 1), (0, 5, "", 5),
+        (0, 5, "tests/test_loss.py", 0), (5, 0, "-k ray", 0), (5, 1, "-k ray", 1),
+        (1, 5, "-k loss", 1), (5, 5, "-k nothing", 5),
+    ],
+)  # fmt: skip
+def test_words_that_choose_no_test_of_one_kind_fail_nothing(
+    tmp_path: Path, others: int, cluster: int, words: str, code: int
+) -> None:
+    """test.sh with a Python that only ends with the codes given."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "test.sh", tmp_path / "scripts")
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/bash\n"
+        f'case "$*" in *"not cluster"*) exit {others};; *"-m cluster"*) exit {cluster};; esac\n'
+    )
+    python.chmod(0o755)
+    stub = f"ROOT={tmp_path}; bootstrap() {{ PYTHON={python}; }}\n"
+    (tmp_path / "scripts" / "bootstrap.sh").write_text(stub)
+    command = ["bash", str(tmp_path / "scripts" / "test.sh"), *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("no test is chosen by: -k nothing" in done.stdout) == (words == "-k nothing")
+
+
 # ---- the real thing, small ----
 
 

@@ -9,22 +9,15 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from mssr_rl.check_env import probes
 from mssr_rl.check_env.probes import Probe
+from mssr_rl.check_env.trial import Finding, working_on
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
 
 SLOW = 1.0  # seconds for one response
 SAMPLE = 24  # rows that are tried
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong, with the row that shows it."""
-
-    law: str
-    says: str
 
 
 def rows_of(env: ProblemEnv) -> Sequence[int]:
@@ -112,11 +105,13 @@ def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Finding]:
     from gymnasium.error import ResetNeeded
     from gymnasium.utils.env_checker import check_env
 
+    working_on("Gymnasium's check_env()")
     try:
         check_env(env, skip_render_check=True)
     except Exception as error:  # noqa: BLE001  the checker's own complaints, of any type
         yield Finding("Gymnasium", f"check_env: {type(error).__name__}: {error}")
     for row in rows_of(env):
+        working_on(f"{env.problems[row].key}: reset()")
         observation, _ = env.reset(options={"index": row})
         if observation not in env.observation_space:
             yield Finding("Gymnasium", f"{env.problems[row].key} lies outside of the spaces")
@@ -173,6 +168,7 @@ def _rewards(env: ProblemEnv, rows: list[int], responses: list[str]) -> list[obj
 
 def _reward(env: ProblemEnv, row: int, probe: Probe) -> float | str:
     """What is paid, or the name of the exception that the environment raised."""
+    working_on(f"{env.problems[row].key}: {probe.name or repr(probe.response[:60])}")
     try:
         return float(env.grade([row], [probe.response])[0].reward)
     except UserError:

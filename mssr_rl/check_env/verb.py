@@ -8,9 +8,12 @@ max_prompt_tokens=N   list prompts that are longer, by the processor of model.pa
 
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, overlap, passport
+from mssr_rl.check_env.trial import Finding, tried
 from mssr_rl.config import names, overrides, plugins
 from mssr_rl.data import faults
 from mssr_rl.envs import ProblemEnv, environments
@@ -40,6 +43,7 @@ def main(words: list[str]) -> int:
             f"check takes env=NAME and {', '.join(sorted(OWN - {'env'}))}, env.option;"
             f" got {' '.join(words) or 'nothing'}"
         )
+    _refuse_idle(given)
     plugins.prepare(n for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip())
     workers.warm()
     checked = made(given, given["env"], given.get("split"))
@@ -48,11 +52,25 @@ def main(words: list[str]) -> int:
     return 1 if wrong else 0
 
 
+def _refuse_idle(given: Mapping[str, str]) -> None:
+    """Raise `UserError` for a word that cannot be read, or that would be without effect."""
+    if given.get("audit", "false").lower() not in ("true", "false"):
+        raise UserError(f"audit={given['audit']}: write audit=true, or leave it out")
+    length = given.get("max_prompt_tokens")
+    if length is not None and not (length.isascii() and length.isdecimal() and int(length)):
+        raise UserError(f"max_prompt_tokens={length} is no whole number of tokens from 1 on")
+    if "model.path" in given and length is None:
+        raise UserError("model.path= has no effect without max_prompt_tokens=N, whose model it is")
+
+
 def made(given: Mapping[str, str], name: str, split: str | None) -> Checked:
     """The environment of these words, rows that cannot be used left out and listed."""
     options = names.options("env", name)
+    for key in ("data", "limit"):
+        if key in given and key not in options:
+            raise UserError(f"{key}= has no effect: env={name} has no option {key}; leave it out")
     texts = {key: text for key, text in given.items() if key.startswith("env.")}
-    texts |= {f"env.{k}": given[k] for k in ("data", "limit") if k in given and k in options}
+    texts |= {f"env.{k}": given[k] for k in ("data", "limit") if k in given}
     chosen = names.choose("env", {"name": name}, texts)
     with faults.listed() as found:
         env = environments.make(name, **chosen.options, **({"split": split} if split else {}))
@@ -65,17 +83,20 @@ def _report(checked: Checked, given: Mapping[str, str]) -> Iterator[str]:
     yield from passport.lines(env)
     yield from (f"FAIL row       {fault}" for fault in checked.faults)
     for law in laws.LAWS:
-        yield from _findings(list(law(env)))
+        trial = tried(partial(law, env))
+        yield from _findings(trial.findings)
+        if not trial.ended:
+            return  # what follows grades in this process
     yield f"speed         {laws.items_per_second(env):,.0f} responses a second"
     if "max_prompt_tokens" in given:
         yield from _too_long(env, int(given["max_prompt_tokens"]), given.get("model.path", "tiny"))
     for other in filter(None, given.get("against", "").split(",")):
         yield from _overlap(env, other)
-    if given.get("audit") == "true":
+    if given.get("audit", "false").lower() == "true":
         yield from audit.lines(audit.audit(env))
 
 
-def _findings(found: list[laws.Finding]) -> Iterator[str]:
+def _findings(found: list[Finding]) -> Iterator[str]:
     for finding in found[:SHOWN]:
         yield f"FAIL {finding.law}: {finding.says}"
     if len(found) > SHOWN:
@@ -104,5 +125,7 @@ def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:
 
 
 def _say(line: str) -> bool:
-    sys.stdout.write(f"{line}\n")
+    """Print a line that may quote data: one line it stays. Whether it is a finding."""
+    shown = outward.plain(line).replace("\n", "\\n")
+    sys.stdout.write(f"{shown}\n")
     return line.startswith("FAIL")

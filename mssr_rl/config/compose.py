@@ -45,9 +45,9 @@ def read(path: Path) -> Config:
     return from_dict(recorded.plain(path))
 
 
-def read_foreign(path: Path, plugins: Sequence[str]) -> Config:
-    """The same of a folder that may come from anybody: it imports only what the user named."""
-    recorded.refuse_unnamed_plugins(path, plugins)
+def read_foreign(path: Path, words: Mapping[str, str]) -> Config:
+    """The same of a folder that may come from anybody: only code that the words name is run."""
+    recorded.refuse_unnamed(path, words)
     return read(path)
 
 

@@ -4,7 +4,7 @@
 name (`algo=`, `model=`) is laid over whole; `lifecycle` then refuses what would change the run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,42 @@ def _name(group: Any) -> Any:
     return group.get("name", group.get("path")) if isinstance(group, Mapping) else group
 
 
-def refuse_unnamed_plugins(path: Path, named: Iterable[str]) -> None:
-    """Raise `UserError` if a run folder's config would import a module the user has not named."""
-    found = plain(path).get("plugins") or []
-    listed = found if isinstance(found, list) else [found]
-    unnamed = [str(module) for module in listed if module not in set(named)]
+def refuse_unnamed(path: Path, words: Mapping[str, str]) -> None:
+    """Raise `UserError` if a run folder's config would run code that the user's words do not name.
+
+    That is: import a module, start an engine that unpickles, or send work to a cluster.
+    """
+    found = plain(path)
+    _refuse_plugins(path, found.get("plugins") or [], listed(words.get("plugins", "[]")))
+    engine, cluster = (_section(found, key) for key in ("engine", "cluster"))
+    unnamed = {}
+    if engine.get("name", "local") not in ("local", words.get("engine")):
+        unnamed["engine"] = engine["name"]
+    if cluster.get("address") not in (None, words.get("cluster.address")):
+        unnamed["cluster.address"] = cluster["address"]
+    if unnamed:
+        repeated = " ".join(f"{key}={value}" for key, value in unnamed.items())
+        raise UserError(
+            f"{path} wants to be run with {repeated}, where its checkpoints can run code, and a "
+            f"run folder may come from anybody: if you trust this one, add {repeated}"
+        )
+
+
+def listed(text: str) -> list[str]:
+    """The names in `[a,b]`."""
+    return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
+
+
+def _section(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = tree.get(key)
+    return found if isinstance(found, Mapping) else {}  # anything else is refused as it is read
+
+
+def _refuse_plugins(path: Path, found: Any, named: Sequence[str]) -> None:
+    every = found if isinstance(found, list) else [found]
+    unnamed = [str(module) for module in every if module not in named]
     if unnamed:
         raise UserError(
             f"{path} wants to import {', '.join(unnamed)}, and a run folder may come from anybody: "
-            f"if you know that code, add plugins=[{','.join(map(str, listed))}]"
+            f"if you know that code, add plugins=[{','.join(map(str, every))}]"
         )

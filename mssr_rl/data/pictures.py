@@ -18,7 +18,7 @@ from PIL import Image
 from mssr_rl.problem import Problem
 
 MAX_PIXELS = 50_000_000
-MAX_BYTES = 64 * 2**20  # of a picture's file
+MAX_BYTES = 64 * 2**20  # of an encoded picture, in a file or in a row
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 
 
@@ -81,6 +81,7 @@ def _grey(content: bytes) -> bytes:
 
 def _opened(content: bytes) -> Image.Image:
     """The picture with its header read, once its size has been found acceptable."""
+    _refuse_many_bytes(len(content))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -117,11 +118,15 @@ def _from_file(name: str, folder: Path | None) -> bytes:
             raise ValueError(f"its path {name!r} leads out of {folder}")
         if path.exists() and not path.is_file():
             raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"its file of {size >> 20} MiB is larger than {MAX_BYTES >> 20} MiB")
+        _refuse_many_bytes(path.stat().st_size)
         return path.read_bytes()
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name!r} cannot be read from {folder}") from error
+
+
+def _refuse_many_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ValueError(f"its {size >> 20} MiB are more than {MAX_BYTES >> 20} MiB")
 
 
 def _blobs(root: Path) -> tuple[Path, ...]:

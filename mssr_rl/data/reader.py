@@ -97,9 +97,13 @@ Numbered = tuple[int, str, sources.Row]  # position in the source, key, row
 def _numbered(source: sources.Source) -> Iterator[Numbered]:
     seen: dict[str, int] = {}
     for i, row in enumerate(source.rows()):
-        key = _key(row, i, source)
-        if key in seen:
-            raise UserError(f"{source.name} rows {seen[key]} and {i} have the same id {key}")
+        try:
+            key = _key(row, i, source)
+            if key in seen:
+                raise UserError(f"{source.name} rows {seen[key]} and {i} have the same id {key}")
+        except UserError as error:
+            faults.met(error)
+            continue
         seen[key] = i
         yield i, key, row
 

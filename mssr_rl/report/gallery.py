@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from mssr_rl.data.pictures import MAX_PIXELS
+from mssr_rl.data import pictures
 from mssr_rl.report.runfiles import Row
 from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
 
@@ -117,9 +117,11 @@ def spread(count: int) -> list[int]:
 def data_uri(path: Path) -> str | None:
     """A picture as text; None when it cannot be read as PNG or JPEG."""
     try:
+        if not path.is_file() or path.stat().st_size > pictures.MAX_BYTES:
+            return None  # a pipe would be waited for
         raw = path.read_bytes()
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+            if picture.width * picture.height > pictures.MAX_PIXELS:
                 return None
             kind = TYPES[str(picture.format)]
             if len(raw) > PICTURE_LIMIT:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,18 @@ def run(
     model = replace(configs[0].model, path=policy_folder(configs[0].model.path))
     configs = [replace(config, model=model) for config in configs]
     chosen = [(config, env) for config in configs for env in _envs(config, splits, len(configs))]
-    engine = make_engine(configs[0])
     records = []
-    with closing(_log(configs)) as log, log.ending():
+    with closing(_log(configs)) as log, ExitStack() as stack:
+        with log.starting():
+            engine = make_engine(configs[0])
+        stack.callback(engine.close)
+        stack.enter_context(log.ending())
+        _describe(log, configs[0])
+        sys.stderr.write(f"results {log.folder}\n")
         for config, env in chosen:
+            count = len(env.problems[: config.eval.limit])
+            sys.stderr.write(f"scoring {env.name} {env.split}: {count:,} problems\n")
+            sys.stderr.flush()
             found = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
             records.append(_record(log, found, _carded(config, env, found, judge)))
             sys.stdout.write(json.dumps(_short(records[-1])) + "\n")
@@ -142,6 +150,10 @@ def _log(configs: Sequence[Config]) -> RunLog:
     for one in configs:
         name = "config.yaml" if len(configs) == 1 else f"config-{one.env.name}.yaml"
         files.write_bytes(log.folder / name, to_yaml(one).encode())
+    return log
+
+
+def _describe(log: RunLog, config: Config) -> None:
     log.describe(
         name=log.name,
         status="running",
@@ -150,7 +162,6 @@ def _log(configs: Sequence[Config]) -> RunLog:
         machine=provenance.machine(),
         model={"path": config.model.path, "hash": provenance.model_hash(config.model.path)},
     )
-    return log
 
 
 def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str, Any]:

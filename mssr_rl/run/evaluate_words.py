@@ -4,7 +4,7 @@ A `model=` that names a folder is `model.path=`; an `env.` option goes to the en
 have it, and must be known to one of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,13 @@ from mssr_rl.config.compose import load
 from mssr_rl.data.sources import SPLITS
 from mssr_rl.errors import UserError
 
+# Keys of a training run that change a score, or where it is made and kept; the rest is refused.
+SCORING = frozenset(
+    {"env", "model", "engine", "recipe", "name", "runs_dir", "seed", "plugins"}
+    | {"eval.samples", "eval.limit", "rollout.max_prompt_tokens", "rollout.max_response_tokens"}
+    | {"train.rollouts_per_step"}  # so many answers are drawn at once
+)
+SECTIONS = ("env.", "model.", "engine.", "cluster.")
 OWN = ("split", "judge", "judge_model", "compare")
 
 
@@ -34,6 +41,7 @@ def read(words: Sequence[str]) -> Asked:
         return Asked([], None, None, "", _two_folders(own, given))
     if "judge_model" in own and "judge" not in own:
         raise UserError("judge_model names the model behind judge=URL, which is missing")
+    _refuse_idle(given)
     if "model" in given and given["model"] not in keys.choices("model"):
         if not Path(given["model"]).is_dir():
             raise UserError(f"model={given['model']} is neither a folder nor a model of configs/")
@@ -50,6 +58,18 @@ def read(words: Sequence[str]) -> Asked:
         own.get("judge_model", "default"),
         None,
     )
+
+
+def _refuse_idle(given: Mapping[str, str]) -> None:
+    """Raise `UserError` for what could be set in training and would change nothing here."""
+    for key, value in given.items():
+        ours = key in SCORING or key.startswith(SECTIONS)
+        known = key in (*keys.GROUPS, *keys.fixed_kinds()) or key.startswith("algo.")
+        if known and not ours:
+            raise UserError(
+                f"{key}={value} plays no part in scoring a model, so leave it out; besides what "
+                f"names model, env and engine, eval takes {', '.join(sorted(SCORING))}"
+            )
 
 
 def _two_folders(own: dict[str, str], rest: dict[str, str]) -> tuple[Path, Path]:

@@ -19,7 +19,7 @@ from mssr_rl.run.checkpoint import Restored, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 
 MAY_CHANGE = (
-    *("name", "resume", "runs_dir"),
+    *("name", "resume", "runs_dir", "cluster.address"),
     *("budget.", "checkpoint.", "fault.", "lens.", "stability."),
 )
 

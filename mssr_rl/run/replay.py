@@ -4,9 +4,10 @@ The policy is the one that met the bad number, the batch the one it was met in. 
 looked through, then advantage and update are computed again; nothing is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -25,21 +26,24 @@ from mssr_rl.run.step import credit, first_state, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
 SHOWN = 3  # places of a tensor that are pointed at
+NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
-def main(run: Path, plugins: Sequence[str]) -> Iterator[str]:
+def main(run: Path, words: Mapping[str, str]) -> Iterator[str]:
     """What the newest kept step of a run comes to, line by line."""
     from mssr_rl.engine import make_engine
 
-    return replay(run, make_engine, plugins)
+    return replay(run, make_engine, words)
 
 
-def replay(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> Iterator[str]:
+def replay(
+    run: Path, make_engine: MakeEngine, words: Mapping[str, str] = NO_WORDS
+) -> Iterator[str]:
     """`main` with an engine of the caller's."""
     found = next(iter(checkpoint.newest_first(run / "faults")), None)
     if found is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
-    arm = assemble(compose.read_foreign(run / "config.yaml", plugins), make_engine)
+    arm = assemble(compose.read_foreign(run / "config.yaml", words), make_engine)
     kept = faults.read(found, arm.train.problems)
     yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
     for name, tensor in kept.tensors.items():

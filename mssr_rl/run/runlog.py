@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 STREAMS = ("metrics", "eval", "samples")
+BEGINNINGS = ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS), "lock")
 
 
 class RunLog:
     """Writes one run directory. Made by `create` or `reopen`, which hold its lock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         self.folder = folder
+        self._fresh = fresh
         self.name = folder.name
         self._streams = {s: (folder / f"{s}.jsonl").open("ab", buffering=0) for s in STREAMS}
         self._events: SummaryWriter | None = None
@@ -114,6 +116,22 @@ class RunLog:
                 self.end("failed", f"{type(error).__name__}: {error}")
             raise
 
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Take a new directory back if the block raises before anything was described in it.
+
+        The same name can then be used again, once whatever was wrong is put right.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._fresh and not (self.folder / "run.json").exists():
+                with suppress(OSError):  # not empty: somebody has put something there
+                    for name in BEGINNINGS:
+                        (self.folder / name).unlink(missing_ok=True)
+                    self.folder.rmdir()
+            raise
+
     def close(self) -> None:
         """Close the files and give the directory back."""
         with suppress(OSError):  # what could not be written was reported when it was
@@ -138,7 +156,7 @@ def create(runs_dir: Path, name: str) -> RunLog:
         _refuse_a_run(folder)
         runlock.acquire(folder)
         _refuse_a_run(folder)  # another process may have had the same idea in between
-        return RunLog(folder)
+        return RunLog(folder, fresh=True)
     except OSError as error:
         raise UserError(
             f"the run directory {folder} cannot be written: {error.strerror or error}; "
@@ -148,7 +166,7 @@ def create(runs_dir: Path, name: str) -> RunLog:
 
 def _refuse_a_run(folder: Path) -> None:
     """Only a new folder will do, or one whose run was killed before it had written its config."""
-    beginnings = {"lock", *(f"{stream}.jsonl" for stream in STREAMS)}
+    beginnings = set(BEGINNINGS) - {"config.yaml"}
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml.")}
     if names - beginnings:
         raise UserError(

@@ -12,9 +12,6 @@ from mssr_rl.run.runlog import STREAMS
 
 Row = Mapping[str, Any]
 
-# What one step leaves in a checkpoint that does not depend on a clock.
-CLOCKLESS = ("step", "position", "kl_step", "skipped")
-
 
 def stream_differences(
     one: Path, other: Path, last_steps: Mapping[str, int] | None = None
@@ -31,19 +28,21 @@ def stream_differences(
                 break
 
 
-def checkpoint_differences(one: Path, other: Path) -> Iterator[str]:
-    """A sentence for each file of two checkpoint folders that differs."""
+def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Iterator[str]:
+    """A sentence for each file of two checkpoint folders that differs.
+
+    Unless both runs have `ended` there, one may have been scored at that step and the other not.
+    """
     here, there = (_files(folder) for folder in (one, other))
     if here.keys() != there.keys():
         yield f"the checkpoints hold other files: {', '.join(sorted(here.keys() ^ there.keys()))}"
     for name in sorted(here.keys() & there.keys()):
         if here[name].read_bytes() != there[name].read_bytes():
             yield f"{name} differs"
-    states = [json.loads((folder / "state.json").read_text("utf-8")) for folder in (one, other)]
-    for key in CLOCKLESS:
-        ours, theirs = (state.get(key) for state in states)
-        if ours != theirs:
-            yield f"state.json: {key} is {ours} here and {theirs} there"
+    ours, theirs = (_state(folder, ended=ended) for folder in (one, other))
+    for key in dict.fromkeys((*ours, *theirs)):
+        if ours.get(key) != theirs.get(key):
+            yield f"state.json: {key} is {ours.get(key)} here and {theirs.get(key)} there"
 
 
 def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
@@ -59,6 +58,17 @@ def timeless(row: Row) -> dict[str, Any]:
     if isinstance(row.get("budget"), dict):
         kept["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
     return kept
+
+
+def _state(folder: Path, *, ended: bool) -> dict[str, Any]:
+    """state.json by dotted key, without seconds and what their digits make longer or shorter."""
+    state = json.loads((folder / "state.json").read_text("utf-8"))
+    del state["stream_sizes"]
+    left_out = {"seconds", "seconds_by_phase"} | (set() if ended else {"evaluation_rollouts"})
+    ledger = state.pop("ledger")
+    if not ended:
+        state["scores"] = [s for s in state["scores"] if s["step"] < state["step"]]
+    return {**state, **{f"ledger.{k}": v for k, v in ledger.items() if k not in left_out}}
 
 
 def _first(mine: Row, yours: Row) -> str:

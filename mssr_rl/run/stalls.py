@@ -19,6 +19,7 @@ from mssr_rl.run.pulse import Beat, Pulse
 
 STALLED = signal.SIGUSR1
 TICK = 0.2  # [s] between looks, at the most
+RENEWED = 60.0  # [s] between renewals of the heartbeat's time; `runlock` waits for ten
 GRACE = 15.0  # [s] the main thread has to notice the signal
 
 
@@ -56,7 +57,11 @@ class Watch:
 
     def _look(self) -> None:
         shown: Beat | None = None
+        renewed = time.monotonic()
         while not self._over.wait(TICK):
+            if time.monotonic() - renewed >= RENEWED:
+                self._pulse.alive()
+                renewed = time.monotonic()
             beat = self._pulse.beat
             age = time.monotonic() - beat.since
             if 0 < self._limits.stall_seconds <= age and shown != beat:

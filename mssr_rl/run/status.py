@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import outward
 from mssr_rl.run import runlock
 
 DEPTH = 3  # folders below the one that is looked through: comparisons/NAME/runs/ARM
 SLOW = 600.0  # [s] in one phase: worth a look
+WIDEST = 60  # characters of a cell
+BEYOND = 1e15  # no time and no count is as large
 COLUMNS = ("run", "state", "step", "rollouts", "phase", "last beat")
 
 
@@ -58,17 +61,19 @@ def runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 def status(run: Path, root: Path) -> Status:
     """What is known of one run."""
     known, beat = _object(run / "run.json"), _object(run / "heartbeat.json")
-    age = max(0.0, time.time() - beat["at"]) if "at" in beat else None
+    at = _number(beat.get("at"))
+    age = None if at is None else max(0.0, time.time() - at)
     state = str(known.get("status", "running"))
     if state == "running":
         state = _of_one_that_runs(runlock.owner(run), age)
     steps = beat.get("steps", known.get("steps", "?"))
+    rollouts = _number(beat.get("rollouts", 0))
     return Status(
-        name=run.relative_to(root).as_posix() if run != root else run.name,
-        state=state,
-        step=f"{beat.get('step', 0)} of {steps}",
-        rollouts=f"{beat.get('rollouts', 0):,}",
-        phase=str(beat.get("phase", "start")) if state in ("running", "slow", "died") else "-",
+        name=_cell(run.relative_to(root).as_posix() if run != root else run.name),
+        state=_cell(state),
+        step=_cell(f"{beat.get('step', 0)} of {steps}"),
+        rollouts="?" if rollouts is None else f"{rollouts:,.0f}",
+        phase=_cell(beat.get("phase", "start")) if state in ("running", "slow", "died") else "-",
         age=_ago(age),
     )
 
@@ -88,10 +93,21 @@ def _ago(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min ago" if hours < 2 else f"{hours:.0f} h ago"
 
 
+def _cell(thing: object) -> str:
+    """A text from a file anybody may have written, on one line and harmless to a terminal."""
+    return " ".join(outward.plain(str(thing)).split())[:WIDEST]
+
+
+def _number(found: object) -> float | None:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if abs(found) < BEYOND else None  # neither inf nor NaN is less
+
+
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object, or nothing of one that is not there or not whole."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(path.read_bytes()) if path.is_file() else None  # a pipe is waited for
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

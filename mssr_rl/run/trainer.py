@@ -58,14 +58,16 @@ def run(
     config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
 ) -> Path:
     """`train` with an engine, and a kind of session, of the caller's; returns the run directory."""
-    arm = assemble(config, make_engine)
-    with closing(lifecycle.open_log(config)) as log:
+    with closing(lifecycle.open_log(config)) as log:  # first: an engine takes minutes to start
         with closing(display(config.budget.rollouts)) as screen:
-            going = (session or Session)(arm, log, screen)
+            with log.starting():
+                arm = assemble(config, make_engine)
+            going = None
             try:
+                going = (session or Session)(arm, log, screen)
                 going.run()
             finally:
-                going.arm.engine.close()  # not always the one that it began with
+                (arm if going is None else going.arm).engine.close()
         return log.folder
 
 

@@ -7,11 +7,12 @@ row and every byte of the two is compared, wall time aside. The run itself is no
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mssr_rl.config import compose
@@ -21,6 +22,7 @@ from mssr_rl.run.arm import MakeEngine
 from mssr_rl.run.runlog import STREAMS
 
 SHOWN = 5  # differences that are listed
+NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Stretch(NamedTuple):
@@ -47,18 +49,18 @@ class _UpTo(trainer.Session):
         return "far enough" if self.state.step >= self._last else super()._spent_all()
 
 
-def main(run: Path, plugins: Sequence[str]) -> str:
+def main(run: Path, words: Mapping[str, str]) -> str:
     """A sentence of proof, or `RunFailed` with the first differences."""
     from mssr_rl.engine import make_engine
 
-    return verify(run, make_engine, plugins)
+    return verify(run, make_engine, words)
 
 
-def verify(run: Path, make_engine: MakeEngine, plugins: Sequence[str] = ()) -> str:
+def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = NO_WORDS) -> str:
     """`main` with an engine of the caller's."""
     if not (run / "config.yaml").exists():
         raise UserError(f"{run} is not a run directory; name one that training made")
-    config = compose.read_foreign(run / "config.yaml", plugins)
+    config = compose.read_foreign(run / "config.yaml", words)
     stretch = _stretch(run)
     first, last = stretch.steps
     with tempfile.TemporaryDirectory(prefix="verify_") as scratch:
@@ -105,4 +107,5 @@ def _differences(run: Path, copy: Path, stretch: Stretch) -> Iterator[str]:
     others = last if ended else last - 1
     ends = {"metrics": last, "eval": others, "samples": others}
     yield from sameness.stream_differences(run, copy, ends)
-    yield from sameness.checkpoint_differences(stretch.end, copy / "checkpoints" / stretch.end.name)
+    there = copy / "checkpoints" / stretch.end.name
+    yield from sameness.checkpoint_differences(stretch.end, there, ended=ended)

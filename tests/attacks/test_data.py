@@ -132,5 +132,5 @@ def test_a_pipe_is_not_waited_for_and_a_huge_file_not_read(tmp_path: Path) -> No
     (folder / "picture.png").unlink()
     with (folder / "picture.png").open("wb") as file:
         file.truncate(2**33)  # 8 GiB of nothing
-    with pytest.raises(UserError, match="8192 MiB is larger than 64 MiB"):
+    with pytest.raises(UserError, match="8192 MiB are more than 64 MiB"):
         reader.load(str(folder), "train")

@@ -10,6 +10,7 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config import Config
+from mssr_rl.config import recorded as recorded_config
 from mssr_rl.data import reader
 from mssr_rl.engine.base import Engine
 from mssr_rl.errors import UserError
@@ -48,8 +49,50 @@ def test_a_run_folder_cannot_have_a_module_imported_that_the_user_did_not_name(
     assert cli.main(["report", f"run={folder}"]) == cli.DONE
     assert cli.main(["status", f"runs_dir={folder.parent}"]) == cli.DONE
     assert not marker.exists()
-    assert "bit for bit" in verify_run(folder, make_engine, [evil])
+    assert "bit for bit" in verify_run(folder, make_engine, {"plugins": f"[{evil}]"})
     assert marker.exists()  # named, it is imported
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "words"),
+    [
+        ("name: local", "name: openrlhf", {"engine": "openrlhf"}),
+        ("address: null", "address: ray://far:1", {"cluster.address": "ray://far:1"}),
+    ],
+)
+def test_a_run_folder_cannot_choose_what_loads_its_checkpoints(
+    configure: Configure,
+    make_engine: MakeEngine,
+    recorded: str,
+    wanted: str,
+    words: dict[str, str],
+) -> None:
+    folder = trainer.run(configure("name=run"), make_engine)
+    config = (folder / "config.yaml").read_text()
+    assert recorded in config
+    (folder / "config.yaml").write_text(config.replace(recorded, wanted))
+    (folder / "faults" / "step_3").mkdir(parents=True)
+    (word,) = (f"{key}={value}" for key, value in words.items())
+    for attempt in (
+        lambda given: verify_run(folder, make_engine, given),
+        lambda given: list(replay.replay(folder, make_engine, given)),
+    ):
+        with pytest.raises(UserError, match=f"wants to be run with {word},.*add {word}"):
+            attempt({})
+    with pytest.raises(UserError, match=f"add {word}"):
+        verify_run(folder, make_engine, {"engine": "other", "cluster.address": "other"})
+    recorded_config.refuse_unnamed(folder / "config.yaml", words)  # repeated, it is as it was
+
+
+def test_the_words_that_trust_a_run_folder_can_be_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["engine=openrlhf", "cluster.address=here", "plugins=[]"]
+    for verb, key in (("resume", "verify"), ("replay", "run")):
+        assert cli.main([verb, f"{key}={tmp_path}", *words]) == cli.USAGE
+        assert "takes" not in capsys.readouterr().err
+        assert cli.main([verb, f"{key}={tmp_path}", "seed=1"]) == cli.USAGE
+        assert f"{verb} takes {key}=FOLDER" in capsys.readouterr().err
 
 
 def test_a_data_set_cannot_have_a_module_imported(

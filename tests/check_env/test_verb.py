@@ -3,13 +3,15 @@
 import base64
 import io
 import json
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
 from mssr_rl import cli
-from mssr_rl.check_env import audit, overlap, passport
+from mssr_rl.check_env import audit, overlap, passport, trial
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -71,6 +73,23 @@ def test_rows_that_cannot_be_used_are_all_listed(
         ("none", "empty answer"), ("gold", "does not grade itself right"),
     ):  # fmt: skip
         assert any(key in line and why in line for line in listed), said
+
+
+def test_text_of_the_data_obeys_no_terminal_and_adds_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\u202e1\nsound\n"
+    rows = [{"id": f"b{evil}", "problem": "1?", "answer": ""}]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "train.jsonl").write_text(json.dumps({"problem": "1?", "answer": "1"}) + "\n")
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "fine", "problem": "1?", "answer": "1"}) + "\n")
+    code, said = run(capsys, "env=vision_r1", f"data={tmp_path}", "split=test")
+    assert code == 1
+    assert "FAIL row" in said
+    assert "\\x1b[2J" in said
+    assert not {"\x1b", "\u202e"} & set(said)
+    assert "sound" not in said.splitlines()
 
 
 def test_prompts_over_the_models_limit_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,3 +181,72 @@ def test_kappa_by_hand() -> None:
 def test_an_unknown_environment_to_compare_with_is_refused() -> None:
     with pytest.raises(UserError, match="no environment"):
         environments.make("nothing")
+
+
+HANGING = """
+import time
+
+from mssr_rl.envs import ProblemEnv, register
+from mssr_rl.problem import Problem
+
+
+def pays(verdict, response):
+    while "Monday" in response:
+        time.sleep(0.01)
+    return float(verdict.correct)
+
+
+@register("hanging")
+def hanging(*, split: str = "train") -> ProblemEnv:
+    problems = [Problem(key=day, prompt="?", answer=day) for day in ("Sunday", "Monday")]
+    return ProblemEnv(problems, name="hanging", split=split, reward=pays)
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The word that names an environment whose reward hangs on a Monday."""
+    (tmp_path / "hanging_env.py").write_text(HANGING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
+    monkeypatch.delitem(sys.modules, "hanging_env", raising=False)
+    return "plugins=[hanging_env]"
+
+
+def test_a_reward_that_hangs_is_a_finding(
+    hanging: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial.tried, "__defaults__", (0.5,))
+    before = psutil.Process().children(recursive=True)
+    code, said = run(capsys, "env=hanging", hanging)
+    assert code == 1
+    assert (
+        "FAIL bounded time: Monday: the gold answer as 'Monday' does not end within 0.5 s" in said
+    )
+    assert "speed" not in said
+    assert set(psutil.Process().children(recursive=True)) <= {*before, *_helpers()}
+
+
+def _helpers() -> list[psutil.Process]:
+    """Processes that grade, started once and kept."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if "helper" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("limit=3", "limit= has no effect: env=hanging has no option limit"),
+        ("data=x", "data= has no effect: env=hanging has no option data"),
+        ("audit=yes", "audit=yes: write audit=true"),
+        ("model.path=tiny", "model.path= has no effect without max_prompt_tokens=N"),
+        ("max_prompt_tokens=abc", "max_prompt_tokens=abc is no whole number"),
+        ("max_prompt_tokens=0", "max_prompt_tokens=0 is no whole number"),
+    ],
+)
+def test_a_word_without_effect_is_refused(
+    hanging: str, word: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run(capsys, "env=hanging", hanging, word)
+    assert code == cli.USAGE
+    assert says in said

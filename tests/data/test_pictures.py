@@ -59,3 +59,14 @@ def test_an_image_in_memory_becomes_bytes_whatever_its_mode(mode: str) -> None:
 def test_a_path_needs_a_folder() -> None:
     with pytest.raises(ValueError, match=r"'a\.png' has no folder to be relative to"):
         pictures.encoded("a.png", None)
+
+
+def test_bytes_in_a_row_are_limited_as_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = content("PNG")
+    padded = found + bytes(2 << 20)
+    pictures.check(padded, whole=False)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 1 << 20)
+    pictures.check(found, whole=True)
+    for use in (lambda: pictures.check(padded, whole=False), lambda: pictures.decode(padded)):
+        with pytest.raises(ValueError, match="its 2 MiB are more than 1 MiB"):
+            use()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mssr_rl.data import reader, sources
+from mssr_rl.data import faults, reader, sources
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -243,3 +243,11 @@ def test_the_real_problems_load_from_every_format() -> None:
     assert {p.key: p for part in parts for p in part} == {p.key: p for p in test}
     assert sum(p.choices is not None for p in train) == 40
     assert all(p.prompt.count("<image>") == len(p.images) == 1 for p in train + test)
+
+
+def test_rows_without_a_usable_id_are_listed_and_left_out() -> None:
+    rows = [row(id="a"), row(id="a"), row(id=""), row(id="b")]
+    with faults.listed() as found:
+        kept = problems(*rows)
+    assert [problem.key for problem in kept] == ["a", "b"]
+    assert ["have the same id a" in found[0], "row 2 has no id" in found[1]] == [True, True]

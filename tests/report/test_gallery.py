@@ -1,6 +1,7 @@
 """gallery: rollouts spread over the run, inside a limit, from inside the folder only."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_what_is_no_picture_is_counted_as_missing(tmp_path: Path) -> None:
     assert data_uri(tmp_path / "a.png") is None
     assert data_uri(tmp_path / "b.png") is None
     assert data_uri(tmp_path / "none.png") is None
+
+
+def test_a_pipe_or_a_huge_file_is_missing_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    names = ["pipe.png", "huge.png", "."]
+    (card,) = gallery([sample(1, images=names)], tmp_path).cards
+    assert (card.pictures, card.missing) == ((), 3)
 
 
 def test_problems_that_were_answered_twice_can_be_followed(tmp_path: Path) -> None:

@@ -120,7 +120,11 @@ def test_the_eval_verb_prints_a_score_for_each_split_and_keeps_every_result(
     configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = evaluate.run([configure("name=scores")], make_engine)
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    out = capsys.readouterr()
+    said = [f"results {folder}", "scoring vision_r1 val: 30 problems"]
+    assert out.err.splitlines()[:2] == said
+    assert "scoring vision_r1 test: 20 problems" in out.err.splitlines()
+    printed = [json.loads(line) for line in out.out.splitlines()]
     assert [(p["split"], p["n"]) for p in printed] == [("val", 30), ("test", 20)]
     kept = [json.loads(line) for line in (folder / "eval.jsonl").read_text().splitlines()]
     assert [row["accuracy"] for row in kept] == [p["accuracy"] for p in printed]

@@ -3,8 +3,10 @@
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -153,7 +155,45 @@ def test_a_recycled_process_id_is_not_taken_for_the_owner(tmp_path: Path) -> Non
     runlock.acquire(tmp_path)
 
 
-@pytest.mark.parametrize("torn", ["", "{", '{"pid": 3', "{}"])
+@pytest.fixture
+def far(tmp_path: Path) -> Path:
+    """A directory that a process on another host holds."""
+    held = {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": "far"}
+    (tmp_path / "lock").write_text(json.dumps(held))
+    return tmp_path
+
+
+def test_a_lock_of_another_host_is_respected_while_its_heart_beats(far: Path) -> None:
+    (far / "heartbeat.json").touch()
+    assert runlock.owner(far) == os.getpid()
+    with pytest.raises(UserError, match=rf"in use by process {os.getpid()} on far.*delete .*lock"):
+        runlock.acquire(far)
+    before = time.time() - 590
+    os.utime(far / "heartbeat.json", (before, before))
+    with pytest.raises(UserError, match="on far"):
+        runlock.acquire(far)
+
+
+def test_a_lock_of_another_host_is_taken_over_after_ten_minutes_of_silence(far: Path) -> None:
+    (far / "heartbeat.json").touch()
+    before = time.time() - 610
+    os.utime(far / "heartbeat.json", (before, before))
+    assert runlock.owner(far) is None
+    runlock.acquire(far)
+    assert json.loads((far / "lock").read_text())["host"] == socket.gethostname()
+
+
+def test_a_lock_of_another_host_without_a_heartbeat_is_respected(far: Path) -> None:
+    with pytest.raises(UserError, match="on far"):
+        runlock.acquire(far)
+
+
+def test_a_lock_is_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert runlock.owner(tmp_path) is None
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"pid": 3', "{}", "5", '{"pid": [], "started": 1}'])
 def test_a_lock_cut_short_by_a_kill_is_nobody_s(tmp_path: Path, torn: str) -> None:
     (tmp_path / "lock").write_text(torn)
     runlock.acquire(tmp_path)

@@ -84,6 +84,16 @@ def test_two_results_with_different_cards_are_refused(
         (["compare=a,b", "env=mmk12"], "compare takes two result folders"),
         (["judge_model=x"], "judge_model names the model behind judge=URL"),
         (["model=nowhere"], "model=nowhere is neither a folder nor"),
+        (["algo=grpo"], "algo=grpo plays no part in scoring a model, so leave it out"),
+        (["algo.kl_coef=1"], "plays no part"),
+        (["budget.rollouts=64"], "budget.rollouts=64 plays no part"),
+        (["train.lr=1"], "plays no part"),
+        (["rollout.temperature=0.5"], "plays no part"),
+        (["rollout.group_size=2"], "plays no part"),
+        (["eval.every=1"], "plays no part"),
+        (["resume=true", "name=a"], "plays no part"),
+        (["fault.retries=1"], "plays no part"),
+        (["sed=1"], "did you mean seed"),
         (["split=dev"], "split=dev: choose from train, val, test"),
         (["env=mmk12,mathvista", "env.compat=mssr"], "has no option compat"),
         (["env=mmk12,mathvist"], "did you mean"),
@@ -92,6 +102,16 @@ def test_two_results_with_different_cards_are_refused(
 def test_words_that_cannot_be_meant_are_refused(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
         evaluate_words.read(words)
+
+
+def test_words_that_change_a_score_are_taken() -> None:
+    words = [
+        "env=mmk12", "env.limit=3", "model=tiny", "engine=local", "engine.threads=1", "seed=3",
+        "name=a", "runs_dir=there", "plugins=[]", "eval.samples=2", "eval.limit=2",
+        "rollout.max_response_tokens=9", "rollout.max_prompt_tokens=99", "recipe=laptop",
+    ]  # fmt: skip
+    (config,) = evaluate_words.read(words).configs
+    assert (config.seed, config.eval.samples, config.rollout.max_response_tokens) == (3, 2, 9)
 
 
 def test_an_option_goes_to_the_environments_that_have_it() -> None:

@@ -1,5 +1,6 @@
 """A phase that lasts too long is shown, then stopped, even if it does not listen."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,19 @@ def test_a_slow_phase_is_shown_once_with_every_stack(tmp_path: Path) -> None:
 def test_zero_switches_both_off(tmp_path: Path) -> None:
     with Watch(Pulse(tmp_path, 3), limits(0, 0), tmp_path, pytest.fail):
         time.sleep(0.7)
+
+
+def test_the_heartbeat_stays_young_in_a_long_phase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host tells a live owner of the directory by it."""
+    monkeypatch.setattr(stalls, "RENEWED", 0.3)
+    pulse = Pulse(tmp_path, 3)
+    with Watch(pulse, limits(0, 0), tmp_path, pytest.fail):
+        pulse.enter("rollout", 2, 0)
+        os.utime(tmp_path / "heartbeat.json", (0, 0))
+        time.sleep(1.2)
+    assert (tmp_path / "heartbeat.json").stat().st_mtime > 0
 
 
 def test_a_phase_without_an_end_is_interrupted_where_it_stands(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """status: what every run is doing, told apart by lock, heartbeat and run.json."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,47 @@ def test_a_run_of_which_little_is_there_has_a_line(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "run.json").write_text("{")
     assert status(tmp_path / "a", tmp_path) == ("a", "died", "0 of ?", "0", "start", "never")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("at", "soon"), ("at", [1]), ("at", float("nan")), ("at", 10**400), ("rollouts", "many"),
+        ("rollouts", None), ("step", {"a": 1}), ("steps", [2]), ("phase", 7), ("phase", None),
+    ],
+)  # fmt: skip
+def test_a_heartbeat_with_odd_values_has_a_line(tmp_path: Path, key: str, value: object) -> None:
+    run = make(tmp_path / "a")
+    beat = json.loads((run / "heartbeat.json").read_text())
+    (run / "heartbeat.json").write_text(json.dumps({**beat, key: value}))
+    assert status(run, tmp_path).name == "a"
+    (run / "run.json").write_text(json.dumps({"status": value, "steps": value}))
+    assert status(run, tmp_path).name == "a"
+
+
+def test_files_that_are_deep_or_are_pipes_have_a_line(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    (run / "run.json").write_text("[" * 100_000)
+    (run / "heartbeat.json").unlink()
+    os.mkfifo(run / "heartbeat.json")
+    assert status(run, tmp_path).age == "never"
+
+
+def test_nothing_in_a_run_folder_moves_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07\u202e\nfine  done"
+    run = make(tmp_path / "a\x1b[31m")
+    beat = json.loads((run / "heartbeat.json").read_text())
+    odd = {"phase": evil, "step": evil, "steps": evil}
+    (run / "heartbeat.json").write_text(json.dumps({**beat, **odd}))
+    other = make(tmp_path / "b")
+    (other / "run.json").write_text(json.dumps({"status": evil, "steps": evil}))
+    assert cli.main(["status", f"runs_dir={tmp_path}"]) == cli.DONE
+    assert cli.main(["status", f"runs_dir={tmp_path}/\x1b[2Jgone"]) == cli.DONE
+    printed = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert printed.count("\n") == 4  # a head, a run on each line, and nothing found
 
 
 def test_runs_inside_comparisons_are_found_and_circles_end(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_an_engine_that_forgets_something_is_found_out(
         verify(folder, lambda config: Forgetful(make_engine(config)))  # type: ignore[arg-type,return-value]
 
 
-@pytest.mark.parametrize("key", ["kl_step", "position"])
+@pytest.mark.parametrize("key", ["kl_step", "position", "ledger", "scores"])
 def test_a_state_that_lost_something_is_found_out(
     configure: Configure, make_engine: MakeEngine, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

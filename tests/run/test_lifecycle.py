@@ -1,0 +1,106 @@
+"""What may differ in a run that goes on, and what a start that fails leaves behind."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from mssr_rl.config import Config
+from mssr_rl.engine.base import Engine
+from mssr_rl.errors import UserError
+from mssr_rl.run import evaluate, lifecycle, scoring, trainer
+
+Configure = Callable[..., Config]
+MakeEngine = Callable[[Config], Engine]
+Start = Callable[[Config, MakeEngine], Path]
+
+
+def test_a_run_may_go_on_at_another_cluster(configure: Configure) -> None:
+    config = configure("name=run")
+    lifecycle.open_log(config).close()
+    moved = replace(config.cluster, address="ray://elsewhere:10001")
+    again = replace(config, resume=True, cluster=moved)
+    lifecycle.open_log(again).close()
+
+
+class Closing:
+    """An engine that remembers whether it was closed, and works or does not."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.closed = engine, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def refuses(_: Config) -> Engine:
+    raise UserError("no GPU")
+
+
+def score(config: Config, make_engine: Callable[[Config], Engine]) -> Path:
+    return evaluate.run([config], make_engine)
+
+
+@pytest.mark.parametrize("start", [trainer.run, score])
+def test_a_directory_that_cannot_be_had_is_known_before_an_engine_starts(
+    configure: Configure, make_engine: MakeEngine, start: Start
+) -> None:
+    start(configure("name=run"), make_engine)
+
+    def must_not(_: Config) -> Engine:
+        raise AssertionError("an engine was started")
+
+    with pytest.raises(UserError, match="exists already"):
+        start(configure("name=run"), must_not)
+
+
+@pytest.mark.parametrize("start", [trainer.run, score])
+def test_a_start_that_fails_leaves_its_name_free(
+    configure: Configure, make_engine: MakeEngine, start: Start
+) -> None:
+    config = configure("name=run")
+    with pytest.raises(UserError, match="no GPU"):
+        start(config, refuses)
+    assert not (Path(config.runs_dir) / "run").exists()
+    start(config, make_engine)
+
+
+def test_a_resumed_run_keeps_everything_when_its_engine_does_not_start(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    folder = trainer.run(configure("name=run"), make_engine)
+    (folder / "run.json").unlink()
+    before = {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+    assert len(before) == 3
+    with pytest.raises(UserError, match="no GPU"):
+        trainer.run(configure("name=run", "resume=true"), refuses)
+    assert before == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+
+
+def test_an_engine_is_closed_whatever_fails_after_its_start(
+    configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Closing] = []
+
+    def make(config: Config) -> Engine:
+        made.append(Closing(make_engine(config)))
+        return made[-1]  # type: ignore[return-value]
+
+    def broken(*_: object) -> NoReturn:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        trainer.run(configure("name=a"), make, broken)
+    monkeypatch.setattr(scoring, "evaluate", broken)
+    for start in (trainer.run, score):
+        with pytest.raises(OSError, match="gone"):
+            start(configure(f"name={start.__name__}"), make)
+    monkeypatch.undo()
+    score(configure("name=b"), make)
+    trainer.run(configure("name=c"), make)
+    assert [engine.closed for engine in made] == [1] * 5
