@@ -49,6 +49,11 @@ def _check_cluster(config: Config) -> None:
         )
     if config.engine.device == "cpu":
         _check_without_gpu(cluster)
+    if cluster.lora_rank and cluster.zero_stage == 3:
+        raise UserError(
+            "cluster.lora_rank adds matrices to whole weights, which zero_stage=3 has split; "
+            "take cluster.zero_stage=2"
+        )
     if cluster.sleep and not cluster.colocate:
         raise UserError("cluster.sleep=true makes room on shared GPUs: it needs cluster.colocate")
 

@@ -65,6 +65,10 @@ class ClusterConfig:
     gradient_checkpointing: bool = option("activations are computed twice", False)
     optimiser_offload: bool = option("AdamW's state in main memory", False)
     freeze_vision: bool = option("the vision tower keeps its weights", False)
+    lora_rank: int = option(
+        "train LoRA matrices of this rank, not the weights; 0: the weights", 0, COUNT_OR_NONE_AT_ALL
+    )
+    lora_alpha: int = option("LoRA matrices count lora_alpha / lora_rank times", 16, COUNT)
     importance_cap: float | None = option(
         "weigh a token by trainer's over sampler's probability, at most so much", None, POSITIVE
     )

@@ -21,6 +21,10 @@ from mssr_rl.errors import UserError
         ),
         (["engine=openrlhf", "cluster.sleep=true"], "cluster.sleep needs GPUs"),
         (
+            ["engine=openrlhf", "cluster.lora_rank=8", "cluster.zero_stage=3"],
+            "cluster.lora_rank adds matrices to whole weights",
+        ),
+        (
             [
                 "engine=openrlhf",
                 "engine.device=cuda",

@@ -3,6 +3,7 @@
 The only package that imports ray, vllm, deepspeed or openrlhf. What does not need them stands
 apart, so that a plan and the doctor work without:
 
+    lora.py        LoRA's matrices added to the weights
     placement.py   how many processes of which kind, on which bundles
     options.py     our config as OpenRLHF's options, one table
     versions.py    which versions fit together, and whether these are here

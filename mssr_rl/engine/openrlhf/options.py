@@ -33,6 +33,9 @@ def namespace(config: Config) -> SimpleNamespace:
     return found
 
 
+LANGUAGE = r".*language_model\..*_proj"  # linear layers without the vision tower's
+
+
 def _model(config: Config) -> dict[str, Any]:
     cluster = config.cluster
     return {
@@ -40,6 +43,9 @@ def _model(config: Config) -> dict[str, Any]:
         "actor.freeze_visual_encoder": cluster.freeze_vision,
         "actor.gradient_checkpointing_enable": cluster.gradient_checkpointing,
         "actor.gradient_checkpointing_reentrant": False,
+        "ds.lora.rank": cluster.lora_rank,
+        "ds.lora.alpha": cluster.lora_alpha,
+        "ds.lora.target_modules": LANGUAGE if cluster.freeze_vision else "all-linear",
         "ds.attn_implementation": cluster.attention,
         "ds.param_dtype": PRECISION[config.engine.dtype],
     }
@@ -121,9 +127,6 @@ _IDLE: dict[str, Any] = {
     "ckpt.load_enable": False,
     "data.disable_fast_tokenizer": False,
     "ds.experts_implementation": None,
-    "ds.lora.rank": 0,
-    "ds.lora.alpha": 16,
-    "ds.lora.target_modules": "all-linear",
     "ds.lora.dropout": 0.0,
     "ds.load_in_4bit": False,
     "ds.packing_samples": False,

@@ -10,6 +10,7 @@ Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocab
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ray
@@ -21,6 +22,7 @@ from torch import Tensor
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import UpdatePlan
+from mssr_rl.engine.openrlhf import lora
 from mssr_rl.engine.openrlhf.sequences import join
 from mssr_rl.engine.openrlhf.shards import Rows, Shard
 from mssr_rl.loss import Weights
@@ -132,6 +134,19 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
             plan.extras,
         )
 
+    def broadcast_to_vllm(self) -> None:
+        """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
+        if not self.config.cluster.lora_rank:
+            super().broadcast_to_vllm()
+            return
+        trained = self.trainer.actor
+        whole = SimpleNamespace(named_parameters=lora.whole(self.network.module).items)
+        self.trainer.actor = SimpleNamespace(model=SimpleNamespace(module=whole))
+        try:
+            super().broadcast_to_vllm()
+        finally:
+            self.trainer.actor = trained
+
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: str) -> None:
@@ -141,8 +156,10 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         split = self.strategy.stage == 3
         whole = self.network._consolidated_16bit_state_dict() if split else None  # noqa: SLF001
         if self.strategy.is_rank_0():
-            policy = Path(folder) / "policy"
-            self.network.module.save_pretrained(policy, state_dict=whole)
+            policy, module = Path(folder) / "policy", self.network.module
+            if self.config.cluster.lora_rank:
+                module, whole = module.get_base_model(), lora.whole(module)
+            module.save_pretrained(policy, state_dict=whole)
             save_processor(self.encoder.processor, policy)
         self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mssr_rl.engine import make_engine
 from mssr_rl.engine.base import Sampling, UpdatePlan
+from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.loss import Loss
+from mssr_rl.models import model_folder
 from mssr_rl.run import trainer
 
 pytestmark = pytest.mark.cluster
+TINY = Path(model_folder("tiny"))
 TWO = ("cluster.gpus_per_node=2", "cluster.rollout_engines=2")
 
 
@@ -46,6 +50,39 @@ def test_two_ranks_and_two_samplers_do_what_one_does(
         assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=1e-4)
     finally:
         two.close()
+
+
+def test_lora_trains_small_matrices_and_gives_whole_weights(
+    ray_session, settings, problems, tmp_path: Path
+) -> None:
+    engine = make_engine(settings("cluster.lora_rank=4", "cluster.freeze_vision=true"))
+    try:
+        sampling = Sampling(max_response_tokens=40)
+        rollouts = engine.rollout(problems, 4, sampling, seed=1)
+        rows = len(rollouts.responses)
+        credit = torch.linspace(-1, 1, rows)[:, None] * rollouts.mask_BT
+        plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=5)
+        for _ in range(3):
+            engine.update(rollouts, credit, rollouts.logprob_BT, plan)
+        after = engine.logprob(rollouts, range(4))
+        assert (after - rollouts.logprob_BT).abs().max() > 0.01  # they learn
+        sampled = engine.rollout(problems, 4, sampling, seed=2)
+        assert (sampled.logprob_BT - sampled.sampler_logprob_BT).abs().max() < 5e-4  # and arrive
+        engine.save(tmp_path)
+        local = LocalEngine(LocalOptions(model=str(tmp_path / "policy")))
+        assert torch.allclose(local.logprob(rollouts, range(4)), after, atol=1e-4)
+        first, now = (
+            load_file(folder / "model.safetensors") for folder in (TINY, tmp_path / "policy")
+        )
+        moved = {name for name in first if not torch.equal(first[name], now[name])}
+        assert first.keys() == now.keys()
+        assert moved
+        assert all("visual" not in name and "_proj" in name for name in moved)
+        engine.update(rollouts, credit, rollouts.logprob_BT, plan)
+        engine.load(tmp_path)
+        assert torch.allclose(engine.logprob(rollouts, range(4)), after, atol=1e-4)
+    finally:
+        engine.close()
 
 
 class Struck:
