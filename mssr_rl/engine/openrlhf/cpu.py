@@ -7,9 +7,14 @@ refuses to run beside versions that the hooks were not written for. One more hoo
 concerns every engine: `models.torchvision_hook`.
 """
 
+import os
+import signal
 import sys
+import time
 import types
 from datetime import timedelta
+from functools import wraps
+from threading import Thread
 from typing import Any
 
 from mssr_rl import import_hooks
@@ -150,6 +155,24 @@ def keep_linear_weights(module: Any) -> None:
     module.dispatch_cpu_unquantized_gemm = plain
 
 
+def end_with_parent(module: Any) -> None:
+    """An engine core whose parent was killed would wait for requests for ever."""
+    original = module.EngineCoreProc.run_engine_core
+
+    @wraps(original)  # spawned processes find it by its name
+    def run(*rest: Any, **named: Any) -> Any:
+        Thread(target=_leave_without, args=(os.getppid(),), daemon=True).start()
+        return original(*rest, **named)
+
+    module.EngineCoreProc.run_engine_core = staticmethod(run)
+
+
+def _leave_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 HOOKS = (
     Hook(
         "openrlhf",
@@ -194,6 +217,12 @@ HOOKS = (
         "on CPU linear weights are packed when loaded and then dropped, so a weight sync would "
         "find nothing to write to",
         after=keep_linear_weights,
+    ),
+    Hook(
+        "vllm.v1.engine.core",
+        VLLM,
+        "an engine core outlives the actor that started it if that one is killed",
+        after=end_with_parent,
     ),
 )
 

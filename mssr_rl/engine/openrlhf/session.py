@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.util.placement_group import PlacementGroup, placement_group
 
 from mssr_rl.config.schema import Config
@@ -16,6 +17,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]  # the folder that `mssr_rl` lies in
 CACHE_GB = "1"  # of keys and values in each vLLM engine on CPU
 OBJECT_STORE = 512 * 2**20  # shared memory of a Ray without GPUs [bytes]
+OPEN = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own word; on Linux it does the same
 PATIENCE = 60.0  # for bundles that the cluster has, but not yet [s]
 
 
@@ -81,7 +83,19 @@ def start_here(bundles: int | None, told: dict[str, Any]) -> None:
             "object_store_memory": OBJECT_STORE,
         }
     )
+    if "RAY_ADDRESS" not in os.environ:  # a job that was submitted to a cluster finds it by that
+        here["address"] = "local"
+        _stay_on_loopback()
     ray.init(include_dashboard=False, **here, **told)
+
+
+def _stay_on_loopback() -> None:
+    """Ray asks for no password: whoever reaches its ports runs code. `OPEN`=1 is the way out.
+
+    Ray reads the variable when it is imported; its other processes inherit it.
+    """
+    if os.environ.setdefault(OPEN, "0") == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def reserve(placed: Placement) -> PlacementGroup:

@@ -2,11 +2,11 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -101,8 +101,15 @@ class Struck:
         return self.engine.rollout(*rest)
 
 
-def killer(inside, whose: Callable[[Any], Any]) -> Callable[[Any], None]:
-    return lambda engine: os.kill(inside(whose(engine), _pid), signal.SIGKILL)
+def killer(
+    inside, whose: Callable[[Any], Any], family: list[psutil.Process]
+) -> Callable[[Any], None]:
+    def kill(engine: Any) -> None:
+        victim = psutil.Process(inside(whose(engine), _pid))
+        family.extend(victim.children(recursive=True))
+        victim.kill()
+
+    return kill
 
 
 def _pid(_: object) -> int:
@@ -118,7 +125,8 @@ VICTIMS = {
 def test_a_run_survives_its_processes_being_killed(
     shared, settings, inside, tmp_path, capsys
 ) -> None:
-    waiting = [*(killer(inside, whose) for whose in VICTIMS.values()), None]
+    family: list[psutil.Process] = []
+    waiting = [*(killer(inside, whose, family) for whose in VICTIMS.values()), None]
 
     def engine(config) -> Struck:
         return Struck(make_engine(config), waiting.pop(0))
@@ -133,6 +141,9 @@ def test_a_run_survives_its_processes_being_killed(
     said = capsys.readouterr().err
     for restart, victim in enumerate(VICTIMS, 1):
         assert f"{victim} died; restart {restart} of 2" in said
+    assert family  # vLLM's engine core and its worker
+    _, left = psutil.wait_procs(family, timeout=60)
+    assert left == []
     calm = trainer.run(settings(*words, "name=calm"), lambda _: shared.reset())
     counts = ("budget/rollouts", "budget/prompts", "budget/updates")
     assert [[row[c] for c in counts] for row in ledger(struck)] == [
