@@ -66,6 +66,7 @@ from mssr_rl.exporters import verl_score
 prepare({plugins!r})
 compute_score = verl_score({name!r}, **{options!r})
 '''
+WORDS = ("env", "to", "split", "plugins")
 TEMPLATES = {"openrlhf": OPENRLHF, "trl": TRL, "verl": VERL}
 
 
@@ -81,7 +82,7 @@ class Scorer:
         if key not in self.row:
             raise UserError(
                 f"{self.env.name} has no problem {key!r} in its {self.env.split} split; export "
-                "with env.split= of the rows that are trained on"
+                "with split= of the rows that are trained on"
             )
         return self.env.grade([self.row[key]], [response])[0]
 
@@ -139,14 +140,16 @@ def verl_score(name: str, **options: Any) -> Callable[..., float]:
 def main(words: list[str]) -> int:
     """`export env=NAME to=TRAINER`: write the file that the trainer is given."""
     given = overrides.parse(words)
-    unknown = [k for k in given if k not in ("env", "to", "plugins") and not k.startswith("env.")]
+    unknown = [key for key in given if key not in WORDS and not key.startswith("env.")]
     if unknown or "env" not in given or given.get("to") not in TEMPLATES:
-        raise UserError(f"export takes env=NAME and to={' or to='.join(TEMPLATES)}, env.option=…")
+        ways = " or to=".join(TEMPLATES)
+        raise UserError(f"export takes env=NAME and to={ways}, split=NAME, env.option=…")
     name, to = given["env"], given["to"]
     plugins = [n.strip() for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip()]
     prepare(plugins)
     texts = {key: text for key, text in given.items() if key.startswith("env.")}
-    options = dict(names.choose("env", {"name": name}, texts).options)
+    options = {"split": given["split"]} if "split" in given else {}
+    options |= names.choose("env", {"name": name}, texts).options
     path = Path(f"{name}_{to}.py")
     if path.exists():
         raise UserError(f"{path} exists here already: move it away first")

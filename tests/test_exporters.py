@@ -57,7 +57,7 @@ def test_the_file_for_openrlhf_is_an_executor_that_grades(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["export", "env=math12k", "to=openrlhf", "env.limit=5"]) == 0
+    assert cli.main(["export", "env=math12k", "to=openrlhf", "split=train", "env.limit=5"]) == 0
     assert capsys.readouterr().out == "wrote math12k_openrlhf.py\n"
     if importlib.util.find_spec("openrlhf") is None:  # the two classes that the file builds on
         agent = types.ModuleType("openrlhf.utils.agent")

@@ -25,7 +25,9 @@ REFUSALS = {
     "training.lr=1": "unknown key training.lr; did you mean train.lr?",
     "train.zzz=1": "unknown key train.zzz; --help shows the keys",
     "train=3": "train is a section; write train.option=value",
-    "env.split=test": "env=vision_r1 has no option split; its options: data, instruction, limit",
+    "env.split=test": (
+        "env=vision_r1 has no option split; its options: data, instruction, limit, reward, blind"
+    ),
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
     "algo.std=sample": "algo=mssr has no option std; it is an option of dapo, grpo",
     "gamma=2": "unknown key gamma; an algorithm's option is written algo.gamma, an environment's "
