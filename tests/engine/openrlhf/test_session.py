@@ -23,7 +23,9 @@ def listening() -> Iterator[Listening]:
     """Those of Ray's own processes and of this one; torch opens its own in those that train."""
     family = psutil.Process().children(recursive=True)
     own = [
-        p for p in family if p.name().startswith(("raylet", "gcs_server", "ray::Dash", "ray::R"))
+        p
+        for p in family
+        if p.name().startswith(("raylet", "gcs_server", "ray::Dash", "ray::Runtime"))
     ]
     for process in (psutil.Process(), *own):
         for one in process.net_connections("inet"):
