@@ -11,6 +11,8 @@ from mssr_rl import algos, cli, envs
 from mssr_rl.compare import command
 from mssr_rl.config.keys import choices
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compare.md", "docs/cluster.md"),

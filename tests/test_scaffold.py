@@ -10,6 +10,8 @@ import pytest
 from mssr_rl.errors import UserError
 from mssr_rl.scaffold import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

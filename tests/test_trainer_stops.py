@@ -18,6 +18,8 @@ from mssr_rl.errors import Collapsed, UserError
 from mssr_rl.run import checkpoint, trainer
 from mssr_rl.run.interrupt import Interrupted
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
 

@@ -91,6 +91,7 @@ def test_a_sound_environment_breaks_no_law() -> None:
     assert findings(env()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hole", HOLES)
 def test_every_planted_hole_is_found_and_named(hole: str) -> None:
     grader, says = HOLES[hole]

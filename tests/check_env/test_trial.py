@@ -9,6 +9,8 @@ import pytest
 from mssr_rl.check_env.trial import Finding, tried, working_on
 from mssr_rl.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_law_that_ends_has_found_what_it_found() -> None:
     found = [Finding("a", "b")]

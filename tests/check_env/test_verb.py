@@ -16,6 +16,8 @@ from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
+pytestmark = pytest.mark.slow
+
 
 def picture(text: str = "", size: int = 96, form: str = "PNG", quality: int = 90) -> bytes:
     from PIL import ImageDraw, ImageFont

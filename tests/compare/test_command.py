@@ -21,6 +21,8 @@ from mssr_rl.comparison.verify import verify
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 
+pytestmark = pytest.mark.slow
+
 Slowly = Callable[[float], Launch]
 DRIVER = """
 import sys

@@ -69,6 +69,7 @@ def test_a_row_does_not_depend_on_the_rows_made_before_it() -> None:
     assert row("bar", "train", 2, 7) == alone
 
 
+@pytest.mark.slow
 def test_no_picture_with_its_question_occurs_twice_in_or_across_splits(
     drawn: dict[Cell, list[Drawn]],
 ) -> None:

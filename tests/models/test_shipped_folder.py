@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from mssr_rl.models import TINY
 
 USE = """
@@ -19,6 +21,7 @@ print(type(model).__name__, pictured, list(logits.shape) == [*batch["input_ids"]
 """
 
 
+@pytest.mark.slow
 def test_the_cards_example_loads_model_and_processor_and_they_fit_together() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (TINY / "README.md").read_text(), re.DOTALL)
     done = subprocess.run(

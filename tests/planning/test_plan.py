@@ -58,11 +58,13 @@ def test_evaluation_and_checkpoints_at_the_end_only() -> None:
     assert words["checkpoints"] == "at the end; the newest 1 and the best are kept"
 
 
+@pytest.mark.slow
 def test_every_option_of_the_algorithm_is_in_the_plan() -> None:
     options = load(["algo=mssr"]).algo.options
     assert all(f"{name}=" in said("algo=mssr")["algorithm"] for name in options)
 
 
+@pytest.mark.slow
 @given(steps=st.integers(1, 50), left=st.integers(0, 255), every=st.integers(0, 60))
 def test_steps_and_what_is_left_make_up_the_budget(steps: int, left: int, every: int) -> None:
     config = load([f"budget.rollouts={256 * steps + left}", f"eval.every={every}"])

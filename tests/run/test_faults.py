@@ -16,6 +16,8 @@ from mssr_rl.engine.base import Engine, Rollouts
 from mssr_rl.errors import Collapsed, UserError
 from mssr_rl.run import checkpoint, replay, sameness, trainer
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
 NAN = float("nan")

@@ -16,6 +16,8 @@ from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.run import trainer
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
 

@@ -20,6 +20,8 @@ from mssr_rl.run import checkpoint, mishaps, sameness, trainer
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.run.stalls import Stalled
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
 

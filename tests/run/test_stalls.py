@@ -14,6 +14,8 @@ from mssr_rl.run import stalls
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.stalls import Stalled, Watch
 
+pytestmark = pytest.mark.slow
+
 
 def limits(stall: float, stop: float) -> FaultConfig:
     return FaultConfig(stall_seconds=stall, stop_seconds=stop)

@@ -15,6 +15,8 @@ from mssr_rl.run import checkpoint, trainer
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.run.verify import verify
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
 

@@ -15,6 +15,8 @@ from mssr_rl.stats import simulation
 from mssr_rl.stats.questions import COVERAGE, SAYS
 from mssr_rl.stats.simulation import PLANTED, answers, called, coverage, merit_of, verdicts
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
 SETTING = (5, 300)
 SIMULATIONS = 400

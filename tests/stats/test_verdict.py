@@ -168,6 +168,7 @@ def test_a_pair_looks_the_same_from_both_sides() -> None:
     assert other.test.p == one.test.p
 
 
+@pytest.mark.slow
 def test_the_outlook_counts_seeds_at_the_hardest_step_of_holm() -> None:
     pair = three(RULE).pair("a", "b")
     two = compare_values(
