@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> int:
     words = {"kills": "40", "seed": "0", **parse(arguments)}
     chance = random.Random(int(words["seed"]))
     folder = Path(words.get("folder") or tempfile.mkdtemp(prefix="kill_drill_"))
+    folder.mkdir(parents=True, exist_ok=True)
     preload()
     length = undisturbed(folder)
     print(f"undisturbed: {length:.1f} s, in {folder}", flush=True)
