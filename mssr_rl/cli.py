@@ -18,8 +18,8 @@ from mssr_rl.run.interrupt import Interrupted
 # Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
 # machine twenty times slower than one; EXPERIMENTS.md has the figures.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Read by torch at its first allocation: large tensors get large pages. A fresh page costs more than
-# filling it on many virtual machines; a step takes a fifth less time.
+# Read by torch at its first allocation: large tensors get large pages. Where fresh pages are slow
+# a step took a fifth less time; EXPERIMENTS.md has the figures.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130

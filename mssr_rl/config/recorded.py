@@ -6,11 +6,14 @@ name (`algo=`, `model=`) is laid over whole; `lifecycle` then refuses what would
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mssr_rl.config import hydra_groups, keys, overrides, safe_yaml
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
+
+NO_WORDS: Mapping[str, str] = MappingProxyType({})  # of a user who repeats nothing of the run's
 
 
 def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, Any]:

@@ -7,13 +7,12 @@ looked through, then advantage and update are computed again; nothing is written
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from mssr_rl.budget import Ledger
-from mssr_rl.config import compose
+from mssr_rl.config import compose, recorded
 from mssr_rl.engine.base import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint, faults
@@ -26,7 +25,6 @@ from mssr_rl.run.step import credit, first_state, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
 SHOWN = 3  # places of a tensor that are pointed at
-NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 def main(run: Path, words: Mapping[str, str]) -> Iterator[str]:
@@ -37,7 +35,7 @@ def main(run: Path, words: Mapping[str, str]) -> Iterator[str]:
 
 
 def replay(
-    run: Path, make_engine: MakeEngine, words: Mapping[str, str] = NO_WORDS
+    run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS
 ) -> Iterator[str]:
     """`main` with an engine of the caller's."""
     found = next(iter(checkpoint.newest_first(run / "faults")), None)

@@ -12,17 +12,15 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mssr_rl.config import compose
+from mssr_rl.config import compose, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
 from mssr_rl.run.runlog import STREAMS
 
 SHOWN = 5  # differences that are listed
-NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Stretch(NamedTuple):
@@ -56,7 +54,7 @@ def main(run: Path, words: Mapping[str, str]) -> str:
     return verify(run, make_engine, words)
 
 
-def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = NO_WORDS) -> str:
+def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS) -> str:
     """`main` with an engine of the caller's."""
     if not (run / "config.yaml").exists():
         raise UserError(f"{run} is not a run directory; name one that training made")

@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 Kind = Literal["seeds", "questions", "both"]
 
 DRAWS = 2_000
-FEWEST = 3  # seeds; of intervals from two, one in two missed the truth
+FEWEST = 3  # seeds; from two the interval is their range, and the truth is in it half the time
 SAYS: Mapping[Kind, str] = {
     "seeds": "bootstrap over seeds",
     "questions": "bootstrap over questions, seeds pooled",

@@ -167,6 +167,21 @@ def test_all_four_files_say_the_same(make_comparison: Any) -> None:
     assert json.loads((folder / "report.json").read_text())["verdict"] in page
 
 
+def test_several_environments_are_summed_up_beside_their_own_verdicts(make_comparison: Any) -> None:
+    folder = make_comparison({"grpo": 0.4, "mssr": 0.6})
+    compare = json.loads((folder / "compare.json").read_text())
+    for run in list(compare["runs"]):
+        name = run["name"].replace("vision_r1", "two")
+        shutil.copytree(folder / "runs" / run["name"], folder / "runs" / name)
+        compare["runs"].append({**run, "name": name, "env": "two"})
+    edit(folder / "compare.json", runs=compare["runs"], envs=["vision_r1", "two"])
+    write(folder)
+    overall = json.loads((folder / "report.json").read_text())["overall"]
+    assert overall["improvement"] == [{"a": "grpo", "b": "mssr", "probability": 0.0}]
+    assert overall["iqm_of_gains"] == {"grpo": pytest.approx(0.1), "mssr": pytest.approx(0.3)}
+    assert "grpo against mssr 0.0\u00a0%." in (folder / "report.html").read_text()
+
+
 def test_names_cannot_break_a_table(make_comparison: Any) -> None:
     document = findings(read(make_comparison({"a_b": 0.4, "c|d": 0.6})))
     assert "c/d" in markdown(document)
