@@ -127,14 +127,14 @@ def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
 def _advance(model: Any, running: _Running, token_A: Tensor, t: int) -> Tensor:
     """Feed response token t of every row; A D hidden states that predict the next."""
     text = model.model.language_model
-    x = text.embed_tokens(token_A)[:, None]
-    rotary = lean.text_rotary(model, (running.position_A + t)[:, None].expand(3, -1, 1))
+    x = text.embed_tokens(token_A)
+    rotary = lean.text_rotary(model, (running.position_A + t).expand(3, -1))
     here = running.prompt_length + t
     mask = running.mask_AL[:, None, None, : here + 1]
     for layer, (keys, values) in zip(text.layers, running.layers, strict=True):
         q, k, v = lean.project(layer, x, rotary)
-        keys[:, :, here : here + 1] = k
-        values[:, :, here : here + 1] = v
+        keys[:, :, here] = k
+        values[:, :, here] = v
         seen = keys[:, :, : here + 1], values[:, :, : here + 1]
-        x = lean.finish(layer, x, lean.attend(q, *seen, mask))
-    return lean.norm(text.norm, x[:, 0])
+        x = lean.finish(layer, x, lean.attend(q[:, :, None], *seen, mask)[:, 0])
+    return lean.norm(text.norm, x)

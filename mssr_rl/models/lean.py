@@ -1,14 +1,16 @@
 """Qwen2.5-VL's forward pass in two stages, over transformers' own weights.
 
-    cache, hidden = read(model, prompts)              once per problem: picture and question
-    hidden = follow(model, cache, tokens, group_size) once per rollout, on top of its problem
+    cache, last = read(model, prompts)                         once per problem: picture and question
+    hidden = follow(model, cache, (tokens, mask), group_size)  once per rollout, on its problem
 
 It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes (a test holds the two
 together to 1e-4), with pictures of one size as one batch and a problem's prompt shared by its
-rollouts, in training too. Differentiable throughout. arXiv:2502.13923.
+rollouts, in training too. Between attentions only real tokens are computed, in one row after the
+other; padding exists inside an attention alone. Differentiable throughout. arXiv:2502.13923.
 
-Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, D hidden,
-K key-value heads, Q query heads, H values a head, N pictures, S patches a picture.
+Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, N real tokens
+of a block, D hidden, K key-value heads, Q query heads, H values a head; in `see`, N pictures and S
+patches a picture.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from mssr_rl.models.encode import Pictures, Prompts
 
-Rotary = tuple[Tensor, Tensor]  # cosine and sine, last dimension H / 2
+Rotary = tuple[Tensor, Tensor]  # cosine and sine, broadcast over heads, last dimension H
 
 
 class Cache(NamedTuple):
@@ -43,13 +45,11 @@ def see(model: Any, pictures: Pictures) -> Tensor:
     x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.view(kernel.shape[0], -1))
     rotary = _patch_rotary(visual, pictures.grid)
     for block in visual.blocks:
-        q, k, v = (
-            block.attn.qkv(norm(block.norm1, x))
-            .view(n, patches, 3, block.attn.num_heads, -1)
-            .permute(2, 0, 3, 1, 4)
-        )
-        heads = F.scaled_dot_product_attention(_rotate(q, rotary), _rotate(k, rotary), v)
-        x = x + block.attn.proj(heads.transpose(1, 2).reshape(n, patches, -1))
+        attention = block.attn
+        qkv = attention.qkv(norm(block.norm1, x)).view(n, patches, 3, attention.num_heads, -1)
+        q, k = _rotate(qkv[:, :, :2], rotary).permute(2, 0, 3, 1, 4)
+        heads = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2))
+        x = x + attention.proj(heads.transpose(1, 2).reshape(n, patches, -1))
         x = x + _mlp(block.mlp, norm(block.norm2, x))
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
@@ -75,7 +75,7 @@ def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
     blocks = (down // merge, merge, across // merge, merge)
     place = torch.stack((row, column), -1).view(*blocks, 2).transpose(1, 2).reshape(-1, 2)
     angle = (place[..., None] * visual.rotary_pos_emb.inv_freq).flatten(1)
-    return angle.cos(), angle.sin()
+    return _turn(angle[:, None, None])
 
 
 # ---- text --------------------------------------------------------------------------------
@@ -86,37 +86,35 @@ def read(model: Any, prompts: Prompts) -> tuple[Cache, Tensor]:
 
     Padding stands on the right, where causal attention keeps it out of sight of the prompt.
     """
-    text = model.model.language_model
-    x = _embed(model, prompts)
-    rotary = text_rotary(model, prompts.position_3PL)
+    text, real = model.model.language_model, prompts.mask_PL
+    x = _embed(model, prompts)[real]
+    rotary = text_rotary(model, prompts.position_3PL[:, real])
     layers = []
     for layer in text.layers:
-        q, k, v = project(layer, x, rotary)
+        q, k, v = (spread(x_NhH, real).transpose(1, 2) for x_NhH in project(layer, x, rotary))
         layers.append((k, v))
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = finish(layer, x, heads.transpose(1, 2).flatten(2))
-    rows = torch.arange(len(x), device=x.device)
-    last = norm(text.norm, x[rows, prompts.mask_PL.sum(1) - 1])
-    return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), last
+        x = finish(layer, x, heads.transpose(1, 2)[real].flatten(1))
+    last = x[real.sum(1).cumsum(0) - 1]
+    return Cache(tuple(layers), real, prompts.next_position_P), norm(text.norm, last)
 
 
-def follow(model: Any, cache: Cache, token_BT: Tensor, group_size: int) -> Tensor:
-    """Hidden states B T D of response tokens read after their prompt."""
-    text = model.model.language_model
-    b, length = token_BT.shape
-    x = text.embed_tokens(token_BT)
-    position_BT = cache.next_position_P.repeat_interleave(group_size)[:, None] + torch.arange(
-        length, device=x.device
-    )
-    rotary = text_rotary(model, position_BT.expand(3, b, length))
+def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
+    """Hidden states N D of the real tokens of (token_BT, mask_BT), read after their prompt."""
+    text, (token_BT, mask_BT) = model.model.language_model, response
+    (b, length), real = token_BT.shape, mask_BT.bool()
+    x = text.embed_tokens(token_BT[real])
+    start_B1 = cache.next_position_P.repeat_interleave(group_size)[:, None]
+    position_N = (start_B1 + torch.arange(length, device=x.device))[real]
+    rotary = text_rotary(model, position_N.expand(3, -1))
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
     for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
-        q, k, v = project(layer, x, rotary)
+        q, k, v = (spread(x_NhH, real).transpose(1, 2) for x_NhH in project(layer, x, rotary))
         k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
         v = torch.cat((prompt_v.repeat_interleave(group_size, 0), v), dim=2)
-        x = finish(layer, x, attend(q, k, v, mask))
+        x = finish(layer, x, attend(q, k, v, mask)[real])
     return norm(text.norm, x)
 
 
@@ -130,30 +128,37 @@ def _embed(model: Any, prompts: Prompts) -> Tensor:
     return flat.view_as(embedded)
 
 
-def text_rotary(model: Any, position_3BL: Tensor) -> Rotary:
-    """mRoPE: each frequency turns with the temporal, the row or the column position; B 1 L H/2."""
+def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
+    """mRoPE: each frequency turns with the temporal, the row or the column position; N 1 H."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
     axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
-    angle = position_3BL[axis].permute(1, 2, 0) * inverse
-    return angle.cos()[:, None], angle.sin()[:, None]
+    angle = position_3N[axis].T * inverse
+    return _turn(angle[:, None])
 
 
-def project(layer: Any, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries B Q L H, keys and values B K L H, turned to their positions."""
-    attention, normed = layer.self_attn, norm(layer.input_layernorm, x)
-    shape = (*x.shape[:2], -1, attention.head_dim)
-    q = attention.q_proj(normed).view(shape).transpose(1, 2)
-    k = attention.k_proj(normed).view(shape).transpose(1, 2)
-    v = attention.v_proj(normed).view(shape).transpose(1, 2)
+def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries N Q H, keys and values N K H, turned to their positions."""
+    attention, normed = layer.self_attn, norm(layer.input_layernorm, x_ND)
+    shape = (len(x_ND), -1, attention.head_dim)
+    q, k, v = (
+        linear(normed).view(shape)
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
     return _rotate(q, rotary), _rotate(k, rotary), v
+
+
+def spread(x_Nh: Tensor, real_BT: Tensor) -> Tensor:
+    """The rows of real tokens at their places in a padded block; zeros between them."""
+    padded = x_Nh.new_zeros(*real_BT.shape, *x_Nh.shape[1:])
+    return padded.index_put((real_BT,), x_Nh)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Grouped-query attention, B L (Q H): a key head's queries are stacked as more rows."""
     b, heads, length, size = q.shape
     shared = heads // k.shape[1]
-    stacked = q.view(b, k.shape[1], shared * length, size)
+    stacked = q.reshape(b, k.shape[1], shared * length, size)
     rows = mask.expand(b, 1, length, k.shape[2]).repeat(1, 1, shared, 1)
     out = F.scaled_dot_product_attention(stacked, k, v, attn_mask=rows)
     return out.view(b, heads, length, size).transpose(1, 2).reshape(b, length, -1)
@@ -178,7 +183,12 @@ def _mlp(module: Any, x: Tensor) -> Tensor:
     return out
 
 
+def _turn(angle: Tensor) -> Rotary:
+    """Cosine and signed sine of both halves, so that a rotation is two products."""
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
+
+
 def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
     cos, sin = (part.to(x.dtype) for part in rotary)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin

@@ -1,6 +1,7 @@
 """Log-probabilities of given responses, problem by problem: the pass that training differentiates.
 
-Shapes: P prompts, G rollouts a prompt, B = P * G, T response tokens, V vocabulary.
+Shapes: P prompts, G rollouts a prompt, B = P * G, T response tokens, N real ones among B * T, V
+vocabulary.
 """
 
 from typing import Any, NamedTuple
@@ -20,14 +21,22 @@ class Scored(NamedTuple):
     entropy_BT: Tensor  # float32 [nat], over the full vocabulary
 
 
-def hidden_states(model: Any, prompts: Prompts, token_BT: Tensor) -> Tensor:
-    """B T D: the state that predicts each response token, the prompt read once per problem."""
-    cache, last_PD = lean.read(model, prompts)
-    group_size = len(token_BT) // len(last_PD)
-    first_B1D = last_PD.repeat_interleave(group_size, 0)[:, None]
+def hidden_states(model: Any, prompts: Prompts, response: tuple[Tensor, Tensor]) -> Tensor:
+    """N D: the state that predicts each real token of `response` = (token_BT, mask_BT), row by row.
+
+    The prompt is read once per problem.
+    """
+    (cache, last_PD), (token_BT, mask_BT) = lean.read(model, prompts), response
+    b, real = len(token_BT), mask_BT.bool()
+    group_size = b // len(last_PD)
+    first_BD = last_PD.repeat_interleave(group_size, 0)
     if token_BT.shape[1] == 1:
-        return first_B1D
-    return torch.cat((first_B1D, lean.follow(model, cache, token_BT[:, :-1], group_size)), dim=1)
+        return first_BD[real[:, 0]]
+    later = real[:, 1:]  # what was read up to a token predicts the next one
+    later_ND = lean.follow(model, cache, (token_BT[:, :-1], later), group_size)
+    place_BT = torch.arange(b, device=real.device)[:, None].repeat(1, real.shape[1])
+    place_BT[:, 1:][later] = torch.arange(b, b + len(later_ND), device=real.device)
+    return torch.cat((first_BD, later_ND))[place_BT[real]]
 
 
 def score(
@@ -36,7 +45,7 @@ def score(
     """Log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen = mask_BT.bool()
-    hidden_ND = hidden_states(model, prompts, token_BT)[chosen]
+    hidden_ND = hidden_states(model, prompts, response)
     logprob_NV = log_probabilities(model, hidden_ND, Vocabulary.of(model), temperature)
     logprob_N = logprob_NV.gather(1, token_BT[chosen][:, None])[:, 0]
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)

@@ -113,11 +113,11 @@ def loss(
     texts = [text for e in examples for text in (e.careful, e.hasty)]
     token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)
     prompts = encoder.block([e.problem for e in examples])
-    hidden_BTD = hidden_states(model, prompts, token_BT)
+    hidden_ND = hidden_states(model, prompts, (token_BT, mask_BT))
     weight_BT = (
         mask_BT * torch.tensor([1 - hasty_share, hasty_share]).repeat(len(examples))[:, None]
     )
     chosen = mask_BT.bool()
-    logprob = log_probabilities(model, hidden_BTD[chosen], Vocabulary.of(model), 1.0)
+    logprob = log_probabilities(model, hidden_ND, Vocabulary.of(model), 1.0)
     nll = F.nll_loss(logprob, token_BT[chosen], reduction="none")
     return (nll * weight_BT[chosen]).sum() / weight_BT.sum()
