@@ -43,7 +43,7 @@ class EngineConfig:
 
     name: Literal["local", "openrlhf"] = option("local: one process; openrlhf: a cluster", "local")
     device: str = option("cpu, cuda, cuda:1", "cpu")
-    threads: int = option("CPU threads of torch", 2, COUNT)
+    threads: int = option("CPU threads; of the local engine, blocks of rollouts at once", 2, COUNT)
     dtype: Literal["float32", "bfloat16"] = option("of weights and activations", "float32")
 
 
@@ -85,7 +85,7 @@ class TrainConfig:
 
     rollouts_per_step: int = option("rollouts drawn with one policy", bound=COUNT)
     samples_per_update: int = option("rollouts in one optimiser update", bound=COUNT)
-    micro_batch: int = option("rollouts in one forward pass; memory, not maths", 64, COUNT)
+    micro_batch: int = option("rollouts in one forward pass; memory, not maths", 16, COUNT)
     lr: float = option("AdamW's learning rate, constant", bound=POSITIVE)
     weight_decay: float = option("AdamW's weight decay", 0.01, COUNT_OR_NONE_AT_ALL)
     beta1: float = option("AdamW's decay of the mean gradient", 0.9, DECAY)

@@ -10,12 +10,9 @@ def make_engine(config: Config) -> Engine:
 
 
 def _local(config: Config) -> Engine:
-    import torch
-
     from mssr_rl.engine.local import LocalEngine, LocalOptions
 
     train, rollout = config.train, config.rollout
-    torch.set_num_threads(config.engine.threads)
     return LocalEngine(
         LocalOptions(
             model=config.model.path,
@@ -26,6 +23,7 @@ def _local(config: Config) -> Engine:
             min_pixels=config.model.min_pixels,
             max_pixels=config.model.max_pixels,
             micro_batch=train.micro_batch,
+            threads=config.engine.threads,
             lr=train.lr,
             weight_decay=train.weight_decay,
             betas=(train.beta1, train.beta2),

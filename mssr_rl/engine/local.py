@@ -8,7 +8,7 @@ Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T respons
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
 from mssr_rl.models.decode import Sampled, sample
@@ -27,6 +28,8 @@ from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
+
+Gradient = tuple[Tensor | None, ...]  # one a parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +43,16 @@ class LocalOptions:
     max_prompt_tokens: int = 1024
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
-    block: int = 256  # rollouts in one no-gradient pass: memory, not maths
-    micro_batch: int = 64  # rollouts in one gradient pass: memory, not maths
+    micro_batch: int = 16  # rollouts in one scoring or training pass: memory, not maths
+    threads: int = 1  # passes at work at once, on CPU; not maths either
     lr: float = 1e-6
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = 1.0
+
+
+# Rollouts sampled together are more, because sampling goes token by token and keeps no graph.
+SAMPLED_TOGETHER = 8  # micro-batches
 
 
 class LocalEngine:
@@ -64,10 +71,10 @@ class LocalEngine:
             weight_decay=options.weight_decay,
             fused=True,
         )
+        self._workers = Workers(options.threads, options.device)
 
     # ---- no gradient -----------------------------------------------------------------------
 
-    @torch.no_grad()
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:
@@ -75,14 +82,17 @@ class LocalEngine:
         generator = torch.Generator().manual_seed(seed)
         shape = (len(problems) * group_size, sampling.max_response_tokens)
         uniform_BT = torch.rand(shape, generator=generator).to(self.options.device)
-        parts, prompt_tokens, image_tokens = [], 0, 0
-        for rows in _spans(len(problems), self.options.block // group_size):
-            prompts = self._prompts(problems[rows])
-            prompt_tokens += int(prompts.mask_PL.sum())
-            image_tokens += sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
-            span = slice(rows.start * group_size, rows.stop * group_size)
-            parts.append(self._sample(prompts, sampling, uniform_BT[span]))
-        sampled = _stack(parts)
+
+        def one_block(rows: Tensor) -> _Block:
+            prompts = self._prompts([problems[row] for row in rows.tolist()])
+            sampled = self._sample(prompts, sampling, uniform_BT[_rollouts_of(rows, group_size)])
+            image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
+            return _Block(sampled, int(prompts.mask_PL.sum()), image_tokens)
+
+        rows = torch.arange(len(problems))
+        size = SAMPLED_TOGETHER * self.options.micro_batch
+        blocks = self._workers.each(one_block, rows.split(max(1, size // group_size)))
+        sampled = _stack([block.sampled for block in blocks])
         texts = self.encoder.processor.tokenizer.batch_decode(
             sampled.token_BT, skip_special_tokens=True
         )
@@ -95,8 +105,8 @@ class LocalEngine:
             logprob_BT=sampled.logprob_BT,
             entropy_BT=sampled.entropy_BT,
             truncated_B=sampled.truncated_B,
-            prompt_tokens=prompt_tokens,
-            image_tokens=image_tokens,
+            prompt_tokens=sum(block.prompt_tokens for block in blocks),
+            image_tokens=sum(block.image_tokens for block in blocks),
         )
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
@@ -107,6 +117,7 @@ class LocalEngine:
         """float32 BT [nat] under the current policy, for the rollouts of some problems."""
         return self._logprob(self.policy, rollouts, problem_rows)
 
+    @torch.no_grad()
     def _sample(self, prompts: Prompts, sampling: Sampling, uniform_BT: Tensor) -> Sampled:
         sampled = sample(self.policy, lean.read(self.policy, prompts), sampling, uniform_BT)
         if self.options.dtype == "float32" or sampling.temperature == 0:
@@ -115,14 +126,14 @@ class LocalEngine:
         again = score(self.policy, prompts, response, sampling.temperature)
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
-    @torch.no_grad()
     def _logprob(self, model: Any, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+        @torch.no_grad()
+        def one_block(rows: Tensor) -> Tensor:
+            scored = self._score(model, rollouts, rows)
+            return _widen(scored.logprob_BT, rollouts.token_BT.shape[1])
+
         rows = torch.as_tensor(list(problem_rows))
-        parts = [
-            self._score(model, rollouts, chunk).logprob_BT
-            for chunk in rows.split(max(1, self.options.micro_batch // rollouts.group_size))
-        ]
-        return torch.cat([_widen(part, rollouts.token_BT.shape[1]) for part in parts])
+        return torch.cat(self._workers.each(one_block, rows.split(self._problems(rollouts))))
 
     # ---- with gradient ---------------------------------------------------------------------
 
@@ -156,18 +167,21 @@ class LocalEngine:
         """Micro-batches add up to one gradient; their token weights are of the whole update."""
         mask_BT = rollouts.mask_BT[_rollouts_of(rows, rollouts.group_size)]
         weights = token_weights(mask_BT, plan.loss)
-        self.optimiser.zero_grad()
-        problems = max(1, self.options.micro_batch // rollouts.group_size)
-        size = problems * rollouts.group_size
-        parts = [
-            self._accumulate(rollouts, given, chunk, Weights(*of_chunk), plan)
-            for chunk, *of_chunk in zip(
-                rows.split(problems), *(w.split(size) for w in weights), strict=True
-            )
-        ]
+        parameters = [p for p in self.policy.parameters() if p.requires_grad]
+        size = self._problems(rollouts)
+        split = (w.split(size * rollouts.group_size) for w in weights)
+
+        def one_block(block: tuple[Tensor, ...]) -> tuple[Objective, Gradient]:
+            part = self._objective(rollouts, given, block[0], Weights(*block[1:]), plan)
+            gradient = torch.autograd.grad(part.total, parameters, allow_unused=True)
+            return part._replace(total=part.total.detach()), gradient
+
+        done = self._workers.each(one_block, zip(rows.split(size), *split, strict=True))
+        for parameter, *gradients in zip(parameters, *(g for _, g in done), strict=True):
+            parameter.grad = _total(gradients)
         norm = self._clip()
         self.optimiser.step()
-        sums, measured = added(parts)
+        sums, measured = added([part for part, _ in done])
         return _Update(sums, norm, measured)
 
     def _clip(self) -> float:
@@ -179,10 +193,10 @@ class LocalEngine:
         torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), limit, norm)
         return float(norm)
 
-    def _accumulate(
+    def _objective(
         self, rollouts: Rollouts, given: Given, rows: Tensor, weights: Weights, plan: UpdatePlan
     ) -> Objective:
-        """Back-propagate one micro-batch."""
+        """What one micro-batch adds to the loss, with its graph."""
         scored = self._score(self.policy, rollouts, rows)
         width = scored.logprob_BT.shape[1]
         picked = _rollouts_of(rows, rollouts.group_size)
@@ -194,8 +208,7 @@ class LocalEngine:
             plan.extras,
         )
         check_finite({"the new log-probability": scored.logprob_BT, "the loss": part.total})
-        part.total.backward()
-        return part._replace(total=part.total.detach())
+        return part
 
     def _score(self, model: Any, rollouts: Rollouts, rows: Tensor) -> Scored:
         """Score the rollouts of some problems, cut to their longest."""
@@ -205,6 +218,10 @@ class LocalEngine:
         prompts = self._prompts([rollouts.problems[row] for row in rows.tolist()])
         response = (rollouts.token_BT[picked, :width], mask_BT[:, :width])
         return score(model, prompts, response, self.options.temperature)
+
+    def _problems(self, rollouts: Rollouts) -> int:
+        """How many problems a micro-batch holds."""
+        return max(1, self.options.micro_batch // rollouts.group_size)
 
     def _prompts(self, problems: Sequence[Problem]) -> Prompts:
         return self.encoder.block(problems).to(self.options.device)
@@ -223,7 +240,14 @@ class LocalEngine:
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
 
     def close(self) -> None:
-        """Nothing is outside this process."""
+        """End the workers; nothing is outside this process."""
+        self._workers.close()
+
+
+class _Block(NamedTuple):
+    sampled: Sampled
+    prompt_tokens: int
+    image_tokens: int
 
 
 class _Update(NamedTuple):
@@ -232,10 +256,10 @@ class _Update(NamedTuple):
     measured: dict[str, float]
 
 
-def _spans(count: int, size: int) -> Iterator[slice]:
-    size = max(1, size)
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """The sum over micro-batches; None where no problem reaches the parameter."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    return torch.stack(known).sum(0) if known else None
 
 
 def _rollouts_of(rows: Tensor, group_size: int) -> Tensor:

@@ -9,6 +9,7 @@ of a patch.
 
 import io
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,6 +83,7 @@ class PromptEncoder:
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
         self._seen: dict[int, tuple[Problem, Layout]] = {}
+        self._lock = Lock()  # tokenizers are not to be used by two threads at once
 
     def layout(self, problem: Problem, pictures: Sequence[Pixels]) -> Layout:
         """Tokens and positions of one problem; over-long prompts are an error."""
@@ -89,7 +91,9 @@ class PromptEncoder:
         if kept is not None:
             return kept[1]
         grids = [tuple(side // self._token_side for side in p.shape[1:]) for p in pictures]
-        layout = self._lay_out(self.text_tokens(problem), grids)
+        with self._lock:
+            tokens = self.text_tokens(problem)
+        layout = self._lay_out(tokens, grids)
         if len(layout.tokens) > self.max_tokens:
             raise UserError(
                 f"the prompt of {problem.key} has {len(layout.tokens)} tokens, over "

@@ -1,7 +1,7 @@
 """Qwen2.5-VL's forward pass in two stages, over transformers' own weights.
 
-    cache, last = read(model, prompts)                         once per problem: picture and question
-    hidden = follow(model, cache, (tokens, mask), group_size)  once per rollout, on its problem
+    cache, last = read(model, prompts)                   once per problem: picture and question
+    hidden = follow(model, cache, response, group_size)  once per rollout, on top of its problem
 
 It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes (a test holds the two
 together to 1e-4), with pictures of one size as one batch and a problem's prompt shared by its

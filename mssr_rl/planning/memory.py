@@ -66,20 +66,25 @@ def estimate(config: Config, prompt_tokens: int) -> str:
         return "unknown: the model is not on this machine"
     return (
         f"about {found.total / GIB:.1f} GB: weights {_gb(found.weights)}, gradients and AdamW "
-        f"{_gb(found.optimiser)}, a micro-batch of {config.train.micro_batch} "
-        f"{_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
+        f"{_gb(found.optimiser)}, {at_once(config)} x {config.train.micro_batch} rollouts in "
+        f"training {_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
     )
 
 
 def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
     """Bytes, if every prompt is so long and every response as long as allowed."""
-    width, rows = BYTES[config.engine.dtype], config.train.micro_batch
+    width, rows = BYTES[config.engine.dtype], at_once(config) * config.train.micro_batch
     prompts = -(-rows // (config.rollout.group_size or 1))
     return Parts(
         weights=2 * model.parameters * width,
         optimiser=3 * model.parameters * width,
         update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
+
+
+def at_once(config: Config) -> int:
+    """Micro-batches that the local engine works on side by side (`engine.workers`)."""
+    return config.engine.threads if config.engine.device == "cpu" else 1
 
 
 def update_bytes(config: Config, model: Shape, rows: int, prompt_tokens: int) -> float:

@@ -51,7 +51,7 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(still):
 
 
 def test_the_size_of_a_block_changes_nothing_but_the_last_bits(still):
-    small = LocalEngine(replace(OPTIONS, block=2, micro_batch=2))
+    small = LocalEngine(replace(OPTIONS, micro_batch=2))
     one, many = (e.rollout(PROBLEMS, 2, SAMPLING, seed=1) for e in (small, still))
     assert one.responses == many.responses
     assert torch.allclose(one.logprob_BT, many.logprob_BT, atol=1e-4)
@@ -100,6 +100,23 @@ def test_micro_batches_add_up_to_the_same_update():
     # Adam's first step has the size of the learning rate whatever the gradient's, so where a
     # gradient is all rounding its sign may flip: nearly all parameters, not all, must agree.
     assert ((whole - split).abs() < 1e-5).float().mean() > 0.99
+
+
+def test_the_number_of_threads_changes_no_bit():
+    """Blocks are cut by size, so whoever has more cores trains the same policy."""
+    updated = []
+    for threads in (1, 3):
+        engine = LocalEngine(replace(OPTIONS, micro_batch=2, threads=threads))
+        rollouts = engine.rollout(PROBLEMS * 5, 2, SAMPLING, seed=1)
+        reference = engine.reference_logprob(rollouts)
+        advantage = torch.linspace(-1, 1, 40)[:, None] * rollouts.mask_BT
+        stats = engine.update(rollouts, advantage, reference, plan(samples=16))
+        updated.append((parameters(engine), stats, rollouts.logprob_BT, reference))
+        engine.close()
+    (one, a, *sampled), (three, b, *again) = updated
+    assert torch.equal(one, three)
+    assert a == b
+    assert all(torch.equal(x, y) for x, y in zip(sampled, again, strict=True))
 
 
 def test_samples_per_update_counts_sequences():

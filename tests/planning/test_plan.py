@@ -146,7 +146,8 @@ def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
         return memory.parts(load(words), memory.shape(model), 100).update
 
     assert update("rollout.max_response_tokens=128") > update()
-    assert update("train.micro_batch=128") == 2 * update()
+    assert update("train.micro_batch=32") == 2 * update()
+    assert update("engine.threads=4") == 2 * update()
 
 
 def test_a_model_that_is_not_here_is_marked(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""The local engine's cores: blocks of rollouts at work side by side, one thread of torch each.
+
+Blocks are cut by size, never by the number of threads, and what comes of them is put together in
+their order: a run's numbers do not depend on how many threads made them. Threads that share every
+single operation instead wait for each other thousands of times a step (EXPERIMENTS.md).
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """So many threads; one on a GPU, which has its own order of work."""
+
+    def __init__(self, threads: int, device: str) -> None:
+        count = threads if device == "cpu" else 1
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="block", initializer=_alone)
+
+    def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> list[Result]:
+        """`work` on every block; results in the order of the blocks, the first error raised."""
+        return list(self._pool.map(work, blocks))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def _alone(*_: Any) -> None:
+    torch.set_num_threads(1)
