@@ -27,7 +27,7 @@ from mssr_rl.prompts import chat_messages
 class Pictures(NamedTuple):
     """Pictures of one size, and where their features go among the prompt tokens."""
 
-    patch_NSC: Tensor
+    patch_NSC: Tensor  # of one frame: a still picture is the same in all that the model takes
     grid: tuple[int, int]  # patches down and across
     slot_NK: Tensor  # index into the flattened P * L tokens, K = S / merge^2
 
@@ -67,6 +67,7 @@ class Layout(NamedTuple):
 
 
 Pixels = NDArray[np.uint8]  # one picture, C x H x W
+ROOM = 256 << 20  # bytes of decoded pictures that are kept
 
 
 class PromptEncoder:
@@ -83,6 +84,8 @@ class PromptEncoder:
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
         self._seen: dict[int, tuple[Problem, Layout]] = {}
+        self._pixels: dict[bytes, Pixels] = {}
+        self._room = ROOM
         self._lock = Lock()  # tokenizers are not to be used by two threads at once
 
     def layout(self, problem: Problem, pictures: Sequence[Pixels]) -> Layout:
@@ -139,6 +142,20 @@ class PromptEncoder:
 
     def pixels(self, data: bytes) -> Pixels:
         """One picture as the model is shown it: RGB, and of a size it takes."""
+        kept = self._pixels.get(data)
+        return self._keep(data, self._decoded(data)) if kept is None else kept
+
+    def _keep(self, data: bytes, pixels: Pixels) -> Pixels:
+        """Until there is no room: a step needs its pictures four times, the next has others."""
+        if self.remember:
+            if pixels.nbytes > self._room:
+                self._pixels.clear()
+                self._room = ROOM
+            self._pixels[data] = pixels
+            self._room -= pixels.nbytes
+        return pixels
+
+    def _decoded(self, data: bytes) -> Pixels:
         image = Image.open(io.BytesIO(data)).convert("RGB")
         size = self.images.size
         height, width = smart_resize(
@@ -181,19 +198,22 @@ class PromptEncoder:
 
     def _block(self, entries: list[tuple[Pixels, NDArray[np.int64]]]) -> Pictures:
         """Scale, normalise and cut into patches, in the order the merger expects."""
-        pixel = torch.from_numpy(np.stack([pixels for pixels, _ in entries])).float()
-        mean = torch.tensor(self.images.image_mean).view(1, 3, 1, 1)
-        std = torch.tensor(self.images.image_std).view(1, 3, 1, 1)
-        pixel = (pixel * self.images.rescale_factor - mean) / std
-        side, merge, frames = (
-            self.images.patch_size,
-            self.images.merge_size,
-            self.images.temporal_patch_size,
-        )
+        pixel = torch.from_numpy(np.stack([pixels for pixels, _ in entries]))
+        side, merge = self.images.patch_size, self.images.merge_size
         n, channels, height, width = pixel.shape
         down, across = height // side, width // side
         cut = pixel.view(n, channels, down // merge, merge, side, across // merge, merge, side)
-        cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
-        cut = cut.expand(*cut.shape[:6], frames, *cut.shape[7:])
+        patch = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(n, down * across, channels, -1).float()
+        mean, std = (
+            torch.tensor(of_channels)[:, None]
+            for of_channels in (self.images.image_mean, self.images.image_std)
+        )
+        patch.mul_(self.images.rescale_factor).sub_(mean).div_(std)
         slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
-        return Pictures(cut.reshape(n, down * across, -1), (down, across), slot_NK)
+        return Pictures(patch.flatten(2), (down, across), slot_NK)
+
+
+def all_frames(patch_SC: Tensor, frames: int) -> Tensor:
+    """Patches as the stock processor gives them, the picture repeated in every frame; ... S C."""
+    one = patch_SC.view(*patch_SC.shape[:-1], 3, 1, -1)
+    return one.expand(*one.shape[:-2], frames, one.shape[-1]).flatten(-3)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssr_rl.models.encode import Pictures, Prompts
+from mssr_rl.models.encode import Pictures, Prompts, all_frames
 
 Rotary = tuple[Tensor, Tensor]  # cosine and sine, broadcast over heads, last dimension H
 
@@ -41,8 +41,8 @@ def see(model: Any, pictures: Pictures) -> Tensor:
     if len(visual.fullatt_block_indexes) < len(visual.blocks):
         return _see_windowed(visual, pictures)
     n, patches, _ = pictures.patch_NSC.shape
-    kernel = visual.patch_embed.proj.weight
-    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.view(kernel.shape[0], -1))
+    kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
+    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1))
     rotary = _patch_rotary(visual, pictures.grid)
     for block in visual.blocks:
         attention = block.attn
@@ -61,7 +61,8 @@ def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
     """Window attention stays transformers' business: pictures one after the other."""
     n = pictures.patch_NSC.shape[0]
     grid = torch.tensor([[1, *pictures.grid]] * n, device=pictures.patch_NSC.device)
-    features: Tensor = visual(pictures.patch_NSC.flatten(0, 1), grid_thw=grid).pooler_output
+    patches = all_frames(pictures.patch_NSC.flatten(0, 1), visual.patch_embed.temporal_patch_size)
+    features: Tensor = visual(patches, grid_thw=grid).pooler_output
     return features.view(n, -1, features.shape[-1])
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from mssr_rl.models import lean
-from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.encode import PromptEncoder, all_frames
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
 from mssr_rl.problem import Problem
@@ -90,7 +90,7 @@ def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
     images = [Image.open(io.BytesIO(data)) for data in problem.images]
     stock = processor(text=[text], images=images, return_tensors="pt")
     assert torch.equal(block.token_PL, stock["input_ids"])
-    patches = torch.cat([p.patch_NSC.flatten(0, 1) for p in block.pictures])
+    patches = all_frames(torch.cat([p.patch_NSC.flatten(0, 1) for p in block.pictures]), 2)
     assert torch.allclose(patches, stock["pixel_values"], atol=1e-5)
     position, delta = model.model.get_rope_index(
         stock["input_ids"], stock["mm_token_type_ids"], image_grid_thw=stock["image_grid_thw"]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.models.encode import PromptEncoder, Prompts
+from mssr_rl.models.encode import PromptEncoder, Prompts, all_frames
 from mssr_rl.problem import Problem
 
 
@@ -54,7 +54,7 @@ def join(
     padding = encoder.processor.tokenizer.pad_token_id
     position_3BL = prompts.position_3PL.gather(2, source_BL.expand(3, -1, -1)) * there_BL
     step_BT = prompts.next_position_P[:, None] + torch.arange(token_BT.shape[1])
-    patches, grids = _pictures(prompts)
+    patches, grids = _pictures(prompts, encoder.images.temporal_patch_size)
     return Sequences(
         token_BS=torch.cat((prompt_BL.masked_fill(~there_BL, padding), token_BT), 1),
         mask_BS=torch.cat((there_BL.long(), mask_BT.long()), 1),
@@ -64,7 +64,7 @@ def join(
     )
 
 
-def _pictures(prompts: Prompts) -> tuple[Tensor | None, Tensor | None]:
+def _pictures(prompts: Prompts, frames: int) -> tuple[Tensor | None, Tensor | None]:
     """Patches and grids in the order in which the pictures stand in the prompts."""
     found = [
         (int(slots[0]), patches, (1, *block.grid))
@@ -74,4 +74,5 @@ def _pictures(prompts: Prompts) -> tuple[Tensor | None, Tensor | None]:
     if not found:
         return None, None
     found.sort(key=lambda one: one[0])
-    return torch.cat([patches for _, patches, _ in found]), torch.tensor([g for *_, g in found])
+    one_frame = torch.cat([patches for _, patches, _ in found])
+    return all_frames(one_frame, frames), torch.tensor([grid for *_, grid in found])
