@@ -21,7 +21,7 @@ from mssr_rl.run.progress import Pace
 Look = Callable[[], Mapping[Run, Standing]]
 EVERY = 30.0  # [s] between two lines off a terminal
 REDRAW = 1.0  # [s] between two pictures on one
-GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!"}
+GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!", "dropped": "–"}
 
 
 class Board(Protocol):
@@ -50,7 +50,7 @@ class Tally:
     def __init__(self, matrix: Matrix, finished: Mapping[Run, Standing]) -> None:
         self.matrix = matrix
         self.standings = dict(finished)
-        self.pace = Pace(sum(run.config.budget.rollouts for run in matrix.runs))
+        self.pace = Pace(self._left())
         self._looked = -1e9
 
     def due(self, seconds: float) -> bool:
@@ -63,14 +63,22 @@ class Tally:
     def take(self, standings: Mapping[Run, Standing]) -> None:
         """What a look has found."""
         self.standings |= standings
+        self.pace.budget = self._left()
         self.pace.at(sum(standing.rollouts for standing in self.standings.values()))
+
+    def _left(self) -> int:
+        """Rollouts of all runs, without those that the race ruled out."""
+        dropped = {run for run, standing in self.standings.items() if standing.state == "dropped"}
+        runs = (run for run in self.matrix.runs if run not in dropped)
+        return sum(run.config.budget.rollouts for run in runs)
 
     def line(self) -> str:
         """All of it in one line."""
         states = [standing.state for standing in self.standings.values()]
         done = states.count("done") + states.count("collapsed")
+        runs = len(self.matrix.runs) - states.count("dropped")
         return (
-            f"{done} of {len(self.matrix.runs)} runs finished, {self.pace.spent:,} of "
+            f"{done} of {runs} runs finished, {self.pace.spent:,} of "
             f"{self.pace.budget:,} rollouts, {self.pace.eta()} left"
         )
 

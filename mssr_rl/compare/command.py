@@ -26,6 +26,7 @@ from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.stats import racing
 from mssr_rl.stats.verdict import Rule
 
 # A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
@@ -83,9 +84,20 @@ def prepare(words: Sequence[str]) -> Task:
     labels = [arm.label for arm in matrix.arms]
     if settings.baseline is not None and settings.baseline not in labels:
         raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
+    _check_race(settings, matrix)
     fair = check(matrix, settings)
     folder.refuse_other_runs(where, matrix)
     return Task(settings, tuple(words), where, matrix, fair, machine.share(settings, matrix.runs))
+
+
+def _check_race(settings: Settings, matrix: Matrix) -> None:
+    if settings.race:
+        if settings.baseline is None:
+            raise UserError(
+                "race=true needs baseline=ARM, the arm that the others run against; choose from "
+                + ", ".join(arm.label for arm in matrix.arms)
+            )
+        racing.check(len(matrix.arms), len(matrix.seeds))
 
 
 def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
@@ -133,6 +145,11 @@ def opening(task: Task) -> list[str]:
         f"verdict     by seed on the test split; differences below {margin} do not matter",
         f"results     {task.folder.path}",
     ]
+    if task.settings.race:
+        lines.append(
+            f"race        against {task.settings.baseline}; an arm that surely loses gets no "
+            f"further seeds, after {racing.earliest(len(matrix.arms))} of them at the earliest"
+        )
     if len(matrix.seeds) < 5:
         lines.append(
             f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} an arm can only "
@@ -168,7 +185,7 @@ def _train(task: Task, launch: Launch) -> Mapping[Any, str]:
 
 
 def _work(task: Task, shown: Board, launch: Launch) -> Mapping[Any, str]:
-    crew = Crew(task.folder, task.matrix.runs, shown, launch)
+    crew = Crew(task.folder, task.matrix, shown, launch)
     try:
         with Interrupt() as interrupt:
             crew.work(task.share, interrupt.check)
@@ -190,7 +207,12 @@ def facts(task: Task) -> dict[str, Any]:
             {"name": run.name, "arm": run.arm.label, "env": run.env, "seed": run.seed}
             for run in task.matrix.runs
         ],
-        "rule": {"margin": settings.margin, "baseline": settings.baseline},
+        "rule": {
+            "margin": settings.margin,
+            "baseline": settings.baseline,
+            "race": settings.race,
+            "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race spends its own share
+        },
         "varies": list(settings.varies),
         "fairness": [
             {

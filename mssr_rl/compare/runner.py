@@ -8,15 +8,17 @@ import signal
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mssr_rl.compare import process
 from mssr_rl.compare.board import Board
 from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.matrix import Matrix, Run
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
+from mssr_rl.comparison import race
+from mssr_rl.comparison.evidence import read
 from mssr_rl.run.interrupt import Interrupted
 
 NAP = 0.25  # [s] between two looks at the processes
@@ -32,15 +34,17 @@ class Share(NamedTuple):
 class Crew:
     """The processes at work, and the runs that wait for one."""
 
-    def __init__(self, folder: Folder, runs: Sequence[Run], board: Board, launch: Launch) -> None:
+    def __init__(self, folder: Folder, matrix: Matrix, board: Board, launch: Launch) -> None:
         self._folder, self._board, self._launch = folder, board, launch
-        self._waiting = deque(r for r in runs if look(folder.of(r)).state not in FINISHED)
+        self._seeds = matrix.seeds
+        self._waiting = deque(r for r in matrix.runs if look(folder.of(r)).state not in FINISHED)
         self._working: dict[Run, subprocess.Popen[bytes]] = {}
         self._attempts: Counter[str] = Counter()
         self.failed: dict[Run, str] = {}
 
     def work(self, share: Share, poll: Callable[[], None]) -> None:
         """Until every run is finished or has failed; `poll` may raise to end early."""
+        self._race()
         try:
             while self._waiting or self._working:
                 poll()
@@ -89,6 +93,7 @@ class Crew:
         end = process.meaning(code, standing, self._attempts[run.name])
         if end == "finished":
             self._board.finished(run, standing)
+            self._race()
             return
         why = process.last_words(self._folder.log(run))
         if end == "again":
@@ -97,6 +102,15 @@ class Crew:
         else:
             self._board.finished(run, Standing("failed", f"exit {code}: {why}"))
             self.failed[run] = why
+
+    def _race(self) -> None:
+        """Let the runs go that the race rules out; one that is at work comes to its end."""
+        if not self._waiting:
+            return
+        out = race.ruled_out(race.standings(read(self._folder.path)), self._seeds)
+        for run in [run for run in self._waiting if (run.arm.label, run.seed) in out]:
+            self._waiting.remove(run)
+            self._board.finished(run, Standing("dropped", "its arm is out of the race"))
 
     def _dismiss(self, signum: int) -> None:
         """Ask every process to save and end, and wait until all have."""

@@ -25,6 +25,9 @@ class Settings:
         "all: arms that leave out one part of the algorithm each", "none"
     )
     baseline: str | None = option("the arm others are tested against; null: all pairs", None)
+    race: bool = option(
+        "an arm that surely loses to baseline= gets no further seeds (stats/racing.py)", False
+    )
     margin: float = option("accuracies closer than this count as equal", 0.01, POSITIVE)
     jobs: int | None = option("runs at once; null: what cores and memory hold", None, COUNT)
     name: str | None = option("of the comparison's folder; null: made from the command", None)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from mssr_rl.run import runlock
 
-State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed"]
+State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed", "dropped"]
 FINISHED = ("done", "collapsed")
 TAIL = 1 << 16  # bytes: longer than any line of metrics.jsonl
 

@@ -16,6 +16,7 @@ from mssr_rl.report.runfiles import Row, RunFiles, read_run
 from mssr_rl.run.runlog import checked
 
 COUNTED = ("done", "collapsed")
+DROPPED = "dropped"  # ruled out by the race (`race`), trained or not
 SOURCES = (
     "config.yaml",
     "run.json",
@@ -33,8 +34,8 @@ class Run(NamedTuple):
     arm: str
     env: str
     seed: int
-    state: str  # as in run.json, or "missing"
-    files: RunFiles | None  # None while there is nothing to read
+    state: str  # as in run.json, or "missing", or DROPPED
+    files: RunFiles | None  # None where there is nothing to read
 
     @property
     def counts(self) -> bool:
@@ -97,7 +98,7 @@ def counted(runs: Sequence[Run], arm: str) -> list[Run]:
 def sources(evidence: Evidence) -> dict[str, str]:
     """{path below the folder: hash} of every file the report is made from."""
     found = {"compare.json": _hash(evidence.folder / "compare.json")}
-    for run in evidence.runs:
+    for run in (run for run in evidence.runs if run.state != DROPPED):
         for name in SOURCES:
             path = evidence.folder / "runs" / run.name / name
             if path.exists():

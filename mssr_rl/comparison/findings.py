@@ -8,10 +8,11 @@ stands under keys called "seconds" and nowhere else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mssr_rl.comparison import accuracy, headline, health, progress, spending
-from mssr_rl.comparison.evidence import Evidence, Run, sources
+from mssr_rl.comparison import accuracy, headline, health, progress, race, spending
+from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, sources
 from mssr_rl.run import provenance
 from mssr_rl.stats import aggregate
+from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 from mssr_rl.stats.words import underpowered
 
@@ -24,10 +25,10 @@ def made_by() -> str | None:
 
 
 def findings(evidence: Evidence) -> dict[str, Any]:
-    """The document."""
-    compare = evidence.compare
-    rule = Rule(margin=compare["rule"]["margin"], baseline=compare["rule"]["baseline"])
-    envs = [_on(evidence, env, rule) for env in compare["envs"]]
+    """The document, of evidence that the race has settled."""
+    compare, standings = evidence.compare, race.standings(evidence)
+    rule = Rule(**{key: compare["rule"][key] for key in ("margin", "alpha", "baseline")})
+    envs = [_on(evidence, env, rule, standings) for env in compare["envs"]]
     return {
         "format": 1,
         "made_by": made_by(),
@@ -37,7 +38,8 @@ def findings(evidence: Evidence) -> dict[str, Any]:
         "rule": {"margin": rule.margin, "alpha": rule.alpha, "baseline": rule.baseline},
         "verdict": " ".join(env["verdict"] for env in envs),
         "envs": envs,
-        "overall": _overall(evidence, rule) if len(envs) > 1 else None,
+        "overall": _overall(evidence, rule, standings) if len(envs) > 1 else None,
+        "race": {arm: one._asdict() for arm, one in standings.items()},
         "runs": [
             {"name": run.name, "arm": run.arm, "env": run.env, "seed": run.seed, "state": run.state}
             for run in evidence.runs
@@ -46,9 +48,12 @@ def findings(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
+def _on(
+    evidence: Evidence, env: str, rule: Rule, standings: Mapping[str, Standing]
+) -> dict[str, Any]:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
+    found = race.decided(found, standings) if found else None
     split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
     there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
     return {
@@ -58,7 +63,10 @@ def _on(evidence: Evidence, env: str, rule: Rule) -> dict[str, Any]:
         "at": at,
         "verdict": headline.headline(found, env, at),
         "in_front": headline.top_pair(found, at) if found else "",
-        "cautions": headline.caution(found, _unusual(runs, split, found, rule)),
+        "cautions": [
+            *headline.caution(found, _unusual(runs, split, found, rule)),
+            *headline.dropped(standings, [run.arm for run in runs if run.state == DROPPED]),
+        ],
         "leaderboard": accuracy.leaderboard(found, runs) if found else [],
         "pairs": accuracy.pairs(found, at) if found else [],
         "speed": progress.speed(runs, there, rule),
@@ -84,7 +92,9 @@ def _unusual(
         if pair.verdict == "inconclusive"
     ]
     return {
-        "Missing, and not in the verdict": [run.name for run in runs if not run.counts],
+        "Missing, and not in the verdict": [
+            run.name for run in runs if not run.counts and run.state != DROPPED
+        ],
         "Collapsed, and counted with their last evaluation": collapsed,
         "Decided on val, because these have no test": (
             [run.name for run in runs if run.counts and not run.last("test")]
@@ -103,7 +113,9 @@ def _fairness(evidence: Evidence, env: str) -> list[Mapping[str, Any]]:
     return next((fair["rows"] for fair in recorded if fair["env"] == env), [])
 
 
-def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
+def _overall(
+    evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]
+) -> dict[str, Any] | None:
     """Over all environments: the mean of their accuracies, seed by seed."""
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
@@ -112,7 +124,7 @@ def _overall(evidence: Evidence, rule: Rule) -> dict[str, Any] | None:
     if not macro:
         return None
     tested = rule if rule.baseline in macro else rule._replace(baseline=None)
-    found = compare_values(macro, _resolution(evidence), tested)
+    found = race.decided(compare_values(macro, _resolution(evidence), tested), standings)
     gains = {arm: _gains(evidence, arm) for arm in macro}
     return {
         "leaderboard": [

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison
 from mssr_rl.stats.words import sentence
 
@@ -40,6 +41,20 @@ def caution(found: Comparison | None, runs: Mapping[str, Sequence[str]]) -> list
         if names:
             said.append(f"{what}: {', '.join(names)}.")
     return said
+
+
+def dropped(standings: Mapping[str, Standing], unrun: Sequence[str]) -> list[str]:
+    """What the race ended and what that saved; `unrun` names the arm of every run it ruled out."""
+    return [
+        f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
+        f"{one.threshold:,.0f} asked), which saved {_runs(unrun.count(arm))}."
+        for arm, one in standings.items()
+        if one.out_after is not None
+    ]
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
 
 
 def _clauses(found: Comparison) -> list[str]:

@@ -13,6 +13,7 @@ from mssr_rl import files
 from mssr_rl.comparison import charts, dots, tables
 from mssr_rl.comparison.evidence import Evidence, read
 from mssr_rl.comparison.findings import findings
+from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.theatre import theatre
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
 from mssr_rl.stats.verdict import Rule
@@ -29,7 +30,7 @@ class Written(NamedTuple):
 
 def write(folder: Path) -> Written:
     """Write all four files."""
-    evidence = read(folder)
+    evidence = settled(read(folder))
     found = findings(evidence)
     for name, content in contents(evidence, found).items():
         files.write_bytes(folder / name, content)

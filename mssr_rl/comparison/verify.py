@@ -16,6 +16,7 @@ from typing import Any
 from mssr_rl.comparison import accuracy, page
 from mssr_rl.comparison.evidence import Evidence, read, sources
 from mssr_rl.comparison.findings import findings, made_by
+from mssr_rl.comparison.race import settled
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
 
@@ -25,7 +26,7 @@ CONTEXT = 40  # characters either side of a difference
 
 def verify(folder: Path) -> str:
     """A sentence that all is as it was; `RunFailed` names what is not."""
-    evidence, said = read(folder), _said(folder / "report.json")
+    evidence, said = settled(read(folder)), _said(folder / "report.json")
     faults = [*_changed(evidence, said), *_untrue(evidence)]
     again = _again(evidence, faults)
     same_version = said.get("made_by") == made_by()

@@ -11,18 +11,19 @@ learning curve looks like never stops an arm.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from math import sqrt
 from typing import NamedTuple
 
 from mssr_rl.errors import UserError
 
-FEWEST_SEEDS = 6  # at five, E cannot pass 36
+ALPHA = 0.025  # the race's half of 5 %; the verdict over what is left has the other
 
 
 class Standing(NamedTuple):
     """An arm in the race against the baseline."""
 
-    e_value: float  # after the seeds so far
+    e_value: float  # after the seeds so far, or when it was dropped
     threshold: float
     out_after: int | None  # the number of seeds after which it was dropped
 
@@ -40,20 +41,34 @@ def e_value(differences: Sequence[float]) -> float:
     return float(sqrt(1 / (n + 1)) * (whole / (whole - total * total)) ** (n / 2))
 
 
-def standing(differences: Sequence[float], arms: int, alpha: float = 0.05) -> Standing:
+def threshold(arms: int) -> float:
+    """What E must reach: the race's alpha is shared by the arms that run against the baseline."""
+    return (arms - 1) / ALPHA
+
+
+def standing(differences: Sequence[float], arms: int) -> Standing:
     """Where an arm stands; `differences` are arm - baseline by seed, in the order they were run."""
-    threshold = (arms - 1) / alpha
+    limit = threshold(arms)
     for n in range(1, len(differences) + 1):
         seen = differences[:n]
-        if sum(seen) < 0 and e_value(seen) >= threshold:
-            return Standing(e_value(seen), threshold, n)
-    return Standing(e_value(differences), threshold, None)
+        if sum(seen) < 0 and e_value(seen) >= limit:
+            return Standing(e_value(seen), limit, n)
+    return Standing(e_value(differences), limit, None)
 
 
-def check(seeds: int) -> None:
+def earliest(arms: int) -> int:
+    """The number of seeds before which no arm can be dropped, however it loses."""
+    return next(n for n in count(2) if e_value([1.0] * n) >= threshold(arms))
+
+
+def check(arms: int, seeds: int) -> None:
     """Refuse a race that nobody could lose."""
-    if seeds < FEWEST_SEEDS:
+    if arms < 2:
+        raise UserError("race=true with one arm: there is nobody to race against")
+    first = earliest(arms)
+    if seeds <= first:
         raise UserError(
-            f"race=true with seeds={seeds}: an arm can hardly be dropped before the sixth seed, so "
-            f"nothing would be saved; ask for at least {FEWEST_SEEDS} seeds, or race=false"
+            f"race=true with {arms} arms and seeds={seeds}: no arm can be dropped before it has "
+            f"lost {first} seeds, so nothing would be saved; ask for at least {first + 1} seeds, "
+            "or race=false"
         )

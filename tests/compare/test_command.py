@@ -213,6 +213,32 @@ def test_a_folder_with_other_settings_is_not_continued(words: list[str], launch:
 
 
 @pytest.mark.slow
+def test_a_loser_is_dropped_from_the_race_and_its_other_seeds_are_not_trained(
+    words: list[str], launch: Launch, capsys: Any
+) -> None:
+    taken = ("algo=", "seeds=", "train.lr=", "budget.rollouts=")
+    race = [word for word in words if not word.startswith(taken)]
+    race += ["algo=grpo", "train.lr=0.2,1e-9", "varies=[train.lr]", "budget.rollouts=256"]
+    race += ["baseline=grpo train.lr=0.2", "race=true", "seeds=9", "eval.every=0"]
+    command.compare(race, launch)
+    found = report(place(words))
+    one = found["race"]["grpo train.lr=1e-9"]
+    assert one["e_value"] >= one["threshold"] == 40
+    trained = [run for run in runs(place(words)) if "1e-9" in run.name]
+    assert 6 <= one["out_after"] <= len(trained) < 9  # one that was at work came to its end
+    assert re.search(r"dropped +vision_r1-grpo-train.lr-1e-9-s8", capsys.readouterr().err)
+    assert "verified" in verify(place(words))
+
+
+def test_a_race_needs_somebody_to_run_against_and_seeds_to_save(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"race=true needs baseline=ARM, .* from grpo, mssr"):
+        command.prepare([*words, "race=true"])
+    few = [*words, "race=true", "baseline=grpo"]
+    with pytest.raises(UserError, match=r"2 arms and seeds=1: .* before it has lost 6 seeds"):
+        command.prepare(few)
+
+
+@pytest.mark.slow
 def test_the_plan_measures_the_pace_and_starts_nothing(
     words: list[str], launch: Launch, capsys: Any
 ) -> None:

@@ -123,7 +123,8 @@ def make_comparison(tmp_path_factory: pytest.TempPathFactory) -> Make:
         document = {
             "format": 1, "command": ["algo=" + ",".join(final)], "arms": list(final),
             "envs": ["vision_r1"], "seeds": list(range(seeds)), "runs": entries,
-            "rule": {"margin": 0.01, "baseline": None}, "varies": [],
+            "rule": {"margin": 0.01, "alpha": 0.05, "baseline": None, "race": False},
+            "varies": [],
             "fairness": [{"env": "vision_r1", "rows": [row]}],
         }  # fmt: skip
         (folder / "compare.json").write_text(json.dumps(document))

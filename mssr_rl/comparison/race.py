@@ -1,0 +1,87 @@
+"""Who is out of the race, read from final evaluations alone. Pure.
+
+The runner asks after every finished run, the report asks the same files again: both drop the same
+arms after the same seeds, in whatever order the runs came to their end.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mssr_rl.comparison import accuracy
+from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.stats import racing
+from mssr_rl.stats.racing import Standing
+from mssr_rl.stats.verdict import Comparison, Pair
+
+Ends = Mapping[tuple[str, str, int], Run]  # by arm, environment and seed
+
+
+def standings(evidence: Evidence) -> dict[str, Standing]:
+    """{arm: where it stands against the baseline}; empty where nobody races."""
+    rule = evidence.compare["rule"]
+    if not rule.get("race"):
+        return {}
+    ends = {(run.arm, run.env, run.seed): run for run in evidence.runs if run.counts}
+    arms, envs, seeds = (evidence.compare[key] for key in ("arms", "envs", "seeds"))
+    return {
+        arm: racing.standing(_differences(ends, (arm, rule["baseline"]), envs, seeds), len(arms))
+        for arm in arms
+        if arm != rule["baseline"]
+    }
+
+
+def ruled_out(standings: Mapping[str, Standing], seeds: Sequence[int]) -> set[tuple[str, int]]:
+    """(arm, seed) of everything that is not to be run, or not to be counted if it was."""
+    return {
+        (arm, seed)
+        for arm, one in standings.items()
+        if one.out_after is not None
+        for seed in seeds[one.out_after :]
+    }
+
+
+def settled(evidence: Evidence) -> Evidence:
+    """The evidence without the seeds that an arm got after it was out; the same, settled twice."""
+    out = ruled_out(standings(evidence), evidence.compare["seeds"])
+    runs = tuple(
+        run._replace(state=DROPPED, files=None) if (run.arm, run.seed) in out else run
+        for run in evidence.runs
+    )
+    return evidence._replace(runs=runs)
+
+
+def decided(found: Comparison, standings: Mapping[str, Standing]) -> Comparison:
+    """A dropped arm is worse by the race's rule: a t-test must not be asked when to stop."""
+    return found._replace(pairs=tuple(_decided(pair, standings) for pair in found.pairs))
+
+
+def _decided(pair: Pair, standings: Mapping[str, Standing]) -> Pair:
+    one = standings.get(pair.a)
+    if one is None or one.out_after is None:
+        return pair
+    why = (
+        f"out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
+        f"{one.threshold:,.0f} asked; the t-test beside it does not count, it was looked at "
+        "after every seed)"
+    )
+    return pair._replace(verdict="worse", why=why)
+
+
+def _differences(
+    ends: Ends, pair: tuple[str, str], envs: Sequence[str], seeds: Sequence[int]
+) -> list[float]:
+    """Arm minus baseline, seed by seed, up to the first seed that one of them still lacks."""
+    found = []
+    for seed in seeds:
+        runs = [(ends.get((pair[0], env, seed)), ends.get((pair[1], env, seed))) for env in envs]
+        steps = [_difference(a, b) for a, b in runs if a and b]
+        if len(steps) < len(envs):
+            break
+        found.append(sum(steps) / len(envs))
+    return found
+
+
+def _difference(a: Run, b: Run) -> float:
+    """On test; on val where one of the two has collapsed before it was tested."""
+    split = "test" if a.last("test") and b.last("test") else "val"
+    ours, theirs = (accuracy.mean_right(run.last(split)) or 0.0 for run in (a, b))
+    return ours - theirs

@@ -1,0 +1,68 @@
+"""The race: the report drops an arm where the runner did, whatever else lies in the folder."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mssr_rl.comparison import race
+from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.findings import findings
+from mssr_rl.comparison.page import write
+from mssr_rl.comparison.race import settled
+from mssr_rl.comparison.verify import verify
+
+Make = Callable[..., Path]
+LATE = ("vision_r1-mssr-s6", "vision_r1-mssr-s7", "vision_r1-mssr-s8")
+
+
+def racing(folder: Path) -> Path:
+    path = folder / "compare.json"
+    document = json.loads(path.read_text())
+    document["rule"] |= {"baseline": "grpo", "race": True, "alpha": 0.025}
+    path.write_text(json.dumps(document))
+    return folder
+
+
+def test_an_arm_that_loses_every_seed_is_out_after_six_and_worse(make_comparison: Make) -> None:
+    found = findings(settled(read(racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
+    (env,) = found["envs"]
+    (pair,) = env["pairs"]
+    assert (pair["a"], pair["b"], pair["verdict"]) == ("mssr", "grpo", "worse")
+    assert pair["why"].startswith("out of the race after 6 seeds (e-value 130, 40 asked;")
+    assert {row["arm"]: row["runs"] for row in env["leaderboard"]} == {"grpo": 9, "mssr": 6}
+    assert [line for line in env["cautions"] if "race" in line] == [
+        "mssr was out of the race after 6 seeds (e-value 130, 40 asked), which saved 3 runs."
+    ]
+    assert found["rule"]["alpha"] == 0.025  # the other half of 5 % is the race's
+    assert not any("Missing" in line for line in env["cautions"])
+
+
+def test_runs_that_came_to_their_end_after_the_arm_was_out_change_nothing(
+    make_comparison: Make,
+) -> None:
+    folder = racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))
+    trained = findings(settled(read(folder)))
+    write(folder)
+    for name in LATE:
+        shutil.rmtree(folder / "runs" / name)
+    assert findings(settled(read(folder))) == trained
+    assert verify(folder).startswith("verified")
+
+
+def test_only_seeds_without_a_gap_before_them_are_read(make_comparison: Make) -> None:
+    """In the order of the seeds, not in that of their ends, which nobody could repeat."""
+    folder = racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))
+    shutil.rmtree(folder / "runs/vision_r1-grpo-s4")
+    assert race.standings(read(folder))["mssr"].out_after is None
+
+
+def test_a_winner_and_an_equal_arm_go_on(make_comparison: Make) -> None:
+    folder = racing(make_comparison({"grpo": 0.4, "mssr": 0.6, "rloo": 0.4}, seeds=9))
+    assert all(one.out_after is None for one in race.standings(read(folder)).values())
+
+
+def test_without_a_race_nobody_is_dropped(make_comparison: Make) -> None:
+    found = findings(settled(read(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))))
+    assert found["race"] == {}
+    assert {row["runs"] for row in found["envs"][0]["leaderboard"]} == {9}
