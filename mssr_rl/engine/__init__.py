@@ -1,5 +1,7 @@
 """Engines: where weights live. `base.py` is the protocol; `make_engine` picks one by config."""
 
+import os
+
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine
 
@@ -12,6 +14,8 @@ def make_engine(config: Config) -> Engine:
 def _local(config: Config) -> Engine:
     from mssr_rl.engine.local import LocalEngine, LocalOptions
 
+    if config.engine.device == "cpu":  # deepspeed, where it is installed, would look and warn
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     train, rollout = config.train, config.rollout
     return LocalEngine(
         LocalOptions(

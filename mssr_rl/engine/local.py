@@ -8,7 +8,7 @@ Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T respons
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
@@ -29,6 +30,7 @@ from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
+Read = Callable[[Sequence[Problem]], lean.Reading]
 Gradient = tuple[Tensor | None, ...]  # one a parameter
 
 
@@ -61,9 +63,9 @@ class LocalEngine:
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
         self.policy = load_model(options.model, options.device, options.dtype)
-        self.reference = copy.deepcopy(self.policy).requires_grad_(False)
         processor = load_processor(options.model, options.min_pixels, options.max_pixels)
         self.encoder = PromptEncoder(processor, options.max_prompt_tokens)
+        self.reference = Reference(copy.deepcopy(self.policy), self._prompts)
         self.optimiser = torch.optim.AdamW(
             self.policy.parameters(),
             lr=options.lr,
@@ -111,25 +113,29 @@ class LocalEngine:
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """float32 BT [nat]: the same tokens under the frozen initial policy."""
-        return self._logprob(self.reference, rollouts, range(len(rollouts.problems)))
+        everything, reference = range(len(rollouts.problems)), self.reference
+        return self._logprob(reference.model, reference.read, rollouts, everything)
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """float32 BT [nat] under the current policy, for the rollouts of some problems."""
-        return self._logprob(self.policy, rollouts, problem_rows)
+        return self._logprob(self.policy, self._read, rollouts, problem_rows)
 
     @torch.no_grad()
     def _sample(self, prompts: Prompts, sampling: Sampling, uniform_BT: Tensor) -> Sampled:
-        sampled = sample(self.policy, lean.read(self.policy, prompts), sampling, uniform_BT)
+        reading = lean.read(self.policy, prompts)
+        sampled = sample(self.policy, reading, sampling, uniform_BT)
         if self.options.dtype == "float32" or sampling.temperature == 0:
             return sampled
         response = (sampled.token_BT, sampled.mask_BT)
-        again = score(self.policy, prompts, response, sampling.temperature)
+        again = score(self.policy, reading, response, sampling.temperature)
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
-    def _logprob(self, model: Any, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
+    def _logprob(
+        self, model: Any, read: Read, rollouts: Rollouts, problem_rows: Sequence[int]
+    ) -> Tensor:
         @torch.no_grad()
         def one_block(rows: Tensor) -> Tensor:
-            scored = self._score(model, rollouts, rows)
+            scored = self._score(model, read, rollouts, rows)
             return _widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
         rows = torch.as_tensor(list(problem_rows))
@@ -197,7 +203,7 @@ class LocalEngine:
         self, rollouts: Rollouts, given: Given, rows: Tensor, weights: Weights, plan: UpdatePlan
     ) -> Objective:
         """What one micro-batch adds to the loss, with its graph."""
-        scored = self._score(self.policy, rollouts, rows)
+        scored = self._score(self.policy, self._read, rollouts, rows)
         width = scored.logprob_BT.shape[1]
         picked = _rollouts_of(rows, rollouts.group_size)
         part = objective(
@@ -210,18 +216,21 @@ class LocalEngine:
         check_finite({"the new log-probability": scored.logprob_BT, "the loss": part.total})
         return part
 
-    def _score(self, model: Any, rollouts: Rollouts, rows: Tensor) -> Scored:
+    def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> Scored:
         """Score the rollouts of some problems, cut to their longest."""
         picked = _rollouts_of(rows, rollouts.group_size)
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
-        prompts = self._prompts([rollouts.problems[row] for row in rows.tolist()])
+        reading = read([rollouts.problems[row] for row in rows.tolist()])
         response = (rollouts.token_BT[picked, :width], mask_BT[:, :width])
-        return score(model, prompts, response, self.options.temperature)
+        return score(model, reading, response, self.options.temperature)
 
     def _problems(self, rollouts: Rollouts) -> int:
         """How many problems a micro-batch holds."""
         return max(1, self.options.micro_batch // rollouts.group_size)
+
+    def _read(self, problems: Sequence[Problem]) -> lean.Reading:
+        return lean.read(self.policy, self._prompts(problems))
 
     def _prompts(self, problems: Sequence[Problem]) -> Prompts:
         return self.encoder.block(problems).to(self.options.device)

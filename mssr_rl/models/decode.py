@@ -42,12 +42,12 @@ class _Running(NamedTuple):
 @torch.no_grad()
 def sample(
     model: Any,
-    prompt: tuple[lean.Cache, Tensor],  # what `lean.read` gave
+    reading: lean.Reading,
     sampling: Sampling,
     uniform_BT: Tensor,
 ) -> Sampled:
     """Sample B = len(uniform_BT) responses, the same number for each prompt."""
-    (cache, last_PD), vocabulary = prompt, Vocabulary.of(model)
+    (cache, last_PD), vocabulary = reading, Vocabulary.of(model)
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
     token_BT = torch.full((b, limit), vocabulary.pad, device=last_PD.device)

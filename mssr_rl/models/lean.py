@@ -13,6 +13,7 @@ of a block, D hidden, K key-value heads, Q query heads, H values a head; in `see
 patches a picture.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +31,9 @@ class Cache(NamedTuple):
     layers: tuple[tuple[Tensor, Tensor], ...]  # each P K L H
     mask_PL: Tensor  # bool
     next_position_P: Tensor
+
+
+Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
 # ---- pictures ----------------------------------------------------------------------------
@@ -82,7 +86,7 @@ def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
 # ---- text --------------------------------------------------------------------------------
 
 
-def read(model: Any, prompts: Prompts) -> tuple[Cache, Tensor]:
+def read(model: Any, prompts: Prompts) -> Reading:
     """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
 
     Padding stands on the right, where causal attention keeps it out of sight of the prompt.
@@ -98,6 +102,24 @@ def read(model: Any, prompts: Prompts) -> tuple[Cache, Tensor]:
         x = finish(layer, x, heads.transpose(1, 2)[real].flatten(1))
     last = x[real.sum(1).cumsum(0) - 1]
     return Cache(tuple(layers), real, prompts.next_position_P), norm(text.norm, last)
+
+
+def joined(readings: Sequence[Reading]) -> Reading:
+    """Readings of several blocks as one, padded to the longest prompt."""
+    caches = [cache for cache, _ in readings]
+    width = max(cache.mask_PL.shape[1] for cache in caches)
+
+    def one(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([F.pad(x, (0, 0, 0, width - x.shape[2])) for x in parts])
+
+    layers = zip(*(cache.layers for cache in caches), strict=True)
+    masks = [F.pad(cache.mask_PL, (0, width - cache.mask_PL.shape[1])) for cache in caches]
+    cache = Cache(
+        tuple((one([k for k, _ in layer]), one([v for _, v in layer])) for layer in layers),
+        torch.cat(masks),
+        torch.cat([cache.next_position_P for cache in caches]),
+    )
+    return cache, torch.cat([last for _, last in readings])
 
 
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:

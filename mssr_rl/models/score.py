@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mssr_rl.models import lean
-from mssr_rl.models.encode import Prompts
 from mssr_rl.models.vocabulary import Vocabulary, entropy, log_probabilities
 
 
@@ -21,12 +20,12 @@ class Scored(NamedTuple):
     entropy_BT: Tensor  # float32 [nat], over the full vocabulary
 
 
-def hidden_states(model: Any, prompts: Prompts, response: tuple[Tensor, Tensor]) -> Tensor:
+def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor]) -> Tensor:
     """N D: the state that predicts each real token of `response` = (token_BT, mask_BT), row by row.
 
-    The prompt is read once per problem.
+    `reading` is what `lean.read` made of the prompts.
     """
-    (cache, last_PD), (token_BT, mask_BT) = lean.read(model, prompts), response
+    (cache, last_PD), (token_BT, mask_BT) = reading, response
     b, real = len(token_BT), mask_BT.bool()
     group_size = b // len(last_PD)
     first_BD = last_PD.repeat_interleave(group_size, 0)
@@ -40,12 +39,12 @@ def hidden_states(model: Any, prompts: Prompts, response: tuple[Tensor, Tensor])
 
 
 def score(
-    model: Any, prompts: Prompts, response: tuple[Tensor, Tensor], temperature: float
+    model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
 ) -> Scored:
     """Log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen = mask_BT.bool()
-    hidden_ND = hidden_states(model, prompts, response)
+    hidden_ND = hidden_states(model, reading, response)
     logprob_NV = log_probabilities(model, hidden_ND, Vocabulary.of(model), temperature)
     logprob_N = logprob_NV.gather(1, token_BT[chosen][:, None])[:, 0]
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from mssr_rl.envs.families import FAMILIES, LEVELS, row
+from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.score import hidden_states
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
@@ -113,7 +114,7 @@ def loss(
     texts = [text for e in examples for text in (e.careful, e.hasty)]
     token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)
     prompts = encoder.block([e.problem for e in examples])
-    hidden_ND = hidden_states(model, prompts, (token_BT, mask_BT))
+    hidden_ND = hidden_states(model, lean.read(model, prompts), (token_BT, mask_BT))
     weight_BT = (
         mask_BT * torch.tensor([1 - hasty_share, hasty_share]).repeat(len(examples))[:, None]
     )

@@ -64,6 +64,24 @@ def test_before_any_update_policy_and_reference_agree_with_the_sampler(still):
     assert torch.allclose(some, rollouts.logprob_BT[[2, 3, 6, 7]], atol=1e-4)
 
 
+def test_what_the_reference_keeps_of_a_problem_does_not_depend_on_its_company(still):
+    """A resumed run has kept nothing and meets its problems in other blocks."""
+    rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    fresh, used = LocalEngine(OPTIONS), LocalEngine(replace(OPTIONS, micro_batch=2))
+    used.reference_logprob(used.rollout(PROBLEMS[::-1], 2, SAMPLING, seed=1))
+    used.options = OPTIONS
+    assert torch.equal(used.reference_logprob(rollouts), fresh.reference_logprob(rollouts))
+
+
+def test_a_full_memory_changes_nothing(still, monkeypatch):
+    rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    monkeypatch.setattr("mssr_rl.engine.reference.ROOM", 0)
+    forgetful = LocalEngine(OPTIONS)
+    twice = [forgetful.reference_logprob(rollouts) for _ in range(2)]
+    assert torch.equal(twice[0], twice[1])
+    assert torch.equal(twice[0], still.reference_logprob(rollouts))
+
+
 def test_image_tokens_are_counted_once_per_problem(still):
     rollouts = still.rollout(PROBLEMS, 3, SAMPLING, seed=1)
     assert rollouts.image_tokens == 4 * 16

@@ -44,7 +44,9 @@ def test_sampled_log_probabilities_and_entropies_equal_rescored_ones(tiny):
     model, encoder = tiny
     s = draw(tiny, PROBLEMS, uniform(16, 60))
     with torch.no_grad():
-        again = score(model, encoder.block(PROBLEMS), (s.token_BT, s.mask_BT), 1.0)
+        again = score(
+            model, lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT), 1.0
+        )
     assert torch.allclose(s.logprob_BT, again.logprob_BT, atol=1e-4)
     assert torch.allclose(s.entropy_BT, again.entropy_BT, atol=1e-4)
 

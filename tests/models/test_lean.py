@@ -44,6 +44,10 @@ def tiny():
     return load_model("tiny", "cpu", "float32"), load_processor("tiny")
 
 
+def scored(model, block, response):
+    return score(model, lean.read(model, block), response, 1.0)
+
+
 def by_transformers(model, processor, problem, response):
     """Logits that predict each response token, from the stock processor and forward pass."""
     text = processor.apply_chat_template(
@@ -71,7 +75,7 @@ def test_a_padded_block_gives_the_log_probabilities_of_the_stock_forward_pass(ti
     for i, ids in enumerate(rows):
         token_BT[i, : len(ids)], mask_BT[i, : len(ids)] = torch.tensor(ids), 1
     with torch.no_grad():
-        ours = score(model, encoder.block(PROBLEMS), (token_BT, mask_BT), 1.0).logprob_BT
+        ours = scored(model, encoder.block(PROBLEMS), (token_BT, mask_BT)).logprob_BT
     response = torch.tensor(rows[row])
     logits = by_transformers(model, processor, PROBLEMS[row], response)
     banned = model.generation_config.suppress_tokens
@@ -105,11 +109,21 @@ def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):
     token_BT = torch.randint(20, 500, (6, 9), generator=torch.Generator().manual_seed(0))
     mask_BT = torch.ones(6, 9)
     with torch.no_grad():
-        shared = score(model, encoder.block(PROBLEMS[:2]), (token_BT, mask_BT), 1.0)
-        single = score(
-            model, encoder.block([PROBLEMS[0]] * 3 + [PROBLEMS[1]] * 3), (token_BT, mask_BT), 1.0
-        )
+        shared = scored(model, encoder.block(PROBLEMS[:2]), (token_BT, mask_BT))
+        alone = encoder.block([PROBLEMS[0]] * 3 + [PROBLEMS[1]] * 3)
+        single = scored(model, alone, (token_BT, mask_BT))
     assert torch.allclose(shared.logprob_BT, single.logprob_BT, atol=TOLERANCE)
+
+
+def test_blocks_read_apart_join_to_the_block_read_together(tiny):
+    model, processor = tiny
+    encoder = PromptEncoder(processor, 1024)
+    response = (torch.full((4, 5), 30), torch.ones(4, 5))
+    with torch.no_grad():
+        apart = lean.joined([lean.read(model, encoder.block([problem])) for problem in PROBLEMS])
+        ours = score(model, apart, response, 1.0)
+        together = scored(model, encoder.block(PROBLEMS), response)
+    assert torch.allclose(ours.logprob_BT, together.logprob_BT, atol=TOLERANCE)
 
 
 def test_gradients_are_those_of_the_stock_forward_pass(tiny):
@@ -123,7 +137,9 @@ def test_gradients_are_those_of_the_stock_forward_pass(tiny):
         loss.backward()
         return torch.cat([p.grad.flatten() for p in model.parameters()])
 
-    hidden = score(model, block, (response[None], torch.ones(1, len(response))), 1.0).logprob_BT
+    hidden = score(
+        model, lean.read(model, block), (response[None], torch.ones(1, len(response))), 1.0
+    ).logprob_BT
     ours = gradient(hidden.sum())
     stock_inputs = processor(
         text=[

@@ -50,7 +50,7 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(engine, problems) 
 
 def test_both_engines_score_the_same_responses_alike(engine, problems) -> None:
     rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
-    scored = local()._score(local().policy, rollouts, torch.arange(4))
+    scored = local()._score(local().policy, local()._read, rollouts, torch.arange(4))
     assert torch.allclose(scored.logprob_BT, rollouts.logprob_BT, atol=1e-4)
     assert torch.allclose(scored.entropy_BT, rollouts.entropy_BT, atol=1e-4)
     reference = engine.reference_logprob(rollouts)
@@ -98,7 +98,7 @@ def test_advantages_of_both_engines_agree(engine, algo: str, problems) -> None:
     made = algorithms.make(algo)
     rollouts = engine.rollout(problems, 4, SAMPLING, seed=3)
     other = local()
-    scored = other._score(other.policy, rollouts, torch.arange(4))
+    scored = other._score(other.policy, other._read, rollouts, torch.arange(4))
     found = [
         made.advantage.update(
             reward := torch.tensor([1.0, 0, 0, 1] * 4, dtype=torch.float64),

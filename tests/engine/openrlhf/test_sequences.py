@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mssr_rl.engine.openrlhf.sequences import join
+from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
@@ -33,7 +34,9 @@ def test_the_whole_model_on_joined_rows_scores_as_the_lean_pass(encoder, mixed) 
     with torch.no_grad():
         inputs = rows.inputs("cpu", torch.float32)
         logits = model(**inputs, logits_to_keep=7, use_cache=False).logits[:, :-1]
-        expected = score(model, encoder.block(mixed), (token_BT, mask_BT), 0.7).logprob_BT
+        expected = score(
+            model, lean.read(model, encoder.block(mixed)), (token_BT, mask_BT), 0.7
+        ).logprob_BT
     logprob = token_log_probabilities(logits, Vocabulary.of(model), 0.7)
     found = logprob.gather(2, token_BT[..., None])[..., 0] * mask_BT
     assert torch.allclose(found, expected, atol=1e-4)
