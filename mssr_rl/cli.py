@@ -147,6 +147,12 @@ def _report(given: Namespace) -> int:
     return _say(str(_write_report(Path(words["run"]))))
 
 
+def _import(given: Namespace) -> int:
+    from mssr_rl.imports.command import main as bring
+
+    return _say(bring(given.words))
+
+
 def _write_report(folder: Path) -> Path:
     if (folder / "compare.json").exists():
         from mssr_rl.comparison.page import write as write_comparison
@@ -238,6 +244,7 @@ VERBS: Mapping[str, Verb] = {
     "new": Verb("write a new environment and its test: env=NAME", _new),
     "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
     "report": Verb("run=FOLDER: write a report again; verify=FOLDER: recompute it", _report),
+    "import": Verb("FILE comparison=FOLDER: another trainer's run beside a comparison's", _import),
     "doctor": Verb("say what this machine can run, and which versions do not fit", _doctor),
     "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
     "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),

@@ -3,11 +3,12 @@
     python scripts/kill_drill.py kills=40 [seed=0] [folder=/tmp/drill]
 
 Every trial is a run of the shipped model in a process of its own, killed once. One in three is
-killed while a checkpoint is being written; the others at a moment drawn from the length of an
-undisturbed run. Then the same run is resumed, to its end. A trial passes when metrics.jsonl,
-eval.jsonl, samples.jsonl and the last checkpoint are those of the undisturbed run, byte for byte,
-wall time aside. The drill fails itself if too few kills hit a save, or an update or an evaluation
-was never hit. A SIGKILL shows the death of a process, not a loss of power.
+killed while a checkpoint is being written, one in six while it evaluates; the others at a moment
+drawn from the length of an undisturbed run. Then the same run is resumed, to its end. A trial
+passes when metrics.jsonl, eval.jsonl, samples.jsonl and the last checkpoint are those of the
+undisturbed run, byte for byte, wall time aside. The drill fails itself if too few kills hit a save,
+or an update or an evaluation was never hit. A SIGKILL shows the death of a process, not a loss of
+power.
 
 Lives are forked from this process, which has imported everything and computed nothing: a start
 costs a second instead of ten.
@@ -25,7 +26,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mssr_rl import cli
 from mssr_rl.config.overrides import parse
@@ -46,7 +47,7 @@ WORDS = [
     "checkpoint.every=1",
 ]
 LAST = 5  # step
-AIMED_AT_A_SAVE = 3  # one trial in so many
+AIMED = ("save", "", "evaluate", "save", "", "")  # at what the trials go, one after the other
 MUST_HIT = {"update", "evaluate", "checkpoint"}
 ENOUGH = 20  # kills to expect that of
 LONGEST_LIFE = 300.0  # [s]
@@ -73,8 +74,8 @@ def main(arguments: list[str]) -> int:
     print(f"undisturbed: {length:.1f} s, in {folder}", flush=True)
     kills, failures = [], 0
     for number in range(int(words["kills"])):
-        name, aimed = f"trial_{number}", number % AIMED_AT_A_SAVE == 0
-        draw = at_a_save if aimed else partial(at_a_moment, length)
+        name, aimed = f"trial_{number}", AIMED[number % len(AIMED)]
+        draw = AIMS.get(aimed) or partial(at_a_moment, length)
         killed = kill_once(folder, name, partial(draw, chance))
         found = resume_and_compare(folder, name)
         kills.append(killed)
@@ -150,14 +151,37 @@ def at_a_save(chance: random.Random) -> Moment:
     return has_come
 
 
+def at_an_evaluation(chance: random.Random) -> Moment:
+    """Within one of the evaluations, the first and the last included."""
+    step, into = chance.choice((0, 2, 4, LAST)), chance.uniform(0.0, 0.2)
+
+    def has_come(run: Path) -> bool:
+        if (beat := heartbeat(run)) and beat["phase"] == "evaluate" and beat["step"] >= step:
+            time.sleep(into)
+            return True
+        time.sleep(0.002)
+        return False
+
+    return has_come
+
+
+AIMS = {"save": at_a_save, "evaluate": at_an_evaluation}
+
+
+def heartbeat(run: Path) -> dict[str, Any] | None:
+    """What the run said last of itself; None before it said anything."""
+    try:
+        found: dict[str, Any] = json.loads((run / "heartbeat.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
 def what_was_hit(run: Path) -> Kill:
     """Read from what the dead run has left."""
     in_save = any((run / "checkpoints").glob("writing_*"))
-    try:
-        beat = json.loads((run / "heartbeat.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return Kill("start", 0, in_save)
-    return Kill(beat["phase"], beat["step"], in_save)
+    beat = heartbeat(run)
+    return Kill(beat["phase"], beat["step"], in_save) if beat else Kill("start", 0, in_save)
 
 
 def resume_and_compare(folder: Path, name: str) -> list[str]:

@@ -22,7 +22,7 @@ LAYERS = (
     """engine models""",
     """run planning report grade lens conformance cards check_env scaffold exporters doctor""",
     """comparison""",
-    """compare""",
+    """compare imports""",
     """helptext cli child __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

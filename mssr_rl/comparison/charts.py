@@ -5,10 +5,12 @@ arm has the same colour everywhere on the page: its place among the arms.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mssr_rl.comparison.accuracy import SAMPLED
 from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.imported import ACCURACY, Imported
 from mssr_rl.comparison.progress import AXES, Mark, accuracy_marks, metric_marks
 from mssr_rl.report.curves import Chart, Line, Point
 from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
@@ -53,6 +55,34 @@ def health(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Chart, ...]:
         if any(marks.values()):
             charts.append(_metric(panel, marks, "rollouts", "rollouts"))
     return tuple(charts)
+
+
+def beside(
+    runs: Sequence[Run], arms: Sequence[str], imported: Sequence[Imported]
+) -> tuple[Chart, ...]:
+    """Imported runs beside the arms: accuracy as far as both have it, then reward and health."""
+    by_arm = {arm: counted(runs, arm) for arm in arms}
+    greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
+    charts = [(_accuracy("Validation accuracy", greedy, "rollouts", "rollouts"), ACCURACY)]
+    for panel in (REWARD, *HEALTH):
+        marks = {arm: metric_marks(some, panel.key) for arm, some in by_arm.items()}
+        charts.append((_metric(panel, marks, "rollouts", "rollouts"), panel.key))
+    return tuple(
+        replace(
+            chart,
+            lines=(*chart.lines, *(other.line(key, _smooth(other)) for other in imported)),
+            currency="rollouts of training",  # steps of two trainers are not the same steps
+            unit=chart.unit.partition(";")[0],
+            width=340,
+            height=220,
+        )
+        for chart, key in charts
+        if any(key in other.about.source for other in imported)
+    )
+
+
+def _smooth(other: Imported) -> int:
+    return window(len(other.rows))
 
 
 def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl.comparison import imported
+from mssr_rl.comparison.imported import Imported
 from mssr_rl.errors import UserError
 from mssr_rl.report.runfiles import Row, RunFiles, read_run
 from mssr_rl.run.runlog import checked
@@ -68,6 +70,7 @@ class Evidence(NamedTuple):
     folder: Path
     compare: Mapping[str, Any]  # compare.json
     runs: tuple[Run, ...]
+    imported: tuple[Imported, ...] = ()  # other trainers' runs: beside the verdict, never in it
 
     def on(self, env: str) -> tuple[Run, ...]:
         """The runs on one environment."""
@@ -87,7 +90,7 @@ def read(folder: Path) -> Evidence:
         runs = tuple(_run(folder, entry) for entry in compare["runs"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not as compare writes it: {error!r}") from error
-    return Evidence(folder, compare, runs)
+    return Evidence(folder, compare, runs, imported.read(folder))
 
 
 def counted(runs: Sequence[Run], arm: str) -> list[Run]:
@@ -103,6 +106,10 @@ def sources(evidence: Evidence) -> dict[str, str]:
             path = evidence.folder / "runs" / run.name / name
             if path.exists():
                 found[f"runs/{run.name}/{name}"] = _hash(path)
+    for other in evidence.imported:
+        for name in imported.FILES:
+            path = other.folder / name
+            found[path.relative_to(evidence.folder).as_posix()] = _hash(path)
     return found
 
 

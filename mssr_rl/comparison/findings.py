@@ -39,6 +39,14 @@ def findings(evidence: Evidence) -> dict[str, Any]:
         "verdict": " ".join(env["verdict"] for env in envs),
         "envs": envs,
         "overall": _overall(evidence, rule, standings) if len(envs) > 1 else None,
+        "imported": [
+            {
+                **other.about._asdict(),
+                "steps": len(other.rows),
+                "last": {metric: other.last(metric) for metric in other.about.source},
+            }
+            for other in evidence.imported
+        ],
         "race": {arm: one._asdict() for arm, one in standings.items()},
         "runs": [
             {"name": run.name, "arm": run.arm, "env": run.env, "seed": run.seed, "state": run.state}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files
 from mssr_rl.comparison import charts, dots, tables
-from mssr_rl.comparison.evidence import Evidence, read
+from mssr_rl.comparison.evidence import Evidence, Run, read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.theatre import theatre
@@ -62,9 +62,20 @@ def render(evidence: Evidence, found: Mapping[str, Any]) -> str:
         script=script,
         found=found,
         margin=Rule(margin=found["rule"]["margin"]).size,
-        colour={arm: i for i, arm in enumerate(found["arms"], 1)},
+        colour={name: i for i, name in enumerate(_lines(found), 1)},
+        beside=charts.beside(_alone(evidence), found["arms"], evidence.imported),
         drawn=[_drawn(evidence, on) for on in found["envs"]],
     )
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    """Everything that has a colour of its own on the page."""
+    return [*found["arms"], *(other["name"] for other in found["imported"])]
+
+
+def _alone(evidence: Evidence) -> Sequence[Run]:
+    """The runs that others are drawn beside: those of the only environment, if it is the only."""
+    return evidence.runs if len(evidence.compare["envs"]) == 1 else ()
 
 
 def _drawn(evidence: Evidence, on: Mapping[str, Any]) -> dict[str, Any]:

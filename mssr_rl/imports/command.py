@@ -1,0 +1,109 @@
+"""`python -m mssr_rl import FILE comparison=FOLDER name=... rollouts_per_step=N`
+
+import experiment_log.jsonl comparison=comparisons/two name="GRPO, EasyR1" rollouts_per_step=2560
+import trainer_state.json comparison=comparisons/two name=TRL rollouts_per_step=64
+
+The comparison's report is written anew, with the run's curves beside its own.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mssr_rl import typed
+from mssr_rl.comparison import imported
+from mssr_rl.comparison.page import write
+from mssr_rl.config import overrides
+from mssr_rl.errors import UserError
+from mssr_rl.imports import naming, readers
+from mssr_rl.typed import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What an import is told."""
+
+    comparison: str = option("the comparison's folder", "")
+    name: str = option("of the run in the report", "")
+    rollouts_per_step: int = option("responses sampled between two steps of the file", 0)
+    step: str | None = option("the file's name for the step; null: the usual ones", None)
+    reward: str | None = option("the file's name for the mean training reward", None)
+    accuracy: str | None = option("the file's name for accuracy on validation", None)
+    entropy: str | None = option("the file's name for the policy's entropy [nat]", None)
+    kl: str | None = option("the file's name for the KL to the reference [nat]", None)
+    length: str | None = option("the file's name for the mean response length [token]", None)
+    truncated: str | None = option("the file's name for the share cut off at the limit", None)
+    gradient: str | None = option("the file's name for the gradient's norm", None)
+    clipped: str | None = option("the file's name for the share of clipped ratios", None)
+
+
+KINDS: dict[str, Any] = get_type_hints(Words)
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Import one run; what was taken for what, and where the report lies."""
+    path, words = _read(arguments)
+    folder = Path(words.comparison)
+    recorded = readers.read(path, words.step)
+    told = {word: name for word in naming.METRICS if (name := getattr(words, word))}
+    source = naming.chosen(recorded.names, told)
+    rows = [
+        {
+            "step": step,
+            **{ours: numbers[theirs] for ours, theirs in source.items() if theirs in numbers},
+        }
+        for step, numbers in recorded.rows.items()
+    ]
+    about = imported.About(
+        name=words.name,
+        format=recorded.format,
+        file=path.name,
+        sha256=_hash(path),
+        rollouts_per_step=words.rollouts_per_step,
+        source=source,
+    )
+    imported.save(folder, about, [row for row in rows if len(row) > 1])
+    page = write(folder).page
+    taken = ", ".join(f"{theirs} as {ours}" for ours, theirs in source.items())
+    return f"{path.name}: {recorded.format}, {len(rows)} steps; {taken}\nreport  {page}"
+
+
+def _read(arguments: Sequence[str]) -> tuple[Path, Words]:
+    files = [word for word in arguments if "=" not in word]
+    if len(files) != 1:
+        raise UserError(
+            "import takes one FILE and comparison=FOLDER, e.g. import experiment_log.jsonl "
+            'comparison=comparisons/NAME name="GRPO of EasyR1" rollouts_per_step=512'
+        )
+    given = overrides.parse([word for word in arguments if "=" in word])
+    read = {
+        key: overrides.read_value(key, text, KINDS.get(key, str)) for key, text in given.items()
+    }
+    words: Words = typed.build(Words, read)
+    if not words.comparison or not (Path(words.comparison) / "compare.json").exists():
+        raise UserError(
+            f"comparison={words.comparison or '(missing)'}: name the folder of a comparison, which "
+            "holds a compare.json"
+        )
+    if words.rollouts_per_step < 1:
+        raise UserError(
+            "rollouts_per_step=N is needed to draw the run beside others: how many responses were "
+            "sampled for one step of the file (EasyR1: rollout_batch_size x rollout.n; verl: "
+            "train_batch_size x rollout.n; TRL: the completions of one optimiser step)"
+        )
+    return Path(files[0]), words if words.name else _named(words, Path(files[0]))
+
+
+def _named(words: Words, path: Path) -> Words:
+    return typed.build(Words, {**vars(words), "name": re.sub(r"\.\w+$", "", path.name)})
+
+
+def _hash(path: Path) -> str:
+    """Of the file; of a folder of events, of all its files in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()

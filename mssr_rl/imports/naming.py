@@ -1,0 +1,74 @@
+"""Which of another trainer's names is our metric, in EasyR1, verl and TRL as of autumn 2026.
+
+A pattern that fits several names takes the one that was recorded first; the choice is written down
+and shown, and `METRIC=NAME` overrules it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from mssr_rl.errors import UserError
+from mssr_rl.typed import closest
+
+ACCURACY = "val/accuracy"
+
+# Short word on the command line -> our metric, and patterns of other trainers' names, best first.
+METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "reward": (
+        "reward/mean",
+        (r"reward/mean", r"reward/overall", r"critic/rewards/mean", r"critic/score/mean",
+         r"(train/)?reward"),
+    ),
+    "accuracy": (
+        ACCURACY,
+        (r"val/accuracy", r"val/accuracy_reward", r"val-core/.*/acc/mean@\d+",
+         r"val-core/.*/reward/mean@\d+", r"val/(accuracy|test_score)/.*", r"val/reward_score",
+         r"eval_rewards/.*accuracy.*/mean", r"eval/rewards/.*accuracy.*/mean",
+         r"eval[_/]reward"),
+    ),
+    "entropy": (
+        "actor/entropy", (r"actor/entropy", r"actor/entropy_loss", r"(train/)?entropy")
+    ),
+    "kl": (
+        "actor/kl_ref", (r"actor/kl_ref", r"actor/kl_loss", r"actor/reward_kl_penalty",
+                         r"critic/kl", r"(train/)?kl")
+    ),
+    "length": (
+        "response_length/mean",
+        (r"response_length/mean", r"(train/)?completions/mean_length",
+         r"(train/)?completion_length"),
+    ),
+    "truncated": (
+        "response_length/clip_ratio",
+        (r"response_length/clip_ratio", r"(train/)?completions/clipped_ratio"),
+    ),
+    "gradient": ("actor/grad_norm", (r"actor/grad_norm", r"(train/)?grad_norm")),
+    "clipped": (
+        "actor/pg_clipfrac",
+        (r"actor/pg_clipfrac", r"actor/pg_clipfrac_higher", r"(train/)?clip_ratio/region_mean"),
+    ),
+}  # fmt: skip
+
+
+def chosen(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]:
+    """{our metric: their name} for everything that is recognised or told."""
+    found = {}
+    for word, (metric, patterns) in METRICS.items():
+        name = told.get(word) or _first(names, patterns)
+        if name is None:
+            continue
+        if name not in names:
+            close = closest(name, names)
+            advice = f"did you mean {close}?" if close else f"it has {', '.join(names[:12])}"
+            raise UserError(f"{word}={name}: the file records no such name; {advice}")
+        found[metric] = name
+    if not {"reward/mean", ACCURACY} & found.keys():
+        raise UserError(
+            "the file has no name that is known for a reward or an accuracy; say reward=NAME or "
+            f"accuracy=NAME, of {', '.join(names[:20])}"
+        )
+    return found
+
+
+def _first(names: Sequence[str], patterns: Sequence[str]) -> str | None:
+    return next((n for p in patterns for n in names if re.fullmatch(p, n)), None)

@@ -1,0 +1,171 @@
+"""Other trainers' records as rows of numbers by step, whatever wrote them.
+
+    json lines            EasyR1 (nested), verl's file logger ({"step", "data"}), our metrics.jsonl
+    trainer_state.json    TRL and everything else on transformers' Trainer: log_history
+    events                TensorBoard: a file with "tfevents" in its name, or a folder of such
+    csv                   a header and a column of steps, as Weights & Biases exports them
+
+Rows of one step are one row, as evaluations are often written after the training metrics.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.errors import UserError
+
+STEPS = ("step", "Step", "_step", "global_step", "train/global_step", "training/global_step")
+
+Numbers = dict[str, float]
+
+
+class Recorded(NamedTuple):
+    """What a file holds."""
+
+    format: str  # in words
+    rows: dict[int, Numbers]  # by step, in order
+
+    @property
+    def names(self) -> list[str]:
+        """Everything recorded, in the order of its first appearance."""
+        return list(dict.fromkeys(name for numbers in self.rows.values() for name in numbers))
+
+
+def read(path: Path, step: str | None = None) -> Recorded:
+    """The record in `path`; `step` names its column of steps where that is not obvious.
+
+    Raises:
+        UserError: nothing is there, or it holds no numbers by step.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name the file that the other trainer wrote")
+    kind, pairs = _pairs(path, step)
+    rows: dict[int, Numbers] = {}
+    for at, numbers in pairs:
+        rows.setdefault(at, {}).update(numbers)
+    if not any(rows.values()):
+        raise UserError(
+            f"{path} was read as {kind} and holds no numbers by step; is there a column of steps? "
+            f"Known names of it: {', '.join(STEPS)}; step=NAME tells another"
+        )
+    return Recorded(kind, dict(sorted(rows.items())))
+
+
+def _pairs(path: Path, step: str | None) -> tuple[str, Iterable[tuple[int, Numbers]]]:
+    if path.is_dir() or "tfevents" in path.name:
+        return "TensorBoard events", _events(path)
+    if path.suffix == ".csv":
+        return "csv", _csv(path, step)
+    text = _text(path)
+    if path.suffix == ".json":
+        return "trainer_state.json", _trainer_state(path, text)
+    lines = [_object(path, i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return _kind(lines), (pair for line in lines if (pair := _of_line(line, step)))
+
+
+# ---- json lines ----
+
+
+def _kind(lines: list[dict[str, Any]]) -> str:
+    first = lines[0] if lines else {}
+    if isinstance(first.get("data"), dict):
+        return "json lines of verl"
+    nested = any(isinstance(value, dict) for value in first.values())
+    return "nested json lines, as EasyR1 writes them" if nested else "json lines"
+
+
+def _of_line(line: dict[str, Any], step: str | None) -> tuple[int, Numbers] | None:
+    inner = line.get("data")
+    numbers = dict(_flat(line if not isinstance(inner, dict) else {**inner, **_rest(line)}))
+    return _split(numbers, step)
+
+
+def _rest(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "data"}
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a nested object under its path, "actor/kl_loss"."""
+    for key, value in tree.items():
+        where = f"{path}/{key}" if path else key
+        if isinstance(value, dict):
+            yield from _flat(value, where)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+            yield where, float(value)
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"line {number} of {path} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"line {number} of {path} is no JSON object")
+    return found
+
+
+# ---- the others ----
+
+
+def _trainer_state(path: Path, text: str) -> Iterator[tuple[int, Numbers]]:
+    try:
+        history = json.loads(text)["log_history"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is no trainer_state.json, which has a log_history: {error!r}"
+        ) from None
+    for entry in history:
+        pair = _split(dict(_flat(entry)), "step")
+        if pair:
+            yield pair
+
+
+def _csv(path: Path, step: str | None) -> Iterator[tuple[int, Numbers]]:
+    for row in csv.DictReader(_text(path).splitlines()):
+        numbers = {
+            name: number for name, cell in row.items() if name and isfinite(number := _cell(cell))
+        }
+        pair = _split(numbers, step)
+        if pair:
+            yield pair
+
+
+def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
+    from tensorboard.backend.event_processing import event_accumulator  # slow to import
+
+    events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0})
+    events.Reload()
+    for name in events.Tags()["scalars"]:
+        for scalar in events.Scalars(name):
+            if isfinite(scalar.value):
+                yield int(scalar.step), {name: float(scalar.value)}
+
+
+# ---- shared ----
+
+
+def _split(numbers: Numbers, step: str | None) -> tuple[int, Numbers] | None:
+    """A row without its step; None where it has none."""
+    name = next((name for name in ((step,) if step else STEPS) if name in numbers), None)
+    if name is None:
+        return None
+    return int(numbers[name]), {key: x for key, x in numbers.items() if key != name}
+
+
+def _cell(cell: str | None) -> float:
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path} is no text; json lines, .json, .csv and TensorBoard events can be read"
+        ) from None
