@@ -71,7 +71,7 @@ def beside(
         replace(
             chart,
             lines=(*chart.lines, *(other.line(key, _smooth(other)) for other in imported)),
-            currency="rollouts of training",  # steps of two trainers are not the same steps
+            one_trainer=False,
             unit=chart.unit.partition(";")[0],
             width=340,
             height=220,

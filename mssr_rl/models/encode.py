@@ -147,12 +147,11 @@ class PromptEncoder:
 
     def _keep(self, data: bytes, pixels: Pixels) -> Pixels:
         """Until there is no room: a step needs its pictures four times, the next has others."""
-        if self.remember:
-            if pixels.nbytes > self._room:
-                self._pixels.clear()
-                self._room = ROOM
-            self._pixels[data] = pixels
-            self._room -= pixels.nbytes
+        if pixels.nbytes > self._room:
+            self._pixels.clear()
+            self._room = ROOM
+        self._pixels[data] = pixels
+        self._room -= pixels.nbytes
         return pixels
 
     def _decoded(self, data: bytes) -> Pixels:

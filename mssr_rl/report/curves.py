@@ -56,13 +56,14 @@ class Chart:
     lines: tuple[Line, ...]
     share: bool = False
     currency: str = "rollouts"  # what the horizontal axis counts
+    one_trainer: bool = True  # a step of one line is a step of the others
     width: int = 340
     height: int = 220
 
     @property
     def in_steps(self) -> bool:
         """Whether lines have their points at the same places, a training step each."""
-        return self.currency == "rollouts"
+        return self.currency == "rollouts" and self.one_trainer
 
     @property
     def size(self) -> str:

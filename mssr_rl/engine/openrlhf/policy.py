@@ -8,13 +8,15 @@ process groups and the way of the weights to vLLM.
 Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ray
 import torch
+from openrlhf.trainer.ray import ppo_actor
 from openrlhf.trainer.ray.launcher import ReferenceModelActor
 from openrlhf.trainer.ray.ppo_actor import PolicyModelActor
 from torch import Tensor
@@ -136,6 +138,11 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def broadcast_to_vllm(self) -> None:
         """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
+        lasting = self.strategy.stage != 3 and not self.trainer.use_cuda_ipc
+        with _answers_later() if lasting else nullcontext():
+            self._broadcast()
+
+    def _broadcast(self) -> None:
         if not self.config.cluster.lora_rank:
             super().broadcast_to_vllm()
             return
@@ -166,6 +173,24 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     def restore(self, folder: str) -> None:
         """Continue from what `save` wrote."""
         self.network.load_checkpoint(folder, tag=TAG)
+
+
+@contextmanager
+def _answers_later() -> Iterator[None]:
+    """Send parameters one behind the other, and wait for the engines' answers at the end.
+
+    OpenRLHF 0.11.2 waits after each, which took most of the time of a sync. Engines take calls in
+    the order they come, so parameters meet their names. Not where what is sent lasts for the moment
+    of its sending only: gathered under ZeRO-3, or copied for a process on the same GPU.
+    """
+    calls: list[Any] = []
+    stock = ppo_actor.ray
+    ppo_actor.ray = SimpleNamespace(get=calls.extend)
+    try:
+        yield
+    finally:
+        ppo_actor.ray = stock
+    ray.get(calls)
 
 
 PolicyActor = ray.remote(num_gpus=1)(Trainer)

@@ -1,6 +1,7 @@
 """One Ray session and one engine for all tests that can share them: starting takes a minute."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,43 @@ def ray_session(plugin: str) -> Iterator[Any]:
     ray.shutdown()
 
 
+NODE = {"num_cpus": 3, "num_gpus": 1, "object_store_memory": 300 * 2**20}
+RUN = ("algo=mssr", "budget.rollouts=32", "eval.limit=2")
+
+
+@pytest.fixture(scope="session")
+def run_words() -> tuple[str, ...]:
+    """What the run on two nodes was told, besides where."""
+    return RUN
+
+
+@pytest.fixture(scope="session")
+def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run with two ranks (ZeRO-2) and two samplers on two Ray nodes."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="no cluster stage")
+    folder = tmp_path_factory.mktemp("two_nodes")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=NODE)
+    cluster.add_node(**NODE)
+    words = [
+        *(word for word in WORDS if not word.startswith("eval.limit")),
+        *RUN,
+        f"cluster.address={cluster.address}",
+        "cluster.nodes=2",  # no node has two GPUs: the ranks must be on both
+        "cluster.rollout_engines=2",
+        f"runs_dir={folder}",
+        "name=two",
+    ]
+    try:
+        command = [sys.executable, "-m", "mssr_rl", "train", *words]
+        done = subprocess.run(
+            command, env=os.environ, capture_output=True, text=True, timeout=540, check=False
+        )
+    finally:
+        cluster.shutdown()
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "two"
+
+
 class Shared:
     """The shared engine as a run sees it: at its initial policy, and not to be closed."""
 
@@ -99,6 +137,11 @@ class Shared:
     def close(self) -> None:
         pass
 
+    def give_up(self) -> Any:
+        """The engine itself, for the last test of the session: it will not survive it."""
+        engine, self.engine = self.engine, None
+        return engine
+
 
 @pytest.fixture(scope="session")
 def shared(
@@ -109,8 +152,10 @@ def shared(
     engine = make_engine(_settings(f"plugins=[{plugin}]"))
     initial = tmp_path_factory.mktemp("initial")
     engine.save(initial)
-    yield Shared(engine, initial)
-    engine.close()
+    shared = Shared(engine, initial)
+    yield shared
+    if shared.engine is not None:
+        engine.close()
 
 
 @pytest.fixture

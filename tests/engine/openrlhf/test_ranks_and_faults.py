@@ -16,23 +16,41 @@ from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.loss import Loss
 from mssr_rl.models import model_folder
-from mssr_rl.run import trainer
+from mssr_rl.run import checkpoint, trainer
 
 pytestmark = pytest.mark.cluster
 TINY = Path(model_folder("tiny"))
 TWO = ("cluster.gpus_per_node=2", "cluster.rollout_engines=2")
 
 
-@pytest.mark.parametrize("stage", [2, 3])
-def test_two_ranks_and_two_samplers_do_what_one_does(
-    shared, settings, problems, tmp_path: Path, stage: int
+def test_two_nodes_did_what_one_rank_does(
+    two_nodes: Path, run_words, shared, settings, tmp_path: Path
+) -> None:
+    words = (*run_words, f"runs_dir={tmp_path}", "name=one")
+    one = trainer.run(settings(*words), lambda _: shared.reset())
+    ours, theirs = ([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+                    for run in (one, two_nodes))  # fmt: skip
+    asked = ("reward/", "critic/", "actor/", "tracker/", "response_length/")
+    for a, b in zip(ours, theirs, strict=True):
+        keys = [key for key in a if key.startswith(asked)]
+        assert {key: b[key] for key in keys} == pytest.approx({k: a[k] for k in keys}, abs=2e-4)
+    first, second = (
+        load_file(checkpoint.newest_first(run / "checkpoints")[0] / "algorithm.safetensors")
+        for run in (one, two_nodes)
+    )
+    assert first.keys() == second.keys() != set()  # the tracker's state
+    assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
+
+
+def test_two_ranks_under_zero_3_and_two_samplers_do_what_one_does(
+    shared, settings, problems, tmp_path: Path
 ) -> None:
     one = shared.reset()
     rollouts = one.rollout(problems, 4, Sampling(max_response_tokens=40), seed=1)
     rows = len(rollouts.responses)
     credit = torch.linspace(-1, 1, rows)[:, None] * rollouts.mask_BT
     plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=5)
-    two = make_engine(settings(*TWO, f"cluster.zero_stage={stage}"))
+    two = make_engine(settings(*TWO, "cluster.zero_stage=3"))
     try:
         again = two.rollout(problems, 4, Sampling(max_response_tokens=40), seed=1)
         assert again.responses == rollouts.responses
@@ -125,17 +143,20 @@ VICTIMS = {
 def test_a_run_survives_its_processes_being_killed(
     shared, settings, inside, tmp_path, capsys
 ) -> None:
+    words = ("algo=mssr", "budget.rollouts=80", f"runs_dir={tmp_path}")
+    calm = trainer.run(settings(*words, "name=calm"), lambda _: shared.reset())
     family: list[psutil.Process] = []
+    first = [shared.reset().give_up()]  # the others start anew
     waiting = [*(killer(inside, whose, family) for whose in VICTIMS.values()), None]
 
     def engine(config) -> Struck:
-        return Struck(make_engine(config), waiting.pop(0))
+        made = first.pop() if first else make_engine(config)
+        return Struck(made, waiting.pop(0))
 
     def ledger(folder: Path) -> list[dict[str, float]]:
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         return [{k: v for k, v in r.items() if k.startswith("budget/")} for r in rows]
 
-    words = ("algo=mssr", "budget.rollouts=80", f"runs_dir={tmp_path}")
     struck = trainer.run(settings(*words, "name=struck"), engine)
     assert waiting == []
     said = capsys.readouterr().err
@@ -144,7 +165,6 @@ def test_a_run_survives_its_processes_being_killed(
     assert family  # vLLM's engine core and its worker
     _, left = psutil.wait_procs(family, timeout=60)
     assert left == []
-    calm = trainer.run(settings(*words, "name=calm"), lambda _: shared.reset())
     counts = ("budget/rollouts", "budget/prompts", "budget/updates")
     assert [[row[c] for c in counts] for row in ledger(struck)] == [
         [row[c] for c in counts] for row in ledger(calm)
