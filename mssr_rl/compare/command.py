@@ -20,6 +20,7 @@ from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import Crew, Share
 from mssr_rl.compare.settings import Settings, take
 from mssr_rl.compare.standing import FINISHED, look
+from mssr_rl.comparison import race
 from mssr_rl.comparison.page import write
 from mssr_rl.config import overrides
 from mssr_rl.errors import RunFailed, UserError
@@ -118,8 +119,10 @@ def plan(words: Sequence[str], launch: Launch = process.launch) -> str:
     """What would be done, in words, with the time it takes as measured on a short trial."""
     task = prepare(words)
     runs, standings = task.matrix.runs, [look(task.folder.of(run)) for run in task.matrix.runs]
-    missing = [r for r, s in zip(runs, standings, strict=True) if s.state not in FINISHED]
-    lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(missing)} runs"]
+    out = race.ruled_out_in(task.folder.path)
+    left = [r for r, s in zip(runs, standings, strict=True) if s.state not in FINISHED]
+    missing = [run for run in left if (run.arm.label, run.seed) not in out]
+    lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(left)} runs"]
     if missing:
         sys.stderr.write("measuring the pace: a short trial of every arm\n")
         estimate = trial.measure(missing, task.share, launch)

@@ -18,7 +18,6 @@ from mssr_rl.compare.matrix import Matrix, Run
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
 from mssr_rl.comparison import race
-from mssr_rl.comparison.evidence import read
 from mssr_rl.run.interrupt import Interrupted
 
 NAP = 0.25  # [s] between two looks at the processes
@@ -36,7 +35,7 @@ class Crew:
 
     def __init__(self, folder: Folder, matrix: Matrix, board: Board, launch: Launch) -> None:
         self._folder, self._board, self._launch = folder, board, launch
-        self._seeds = matrix.seeds
+        self._out: set[tuple[str, int]] = set()  # arm and seed of what the race has ruled out
         self._waiting = deque(r for r in matrix.runs if look(folder.of(r)).state not in FINISHED)
         self._working: dict[Run, subprocess.Popen[bytes]] = {}
         self._attempts: Counter[str] = Counter()
@@ -96,7 +95,9 @@ class Crew:
             self._race()
             return
         why = process.last_words(self._folder.log(run))
-        if end == "again":
+        if (run.arm.label, run.seed) in self._out:
+            self._drop(run)
+        elif end == "again":
             self._board.say(f"crashed   {run.name} (exit {code}), tried once more: {why}")
             self._waiting.appendleft(run)
         else:
@@ -105,12 +106,13 @@ class Crew:
 
     def _race(self) -> None:
         """Let the runs go that the race rules out; one that is at work comes to its end."""
-        if not self._waiting:
-            return
-        out = race.ruled_out(race.standings(read(self._folder.path)), self._seeds)
-        for run in [run for run in self._waiting if (run.arm.label, run.seed) in out]:
+        self._out = race.ruled_out_in(self._folder.path)
+        for run in [run for run in self._waiting if (run.arm.label, run.seed) in self._out]:
             self._waiting.remove(run)
-            self._board.finished(run, Standing("dropped", "its arm is out of the race"))
+            self._drop(run)
+
+    def _drop(self, run: Run) -> None:
+        self._board.finished(run, Standing("dropped", "its arm is out of the race"))
 
     def _dismiss(self, signum: int) -> None:
         """Ask every process to save and end, and wait until all have."""

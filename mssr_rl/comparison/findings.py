@@ -27,7 +27,7 @@ def made_by() -> str | None:
 def findings(evidence: Evidence) -> dict[str, Any]:
     """The document, of evidence that the race has settled."""
     compare, standings = evidence.compare, race.standings(evidence)
-    rule = Rule(**{key: compare["rule"][key] for key in ("margin", "alpha", "baseline")})
+    rule = Rule(**{key: value for key, value in compare["rule"].items() if key != "race"})
     envs = [_on(evidence, env, rule, standings) for env in compare["envs"]]
     return {
         "format": 1,
@@ -61,7 +61,7 @@ def _on(
 ) -> dict[str, Any]:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
-    found = race.decided(found, standings) if found else None
+    found = race.decided(found, standings, len(evidence.compare["envs"])) if found else None
     split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
     there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
     return {

@@ -44,17 +44,14 @@ def caution(found: Comparison | None, runs: Mapping[str, Sequence[str]]) -> list
 
 
 def dropped(standings: Mapping[str, Standing], unrun: Sequence[str]) -> list[str]:
-    """What the race ended and what that saved; `unrun` names the arm of every run it ruled out."""
+    """What the race ended; `unrun` names the arm of every run it ruled out, trained or not."""
     return [
         f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
-        f"{one.threshold:,.0f} asked), which saved {_runs(unrun.count(arm))}."
+        f"{one.threshold:,.0f} asked), {unrun.count(arm)} later "
+        f"run{'s' * (unrun.count(arm) != 1)} not counted."
         for arm, one in standings.items()
         if one.out_after is not None
     ]
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"
 
 
 def _clauses(found: Comparison) -> list[str]:

@@ -19,6 +19,7 @@ from mssr_rl.report.runfiles import Row
 FOLDER = "imported"
 FILES = ("import.json", "metrics.jsonl")
 ACCURACY = "val/accuracy"
+LONGEST_NAME = 60
 
 
 class About(NamedTuple):
@@ -54,12 +55,28 @@ class Imported(NamedTuple):
         return next((row[metric] for row in reversed(self.rows) if metric in row), None)
 
 
-def save(comparison: Path, about: About, rows: Sequence[Row]) -> None:
-    """Write an imported run; one of the same name is replaced."""
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", about.name).strip("-.")
-    if not slug:
-        raise UserError(f"name={about.name!r} holds no letter or digit, so no folder can be named")
+def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
+    """The folder of an imported run; `arms` are the names that are taken already.
+
+    Raises:
+        UserError: the name is an arm's, or another run's folder would be its.
+    """
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
+    if not slug or len(name) > LONGEST_NAME:
+        raise UserError(
+            f"name={name[:LONGEST_NAME]!r} must hold a letter or a digit, and at most "
+            f"{LONGEST_NAME} characters"
+        )
     folder = comparison / FOLDER / slug
+    other = _read(folder).about.name if (folder / "import.json").exists() else name
+    if name in arms or other != name:
+        taken = f"the imported run {other!r}" if other != name else "an arm of the comparison"
+        raise UserError(f"name={name!r} cannot be told from {taken}; choose another")
+    return folder
+
+
+def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
+    """Write an imported run; one of the same name is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     files.write_bytes(folder / "metrics.jsonl", lines.encode("ascii"))

@@ -4,10 +4,12 @@ The runner asks after every finished run, the report asks the same files again: 
 arms after the same seeds, in whatever order the runs came to their end.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, read
 from mssr_rl.stats import racing
 from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison, Pair
@@ -49,21 +51,36 @@ def settled(evidence: Evidence) -> Evidence:
     return evidence._replace(runs=runs)
 
 
-def decided(found: Comparison, standings: Mapping[str, Standing]) -> Comparison:
-    """A dropped arm is worse by the race's rule: a t-test must not be asked when to stop."""
-    return found._replace(pairs=tuple(_decided(pair, standings) for pair in found.pairs))
+def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
+    """The same of a comparison's folder, as it stands."""
+    compare = folder / "compare.json"
+    if not compare.exists() or not json.loads(compare.read_text("utf-8"))["rule"].get("race"):
+        return set()
+    evidence = read(folder)
+    return ruled_out(standings(evidence), evidence.compare["seeds"])
 
 
-def _decided(pair: Pair, standings: Mapping[str, Standing]) -> Pair:
+def decided(found: Comparison, standings: Mapping[str, Standing], envs: int = 1) -> Comparison:
+    """A dropped arm is worse by the race's rule: a t-test must not be asked when to stop.
+
+    The rule speaks of the mean over environments; of one among several (`envs`) nothing is said.
+    """
+    return found._replace(pairs=tuple(_decided(pair, standings, envs) for pair in found.pairs))
+
+
+def _decided(pair: Pair, standings: Mapping[str, Standing], envs: int) -> Pair:
     one = standings.get(pair.a)
     if one is None or one.out_after is None:
         return pair
-    why = (
+    out = (
         f"out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
-        f"{one.threshold:,.0f} asked; the t-test beside it does not count, it was looked at "
-        "after every seed)"
+        f"{one.threshold:,.0f} asked"
     )
-    return pair._replace(verdict="worse", why=why)
+    if envs > 1:
+        why = f"{out}, on the mean over environments, which does not tell of this one alone)"
+        return pair._replace(verdict="inconclusive", why=why)
+    beside = "the t-test beside it does not count, it was looked at after every seed)"
+    return pair._replace(verdict="worse", why=f"{out}; {beside}")
 
 
 def _differences(

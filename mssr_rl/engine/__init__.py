@@ -12,10 +12,13 @@ def make_engine(config: Config) -> Engine:
 
 
 def _local(config: Config) -> Engine:
+    import torch
+
     from mssr_rl.engine.local import LocalEngine, LocalOptions
 
     if config.engine.device == "cpu":  # deepspeed, where it is installed, would look and warn
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        torch.set_num_threads(1)  # blocks side by side take the cores (`engine.workers`)
     train, rollout = config.train, config.rollout
     return LocalEngine(
         LocalOptions(

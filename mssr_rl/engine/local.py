@@ -65,7 +65,9 @@ class LocalEngine:
         self.policy = load_model(options.model, options.device, options.dtype)
         processor = load_processor(options.model, options.min_pixels, options.max_pixels)
         self.encoder = PromptEncoder(processor, options.max_prompt_tokens)
-        self.reference = Reference(copy.deepcopy(self.policy), self._prompts)
+        self.reference = Reference(
+            copy.deepcopy(self.policy), self._prompts, remember=options.device == "cpu"
+        )
         self.optimiser = torch.optim.AdamW(
             self.policy.parameters(),
             lr=options.lr,
@@ -93,7 +95,7 @@ class LocalEngine:
 
         rows = torch.arange(len(problems))
         size = SAMPLED_TOGETHER * self.options.micro_batch
-        blocks = self._workers.each(one_block, rows.split(max(1, size // group_size)))
+        blocks = list(self._workers.each(one_block, rows.split(max(1, size // group_size))))
         sampled = _stack([block.sampled for block in blocks])
         texts = self.encoder.processor.tokenizer.batch_decode(
             sampled.token_BT, skip_special_tokens=True
@@ -139,7 +141,7 @@ class LocalEngine:
             return _widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
         rows = torch.as_tensor(list(problem_rows))
-        return torch.cat(self._workers.each(one_block, rows.split(self._problems(rollouts))))
+        return torch.cat(list(self._workers.each(one_block, rows.split(self._problems(rollouts)))))
 
     # ---- with gradient ---------------------------------------------------------------------
 
@@ -177,17 +179,22 @@ class LocalEngine:
         size = self._problems(rollouts)
         split = (w.split(size * rollouts.group_size) for w in weights)
 
+        self.optimiser.zero_grad()
+
         def one_block(block: tuple[Tensor, ...]) -> tuple[Objective, Gradient]:
             part = self._objective(rollouts, given, block[0], Weights(*block[1:]), plan)
             gradient = torch.autograd.grad(part.total, parameters, allow_unused=True)
             return part._replace(total=part.total.detach()), gradient
 
-        done = self._workers.each(one_block, zip(rows.split(size), *split, strict=True))
-        for parameter, *gradients in zip(parameters, *(g for _, g in done), strict=True):
-            parameter.grad = _total(gradients)
+        done = []
+        for part, gradient in self._workers.each(
+            one_block, zip(rows.split(size), *split, strict=True)
+        ):
+            _accumulate(parameters, gradient)
+            done.append(part)
         norm = self._clip()
         self.optimiser.step()
-        sums, measured = added([part for part, _ in done])
+        sums, measured = added(done)
         return _Update(sums, norm, measured)
 
     def _clip(self) -> float:
@@ -222,8 +229,10 @@ class LocalEngine:
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
         reading = read([rollouts.problems[row] for row in rows.tolist()])
-        response = (rollouts.token_BT[picked, :width], mask_BT[:, :width])
-        return score(model, reading, response, self.options.temperature)
+        device = self.options.device
+        response = rollouts.token_BT[picked, :width].to(device), mask_BT[:, :width].to(device)
+        scored = score(model, reading, response, self.options.temperature)
+        return Scored(*(x.cpu() for x in scored))  # rollouts, weights and losses stay there
 
     def _problems(self, rollouts: Rollouts) -> int:
         """How many problems a micro-batch holds."""
@@ -265,10 +274,12 @@ class _Update(NamedTuple):
     measured: dict[str, float]
 
 
-def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:
-    """The sum over micro-batches; None where no problem reaches the parameter."""
-    known = [gradient for gradient in gradients if gradient is not None]
-    return torch.stack(known).sum(0) if known else None
+def _accumulate(parameters: Sequence[Tensor], gradient: Gradient) -> None:
+    """Add a micro-batch's gradient; None where none of its problems reaches the parameter."""
+    for parameter, part in zip(parameters, gradient, strict=True):
+        if part is not None:
+            before = parameter.grad
+            parameter.grad = part.contiguous() if before is None else before.add_(part)
 
 
 def _rollouts_of(rows: Tensor, group_size: int) -> Tensor:

@@ -20,15 +20,20 @@ ROOM = 512 << 20  # bytes of keys and values that are kept; the tiny model needs
 class Reference:
     """Reads prompts with a model that is never trained."""
 
-    def __init__(self, model: Any, encode: Callable[[Sequence[Problem]], Prompts]) -> None:
+    def __init__(
+        self, model: Any, encode: Callable[[Sequence[Problem]], Prompts], *, remember: bool
+    ) -> None:
         self.model = model.requires_grad_(False)
         self._encode = encode
+        self._remember = remember  # not on a GPU, whose memory is dear and whose batches are cheap
         self._kept: dict[int, tuple[Problem, lean.Reading]] = {}  # by id, which the problem holds
         self._room = ROOM
 
     @torch.no_grad()
     def read(self, problems: Sequence[Problem]) -> lean.Reading:
         """As `lean.read` gives it for the block."""
+        if not self._remember:
+            return lean.read(self.model, self._encode(problems))
         return lean.joined([self._one(problem) for problem in problems])
 
     def _one(self, problem: Problem) -> lean.Reading:

@@ -5,7 +5,7 @@ their order: a run's numbers do not depend on how many threads made them. Thread
 single operation instead wait for each other thousands of times a step (EXPERIMENTS.md).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -22,9 +22,12 @@ class Workers:
         count = threads if device == "cpu" else 1
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="block", initializer=_alone)
 
-    def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> list[Result]:
-        """`work` on every block; results in the order of the blocks, the first error raised."""
-        return list(self._pool.map(work, blocks))
+    def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
+        """`work` on every block; results as they come, in the order of the blocks.
+
+        An error is raised in its place; blocks that nobody has begun are then left alone.
+        """
+        return self._pool.map(work, blocks)
 
     def close(self) -> None:
         """End the threads."""

@@ -7,7 +7,9 @@ The comparison's report is written anew, with the run's curves beside its own.
 """
 
 import hashlib
+import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from mssr_rl.comparison.page import write
 from mssr_rl.config import overrides
 from mssr_rl.errors import UserError
 from mssr_rl.imports import naming, readers
-from mssr_rl.typed import option
+from mssr_rl.typed import Bound, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,11 @@ class Words:
 
     comparison: str = option("the comparison's folder", "")
     name: str = option("of the run in the report", "")
-    rollouts_per_step: int = option("responses sampled between two steps of the file", 0)
+    rollouts_per_step: int = option(
+        "responses sampled between two steps of the file",
+        0,
+        Bound("at least 0 and at most 1e9", 0, 10**9),
+    )
     step: str | None = option("the file's name for the step; null: the usual ones", None)
     reward: str | None = option("the file's name for the mean training reward", None)
     accuracy: str | None = option("the file's name for accuracy on validation", None)
@@ -47,6 +53,7 @@ def main(arguments: Sequence[str]) -> str:
     """Import one run; what was taken for what, and where the report lies."""
     path, words = _read(arguments)
     folder = Path(words.comparison)
+    compare = folder / "compare.json"
     recorded = readers.read(path, words.step)
     told = {word: name for word in naming.METRICS if (name := getattr(words, word))}
     source = naming.chosen(recorded.names, told)
@@ -65,8 +72,13 @@ def main(arguments: Sequence[str]) -> str:
         rollouts_per_step=words.rollouts_per_step,
         source=source,
     )
-    imported.save(folder, about, [row for row in rows if len(row) > 1])
-    page = write(folder).page
+    before = imported.place(folder, about.name, json.loads(compare.read_text("utf-8"))["arms"])
+    imported.save(before, about, [row for row in rows if len(row) > 1])
+    try:
+        page = write(folder).page
+    except Exception:
+        shutil.rmtree(before)  # whatever it is that cannot be drawn must not stay in the way
+        raise
     taken = ", ".join(f"{theirs} as {ours}" for ours, theirs in source.items())
     return f"{path.name}: {recorded.format}, {len(rows)} steps; {taken}\nreport  {page}"
 

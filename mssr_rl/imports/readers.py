@@ -19,7 +19,12 @@ from mssr_rl.errors import UserError
 
 STEPS = ("step", "Step", "_step", "global_step", "train/global_step", "training/global_step")
 
+LARGEST = 1e15  # of a value or a step: what is beyond is as good as no number
+
 Numbers = dict[str, float]
+
+_MALFORMED = (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError,
+              csv.Error)  # fmt: skip
 
 
 class Recorded(NamedTuple):
@@ -42,10 +47,13 @@ def read(path: Path, step: str | None = None) -> Recorded:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; name the file that the other trainer wrote")
-    kind, pairs = _pairs(path, step)
     rows: dict[int, Numbers] = {}
-    for at, numbers in pairs:
-        rows.setdefault(at, {}).update(numbers)
+    try:
+        kind, pairs = _pairs(path, step)
+        for at, numbers in pairs:
+            rows.setdefault(at, {}).update(numbers)
+    except _MALFORMED as error:
+        raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
     if not any(rows.values()):
         raise UserError(
             f"{path} was read as {kind} and holds no numbers by step; is there a column of steps? "
@@ -62,7 +70,7 @@ def _pairs(path: Path, step: str | None) -> tuple[str, Iterable[tuple[int, Numbe
     text = _text(path)
     if path.suffix == ".json":
         return "trainer_state.json", _trainer_state(path, text)
-    lines = [_object(path, i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [_object(path, i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     return _kind(lines), (pair for line in lines if (pair := _of_line(line, step)))
 
 
@@ -93,7 +101,7 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]
         where = f"{path}/{key}" if path else key
         if isinstance(value, dict):
             yield from _flat(value, where)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is(value):
             yield where, float(value)
 
 
@@ -126,7 +134,7 @@ def _trainer_state(path: Path, text: str) -> Iterator[tuple[int, Numbers]]:
 def _csv(path: Path, step: str | None) -> Iterator[tuple[int, Numbers]]:
     for row in csv.DictReader(_text(path).splitlines()):
         numbers = {
-            name: number for name, cell in row.items() if name and isfinite(number := _cell(cell))
+            name: number for name, cell in row.items() if name and _is(number := _cell(cell))
         }
         pair = _split(numbers, step)
         if pair:
@@ -140,7 +148,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
     events.Reload()
     for name in events.Tags()["scalars"]:
         for scalar in events.Scalars(name):
-            if isfinite(scalar.value):
+            if _is(scalar.value) and scalar.step >= 0:
                 yield int(scalar.step), {name: float(scalar.value)}
 
 
@@ -150,7 +158,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
 def _split(numbers: Numbers, step: str | None) -> tuple[int, Numbers] | None:
     """A row without its step; None where it has none."""
     name = next((name for name in ((step,) if step else STEPS) if name in numbers), None)
-    if name is None:
+    if name is None or numbers[name] < 0:
         return None
     return int(numbers[name]), {key: x for key, x in numbers.items() if key != name}
 
@@ -160,6 +168,10 @@ def _cell(cell: str | None) -> float:
         return float(cell or "nan")
     except ValueError:
         return float("nan")
+
+
+def _is(number: float) -> bool:
+    return isfinite(number) and abs(number) <= LARGEST
 
 
 def _text(path: Path) -> str:

@@ -51,7 +51,10 @@ def sample(
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
     token_BT = torch.full((b, limit), vocabulary.pad, device=last_PD.device)
-    logprob_BT, entropy_BT, mask_BT = (last_PD.new_zeros(b, limit) for _ in range(3))
+    logprob_BT, entropy_BT, mask_BT = (
+        torch.zeros(b, limit, device=last_PD.device)
+        for _ in range(3)  # float32 in any model
+    )
     running = _start(cache, group_size, limit)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
     for t in range(limit):

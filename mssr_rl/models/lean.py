@@ -33,6 +33,27 @@ class Cache(NamedTuple):
     next_position_P: Tensor
 
 
+class Real(NamedTuple):
+    """Where the N real tokens of a padded block stand, looked up once."""
+
+    shape: torch.Size  # of the block
+    place_N: Tensor  # among its flattened places
+
+    @classmethod
+    def of(cls, real_BT: Tensor) -> "Real":
+        """From the mask."""
+        return cls(real_BT.shape, real_BT.flatten().nonzero()[:, 0])
+
+    def rows(self, block: Tensor) -> Tensor:
+        """The real tokens of a block, one behind the other."""
+        return block.flatten(0, 1).index_select(0, self.place_N)
+
+    def block(self, rows: Tensor) -> Tensor:
+        """Real tokens at their places; zeros between them."""
+        empty = rows.new_zeros(self.shape.numel(), *rows.shape[1:])
+        return empty.index_copy(0, self.place_N, rows).view(*self.shape, *rows.shape[1:])
+
+
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
@@ -91,17 +112,17 @@ def read(model: Any, prompts: Prompts) -> Reading:
 
     Padding stands on the right, where causal attention keeps it out of sight of the prompt.
     """
-    text, real = model.model.language_model, prompts.mask_PL
-    x = _embed(model, prompts)[real]
-    rotary = text_rotary(model, prompts.position_3PL[:, real])
+    text, real = model.model.language_model, Real.of(prompts.mask_PL)
+    x = real.rows(_embed(model, prompts))
+    rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
     layers = []
     for layer in text.layers:
-        q, k, v = (spread(x_NhH, real).transpose(1, 2) for x_NhH in project(layer, x, rotary))
+        q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
         layers.append((k, v))
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = finish(layer, x, heads.transpose(1, 2)[real].flatten(1))
-    last = x[real.sum(1).cumsum(0) - 1]
-    return Cache(tuple(layers), real, prompts.next_position_P), norm(text.norm, last)
+        x = finish(layer, x, real.rows(heads.transpose(1, 2)).flatten(1))
+    last = x[prompts.mask_PL.sum(1).cumsum(0) - 1]
+    return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
 
 
 def joined(readings: Sequence[Reading]) -> Reading:
@@ -125,19 +146,19 @@ def joined(readings: Sequence[Reading]) -> Reading:
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
     """Hidden states N D of the real tokens of (token_BT, mask_BT), read after their prompt."""
     text, (token_BT, mask_BT) = model.model.language_model, response
-    (b, length), real = token_BT.shape, mask_BT.bool()
-    x = text.embed_tokens(token_BT[real])
+    (b, length), real = token_BT.shape, Real.of(mask_BT.bool())
+    x = text.embed_tokens(real.rows(token_BT))
     start_B1 = cache.next_position_P.repeat_interleave(group_size)[:, None]
-    position_N = (start_B1 + torch.arange(length, device=x.device))[real]
+    position_N = real.rows(start_B1 + torch.arange(length, device=x.device))
     rotary = text_rotary(model, position_N.expand(3, -1))
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
     for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
-        q, k, v = (spread(x_NhH, real).transpose(1, 2) for x_NhH in project(layer, x, rotary))
+        q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
         k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
         v = torch.cat((prompt_v.repeat_interleave(group_size, 0), v), dim=2)
-        x = finish(layer, x, attend(q, k, v, mask)[real])
+        x = finish(layer, x, real.rows(attend(q, k, v, mask)))
     return norm(text.norm, x)
 
 
@@ -169,12 +190,6 @@ def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, T
         for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     return _rotate(q, rotary), _rotate(k, rotary), v
-
-
-def spread(x_Nh: Tensor, real_BT: Tensor) -> Tensor:
-    """The rows of real tokens at their places in a padded block; zeros between them."""
-    padded = x_Nh.new_zeros(*real_BT.shape, *x_Nh.shape[1:])
-    return padded.index_put((real_BT,), x_Nh)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

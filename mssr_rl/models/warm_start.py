@@ -166,9 +166,10 @@ def main() -> None:
     plan = WarmStart()
     trained = train(plan, arguments.work)
     save_model(trained.model, trained.encoder.processor, arguments.out)
-    engine = LocalEngine(LocalOptions(model=str(arguments.out)))
+    said = facts(plan, trained)
+    engine = LocalEngine(LocalOptions(model=str(arguments.out), threads=arguments.threads))
     measured = card.measure(engine, ProblemEnv(mini_problems("val"), name="mini", split="val"))
-    card.write(arguments.out, facts(plan, trained), measured)
+    card.write(arguments.out, said, measured)
     say(card.table(measured))
 
 

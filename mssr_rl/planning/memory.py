@@ -77,7 +77,8 @@ def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
     prompts = -(-rows // (config.rollout.group_size or 1))
     return Parts(
         weights=2 * model.parameters * width,
-        optimiser=3 * model.parameters * width,
+        # Adam's two, the gradient, and what each micro-batch at work adds to it
+        optimiser=(3 + at_once(config)) * model.parameters * width,
         update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
 

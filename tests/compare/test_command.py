@@ -216,7 +216,7 @@ def test_a_folder_with_other_settings_is_not_continued(words: list[str], launch:
 def test_a_loser_is_dropped_from_the_race_and_its_other_seeds_are_not_trained(
     words: list[str], launch: Launch, capsys: Any
 ) -> None:
-    taken = ("algo=", "seeds=", "train.lr=", "budget.rollouts=")
+    taken = ("algo=", "seeds=", "train.lr=", "budget.rollouts=", "eval.every=")
     race = [word for word in words if not word.startswith(taken)]
     race += ["algo=grpo", "train.lr=0.2,1e-9", "varies=[train.lr]", "budget.rollouts=256"]
     race += ["baseline=grpo train.lr=0.2", "race=true", "seeds=9", "eval.every=0"]

@@ -162,3 +162,43 @@ def test_whatever_is_wrong_is_said(make_comparison: Make, tmp_path: Path) -> Non
     assert "is no text" in refused(make_comparison, str(tmp_path / "bytes.jsonl"), *here)
     losses = lines(tmp_path / "losses.jsonl", [{"step": 1, "loss": 1.0}])
     assert "say reward=NAME" in refused(make_comparison, str(losses), *here)
+
+
+BROKEN = {
+    "digits.jsonl": '{"step": 1, "reward": 1' + "0" * 400 + "}\n",
+    "deep.jsonl": "[" * 100_000,
+    "list.json": '{"log_history": [1]}',
+    "number.json": '{"log_history": 5}',
+    "wide.csv": "step,reward\n1," + "9" * 200_000 + "\n",
+    "far.jsonl": '{"step": 1e300, "reward": 1.0}\n',
+    "before.jsonl": '{"step": -1, "reward": 1.0}\n',
+    "large.jsonl": '{"step": 1, "reward": 1e308}\n',
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_malformed_record_is_refused_and_leaves_nothing(
+    make_comparison: Make, tmp_path: Path, name: str
+) -> None:
+    folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
+    (tmp_path / name).write_text(BROKEN[name])
+    with pytest.raises(UserError):
+        main([str(tmp_path / name), f"comparison={folder}", "name=x", "rollouts_per_step=8"])
+    assert not (folder / "imported").exists()
+
+
+def test_a_name_that_is_taken_is_refused(make_comparison: Make, tmp_path: Path) -> None:
+    file, here = str(verl(tmp_path)), ("comparison=HERE", "rollouts_per_step=8")
+    assert "an arm of the comparison" in refused(make_comparison, file, *here, "name=grpo")
+    assert "at most 60 characters" in refused(make_comparison, file, *here, f"name={'x' * 300}")
+    folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
+    words = [file, f"comparison={folder}", "rollouts_per_step=8"]
+    main([*words, "name=GRPO, x"])
+    with pytest.raises(UserError, match="cannot be told from the imported run 'GRPO, x'"):
+        main([*words, "name=GRPO x"])
+
+
+def test_a_line_separator_within_a_text_is_no_end_of_line(tmp_path: Path) -> None:
+    row = json.dumps({"step": 1, "reward": 1.0, "note": "a\u2028b"}, ensure_ascii=False)
+    (tmp_path / "lines.jsonl").write_text(row + "\n", "utf-8")
+    assert readers.read(tmp_path / "lines.jsonl").rows == {1: {"reward": 1.0}}

@@ -138,7 +138,8 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def broadcast_to_vllm(self) -> None:
         """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
-        lasting = self.strategy.stage != 3 and not self.trainer.use_cuda_ipc
+        whole = self.strategy.stage != 3 and self.strategy.args.ds.tensor_parallel_size == 1
+        lasting = whole and not self.trainer.use_cuda_ipc
         with _answers_later() if lasting else nullcontext():
             self._broadcast()
 
@@ -184,8 +185,15 @@ def _answers_later() -> Iterator[None]:
     of its sending only: gathered under ZeRO-3, or copied for a process on the same GPU.
     """
     calls: list[Any] = []
+
+    def note(more: Sequence[Any]) -> None:
+        """An engine that has failed already is heard at once."""
+        calls.extend(more)
+        ready, calls[:] = ray.wait(calls, num_returns=len(calls), timeout=0) if calls else ([], [])
+        ray.get(ready)
+
     stock = ppo_actor.ray
-    ppo_actor.ray = SimpleNamespace(get=calls.extend)
+    ppo_actor.ray = SimpleNamespace(get=note)
     try:
         yield
     finally:
