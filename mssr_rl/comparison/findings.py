@@ -27,7 +27,7 @@ def made_by() -> str | None:
 def findings(evidence: Evidence) -> dict[str, Any]:
     """The document, of evidence that the race has settled."""
     compare, standings = evidence.compare, race.standings(evidence)
-    rule = Rule(**{key: value for key, value in compare["rule"].items() if key != "race"})
+    rule = Rule(**{key: value for key, value in compare["rule"].items() if key in Rule._fields})
     envs = [_on(evidence, env, rule, standings) for env in compare["envs"]]
     return {
         "format": 1,
