@@ -157,7 +157,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
 def test_ctrl_c_saves_and_ends_as_a_keyboard_interrupt(
     configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stop = hooked(make_engine, signal_at(3, signal.SIGINT))
+    stop, before = hooked(make_engine, signal_at(3, signal.SIGINT)), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         trainer.run(configure("name=stopped"), stop)
     folder = Path(configure().runs_dir) / "stopped"
@@ -165,7 +165,7 @@ def test_ctrl_c_saves_and_ends_as_a_keyboard_interrupt(
     assert "ended by SIGINT after step 3, which is saved; resume=true" in capsys.readouterr().err
     known = json.loads((folder / "run.json").read_text())
     assert known["status"] == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_run_that_was_run_with_other_settings_is_not_continued(
