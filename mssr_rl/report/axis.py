@@ -21,6 +21,9 @@ class Axis:
         return self.start + share * (self.end - self.start)
 
 
+NOTHING = 1e-100  # what a hundredth of would no longer be a number counts as 0
+
+
 def tick_step(low: float, high: float, count: int) -> float:
     """The smallest of 1, 2, 5 times a power of ten that gives at most `count` intervals."""
     raw = (high - low) / count
@@ -41,7 +44,7 @@ def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
 
     Shares (`share`) stay inside [0, 1].
     """
-    low, high = min(values), max(values)
+    low, high = (x if abs(x) > NOTHING else 0.0 for x in (min(values), max(values)))
     if low >= 0 and low < 0.5 * high:
         low = 0.0
     if high - low <= 1e-9 * max(abs(low), abs(high)):

@@ -3,7 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mssr_rl.report.curves import MAX_POINTS, Chart, Line, Point, draw, moving_average, thin
@@ -99,6 +99,8 @@ def test_names_are_escaped() -> None:
 
 
 @given(st.lists(st.floats(-1e12, 1e12) | st.just(NAN), min_size=1, max_size=30))
+@example([0.0, 5e-324])
+@example([-1e-310, 1e-308])
 def test_whatever_the_values_the_chart_is_well_formed(ys: list[float]) -> None:
     svg = draw(chart(ys, smooth=3))
     ET.fromstring(svg)
