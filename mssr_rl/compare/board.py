@@ -50,7 +50,7 @@ class Tally:
     def __init__(self, matrix: Matrix, finished: Mapping[Run, Standing]) -> None:
         self.matrix = matrix
         self.standings = dict(finished)
-        self.pace = Pace(self._left())
+        self.pace = Pace(self._budget())
         self._looked = -1e9
 
     def due(self, seconds: float) -> bool:
@@ -63,10 +63,10 @@ class Tally:
     def take(self, standings: Mapping[Run, Standing]) -> None:
         """What a look has found."""
         self.standings |= standings
-        self.pace.budget = self._left()
+        self.pace.budget = self._budget()
         self.pace.at(sum(standing.rollouts for standing in self.standings.values()))
 
-    def _left(self) -> int:
+    def _budget(self) -> int:
         """Rollouts of all runs, without those that the race ruled out."""
         dropped = {run for run, standing in self.standings.items() if standing.state == "dropped"}
         runs = (run for run in self.matrix.runs if run not in dropped)

@@ -1,4 +1,4 @@
-"""Which of another trainer's names is our metric, in EasyR1, verl and TRL as of autumn 2026.
+"""Which of another trainer's names is our metric: those of EasyR1, verl and TRL, as far as known.
 
 A pattern that fits several names takes the one that was recorded first; the choice is written down
 and shown, and `METRIC=NAME` overrules it.
@@ -7,10 +7,9 @@ and shown, and `METRIC=NAME` overrules it.
 import re
 from collections.abc import Mapping, Sequence
 
+from mssr_rl.comparison.imported import ACCURACY
 from mssr_rl.errors import UserError
 from mssr_rl.typed import closest
-
-ACCURACY = "val/accuracy"
 
 # Short word on the command line -> our metric, and patterns of other trainers' names, best first.
 METRICS: Mapping[str, tuple[str, Sequence[str]]] = {

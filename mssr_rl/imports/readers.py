@@ -101,7 +101,7 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]
         where = f"{path}/{key}" if path else key
         if isinstance(value, dict):
             yield from _flat(value, where)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _is(value):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _counts(value):
             yield where, float(value)
 
 
@@ -134,7 +134,7 @@ def _trainer_state(path: Path, text: str) -> Iterator[tuple[int, Numbers]]:
 def _csv(path: Path, step: str | None) -> Iterator[tuple[int, Numbers]]:
     for row in csv.DictReader(_text(path).splitlines()):
         numbers = {
-            name: number for name, cell in row.items() if name and _is(number := _cell(cell))
+            name: number for name, cell in row.items() if name and _counts(number := _cell(cell))
         }
         pair = _split(numbers, step)
         if pair:
@@ -148,7 +148,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
     events.Reload()
     for name in events.Tags()["scalars"]:
         for scalar in events.Scalars(name):
-            if _is(scalar.value) and scalar.step >= 0:
+            if _counts(scalar.value) and scalar.step >= 0:
                 yield int(scalar.step), {name: float(scalar.value)}
 
 
@@ -170,7 +170,7 @@ def _cell(cell: str | None) -> float:
         return float("nan")
 
 
-def _is(number: float) -> bool:
+def _counts(number: float) -> bool:
     return isfinite(number) and abs(number) <= LARGEST
 
 

@@ -73,8 +73,8 @@ ROOM = 256 << 20  # bytes of decoded pictures that are kept
 class PromptEncoder:
     """Encodes problems with a Qwen2.5-VL processor.
 
-    It remembers what it encoded, unless its problems are copies that never come again, as in a
-    process that is sent them.
+    It remembers pictures while there is room, and the tokens of its problems, unless these are
+    copies that never come again, as in a process that is sent them.
     """
 
     def __init__(self, processor: Any, max_tokens: int, *, remember: bool = True) -> None:

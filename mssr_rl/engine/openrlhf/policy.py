@@ -180,9 +180,10 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 def _answers_later() -> Iterator[None]:
     """Send parameters one behind the other, and wait for the engines' answers at the end.
 
-    OpenRLHF 0.11.2 waits after each, which took most of the time of a sync. Engines take calls in
-    the order they come, so parameters meet their names. Not where what is sent lasts for the moment
-    of its sending only: gathered under ZeRO-3, or copied for a process on the same GPU.
+    OpenRLHF 0.11.2 waits after each (EXPERIMENTS.md has what that costs). Engines take calls in the
+    order they come, so parameters meet their names. Not where what is sent lasts for the moment of
+    its sending only: gathered under ZeRO-3 or from tensor-parallel parts, or copied for a process
+    on the same GPU.
     """
     calls: list[Any] = []
 
