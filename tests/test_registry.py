@@ -145,6 +145,7 @@ def test_entry_points_are_loaded_when_asked_for_by_group(
     assert sys.modules["quiet_vehicles"].loaded
 
 
+@pytest.mark.slow
 def test_an_installed_package_adds_an_algorithm_in_every_process(tmp_path: Path) -> None:
     _install(tmp_path, "their_algorithms", "mssr_rl.algorithms", THEIRS)
     script = (

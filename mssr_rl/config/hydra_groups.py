@@ -4,6 +4,9 @@ The compose API, not `@hydra.main`, which takes over `--help`, logging and the w
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from mssr_rl.config.keys import CONFIGS, REGISTERED
@@ -14,29 +17,36 @@ PER_ALGO = "per_algo"  # a recipe's section of settings that differ between algo
 
 def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
     """The entries of config.yaml with `{group: name}` chosen; names land in the entries, too."""
+    names = {**defaults(), **chosen}
+    # Files that nobody chose are left to config.yaml, so that a recipe may choose them instead.
+    said = {**{group: names[group] for group in REGISTERED}, **chosen}
+    entries = deepcopy(_composed(CONFIGS.resolve(), tuple(said.items())))
+    for group in REGISTERED:
+        entries[group] = {"name": names[group], **(entries.get(group) or {})}
+    own = entries.pop(PER_ALGO, {}).get(names["algo"], {})
+    return _laid_over({**entries, "recipe": names["recipe"]}, own)
+
+
+@lru_cache
+def _composed(configs: Path, chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """Once a process for each choice: a matrix of arms asks for the same one again and again."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    names = {**defaults(), **chosen}
-    for group in REGISTERED:
-        _store(group, names[group])
-    # Files that nobody chose are left to config.yaml, so that a recipe may choose them instead.
-    said = {**{group: names[group] for group in REGISTERED}, **chosen}
-    words = [f"{group}='{name}'" for group, name in said.items()]
+    for group, name in chosen:
+        if group in REGISTERED:
+            _store(group, name)
+    words = [f"{group}='{name}'" for group, name in chosen]
     try:
-        with initialize_config_dir(config_dir=str(CONFIGS.resolve()), version_base="1.3"):
+        with initialize_config_dir(config_dir=str(configs), version_base="1.3"):
             tree = compose("config", overrides=words)
         plain = OmegaConf.to_container(tree, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"configs/ cannot be read: {' '.join(str(error).split())}") from error
     assert isinstance(plain, dict)
-    entries = {str(key): value for key, value in plain.items()}
-    for group in REGISTERED:
-        entries[group] = {"name": names[group], **(entries.get(group) or {})}
-    own = entries.pop(PER_ALGO, {}).get(names["algo"], {})
-    return _laid_over({**entries, "recipe": names["recipe"]}, own)
+    return {str(key): value for key, value in plain.items()}
 
 
 def per_algo(recipe: str) -> dict[str, Any]:

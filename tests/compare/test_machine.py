@@ -15,6 +15,7 @@ def runs(*words: str) -> tuple[Run, ...]:
     return matrix.spell_out(given, Settings(seeds=2), Path("runs")).runs
 
 
+@pytest.mark.slow
 def test_together_they_do_not_exceed_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 8)
     for threads, jobs in ((1, 4), (2, 4), (3, 2), (8, 1), (9, 1)):

@@ -55,6 +55,7 @@ def test_one_seed_never_gives_a_verdict(make_comparison: Any) -> None:
     assert len(pair["checkpoints"]) == 1  # these two checkpoints can still be told apart
 
 
+@pytest.mark.slow
 def test_several_arms_are_summed_up_in_one_sentence(make_comparison: Any) -> None:
     on = found(make_comparison({"grpo": 0.3, "mssr": 0.6, "rloo": 0.3}))
     assert "mssr is better than grpo and rloo" in on["verdict"]

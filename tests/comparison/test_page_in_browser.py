@@ -7,6 +7,8 @@ import pytest
 
 from mssr_rl.comparison.page import write
 
+pytestmark = pytest.mark.slow
+
 SHOWN = "[...document.querySelectorAll('.scene')].filter(c => c.checkVisibility())"
 OUTPUT = "document.querySelector('.theatre output').value"
 WIDTH = "document.scrollingElement.scrollWidth"

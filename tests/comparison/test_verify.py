@@ -48,6 +48,7 @@ def test_one_number_in_the_document_is_named(folder: Path) -> None:
         verify(folder)
 
 
+@pytest.mark.slow
 def test_one_answer_in_a_raw_file_is_found_and_named(folder: Path) -> None:
     raw = folder / "runs/vision_r1-mssr-s1/eval.jsonl"
     change(raw, r'"p7": (\d)', '"p7": 7')
@@ -64,6 +65,7 @@ def test_a_missing_raw_file_is_named(folder: Path) -> None:
         verify(folder)
 
 
+@pytest.mark.slow
 def test_the_table_and_the_markdown_are_checked_too(folder: Path) -> None:
     for name in ("report.md", "table.tex"):
         shutil.copy(folder / name, folder / "kept")

@@ -64,6 +64,7 @@ def test_before_any_update_policy_and_reference_agree_with_the_sampler(still):
     assert torch.allclose(some, rollouts.logprob_BT[[2, 3, 6, 7]], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_the_reference_keeps_of_a_problem_does_not_depend_on_its_company(still):
     """A resumed run has kept nothing and meets its problems in other blocks."""
     rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
@@ -104,6 +105,7 @@ def test_an_update_makes_rewarded_responses_likelier_and_leaves_the_reference():
     assert torch.equal(engine.reference_logprob(rollouts), reference)
 
 
+@pytest.mark.slow
 def test_micro_batches_add_up_to_the_same_update():
     updated = []
     for micro_batch in (8, 2):
@@ -120,6 +122,7 @@ def test_micro_batches_add_up_to_the_same_update():
     assert ((whole - split).abs() < 1e-5).float().mean() > 0.99
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit():
     """Blocks are cut by size, so whoever has more cores trains the same policy."""
     updated = []
@@ -197,6 +200,7 @@ def test_shaping_by_the_policy_in_training_is_measured():
     assert 0 < stats.measured["shaping/flipped_fraction"] < 1
 
 
+@pytest.mark.slow
 def test_what_was_saved_continues_bit_for_bit(tmp_path):
     engine = LocalEngine(OPTIONS)
     rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)

@@ -16,6 +16,8 @@ from PIL import Image
 from mssr_rl.envs.families import FAMILIES, LEVELS, SPLITS, Drawn, make, mini_rows, row
 from mssr_rl.errors import UserError
 
+pytestmark = pytest.mark.slow  # thousands of drawings
+
 PER_CELL = 60
 Cell = tuple[str, str, int]  # family, split, level
 CELLS = list(product(FAMILIES, SPLITS, LEVELS))
@@ -69,7 +71,6 @@ def test_a_row_does_not_depend_on_the_rows_made_before_it() -> None:
     assert row("bar", "train", 2, 7) == alone
 
 
-@pytest.mark.slow
 def test_no_picture_with_its_question_occurs_twice_in_or_across_splits(
     drawn: dict[Cell, list[Drawn]],
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_power_too_large_to_expand_is_a_timeout() -> None:
     assert verify(boxed("10^{99999999}"), "5").reason == "timeout"
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_no_text_whatever_raises(response: str, gold: str, choices: list[str]) -> None:

@@ -100,6 +100,7 @@ def test_the_page_is_offline_and_lets_nothing_run(
     assert "style=" not in page
 
 
+@pytest.mark.slow
 def test_a_resumed_run_records_the_same_batch(
     configure: Configure, make_engine: MakeEngine
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from mssr_rl.report.page import write
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</pre></script><script>window.hacked=1</script><img src=x onerror='window.hacked=2'>"
 WIDTH = "document.scrollingElement.scrollWidth"
 SHOWN = "[...document.querySelectorAll('.card')].filter(c => c.checkVisibility())"

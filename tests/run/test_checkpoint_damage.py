@@ -19,6 +19,8 @@ from mssr_rl.errors import RunFailed
 from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import Store, TrainState
 
+pytestmark = pytest.mark.slow
+
 FILES = (
     "algorithm.safetensors",
     "manifest.json",

@@ -170,11 +170,13 @@ def test_the_same_config_and_seed_give_the_same_bytes(
     assert weights(one) == weights(two)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(configure: Configure, make_engine: MakeEngine) -> None:
     one, two = (trainer.run(configure(f"seed={s}", f"name=s{s}"), make_engine) for s in "01")
     assert without_seconds(one, "metrics") != without_seconds(two, "metrics")
 
 
+@pytest.mark.slow
 def test_arms_are_posed_the_same_problems(configure: Configure, make_engine: MakeEngine) -> None:
     arms = [trainer.run(configure(f"algo={a}", f"name={a}"), make_engine) for a in ("grpo", "mssr")]
     orders = {json.loads((arm / "run.json").read_text())["problem_order"] for arm in arms}

@@ -74,6 +74,7 @@ def test_a_collapse_stops_the_run_saved_and_with_the_way_to_go_on(
     assert steps(folder) == 20
 
 
+@pytest.mark.slow
 def test_told_to_go_on_a_collapsed_run_spends_its_budget_and_is_still_collapsed(
     configure: Configure, make_wrecked: MakeEngine
 ) -> None:

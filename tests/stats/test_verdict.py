@@ -158,6 +158,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.slow
 def test_a_pair_looks_the_same_from_both_sides() -> None:
     one, other = three(RULE).pair("a", "b"), three(RULE).pair("b", "a")
     assert (other.a, other.b, other.verdict) == ("b", "a", OPPOSITE[one.verdict])
