@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
-from mssr_rl.compare import fairness, folder, machine, process, trial
+from mssr_rl.compare import fairness, folder, machine, nodes, process, trial
 from mssr_rl.compare.board import Board, Tally, board
 from mssr_rl.compare.derived import deriver
 from mssr_rl.compare.fairness import Fairness
@@ -44,14 +44,21 @@ class Task(NamedTuple):
     fair: tuple[Fairness, ...]  # an environment each
     share: Share
 
+    @property
+    def launch(self) -> Launch:
+        """How its runs are started."""
+        return nodes.launch if self.settings.ray else process.launch
 
-def compare(words: Sequence[str], launch: Launch = process.launch) -> str:
+
+def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
     task = prepare(words)
     task.folder.path.mkdir(parents=True, exist_ok=True)
     runlock.acquire(task.folder.path)
     try:
-        failed = _train(task, launch)
+        if task.settings.ray:
+            nodes.refuse_blind_nodes(task.folder.path)
+        failed = _train(task, launch or task.launch)
         written = write(task.folder.path)
     finally:
         runlock.release(task.folder.path)
@@ -71,6 +78,7 @@ def prepare(words: Sequence[str]) -> Task:
     """Everything that can be known and refused before a process is started."""
     given = overrides.parse(words)
     settings, rest = take(given)
+    machines = nodes.join(settings.ray) if settings.ray else machine.here()
     where = folder.place(settings, rest)
     known = where.recorded().get("threads")  # a taken up run must compute as it began
     few = spell_out(rest, settings, where.runs)
@@ -79,7 +87,7 @@ def prepare(words: Sequence[str]) -> Task:
         **rest,
         "engine.threads": rest.get("engine.threads")
         or known
-        or machine.threads(settings, len(few.runs)),
+        or machine.threads(settings, len(few.runs), machines),
     }
     matrix = spell_out(told, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]
@@ -88,7 +96,8 @@ def prepare(words: Sequence[str]) -> Task:
     _check_race(settings, matrix)
     fair = check(matrix, settings)
     folder.refuse_other_runs(where, matrix)
-    return Task(settings, tuple(words), where, matrix, fair, machine.share(settings, matrix.runs))
+    share = machine.share(settings, matrix.runs, machines)
+    return Task(settings, tuple(words), where, matrix, fair, share)
 
 
 def _check_race(settings: Settings, matrix: Matrix) -> None:
@@ -115,7 +124,7 @@ def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
     return tuple(found)
 
 
-def plan(words: Sequence[str], launch: Launch = process.launch) -> str:
+def plan(words: Sequence[str], launch: Launch | None = None) -> str:
     """What would be done, in words, with the time it takes as measured on a short trial."""
     task = prepare(words)
     runs, standings = task.matrix.runs, [look(task.folder.of(run)) for run in task.matrix.runs]
@@ -125,7 +134,7 @@ def plan(words: Sequence[str], launch: Launch = process.launch) -> str:
     lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(left)} runs"]
     if missing:
         sys.stderr.write("measuring the pace: a short trial of every arm\n")
-        estimate = trial.measure(missing, task.share, launch)
+        estimate = trial.measure(missing, task.share, launch or task.launch)
         lines += [f"one run     {arm}: {duration(s)}" for arm, s in estimate.by_arm.items()]
         lines += [
             f"in all      about {duration(estimate.total)}, measured just now on this machine"

@@ -1,8 +1,9 @@
-"""How many runs fit on this machine at once, by cores and by memory."""
+"""How many runs fit at once, by the cores and the memory of each machine."""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -17,25 +18,33 @@ from mssr_rl.planning import memory, prompt_sizes
 SPARE = 0.9  # of the free memory
 
 
-def threads(settings: Settings, runs: int) -> str:
+class Node(NamedTuple):
+    """A machine that runs may be started on."""
+
+    cores: int
+    memory: float  # bytes
+
+
+def here() -> tuple[Node, ...]:
+    """This machine: the cores this process may use, and the memory that is free."""
+    return (Node(len(os.sched_getaffinity(0)), psutil.virtual_memory().available),)
+
+
+def threads(settings: Settings, runs: int, nodes: Sequence[Node]) -> str:
     """`engine.threads` of every run where nobody says it: the cores divided by the runs."""
-    return str(max(1, cores() // min(settings.jobs or cores(), max(1, runs))))
+    cores = sum(node.cores for node in nodes)
+    each = cores // min(settings.jobs or cores, max(1, runs)) if cores else 1
+    return str(max(1, min(each, *(node.cores for node in nodes))))
 
 
-def share(settings: Settings, runs: Sequence[Run]) -> Share:
+def share(settings: Settings, runs: Sequence[Run], nodes: Sequence[Node]) -> Share:
     """Runs at once, and threads of each; one run is always started."""
     each = max(run.config.engine.threads for run in runs)
     if settings.jobs is not None:
         return Share(settings.jobs, each)
-    needs = list(_needs(runs))
-    room = SPARE * psutil.virtual_memory().available
-    by_memory = int(room / max(needs)) if needs else len(runs)
-    return Share(max(1, min(cores() // each, by_memory, len(runs))), each)
-
-
-def cores() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0))
+    need = max(_needs(runs), default=1.0)
+    fit = (min(node.cores // each, int(SPARE * node.memory / need)) for node in nodes)
+    return Share(max(1, min(sum(fit), len(runs))), each)
 
 
 def bytes_needed(config: Config, prompt_tokens: int) -> float | None:

@@ -9,11 +9,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from mssr_rl.compare.standing import FINISHED, Standing
 
-Launch = Callable[[Sequence[str], Path, int], "subprocess.Popen[bytes]"]
+
+class Process(Protocol):
+    """A run at work, on this machine (`subprocess.Popen`) or on another (`nodes.Remote`)."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it works."""
+
+    def wait(self) -> int:
+        """Its exit code, once it has one."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Ask it to end, as signals do."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+
+Launch = Callable[[Sequence[str], Path, int], Process]
 End = Literal["finished", "again", "failed"]
 USAGE = 2  # the exit code of a command that was wrong: it would be wrong again
 

@@ -5,7 +5,6 @@ known stands in the runs' folders (`standing`), so nothing is lost with this pro
 """
 
 import signal
-import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from mssr_rl.compare import process
 from mssr_rl.compare.board import Board
 from mssr_rl.compare.folder import Folder
 from mssr_rl.compare.matrix import Matrix, Run
-from mssr_rl.compare.process import Launch
+from mssr_rl.compare.process import Launch, Process
 from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
 from mssr_rl.comparison import race
 from mssr_rl.run.interrupt import Interrupted
@@ -37,7 +36,7 @@ class Crew:
         self._folder, self._board, self._launch = folder, board, launch
         self._out: set[tuple[str, int]] = set()  # arm and seed of what the race has ruled out
         self._waiting = deque(r for r in matrix.runs if look(folder.of(r)).state not in FINISHED)
-        self._working: dict[Run, subprocess.Popen[bytes]] = {}
+        self._working: dict[Run, Process] = {}
         self._attempts: Counter[str] = Counter()
         self.failed: dict[Run, str] = {}
 

@@ -30,6 +30,9 @@ class Settings:
     )
     margin: float = option("accuracies closer than this count as equal", 0.01, POSITIVE)
     jobs: int | None = option("runs at once; null: what cores and memory hold", None, COUNT)
+    ray: str | None = option(
+        "address of a running Ray cluster to train on, or auto; null: this machine", None
+    )
     name: str | None = option("of the comparison's folder; null: made from the command", None)
     comparisons_dir: str = option("where comparisons go", "comparisons")
 

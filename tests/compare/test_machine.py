@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mssr_rl.compare import machine, matrix, trial
+from mssr_rl.compare.machine import Node
 from mssr_rl.compare.matrix import Run
 from mssr_rl.compare.settings import Settings
 from mssr_rl.compare.trial import Pace
@@ -15,27 +16,35 @@ def runs(*words: str) -> tuple[Run, ...]:
     return matrix.spell_out(given, Settings(seeds=2), Path("runs")).runs
 
 
+PLENTY = 1e12  # bytes
+
+
 @pytest.mark.slow
-def test_together_they_do_not_exceed_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 8)
+def test_together_they_do_not_exceed_the_cores() -> None:
+    nodes = [Node(8, PLENTY)]
     for threads, jobs in ((1, 4), (2, 4), (3, 2), (8, 1), (9, 1)):
-        share = machine.share(Settings(), runs(f"engine.threads={threads}"))
+        share = machine.share(Settings(), runs(f"engine.threads={threads}"), nodes)
         assert (share.jobs, share.threads) == (jobs, threads)
 
 
-def test_the_cores_are_divided_among_few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 8)
-    assert machine.threads(Settings(), runs=2) == "4"
-    assert machine.threads(Settings(), runs=20) == "1"
-    assert machine.threads(Settings(jobs=2), runs=20) == "4"
+def test_the_cores_are_divided_among_few_runs() -> None:
+    nodes = [Node(8, PLENTY)]
+    assert machine.threads(Settings(), 2, nodes) == "4"
+    assert machine.threads(Settings(), 20, nodes) == "1"
+    assert machine.threads(Settings(jobs=2), 20, nodes) == "4"
 
 
-def test_together_they_do_not_exceed_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 64)
-    need = max(machine._needs(runs()))
-    free = type("Free", (), {"available": 2.5 * need / machine.SPARE})
-    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: free)
-    assert machine.share(Settings(), runs("engine.threads=1")).jobs == 2
+def test_no_run_has_more_threads_than_the_smallest_machine_has_cores() -> None:
+    assert machine.threads(Settings(), 2, [Node(8, PLENTY), Node(2, PLENTY)]) == "2"
+
+
+def test_together_they_do_not_exceed_the_memory_of_any_machine() -> None:
+    some = runs("engine.threads=1")
+    need = max(machine._needs(some)) / machine.SPARE
+    nodes = [Node(64, 2.5 * need), Node(64, 0.9 * need), Node(1, PLENTY)]
+    assert machine.share(Settings(), some, nodes[:1]).jobs == 2
+    assert machine.share(Settings(), some, nodes).jobs == 3
+    assert machine.share(Settings(), some, nodes[1:2]).jobs == 1  # one is always started
 
 
 def test_the_time_of_all_runs_is_that_of_the_longest_place() -> None:
