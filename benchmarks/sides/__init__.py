@@ -1,0 +1,1 @@
+"""What each side of a comparison does in its process; see `benchmarks.peers`."""

@@ -1,0 +1,45 @@
+"""Our side of `benchmarks.step`: a run of the real trainer that takes a step when it is told to.
+
+Everything a run does in a step is in it: display, metrics.jsonl, samples, TensorBoard events,
+heartbeat, ledger. Evaluations and checkpoints are not.
+"""
+
+import tempfile
+from typing import Any
+
+from benchmarks.peers import Channel, options
+from benchmarks.workloads import laptop
+from mssr_rl.engine import make_engine
+from mssr_rl.run import trainer
+
+
+class Turns(trainer.Session):
+    """A run whose loop waits for turns."""
+
+    channel: Channel
+
+    def run(self) -> None:
+        """Step by step, until there are no more turns."""
+        self._begin()
+        self.channel.ready()
+        while self.channel.wait():
+            updates = self.state.ledger.updates
+            result = self._step(self._enter)
+            self._advance(result)
+            self.channel.tell(
+                samples=len(result.samples),
+                updates=self.state.ledger.updates - updates,
+                tokens=result.metrics["response_length/mean"],
+                reward=result.metrics["reward/mean"],
+            )
+
+
+def main(told: dict[str, Any]) -> None:
+    """`words` of the command line."""
+    Turns.channel = Channel()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.run(laptop(*told["words"], f"runs_dir={folder}"), make_engine, Turns)
+
+
+if __name__ == "__main__":
+    main(options())

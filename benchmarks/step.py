@@ -1,0 +1,229 @@
+"""A whole training step beside TRL's: samples a second, processor seconds, memory.
+
+    python3.11 -m venv build/trl
+    build/trl/bin/pip install -r requirements.txt -r benchmarks/requirements.txt
+    python -m benchmarks step
+
+A step is rollout, grading, log-probabilities of policy and reference, and 4 updates of 64 of 256
+samples, with logging, metrics and ledger on. Ours is the trainer that `mssr_rl train` runs; the
+other is TRL's GRPOTrainer or RLOOTrainer in its fastest setting (`sides.trl_step`), on the same
+tiny Qwen2.5-VL, mini problems, verifier, response limit, temperature 1 and float32, with the KL to
+the initial model on. Group arms have 32 problems × 8 samples; single-rollout arms, which TRL has
+none of, 256 problems × 1, held against TRL's groups at as many samples.
+
+Responses have their natural lengths, up to 64 tokens; then 48 tokens each, from a model that can't
+end. Every side is a process of its own; they take turns, step by step. Wall time is of all cores,
+processor time of a second pass with one thread. Medians of steps, the first left out, and those
+disturbed by other processes too (`measure`); memory is the peak of a process and its children.
+"""
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import peers, workloads
+from benchmarks.command import Parser, Report, positive
+from benchmarks.measure import cores
+from benchmarks.peers import Call, Side
+from benchmarks.table import Cell, table
+from mssr_rl.errors import RunFailed, UserError
+
+RIVAL = {"grpo": "grpo", "rloo": "rloo"}  # our arm: TRL's; the others meet its GRPO
+SINGLE = ("reinforce_pp", "mvsr", "mssr")
+FORCED = 48  # tokens
+TRL = Path("build/trl/bin/python")
+HEADER = (
+    *("arm", "samples/s", "TRL", "ratio"),
+    *("samples per CPU s, 1 thread", "TRL", "ratio"),
+    *("peak MiB", "TRL", "ratio"),
+)
+EXPLAINED = (
+    "A single-rollout step reads as many problems as it has rollouts, a group step one for every "
+    "{group}, so at equal rollouts it costs {wall:.2f} times the wall time ({cpu:.2f} times the "
+    "processor time) of a group step here; longer responses shrink that."
+)
+
+
+class Lengths(NamedTuple):
+    """How long responses are."""
+
+    name: str
+    model: str
+    limit: int  # tokens
+
+
+class Speed(NamedTuple):
+    """Of one side in one setting."""
+
+    side: str  # ours or TRL
+    arm: str
+    lengths: str
+    threads: int
+    samples_per_second: float
+    samples_per_cpu_second: float
+    peak_rss_mib: float
+    seconds: float
+    cpu_seconds: float
+    tokens_per_sample: float
+    batches: int
+    quiet: bool
+
+
+def parser() -> Parser:
+    """The words it takes."""
+    found = Parser("step", __doc__)
+    found.add_argument("--trl", type=Path, default=TRL, metavar="PYTHON", help="that has TRL")
+    found.add_argument("--batches", type=positive, default=7, help="steps that count, each side")
+    arms = ",".join((*RIVAL, *SINGLE))
+    found.add_argument("--arms", default=arms, help=f"of ours, separated by commas: {arms}")
+    return found
+
+
+def measured(given: Namespace) -> Report:
+    """Every side, in every setting."""
+    arms = _arms(given.arms)
+    if not given.trl.exists():
+        raise UserError(
+            f"{given.trl} is no Python that has TRL; docs/benchmarks.md says how to make one, and "
+            "--trl names another"
+        )
+    speeds: list[Speed] = []
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = _lengths(Path(folder))[: 1 if given.short else None]
+        for lengths, threads in product(kinds, (1,) if given.short else sorted({1, cores()})):
+            calls = list(_calls(arms, lengths, threads, given.trl))
+            with peers.seated(calls) as sides:
+                peers.rounds(sides, 2 if given.short else given.batches)
+                speeds += [_speed(side, lengths.name, threads) for side in sides]
+    return Report(_text(speeds), [speed._asdict() for speed in speeds])
+
+
+def _arms(words: str) -> list[str]:
+    arms = words.split(",")
+    for arm in arms:
+        if arm not in RIVAL and arm not in SINGLE:
+            raise UserError(f"no arm {arm!r} here; choose from {', '.join((*RIVAL, *SINGLE))}")
+    return arms
+
+
+def _lengths(folder: Path) -> list[Lengths]:
+    return [
+        Lengths("natural lengths", "tiny", workloads.LIMIT),
+        Lengths(f"{FORCED} tokens each", workloads.endless(folder / "endless"), FORCED),
+    ]
+
+
+def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> Iterator[Call]:
+    """Ours and theirs next to each other, so that they meet the same minutes."""
+    environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"THP_MEM_ALLOC_ENABLE": "1"}  # ours sets it; TRL shall have it too
+    told = {"threads": threads, "model": lengths.model, "limit": lengths.limit}
+    wanted = {_rival(arm) for arm in arms}
+    for arm in arms:
+        yield Call(
+            f"ours {arm}", "ours_step", {"words": _words(arm, told)}, environment=environment
+        )
+        if (rival := _rival(arm)) in wanted:
+            wanted.remove(rival)
+            yield Call(f"TRL {rival}", "trl_step", {"algo": rival, **told}, str(trl), environment)
+
+
+def _rival(arm: str) -> str:
+    return RIVAL.get(arm, "grpo")
+
+
+def _words(arm: str, told: dict[str, Any]) -> list[str]:
+    return [
+        f"algo={arm}",
+        f"algo.kl_coef={workloads.KL}",
+        f"model.path={told['model']}",
+        f"engine.threads={told['threads']}",
+        f"rollout.max_response_tokens={told['limit']}",
+        f"rollout.group_size={1 if arm in SINGLE else workloads.GROUP}",
+        f"train.rollouts_per_step={workloads.SAMPLES}",
+        f"train.samples_per_update={workloads.PER_UPDATE}",
+        f"train.lr={workloads.LR}",
+    ]
+
+
+def _speed(side: Side, lengths: str, threads: int) -> Speed:
+    _refuse_unequal(side)
+    spent, last = peers.cost(side), side.records[-1]
+    whose, _, arm = side.name.partition(" ")
+    return Speed(
+        side=whose,
+        arm=arm,
+        lengths=lengths,
+        threads=threads,
+        samples_per_second=workloads.SAMPLES / spent.seconds,
+        samples_per_cpu_second=workloads.SAMPLES / spent.cpu_seconds,
+        peak_rss_mib=last["peak_rss_mib"],
+        seconds=spent.seconds,
+        cpu_seconds=spent.cpu_seconds,
+        tokens_per_sample=sum(r["tokens"] for r in side.records) / len(side.records),
+        batches=spent.batches,
+        quiet=spent.quiet,
+    )
+
+
+def _refuse_unequal(side: Side) -> None:
+    """A side that did less work than the others would win by it."""
+    updates = workloads.SAMPLES // workloads.PER_UPDATE
+    for record in side.records:
+        did = (record["samples"], record["updates"])
+        if did != (workloads.SAMPLES, updates):
+            raise RunFailed(f"{side.name} made {did[1]} updates of {did[0]} samples, not {updates}")
+        if record.get("pictures", workloads.SAMPLES) < workloads.SAMPLES:
+            raise RunFailed(f"{side.name}'s model saw {record['pictures']} pictures in a step")
+
+
+def _text(speeds: Sequence[Speed]) -> str:
+    parts, most = [], max(speed.threads for speed in speeds)
+    for lengths in dict.fromkeys(speed.lengths for speed in speeds):
+        here = [speed for speed in speeds if speed.lengths == lengths]
+        arms = dict.fromkeys(speed.arm for speed in here if speed.side == "ours")
+        parts.append(f"{lengths}, {workloads.SAMPLES} samples a step, threads: {most}")
+        parts.append(table(HEADER, [_row(here, arm) for arm in arms]))
+        parts += [*_single_against_group(here), *_caveats(here)]
+    return "\n\n".join(parts)
+
+
+def _row(speeds: Sequence[Speed], arm: str) -> list[Cell]:
+    def pair(field: str, threads: int) -> list[Cell]:
+        ours = getattr(_pick(speeds, "ours", arm, threads), field)
+        theirs = getattr(_pick(speeds, "TRL", _rival(arm), threads), field)
+        return [ours, theirs, ours / theirs]
+
+    most = max(speed.threads for speed in speeds)
+    wall, cpu = pair("samples_per_second", most), pair("samples_per_cpu_second", 1)
+    return [arm, *wall, *cpu, *pair("peak_rss_mib", most)]
+
+
+def _pick(speeds: Sequence[Speed], side: str, arm: str, threads: int) -> Speed:
+    return next(s for s in speeds if (s.side, s.arm, s.threads) == (side, arm, threads))
+
+
+def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
+    """Means over arms of either kind; nothing where one kind was not asked for."""
+
+    def mean(arms: Sequence[str], field: str, threads: int) -> float | None:
+        ours = (s for s in speeds if s.side == "ours" and s.threads == threads and s.arm in arms)
+        found = [float(getattr(speed, field)) for speed in ours]
+        return sum(found) / len(found) if found else None
+
+    def ratio(field: str, threads: int) -> float | None:
+        single, group = (mean(arms, field, threads) for arms in (SINGLE, tuple(RIVAL)))
+        return single / group if single and group else None
+
+    wall, cpu = ratio("seconds", max(s.threads for s in speeds)), ratio("cpu_seconds", 1)
+    if wall is None or cpu is None:
+        return []
+    return [EXPLAINED.format(group=workloads.GROUP, wall=wall, cpu=cpu)]
+
+
+def _caveats(speeds: Sequence[Speed]) -> list[str]:
+    busy = [f"{s.side} {s.arm} ({s.threads} threads)" for s in speeds if not s.quiet]
+    return [f"Measured while other processes were at work: {', '.join(busy)}."] if busy else []
