@@ -8,7 +8,7 @@ to the state, `summary` shows the totals.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mssr_rl.errors import UserError
 
@@ -44,6 +44,11 @@ class Ledger:
         """Charged wall time [s]."""
         return sum(s for phase, s in self.seconds_by_phase.items() if phase not in FREE_PHASES)
 
+    @property
+    def verifier_seconds(self) -> float:
+        """Of these, spent on grading [s]."""
+        return self.seconds_by_phase.get("reward", 0.0)
+
     def marks(self) -> dict[str, float]:
         """The units a curve can be drawn over; the `budget/*` keys of metrics.jsonl."""
         return {
@@ -78,23 +83,41 @@ class Bounds(Protocol):
 
     rollouts: int
     updates: int | None
+    prompts: int | None
+    image_tokens: int | None
     generated_tokens: int | None
+    trained_tokens: int | None
     seconds: float | None
+    verifier_seconds: float | None
+    gpu_seconds: float | None
 
 
-def exhausted(ledger: Ledger, bounds: Bounds, rollouts: int, updates: int) -> str | None:
-    """What leaves no room for a step of so many rollouts and updates, in words; else None.
+SOFT = tuple(name for name in Bounds.__annotations__ if name not in ("rollouts", "updates"))
+
+
+class Coming(NamedTuple):
+    """What is known of a step before it."""
+
+    rollouts: int
+    updates: int
+    gpus: int  # held while it lasts
+
+
+def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
+    """What leaves no room for one more step, in words; else None.
 
     Rollouts and updates of a step are known before it: neither bound is ever exceeded. Its tokens
     and seconds are not: the last step may exceed those.
     """
-    if ledger.rollouts + rollouts > bounds.rollouts:
+    if ledger.rollouts + step.rollouts > bounds.rollouts:
         return "the budget is spent"
-    if bounds.updates is not None and ledger.updates + updates > bounds.updates:
+    if bounds.updates is not None and ledger.updates + step.updates > bounds.updates:
         return f"budget.updates={bounds.updates} leaves no room for a step"
-    for name in ("generated_tokens", "seconds"):
+    for name in SOFT:
         bound = getattr(bounds, name)
-        if bound is not None and getattr(ledger, name) >= bound:
+        gpus = name == "gpu_seconds"
+        spent = ledger.seconds * step.gpus if gpus else getattr(ledger, name)
+        if bound is not None and spent >= bound:
             return f"budget.{name}={bound} is spent"
     return None
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.budget import COUNTS, FREE_PHASES, Ledger, allowance, exhausted
+from mssr_rl.budget import COUNTS, FREE_PHASES, Coming, Ledger, allowance, exhausted
 from mssr_rl.config.schema import BudgetConfig
 from mssr_rl.errors import UserError
 
@@ -83,20 +83,39 @@ def test_a_budget_below_one_step_is_refused_in_a_sentence() -> None:
         allowance(100, 256)
 
 
+STEP = Coming(rollouts=64, updates=4, gpus=2)
+
+
 def test_a_step_that_would_exceed_rollouts_or_updates_is_not_taken() -> None:
     bounds = BudgetConfig(rollouts=1000, updates=10)
-    assert exhausted(Ledger(rollouts=936, updates=6), bounds, 64, 4) is None
-    assert exhausted(Ledger(rollouts=937), bounds, 64, 4) == "the budget is spent"
-    said = exhausted(Ledger(rollouts=64, updates=7), bounds, 64, 4)
+    assert exhausted(Ledger(rollouts=936, updates=6), bounds, STEP) is None
+    assert exhausted(Ledger(rollouts=937), bounds, STEP) == "the budget is spent"
+    said = exhausted(Ledger(rollouts=64, updates=7), bounds, STEP)
     assert said == "budget.updates=10 leaves no room for a step"
 
 
 def test_no_step_begins_once_tokens_or_seconds_are_spent() -> None:
     tokens = BudgetConfig(rollouts=1000, generated_tokens=500)
-    assert exhausted(Ledger(generated_tokens=499), tokens, 64, 4) is None
-    said = exhausted(Ledger(generated_tokens=500), tokens, 64, 4)
+    assert exhausted(Ledger(generated_tokens=499), tokens, STEP) is None
+    said = exhausted(Ledger(generated_tokens=500), tokens, STEP)
     assert said == "budget.generated_tokens=500 is spent"
     seconds = BudgetConfig(rollouts=1000, seconds=2.5)
     free = Ledger(seconds_by_phase={"evaluate": 100.0, "rollout": 2.0})
-    assert exhausted(free, seconds, 64, 4) is None
-    assert exhausted(free + Ledger(seconds_by_phase={"update": 0.5}), seconds, 64, 4)
+    assert exhausted(free, seconds, STEP) is None
+    assert exhausted(free + Ledger(seconds_by_phase={"update": 0.5}), seconds, STEP)
+
+
+@pytest.mark.parametrize("name", ["prompts", "image_tokens", "trained_tokens"])
+def test_every_other_count_can_be_bounded_too(name: str) -> None:
+    bounds = BudgetConfig(rollouts=1000, **{name: 10})
+    assert exhausted(Ledger(**{name: 9}), bounds, STEP) is None
+    assert exhausted(Ledger(**{name: 10}), bounds, STEP) == f"budget.{name}=10 is spent"
+
+
+def test_so_can_the_time_of_the_verifier_and_of_gpus() -> None:
+    spent = Ledger(seconds_by_phase={"reward": 1.0, "update": 2.0})  # 3 s on two GPUs
+    for name, seconds in (("verifier_seconds", 1.0), ("gpu_seconds", 6.0)):
+        enough = BudgetConfig(rollouts=1000, **{name: seconds})
+        more = BudgetConfig(rollouts=1000, **{name: seconds + 0.1})
+        assert exhausted(spent, enough, STEP) == f"budget.{name}={seconds} is spent"
+        assert exhausted(spent, more, STEP) is None

@@ -24,6 +24,7 @@ AXES = {
     "prompts": "prompts",
     "updates": "updates",
     "generated_tokens": "generated tokens",
+    "trained_tokens": "trained tokens",
     "seconds": "seconds",
 }
 EXACT = tuple(axis for axis in AXES if axis != "seconds")  # the same when a run is repeated

@@ -7,6 +7,7 @@ differs when a comparison is made again.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mssr_rl.budget import SOFT
 from mssr_rl.comparison.accuracy import average
 from mssr_rl.comparison.evidence import Run, counted
 
@@ -27,7 +28,7 @@ SAME = {
     "processor": ("machine", "processor"),
 }
 PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # rows of the fairness check
-UNPLANNED = ("budget.generated_tokens", "budget.seconds")
+UNPLANNED = tuple(f"budget.{name}" for name in SOFT)
 
 
 def ledger(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def settle(config: Config) -> Config:
     _check_steps(settled, group_size)
     engines.check(settled)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
-    _check_updates(config)
+    _check_bounds(config)
     return settled
 
 
@@ -39,13 +39,18 @@ def _check_steps(config: Config, group_size: int) -> None:
             )
 
 
-def _check_updates(config: Config) -> None:
+def _check_bounds(config: Config) -> None:
     train = config.train
     step = train.rollouts_per_step // train.samples_per_update * train.epochs
     if config.budget.updates is not None and config.budget.updates < step:
         raise UserError(
             f"budget.updates={config.budget.updates} does not pay for one step, which takes {step} "
             "updates; raise the budget or make the steps smaller"
+        )
+    if config.budget.gpu_seconds is not None and not config.engine.device.startswith("cuda"):
+        raise UserError(
+            f"budget.gpu_seconds bounds nothing on engine.device={config.engine.device}; "
+            "budget.seconds does"
         )
 
 

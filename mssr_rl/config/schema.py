@@ -111,12 +111,17 @@ class BudgetConfig:
 
     rollouts: int = option("training rollouts in all", bound=COUNT)
     updates: int | None = option("optimiser updates in all; null: no bound", None, COUNT)
+    prompts: int | None = option("no step begins once so many are posed", None, COUNT)
+    image_tokens: int | None = option("no step begins once so many are read", None, COUNT)
     generated_tokens: int | None = option(
         "no step begins once so many are generated; null: no bound", None, COUNT
     )
+    trained_tokens: int | None = option("no step begins once so many are trained on", None, COUNT)
     seconds: float | None = option(
         "no step begins once so much time is charged; null: no bound", None, POSITIVE
     )
+    verifier_seconds: float | None = option("the same of time spent on grading", None, POSITIVE)
+    gpu_seconds: float | None = option("the same of time times GPUs", None, POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mssr_rl.algos import Algorithm, Resampling, algorithms
-from mssr_rl.budget import allowance
+from mssr_rl.budget import SOFT, allowance
 from mssr_rl.config import Config, EngineConfig, hydra_groups
 from mssr_rl.planning import memory, prompt_sizes
 from mssr_rl.problem import Problem
@@ -153,7 +153,7 @@ def _run(config: Config, plan: Schedule, train: int) -> str:
     left = f"; {plan.left:,} of the budget stay unspent" if plan.left else ""
     left += "".join(
         f"; ends earlier once budget.{name}={show(bound)} is spent"
-        for name in ("generated_tokens", "seconds")
+        for name in SOFT
         if (bound := getattr(config.budget, name)) is not None
     )
     return (

@@ -37,7 +37,7 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
         "gain": {"val": gain(start, final)},
         "ledger": {
             **state.ledger.as_dict(),
-            "verifier_seconds": state.ledger.seconds_by_phase.get("reward", 0.0),
+            "verifier_seconds": state.ledger.verifier_seconds,
             "gpu_seconds": state.ledger.seconds * gpus(config),
         },
         "stability": ending.stability.as_dict(),

@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from mssr_rl.budget import Ledger, exhausted
+from mssr_rl.budget import Coming, Ledger, exhausted
 from mssr_rl.config import Config
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
@@ -38,7 +38,7 @@ from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.stalls import Watch
 from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
-from mssr_rl.run.summary import Ending, closing_lines, summary
+from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
 from mssr_rl.run.survival import survive
 from mssr_rl.stability.card import first_collapse, not_finite, scorecard
 from mssr_rl.stability.trace import Trace
@@ -201,7 +201,8 @@ class Session:
         config = self.arm.config
         size = config.train.rollouts_per_step
         updates = size // config.train.samples_per_update * config.train.epochs
-        return exhausted(self.state.ledger, config.budget, size, updates)
+        step = Coming(rollouts=size, updates=updates, gpus=gpus(config))
+        return exhausted(self.state.ledger, config.budget, step)
 
     def _advance(self, result: StepResult) -> None:
         """Record a completed step; from here on the run stands behind it."""

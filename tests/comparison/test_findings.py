@@ -139,7 +139,7 @@ def test_a_baseline_without_a_finished_run_is_said(make_comparison: Any) -> None
 def test_the_target_is_what_the_weakest_arm_ends_at(make_comparison: Any) -> None:
     on = found(make_comparison({"grpo": 0.4, "mssr": 0.6}, seeds=1))
     speed = {row["axis"]: row for row in on["speed"]}
-    assert set(speed) == {"rollouts", "prompts", "updates", "generated_tokens"}
+    assert set(speed) == {"rollouts", "prompts", "updates", "generated_tokens", "trained_tokens"}
     over = speed["rollouts"]
     assert over["target"] == pytest.approx(0.375)
     # mssr: .35 at 256 rollouts, .4625 at 512

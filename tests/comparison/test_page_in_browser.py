@@ -81,7 +81,7 @@ def test_curves_can_be_drawn_over_any_currency(browser: Any, page: Path) -> None
     browser.open(page)
     panes = "[...document.querySelectorAll('[data-axis]')].filter(p => !p.hidden)"
     assert browser.run(f"{panes}.map(p => p.dataset.axis)") == ["rollouts"]
-    for axis in ("prompts", "updates", "generated_tokens", "seconds"):
+    for axis in ("prompts", "updates", "generated_tokens", "trained_tokens", "seconds"):
         browser.run(f"document.querySelector('.tabs input[value={axis}]').click()")
         assert browser.run(f"{panes}.map(p => p.dataset.axis)") == [axis]
         assert browser.run(f"{panes}[0].querySelectorAll('svg').length") == 3
