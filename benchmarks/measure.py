@@ -8,6 +8,7 @@ than `BUSY` cores at work does not count while there are enough that do.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -32,13 +33,15 @@ class Stopwatch:
     """Runs from when it is made."""
 
     def __init__(self) -> None:
-        self._wall, self._own, self._all = time.perf_counter(), _own(), _everybody()
+        self._children, self._all = _children(), _everybody()  # looking takes milliseconds: before
+        self._own, self._wall = time.process_time(), time.perf_counter()
 
     def read(self) -> Cost:
         """What was spent since."""
-        wall, own = time.perf_counter() - self._wall, _own() - self._own
-        others = (_everybody() - self._all - own) / wall
-        return Cost(wall, own, max(0.0, others))
+        wall, own = time.perf_counter() - self._wall, time.process_time() - self._own
+        everybody = _everybody() - self._all
+        spent = own + _children() - self._children
+        return Cost(wall, spent, max(0.0, (everybody - spent) / wall))
 
 
 class Typical(NamedTuple):
@@ -88,12 +91,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _own() -> float:
-    """Processor seconds of this process, its threads and its children, dead ones included."""
-    gone = os.times()
-    children = psutil.Process().children(recursive=True)
-    alive = sum(sum(child.cpu_times()[:4]) for child in children if child.is_running())
-    return time.process_time() + gone.children_user + gone.children_system + alive
+def _children() -> float:
+    """Processor seconds of the processes that this one started, dead ones included."""
+    gone, alive = os.times(), 0.0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended since it was listed
+            alive += sum(child.cpu_times()[:4])
+    return gone.children_user + gone.children_system + alive
 
 
 def _everybody() -> float:

@@ -65,6 +65,9 @@ REFUSALS = {
     "seed=1,2": "seed=1,2: one run takes one value; a list is written [a,b]",
     "seed=range(1,3)": "seed=range(1,3): one run takes one value; a list is written [a,b]",
     "seed=[1,2]": "seed=[1,2] is not a whole number",
+    "budget.gpu_seconds=9": (
+        "budget.gpu_seconds bounds nothing on engine.device=cpu; budget.seconds does"
+    ),
 }
 
 
