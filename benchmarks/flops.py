@@ -1,0 +1,123 @@
+"""Floating-point operations that a Qwen2.5-VL's shape asks for, counted by hand.
+
+A multiplication and an addition are two operations. Counted are matrix products, the attention's
+included, of real tokens only; not norms, activations, softmax or embeddings. Prompts attend
+causally, so of L tokens the i-th looks at i. What our forward pass shares is counted once: a
+picture and its prompt for all rollouts of a problem, a still picture's one frame.
+
+Shapes: L prompt tokens, T response tokens, S patches of a picture, D hidden, F feed-forward inner,
+Q query heads, K key-value heads, H values a head, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+BACKWARD = 2  # passes as expensive as the forward one: by inputs, by weights
+
+
+class Text(NamedTuple):
+    """The language model's shape."""
+
+    layers: int
+    D: int
+    F: int
+    Q: int
+    K: int
+    H: int
+    V: int
+
+    @classmethod
+    def of(cls, config: Any) -> "Text":
+        """From a Qwen2.5-VL's config."""
+        c = config.text_config
+        size = c.hidden_size // c.num_attention_heads
+        return cls(
+            layers=c.num_hidden_layers,
+            D=c.hidden_size,
+            F=c.intermediate_size,
+            Q=c.num_attention_heads,
+            K=c.num_key_value_heads,
+            H=size,
+            V=c.vocab_size,
+        )
+
+    @property
+    def per_token(self) -> int:
+        """Of all layers' linear maps, for one token: queries, keys, values, output, three of F."""
+        attention = self.D * (self.Q + 2 * self.K) * self.H + self.Q * self.H * self.D
+        return 2 * self.layers * (attention + 3 * self.D * self.F)
+
+    @property
+    def per_pair(self) -> int:
+        """Of all layers, for one token that looks at one: a score and a weighted value."""
+        return 4 * self.layers * self.Q * self.H
+
+    @property
+    def head(self) -> int:
+        """For one token's logits."""
+        return 2 * self.D * self.V
+
+
+class Vision(NamedTuple):
+    """The vision tower's shape; every layer attends over the whole picture."""
+
+    layers: int
+    D: int
+    F: int
+    out: int
+    merged: int  # patches that become one token
+    patch: int  # values of a patch, one frame
+
+    @classmethod
+    def of(cls, config: Any) -> "Vision":
+        """From a Qwen2.5-VL's config."""
+        c = config.vision_config
+        return cls(
+            layers=c.depth,
+            D=c.hidden_size,
+            F=c.intermediate_size,
+            out=c.out_hidden_size,
+            merged=c.spatial_merge_size**2,
+            patch=c.in_channels * c.patch_size**2,
+        )
+
+    def picture(self, patches: int) -> int:
+        """Of a whole picture, from patches to the features of its tokens."""
+        linear = 4 * self.D * self.D + 3 * self.D * self.F
+        layer = 2 * patches * linear + 4 * patches * patches * self.D
+        wide = self.merged * self.D
+        merger = 2 * (patches // self.merged) * (wide * wide + wide * self.out)
+        return 2 * patches * self.patch * self.D + self.layers * layer + merger
+
+
+class Work(NamedTuple):
+    """What is read and written: problems, and the responses to each."""
+
+    prompt_P: Sequence[int]  # tokens, image tokens included
+    patches_N: Sequence[int]  # of each picture
+    response_PG: Sequence[Sequence[int]]  # tokens of each response
+
+
+def forward(config: Any, work: Work) -> int:
+    """Operations of one pass over a batch, each prompt once.
+
+    Sampling with a cache asks for as many as scoring. A response's last token is never read.
+    """
+    text, vision = Text.of(config), Vision.of(config)
+    total = sum(map(vision.picture, work.patches_N))
+    total += sum(_read(text, length, 0) for length in work.prompt_P)
+    for prompt, responses in zip(work.prompt_P, work.response_PG, strict=True):
+        for length in responses:
+            total += _read(text, length - 1, prompt) + length * text.head
+    return total
+
+
+def update(config: Any, work: Work) -> int:
+    """Operations of the forward pass with the backward one."""
+    return (1 + BACKWARD) * forward(config, work)
+
+
+def _read(text: Text, length: int, before: int) -> int:
+    """Operations of `length` tokens that follow `before` others, each seeing itself and those."""
+    pairs = length * before + length * (length + 1) // 2
+    return length * text.per_token + pairs * text.per_pair

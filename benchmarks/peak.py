@@ -1,0 +1,183 @@
+"""How near to the machine's float32 peak: rollout and update against matrix products.
+
+    python -m benchmarks peak
+
+The peak is the fastest product of matrices measured in the same run: 2,000 × 2,000 with its like,
+and the tiny model's own shapes, for the rows they meet. Operations of rollout and update are
+counted from the model's shape (`flops`), and divided by processor seconds of one thread, so that
+other processes count little. Everything takes its turn in every batch; medians, without the first.
+The rest of the time goes to what is no matrix product: norms, softmax, the optimiser, copying
+keys and values, Python.
+"""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks import flops, workloads
+from benchmarks.command import Parser, Report, positive, say
+from benchmarks.measure import Cost, Stopwatch, typical
+from benchmarks.table import table
+from mssr_rl.engine import make_engine
+from mssr_rl.engine.base import Engine, Rollouts, Sampling, UpdatePlan
+from mssr_rl.loss import Loss
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.load import load_model, load_processor
+
+SIDE = 2000
+PRODUCT = "product"  # how the names of those begin that may be the peak
+AT_LEAST = 0.5  # seconds of a batch of products
+HEADER = ("what", "GFLOP", "CPU s", "GFLOP/s", "share of peak")
+
+
+class Done(NamedTuple):
+    """A batch of something."""
+
+    operations: float
+    cost: Cost
+
+
+class Rate(NamedTuple):
+    """Medians over its batches."""
+
+    what: str
+    operations: float  # of one batch
+    cpu_seconds: float
+    per_second: float  # operations a processor second
+    share: float  # of the peak
+    quiet: bool
+
+
+def parser() -> Parser:
+    """The words it takes."""
+    found = Parser("peak", __doc__)
+    found.add_argument("--batches", type=positive, default=7, help="of everything, that count")
+    return found
+
+
+def measured(given: Namespace) -> Report:
+    """Products, rollouts and updates in turn."""
+    torch.set_num_threads(1)
+    engine = make_engine(workloads.laptop("engine.threads=1"))
+    works = {**_products(), **_engine_works(engine)}
+    done: dict[str, list[Done]] = {name: [] for name in works}
+    batches = 2 if given.short else given.batches
+    for batch in range(batches + 1):
+        say(f"batch {batch} of {batches}")
+        for name, work in works.items():
+            found = work(batch)
+            done[name] += found if batch else []
+    engine.close()
+    rates = _rates(done)
+    return Report(_text(rates), [rate._asdict() for rate in rates])
+
+
+Works = Mapping[str, Callable[[int], list[Done]]]  # from the batch's number to what was done in it
+
+
+def _products() -> Works:
+    """A large one, and the model's linear maps."""
+    text = flops.Text.of(load_model("tiny", "cpu", "float32").config)
+    shapes = [(SIDE, SIDE, SIDE)]
+    for rows in (128, 384):  # rollouts sampled together; tokens of a micro-batch
+        shapes += [(rows, text.D, text.D), (rows, text.D, text.F), (rows, text.D, text.V)]
+    return {f"{PRODUCT} {m:,} × {k:,} × {n:,}": partial(_product, m, k, n) for m, k, n in shapes}
+
+
+def _product(rows: int, inner: int, columns: int, _: int) -> list[Done]:
+    left, right, out = (torch.ones(s) for s in ((rows, inner), (inner, columns), (rows, columns)))
+    watch, count, begun = Stopwatch(), 0, time.process_time()
+    while time.process_time() - begun < AT_LEAST:
+        for _ in range(max(1, 10**8 // (rows * inner * columns))):
+            torch.mm(left, right, out=out)
+            count += 1
+    return [Done(2.0 * rows * inner * columns * count, watch.read())]
+
+
+def _engine_works(engine: Engine) -> Works:
+    """A rollout and an update each, in groups and of single rollouts."""
+    encoder = PromptEncoder(load_processor("tiny"), 1024)
+    config = load_model("tiny", "cpu", "float32").config
+    found: dict[str, Callable[[int], list[Done]]] = {}
+    for group in (workloads.GROUP, 1):
+        pair = _Pair(engine, config, encoder, group)
+        shape = f"{workloads.SAMPLES // group} × {group}"
+        found[f"rollout, {shape}"] = pair.rollout
+        found[f"update, {shape}"] = pair.update
+    return found
+
+
+class _Pair:
+    """Rollouts, and the update on the same ones."""
+
+    def __init__(self, engine: Engine, config: Any, encoder: PromptEncoder, group: int) -> None:
+        self.engine, self.config, self.encoder, self.group = engine, config, encoder, group
+        self.rollouts: Rollouts | None = None
+
+    def rollout(self, batch: int) -> list[Done]:
+        problems = workloads.posed(batch, workloads.SAMPLES // self.group)
+        sampling = Sampling(max_response_tokens=workloads.LIMIT)
+        watch = Stopwatch()
+        self.rollouts = self.engine.rollout(problems, self.group, sampling, batch)
+        cost = watch.read()
+        return [Done(flops.forward(self.config, work_of(self.rollouts, self.encoder)), cost)]
+
+    def update(self, batch: int) -> list[Done]:
+        assert self.rollouts is not None
+        shape, loss = self.rollouts.token_BT.shape, Loss(kl_coef=workloads.KL)
+        plan = UpdatePlan(loss=loss, samples_per_update=workloads.PER_UPDATE, seed=batch)
+        advantage_BT = torch.randn(shape, generator=torch.Generator().manual_seed(batch))
+        watch = Stopwatch()
+        self.engine.update(self.rollouts, advantage_BT, self.rollouts.logprob_BT, plan)
+        cost = watch.read()
+        return [Done(flops.update(self.config, work_of(self.rollouts, self.encoder)), cost)]
+
+
+def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
+    """The sizes of what was read and written."""
+    prompts = encoder.block(rollouts.problems)
+    lengths = rollouts.mask_BT.sum(1).int().view(-1, rollouts.group_size)
+    return flops.Work(
+        prompt_P=prompts.mask_PL.sum(1).tolist(),
+        patches_N=[p.patch_NSC.shape[1] for p in prompts.pictures for _ in p.patch_NSC],
+        response_PG=lengths.tolist(),
+    )
+
+
+def _rates(done: Mapping[str, Sequence[Done]]) -> list[Rate]:
+    """What was reached, in the order of the works."""
+    speeds = {
+        what: median(one.operations / one.cost.cpu_seconds for one in batches)
+        for what, batches in done.items()
+    }
+    peak = max(speed for what, speed in speeds.items() if what.startswith(PRODUCT))
+    return [_rate(what, batches, speeds[what], peak) for what, batches in done.items()]
+
+
+def _rate(what: str, batches: Sequence[Done], speed: float, peak: float) -> Rate:
+    spent = typical([one.cost for one in batches])
+    return Rate(
+        what=what,
+        operations=median(one.operations for one in batches),
+        cpu_seconds=spent.cpu_seconds,
+        per_second=speed,
+        share=speed / peak,
+        quiet=spent.quiet,
+    )
+
+
+def _text(rates: Sequence[Rate]) -> str:
+    giga = 1e9
+    rows = [
+        (r.what, r.operations / giga, r.cpu_seconds, r.per_second / giga, f"{r.share:.0%}")
+        for r in rates
+    ]
+    parts = [table(HEADER, rows)]
+    if not all(rate.quiet for rate in rates):
+        parts.append("Measured while other processes were at work; shares suffer less than speeds.")
+    return "\n\n".join(parts)

@@ -1,0 +1,29 @@
+"""Our side of `benchmarks.rollouts`: the local engine.
+
+It gives log-probabilities and entropies too, as a training step needs them.
+"""
+
+from typing import Any
+
+from benchmarks.peers import Channel, options
+from benchmarks.workloads import laptop, posed
+from mssr_rl.engine import make_engine
+from mssr_rl.engine.base import Sampling
+
+
+def main(told: dict[str, Any]) -> None:
+    """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
+    channel = Channel()
+    engine = make_engine(laptop(f"engine.threads={told['threads']}"))
+    sampling = Sampling(max_response_tokens=told["limit"])
+    channel.ready()
+    turn = 0
+    while channel.wait():
+        rollouts = engine.rollout(posed(turn, told["problems"]), told["group"], sampling, turn)
+        channel.tell(samples=len(rollouts.responses), tokens=int(rollouts.mask_BT.sum()))
+        turn += 1
+    engine.close()
+
+
+if __name__ == "__main__":
+    main(options())
