@@ -26,6 +26,11 @@ def test_the_penalty_grows_over_the_buffer() -> None:
 def test_the_buffer_is_a_fifth_of_the_limit_unless_set() -> None:
     step = penalise_overlong(None, 1.0)
     assert penalties(step, [8, 9, 10], 10) == [0, -0.5, -1]
+    assert penalties(step, [2, 3, 4], 4) == [0, 0, -1]  # and one token of a very short limit
+
+
+def test_a_short_response_earns_nothing_by_it() -> None:
+    assert penalties(penalise_overlong(2, 1.0), [1, 4, 9, 10], 10) == [0, 0, -0.5, -1]
 
 
 def test_without_a_known_limit_it_is_grpo() -> None:

@@ -69,6 +69,15 @@ def test_drift_is_summed_since_the_last_visit_of_a_problem() -> None:
     assert after.drift_N.tolist() == [0, 0, 0]
 
 
+def test_a_step_whose_kl_is_unknown_adds_no_drift() -> None:
+    spo = algorithms.make("spo")
+    state = visit(spo, spo.advantage.init(2), batch([0, 1], [1, 0])).state
+    step = visit(spo, state, batch([1], [1]))
+    assert beliefs(step.state).drift_N.tolist() == [0, 0]
+    assert step.metrics["tracker/kl"] == 0
+    assert step.metrics["tracker/mean"] == pytest.approx(beliefs(state).value_N[1].item())
+
+
 def test_a_value_moves_as_the_paper_says() -> None:
     spo = algorithms.make("spo", prior="uniform", prior_strength=5.0, prior_mean=0.3)
     state = spo.advantage.init(1)

@@ -53,6 +53,11 @@ def test_an_arm_that_was_out_stays_out() -> None:
     assert found.e_value >= found.threshold == 40
 
 
+def test_an_arm_that_runs_on_stands_at_its_e_value() -> None:
+    assert standing([1, 2], arms=2) == (e_value([1, 2]), 40, None)
+    assert standing([-1, 1, 0], arms=2).e_value == pytest.approx(0.5)
+
+
 def test_more_arms_ask_for_more_evidence() -> None:
     losing = [-0.05] * 6
     assert standing(losing, arms=2).out_after == 6
@@ -63,7 +68,7 @@ def test_more_arms_ask_for_more_evidence() -> None:
 
 def test_a_race_over_too_few_seeds_is_refused() -> None:
     check(arms=2, seeds=7)
-    with pytest.raises(UserError, match="2 arms and seeds=6: no arm can be dropped before it has"):
+    with pytest.raises(UserError, match="seeds=6: no arm can be dropped before .* at least 7"):
         check(arms=2, seeds=6)
     with pytest.raises(UserError, match="nobody to race against"):
         check(arms=1, seeds=9)

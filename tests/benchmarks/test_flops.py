@@ -1,0 +1,65 @@
+"""Operations counted from the shape are those that torch counts in the real model's passes."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import flops
+from benchmarks.flops import Text, Work, forward, update
+from benchmarks.workloads import posed
+from mssr_rl.models import lean
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.score import score
+
+GROUP, TOKENS = 4, 20
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return load_model("tiny", "cpu", "float32")
+
+
+def counted(model: Any, *, backward: bool) -> tuple[int, Work]:
+    """Torch's count of one scoring pass over one problem, without padding; and what it read."""
+    prompts = PromptEncoder(load_processor("tiny"), 1024).block(posed(0, 1))
+    token_BT = torch.full((GROUP, TOKENS), 50)
+    with FlopCounterMode(display=False) as counter:
+        scored = score(model, lean.read(model, prompts), (token_BT, torch.ones(GROUP, TOKENS)), 1.0)
+        if backward:
+            scored.logprob_BT.sum().backward()
+    model.zero_grad()
+    patches = [pictures.patch_NSC.shape[1] for pictures in prompts.pictures]
+    work = Work([int(prompts.mask_PL.sum())], patches, [[TOKENS] * GROUP])
+    return int(counter.get_total_flops()), work
+
+
+def seen_but_masked(model: Any, work: Work) -> int:
+    """Torch counts whole squares of attention; we, what causal attention lets a token see."""
+    text = Text.of(model.config)
+    prompt, length = work.prompt_P[0], TOKENS - 1
+    hidden = prompt * (prompt - 1) // 2 + GROUP * length * (length - 1) // 2
+    return hidden * text.per_pair
+
+
+def test_the_forward_pass_is_counted_as_torch_counts_it(model: Any) -> None:
+    by_torch, work = counted(model, backward=False)
+    ours = forward(model.config, work) + seen_but_masked(model, work)
+    assert ours == pytest.approx(by_torch, rel=0.01)  # tensors of one number, rotary angles
+
+
+def test_an_update_is_counted_as_torch_counts_it_within_a_few_percent(model: Any) -> None:
+    by_torch, work = counted(model, backward=True)
+    ours = update(model.config, work) + 3 * seen_but_masked(model, work)
+    # Attention's backward pass computes the scores again, and pixels want no gradient.
+    assert ours == pytest.approx(by_torch, rel=0.05)
+
+
+def test_a_longer_prompt_is_paid_once_and_looked_at_by_every_response() -> None:
+    text = Text(layers=1, D=1, F=1, Q=1, K=1, H=1, V=1)
+    assert (text.per_token, text.per_pair, text.head) == (14, 4, 2)
+    read = flops._read
+    assert read(text, 3, 0) == 3 * 14 + 6 * 4  # looks at 1, 2 and 3 tokens
+    assert read(text, 2, 3) == 2 * 14 + 9 * 4  # at 4 and 5
