@@ -8,6 +8,7 @@ from importlib import import_module
 NAMES = {
     "step": "a training step beside TRL's GRPOTrainer and RLOOTrainer",
     "rollouts": "sampling beside transformers' generate and vLLM on CPU",
+    "grading": "grading beside math-verify",
     "startup": "from the command to the first training step",
     "scaling": "growth with rollouts, group size, length, problems and parameters",
     "peak": "share of the machine's matrix-product speed in rollout and update",
@@ -18,7 +19,6 @@ def main(words: Sequence[str]) -> int:
     """The exit code: 0 done, 1 failed, 2 wrong usage."""
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  python -m benchmarks {name:<9} {says}" for name, says in NAMES.items()]
-        lines.append("  python benchmarks/grading.py  grading beside math-verify")
         sys.stdout.write("\n".join(lines) + "\nEach takes --help, --short and --json FILE.\n")
         return 0
     name, *rest = words

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -37,7 +37,7 @@ class Parser(ArgumentParser):
 
 
 def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence[str]) -> int:
-    """Measure, print, write; the exit code."""
+    """Measure, print, write; the exit code: 0 done, 1 failed, 2 wrong usage."""
     try:
         given = parser.parse_args(words)
         _refuse_folder(given.json)
@@ -47,6 +47,8 @@ def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence
         return _complain(parser, error, 2)
     except RunFailed as error:
         return _complain(parser, error, 1)
+    except KeyboardInterrupt:
+        return 130
     sys.stdout.write(f"{report.text}\n")
     return 0
 
@@ -73,7 +75,8 @@ def _refuse_folder(file: Path | None) -> None:
 def _write(given: Namespace, report: Report) -> None:
     if given.json is None:
         return
-    options: Mapping[str, Any] = {key: str(value) for key, value in vars(given).items()}
+    places = (Path, type(None))  # where things lie on a machine is nobody's business
+    options = {key: value for key, value in vars(given).items() if not isinstance(value, places)}
     content = {"options": options, "machine": measure.machine(), "results": report.results}
     files.write_json(given.json, content)
 

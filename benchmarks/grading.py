@@ -1,7 +1,7 @@
-"""How fast is grading? Ours beside math-verify's own, on the same answers: prints answers a second.
+"""Grading beside math-verify, on the same answers: answers a second.
 
-    python benchmarks/grading.py             the answers of tests/grading/golden
-    python benchmarks/grading.py FILE.jsonl  a file of contract C: id, response, answer
+    python -m benchmarks grading             the answers of tests/grading/golden
+    python -m benchmarks grading FILE.jsonl  the lines that `mssr_rl grade` takes
 
 Both times are of processor seconds on one core; ours include the grading process. Every answer is
 graded once, so nothing comes from a memory of earlier verdicts. math-verify parses the gold
@@ -9,21 +9,24 @@ answer and the content of the box, and keeps its own time limits.
 """
 
 import json
-import os
-import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 from math_verify import parse
 from math_verify import verify as math_verify
 
+from benchmarks.command import Parser, Report
+from benchmarks.measure import Stopwatch
+from benchmarks.table import table
+from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
 from mssr_rl.grading.verify import gold_response, last_box, verify
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "grading" / "golden" / "answers.jsonl"
 PLAIN = 40_000
+HEADER = ("what", "answers", "answers per CPU s")
 
 
 class Case(NamedTuple):
@@ -33,32 +36,36 @@ class Case(NamedTuple):
     answer: str
 
 
-def main(words: list[str]) -> None:
-    """Print three throughputs and a ratio."""
-    mixed = _from_file(Path(words[0])) if words else _golden()
+def parser() -> Parser:
+    """The words it takes."""
+    found = Parser("grading", __doc__)
+    found.add_argument("file", type=Path, nargs="?", help="with lines of id, response, answer")
+    return found
+
+
+def measured(given: Namespace) -> Report:
+    """Three throughputs and a ratio."""
+    mixed = _from_file(given.file) if given.file else _golden()
     plain = [Case(gold_response(str(i)), str(i + i % 2)) for i in range(PLAIN)]
+    if given.short:
+        plain, mixed = plain[: PLAIN // 10], mixed[::8]
     rate = len(plain) / _ours(plain)
     ours, theirs = len(mixed) / _ours(mixed), len(mixed) / _theirs(mixed)
-    sys.stdout.write(
-        f"plain answers, mssr_rl      {rate:10,.0f} a second ({len(plain)} answers)\n"
-        f"mixed answers, mssr_rl      {ours:10,.0f} a second ({len(mixed)} answers)\n"
-        f"mixed answers, math-verify  {theirs:10,.0f} a second\n"
-        f"ratio                       {ours / theirs:10.1f}\n"
-    )
+    rows = [
+        ("plain answers, ours", len(plain), rate),
+        ("mixed answers, ours", len(mixed), ours),
+        ("mixed answers, math-verify", len(mixed), theirs),
+    ]
+    text = f"{table(HEADER, rows)}\n\nours over math-verify: {ours / theirs:.1f}"
+    return Report(text, {"plain": rate, "mixed": ours, "math_verify": theirs})
 
 
 def _ours(cases: list[Case]) -> float:
     workers.warm()
-    started = _seconds()
+    watch = Stopwatch()
     for case in cases:
         verify(case.response, case.answer)
-    return _seconds() - started
-
-
-def _seconds() -> float:
-    """Processor time of this process and of those it started."""
-    children = psutil.Process().children(recursive=True)
-    return time.process_time() + sum(sum(child.cpu_times()[:2]) for child in children)
+    return watch.read().cpu_seconds
 
 
 def _theirs(cases: list[Case]) -> float:
@@ -71,8 +78,11 @@ def _theirs(cases: list[Case]) -> float:
 
 
 def _from_file(file: Path) -> list[Case]:
-    lines = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
-    return [Case(line["response"], str(line["answer"])) for line in lines]
+    try:
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        return [Case(row["response"], str(row["answer"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} has no lines of JSON with response and answer: {error}") from error
 
 
 def _golden() -> list[Case]:
@@ -82,8 +92,3 @@ def _golden() -> list[Case]:
         for row in rows
         for answer in (*row["pays"], *row["does_not"])
     ]
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(sys.argv[1:])

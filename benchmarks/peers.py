@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class Call(NamedTuple):
     """How a side is started."""
 
     name: str  # for people
-    module: str  # of `benchmarks.sides`
+    module: str  # run by `python -m`
     options: Mapping[str, Any]
     python: str = sys.executable
     environment: Mapping[str, str] = {}
@@ -43,7 +43,7 @@ class Side:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in `close`
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [call.python, "-m", f"benchmarks.sides.{call.module}", json.dumps(call.options)],
+            [call.python, "-m", call.module, json.dumps(call.options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -64,8 +64,9 @@ class Side:
     def turn(self) -> Record:
         """Let it work through one batch."""
         assert self._process.stdin
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it is gone, and what it left is heard
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
         self.records.append(self.hear())
         return self.records[-1]
 
@@ -73,7 +74,8 @@ class Side:
         """No more turns; it ends by itself, or is ended."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

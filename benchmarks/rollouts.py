@@ -30,7 +30,7 @@ from mssr_rl.errors import UserError
 RECORDED = Path(__file__).with_name("recorded.json")
 OURS, PEERS = "ours", ("transformers", "vllm")
 HEADER = ("side", "rollouts/s", "tokens/s", "rollouts per CPU s, 1 thread", "peak MiB")
-MODULES = {side: f"{side}_rollouts" for side in (OURS, *PEERS)}
+MODULES = {side: f"benchmarks.sides.{side}_rollouts" for side in (OURS, *PEERS)}
 
 
 class Shape(NamedTuple):

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from benchmarks.command import Parser, Report, positive, say
 from benchmarks.peers import ROOT
 from benchmarks.table import table
+from mssr_rl.config.compose import load
 from mssr_rl.errors import RunFailed
 
 # How the line begins that says so; in the order in which they come.
@@ -50,6 +51,7 @@ def parser() -> Parser:
 
 def measured(given: Namespace) -> Report:
     """A start that is forgotten, and those that count."""
+    load([f"algo={given.algo}"])  # refuses an unknown one here
     words = [f"algo={given.algo}", *(["eval.limit=16"] if given.short else [])]
     starts = []
     for number in range((1 if given.short else given.starts) + 1):

@@ -34,6 +34,7 @@ from mssr_rl.errors import RunFailed, UserError
 RIVAL = {"grpo": "grpo", "rloo": "rloo"}  # our arm: TRL's; the others meet its GRPO
 SINGLE = ("reinforce_pp", "mvsr", "mssr")
 FORCED = 48  # tokens
+SIDES = "benchmarks.sides"
 TRL = Path("build/trl/bin/python")
 HEADER = (
     *("arm", "samples/s", "TRL", "ratio"),
@@ -124,11 +125,16 @@ def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> It
     wanted = {_rival(arm) for arm in arms}
     for arm in arms:
         yield Call(
-            f"ours {arm}", "ours_step", {"words": _words(arm, told)}, environment=environment
+            f"ours {arm}",
+            f"{SIDES}.ours_step",
+            {"words": _words(arm, told)},
+            environment=environment,
         )
         if (rival := _rival(arm)) in wanted:
             wanted.remove(rival)
-            yield Call(f"TRL {rival}", "trl_step", {"algo": rival, **told}, str(trl), environment)
+            yield Call(
+                f"TRL {rival}", f"{SIDES}.trl_step", {"algo": rival, **told}, str(trl), environment
+            )
 
 
 def _rival(arm: str) -> str:
@@ -171,13 +177,18 @@ def _speed(side: Side, lengths: str, threads: int) -> Speed:
 
 def _refuse_unequal(side: Side) -> None:
     """A side that did less work than the others would win by it."""
-    updates = workloads.SAMPLES // workloads.PER_UPDATE
+    samples, updates = workloads.SAMPLES, workloads.SAMPLES // workloads.PER_UPDATE
     for record in side.records:
-        did = (record["samples"], record["updates"])
-        if did != (workloads.SAMPLES, updates):
-            raise RunFailed(f"{side.name} made {did[1]} updates of {did[0]} samples, not {updates}")
-        if record.get("pictures", workloads.SAMPLES) < workloads.SAMPLES:
-            raise RunFailed(f"{side.name}'s model saw {record['pictures']} pictures in a step")
+        did = (record["updates"], record["samples"])
+        if did != (updates, samples):
+            raise RunFailed(
+                f"{side.name} made {did[0]} updates of {did[1]} samples, not {updates} of {samples}"
+            )
+        if record.get("pictures", samples) < samples:
+            raise RunFailed(
+                f"{side.name}'s model saw {record['pictures']} pictures in a step of {samples} "
+                "samples"
+            )
 
 
 def _text(speeds: Sequence[Speed]) -> str:
@@ -185,7 +196,7 @@ def _text(speeds: Sequence[Speed]) -> str:
     for lengths in dict.fromkeys(speed.lengths for speed in speeds):
         here = [speed for speed in speeds if speed.lengths == lengths]
         arms = dict.fromkeys(speed.arm for speed in here if speed.side == "ours")
-        parts.append(f"{lengths}, {workloads.SAMPLES} samples a step, threads: {most}")
+        parts.append(f"{lengths}, {workloads.SAMPLES} samples a step, {_threads(most)}")
         parts.append(table(HEADER, [_row(here, arm) for arm in arms]))
         parts += [*_single_against_group(here), *_caveats(here)]
     return "\n\n".join(parts)
@@ -225,5 +236,9 @@ def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
 
 
 def _caveats(speeds: Sequence[Speed]) -> list[str]:
-    busy = [f"{s.side} {s.arm} ({s.threads} threads)" for s in speeds if not s.quiet]
+    busy = [f"{s.side} {s.arm} ({_threads(s.threads)})" for s in speeds if not s.quiet]
     return [f"Measured while other processes were at work: {', '.join(busy)}."] if busy else []
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("mssr_rl", "algos", "envs", "tests")
+FOLDERS = ("mssr_rl", "algos", "envs", "tests", "benchmarks")
 LONGEST_FUNCTION, LONGEST_FILE, LONGEST_MEDIAN = 60, 300, 120
 
 Check = Callable[[str], list[str]]
