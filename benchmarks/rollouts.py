@@ -138,7 +138,8 @@ def _calls(sides: Sequence[str], shape: Shape, threads: int) -> Iterator[Call]:
     environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     told = {"threads": threads, **shape._asdict(), "limit": workloads.LIMIT}
     for side in sides:
-        yield Call(side, MODULES[side], told, environment=environment)
+        own = peers.LARGE_PAGES if side == OURS else {}
+        yield Call(side, MODULES[side], told, environment={**environment, **own})
 
 
 def _speed(side: Side, shape: Shape, threads: int) -> Speed:

@@ -9,7 +9,6 @@ after step 1. Wall seconds since the command, medians over starts. --short evalu
 instead of the recipe's 512.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.command import Parser, Report, positive, say
-from benchmarks.peers import ROOT
+from benchmarks.peers import outside
 from benchmarks.table import table
 from mssr_rl.config.compose import load
 from mssr_rl.errors import RunFailed
@@ -70,7 +69,7 @@ def start(words: Sequence[str]) -> Start:
 
 def _until_end(command: Sequence[str]) -> float:
     begun = time.perf_counter()
-    subprocess.run(command, env=_environment(), check=True)
+    subprocess.run(command, env=outside(), check=True)
     return time.perf_counter() - begun
 
 
@@ -99,16 +98,8 @@ def _started(command: Sequence[str]) -> "subprocess.Popen[str]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=_environment(),
+        env=outside(),
     )
-
-
-def _environment() -> dict[str, str]:
-    """As at a terminal: what `benchmarks` set for itself is taken back."""
-    mine = ("OMP_NUM_THREADS", "THP_MEM_ALLOC_ENABLE")
-    kept = {name: value for name, value in os.environ.items() if name not in mine}
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**kept, "PYTHONPATH": path}
 
 
 def _text(starts: Sequence[Start]) -> str:

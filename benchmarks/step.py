@@ -120,7 +120,6 @@ def _lengths(folder: Path) -> list[Lengths]:
 def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> Iterator[Call]:
     """Ours and theirs next to each other, so that they meet the same minutes."""
     environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"THP_MEM_ALLOC_ENABLE": "1"}  # ours sets it; TRL shall have it too
     told = {"threads": threads, "model": lengths.model, "limit": lengths.limit}
     wanted = {_rival(arm) for arm in arms}
     for arm in arms:
@@ -128,7 +127,7 @@ def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> It
             f"ours {arm}",
             f"{SIDES}.ours_step",
             {"words": _words(arm, told)},
-            environment=environment,
+            environment={**environment, **peers.LARGE_PAGES},
         )
         if (rival := _rival(arm)) in wanted:
             wanted.remove(rival)
