@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(MSSR_VENV),.venv)/bin/python
 export OMP_NUM_THREADS = 1
 
-.PHONY: check test format
+.PHONY: check test coverage format
 
 check:
 	$(PYTHON) -m ruff format --check .
@@ -13,6 +13,9 @@ check:
 test:
 	$(PYTHON) -m pytest -q -n 2 -m "not cluster"
 	$(PYTHON) -m pytest -q -m cluster
+
+coverage:
+	$(PYTHON) -m pytest -q -n 2 -m "not cluster" --cov --cov-report=term
 
 format:
 	$(PYTHON) -m ruff format .

@@ -147,7 +147,7 @@ def facts(plan: WarmStart, trained: Trained) -> list[str]:
         f"the first {plan.easy_steps} of them on level 0 alone",
         f"AdamW, learning rate {plan.lr:g} on a cosine laid out for {plan.schedule:,} steps",
         f"hasty answers weigh {plan.hasty_share:.0%}",
-        f"{trained.seconds / 60:.0f} minutes on {torch.get_num_threads()} threads of a CPU",
+        f"{trained.seconds / 60:.0f} minutes on a CPU, threads: {torch.get_num_threads()}",
     ]
 
 

@@ -39,5 +39,5 @@ def test_a_config_that_training_did_not_write_is_refused_at_once(
     begun = time.process_time()
     with pytest.raises(UserError, match=f"is refused: .*{YAMLS[text]}"):
         compose.read(tmp_path / "config.yaml")
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 3  # an alias bomb would take for ever
     assert not (tmp_path / "marker").exists()

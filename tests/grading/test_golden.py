@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.grading.verify import gold_response, verify
+from mssr_rl.grading.algebra.compare import equivalent
+from mssr_rl.grading.answers import read_off_or
+from mssr_rl.grading.judge import decide
+from mssr_rl.grading.verify import gold_response, last_box, verify
+
+SAME = read_off_or(equivalent)
 
 LINES = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
 GOLD = [json.loads(line) for line in LINES.splitlines()]
@@ -41,6 +46,16 @@ def test_nothing_else_pays(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", GOLD, ids=named)
 def test_a_gold_answer_pays_itself(row: dict[str, Any]) -> None:
     assert verify(gold_response(row["gold"]), row["gold"], row.get("choices")).correct
+
+
+@pytest.mark.parametrize("row", GOLD, ids=named)
+def test_the_algebra_says_so_itself(row: dict[str, Any]) -> None:
+    """Without the process that bounds its time and hides what it raises."""
+    for text, pays in [*((a, True) for a in row["pays"]), *((a, False) for a in row["does_not"])]:
+        boxed = last_box(gold_response(text))
+        assert boxed is not None
+        found = decide(boxed, row["gold"], row.get("choices"), SAME)
+        assert found == pays, text
 
 
 def test_the_file_holds_hundreds_of_cases_of_every_kind() -> None:

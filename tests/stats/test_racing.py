@@ -68,7 +68,7 @@ def test_more_arms_ask_for_more_evidence() -> None:
 
 def test_a_race_over_too_few_seeds_is_refused() -> None:
     check(arms=2, seeds=7)
-    with pytest.raises(UserError, match="seeds=6: no arm can be dropped before .* at least 7"):
+    with pytest.raises(UserError, match=r"seeds=6: no arm can be dropped before .* at least 7"):
         check(arms=2, seeds=6)
     with pytest.raises(UserError, match="nobody to race against"):
         check(arms=1, seeds=9)

@@ -1,0 +1,68 @@
+"""The command that made the tiny model, in seconds: it learns, and resumes bit for bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.envs.mini import mini_problems
+from mssr_rl.models import card, supervised, warm_start
+from mssr_rl.models.load import save_model
+from mssr_rl.models.warm_start import WarmStart, learning_rate, train
+
+pytestmark = pytest.mark.slow
+
+PLAN = WarmStart(examples=120, steps=6, easy_steps=3, batch=4)
+
+
+def weights(trained: warm_start.Trained) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trained.model.parameters()])
+
+
+def test_what_was_begun_earlier_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    whole = train(PLAN, tmp_path / "whole")
+    train(replace(PLAN, steps=4), tmp_path / "parts")
+    parts = train(PLAN, tmp_path / "parts")
+    assert torch.equal(weights(whole), weights(parts))
+    assert not torch.equal(weights(whole), weights(train(replace(PLAN, seed=2), tmp_path / "two")))
+
+
+def test_its_folder_loads_and_its_card_has_every_column(tmp_path: Path) -> None:
+    trained = train(replace(PLAN, steps=2), tmp_path / "work")
+    save_model(trained.model, trained.encoder.processor, tmp_path / "tiny")
+    engine = LocalEngine(LocalOptions(model=str(tmp_path / "tiny")))
+    cells = {tuple(sorted(problem.tags.items())): problem for problem in mini_problems("val")}
+    some = list(cells.values())  # one of every family and level
+    measured = card.measure(engine, ProblemEnv(some, name="mini", split="val"))
+    said = warm_start.facts(PLAN, trained)
+    card.write(tmp_path / "tiny", said, measured)
+    written = (tmp_path / "tiny" / "README.md").read_text()
+    assert "| problems | n | greedy | mean@1 | pass@8 | mixed | grey picture |" in written
+    assert all(line in written for line in said)
+    assert 1_000_000 < sum(p.numel() for p in trained.model.parameters()) < 6_000_000
+
+
+def test_a_few_steps_on_the_same_examples_lower_their_loss() -> None:
+    examples = supervised.draw_examples(4, workers=1)
+    torch.manual_seed(0)
+    model, encoder = warm_start.build(PLAN, examples)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(8):
+        loss = supervised.loss(model, encoder, examples, PLAN.hasty_share)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_learning_rate_rises_and_falls_to_a_tenth() -> None:
+    plan = WarmStart()
+    assert learning_rate(plan, 0) == pytest.approx(plan.lr / 100)
+    assert learning_rate(plan, 100) == pytest.approx(plan.lr)
+    assert learning_rate(plan, plan.schedule) == pytest.approx(plan.lr / 10)
