@@ -10,6 +10,7 @@ crash's, and the run is tried once more elsewhere.
 
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import Popen
@@ -20,6 +21,7 @@ from mssr_rl.compare.machine import Node
 from mssr_rl.errors import UserError
 
 PACKAGE = Path(__file__).parents[2]  # the folder that `mssr_rl` lies in
+PATIENCE = 10.0  # for a connection [s]
 LOST = 1  # the exit code of a run whose machine is gone
 
 
@@ -36,6 +38,7 @@ def join(address: str) -> tuple[Node, ...]:
         path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
         told: dict[str, Any] = {"env_vars": {"PYTHONPATH": path}}
         try:
+            _knock(address)
             ray.init(
                 address=address, runtime_env=told, log_to_driver=False, configure_logging=False
             )
@@ -49,6 +52,16 @@ def join(address: str) -> tuple[Node, ...]:
         for node in ray.nodes()
         if node["Alive"]
     )
+
+
+def _knock(address: str) -> None:
+    """Raises `ConnectionError` where nobody listens: Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), PATIENCE).close()
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
 
 
 def refuse_blind_nodes(folder: Path) -> None:
