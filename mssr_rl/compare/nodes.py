@@ -90,14 +90,16 @@ def launch(words: Sequence[str], log: Path, threads: int) -> "Remote":
     import ray
 
     actor = ray.remote(num_cpus=threads, max_concurrency=2)(_Keeper).remote(str(Path.cwd()))
-    return Remote(actor, actor.keep.remote(list(words), str(log.resolve()), threads))
+    return Remote(
+        actor, actor.begun.remote(), actor.keep.remote(list(words), str(log.resolve()), threads)
+    )
 
 
 class Remote:
     """A run somewhere in the cluster, as the comparison sees a process."""
 
-    def __init__(self, actor: Any, code: Any) -> None:
-        self._actor, self._ref = actor, code
+    def __init__(self, actor: Any, begun: Any, code: Any) -> None:
+        self._actor, self._begun, self._ref = actor, begun, code
         self._code: int | None = None
 
     def poll(self) -> int | None:
@@ -111,8 +113,13 @@ class Remote:
         return code
 
     def send_signal(self, signum: int) -> None:
-        """Pass it on; a run that has no machine yet never begins."""
-        self._actor.tell.remote(signum)
+        """Pass it on; a run that still waits for a machine never begins."""
+        import ray
+
+        if ray.wait([self._begun], timeout=0)[0]:
+            self._actor.tell.remote(signum)
+        else:
+            ray.kill(self._actor)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -138,6 +145,10 @@ class _Keeper:
         os.chdir(folder)
         self._told: list[int] = []
         self._child: Popen[bytes] | None = None
+
+    def begun(self) -> bool:
+        """It has a machine."""
+        return True
 
     def keep(self, words: list[str], log: str, threads: int) -> int:
         """Start the run and wait for its end."""

@@ -16,6 +16,7 @@ from mssr_rl.compare.standing import look
 
 pytestmark = pytest.mark.cluster
 
+ROOT = Path(__file__).parents[2]
 WORDS = [
     "algo=grpo,mssr",
     "env=vision_r1",
@@ -84,6 +85,26 @@ def test_runs_are_spread_and_an_interrupted_comparison_goes_on(
         "done",
         "done",
     ]
+
+
+def test_a_run_that_waits_for_a_machine_can_be_called_off(address: str, tmp_path: Path) -> None:
+    script = f"""
+import ray
+from pathlib import Path
+from mssr_rl.compare import nodes
+nodes.join({address!r})
+run = nodes.launch(["algo=grpo"], Path("log"), 64)  # more cores than there are
+assert run.poll() is None
+run.terminate()
+print("code", run.wait())
+"""
+    env = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path, env=env
+    )
+    assert "code 1" in done.stdout, done.stderr
+    assert not (tmp_path / "log").exists()
 
 
 def test_an_address_where_nobody_answers_is_one_sentence() -> None:
