@@ -53,6 +53,11 @@ class Text(NamedTuple):
         return 4 * self.layers * self.Q * self.H
 
     @property
+    def only_kept(self) -> int:
+        """What the last layer spares a token of which nothing but keys and values are needed."""
+        return 2 * (2 * self.Q * self.H * self.D + 3 * self.D * self.F)
+
+    @property
     def head(self) -> int:
         """For one token's logits."""
         return 2 * self.D * self.V
@@ -105,7 +110,7 @@ def forward(config: Any, work: Work) -> int:
     """
     text, vision = Text.of(config), Vision.of(config)
     total = sum(map(vision.picture, work.patches_N))
-    total += sum(_read(text, length, 0) for length in work.prompt_P)
+    total += sum(_prompt(text, length) for length in work.prompt_P)
     for prompt, responses in zip(work.prompt_P, work.response_PG, strict=True):
         for length in responses:
             total += _read(text, length - 1, prompt) + length * text.head
@@ -115,6 +120,14 @@ def forward(config: Any, work: Work) -> int:
 def update(config: Any, work: Work) -> int:
     """Operations of the forward pass with the backward one."""
     return (1 + BACKWARD) * forward(config, work)
+
+
+def _prompt(text: Text, length: int) -> int:
+    """Operations of a prompt, whose last layer goes on with the last token only."""
+    others = length - 1
+    unseen = others * (others + 1) // 2
+    spared = others * text.only_kept + unseen * text.per_pair // text.layers
+    return _read(text, length, 0) - spared
 
 
 def _read(text: Text, length: int, before: int) -> int:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models.encode import Pictures, Prompts, all_frames
+from mssr_rl.models.norm import rms_norm
 
 Rotary = tuple[Tensor, Tensor]  # cosine and sine, broadcast over heads, last dimension H
 
@@ -116,13 +117,29 @@ def read(model: Any, prompts: Prompts) -> Reading:
     x = real.rows(_embed(model, prompts))
     rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
     layers = []
-    for layer in text.layers:
+    for layer in text.layers[:-1]:
         q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
         layers.append((k, v))
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = finish(layer, x, real.rows(heads.transpose(1, 2)).flatten(1))
-    last = x[prompts.mask_PL.sum(1).cumsum(0) - 1]
+    kept, last = _read_last(text.layers[-1], x, rotary, prompts.mask_PL)
+    layers.append(kept)
     return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
+
+
+def _read_last(
+    layer: Any, x_ND: Tensor, rotary: Rotary, mask_PL: Tensor
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """The last layer: of a prompt's tokens but its last, only keys and values are ever asked for.
+
+    Gives those, and the layer's output at the last tokens, P D.
+    """
+    real, last_P = Real.of(mask_PL), mask_PL.sum(1).cumsum(0) - 1
+    normed = norm(layer.input_layernorm, x_ND)
+    k, v = (real.block(y).transpose(1, 2) for y in keys_values(layer, normed, rotary))
+    q = queries(layer, normed[last_P], (rotary[0][last_P], rotary[1][last_P]))
+    attended = attend(q[:, :, None], k, v, mask_PL[:, None, None])
+    return (k, v), finish(layer, x_ND[last_P], attended[:, 0])
 
 
 def joined(readings: Sequence[Reading]) -> Reading:
@@ -183,13 +200,25 @@ def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
 
 def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
     """Queries N Q H, keys and values N K H, turned to their positions."""
-    attention, normed = layer.self_attn, norm(layer.input_layernorm, x_ND)
-    shape = (len(x_ND), -1, attention.head_dim)
-    q, k, v = (
-        linear(normed).view(shape)
-        for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    return _rotate(q, rotary), _rotate(k, rotary), v
+    normed = norm(layer.input_layernorm, x_ND)
+    return queries(layer, normed, rotary), *keys_values(layer, normed, rotary)
+
+
+def queries(layer: Any, normed_ND: Tensor, rotary: Rotary) -> Tensor:
+    """N Q H."""
+    return _rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
+
+
+def keys_values(layer: Any, normed_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    """Each N K H."""
+    attention = layer.self_attn
+    k, v = (_heads(attention, part, normed_ND) for part in (attention.k_proj, attention.v_proj))
+    return _rotate(k, rotary), v
+
+
+def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
+    heads: Tensor = linear(normed_ND).view(len(normed_ND), -1, attention.head_dim)
+    return heads
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -212,8 +241,8 @@ def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
 
 
 def norm(module: Any, x: Tensor) -> Tensor:
-    """RMSNorm with the module's weight, as one fused operation."""
-    return F.rms_norm(x, x.shape[-1:], module.weight, module.variance_epsilon)
+    """RMSNorm with the module's weight."""
+    return rms_norm(x, module.weight, module.variance_epsilon)
 
 
 def _mlp(module: Any, x: Tensor) -> Tensor:

@@ -42,8 +42,9 @@ def seen_but_masked(model: Any, work: Work) -> int:
     """Torch counts whole squares of attention; we, what causal attention lets a token see."""
     text = Text.of(model.config)
     prompt, length = work.prompt_P[0], TOKENS - 1
-    hidden = prompt * (prompt - 1) // 2 + GROUP * length * (length - 1) // 2
-    return hidden * text.per_pair
+    in_prompt = (text.layers - 1) * (prompt * (prompt - 1) // 2)  # the last layer has one row
+    in_responses = text.layers * GROUP * (length * (length - 1) // 2)
+    return (in_prompt + in_responses) * text.per_pair // text.layers
 
 
 def test_the_forward_pass_is_counted_as_torch_counts_it(model: Any) -> None:
@@ -64,3 +65,5 @@ def test_a_longer_prompt_is_paid_once_and_looked_at_by_every_response() -> None:
     read = flops._read
     assert read(text, 3, 0) == 3 * 14 + 6 * 4  # looks at 1, 2 and 3 tokens
     assert read(text, 2, 3) == 2 * 14 + 9 * 4  # at 4 and 5
+    assert text.only_kept == 2 * (2 + 3)  # queries, output, feed-forward
+    assert flops._prompt(text, 3) == read(text, 3, 0) - 2 * 10 - 3 * 4
