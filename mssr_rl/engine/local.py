@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.engine.blocks import Tokens, even, problems_together
 from mssr_rl.engine.reference import Reference
+from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
@@ -45,7 +47,7 @@ class LocalOptions:
     max_prompt_tokens: int = 1024
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
-    micro_batch: int = 16  # rollouts in one scoring or training pass: memory, not maths
+    micro_batch: int = 16  # rollouts in a pass (`engine.blocks`): memory and speed, not maths
     threads: int = 1  # passes at work at once, on CPU; not maths either
     lr: float = 1e-6
     weight_decay: float = 0.01
@@ -89,7 +91,7 @@ class LocalEngine:
 
         def one_block(rows: Tensor) -> _Block:
             prompts = self._prompts([problems[row] for row in rows.tolist()])
-            sampled = self._sample(prompts, sampling, uniform_BT[_rollouts_of(rows, group_size)])
+            sampled = self._sample(prompts, sampling, uniform_BT[rollouts_of(rows, group_size)])
             image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
             return _Block(sampled, int(prompts.mask_PL.sum()), image_tokens)
 
@@ -141,7 +143,8 @@ class LocalEngine:
             return _widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
         rows = torch.as_tensor(list(problem_rows))
-        return torch.cat(list(self._workers.each(one_block, rows.split(self._problems(rollouts)))))
+        blocks = rows.split(self._problems(rollouts, len(rows)))
+        return torch.cat(list(self._workers.each(one_block, blocks)))
 
     # ---- with gradient ---------------------------------------------------------------------
 
@@ -173,10 +176,10 @@ class LocalEngine:
         self, rollouts: Rollouts, given: Given, rows: Tensor, plan: UpdatePlan
     ) -> "_Update":
         """Micro-batches add up to one gradient; their token weights are of the whole update."""
-        mask_BT = rollouts.mask_BT[_rollouts_of(rows, rollouts.group_size)]
+        mask_BT = rollouts.mask_BT[rollouts_of(rows, rollouts.group_size)]
         weights = token_weights(mask_BT, plan.loss)
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
-        size = self._problems(rollouts)
+        size = self._problems(rollouts, len(rows))
         split = (w.split(size * rollouts.group_size) for w in weights)
 
         self.optimiser.zero_grad()
@@ -212,7 +215,7 @@ class LocalEngine:
         """What one micro-batch adds to the loss, with its graph."""
         scored = self._score(self.policy, self._read, rollouts, rows)
         width = scored.logprob_BT.shape[1]
-        picked = _rollouts_of(rows, rollouts.group_size)
+        picked = rollouts_of(rows, rollouts.group_size)
         part = objective(
             Policy(scored.logprob_BT, scored.entropy_BT),
             given.at(picked, width),
@@ -225,7 +228,7 @@ class LocalEngine:
 
     def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> Scored:
         """Score the rollouts of some problems, cut to their longest."""
-        picked = _rollouts_of(rows, rollouts.group_size)
+        picked = rollouts_of(rows, rollouts.group_size)
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
         reading = read([rollouts.problems[row] for row in rows.tolist()])
@@ -234,9 +237,13 @@ class LocalEngine:
         scored = score(model, reading, response, self.options.temperature)
         return Scored(*(x.cpu() for x in scored))  # rollouts, weights and losses stay there
 
-    def _problems(self, rollouts: Rollouts) -> int:
-        """How many problems a micro-batch holds."""
-        return max(1, self.options.micro_batch // rollouts.group_size)
+    def _problems(self, rollouts: Rollouts, among: int) -> int:
+        """How many problems a micro-batch holds, of so many that are to be split evenly."""
+        options, group_size = self.options, rollouts.group_size
+        if options.device != "cpu":
+            return max(1, options.micro_batch // group_size)
+        tokens = Tokens(rollouts.prompt_tokens, int(rollouts.mask_BT.sum()))
+        return even(among, problems_together(options.micro_batch, group_size, tokens))
 
     def _read(self, problems: Sequence[Problem]) -> lean.Reading:
         return lean.read(self.policy, self._prompts(problems))
@@ -280,11 +287,6 @@ def _accumulate(parameters: Sequence[Tensor], gradient: Gradient) -> None:
         if part is not None:
             before = parameter.grad
             parameter.grad = part.contiguous() if before is None else before.add_(part)
-
-
-def _rollouts_of(rows: Tensor, group_size: int) -> Tensor:
-    """Indices into B of all rollouts of the given problems."""
-    return (rows[:, None] * group_size + torch.arange(group_size)).flatten()
 
 
 def _widen(x_BT: Tensor, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rollouts cut to some of their problems, and several lots of them as one. Pure.
+"""Which rollouts are whose: lots cut to some of their problems, several lots as one. Pure.
 
 For steps that generate more than once (`run.gather`). What the prompts cost is kept as it was paid:
 cutting a lot does not refund it.
@@ -51,3 +51,8 @@ def joined(lots: Sequence[Rollouts]) -> Rollouts:
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
     width = max(x.shape[1] for x in parts)
     return torch.cat([torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in parts])
+
+
+def rollouts_of(rows: Tensor, group_size: int) -> Tensor:
+    """Indices into B, problem-major, of all rollouts of the given problems."""
+    return (rows[:, None] * group_size + torch.arange(group_size)).flatten()

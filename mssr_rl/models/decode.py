@@ -34,7 +34,7 @@ class _Running(NamedTuple):
     row_A: Tensor
     going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
     layers: list[tuple[Tensor, Tensor]]  # A K (L + T) H, written as tokens come
-    mask_AL: Tensor
+    mask_AL: Tensor  # `lean.additive`
     position_A: Tensor
     prompt_length: int
 
@@ -93,9 +93,8 @@ def _choose(logprob_AV: Tensor, uniform_A: Tensor, sampling: Sampling) -> Tensor
         p_AV = p_AV.scatter(-1, order, ordered.masked_fill(outside, 0))
     cumulative = p_AV.cumsum(-1)
     target_A1 = uniform_A.double()[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target_A1, right=True)[:, 0]
-    last_possible = p_AV.shape[-1] - 1 - (p_AV > 0).flip(-1).int().argmax(-1)
-    return torch.minimum(chosen, last_possible)
+    chosen_A = torch.searchsorted(cumulative, target_A1, right=True)[:, 0]
+    return chosen_A.clamp(max=p_AV.shape[-1] - 1)  # beyond it only if numbers are no numbers
 
 
 def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
@@ -109,7 +108,8 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     row_A = torch.arange(len(position_A), device=position_A.device)
     layers = [(grow(k), grow(v)) for k, v in cache.layers]
     going_A = torch.ones_like(row_A, dtype=torch.bool)
-    return _Running(row_A, going_A, layers, mask_AL, position_A, cache.mask_PL.shape[1])
+    hidden_AL = lean.additive(mask_AL, layers[0][0].dtype)
+    return _Running(row_A, going_A, layers, hidden_AL, position_A, cache.mask_PL.shape[1])
 
 
 def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:

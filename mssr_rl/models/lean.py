@@ -138,7 +138,7 @@ def _read_last(
     normed = norm(layer.input_layernorm, x_ND)
     k, v = (real.block(y).transpose(1, 2) for y in keys_values(layer, normed, rotary))
     q = queries(layer, normed[last_P], (rotary[0][last_P], rotary[1][last_P]))
-    attended = attend(q[:, :, None], k, v, mask_PL[:, None, None])
+    attended = attend(q[:, :, None], k, v, additive(mask_PL[:, None, None], x_ND.dtype))
     return (k, v), finish(layer, x_ND[last_P], attended[:, 0])
 
 
@@ -171,6 +171,7 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
+    mask = additive(mask, x.dtype).repeat(1, 1, shared_queries(text.layers[0]), 1)
     for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
         q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
         k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
@@ -221,13 +222,25 @@ def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
     return heads
 
 
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: 0 where a bool mask is true, minus infinity elsewhere."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
+
+
+def shared_queries(layer: Any) -> int:
+    """Query heads of one key head."""
+    groups: int = layer.self_attn.num_key_value_groups
+    return groups
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Grouped-query attention, B L (Q H): a key head's queries are stacked as more rows."""
+    """Grouped-query attention, B L (Q H): a key head's queries are stacked as more rows.
+
+    The mask is `additive`, with as many rows as that, or one for them all.
+    """
     b, heads, length, size = q.shape
-    shared = heads // k.shape[1]
-    stacked = q.reshape(b, k.shape[1], shared * length, size)
-    rows = mask.expand(b, 1, length, k.shape[2]).repeat(1, 1, shared, 1)
-    out = F.scaled_dot_product_attention(stacked, k, v, attn_mask=rows)
+    stacked = q.reshape(b, k.shape[1], -1, size)
+    out = F.scaled_dot_product_attention(stacked, k, v, attn_mask=mask)
     return out.view(b, heads, length, size).transpose(1, 2).reshape(b, length, -1)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl.config import Config
+from mssr_rl.engine.blocks import Tokens, problems_together
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 
@@ -66,14 +67,14 @@ def estimate(config: Config, prompt_tokens: int) -> str:
         return "unknown: the model is not on this machine"
     return (
         f"about {found.total / GIB:.1f} GB: weights {_gb(found.weights)}, gradients and AdamW "
-        f"{_gb(found.optimiser)}, {at_once(config)} x {config.train.micro_batch} rollouts in "
+        f"{_gb(found.optimiser)}, {at_once(config)} x {block(config, prompt_tokens)} rollouts in "
         f"training {_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
     )
 
 
 def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
     """Bytes, if every prompt is so long and every response as long as allowed."""
-    width, rows = BYTES[config.engine.dtype], at_once(config) * config.train.micro_batch
+    width, rows = BYTES[config.engine.dtype], at_once(config) * block(config, prompt_tokens)
     prompts = -(-rows // (config.rollout.group_size or 1))
     return Parts(
         weights=2 * model.parameters * width,
@@ -81,6 +82,15 @@ def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
         optimiser=(3 + at_once(config)) * model.parameters * width,
         update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
+
+
+def block(config: Config, prompt_tokens: int) -> int:
+    """Rollouts in a pass of the local engine, if prompts and responses are that long."""
+    group_size, rollout = config.rollout.group_size or 1, config.rollout
+    if config.engine.device != "cpu":
+        return config.train.micro_batch
+    tokens = Tokens(prompt_tokens, group_size * rollout.max_response_tokens)
+    return group_size * problems_together(config.train.micro_batch, group_size, tokens)
 
 
 def at_once(config: Config) -> int:

@@ -29,11 +29,11 @@ from mssr_rl.engine.openrlhf.shards import (
     Split,
     equal_parts,
     only_some_have_pictures,
-    rollouts_of,
     rows_of,
     shards,
 )
 from mssr_rl.engine.openrlhf.strategy import strategy
+from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 from mssr_rl.models.load import processor_of

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
@@ -51,11 +52,6 @@ class Split(NamedTuple):
 
     ranks: int
     importance_cap: float | None
-
-
-def rollouts_of(problem_rows: Tensor, group_size: int) -> Tensor:
-    """Indices into B of all rollouts of the given problems."""
-    return (problem_rows[:, None] * group_size + torch.arange(group_size)).flatten()
 
 
 def rows_of(rollouts: Rollouts) -> Rows:

@@ -1,0 +1,51 @@
+"""Micro-batches of the local engine hold about as many tokens whatever the group size."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mssr_rl.engine.blocks import Tokens, even, problems_together
+from mssr_rl.engine.regroup import rollouts_of
+
+COUNT = st.integers(1, 64)
+MANY = st.integers(1, 10_000)
+
+
+@given(COUNT, MANY, MANY)
+def test_rollouts_with_prompts_of_their_own_are_counted(micro_batch, prompt, response):
+    assert problems_together(micro_batch, 1, Tokens(prompt, response)) == micro_batch
+
+
+@given(COUNT, COUNT, MANY, MANY)
+def test_a_block_of_groups_has_no_more_tokens_than_one_of_single_rollouts(
+    micro_batch, group_size, prompt, response
+):
+    """`prompt` tokens of a problem, `response` tokens of a rollout."""
+    tokens = Tokens(prompt, group_size * response)
+    problems = problems_together(micro_batch, group_size, tokens)
+    group = prompt + group_size * response
+    assert problems >= 1
+    assert problems == 1 or problems * group <= micro_batch * (prompt + response)
+    assert (problems + 1) * group > micro_batch * (prompt + response)
+
+
+@pytest.mark.parametrize(("response", "problems"), [(1, 14), (20, 5), (1000, 2)])
+def test_the_longer_the_responses_the_less_a_shared_prompt_saves(response, problems):
+    assert problems_together(16, 8, Tokens(50, 8 * response)) == problems
+
+
+def test_no_response_at_all_is_a_block_too():
+    assert problems_together(16, 8, Tokens(0, 0)) == 1
+
+
+@given(MANY, COUNT)
+def test_blocks_are_even_and_not_too_large(problems, most):
+    size = even(problems, most)
+    assert 1 <= size <= most
+    blocks = [len(part) for part in torch.arange(problems).split(size)]
+    assert len(blocks) == -(-problems // most)  # no more blocks than there had to be
+
+
+def test_rollouts_of_a_problem_stand_together():
+    assert rollouts_of(torch.tensor([2, 0]), 3).tolist() == [6, 7, 8, 0, 1, 2]
