@@ -58,6 +58,9 @@ class TabularEngine:
             [self.logits], train.lr, (train.beta1, train.beta2), weight_decay=train.weight_decay
         )
 
+    def expect(self, problems: Sequence[Problem]) -> None:
+        self.expected = tuple(problems)
+
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:

@@ -74,6 +74,13 @@ class UpdatePlan:
 class Engine(Protocol):
     """Where the policy, its frozen reference and the optimiser live."""
 
+    def expect(self, problems: Sequence[Problem]) -> None:
+        """The training problems, in the order of the first epoch; said once, before any work.
+
+        What an engine makes of it is its own business: what it kept must not show in its numbers.
+        """
+        ...
+
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:

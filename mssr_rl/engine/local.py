@@ -23,7 +23,7 @@ from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
-from mssr_rl.models.decode import Sampled, sample
+from mssr_rl.models.decode import Sampled, sample, stacked, widen
 from mssr_rl.models.encode import PromptEncoder, Prompts
 from mssr_rl.models.load import load_model, load_processor, save_model
 from mssr_rl.models.score import Scored, score
@@ -79,6 +79,10 @@ class LocalEngine:
         )
         self._workers = Workers(options.threads, options.device)
 
+    def expect(self, problems: Sequence[Problem]) -> None:
+        """The training problems, in the order of the first epoch."""
+        self.reference.expect(problems)
+
     # ---- no gradient -----------------------------------------------------------------------
 
     def rollout(
@@ -98,7 +102,7 @@ class LocalEngine:
         rows = torch.arange(len(problems))
         size = SAMPLED_TOGETHER * self.options.micro_batch
         blocks = list(self._workers.each(one_block, rows.split(max(1, size // group_size))))
-        sampled = _stack([block.sampled for block in blocks])
+        sampled = stacked([block.sampled for block in blocks])
         texts = self.encoder.processor.tokenizer.batch_decode(
             sampled.token_BT, skip_special_tokens=True
         )
@@ -117,8 +121,9 @@ class LocalEngine:
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """float32 BT [nat]: the same tokens under the frozen initial policy."""
-        everything, reference = range(len(rollouts.problems)), self.reference
-        return self._logprob(reference.model, reference.read, rollouts, everything)
+        problems, reference = rollouts.problems, self.reference
+        list(self._workers.each(reference.keep, reference.missing(problems)))
+        return self._logprob(reference.model, reference.read, rollouts, range(len(problems)))
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """float32 BT [nat] under the current policy, for the rollouts of some problems."""
@@ -140,7 +145,7 @@ class LocalEngine:
         @torch.no_grad()
         def one_block(rows: Tensor) -> Tensor:
             scored = self._score(model, read, rollouts, rows)
-            return _widen(scored.logprob_BT, rollouts.token_BT.shape[1])
+            return widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
         rows = torch.as_tensor(list(problem_rows))
         blocks = rows.split(self._problems(rollouts, len(rows)))
@@ -287,14 +292,3 @@ def _accumulate(parameters: Sequence[Tensor], gradient: Gradient) -> None:
         if part is not None:
             before = parameter.grad
             parameter.grad = part.contiguous() if before is None else before.add_(part)
-
-
-def _widen(x_BT: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(x_BT, (0, width - x_BT.shape[1]))
-
-
-def _stack(parts: Sequence[Sampled]) -> Sampled:
-    """One block out of several, as wide as the longest response; padding is 0, masked out."""
-    width = max(part.token_BT.shape[1] for part in parts)
-    wide = [Sampled(*(_widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
-    return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))

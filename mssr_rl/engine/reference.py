@@ -1,8 +1,10 @@
 """The frozen initial policy of the local engine, which reads a problem once in a run.
 
 What it makes of a prompt never changes, so keys and values are kept for the next time the problem
-comes. They are made of each problem by itself: numbers of a batched pass depend in their last bits
-on the rest of the batch, and a resumed run, which has kept nothing, meets other batches.
+comes. Numbers of a batched pass depend in their last bits on the rest of the batch, and a resumed
+run, which has kept nothing, needs the same ones: so a problem is always read with the same others,
+its neighbours in the order of the first epoch. Of a long order only the beginning is kept; what
+comes later, or was not expected, is read with whatever comes along, every time it comes.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +16,8 @@ from mssr_rl.models import lean
 from mssr_rl.models.encode import Prompts
 from mssr_rl.problem import Problem
 
-ROOM = 512 << 20  # bytes of keys and values that are kept; the tiny model needs 0.13 MB a problem
+ROOM = 512 << 20  # bytes of keys and values, about; the tiny model needs 0.13 MB a problem
+TOGETHER = 16  # neighbours
 
 
 class Reference:
@@ -26,23 +29,39 @@ class Reference:
         self.model = model.requires_grad_(False)
         self._encode = encode
         self._remember = remember  # not on a GPU, whose memory is dear and whose batches are cheap
-        self._kept: dict[int, tuple[Problem, lean.Reading]] = {}  # by id, which the problem holds
-        self._room = ROOM
+        self._blocks: list[Sequence[Problem]] = []
+        self._block_of: dict[int, int] = {}  # by id of a problem, which its block holds
+        self._kept: dict[int, lean.Reading] = {}  # by id too
+        self._room: int | None = None  # blocks from the first on
+
+    def expect(self, problems: Sequence[Problem]) -> None:
+        """What will come, in the order in which it comes first."""
+        if self._remember:
+            starts = range(0, len(problems), TOGETHER)
+            self._blocks = [problems[start : start + TOGETHER] for start in starts]
+            self._block_of = {id(p): b for b, block in enumerate(self._blocks) for p in block}
+
+    def missing(self, problems: Sequence[Problem]) -> list[int]:
+        """Numbers of the blocks that `keep` is to read before these problems are."""
+        new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept} - {None}
+        if new and self._room is None:
+            self._room = ROOM // self.keep(0)
+        return sorted(b for b in new if b is not None and b < (self._room or 0))
+
+    @torch.no_grad()
+    def keep(self, number: int) -> int:
+        """Read a block; the bytes it takes."""
+        block = self._blocks[number]
+        reading = lean.read(self.model, self._encode(block))
+        self._kept.update(zip(map(id, block), lean.apart(reading), strict=True))
+        return sum(x.nbytes for pair in reading[0].layers for x in pair)
 
     @torch.no_grad()
     def read(self, problems: Sequence[Problem]) -> lean.Reading:
         """As `lean.read` gives it for the block."""
-        if not self._remember:
+        others = [p for p in problems if id(p) not in self._kept]
+        if len(others) == len(problems):
             return lean.read(self.model, self._encode(problems))
-        return lean.joined([self._one(problem) for problem in problems])
-
-    def _one(self, problem: Problem) -> lean.Reading:
-        kept = self._kept.get(id(problem))
-        if kept is not None:
-            return kept[1]
-        reading = lean.read(self.model, self._encode([problem]))
-        size = sum(x.nbytes for pair in reading[0].layers for x in pair)
-        if size <= self._room:
-            self._room -= size
-            self._kept[id(problem)] = (problem, reading)
-        return reading
+        fresh = lean.apart(lean.read(self.model, self._encode(others))) if others else []
+        readings = {**self._kept, **dict(zip(map(id, others), fresh, strict=True))}
+        return lean.joined([readings[id(p)] for p in problems])

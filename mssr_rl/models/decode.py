@@ -7,6 +7,7 @@ not on which others are still running.
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -80,6 +81,18 @@ def sample(
         entropy_BT[:, :width],
         ~ended_B,
     )
+
+
+def stacked(parts: Sequence[Sampled]) -> Sampled:
+    """One block out of several, as wide as the longest response; padding is 0, masked out."""
+    width = max(part.token_BT.shape[1] for part in parts)
+    wide = [Sampled(*(widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
+    return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
+
+
+def widen(x_BT: Tensor, width: int) -> Tensor:
+    """With zeros on the right."""
+    return F.pad(x_BT, (0, width - x_BT.shape[1]))
 
 
 def _choose(logprob_AV: Tensor, uniform_A: Tensor, sampling: Sampling) -> Tensor:

@@ -160,6 +160,19 @@ def joined(readings: Sequence[Reading]) -> Reading:
     return cache, torch.cat([last for _, last in readings])
 
 
+def apart(reading: Reading) -> list[Reading]:
+    """A block's reading as one of each prompt, cut to its length; views, no copies."""
+    cache, last_PD = reading
+
+    def one(row: int, length: int) -> Reading:
+        here = slice(row, row + 1)
+        layers = tuple((k[here, :, :length], v[here, :, :length]) for k, v in cache.layers)
+        mask_1L = cache.mask_PL[here, :length]
+        return Cache(layers, mask_1L, cache.next_position_P[here]), last_PD[here]
+
+    return [one(row, length) for row, length in enumerate(cache.mask_PL.sum(1).tolist())]
+
+
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
     """Hidden states N D of the real tokens of (token_BT, mask_BT), read after their prompt."""
     text, (token_BT, mask_BT) = model.model.language_model, response

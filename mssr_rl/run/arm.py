@@ -109,9 +109,17 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
         train=train,
         val=environment(config, "val"),
         test=environment(config, "test"),
-        engine=make_engine(config),
+        engine=started(config, make_engine, train),
         make_engine=make_engine,
     )
+
+
+def started(config: Config, make_engine: MakeEngine, train: ProblemEnv) -> Engine:
+    """A new engine, which knows what it will train on."""
+    engine, problems = make_engine(config), train.problems
+    order = problem_stream.epoch_order(config.seed, 0, len(problems))
+    engine.expect([problems[row] for row in order])
+    return engine
 
 
 def initial_rollouts(algorithm: Algorithm, problems: int) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mssr_rl.errors import EngineLost
 from mssr_rl.run import lifecycle, watch
+from mssr_rl.run.arm import started
 from mssr_rl.run.step import first_state
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def survive(session: "Session", loop: Callable[[], None]) -> None:
 def _restart(session: "Session") -> None:
     """Another engine, at the newest whole checkpoint; what came after that is run again."""
     session.arm.engine.close()
-    session.arm = session.arm._replace(engine=session.arm.make_engine(session.arm.config))
+    arm = session.arm
+    session.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
     session.state, said = lifecycle.restore(session.arm, session.log, first_state(session.arm))
     session.saved = session.state.step
     session.rows = [watch.kept(row) for row in session.log.read("metrics")]

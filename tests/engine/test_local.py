@@ -64,23 +64,42 @@ def test_before_any_update_policy_and_reference_agree_with_the_sampler(still):
     assert torch.allclose(some, rollouts.logprob_BT[[2, 3, 6, 7]], atol=1e-4)
 
 
+def expecting(problems, **options):
+    engine = LocalEngine(replace(OPTIONS, **options))
+    engine.expect(problems)
+    return engine
+
+
 @pytest.mark.slow
-def test_what_the_reference_keeps_of_a_problem_does_not_depend_on_its_company(still):
+@pytest.mark.parametrize("together", [16, 3])
+def test_what_the_reference_keeps_of_a_problem_does_not_depend_on_its_company(
+    still, monkeypatch, together
+):
     """A resumed run has kept nothing and meets its problems in other blocks."""
+    monkeypatch.setattr("mssr_rl.engine.reference.TOGETHER", together)
     rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
-    fresh, used = LocalEngine(OPTIONS), LocalEngine(replace(OPTIONS, micro_batch=2))
-    used.reference_logprob(used.rollout(PROBLEMS[::-1], 2, SAMPLING, seed=1))
+    fresh, used = expecting(PROBLEMS), expecting(PROBLEMS, micro_batch=2)
+    used.reference_logprob(used.rollout(PROBLEMS[:0:-1], 2, SAMPLING, seed=1))
     used.options = OPTIONS
-    assert torch.equal(used.reference_logprob(rollouts), fresh.reference_logprob(rollouts))
+    expected = fresh.reference_logprob(rollouts)
+    assert torch.equal(used.reference_logprob(rollouts), expected)
+    assert torch.equal(used.reference_logprob(rollouts), expected)
+    assert not used.reference.missing(PROBLEMS)
+    assert torch.allclose(still.reference_logprob(rollouts), expected, atol=1e-5)
 
 
-def test_a_full_memory_changes_nothing(still, monkeypatch):
+@pytest.mark.slow
+def test_a_full_memory_and_unexpected_problems_come_out_the_same(still, monkeypatch):
+    monkeypatch.setattr("mssr_rl.engine.reference.ROOM", 1)
+    monkeypatch.setattr("mssr_rl.engine.reference.TOGETHER", 1)
     rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
-    monkeypatch.setattr("mssr_rl.engine.reference.ROOM", 0)
-    forgetful = LocalEngine(OPTIONS)
-    twice = [forgetful.reference_logprob(rollouts) for _ in range(2)]
-    assert torch.equal(twice[0], twice[1])
-    assert torch.equal(twice[0], still.reference_logprob(rollouts))
+    forgetful, other = expecting(PROBLEMS[:3]), expecting(PROBLEMS[:3])
+    other.reference_logprob(other.rollout(PROBLEMS[1:], 2, SAMPLING, seed=1))
+    found = [engine.reference_logprob(rollouts) for engine in (forgetful, forgetful, other)]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    assert torch.allclose(found[0], still.reference_logprob(rollouts), atol=1e-5)
+    assert len(forgetful.reference._kept) == 1  # what showed that there is no room
 
 
 def test_image_tokens_are_counted_once_per_problem(still):

@@ -77,6 +77,9 @@ class OpenRlhfEngine:
             nodes, self.placed.ranks_per_node, kind, pg=self.bundles, num_gpus_per_actor=SHARE
         )
 
+    def expect(self, problems: Sequence[Problem]) -> None:
+        """Nothing is prepared: a rank is sent the problems it works on."""
+
     # ---- no gradient -----------------------------------------------------------------------
 
     def rollout(
