@@ -5,6 +5,7 @@ their order: a run's numbers do not depend on how many threads made them. Thread
 single operation instead wait for each other thousands of times a step (EXPERIMENTS.md).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -14,12 +15,18 @@ import torch
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
+# Python's default is 5 ms, in which a thread does dozens of operations: another that comes back
+# from one must not wait that long for its turn (EXPERIMENTS.md).
+TURN = 1e-4  # [s]
+
 
 class Workers:
     """So many threads; one on a GPU, which has its own order of work."""
 
     def __init__(self, threads: int, device: str) -> None:
         count = threads if device == "cpu" else 1
+        if count > 1:
+            sys.setswitchinterval(TURN)
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="block", initializer=_alone)
 
     def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
