@@ -8,6 +8,7 @@ comes later, or was not expected, is read with whatever comes along, every time 
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from mssr_rl.models import lean
 from mssr_rl.models.encode import Prompts
 from mssr_rl.problem import Problem
 
-ROOM = 512 << 20  # bytes of keys and values, about; the tiny model needs 0.13 MB a problem
+ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.13 MB a problem
 TOGETHER = 16  # neighbours
 
 
@@ -32,7 +33,6 @@ class Reference:
         self._blocks: list[Sequence[Problem]] = []
         self._block_of: dict[int, int] = {}  # by id of a problem, which its block holds
         self._kept: dict[int, lean.Reading] = {}  # by id too
-        self._room: int | None = None  # blocks from the first on
 
     def expect(self, problems: Sequence[Problem]) -> None:
         """What will come, in the order in which it comes first."""
@@ -44,17 +44,22 @@ class Reference:
     def missing(self, problems: Sequence[Problem]) -> list[int]:
         """Numbers of the blocks that `keep` is to read before these problems are."""
         new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept} - {None}
-        if new and self._room is None:
-            self._room = ROOM // self.keep(0)
-        return sorted(b for b in new if b is not None and b < (self._room or 0))
+        return sorted(b for b in new if b is not None and b < self._room)
+
+    @cached_property
+    def _room(self) -> int:
+        """Blocks from the first on that are kept, were they all as large as the first."""
+        text = self.model.config.text_config
+        width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
+        token: int = 2 * text.num_hidden_layers * width * self.model.dtype.itemsize
+        return ROOM // (token * self._encode(self._blocks[0]).mask_PL.numel())
 
     @torch.no_grad()
-    def keep(self, number: int) -> int:
-        """Read a block; the bytes it takes."""
+    def keep(self, number: int) -> None:
+        """Read a block."""
         block = self._blocks[number]
         reading = lean.read(self.model, self._encode(block))
         self._kept.update(zip(map(id, block), lean.apart(reading), strict=True))
-        return sum(x.nbytes for pair in reading[0].layers for x in pair)
 
     @torch.no_grad()
     def read(self, problems: Sequence[Problem]) -> lean.Reading:

@@ -99,7 +99,14 @@ def test_a_full_memory_and_unexpected_problems_come_out_the_same(still, monkeypa
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
     assert torch.allclose(found[0], still.reference_logprob(rollouts), atol=1e-5)
-    assert len(forgetful.reference._kept) == 1  # what showed that there is no room
+    assert not forgetful.reference._kept
+
+
+def test_room_is_counted_in_the_bytes_that_a_block_takes(still):
+    engine = expecting(PROBLEMS)
+    cache, _ = engine._read(PROBLEMS)
+    taken = sum(x.nbytes for pair in cache.layers for x in pair)
+    assert engine.reference._room == (512 << 20) // taken
 
 
 def test_image_tokens_are_counted_once_per_problem(still):
