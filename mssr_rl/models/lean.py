@@ -122,19 +122,20 @@ def read(model: Any, prompts: Prompts) -> Reading:
         layers.append((k, v))
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = finish(layer, x, real.rows(heads.transpose(1, 2)).flatten(1))
-    kept, last = _read_last(text.layers[-1], x, rotary, prompts.mask_PL)
+    kept, last = _read_last(text.layers[-1], x, rotary, (real, prompts.mask_PL))
     layers.append(kept)
     return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
 
 
 def _read_last(
-    layer: Any, x_ND: Tensor, rotary: Rotary, mask_PL: Tensor
+    layer: Any, x_ND: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The last layer: of a prompt's tokens but its last, only keys and values are ever asked for.
 
-    Gives those, and the layer's output at the last tokens, P D.
+    Gives those, and the layer's output at the last tokens, P D. `prompts`: places and mask_PL.
     """
-    real, last_P = Real.of(mask_PL), mask_PL.sum(1).cumsum(0) - 1
+    real, mask_PL = prompts
+    last_P = mask_PL.sum(1).cumsum(0) - 1
     normed = norm(layer.input_layernorm, x_ND)
     k, v = (real.block(y).transpose(1, 2) for y in keys_values(layer, normed, rotary))
     q = queries(layer, normed[last_P], (rotary[0][last_P], rotary[1][last_P]))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine
+from mssr_rl.problem import Problem
+from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import Arm, assemble, facts, opening
 
 Configure = Callable[..., Config]
@@ -34,6 +36,16 @@ def test_dropped_groups_make_the_number_of_steps_an_upper_bound(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     assert "at most 6 steps" in opening(assemble(configure("algo=dapo"), make_engine))[3]
+
+
+def test_the_engine_is_told_the_problems_as_the_first_epoch_poses_them(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    arm = assemble(configure("seed=3"), make_engine)
+    problems = arm.train.problems
+    posed = [problems[row] for row in problem_stream.rows(3, len(problems), 0, len(problems))]
+    told: tuple[Problem, ...] = arm.engine.expected  # type: ignore[attr-defined]
+    assert [id(problem) for problem in told] == [id(problem) for problem in posed]
 
 
 def test_problems_that_are_drawn_have_no_order_to_share(
