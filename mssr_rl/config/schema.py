@@ -85,7 +85,7 @@ class TrainConfig:
 
     rollouts_per_step: int = option("rollouts drawn with one policy", bound=COUNT)
     samples_per_update: int = option("rollouts in one optimiser update", bound=COUNT)
-    micro_batch: int = option("rollouts in one pass; memory and speed, not maths", 16, COUNT)
+    micro_batch: int = option("rollouts in one pass; memory and speed, not maths", 32, COUNT)
     lr: float = option("AdamW's learning rate, constant", bound=POSITIVE)
     weight_decay: float = option("AdamW's weight decay", 0.01, COUNT_OR_NONE_AT_ALL)
     beta1: float = option("AdamW's decay of the mean gradient", 0.9, DECAY)

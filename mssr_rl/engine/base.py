@@ -26,10 +26,14 @@ class Sampling:
     temperature: float = 1.0  # 0 is greedy
     top_p: float = 1.0
     max_response_tokens: int = 96
+    scored: bool = True  # False: only texts are wanted, the engine may leave out what costs a pass
 
 
 class Rollouts(NamedTuple):
-    """B responses and what the policy that sampled them thought of every token."""
+    """B responses and what the policy that sampled them thought of every token.
+
+    Of responses that nobody wanted scored, log-probabilities and entropies may be 0.
+    """
 
     problems: tuple[Problem, ...]  # P
     group_size: int  # G

@@ -47,7 +47,7 @@ class LocalOptions:
     max_prompt_tokens: int = 1024
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
-    micro_batch: int = 16  # rollouts in a pass (`engine.blocks`): memory and speed, not maths
+    micro_batch: int = 32  # rollouts in a pass (`engine.blocks`): memory and speed, not maths
     threads: int = 1  # passes at work at once, on CPU; not maths either
     lr: float = 1e-6
     weight_decay: float = 0.01
@@ -56,7 +56,7 @@ class LocalOptions:
 
 
 # Rollouts sampled together are more, because sampling goes token by token and keeps no graph.
-SAMPLED_TOGETHER = 8  # micro-batches
+SAMPLED_TOGETHER = 4  # micro-batches
 
 
 class LocalEngine:

@@ -17,7 +17,7 @@ from mssr_rl.models import lean
 from mssr_rl.models.encode import Prompts
 from mssr_rl.problem import Problem
 
-ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.13 MB a problem
+ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.06 MB a problem
 TOGETHER = 16  # neighbours
 
 

@@ -32,7 +32,6 @@ class Example(NamedTuple):
     """A problem and the two responses that teach it."""
 
     problem: Problem  # posed: the instruction is part of its prompt
-    question: str
     careful: str
     hasty: str
 
@@ -56,8 +55,13 @@ def example(position: int) -> Example:
         tags={"family": made["family"], "level": str(made["level"])},
     )
     careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
-    question = problem.prompt.replace(IMAGE, "")
-    return Example(posed(problem, "short"), question, careful, hasty)
+    return Example(posed(problem, "short"), careful, hasty)
+
+
+def texts(example: Example) -> list[str]:
+    """Everything of its two conversations that is written as text, turn by turn."""
+    asked = example.problem.prompt.replace(IMAGE, "")
+    return ["user\n", asked, "assistant\n", example.careful, example.hasty]
 
 
 def draw_examples(count: int, workers: int) -> list[Example]:

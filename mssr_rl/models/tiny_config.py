@@ -1,10 +1,11 @@
-"""The tiny model's shape: a real Qwen2.5-VL of 1.6 M parameters with its own tokenizer.
+"""The tiny model's shape: a real Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
 
-Nothing here is trained; `warm_start.py` does that. Pictures of 96 x 96 pixels become 8 x 8
-patches of 12 pixels, merged 2 x 2 into 16 image tokens. Every vision layer attends over the whole
+Nothing here is trained; `warm_start.py` does that. Pictures of 96 x 96 pixels become 6 x 6
+patches of 16 pixels, merged 2 x 2 into 9 image tokens. Every vision layer attends over the whole
 picture, so no window bookkeeping is needed at this size.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-PATCH = 12
+PATCH = 16
 SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -46,6 +47,7 @@ CHAT_TEMPLATE = (
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTokenizerFast:
     """Byte-level BPE learned from `texts`; any text can be encoded."""
+    between = re.compile("|".join(THINK))  # tokens of their own: no word begins inside them
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(_SPLIT), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -57,7 +59,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    pieces = (piece for text in texts for piece in between.split(text))
+    tokenizer.train_from_iterator(pieces, trainer)
     tokenizer.add_tokens([AddedToken(word, normalized=False) for word in THINK])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -78,12 +81,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
 
 
 def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """1.6 M parameters; head sizes of 32, which vLLM's CPU attention supports as well."""
+    """1.0 M parameters; head sizes of 32, which vLLM's CPU attention supports as well."""
     ids = {word: tokenizer.convert_tokens_to_ids(word) for word in SPECIAL}
     text = {
         "hidden_size": 128,
-        "intermediate_size": 384,
-        "num_hidden_layers": 4,
+        "intermediate_size": 352,
+        "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "vocab_size": len(tokenizer),
@@ -100,9 +103,9 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     }
     vision = {
         "depth": 4,
-        "hidden_size": 96,
-        "intermediate_size": 224,
-        "num_heads": 3,
+        "hidden_size": 64,
+        "intermediate_size": 160,
+        "num_heads": 2,
         "patch_size": PATCH,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,

@@ -66,11 +66,9 @@ def learning_rate(plan: WarmStart, step: int) -> float:
 
 
 def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, PromptEncoder]:
-    """A fresh model, and a tokenizer that has learned the words of the first examples."""
-    texts = [*INSTRUCTIONS.values()]
-    for e in examples[:6000]:
-        texts += [e.question, e.careful, e.hasty]
-    tokenizer = train_tokenizer(texts)
+    """A fresh model, and a tokenizer that has learned the words of the first conversations."""
+    texts = (text for e in examples[:6000] for text in supervised.texts(e))
+    tokenizer = train_tokenizer([*INSTRUCTIONS.values(), *texts])
     torch.manual_seed(plan.seed)
     model = new_model(tokenizer)
     return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)

@@ -85,7 +85,7 @@ def environment(config: Config, split: str) -> ProblemEnv:
 def eval_plan(config: Config) -> EvalPlan:
     """How the config's splits are scored: whole distribution, so top_p plays no part."""
     return EvalPlan(
-        sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens),
+        sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens, scored=False),
         samples=config.eval.samples,
         limit=config.eval.limit,
         at_once=config.train.rollouts_per_step,

@@ -15,6 +15,7 @@ apart, so that a plan and the doctor work without:
     faults.py      waiting for processes, and which one died
     strategy.py    DeepSpeed as OpenRLHF sets it up, with our optimiser
     policy.py      the processes that train, and those that hold the reference
-    rollout.py     the processes that sample; agent.py is what OpenRLHF's executor seam loads
+    rollout.py     the processes that sample; agent.py is what OpenRLHF's executor seam loads,
+                   receiver.py what takes new weights inside vLLM
     engine.py      the protocol over all of them
 """

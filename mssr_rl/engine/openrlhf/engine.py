@@ -23,7 +23,7 @@ from mssr_rl.engine.openrlhf.faults import Roll
 from mssr_rl.engine.openrlhf.options import namespace
 from mssr_rl.engine.openrlhf.placement import SHARE, placement
 from mssr_rl.engine.openrlhf.policy import Done, PolicyActor, ReferenceActor
-from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
+from mssr_rl.engine.openrlhf.rollout import Group, Request
 from mssr_rl.engine.openrlhf.shards import (
     Rows,
     Split,
@@ -52,6 +52,7 @@ class OpenRlhfEngine:
         self.processor = processor_of(config)
         self.placed = placement(config)
         self.roll = Roll()
+        self.ahead: _Reading | None = None  # the newest rollouts, before the reference
         session.connect(config)
         self.bundles = session.reserve(self.placed)
         self._hire()
@@ -93,10 +94,10 @@ class OpenRlhfEngine:
         groups = self._answers(requests, sampling)
         answers = [answer for group in groups for answer in group.answers]
         tokenizer = self.processor.tokenizer
-        sampled = _padded(answers, tokenizer.pad_token_id)
+        sampled = rollout.padded(answers, tokenizer.pad_token_id)
         repeated = tuple(problem for problem in problems for _ in range(group_size))
         rows = Rows(repeated, sampled.token_BT, sampled.mask_BT)
-        scored = self._score(self.policy, rows)
+        scored = self._scored(rows) if sampling.scored else _unscored(sampled.mask_BT)
         texts = tokenizer.batch_decode([a.tokens for a in answers], skip_special_tokens=True)
         return Rollouts(
             problems=tuple(problems),
@@ -120,25 +121,43 @@ class OpenRlhfEngine:
         self._samplers("sleep")
         return groups
 
+    def _scored(self, rows: Rows) -> Scored:
+        """By the policy; meanwhile the reference begins with what it will be asked next.
+
+        Not on GPUs, which the two share: both would hold their activations at once.
+        """
+        shared = self.config.engine.device != "cpu"
+        begun = None if shared else self._begin(self.reference, rows)
+        scored = self._end(self._begin(self.policy, rows))
+        self.ahead = begun
+        return scored
+
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """float32 BT [nat]: the same tokens under the frozen initial policy."""
-        return self._score(self.reference, rows_of(rollouts)).logprob_BT
+        ahead, self.ahead = self.ahead, None
+        if ahead is None or ahead.rows.token_BT is not rollouts.token_BT:
+            ahead = self._begin(self.reference, rows_of(rollouts))
+        return self._end(ahead).logprob_BT
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """float32 BT [nat] under the current policy, for the rollouts of some problems."""
         picked = rollouts_of(torch.as_tensor(list(problem_rows)), rollouts.group_size)
-        return self._score(self.policy, rows_of(rollouts).pick(picked)).logprob_BT
+        return self._end(self._begin(self.policy, rows_of(rollouts).pick(picked))).logprob_BT
 
-    def _score(self, group: RayActorGroup, rows: Rows) -> Scored:
+    def _begin(self, group: RayActorGroup, rows: Rows) -> "_Reading":
         """Split over the group's ranks in equal parts, as collective calls want it."""
         self._refuse_mixed(rows.problems)
-        actors, count = _actors(group), len(rows.problems)
-        parts = self.roll.gather(
-            [
-                actor.score.remote(rows.pick(part), self.config.train.micro_batch)
-                for actor, part in zip(actors, equal_parts(count, len(actors)), strict=True)
-            ]
-        )
+        actors = _actors(group)
+        parts = equal_parts(len(rows.problems), len(actors))
+        size = self.config.train.micro_batch
+        calls = [
+            actor.score.remote(rows.pick(part), size)
+            for actor, part in zip(actors, parts, strict=True)
+        ]
+        return _Reading(rows, calls)
+
+    def _end(self, reading: "_Reading") -> Scored:
+        parts, count = self.roll.gather(reading.calls), len(reading.rows.problems)
         return Scored(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
 
     def _refuse_mixed(self, problems: Sequence[Problem]) -> None:
@@ -229,23 +248,15 @@ def _refuse_code_in(folder: str) -> None:
             )
 
 
-class _Padded(NamedTuple):
-    """Responses as tensors, right-padded."""
+class _Reading(NamedTuple):
+    """Rows that a group is scoring."""
 
-    token_BT: Tensor
-    mask_BT: Tensor
-    logprob_BT: Tensor
+    rows: Rows
+    calls: list[Any]  # one a rank
 
 
-def _padded(answers: Sequence[Answer], padding: int) -> _Padded:
-    shape = (len(answers), max(1, *(len(answer.tokens) for answer in answers)))
-    found = _Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
-    for row, answer in enumerate(answers):
-        length = len(answer.tokens)
-        found.token_BT[row, :length] = torch.tensor(answer.tokens)
-        found.mask_BT[row, :length] = 1
-        found.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
-    return found
+def _unscored(mask_BT: Tensor) -> Scored:
+    return Scored(torch.zeros_like(mask_BT), torch.zeros_like(mask_BT))
 
 
 def _stats(done_by_rank: Sequence[Sequence[Done]], tokens: int) -> UpdateStats:

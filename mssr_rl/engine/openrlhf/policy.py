@@ -8,17 +8,16 @@ process groups and the way of the weights to vLLM.
 Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ray
 import torch
-from openrlhf.trainer.ray import ppo_actor
 from openrlhf.trainer.ray.launcher import ReferenceModelActor
 from openrlhf.trainer.ray.ppo_actor import PolicyModelActor
+from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
 from torch import Tensor
 
 from mssr_rl.config import plugins
@@ -138,18 +137,41 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def broadcast_to_vllm(self) -> None:
         """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
-        whole = self.strategy.stage != 3 and self.strategy.args.ds.tensor_parallel_size == 1
-        lasting = whole and not self.trainer.use_cuda_ipc
-        with _answers_later() if lasting else nullcontext():
-            self._broadcast()
+        args = self.strategy.args
+        if self.strategy.stage == 3 or args.ds.tensor_parallel_size > 1:
+            super().broadcast_to_vllm()  # gathers a parameter from its parts for as long as it goes
+        elif self.trainer.use_cuda_ipc:
+            self._hand_over()
+        else:
+            self._send()
 
-    def _broadcast(self) -> None:
-        if not self.config.cluster.lora_rank:
-            super().broadcast_to_vllm()
-            return
+    def _weights(self) -> dict[str, Tensor]:
+        module = self.network.module
+        if self.config.cluster.lora_rank:
+            return lora.whole(module)
+        return {name: w for name, w in module.named_parameters() if w.requires_grad}
+
+    def _send(self) -> None:
+        """All of them one behind the other, announced at once.
+
+        OpenRLHF 0.11.2 announces each, and waits for the answer (EXPERIMENTS.md has the cost).
+        """
+        if self.strategy.is_rank_0():
+            weights = self._weights()
+            told = [(name, weight.dtype, weight.shape) for name, weight in weights.items()]
+            calls = [engine.update_weights.remote(told) for engine in self.trainer.vllm_engines]
+            stream = torch.cuda.current_stream()
+            for weight in weights.values():
+                self.trainer._model_update_group.broadcast(weight.data, src=0, stream=stream)  # noqa: SLF001
+            ray.get(calls)
+        torch_dist_barrier_and_cuda_sync()
+
+    def _hand_over(self) -> None:
+        """As OpenRLHF does it to a process on the same GPU, LoRA's matrices added in."""
         trained = self.trainer.actor
-        whole = SimpleNamespace(named_parameters=lora.whole(self.network.module).items)
-        self.trainer.actor = SimpleNamespace(model=SimpleNamespace(module=whole))
+        if self.config.cluster.lora_rank:
+            whole = SimpleNamespace(named_parameters=self._weights().items)
+            self.trainer.actor = SimpleNamespace(model=SimpleNamespace(module=whole))
         try:
             super().broadcast_to_vllm()
         finally:
@@ -174,32 +196,6 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     def restore(self, folder: str) -> None:
         """Continue from what `save` wrote."""
         self.network.load_checkpoint(folder, tag=TAG)
-
-
-@contextmanager
-def _answers_later() -> Iterator[None]:
-    """Send parameters one behind the other, and wait for the engines' answers at the end.
-
-    OpenRLHF 0.11.2 waits after each (EXPERIMENTS.md has what that costs). Engines take calls in the
-    order they come, so parameters meet their names. Not where what is sent lasts for the moment of
-    its sending only: gathered under ZeRO-3 or from tensor-parallel parts, or copied for a process
-    on the same GPU.
-    """
-    calls: list[Any] = []
-
-    def note(more: Sequence[Any]) -> None:
-        """An engine that has failed already is heard at once."""
-        calls.extend(more)
-        ready, calls[:] = ray.wait(calls, num_returns=len(calls), timeout=0) if calls else ([], [])
-        ray.get(ready)
-
-    stock = ppo_actor.ray
-    ppo_actor.ray = SimpleNamespace(get=note)
-    try:
-        yield
-    finally:
-        ppo_actor.ray = stock
-    ray.get(calls)
 
 
 PolicyActor = ray.remote(num_gpus=1)(Trainer)

