@@ -126,18 +126,25 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
 
 def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
-    """Let ended rows leave once they are an eighth of the block; copying has its price too."""
-    keep = running.going_A.nonzero()[:, 0]
-    if len(keep) > 0.875 * len(token_A):
+    """Let ended rows leave once they are a sixteenth of the block: the last rows take their places."""
+    going_A = running.going_A
+    left = int(going_A.sum())
+    if left > 15 / 16 * len(token_A):
         return running, token_A
+    hole, mover = (~going_A[:left]).nonzero()[:, 0], left + going_A[left:].nonzero()[:, 0]
+
+    def close(x: Tensor) -> Tensor:
+        x[hole] = x[mover]
+        return x[:left]
+
     smaller = running._replace(
-        row_A=running.row_A[keep],
-        going_A=running.going_A[keep],
-        layers=[(k[keep], v[keep]) for k, v in running.layers],
-        mask_AL=running.mask_AL[keep],
-        position_A=running.position_A[keep],
+        row_A=close(running.row_A),
+        going_A=close(going_A),
+        layers=[(close(k), close(v)) for k, v in running.layers],
+        mask_AL=close(running.mask_AL),
+        position_A=close(running.position_A),
     )
-    return smaller, token_A[keep]
+    return smaller, close(token_A)
 
 
 def _advance(model: Any, running: _Running, token_A: Tensor, t: int) -> Tensor:

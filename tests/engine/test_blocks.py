@@ -40,11 +40,12 @@ def test_no_response_at_all_is_a_block_too():
 
 
 @given(MANY, COUNT)
-def test_blocks_are_even_and_not_too_large(problems, most):
+def test_blocks_are_even_not_too_large_and_work_for_two_cores(problems, most):
     size = even(problems, most)
     assert 1 <= size <= most
     blocks = [len(part) for part in torch.arange(problems).split(size)]
-    assert len(blocks) == -(-problems // most)  # no more blocks than there had to be
+    fewest = max(-(-problems // most), min(2, problems))
+    assert len(blocks) == fewest
 
 
 def test_rollouts_of_a_problem_stand_together():

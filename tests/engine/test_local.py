@@ -111,7 +111,7 @@ def test_room_is_counted_in_the_bytes_that_a_block_takes(still):
 
 def test_image_tokens_are_counted_once_per_problem(still):
     rollouts = still.rollout(PROBLEMS, 3, SAMPLING, seed=1)
-    assert rollouts.image_tokens == 4 * 16
+    assert rollouts.image_tokens == 4 * 9
     assert rollouts.prompt_tokens > rollouts.image_tokens
     assert len(rollouts.responses) == 12
 

@@ -27,4 +27,4 @@ def test_the_cards_example_loads_model_and_processor_and_they_fit_together() -> 
     done = subprocess.run(
         [sys.executable, "-c", example + USE], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["Qwen2_5_VLForConditionalGeneration", "16", "True"]
+    assert done.stdout.split() == ["Qwen2_5_VLForConditionalGeneration", "9", "True"]

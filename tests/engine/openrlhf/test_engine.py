@@ -35,7 +35,7 @@ def test_vllm_samples_what_the_policy_scores(engine, problems) -> None:
     rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
     assert rollouts.token_BT.shape[0] == len(rollouts.responses) == 16
     assert len(set(rollouts.responses)) > 4  # a group's seeds differ
-    assert rollouts.image_tokens == 4 * 16
+    assert rollouts.image_tokens == 4 * 9
     assert mismatch.metrics(rollouts)[mismatch.LARGEST] < 5e-4
     lengths = rollouts.mask_BT.sum(1)
     assert bool((lengths[~rollouts.truncated_B] <= 40).all())
