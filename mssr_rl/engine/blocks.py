@@ -23,6 +23,6 @@ def problems_together(micro_batch: int, group_size: int, tokens: Tokens) -> int:
 
 
 def even(problems: int, most: int) -> int:
-    """Problems in a block, at most so many: about equal blocks, and two for two cores to work on."""
+    """Problems in a block, at most so many; blocks about equal, and two for two cores."""
     blocks = max(-(-problems // most), min(2, problems))
     return -(-problems // blocks)

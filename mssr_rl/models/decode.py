@@ -126,7 +126,7 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
 
 def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
-    """Let ended rows leave once they are a sixteenth of the block: the last rows take their places."""
+    """Once a sixteenth of the block's rows have ended, the last going ones take their places."""
     going_A = running.going_A
     left = int(going_A.sum())
     if left > 15 / 16 * len(token_A):

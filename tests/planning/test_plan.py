@@ -27,7 +27,7 @@ def said(*words: str) -> dict[str, str]:
 
 def test_the_laptop_run_in_words() -> None:
     words = said("algo=mssr")
-    assert words["model"] == "tiny: qwen2_5_vl of 1.6 M parameters"
+    assert words["model"] == "tiny: qwen2_5_vl of 1.0 M parameters"
     assert words["a step"] == "256 problems × 1 answer = 256 rollouts; 4 updates of 64"
     assert words["the run"] == (
         "120 steps = 30,720 rollouts, 480 updates; every problem is posed 480.0 times"

@@ -137,13 +137,11 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def broadcast_to_vllm(self) -> None:
         """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
-        args = self.strategy.args
-        if self.strategy.stage == 3 or args.ds.tensor_parallel_size > 1:
-            super().broadcast_to_vllm()  # gathers a parameter from its parts for as long as it goes
-        elif self.trainer.use_cuda_ipc:
-            self._hand_over()
+        in_parts = self.strategy.stage == 3 or self.strategy.args.ds.tensor_parallel_size > 1
+        if in_parts or self.trainer.use_cuda_ipc:
+            self._send_each()
         else:
-            self._send()
+            self._send_all()
 
     def _weights(self) -> dict[str, Tensor]:
         module = self.network.module
@@ -151,23 +149,23 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
             return lora.whole(module)
         return {name: w for name, w in module.named_parameters() if w.requires_grad}
 
-    def _send(self) -> None:
-        """All of them one behind the other, announced at once.
+    def _send_all(self) -> None:
+        """One behind the other, announced at once.
 
         OpenRLHF 0.11.2 announces each, and waits for the answer (EXPERIMENTS.md has the cost).
         """
         if self.strategy.is_rank_0():
             weights = self._weights()
             told = [(name, weight.dtype, weight.shape) for name, weight in weights.items()]
-            calls = [engine.update_weights.remote(told) for engine in self.trainer.vllm_engines]
+            calls = [engine.receive_weights.remote(told) for engine in self.trainer.vllm_engines]
             stream = torch.cuda.current_stream()
             for weight in weights.values():
                 self.trainer._model_update_group.broadcast(weight.data, src=0, stream=stream)  # noqa: SLF001
             ray.get(calls)
         torch_dist_barrier_and_cuda_sync()
 
-    def _hand_over(self) -> None:
-        """As OpenRLHF does it to a process on the same GPU, LoRA's matrices added in."""
+    def _send_each(self) -> None:
+        """As OpenRLHF does it, gathered from its parts or handed to a process on the same GPU."""
         trained = self.trainer.actor
         if self.config.cluster.lora_rank:
             whole = SimpleNamespace(named_parameters=self._weights().items)

@@ -78,9 +78,9 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         ]
         return [group for (group,) in await asyncio.gather(*tasks)]
 
-    async def update_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
+    async def receive_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
         """Receive parameters in the order of `told`: name, dtype and shape of each."""
-        await self.llm.collective_rpc("update_weights", args=(list(told),))
+        await self.llm.collective_rpc("receive_weights", args=(list(told),))
         await self.llm.reset_prefix_cache()
         await self.llm.reset_encoder_cache()
 
