@@ -56,7 +56,7 @@ class LocalOptions:
 
 
 # Rollouts sampled together are more, because sampling goes token by token and keeps no graph.
-SAMPLED_TOGETHER = 4  # micro-batches
+SAMPLED_TOGETHER = 8  # micro-batches
 
 
 class LocalEngine:
@@ -99,9 +99,8 @@ class LocalEngine:
             image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
             return _Block(sampled, int(prompts.mask_PL.sum()), image_tokens)
 
-        rows = torch.arange(len(problems))
-        size = SAMPLED_TOGETHER * self.options.micro_batch
-        blocks = list(self._workers.each(one_block, rows.split(max(1, size // group_size))))
+        size = self._sampled_together(len(problems), group_size)
+        blocks = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
         sampled = stacked([block.sampled for block in blocks])
         texts = self.encoder.processor.tokenizer.batch_decode(
             sampled.token_BT, skip_special_tokens=True
@@ -249,6 +248,11 @@ class LocalEngine:
             return max(1, options.micro_batch // group_size)
         tokens = Tokens(rollouts.prompt_tokens, int(rollouts.mask_BT.sum()))
         return even(among, problems_together(options.micro_batch, group_size, tokens))
+
+    def _sampled_together(self, problems: int, group_size: int) -> int:
+        """How many problems a block holds that is sampled."""
+        most = max(1, SAMPLED_TOGETHER * self.options.micro_batch // group_size)
+        return even(problems, most) if self.options.device == "cpu" else most
 
     def _read(self, problems: Sequence[Problem]) -> lean.Reading:
         return lean.read(self.policy, self._prompts(problems))

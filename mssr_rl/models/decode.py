@@ -65,8 +65,9 @@ def sample(
         rows = running.row_A[going]
         token_BT[rows, t] = token_A[going]
         mask_BT[rows, t] = 1
-        logprob_BT[rows, t] = logprob_AV.gather(1, token_A[:, None])[going, 0]
-        entropy_BT[rows, t] = entropy(logprob_AV)[going]
+        if sampling.scored:
+            logprob_BT[rows, t] = logprob_AV.gather(1, token_A[:, None])[going, 0]
+            entropy_BT[rows, t] = entropy(logprob_AV)[going]
         running = running._replace(going_A=going & ~torch.isin(token_A, vocabulary.end))
         if t == limit - 1 or not running.going_A.any():
             break

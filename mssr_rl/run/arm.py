@@ -22,6 +22,7 @@ from mssr_rl.seeds import derive
 
 MakeEngine = Callable[[Config], Engine]
 KL_ROLLOUTS = 64  # kl_step is measured on at least so many rollouts of a step
+EVALUATED_TOGETHER = 4  # steps' worth of rollouts: there is no gradient, and large blocks are fast
 
 
 class Arm(NamedTuple):
@@ -88,7 +89,7 @@ def eval_plan(config: Config) -> EvalPlan:
         sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens, scored=False),
         samples=config.eval.samples,
         limit=config.eval.limit,
-        at_once=config.train.rollouts_per_step,
+        at_once=EVALUATED_TOGETHER * config.train.rollouts_per_step,
         seed=config.seed,
     )
 

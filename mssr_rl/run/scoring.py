@@ -25,7 +25,7 @@ class EvalPlan:
     sampling: Sampling  # top_p and the length limit; the temperature is set here
     samples: int  # k of mean@k
     limit: int | None  # only the first so many problems
-    at_once: int  # rollouts generated together: what the engine is known to hold
+    at_once: int  # rollouts asked for together; between such portions an evaluation can be ended
     seed: int
 
 

@@ -50,6 +50,13 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(still):
     assert first.responses != other.responses
 
 
+def test_texts_are_the_same_where_nobody_wants_them_scored(still):
+    scored = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    only_texts = still.rollout(PROBLEMS, 2, replace(SAMPLING, scored=False), seed=1)
+    assert only_texts.responses == scored.responses
+    assert torch.equal(only_texts.mask_BT, scored.mask_BT)
+
+
 def test_the_size_of_a_block_changes_nothing_but_the_last_bits(still):
     small = LocalEngine(replace(OPTIONS, micro_batch=2))
     one, many = (e.rollout(PROBLEMS, 2, SAMPLING, seed=1) for e in (small, still))

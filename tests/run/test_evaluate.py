@@ -77,7 +77,7 @@ def test_a_limit_takes_the_first_problems(configure: Configure, make_engine: Mak
     assert some.right == every.right[:7]
 
 
-def test_no_more_rollouts_are_drawn_at_once_than_a_step_draws(
+def test_no_more_rollouts_are_drawn_at_once_than_four_steps_draw(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     drawn: list[int] = []
@@ -90,9 +90,9 @@ def test_no_more_rollouts_are_drawn_at_once_than_a_step_draws(
             drawn.append(len(problems) * group_size)
             return self.inner.rollout(problems, group_size, sampling, seed)
 
-    config = configure("train.rollouts_per_step=16")
+    config = configure("train.rollouts_per_step=8", "train.samples_per_update=8")
     score_val(config, lambda config: Counting(make_engine(config)))  # type: ignore[arg-type, return-value]
-    assert max(drawn) <= 16
+    assert max(drawn) == 4 * 8
     assert sum(drawn) == 30 + 120
 
 

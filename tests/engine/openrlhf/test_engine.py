@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(engine, problems) 
     first, again, other = (engine.rollout(problems, 2, SAMPLING, seed) for seed in (1, 1, 2))
     assert first.responses == again.responses
     assert first.responses != other.responses
+
+
+def test_the_reference_reads_ahead_and_says_the_same(engine, problems) -> None:
+    rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
+    ahead = engine.reference_logprob(rollouts)
+    assert torch.equal(engine.reference_logprob(rollouts), ahead)
+    other = engine.rollout(problems, 2, SAMPLING, seed=2)
+    assert torch.equal(engine.reference_logprob(rollouts), ahead)  # not what it read of the other
+    assert not torch.equal(engine.reference_logprob(other), ahead)
+
+
+def test_nobody_scores_what_nobody_wants_scored(engine, problems) -> None:
+    scored = engine.rollout(problems, 2, SAMPLING, seed=1)
+    only_texts = engine.rollout(problems, 2, replace(SAMPLING, scored=False), seed=1)
+    assert only_texts.responses == scored.responses
+    assert not only_texts.logprob_BT.any()
 
 
 def test_both_engines_score_the_same_responses_alike(engine, problems) -> None:
