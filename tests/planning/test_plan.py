@@ -101,7 +101,7 @@ def test_the_longest_prompt_of_the_plan_is_as_long_as_a_run_may_have_it() -> Non
     sizes = prompt_sizes.measure(config, problems)
     assert sizes is not None
     assert sizes.shortest <= sizes.median <= sizes.longest
-    assert sizes.image_median == sizes.image_longest == 16  # 96 pixels in tokens of 24
+    assert sizes.image_median == sizes.image_longest == 9  # 96 pixels in tokens of 32
     assert (sizes.measured, sizes.problems) == (64, 64)
     just_enough = load(["env.limit=64", f"rollout.max_prompt_tokens={sizes.longest}"])
     assert prompt_sizes.measure(just_enough, problems) == sizes
@@ -146,7 +146,7 @@ def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
         return memory.parts(load(words), memory.shape(model), 100).update
 
     assert update("rollout.max_response_tokens=128") > update()
-    assert update("train.micro_batch=32") == 2 * update()
+    assert update("train.micro_batch=64") == 2 * update()
     assert update("engine.threads=4") == 2 * update()
 
 

@@ -112,7 +112,7 @@ def test_no_memory_names_the_phase_and_what_to_make_smaller(
             return self.inner.update(*args)
 
     says = (
-        r"out of memory in the phase update: .*; a smaller train\.micro_batch \(now 16\), rollout"
+        r"out of memory in the phase update: .*; a smaller train\.micro_batch \(now 32\), rollout"
     )
     with pytest.raises(RunFailed, match=says):
         trainer.run(configure("name=run"), lambda config: Greedy(make_engine(config)))  # type: ignore[arg-type,return-value]
