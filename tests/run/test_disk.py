@@ -27,7 +27,7 @@ def test_a_run_that_fills_its_disk_says_so_keeps_what_it_has_and_resumes(tmp_pat
     disk, out = tmp_path / "disk", tmp_path / "out"
     disk.mkdir()
     script = f"""
-        mount -t tmpfs -o size=30m tmpfs {disk}
+        mount -t tmpfs -o size=20m tmpfs {disk}
         {PYTHON} {WORDS} runs_dir={disk}; echo "first $?"
         ls {disk}/run/checkpoints
         mount -o remount,size=200m {disk}
