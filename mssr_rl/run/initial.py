@@ -1,6 +1,7 @@
 """Before step 1, where an algorithm asks for it: the initial policy answers every training problem.
 
-A tracker that starts from such answers knows more than one that does not, so they are charged to
+A tracker that starts from dataclasses import replace
+from such answers knows more than one that does not, so they are charged to
 the budget like all others. Drawn at training temperature, graded by the same verifier.
 
 Shapes: N training problems, K initial rollouts of each.
@@ -55,7 +56,8 @@ def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
         problems = [arm.train.problems[row] for row in rows]
         with clock.phase("rollout"):
             seed = derive(arm.config.seed, "initial", start)
-            rollouts = arm.engine.rollout(problems, per_problem, arm.sampling, seed)
+            sampling = replace(arm.sampling, scored=False)  # only rewards are wanted
+            rollouts = arm.engine.rollout(problems, per_problem, sampling, seed)
         poll("reward")
         with clock.phase("reward"):
             samples = graded(arm.train, rows, rollouts)
