@@ -1,12 +1,12 @@
 """Before step 1, where an algorithm asks for it: the initial policy answers every training problem.
 
-A tracker that starts from dataclasses import replace
-from such answers knows more than one that does not, so they are charged to
+A tracker that starts from such answers knows more than one that does not, so they are charged to
 the budget like all others. Drawn at training temperature, graded by the same verifier.
 
 Shapes: N training problems, K initial rollouts of each.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
