@@ -11,7 +11,7 @@ environment with one seed. Knows nothing of processes: `runner` does.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -69,6 +69,14 @@ class Matrix(NamedTuple):
     envs: tuple[str, ...]
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]  # seed by seed, so that what is there first can be compared first
+
+
+def in_turn(runs: Iterable[Run]) -> list[Run]:
+    """As they begin: seed by seed, and of a seed those first that read the most problems.
+
+    So short ones are left for the end, where they fill what would be idle.
+    """
+    return sorted(runs, key=lambda run: (run.seed, run.config.rollout.group_size or 1))
 
 
 def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> Matrix:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mssr_rl.compare import process
 from mssr_rl.compare.board import Board
 from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Matrix, Run
+from mssr_rl.compare.matrix import Matrix, Run, in_turn
 from mssr_rl.compare.process import Launch, Process
 from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
 from mssr_rl.comparison import race
@@ -35,7 +35,8 @@ class Crew:
     def __init__(self, folder: Folder, matrix: Matrix, board: Board, launch: Launch) -> None:
         self._folder, self._board, self._launch = folder, board, launch
         self._out: set[tuple[str, int]] = set()  # arm and seed of what the race has ruled out
-        self._waiting = deque(r for r in matrix.runs if look(folder.of(r)).state not in FINISHED)
+        left = [run for run in matrix.runs if look(folder.of(run)).state not in FINISHED]
+        self._waiting = deque(in_turn(left))
         self._working: dict[Run, Process] = {}
         self._attempts: Counter[str] = Counter()
         self.failed: dict[Run, str] = {}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mssr_rl.algos import algorithms
 from mssr_rl.compare import process
-from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.matrix import Run, in_turn
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import NAP, Share
 from mssr_rl.config import Config
@@ -69,7 +69,7 @@ def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
     }
     return Estimate(
         {f"{arm.label} on {env}": spent for (arm, env), spent in seconds.items()},
-        makespan([seconds[run.arm, run.env] for run in runs], share.jobs),
+        makespan([seconds[run.arm, run.env] for run in in_turn(runs)], share.jobs),
     )
 
 

@@ -43,7 +43,7 @@ class EngineConfig:
 
     name: Literal["local", "openrlhf"] = option("local: one process; openrlhf: a cluster", "local")
     device: str = option("cpu, cuda, cuda:1", "cpu")
-    threads: int = option("CPU threads; of the local engine, blocks of rollouts at once", 2, COUNT)
+    threads: int = option("CPU threads; locally as many blocks at once, 2 to an update", 2, COUNT)
     dtype: Literal["float32", "bfloat16"] = option("of weights and activations", "float32")
 
 

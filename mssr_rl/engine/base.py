@@ -43,7 +43,7 @@ class Rollouts(NamedTuple):
     logprob_BT: Tensor  # float32 [nat], at the sampling temperature
     entropy_BT: Tensor  # float32 [nat], over the full vocabulary
     truncated_B: Tensor  # bool: the length limit came before the end token
-    prompt_tokens: int  # summed over the P problems, image tokens included
+    prompt_tokens: int  # paid for: of problems dropped since then as well, image tokens included
     image_tokens: int
     sampler_logprob_BT: Tensor | None = None  # the same by the sampler, where it is another program
 

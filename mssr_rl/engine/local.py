@@ -23,10 +23,10 @@ from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
-from mssr_rl.models.decode import Sampled, sample, stacked, widen
+from mssr_rl.models.decode import Sampled, sample, stacked, texts, widen
 from mssr_rl.models.encode import PromptEncoder, Prompts
 from mssr_rl.models.load import load_model, load_processor, save_model
-from mssr_rl.models.score import Scored, score
+from mssr_rl.models.score import Scored, score, score_by_parts
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
@@ -102,13 +102,10 @@ class LocalEngine:
         size = self._sampled_together(len(problems), group_size)
         blocks = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
         sampled = stacked([block.sampled for block in blocks])
-        texts = self.encoder.processor.tokenizer.batch_decode(
-            sampled.token_BT, skip_special_tokens=True
-        )
         return Rollouts(
             problems=tuple(problems),
             group_size=group_size,
-            responses=tuple(texts),
+            responses=tuple(texts(self.encoder.processor.tokenizer, sampled)),
             token_BT=sampled.token_BT,
             mask_BT=sampled.mask_BT,
             logprob_BT=sampled.logprob_BT,
@@ -132,10 +129,12 @@ class LocalEngine:
     def _sample(self, prompts: Prompts, sampling: Sampling, uniform_BT: Tensor) -> Sampled:
         reading = lean.read(self.policy, prompts)
         sampled = sample(self.policy, reading, sampling, uniform_BT)
-        if self.options.dtype == "float32" or sampling.temperature == 0:
+        precise = self.options.dtype == "float32" or sampling.temperature == 0
+        if precise or not sampling.scored:
             return sampled
         response = (sampled.token_BT, sampled.mask_BT)
-        again = score(self.policy, reading, response, sampling.temperature)
+        size = max(1, self.options.micro_batch * len(prompts.mask_PL) // len(uniform_BT))
+        again = score_by_parts(self.policy, reading, response, sampling.temperature, size)
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
     def _logprob(
@@ -147,7 +146,7 @@ class LocalEngine:
             return widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
         rows = torch.as_tensor(list(problem_rows))
-        blocks = rows.split(self._problems(rollouts, len(rows)))
+        blocks = rows.split(self._together(rollouts, rows))
         return torch.cat(list(self._workers.each(one_block, blocks)))
 
     # ---- with gradient ---------------------------------------------------------------------
@@ -183,7 +182,7 @@ class LocalEngine:
         mask_BT = rollouts.mask_BT[rollouts_of(rows, rollouts.group_size)]
         weights = token_weights(mask_BT, plan.loss)
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
-        size = self._problems(rollouts, len(rows))
+        size = self._together(rollouts, rows)
         split = (w.split(size * rollouts.group_size) for w in weights)
 
         self.optimiser.zero_grad()
@@ -241,13 +240,15 @@ class LocalEngine:
         scored = score(model, reading, response, self.options.temperature)
         return Scored(*(x.cpu() for x in scored))  # rollouts, weights and losses stay there
 
-    def _problems(self, rollouts: Rollouts, among: int) -> int:
-        """How many problems a micro-batch holds, of so many that are to be split evenly."""
+    def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
+        """How many problems a micro-batch holds, of these, which are to be split evenly."""
         options, group_size = self.options, rollouts.group_size
         if options.device != "cpu":
             return max(1, options.micro_batch // group_size)
-        tokens = Tokens(rollouts.prompt_tokens, int(rollouts.mask_BT.sum()))
-        return even(among, problems_together(options.micro_batch, group_size, tokens))
+        prompts = sum(self.encoder.length(rollouts.problems[row]) for row in rows.tolist())
+        responses = int(rollouts.mask_BT[rollouts_of(rows, group_size)].sum())
+        tokens = Tokens(prompts, responses)
+        return even(len(rows), problems_together(options.micro_batch, group_size, tokens))
 
     def _sampled_together(self, problems: int, group_size: int) -> int:
         """How many problems a block holds that is sampled."""

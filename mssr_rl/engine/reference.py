@@ -43,7 +43,7 @@ class Reference:
 
     def missing(self, problems: Sequence[Problem]) -> list[int]:
         """Numbers of the blocks that `keep` is to read before these problems are."""
-        new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept} - {None}
+        new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept}
         return sorted(b for b in new if b is not None and b < self._room)
 
     @cached_property
@@ -68,5 +68,5 @@ class Reference:
         if len(others) == len(problems):
             return lean.read(self.model, self._encode(problems))
         fresh = lean.apart(lean.read(self.model, self._encode(others))) if others else []
-        readings = {**self._kept, **dict(zip(map(id, others), fresh, strict=True))}
-        return lean.joined([readings[id(p)] for p in problems])
+        new = dict(zip(map(id, others), fresh, strict=True))
+        return lean.joined([new[id(p)] if id(p) in new else self._kept[id(p)] for p in problems])

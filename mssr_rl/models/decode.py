@@ -91,6 +91,14 @@ def stacked(parts: Sequence[Sampled]) -> Sampled:
     return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
 
+def texts(tokenizer: Any, sampled: Sampled) -> list[str]:
+    """What the real tokens say, special ones removed; what a block is padded with may be a word."""
+    lengths = sampled.mask_BT.sum(1).int().tolist()
+    rows = [row[:length] for row, length in zip(sampled.token_BT.tolist(), lengths, strict=True)]
+    decoded: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
+    return decoded
+
+
 def widen(x_BT: Tensor, width: int) -> Tensor:
     """With zeros on the right."""
     return F.pad(x_BT, (0, width - x_BT.shape[1]))

@@ -96,6 +96,11 @@ class PromptEncoder:
         grids = [tuple(side // self._token_side for side in p.shape[1:]) for p in pictures]
         with self._lock:
             tokens = self.text_tokens(problem)
+        if tokens.count(self.image_token) != len(pictures):
+            raise UserError(
+                f"the text of {problem.key} holds the model's own sign for a picture, "
+                f"{self.processor.image_token}; pictures belong into Problem.images"
+            )
         layout = self._lay_out(tokens, grids)
         if len(layout.tokens) > self.max_tokens:
             raise UserError(
@@ -105,6 +110,13 @@ class PromptEncoder:
         if self.remember:
             self._seen[id(problem)] = (problem, layout)
         return layout
+
+    def length(self, problem: Problem) -> int:
+        """Tokens of its prompt, image tokens included."""
+        kept = self._seen.get(id(problem))
+        if kept is not None:
+            return len(kept[1].tokens)
+        return len(self.layout(problem, [self.pixels(data) for data in problem.images]).tokens)
 
     def block(self, problems: Sequence[Problem]) -> Prompts:
         """Pad a block of problems on the right, and gather their pictures by size."""

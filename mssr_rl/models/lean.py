@@ -161,17 +161,17 @@ def joined(readings: Sequence[Reading]) -> Reading:
     return cache, torch.cat([last for _, last in readings])
 
 
-def apart(reading: Reading) -> list[Reading]:
-    """A block's reading as one of each prompt, cut to its length; views, no copies."""
+def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
+    """The reading of some prompts, cut to a length; views, no copies."""
     cache, last_PD = reading
+    layers = tuple((k[rows, :, :length], v[rows, :, :length]) for k, v in cache.layers)
+    return Cache(layers, cache.mask_PL[rows, :length], cache.next_position_P[rows]), last_PD[rows]
 
-    def one(row: int, length: int) -> Reading:
-        here = slice(row, row + 1)
-        layers = tuple((k[here, :, :length], v[here, :, :length]) for k, v in cache.layers)
-        mask_1L = cache.mask_PL[here, :length]
-        return Cache(layers, mask_1L, cache.next_position_P[here]), last_PD[here]
 
-    return [one(row, length) for row, length in enumerate(cache.mask_PL.sum(1).tolist())]
+def apart(reading: Reading) -> list[Reading]:
+    """A block's reading as one of each prompt, cut to its length."""
+    lengths = reading[0].mask_PL.sum(1).tolist()
+    return [part(reading, slice(row, row + 1), length) for row, length in enumerate(lengths)]
 
 
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:

@@ -38,6 +38,24 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
     return torch.cat((first_BD, later_ND))[place_BT[real]]
 
 
+def score_by_parts(
+    model: Any,
+    reading: lean.Reading,
+    response: tuple[Tensor, Tensor],
+    temperature: float,
+    prompts: int,
+) -> Scored:
+    """`score` for so many prompts at a time: over a large vocabulary it takes room."""
+    count = len(reading[1])
+    group_size = len(response[0]) // count
+    parts = []
+    for first in range(0, count, prompts):
+        rows = slice(first * group_size, (first + prompts) * group_size)
+        some = lean.part(reading, slice(first, first + prompts))
+        parts.append(score(model, some, (response[0][rows], response[1][rows]), temperature))
+    return Scored(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
 def score(
     model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
 ) -> Scored:

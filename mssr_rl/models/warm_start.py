@@ -1,8 +1,8 @@
 """How the tiny model's weights were made: `python -m mssr_rl.models.warm_start`.
 
 A supervised warm start on worked examples (`supervised.py`), as a vision-language model has one
-before anybody trains it by reinforcement. It stops early on purpose: about a third of the answers
-are right at temperature 1, and most problems are solved sometimes but not always, which is the
+before anybody trains it by reinforcement. It stops early on purpose: 43 % of the answers are
+right at temperature 1, and most problems are solved sometimes but not always, which is the
 room that RL needs. Examples come from the training stream only; validation and test problems
 are other seeds and other writers.
 

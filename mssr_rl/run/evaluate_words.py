@@ -17,7 +17,7 @@ from mssr_rl.errors import UserError
 SCORING = frozenset(
     {"env", "model", "engine", "recipe", "name", "runs_dir", "seed", "plugins"}
     | {"eval.samples", "eval.limit", "rollout.max_prompt_tokens", "rollout.max_response_tokens"}
-    | {"train.rollouts_per_step"}  # so many answers are drawn at once
+    | {"train.rollouts_per_step", "train.micro_batch"}  # how many answers are drawn at once
 )
 SECTIONS = ("env.", "model.", "engine.", "cluster.")
 OWN = ("split", "judge", "judge_model", "compare")

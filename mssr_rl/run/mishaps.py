@@ -15,12 +15,8 @@ from mssr_rl.errors import RunFailed
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate")
 DISK = {EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS}
 SMALLER = {
-    "rollout": (
-        "train.rollouts_per_step",
-        "rollout.max_response_tokens",
-        "rollout.max_prompt_tokens",
-    ),
-    "evaluate": ("train.rollouts_per_step", "eval.samples", "rollout.max_response_tokens"),
+    "rollout": ("train.micro_batch", "rollout.max_response_tokens", "rollout.max_prompt_tokens"),
+    "evaluate": ("train.micro_batch", "rollout.max_response_tokens", "rollout.max_prompt_tokens"),
     "logprob": ("train.micro_batch", "rollout.max_response_tokens"),
     "update": ("train.micro_batch", "rollout.max_response_tokens"),
 }

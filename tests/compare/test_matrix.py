@@ -46,6 +46,13 @@ def test_a_list_in_brackets_is_one_value() -> None:
     assert matrix._values("'a,b'") == ("'a,b'",)
 
 
+def test_runs_begin_seed_by_seed_and_those_with_many_pictures_first() -> None:
+    found = spelled("algo=grpo,mssr,rloo", "seeds=2", "seed=5")
+    assert [(run.seed, run.arm.label) for run in matrix.in_turn(found.runs)] == [
+        (seed, algo) for seed in (5, 6) for algo in ("mssr", "grpo", "rloo")
+    ]
+
+
 def test_a_key_behind_an_algorithms_name_is_for_its_arms_only() -> None:
     found = spelled("algo=grpo,mssr", "mssr.gamma=0.4,2.0", "mssr.train.lr=1e-3", "train.lr=1e-4")
     assert [arm.label for arm in found.arms] == [

@@ -138,6 +138,28 @@ def test_an_update_makes_rewarded_responses_likelier_and_leaves_the_reference():
     assert torch.equal(engine.reference_logprob(rollouts), reference)
 
 
+def test_in_half_precision_the_sampler_is_scored_again_where_that_is_wanted():
+    engine = LocalEngine(replace(OPTIONS, dtype="bfloat16", micro_batch=2))
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    again = engine.logprob(rollouts, range(len(PROBLEMS)))
+    assert (rollouts.logprob_BT - again).abs().sum() / rollouts.mask_BT.sum() < 1e-2
+    assert (rollouts.entropy_BT * rollouts.mask_BT).sum() > 0
+    unscored = engine.rollout(PROBLEMS, 2, replace(SAMPLING, scored=False), seed=1)
+    assert unscored.responses == rollouts.responses
+    assert unscored.logprob_BT.count_nonzero() == 0
+
+
+def test_an_update_is_cut_by_its_own_prompts_whatever_was_paid_for_beside(still):
+    paid = still.rollout(PROBLEMS * 8, 2, SAMPLING, seed=1)
+    advantage = torch.linspace(-1, 1, 64)[:, None] * paid.mask_BT
+    updated = []
+    for rollouts in (paid, paid._replace(prompt_tokens=100 * paid.prompt_tokens)):
+        engine = LocalEngine(OPTIONS)
+        engine.update(rollouts, advantage, rollouts.logprob_BT, plan(samples=64))
+        updated.append(parameters(engine))
+    assert torch.equal(*updated)
+
+
 @pytest.mark.slow
 def test_micro_batches_add_up_to_the_same_update():
     updated = []

@@ -2,14 +2,16 @@
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.envs.families import row
 from mssr_rl.models import lean
-from mssr_rl.models.decode import sample
+from mssr_rl.models.decode import Sampled, sample, texts
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
-from mssr_rl.models.score import score
+from mssr_rl.models.score import score, score_by_parts
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
 
@@ -109,3 +111,24 @@ def test_top_p_never_draws_outside_the_nucleus(tiny):
     least = ordered.gather(1, size[:, None] - 1)
     drawn = draw(tiny, PROBLEMS, uniform(400, 1), top_p=0.5).logprob_BT.exp()
     assert (drawn.view(4, 100) >= least - 1e-6).all()
+
+
+def test_what_pads_a_block_is_not_read_even_where_it_is_a_word():
+    words = Tokenizer(models.WordLevel({"!": 0, "two": 1, "<end>": 2}, unk_token="!"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
+    mask_BT = torch.tensor([[1.0, 1, 0], [1, 1, 1]])
+    empty_BT = torch.zeros(2, 3)
+    token_BT = torch.tensor([[1, 2, 0], [1, 0, 2]])
+    block = Sampled(token_BT, mask_BT, empty_BT, empty_BT, torch.zeros(2, dtype=torch.bool))
+    assert texts(tokenizer, block) == ["two", "two !"]
+
+
+def test_a_block_scored_by_parts_has_the_same_numbers(tiny):
+    model, encoder = tiny
+    s = draw(tiny, PROBLEMS, uniform(8, 40))
+    with torch.no_grad():
+        reading, response = lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT)
+        whole = score(model, reading, response, 1.0)
+        parts = score_by_parts(model, reading, response, 1.0, prompts=3)
+    assert torch.allclose(whole.logprob_BT, parts.logprob_BT, atol=1e-5)
+    assert torch.allclose(whole.entropy_BT, parts.entropy_BT, atol=1e-5)

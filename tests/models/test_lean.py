@@ -1,12 +1,14 @@
 """The lean forward pass is transformers' forward pass, for every mix of pictures and lengths."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from mssr_rl.errors import UserError
 from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder, all_frames
 from mssr_rl.models.load import load_model, load_processor
@@ -82,6 +84,13 @@ def test_a_padded_block_gives_the_log_probabilities_of_the_stock_forward_pass(ti
     logits[:, banned] = float("-inf")
     stock = logits.log_softmax(-1).gather(1, response[:, None])[:, 0]
     assert torch.allclose(ours[row, : len(response)], stock, atol=TOLERANCE)
+
+
+def test_a_picture_sign_in_a_text_is_refused_by_the_name_of_its_problem(tiny):
+    _, processor = tiny
+    forged = replace(PROBLEMS[1], key="forged", prompt=f"how many {processor.image_token}?")
+    with pytest.raises(UserError, match=r"the text of forged holds .*image_pad"):
+        PromptEncoder(processor, 1024).block([forged])
 
 
 def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):

@@ -53,6 +53,7 @@ class OpenRlhfEngine:
         self.placed = placement(config)
         self.roll = Roll()
         self.ahead: _Reading | None = None  # the newest rollouts, before the reference
+        self.foresees = config.engine.device == "cpu"
         session.connect(config)
         self.bundles = session.reserve(self.placed)
         self._hire()
@@ -124,10 +125,11 @@ class OpenRlhfEngine:
     def _scored(self, rows: Rows) -> Scored:
         """By the policy; meanwhile the reference begins with what it will be asked next.
 
-        Not on GPUs, which the two share: both would hold their activations at once.
+        Not on GPUs, which the two share: both would hold their activations at once. And not where
+        it was asked for something else before, because groups are dropped.
         """
-        shared = self.config.engine.device != "cpu"
-        begun = None if shared else self._begin(self.reference, rows)
+        self.foresees &= self.ahead is None
+        begun = self._begin(self.reference, rows) if self.foresees else None
         scored = self._end(self._begin(self.policy, rows))
         self.ahead = begun
         return scored
@@ -136,6 +138,7 @@ class OpenRlhfEngine:
         """float32 BT [nat]: the same tokens under the frozen initial policy."""
         ahead, self.ahead = self.ahead, None
         if ahead is None or ahead.rows.token_BT is not rollouts.token_BT:
+            self.foresees &= ahead is None
             ahead = self._begin(self.reference, rows_of(rollouts))
         return self._end(ahead).logprob_BT
 

@@ -160,6 +160,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
             calls = [engine.receive_weights.remote(told) for engine in self.trainer.vllm_engines]
             stream = torch.cuda.current_stream()
             for weight in weights.values():
+                ray.get(ray.wait(calls, num_returns=len(calls), timeout=0)[0])  # has one failed?
                 self.trainer._model_update_group.broadcast(weight.data, src=0, stream=stream)  # noqa: SLF001
             ray.get(calls)
         torch_dist_barrier_and_cuda_sync()

@@ -49,13 +49,17 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(engine, problems) 
     assert first.responses != other.responses
 
 
-def test_the_reference_reads_ahead_and_says_the_same(engine, problems) -> None:
+def test_the_reference_reads_ahead_until_it_was_in_vain_and_says_the_same(engine, problems) -> None:
+    engine.ahead, engine.foresees = None, True
     rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
+    assert engine.ahead is not None
     ahead = engine.reference_logprob(rollouts)
     assert torch.equal(engine.reference_logprob(rollouts), ahead)
+    assert engine.foresees
     other = engine.rollout(problems, 2, SAMPLING, seed=2)
     assert torch.equal(engine.reference_logprob(rollouts), ahead)  # not what it read of the other
     assert not torch.equal(engine.reference_logprob(other), ahead)
+    assert not engine.foresees
 
 
 def test_nobody_scores_what_nobody_wants_scored(engine, problems) -> None:
