@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.engine.base import Sampling
-from mssr_rl.models import lean
+from mssr_rl.models import fused, lean
+from mssr_rl.models.fused import Seen
 from mssr_rl.models.vocabulary import Vocabulary, entropy, log_probabilities
 
 
@@ -35,7 +36,8 @@ class _Running(NamedTuple):
     row_A: Tensor
     going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
     layers: list[tuple[Tensor, Tensor]]  # A K (L + T) H, written as tokens come
-    mask_AL: Tensor  # `lean.additive`
+    length_A: Tensor  # of the prompts, padded to `prompt_length`
+    mask_AL: Tensor  # the same for torch's attention, `lean.additive`
     position_A: Tensor
     prompt_length: int
 
@@ -131,7 +133,8 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     layers = [(grow(k), grow(v)) for k, v in cache.layers]
     going_A = torch.ones_like(row_A, dtype=torch.bool)
     hidden_AL = lean.additive(mask_AL, layers[0][0].dtype)
-    return _Running(row_A, going_A, layers, hidden_AL, position_A, cache.mask_PL.shape[1])
+    length_A = cache.mask_PL.sum(1).repeat_interleave(group_size)
+    return _Running(row_A, going_A, layers, length_A, hidden_AL, position_A, cache.mask_PL.shape[1])
 
 
 def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
@@ -150,6 +153,7 @@ def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
         row_A=close(running.row_A),
         going_A=close(going_A),
         layers=[(close(k), close(v)) for k, v in running.layers],
+        length_A=close(running.length_A),
         mask_AL=close(running.mask_AL),
         position_A=close(running.position_A),
     )
@@ -167,6 +171,11 @@ def _advance(model: Any, running: _Running, token_A: Tensor, t: int) -> Tensor:
         q, k, v = lean.project(layer, x, rotary)
         keys[:, :, here] = k
         values[:, :, here] = v
-        seen = keys[:, :, : here + 1], values[:, :, : here + 1]
-        x = lean.finish(layer, x, lean.attend(q[:, :, None], *seen, mask)[:, 0])
-    return lean.norm(text.norm, x)
+        if fused.usable(q):
+            seen = Seen(running.length_A, running.prompt_length, here + 1)
+            attended = fused.attend_one(q, keys, values, seen).flatten(1)
+        else:
+            so_far = keys[:, :, : here + 1], values[:, :, : here + 1]
+            attended = lean.attend(q[:, :, None], *so_far, mask)[:, 0]
+        x = lean.finish(layer, x, attended)
+    return fused.norm(text.norm, x)

@@ -9,8 +9,7 @@ rollouts, in training too. Between attentions only real tokens are computed, in 
 other; padding exists inside an attention alone. Differentiable throughout. arXiv:2502.13923.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, N real tokens
-of a block, D hidden, K key-value heads, Q query heads, H values a head; in `see`, N pictures and S
-patches a picture.
+of a block, D hidden, K key-value heads, Q query heads, H values a head.
 """
 
 from collections.abc import Sequence
@@ -20,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssr_rl.models.encode import Pictures, Prompts, all_frames
-from mssr_rl.models.norm import rms_norm
-
-Rotary = tuple[Tensor, Tensor]  # cosine and sine, broadcast over heads, last dimension H
+from mssr_rl.models import fused
+from mssr_rl.models.encode import Prompts
+from mssr_rl.models.fused import Before, Rotary, Sequences, mlp, norm, rotate
+from mssr_rl.models.see import see
 
 
 class Cache(NamedTuple):
@@ -58,56 +57,6 @@ class Real(NamedTuple):
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
-# ---- pictures ----------------------------------------------------------------------------
-
-
-def see(model: Any, pictures: Pictures) -> Tensor:
-    """Features of pictures of one size: N, image tokens, D."""
-    visual = model.model.visual
-    if len(visual.fullatt_block_indexes) < len(visual.blocks):
-        return _see_windowed(visual, pictures)
-    n, patches, _ = pictures.patch_NSC.shape
-    kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
-    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1))
-    rotary = _patch_rotary(visual, pictures.grid)
-    for block in visual.blocks:
-        attention = block.attn
-        qkv = attention.qkv(norm(block.norm1, x)).view(n, patches, 3, attention.num_heads, -1)
-        q, k = _rotate(qkv[:, :, :2], rotary).permute(2, 0, 3, 1, 4)
-        heads = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2))
-        x = x + attention.proj(heads.transpose(1, 2).reshape(n, patches, -1))
-        x = x + _mlp(block.mlp, norm(block.norm2, x))
-    merger = visual.merger
-    merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
-    features: Tensor = merger.mlp(merged)
-    return features
-
-
-def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
-    """Window attention stays transformers' business: pictures one after the other."""
-    n = pictures.patch_NSC.shape[0]
-    grid = torch.tensor([[1, *pictures.grid]] * n, device=pictures.patch_NSC.device)
-    patches = all_frames(pictures.patch_NSC.flatten(0, 1), visual.patch_embed.temporal_patch_size)
-    features: Tensor = visual(patches, grid_thw=grid).pooler_output
-    return features.view(n, -1, features.shape[-1])
-
-
-def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
-    """Row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
-    merge, (down, across) = visual.spatial_merge_size, grid
-    device = visual.rotary_pos_emb.inv_freq.device
-    row, column = torch.meshgrid(
-        torch.arange(down, device=device), torch.arange(across, device=device), indexing="ij"
-    )
-    blocks = (down // merge, merge, across // merge, merge)
-    place = torch.stack((row, column), -1).view(*blocks, 2).transpose(1, 2).reshape(-1, 2)
-    angle = (place[..., None] * visual.rotary_pos_emb.inv_freq).flatten(1)
-    return _turn(angle[:, None, None])
-
-
-# ---- text --------------------------------------------------------------------------------
-
-
 def read(model: Any, prompts: Prompts) -> Reading:
     """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
 
@@ -116,12 +65,19 @@ def read(model: Any, prompts: Prompts) -> Reading:
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
     x = real.rows(_embed(model, prompts))
     rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
+    sequences = Sequences.of(prompts.mask_PL.sum(1))
     layers = []
     for layer in text.layers[:-1]:
-        q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
+        q, *kv = project(layer, x, rotary)
+        k, v = (real.block(y).transpose(1, 2) for y in kv)
         layers.append((k, v))
-        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = finish(layer, x, real.rows(heads.transpose(1, 2)).flatten(1))
+        if fused.usable(q):
+            attended = fused.attend(q, (kv[0], kv[1]), sequences).flatten(1)
+        else:
+            q = real.block(q).transpose(1, 2)
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            attended = real.rows(heads.transpose(1, 2)).flatten(1)
+        x = finish(layer, x, attended)
     kept, last = _read_last(text.layers[-1], x, rotary, (real, prompts.mask_PL))
     layers.append(kept)
     return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
@@ -177,11 +133,27 @@ def apart(reading: Reading) -> list[Reading]:
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
     """Hidden states N D of the real tokens of (token_BT, mask_BT), read after their prompt."""
     text, (token_BT, mask_BT) = model.model.language_model, response
-    (b, length), real = token_BT.shape, Real.of(mask_BT.bool())
+    length, real = token_BT.shape[1], Real.of(mask_BT.bool())
     x = text.embed_tokens(real.rows(token_BT))
     start_B1 = cache.next_position_P.repeat_interleave(group_size)[:, None]
     position_N = real.rows(start_B1 + torch.arange(length, device=x.device))
     rotary = text_rotary(model, position_N.expand(3, -1))
+    if not fused.usable(x):
+        return norm(text.norm, _follow_padded(model, cache, (real, x, rotary), group_size))
+    sequences, prompt_P = Sequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1)
+    for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
+        q, k, v = project(layer, x, rotary)
+        prompts = Before(prompt_k.transpose(1, 2), prompt_v.transpose(1, 2), prompt_P)
+        x = finish(layer, x, fused.attend(q, (k, v), sequences, prompts).flatten(1))
+    return norm(text.norm, x)
+
+
+def _follow_padded(
+    model: Any, cache: Cache, response: tuple[Real, Tensor, Rotary], group_size: int
+) -> Tensor:
+    """The layers of `follow` by torch's attention, which wants sequences of one length."""
+    text, (real, x, rotary) = model.model.language_model, response
+    b, length = real.shape
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
@@ -191,7 +163,7 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
         k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
         v = torch.cat((prompt_v.repeat_interleave(group_size, 0), v), dim=2)
         x = finish(layer, x, real.rows(attend(q, k, v, mask)))
-    return norm(text.norm, x)
+    return x
 
 
 def _embed(model: Any, prompts: Prompts) -> Tensor:
@@ -205,12 +177,12 @@ def _embed(model: Any, prompts: Prompts) -> Tensor:
 
 
 def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
-    """mRoPE: each frequency turns with the temporal, the row or the column position; N 1 H."""
+    """mRoPE: each frequency turns with the temporal, the row or the column position; N H/2."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
     axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
-    angle = position_3N[axis].T * inverse
-    return _turn(angle[:, None])
+    angle = position_3N.T[:, axis] * inverse
+    return angle.cos(), angle.sin()
 
 
 def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
@@ -221,14 +193,14 @@ def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, T
 
 def queries(layer: Any, normed_ND: Tensor, rotary: Rotary) -> Tensor:
     """N Q H."""
-    return _rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
+    return rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
 
 
 def keys_values(layer: Any, normed_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
     """Each N K H."""
     attention = layer.self_attn
     k, v = (_heads(attention, part, normed_ND) for part in (attention.k_proj, attention.v_proj))
-    return _rotate(k, rotary), v
+    return rotate(k, rotary), v
 
 
 def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
@@ -261,28 +233,4 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
     """What follows attention in a layer: its output projection and the feed-forward half."""
     x = x + layer.self_attn.o_proj(attended)
-    return x + _mlp(layer.mlp, norm(layer.post_attention_layernorm, x))
-
-
-# ---- the small parts ---------------------------------------------------------------------
-
-
-def norm(module: Any, x: Tensor) -> Tensor:
-    """RMSNorm with the module's weight."""
-    return rms_norm(x, module.weight, module.variance_epsilon)
-
-
-def _mlp(module: Any, x: Tensor) -> Tensor:
-    out: Tensor = module.down_proj(F.silu(module.gate_proj(x)) * module.up_proj(x))
-    return out
-
-
-def _turn(angle: Tensor) -> Rotary:
-    """Cosine and signed sine of both halves, so that a rotation is two products."""
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
-
-
-def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
-    cos, sin = (part.to(x.dtype) for part in rotary)
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+    return x + mlp(layer.mlp, norm(layer.post_attention_layernorm, x))

@@ -14,6 +14,7 @@ from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.loss import Loss
+from mssr_rl.models import native
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded
 from mssr_rl.run import problem_stream, provenance
@@ -143,11 +144,14 @@ def opening(arm: Arm) -> list[str]:
     left = f", {a.left} left unspent" if a.left else ""
     first = f"{arm.initial_rollouts:,} initial ones, then " if arm.initial_rollouts else ""
     steps = f"{'at most ' if arm.algorithm.resampling else ''}{a.steps:,} steps"
+    plain = c.engine.name == "local" and c.engine.device == "cpu" and c.engine.dtype == "float32"
+    slower = plain and native.kernels().library is None
     return [
         f"algo    {c.algo.name}, seed {c.seed}, recipe {c.recipe}",
         f"model   {c.model.path} on engine {where}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
+        *([f"slower  {native.kernels().why}"] if slower else []),
     ]
 
 

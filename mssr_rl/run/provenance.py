@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from mssr_rl.models import model_folder
+from mssr_rl.models import model_folder, native
 
 PACKAGES = (
     "mssr_rl",
@@ -75,6 +75,7 @@ def machine() -> dict[str, Any]:
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "kernels": native.kernels().why,
     }
 
 

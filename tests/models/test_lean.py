@@ -13,6 +13,7 @@ from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder, all_frames
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
+from mssr_rl.models.see import see
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
 
@@ -180,8 +181,8 @@ def test_window_attention_is_left_to_transformers(tiny, monkeypatch):
     model, processor = tiny
     block = PromptEncoder(processor, 1024).block(PROBLEMS[3:])
     with torch.no_grad():
-        whole = lean.see(model, block.pictures[0])
+        whole = see(model, block.pictures[0])
         monkeypatch.setattr(model.model.visual, "fullatt_block_indexes", [0])
-        windowed = lean.see(model, block.pictures[0])
+        windowed = see(model, block.pictures[0])
     assert whole.shape == windowed.shape
     assert not torch.allclose(whole, windowed)

@@ -1,0 +1,264 @@
+"""What stands between a forward pass's matrix products, each as one operation with its gradient.
+
+On a CPU in float32 these call `kernels/` where it could be compiled (`native`); everywhere else
+they are torch's own operations. A test holds the two together, to float32's last bits.
+
+Shapes: N tokens one behind the other, D hidden, Q query heads, K key-value heads, H values a head,
+B sequences, P prompts of at most L tokens.
+"""
+
+from ctypes import byref
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mssr_rl.errors import RunFailed
+from mssr_rl.models import native
+
+Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether the compiled kernels can take these."""
+    plain = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
+    return plain and native.kernels().library is not None
+
+
+def _kernel(name: str) -> Any:
+    return getattr(native.kernels().library, name)
+
+
+# ---- by module ----------------------------------------------------------------------------
+
+
+def norm(module: Any, x: Tensor) -> Tensor:
+    """RMSNorm with the module's weight."""
+    return rms_norm(x, module.weight, module.variance_epsilon)
+
+
+def mlp(module: Any, x: Tensor) -> Tensor:
+    """The gated feed-forward half of a layer."""
+    out: Tensor = module.down_proj(swiglu(module.gate_proj(x), module.up_proj(x)))
+    return out
+
+
+# ---- RMSNorm (arXiv:1910.07467) ------------------------------------------------------------
+
+
+def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """Divide x by the root of its mean square along D; times the weight.
+
+    y = w * x / r,   r = sqrt(mean(x^2) + eps)
+    dL/dw = sum(g * x / r),   dL/dx = (g * w - x / r * mean(g * w * x / r)) / r
+    """
+    if not usable(x, weight_D):
+        return F.rms_norm(x, x.shape[-1:], weight_D, eps)
+    normed: Tensor = _RMSNorm.apply(x, weight_D, eps)  # type: ignore[no-untyped-call]
+    return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+        x, weight_D = x.contiguous(), weight_D.contiguous()
+        y, inverse_N = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1])
+        places = (t.data_ptr() for t in (x, weight_D, y, inverse_N))
+        _kernel("rms_norm")(*places, len(inverse_N), x.shape[-1], eps)
+        ctx.save_for_backward(x, weight_D, inverse_N)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight_D, inverse_N = ctx.saved_tensors
+        g, x_gradient, weight_gradient = (
+            g.contiguous(),
+            torch.empty_like(x),
+            torch.empty_like(weight_D),
+        )
+        tensors = (g, x, weight_D, inverse_N, x_gradient, weight_gradient)
+        places = (t.data_ptr() for t in tensors)
+        _kernel("rms_norm_gradient")(*places, len(inverse_N), x.shape[-1])
+        return x_gradient, weight_gradient, None
+
+
+# ---- SwiGLU (arXiv:2002.05202) -------------------------------------------------------------
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up."""
+    if not usable(gate, up):
+        return F.silu(gate) * up
+    gated: Tensor = _SwiGLU.apply(gate, up)  # type: ignore[no-untyped-call]
+    return gated
+
+
+class _SwiGLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        y = torch.empty_like(gate)
+        _kernel("swiglu")(*(t.data_ptr() for t in (gate, up, y)), y.numel())
+        ctx.save_for_backward(gate, up)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        g, of_gate, of_up = g.contiguous(), torch.empty_like(gate), torch.empty_like(up)
+        places = (t.data_ptr() for t in (g, gate, up, of_gate, of_up))
+        _kernel("swiglu_gradient")(*places, g.numel())
+        return of_gate, of_up
+
+
+# ---- rotary positions (arXiv:2104.09864) ---------------------------------------------------
+
+
+def rotate(x_NQH: Tensor, rotary: Rotary) -> Tensor:
+    """Every head's first and second half turned by its token's angles, as one plane each."""
+    cosine, sine = rotary
+    if not usable(x_NQH, cosine):
+        first, second = x_NQH.chunk(2, dim=-1)
+        cosine, sine = (part[:, None].to(x_NQH.dtype) for part in rotary)
+        turned = (first * cosine - second * sine, second * cosine + first * sine)
+        return torch.cat(turned, dim=-1)
+    rotated: Tensor = _Rotate.apply(x_NQH, cosine, sine)  # type: ignore[no-untyped-call]
+    return rotated
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        return _rotated(x, cosine, sine, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        cosine, sine = ctx.saved_tensors
+        return _rotated(g, cosine, sine, -1), None, None
+
+
+def _rotated(x_NQH: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:
+    x, (n, heads, size) = _inner(x_NQH), x_NQH.shape
+    y = x.new_empty(n, heads, size)
+    places = (t.data_ptr() for t in (cosine, sine, y))
+    _kernel("rotate")(x.data_ptr(), x.stride(0), *places, n, heads, size, sign)
+    return y
+
+
+def _inner(x_NQH: Tensor) -> Tensor:
+    """Itself if a token's heads lie one behind the other, wherever tokens lie; else a copy."""
+    dense = x_NQH.stride(2) == 1 and x_NQH.stride(1) == x_NQH.shape[2]
+    return x_NQH if dense else x_NQH.contiguous()
+
+
+# ---- attention -----------------------------------------------------------------------------
+
+
+class Sequences(NamedTuple):
+    """B sequences, one behind the other in N tokens."""
+
+    first_B: Tensor  # int64: where each begins
+    length_B: Tensor  # int64
+
+    @classmethod
+    def of(cls, length_B: Tensor) -> "Sequences":
+        """From their lengths."""
+        length_B = length_B.long()
+        return cls(length_B.cumsum(0) - length_B, length_B)
+
+
+class Before(NamedTuple):
+    """What rollouts have before their own tokens: their prompt, P of them for B sequences."""
+
+    k_PLKH: Tensor
+    v_PLKH: Tensor
+    length_P: Tensor  # int64: how many of the L are real
+
+
+def attend(
+    q_NQH: Tensor,
+    kv: tuple[Tensor, Tensor],
+    sequences: Sequences,
+    before: Before | None = None,
+    *,
+    causal: bool = True,
+) -> Tensor:
+    """N Q H: grouped-query attention of tokens one behind the other; compiled kernels only.
+
+    A token sees its prompt, and its own sequence up to itself, or all of it if not `causal`.
+    """
+    prompts = (None, None, None) if before is None else before
+    attended: Tensor = _Attention.apply(q_NQH, *kv, *prompts, sequences, causal)  # type: ignore[no-untyped-call]
+    return attended
+
+
+def attend_one(q_AQH: Tensor, k_AKSH: Tensor, v_AKSH: Tensor, seen: "Seen") -> Tensor:
+    """A Q H: the same for one token a row, in sampling; compiled kernels only, no gradient."""
+    q, y = q_AQH.contiguous(), torch.empty_like(q_AQH)
+    (a, heads, size), (_, key_heads, room, _) = q.shape, k_AKSH.shape
+    places = _places(q, k_AKSH, v_AKSH, seen.length_A, y)
+    sizes = (a, heads, key_heads, room, seen.prompt_width, seen.end, size)
+    _succeed(_kernel("attention_of_one")(*places, *sizes))
+    return y
+
+
+class Seen(NamedTuple):
+    """Of S keys: so many at the beginning, and those from the prompts' width to the end."""
+
+    length_A: Tensor  # int64
+    prompt_width: int
+    end: int
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *told: Any) -> Tensor:
+        q, k, v, prompt_k, prompt_v, length_P, sequences, causal = told
+        q, k, v = _inner(q), _inner(k), _inner(v)
+        if prompt_k is not None:
+            prompt_k, prompt_v = prompt_k.contiguous(), prompt_v.contiguous()
+        y, log_sum = q.new_empty(q.shape), q.new_empty(q.shape[:2])
+        given = (q, k, v, prompt_k, prompt_v, *sequences, length_P)
+        _succeed(_kernel("attention")(byref(_told(given, causal)), *_places(y, log_sum)))
+        ctx.save_for_backward(*given, y, log_sum)
+        ctx.causal = causal
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        *given, y, log_sum = ctx.saved_tensors
+        g = g.contiguous()
+        inputs = given[:5]
+        of_qkv = [x.new_empty(x.shape) for x in inputs[:3]]
+        of_prompts = [None if x is None else torch.zeros_like(x) for x in inputs[3:]]
+        places = _places(g, y, log_sum, *of_qkv, *of_prompts)
+        _succeed(_kernel("attention_gradient")(byref(_told(given, ctx.causal)), *places))
+        return (*of_qkv, *of_prompts, None, None, None)
+
+
+def _told(given: Any, causal: bool) -> native.Attention:
+    q, k, v, prompt_k, _, first_B, _, _ = given
+    prompts = len(first_B) if prompt_k is None else len(prompt_k)
+    width = 0 if prompt_k is None else prompt_k.shape[1]
+    return native.Attention(
+        *_places(*given),
+        *(len(first_B), max(1, len(first_B) // max(1, prompts)), q.shape[1], k.shape[1]),
+        *(width, q.stride(0), k.stride(0), v.stride(0)),
+        *(int(causal), q.shape[2]),
+    )
+
+
+def _places(*tensors: Tensor | None) -> list[int | None]:
+    return [None if x is None else x.data_ptr() for x in tensors]
+
+
+def _succeed(code: int) -> None:
+    if code:
+        raise RunFailed("out of memory in an attention; a smaller train.micro_batch needs less")

@@ -1,0 +1,33 @@
+/* What both files of kernels need: vectors, and an exponential that vectorises. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define SIMD _Pragma("omp simd")
+#define LANES 16
+
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
+
+INLINE Vector load(const float *x) { return *(const Vector *)x; }
+INLINE void store(float *x, Vector v) { *(Vector *)x = v; }
+INLINE int64_t up(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* Cephes' polynomial, 2 units in the last place; what is no number stays none. */
+INLINE float exponential(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  float n = rintf(x * 1.44269504f), r = x - n * 0.693359375f;
+  r += n * 2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  union { int32_t bits; float value; } power = {((int32_t)n + 127) << 23};
+  return y * power.value;
+}

@@ -1,0 +1,127 @@
+"""The files of `kernels/` as a library: compiled here when it is first needed, then kept.
+
+Without a C compiler, or with MSSR_KERNELS=torch, there is no library, and `fused` computes the same
+with torch. The compiled file lies in the user's cache (XDG_CACHE_HOME or ~/.cache), named after
+everything it depends on: source, compiler, flags, processor.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).with_name("kernels")
+FLAGS = (
+    *("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fPIC", "-shared"),
+)
+WIDE = ("-mprefer-vector-width=512",)  # x86 only
+SECONDS = 120  # a compilation takes two or three
+
+TENSOR, COUNT = c_void_p, c_int64
+
+
+class Attention(ctypes.Structure):
+    """The struct of the same name."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("q", "k", "v", "prompt_k", "prompt_v")),
+        *((name, c_void_p) for name in ("first", "length", "before")),
+        *((name, c_int64) for name in ("sequences", "group", "query_heads", "key_heads")),
+        *((name, c_int64) for name in ("prompt_width", "q_stride", "k_stride", "v_stride")),
+        *((name, c_int64) for name in ("causal", "size")),
+    )
+
+
+SIGNATURES = {
+    "rms_norm": (*[TENSOR] * 4, COUNT, COUNT, c_float),
+    "rms_norm_gradient": (*[TENSOR] * 6, COUNT, COUNT),
+    "swiglu": (*[TENSOR] * 3, COUNT),
+    "swiglu_gradient": (*[TENSOR] * 5, COUNT),
+    "rotate": (TENSOR, COUNT, *[TENSOR] * 3, *[COUNT] * 3, c_float),
+    "attention": (POINTER(Attention), *[TENSOR] * 2),
+    "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
+    "attention_of_one": (*[TENSOR] * 5, *[COUNT] * 7),
+}
+
+
+class Kernels(NamedTuple):
+    """The library, or why there is none."""
+
+    library: ctypes.CDLL | None
+    why: str  # in words, for the start of a run
+
+
+@cache
+def kernels() -> Kernels:
+    """Compiled if need be; never raises."""
+    wanted = os.environ.get("MSSR_KERNELS", "native")
+    if wanted != "native":
+        return Kernels(None, f"torch's operations, as MSSR_KERNELS={wanted} asks for")
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        return Kernels(None, "torch's operations: no C compiler is installed; gcc makes it faster")
+    try:
+        path = _compiled(compiler)
+        return Kernels(_opened(path), f"compiled for this processor, {path.name}")
+    except (OSError, AttributeError, subprocess.SubprocessError) as error:
+        return Kernels(None, f"torch's operations: the kernels were not compiled: {error}")
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    for name, signature in SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes = signature
+        function.restype = c_int if name.startswith("attention") else None
+    return library
+
+
+def _compiled(compiler: str) -> Path:
+    """Where the library lies; two processes that compile at once leave the same file."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mssr_rl"
+    path = folder / f"kernels-{_fingerprint(compiler)}.so"
+    if path.exists():
+        return path
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as room:
+        made = Path(room) / path.name
+        wide = WIDE if platform.machine() == "x86_64" else ()
+        command = [
+            compiler,
+            *FLAGS,
+            *wide,
+            *map(str, sorted(FOLDER.glob("*.c"))),
+            "-o",
+            str(made),
+            "-lm",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        if done.returncode:
+            raise OSError(done.stderr.strip().splitlines()[0] if done.stderr.strip() else compiler)
+        made.replace(path)
+    return path
+
+
+def _fingerprint(compiler: str) -> str:
+    told = subprocess.run([compiler, "--version"], capture_output=True, timeout=SECONDS, check=True)
+    sources = b"".join(path.read_bytes() for path in sorted(FOLDER.iterdir()))
+    parts = (sources, told.stdout, " ".join((*FLAGS, *WIDE)).encode(), _processor())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _processor() -> bytes:
+    """What `-march=native` looks at; a home may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor().encode()
+    named = {line.split(":")[0].strip(): line for line in reversed(lines) if ":" in line}
+    return "".join(named.get(key, "") for key in ("model name", "flags", "Features")).encode()

@@ -1,0 +1,71 @@
+"""The vision tower: pictures of one size as one batch, over transformers' own weights.
+
+The first half of `lean`'s forward pass; equals `Qwen2_5_VLForConditionalGeneration`'s tower
+(arXiv:2502.13923) and is differentiable.
+
+Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mssr_rl.models import fused
+from mssr_rl.models.encode import Pictures, all_frames
+from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
+
+
+def see(model: Any, pictures: Pictures) -> Tensor:
+    """Features of pictures of one size: N, image tokens, D."""
+    visual = model.model.visual
+    if len(visual.fullatt_block_indexes) < len(visual.blocks):
+        return _see_windowed(visual, pictures)
+    n, patches, _ = pictures.patch_NSC.shape
+    kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
+    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1))
+    x = x.flatten(0, 1)
+    one = _patch_rotary(visual, pictures.grid)
+    rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
+    apart = Sequences.of(torch.full((n,), patches))
+    for block in visual.blocks:
+        qkv = block.attn.qkv(norm(block.norm1, x)).view(n * patches, 3, block.attn.num_heads, -1)
+        q, k, v = qkv.unbind(1)
+        q, k = rotate(q, rotary), rotate(k, rotary)
+        x = x + block.attn.proj(_within(apart, q, k, v))
+        x = x + mlp(block.mlp, norm(block.norm2, x))
+    merger = visual.merger
+    merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
+    features: Tensor = merger.mlp(merged)
+    return features
+
+
+def _within(pictures: Sequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention within each of the pictures, N (Q H)."""
+    if fused.usable(q):
+        return fused.attend(q, (k, v), pictures, causal=False).flatten(1)
+    q, k, v = (y.unflatten(0, (len(pictures.length_B), -1)).transpose(1, 2) for y in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1).flatten(1)
+
+
+def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
+    """Window attention stays transformers' business: pictures one after the other."""
+    n = pictures.patch_NSC.shape[0]
+    grid = torch.tensor([[1, *pictures.grid]] * n, device=pictures.patch_NSC.device)
+    patches = all_frames(pictures.patch_NSC.flatten(0, 1), visual.patch_embed.temporal_patch_size)
+    features: Tensor = visual(patches, grid_thw=grid).pooler_output
+    return features.view(n, -1, features.shape[-1])
+
+
+def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
+    """Row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
+    merge, (down, across) = visual.spatial_merge_size, grid
+    device = visual.rotary_pos_emb.inv_freq.device
+    row, column = torch.meshgrid(
+        torch.arange(down, device=device), torch.arange(across, device=device), indexing="ij"
+    )
+    blocks = (down // merge, merge, across // merge, merge)
+    place = torch.stack((row, column), -1).view(*blocks, 2).transpose(1, 2).reshape(-1, 2)
+    angle = (place[..., None] * visual.rotary_pos_emb.inv_freq).flatten(1)
+    return angle.cos(), angle.sin()
