@@ -50,7 +50,7 @@ def test_a_seed_decides_the_rollouts_and_another_gives_others(engine, problems) 
 
 
 def test_the_reference_reads_ahead_until_it_was_in_vain_and_says_the_same(engine, problems) -> None:
-    engine.ahead, engine.foresees = None, True
+    engine.engine.ahead, engine.engine.foresees = None, True
     rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
     assert engine.ahead is not None
     ahead = engine.reference_logprob(rollouts)
