@@ -10,12 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import flops
 from benchmarks.flops import Text, Work, forward, update
 from benchmarks.workloads import posed
-from mssr_rl.models import lean
+from mssr_rl.models import fused, lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
 
 GROUP, TOKENS = 4, 20
+
+
+@pytest.fixture(autouse=True)
+def by_torch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch counts its own operations only."""
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
 
 
 @pytest.fixture(scope="module")
