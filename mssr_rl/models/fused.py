@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mssr_rl.errors import RunFailed
 from mssr_rl.models import native
 
 Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
@@ -133,6 +132,7 @@ def rotate(x_NQH: Tensor, rotary: Rotary) -> Tensor:
 class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        cosine, sine = cosine.contiguous(), sine.contiguous()
         ctx.save_for_backward(cosine, sine)
         return _rotated(x, cosine, sine, 1)
 
@@ -200,7 +200,8 @@ def attend(
 
 def attend_one(q_AQH: Tensor, k_AKSH: Tensor, v_AKSH: Tensor, seen: "Seen") -> Tensor:
     """A Q H: the same for one token a row, in sampling; compiled kernels only, no gradient."""
-    q, y = q_AQH.contiguous(), torch.empty_like(q_AQH)
+    q = q_AQH.contiguous()
+    y = torch.empty_like(q)
     (a, heads, size), (_, key_heads, room, _) = q.shape, k_AKSH.shape
     places = _places(q, k_AKSH, v_AKSH, seen.length_A, y)
     sizes = (a, heads, key_heads, room, seen.prompt_width, seen.end, size)
@@ -261,4 +262,4 @@ def _places(*tensors: Tensor | None) -> list[int | None]:
 
 def _succeed(code: int) -> None:
     if code:
-        raise RunFailed("out of memory in an attention; a smaller train.micro_batch needs less")
+        raise MemoryError("no room for an attention")

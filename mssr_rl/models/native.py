@@ -71,7 +71,7 @@ def kernels() -> Kernels:
     try:
         path = _compiled(compiler)
         return Kernels(_opened(path), f"compiled for this processor, {path.name}")
-    except (OSError, AttributeError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
         return Kernels(None, f"torch's operations: the kernels were not compiled: {error}")
 
 
