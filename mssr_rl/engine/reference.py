@@ -32,7 +32,7 @@ class Reference:
         self._remember = remember  # not on a GPU, whose memory is dear and whose batches are cheap
         self._blocks: list[Sequence[Problem]] = []
         self._block_of: dict[int, int] = {}  # by id of a problem, which its block holds
-        self._kept: dict[int, lean.Reading] = {}  # by id too
+        self._kept: dict[int, lean.Kept] = {}  # by id too
 
     def expect(self, problems: Sequence[Problem]) -> None:
         """What will come, in the order in which it comes first."""

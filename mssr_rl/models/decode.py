@@ -1,7 +1,7 @@
 """Sampling with a key-value cache: one token a row at a time, finished rows leave the block.
 
-Every draw is decided by a uniform number given from outside, u[b, t] for token t of rollout b,
-through the inverse of the cumulative distribution. So a rollout depends on its own numbers only,
+Every draw is decided by a uniform number given from outside, u[b, t] for token t of rollout b
+(`vocabulary.draw`). So a rollout depends on its own numbers only,
 not on which others are still running.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
@@ -17,7 +17,7 @@ from torch import Tensor
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import fused, lean
 from mssr_rl.models.fused import Seen
-from mssr_rl.models.vocabulary import Vocabulary, entropy, log_probabilities
+from mssr_rl.models.vocabulary import Vocabulary, draw
 
 
 class Sampled(NamedTuple):
@@ -53,35 +53,31 @@ def sample(
     (cache, last_PD), vocabulary = reading, Vocabulary.of(model)
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
-    token_BT = torch.full((b, limit), vocabulary.pad, device=last_PD.device)
-    logprob_BT, entropy_BT, mask_BT = (
-        torch.zeros(b, limit, device=last_PD.device)
-        for _ in range(3)  # float32 in any model
-    )
+    token_BT = torch.empty(b, limit, dtype=torch.int64, device=last_PD.device)
+    logprob_BT, entropy_BT = (torch.zeros(b, limit, device=last_PD.device) for _ in range(2))
+    going_BT = torch.zeros(b, limit, dtype=torch.bool, device=last_PD.device)
     running = _start(cache, group_size, limit)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
     for t in range(limit):
-        logprob_AV = log_probabilities(model, hidden_AD, vocabulary, sampling.temperature or 1.0)
-        token_A = _choose(logprob_AV, uniform_BT[running.row_A, t], sampling)
-        going = running.going_A
-        rows = running.row_A[going]
-        token_BT[rows, t] = token_A[going]
-        mask_BT[rows, t] = 1
+        row_A, going_A = running.row_A, running.going_A
+        logits_AV = F.linear(hidden_AD, model.lm_head.weight)
+        token_A, scores = draw(logits_AV, uniform_BT[row_A, t], vocabulary, sampling)
+        token_BT[row_A, t], going_BT[row_A, t] = token_A, going_A
         if sampling.scored:
-            logprob_BT[rows, t] = logprob_AV.gather(1, token_A[:, None])[going, 0]
-            entropy_BT[rows, t] = entropy(logprob_AV)[going]
-        running = running._replace(going_A=going & ~torch.isin(token_A, vocabulary.end))
+            logprob_BT[row_A, t], entropy_BT[row_A, t] = scores
+        running = running._replace(going_A=going_A & ~torch.isin(token_A, vocabulary.end))
         if t == limit - 1 or not running.going_A.any():
             break
-        running, token_A = _compact(running, token_A)
+        running, token_A = _compact(running, token_A, t)
         hidden_AD = _advance(model, running, token_A, t)
-    ended_B = (torch.isin(token_BT, vocabulary.end) & (mask_BT > 0)).any(1)
-    width = int(mask_BT.sum(1).max())
+    width = int(going_BT.sum(1).max())
+    real_BT = going_BT[:, :width]
+    ended_B = (torch.isin(token_BT[:, :width], vocabulary.end) & real_BT).any(1)
     return Sampled(
-        token_BT[:, :width],
-        mask_BT[:, :width],
-        logprob_BT[:, :width],
-        entropy_BT[:, :width],
+        token_BT[:, :width].masked_fill(~real_BT, vocabulary.pad),
+        real_BT.float(),
+        logprob_BT[:, :width].masked_fill(~real_BT, 0),
+        entropy_BT[:, :width].masked_fill(~real_BT, 0),
         ~ended_B,
     )
 
@@ -106,26 +102,14 @@ def widen(x_BT: Tensor, width: int) -> Tensor:
     return F.pad(x_BT, (0, width - x_BT.shape[1]))
 
 
-def _choose(logprob_AV: Tensor, uniform_A: Tensor, sampling: Sampling) -> Tensor:
-    """The token whose slice of the cumulative distribution holds the row's number."""
-    if sampling.temperature == 0:
-        return logprob_AV.argmax(-1)
-    p_AV = logprob_AV.double().exp()
-    if sampling.top_p < 1:
-        ordered, order = p_AV.sort(-1, descending=True)
-        outside = ordered.cumsum(-1) - ordered >= sampling.top_p
-        p_AV = p_AV.scatter(-1, order, ordered.masked_fill(outside, 0))
-    cumulative = p_AV.cumsum(-1)
-    target_A1 = uniform_A.double()[:, None] * cumulative[:, -1:]
-    chosen_A = torch.searchsorted(cumulative, target_A1, right=True)[:, 0]
-    return chosen_A.clamp(max=p_AV.shape[-1] - 1)  # beyond it only if numbers are no numbers
-
-
 def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     """Copy each prompt's keys and values to its rollouts, with room for their tokens."""
 
     def grow(x_PKLH: Tensor) -> Tensor:
-        return F.pad(x_PKLH.repeat_interleave(group_size, 0), (0, 0, 0, limit))
+        p, heads, length, size = x_PKLH.shape
+        room = x_PKLH.new_empty(p, group_size, heads, length + limit, size)
+        room[:, :, :, :length] = x_PKLH[:, None]
+        return room.flatten(0, 1)
 
     mask_AL = F.pad(cache.mask_PL.repeat_interleave(group_size, 0), (0, limit), value=True)
     position_A = cache.next_position_P.repeat_interleave(group_size)
@@ -137,7 +121,7 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     return _Running(row_A, going_A, layers, length_A, hidden_AL, position_A, cache.mask_PL.shape[1])
 
 
-def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
+def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tensor]:
     """Once a sixteenth of the block's rows have ended, the last going ones take their places."""
     going_A = running.going_A
     left = int(going_A.sum())
@@ -149,10 +133,14 @@ def _compact(running: _Running, token_A: Tensor) -> tuple[_Running, Tensor]:
         x[hole] = x[mover]
         return x[:left]
 
+    def close_keys(x: Tensor) -> Tensor:
+        close(x[:, :, : running.prompt_length + t])  # there are no others yet
+        return x[:left]
+
     smaller = running._replace(
         row_A=close(running.row_A),
         going_A=close(going_A),
-        layers=[(close(k), close(v)) for k, v in running.layers],
+        layers=[(close_keys(k), close_keys(v)) for k, v in running.layers],
         length_A=close(running.length_A),
         mask_AL=close(running.mask_AL),
         position_A=close(running.position_A),

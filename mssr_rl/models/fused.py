@@ -26,8 +26,14 @@ def usable(*tensors: Tensor) -> bool:
     return plain and native.kernels().library is not None
 
 
-def _kernel(name: str) -> Any:
-    return getattr(native.kernels().library, name)
+def run(name: str, *told: Any) -> None:
+    """Call a kernel; contiguous tensors go by their address."""
+    given = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
+    code = getattr(native.kernels().library, name)(*given)
+    if code == native.NO_ROOM:
+        raise MemoryError(f"no room for {name}")
+    if code == native.NO_TOKEN:
+        raise IndexError("a token beyond the vocabulary")
 
 
 # ---- by module ----------------------------------------------------------------------------
@@ -64,8 +70,7 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
         x, weight_D = x.contiguous(), weight_D.contiguous()
         y, inverse_N = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1])
-        places = (t.data_ptr() for t in (x, weight_D, y, inverse_N))
-        _kernel("rms_norm")(*places, len(inverse_N), x.shape[-1], eps)
+        run("rms_norm", x, weight_D, y, inverse_N, len(inverse_N), x.shape[-1], eps)
         ctx.save_for_backward(x, weight_D, inverse_N)
         return y
 
@@ -73,15 +78,10 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight_D, inverse_N = ctx.saved_tensors
-        g, x_gradient, weight_gradient = (
-            g.contiguous(),
-            torch.empty_like(x),
-            torch.empty_like(weight_D),
-        )
-        tensors = (g, x, weight_D, inverse_N, x_gradient, weight_gradient)
-        places = (t.data_ptr() for t in tensors)
-        _kernel("rms_norm_gradient")(*places, len(inverse_N), x.shape[-1])
-        return x_gradient, weight_gradient, None
+        g, of_x, of_weight = g.contiguous(), torch.empty_like(x), torch.empty_like(weight_D)
+        tensors = (g, x, weight_D, inverse_N, of_x, of_weight)
+        run("rms_norm_gradient", *tensors, len(inverse_N), x.shape[-1])
+        return of_x, of_weight, None
 
 
 # ---- SwiGLU (arXiv:2002.05202) -------------------------------------------------------------
@@ -100,7 +100,7 @@ class _SwiGLU(torch.autograd.Function):
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         gate, up = gate.contiguous(), up.contiguous()
         y = torch.empty_like(gate)
-        _kernel("swiglu")(*(t.data_ptr() for t in (gate, up, y)), y.numel())
+        run("swiglu", gate, up, y, y.numel())
         ctx.save_for_backward(gate, up)
         return y
 
@@ -109,8 +109,7 @@ class _SwiGLU(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
         g, of_gate, of_up = g.contiguous(), torch.empty_like(gate), torch.empty_like(up)
-        places = (t.data_ptr() for t in (g, gate, up, of_gate, of_up))
-        _kernel("swiglu_gradient")(*places, g.numel())
+        run("swiglu_gradient", g, gate, up, of_gate, of_up, g.numel())
         return of_gate, of_up
 
 
@@ -146,8 +145,7 @@ class _Rotate(torch.autograd.Function):
 def _rotated(x_NQH: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor:
     x, (n, heads, size) = _inner(x_NQH), x_NQH.shape
     y = x.new_empty(n, heads, size)
-    places = (t.data_ptr() for t in (cosine, sine, y))
-    _kernel("rotate")(x.data_ptr(), x.stride(0), *places, n, heads, size, sign)
+    run("rotate", x, x.stride(0), cosine, sine, y, n, heads, size, sign)
     return y
 
 
@@ -203,9 +201,8 @@ def attend_one(q_AQH: Tensor, k_AKSH: Tensor, v_AKSH: Tensor, seen: "Seen") -> T
     q = q_AQH.contiguous()
     y = torch.empty_like(q)
     (a, heads, size), (_, key_heads, room, _) = q.shape, k_AKSH.shape
-    places = _places(q, k_AKSH, v_AKSH, seen.length_A, y)
     sizes = (a, heads, key_heads, room, seen.prompt_width, seen.end, size)
-    _succeed(_kernel("attention_of_one")(*places, *sizes))
+    run("attention_of_one", q, k_AKSH, v_AKSH, seen.length_A, y, *sizes)
     return y
 
 
@@ -226,7 +223,7 @@ class _Attention(torch.autograd.Function):
             prompt_k, prompt_v = prompt_k.contiguous(), prompt_v.contiguous()
         y, log_sum = q.new_empty(q.shape), q.new_empty(q.shape[:2])
         given = (q, k, v, prompt_k, prompt_v, *sequences, length_P)
-        _succeed(_kernel("attention")(byref(_told(given, causal)), *_places(y, log_sum)))
+        run("attention", byref(_told(given, causal)), y, log_sum)
         ctx.save_for_backward(*given, y, log_sum)
         ctx.causal = causal
         return y
@@ -239,8 +236,8 @@ class _Attention(torch.autograd.Function):
         inputs = given[:5]
         of_qkv = [x.new_empty(x.shape) for x in inputs[:3]]
         of_prompts = [None if x is None else torch.zeros_like(x) for x in inputs[3:]]
-        places = _places(g, y, log_sum, *of_qkv, *of_prompts)
-        _succeed(_kernel("attention_gradient")(byref(_told(given, ctx.causal)), *places))
+        outputs = (*of_qkv, *of_prompts)
+        run("attention_gradient", byref(_told(given, ctx.causal)), g, y, log_sum, *outputs)
         return (*of_qkv, *of_prompts, None, None, None)
 
 
@@ -249,17 +246,8 @@ def _told(given: Any, causal: bool) -> native.Attention:
     prompts = len(first_B) if prompt_k is None else len(prompt_k)
     width = 0 if prompt_k is None else prompt_k.shape[1]
     return native.Attention(
-        *_places(*given),
+        *(None if x is None else x.data_ptr() for x in given),
         *(len(first_B), max(1, len(first_B) // max(1, prompts)), q.shape[1], k.shape[1]),
         *(width, q.stride(0), k.stride(0), v.stride(0)),
         *(int(causal), q.shape[2]),
     )
-
-
-def _places(*tensors: Tensor | None) -> list[int | None]:
-    return [None if x is None else x.data_ptr() for x in tensors]
-
-
-def _succeed(code: int) -> None:
-    if code:
-        raise MemoryError("no room for an attention")

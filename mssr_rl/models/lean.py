@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mssr_rl.models import fused
 from mssr_rl.models.encode import Prompts
@@ -99,24 +100,6 @@ def _read_last(
     return (k, v), finish(layer, x_ND[last_P], attended[:, 0])
 
 
-def joined(readings: Sequence[Reading]) -> Reading:
-    """Readings of several blocks as one, padded to the longest prompt."""
-    caches = [cache for cache, _ in readings]
-    width = max(cache.mask_PL.shape[1] for cache in caches)
-
-    def one(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat([F.pad(x, (0, 0, 0, width - x.shape[2])) for x in parts])
-
-    layers = zip(*(cache.layers for cache in caches), strict=True)
-    masks = [F.pad(cache.mask_PL, (0, width - cache.mask_PL.shape[1])) for cache in caches]
-    cache = Cache(
-        tuple((one([k for k, _ in layer]), one([v for _, v in layer])) for layer in layers),
-        torch.cat(masks),
-        torch.cat([cache.next_position_P for cache in caches]),
-    )
-    return cache, torch.cat([last for _, last in readings])
-
-
 def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
     """The reading of some prompts, cut to a length; views, no copies."""
     cache, last_PD = reading
@@ -124,10 +107,34 @@ def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
     return Cache(layers, cache.mask_PL[rows, :length], cache.next_position_P[rows]), last_PD[rows]
 
 
-def apart(reading: Reading) -> list[Reading]:
+class Kept(NamedTuple):
+    """One prompt's reading as it is kept: L tokens, with all that the layers made of each."""
+
+    token_LCKH: Tensor  # C: keys and values of the first layer, those of the second, ...
+    next_position: Tensor
+    last_D: Tensor
+
+
+def apart(reading: Reading) -> list[Kept]:
     """A block's reading as one of each prompt, cut to its length."""
-    lengths = reading[0].mask_PL.sum(1).tolist()
-    return [part(reading, slice(row, row + 1), length) for row, length in enumerate(lengths)]
+    cache, last_PD = reading
+    both = torch.stack([x for layer in cache.layers for x in layer], 1)  # P C K L H
+    rows = zip(both.permute(0, 3, 1, 2, 4), cache.mask_PL.sum(1).tolist(), strict=True)
+    tokens = [token_LCKH[:length].contiguous() for token_LCKH, length in rows]
+    return list(map(Kept, tokens, cache.next_position_P, last_PD))
+
+
+def joined(kept: Sequence[Kept]) -> Reading:
+    """Readings as one block, padded to the longest prompt."""
+    padded = pad_sequence([one.token_LCKH for one in kept], batch_first=True)  # P L C K H
+    keys_values = padded.permute(2, 0, 3, 1, 4)
+    length_P = torch.tensor([len(one.token_LCKH) for one in kept], device=padded.device)
+    cache = Cache(
+        tuple(zip(keys_values[::2], keys_values[1::2], strict=True)),
+        torch.arange(padded.shape[1], device=padded.device) < length_P[:, None],
+        torch.stack([one.next_position for one in kept]),
+    )
+    return cache, torch.stack([one.last_D for one in kept])
 
 
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:

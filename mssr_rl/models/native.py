@@ -26,6 +26,7 @@ WIDE = ("-mprefer-vector-width=512",)  # x86 only
 SECONDS = 120  # a compilation takes two or three
 
 TENSOR, COUNT = c_void_p, c_int64
+NO_ROOM, NO_TOKEN = 1, 2  # what a kernel gives instead of 0; see `kernels/common.h`
 
 
 class Attention(ctypes.Structure):
@@ -49,6 +50,9 @@ SIGNATURES = {
     "attention": (POINTER(Attention), *[TENSOR] * 2),
     "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
     "attention_of_one": (*[TENSOR] * 5, *[COUNT] * 7),
+    "token_scores": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
+    "token_scores_gradient": (*[TENSOR] * 5, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
+    "draw": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
 }
 
 
@@ -80,7 +84,7 @@ def _opened(path: Path) -> ctypes.CDLL:
     for name, signature in SIGNATURES.items():
         function = getattr(library, name)
         function.argtypes = signature
-        function.restype = c_int if name.startswith("attention") else None
+        function.restype = c_int
     return library
 
 

@@ -7,10 +7,11 @@ vocabulary.
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import lean
-from mssr_rl.models.vocabulary import Vocabulary, entropy, log_probabilities
+from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 
 
 class Scored(NamedTuple):
@@ -62,11 +63,7 @@ def score(
     """Log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen = mask_BT.bool()
-    hidden_ND = hidden_states(model, reading, response)
-    logprob_NV = log_probabilities(model, hidden_ND, Vocabulary.of(model), temperature)
-    logprob_N = logprob_NV.gather(1, token_BT[chosen][:, None])[:, 0]
+    logits_NV = F.linear(hidden_states(model, reading, response), model.lm_head.weight)
+    scores = score_tokens(logits_NV, token_BT[chosen], Vocabulary.of(model), temperature)
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
-    return Scored(
-        empty_BT.masked_scatter(chosen, logprob_N),
-        empty_BT.masked_scatter(chosen, entropy(logprob_NV)),
-    )
+    return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))

@@ -23,7 +23,7 @@ from mssr_rl.envs.families import FAMILIES, LEVELS, row
 from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.score import hidden_states
-from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
+from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE, posed
 
@@ -123,6 +123,6 @@ def loss(
         mask_BT * torch.tensor([1 - hasty_share, hasty_share]).repeat(len(examples))[:, None]
     )
     chosen = mask_BT.bool()
-    logprob = log_probabilities(model, hidden_ND, Vocabulary.of(model), 1.0)
-    nll = F.nll_loss(logprob, token_BT[chosen], reduction="none")
-    return (nll * weight_BT[chosen]).sum() / weight_BT.sum()
+    logits_NV = F.linear(hidden_ND, model.lm_head.weight)
+    scores = score_tokens(logits_NV, token_BT[chosen], Vocabulary.of(model), 1.0)
+    return -(scores.logprob_N * weight_BT[chosen]).sum() / weight_BT.sum()

@@ -1,16 +1,22 @@
-"""From hidden states to token probabilities: one place for sampling, scoring and training.
+"""From logits to tokens and what is thought of them: one place for sampling, scoring and training.
 
 Structural tokens (pictures, turn marks) can't be produced: their logits are minus infinity in
 every pass alike, so sampled and rescored log-probabilities are of the same distribution.
 
-Shapes: N positions, D hidden, V vocabulary.
+On a CPU in float32 a row of logits is read once, by `kernels/vocabulary.c`; a test holds that to
+torch's operations here, which serve everywhere else.
+
+Shapes: N positions, V vocabulary.
 """
 
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mssr_rl.engine.base import Sampling
+from mssr_rl.models import fused
 
 
 class Vocabulary(NamedTuple):
@@ -33,22 +39,19 @@ class Vocabulary(NamedTuple):
         pictures = [model_config.image_token_id, model_config.video_token_id]
         banned = sorted({*(config.suppress_tokens or []), *pictures})
         pad = config.pad_token_id if config.pad_token_id is not None else ends[0]
-        return cls(torch.tensor(banned, device=device), torch.tensor(ends, device=device), pad)
+        forbidden = torch.tensor(banned, dtype=torch.int64, device=device)
+        return cls(forbidden, torch.tensor(ends, device=device), pad)
 
 
-def log_probabilities(
-    model: Any, hidden_ND: Tensor, vocabulary: Vocabulary, temperature: float
-) -> Tensor:
+class TokenScores(NamedTuple):
+    """What a policy thinks of N tokens."""
+
+    logprob_N: Tensor  # float32 [nat]
+    entropy_N: Tensor  # float32 [nat], of the whole distribution that the token is from
+
+
+def log_probabilities(logits_NV: Tensor, vocabulary: Vocabulary, temperature: float) -> Tensor:
     """float32 N V: log-softmax of logits / temperature over the tokens that may be sampled."""
-    return token_log_probabilities(
-        F.linear(hidden_ND, model.lm_head.weight), vocabulary, temperature
-    )
-
-
-def token_log_probabilities(
-    logits_NV: Tensor, vocabulary: Vocabulary, temperature: float
-) -> Tensor:
-    """The same from logits, for engines whose model is run as a whole."""
     logits = logits_NV.float().index_fill(-1, vocabulary.banned, float("-inf"))
     return (logits if temperature == 1 else logits / temperature).log_softmax(-1)
 
@@ -56,3 +59,96 @@ def token_log_probabilities(
 def entropy(logprob_NV: Tensor) -> Tensor:
     """-sum p log p over the vocabulary [nat], N; a banned token adds nothing."""
     return -(logprob_NV.exp() * logprob_NV.clamp(min=-1e4)).sum(-1)
+
+
+# ---- given tokens ---------------------------------------------------------------------------
+
+
+def score_tokens(
+    logits_NV: Tensor, token_N: Tensor, vocabulary: Vocabulary, temperature: float
+) -> TokenScores:
+    """Of one token a row, at a temperature; differentiable."""
+    if fused.usable(logits_NV):
+        given = (logits_NV, token_N, vocabulary.banned, temperature)
+        return TokenScores(*_Scored.apply(*given))  # type: ignore[no-untyped-call]
+    logprob_NV = log_probabilities(logits_NV, vocabulary, temperature)
+    return _scores(logprob_NV, token_N)
+
+
+def _scores(logprob_NV: Tensor, token_N: Tensor) -> TokenScores:
+    return TokenScores(logprob_NV.gather(-1, token_N[:, None])[:, 0], entropy(logprob_NV))
+
+
+class _Scored(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *told: Any) -> tuple[Tensor, Tensor]:
+        logits, token, banned, ctx.temperature = told
+        logits, token = logits.contiguous(), _each(token.long(), logits)
+        logprob, entropy, log_sum = (logits.new_empty(len(logits)) for _ in range(3))
+        words = (banned, len(banned), ctx.temperature)
+        fused.run("token_scores", logits, token, *words, logprob, entropy, log_sum, *logits.shape)
+        ctx.save_for_backward(logits, token, banned, entropy, log_sum)
+        return logprob, entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        logits, token, banned, entropy, log_sum = ctx.saved_tensors
+        outer, of_logits = [g.contiguous() for g in gradients], torch.empty_like(logits)
+        words = (banned, len(banned), ctx.temperature)
+        places = (*outer, logits, token, *words, entropy, log_sum, of_logits)
+        fused.run("token_scores_gradient", *places, *logits.shape)
+        return of_logits, None, None, None
+
+
+def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
+    """As a kernel reads it, one a row of logits; raises if there are not as many."""
+    return x_N.expand(len(logits_NV)).contiguous()
+
+
+# ---- a token drawn --------------------------------------------------------------------------
+
+
+def draw(
+    logits_NV: Tensor, uniform_N: Tensor, vocabulary: Vocabulary, sampling: Sampling
+) -> tuple[Tensor, TokenScores]:
+    """A token a row, decided by its uniform number in [0, 1), and its scores; no gradient.
+
+    It is the token whose slice of the cumulative distribution holds the number. Temperature 0
+    takes the likeliest; scores are then those at temperature 1. Where none are asked for they may
+    be zeros: over a large vocabulary they take room.
+    """
+    temperature = sampling.temperature or 1.0
+    if fused.usable(logits_NV) and (sampling.top_p == 1 or sampling.temperature == 0):
+        numbers_N = _each(uniform_N.float(), logits_NV) if sampling.temperature else None
+        return _drawn(logits_NV, numbers_N, vocabulary, temperature)
+    logprob_NV = log_probabilities(logits_NV, vocabulary, temperature)
+    token_N = _choose(logprob_NV, uniform_N, sampling)
+    if not sampling.scored:
+        return token_N, TokenScores(*torch.zeros(2, len(token_N), device=token_N.device))
+    return token_N, _scores(logprob_NV, token_N)
+
+
+def _drawn(
+    logits_NV: Tensor, uniform_N: Tensor | None, vocabulary: Vocabulary, temperature: float
+) -> tuple[Tensor, TokenScores]:
+    logits, banned = logits_NV.contiguous(), vocabulary.banned
+    token = torch.empty(len(logits), dtype=torch.int64)
+    scores = TokenScores(*(logits.new_empty(len(logits)) for _ in range(2)))
+    words = (banned, len(banned), temperature)
+    fused.run("draw", logits, uniform_N, *words, token, *scores, *logits.shape)
+    return token, scores
+
+
+def _choose(logprob_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor:
+    if sampling.temperature == 0:
+        return logprob_NV.argmax(-1)
+    p_NV = logprob_NV.double().exp()
+    if sampling.top_p < 1:
+        ordered, order = p_NV.sort(-1, descending=True)
+        outside = ordered.cumsum(-1) - ordered >= sampling.top_p
+        p_NV = p_NV.scatter(-1, order, ordered.masked_fill(outside, 0))
+    cumulative = p_NV.cumsum(-1)
+    target_N1 = uniform_N.double()[:, None] * cumulative[:, -1:]
+    chosen_N = torch.searchsorted(cumulative, target_N1, right=True)[:, 0]
+    return chosen_N.clamp(max=p_NV.shape[-1] - 1)  # beyond it only if numbers are no numbers

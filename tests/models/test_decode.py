@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.envs.families import row
-from mssr_rl.models import lean
+from mssr_rl.models import fused, lean
 from mssr_rl.models.decode import Sampled, sample, texts
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
@@ -78,6 +78,47 @@ def test_a_response_ends_with_its_end_token_and_holds_no_structural_token(tiny):
         assert not ends[:-1].any()
         assert mask[:length].all()
         assert not mask[length:].any()
+        assert (tokens[length:] == vocabulary.pad).all()
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_memory_that_nobody_has_written_is_never_read(tiny, monkeypatch, kernels):
+    if not kernels:
+        monkeypatch.setattr(fused, "usable", lambda *_: False)
+    numbers = uniform(64, 60)
+    expected = draw(tiny, PROBLEMS, numbers)
+    assert len(set(expected.mask_BT.sum(1).tolist())) > 4  # rows leave the block one by one
+    torch.use_deterministic_algorithms(True)  # fills such memory with what is no number
+    try:
+        found = draw(tiny, PROBLEMS, numbers)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_compiled_kernels_sample_what_torch_samples(tiny, monkeypatch):
+    numbers = uniform(64, 60)
+    ours = draw(tiny, PROBLEMS, numbers)
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    theirs = draw(tiny, PROBLEMS, numbers)
+    width = min(ours.token_BT.shape[1], theirs.token_BT.shape[1])
+    same = (ours.token_BT[:, :width] == theirs.token_BT[:, :width]).all(1)
+    assert same.float().mean() > 0.95  # a number may lie on an edge of two tokens
+    for name in ("mask_BT", "logprob_BT", "entropy_BT"):
+        one, other = (getattr(s, name)[same, :width] for s in (ours, theirs))
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_what_nobody_wants_scored_has_the_same_tokens_and_zeros(tiny, monkeypatch, kernels):
+    if not kernels:
+        monkeypatch.setattr(fused, "usable", lambda *_: False)
+    scored = draw(tiny, PROBLEMS, uniform(8, 60))
+    unscored = draw(tiny, PROBLEMS, uniform(8, 60), scored=False)
+    assert torch.equal(scored.token_BT, unscored.token_BT)
+    assert not unscored.logprob_BT.any()
+    assert not unscored.entropy_BT.any()
 
 
 def test_the_length_limit_marks_a_response_as_truncated(tiny):
@@ -90,7 +131,7 @@ def test_tokens_come_with_the_frequencies_of_their_probabilities(tiny):
     numbers = (torch.arange(4000) + 0.5)[:, None] / 4000  # an even grid of draws
     first = draw(tiny, PROBLEMS[:1], numbers).token_BT[:, 0]
     with torch.no_grad():
-        p = log_probabilities(model, last, Vocabulary.of(model), 1.0).exp()[0]
+        p = log_probabilities(model.lm_head(last), Vocabulary.of(model), 1.0).exp()[0]
     counted = torch.bincount(first, minlength=len(p)) / 4000
     assert (counted - p).abs().max() < 2 / 4000
 
@@ -105,7 +146,7 @@ def test_top_p_never_draws_outside_the_nucleus(tiny):
     model, encoder = tiny
     with torch.no_grad():
         _, last = lean.read(model, encoder.block(PROBLEMS))
-        p = log_probabilities(model, last, Vocabulary.of(model), 1.0).exp()
+        p = log_probabilities(model.lm_head(last), Vocabulary.of(model), 1.0).exp()
     ordered = p.sort(-1, descending=True).values
     size = (ordered.cumsum(-1) < 0.5).sum(-1) + 1  # the fewest tokens that hold half the mass
     least = ordered.gather(1, size[:, None] - 1)

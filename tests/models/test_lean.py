@@ -130,10 +130,25 @@ def test_blocks_read_apart_join_to_the_block_read_together(tiny):
     encoder = PromptEncoder(processor, 1024)
     response = (torch.full((4, 5), 30), torch.ones(4, 5))
     with torch.no_grad():
-        apart = lean.joined([lean.read(model, encoder.block([problem])) for problem in PROBLEMS])
-        ours = score(model, apart, response, 1.0)
+        blocks = [PROBLEMS[:1], PROBLEMS[1:3], PROBLEMS[3:]]
+        apart = [k for block in blocks for k in lean.apart(lean.read(model, encoder.block(block)))]
+        ours = score(model, lean.joined(apart), response, 1.0)
         together = scored(model, encoder.block(PROBLEMS), response)
     assert torch.allclose(ours.logprob_BT, together.logprob_BT, atol=TOLERANCE)
+
+
+def test_what_is_kept_of_a_prompt_holds_no_more_than_its_tokens(tiny):
+    model, processor = tiny
+    encoder = PromptEncoder(processor, 1024)
+    block = encoder.block(PROBLEMS)
+    with torch.no_grad():
+        kept = lean.apart(lean.read(model, block))
+    lengths = block.mask_PL.sum(1).tolist()
+    assert len(set(lengths)) > 1
+    assert [len(one.token_LCKH) for one in kept] == lengths
+    for one in kept:
+        stored = one.token_LCKH.untyped_storage().nbytes()
+        assert stored == one.token_LCKH.numel() * one.token_LCKH.element_size()
 
 
 def test_gradients_are_those_of_the_stock_forward_pass(tiny):

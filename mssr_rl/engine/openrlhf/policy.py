@@ -31,7 +31,7 @@ from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.score import Scored
-from mssr_rl.models.vocabulary import Vocabulary, entropy, token_log_probabilities
+from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective
 
 TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
@@ -74,15 +74,14 @@ class _Scorer:
             use_cache=False,
         ).logits[:, :-1]
         chosen, token_BT = rows.mask_BT.bool().to(device), rows.token_BT.to(device)
-        logprob_NV = token_log_probabilities(
-            logits_BTV[chosen], self.vocabulary, self.config.rollout.temperature
+        scores = score_tokens(
+            logits_BTV[chosen],
+            token_BT[chosen],
+            self.vocabulary,
+            self.config.rollout.temperature,
         )
-        logprob_N = logprob_NV.gather(1, token_BT[chosen][:, None])[:, 0]
         empty_BT = torch.zeros(chosen.shape, device=device)
-        return Scored(
-            empty_BT.masked_scatter(chosen, logprob_N),
-            empty_BT.masked_scatter(chosen, entropy(logprob_NV)),
-        )
+        return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
 
 
 class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]

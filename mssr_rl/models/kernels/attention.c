@@ -1,7 +1,7 @@
 /* Attention over sequences of any length that lie one behind the other, without padding.
  *
- * See rows.c for what holds of both files. N tokens one behind the other, H values a head (a multiple
- * of 16 is fast), S tokens that are seen, P prompts of at most L tokens, K key-value heads.
+ * Shapes: N tokens one behind the other, H values a head (a multiple of 16 is fast), S tokens that are
+ * seen, P prompts of at most L tokens, K key-value heads.
  */
 
 #include "common.h"
@@ -144,7 +144,7 @@ INLINE int64_t widest(const Attention *a) {
 INLINE int forward(const Attention *a, float *out, float *log_sum, const int64_t H) {
   int64_t width = widest(a);
   float *scratch = malloc(((2 * H + TILE) * width + TILE * H) * sizeof(float));
-  if (!scratch) return 1;
+  if (!scratch) return NO_ROOM;
   float *keys = scratch, *values = keys + H * width, *p = values + H * width;
   float *mixed = p + TILE * width, scale = 1.0f / sqrtf((float)H);
   for (int64_t b = 0; b < a->sequences; b++)
@@ -187,7 +187,7 @@ INLINE int backward(const Attention *a, const float *g, const float *out, const 
                     const int64_t H) {
   int64_t width = widest(a);
   float *scratch = malloc(((5 * H + 2 * TILE) * width + TILE * H) * sizeof(float));
-  if (!scratch) return 1;
+  if (!scratch) return NO_ROOM;
   float *keys = scratch, *values = keys + H * width, *key_rows = values + H * width;
   float *to_k = key_rows + H * width, *to_v = to_k + H * width, *p = to_v + H * width;
   float *dp = p + TILE * width, *mixed = dp + TILE * width, scale = 1.0f / sqrtf((float)H);
@@ -261,7 +261,7 @@ int attention_of_one(const float *q, const float *k, const float *v, const int64
                      int64_t prompt_width, int64_t end, int64_t H) {
   int64_t sharing = query_heads / key_heads;
   float *p = malloc(room * sizeof(float)), scale = 1.0f / sqrtf((float)H);
-  if (!p) return 1;
+  if (!p) return NO_ROOM;
   for (int64_t i = 0; i < a * query_heads; i++, q += H, out += H) {
     int64_t row = i / query_heads, head = i % query_heads / sharing, n = 0;
     const float *keys = k + (row * key_heads + head) * room * H;

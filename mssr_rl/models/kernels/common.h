@@ -1,4 +1,10 @@
-/* What both files of kernels need: vectors, and an exponential that vectorises. */
+/* What the kernels share: vectors, and an exponential that vectorises.
+ *
+ * `native.py` compiles these files, `fused.py` and `vocabulary.py` call them. float32, contiguous where
+ * no stride is given, one thread, sums always in the same order. Nothing here knows of Python or torch.
+ * Every kernel gives 0, NO_ROOM if it found no memory for itself, or NO_TOKEN if it was asked for a
+ * token beyond the vocabulary.
+ */
 
 #include <math.h>
 #include <stdint.h>
@@ -8,6 +14,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
 #define LANES 16
+
+enum { NO_ROOM = 1, NO_TOKEN = 2 };
 
 typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
 

@@ -1,8 +1,6 @@
 /* RMSNorm, SwiGLU and rotary positions, each in one pass over its memory.
  *
- * `native.py` compiles these files, `fused.py` calls them and says what each function computes; torch
- * takes several passes, through several operations, for each. float32, contiguous where no stride is
- * given, one thread, sums always in the same order. Nothing here knows of Python or torch.
+ * Torch takes several passes, through several operations, for each. `fused.py` says what they compute.
  *
  * Shapes: n rows of d values, or of heads with h values each.
  */
@@ -11,8 +9,8 @@
 
 /* ---- RMSNorm ---------------------------------------------------------------------------- */
 
-void rms_norm(const float *restrict x, const float *restrict weight, float *restrict y,
-              float *restrict inverse, int64_t n, int64_t d, float eps) {
+int rms_norm(const float *restrict x, const float *restrict weight, float *restrict y,
+             float *restrict inverse, int64_t n, int64_t d, float eps) {
   for (int64_t i = 0; i < n; i++, x += d, y += d) {
     float square = 0;
 #pragma omp simd reduction(+ : square)
@@ -20,11 +18,12 @@ void rms_norm(const float *restrict x, const float *restrict weight, float *rest
     float r = inverse[i] = 1.0f / sqrtf(square / d + eps);
     SIMD for (int64_t j = 0; j < d; j++) y[j] = x[j] * r * weight[j];
   }
+  return 0;
 }
 
-void rms_norm_gradient(const float *restrict g, const float *restrict x,
-                       const float *restrict weight, const float *restrict inverse,
-                       float *restrict dx, float *restrict dweight, int64_t n, int64_t d) {
+int rms_norm_gradient(const float *restrict g, const float *restrict x,
+                      const float *restrict weight, const float *restrict inverse,
+                      float *restrict dx, float *restrict dweight, int64_t n, int64_t d) {
   memset(dweight, 0, d * sizeof(float));
   for (int64_t i = 0; i < n; i++, g += d, x += d, dx += d) {
     float r = inverse[i], along = 0;
@@ -37,31 +36,34 @@ void rms_norm_gradient(const float *restrict g, const float *restrict x,
     along = along / d * r;
     SIMD for (int64_t j = 0; j < d; j++) dx[j] = (g[j] * weight[j] - x[j] * along) * r;
   }
+  return 0;
 }
 
 /* ---- SwiGLU ----------------------------------------------------------------------------- */
 
-void swiglu(const float *restrict gate, const float *restrict up_, float *restrict y, int64_t n) {
+int swiglu(const float *restrict gate, const float *restrict up_, float *restrict y, int64_t n) {
   SIMD for (int64_t i = 0; i < n; i++)
     y[i] = gate[i] / (1.0f + exponential(-gate[i])) * up_[i];
+  return 0;
 }
 
-void swiglu_gradient(const float *restrict g, const float *restrict gate,
-                     const float *restrict up_, float *restrict dgate, float *restrict dup,
-                     int64_t n) {
+int swiglu_gradient(const float *restrict g, const float *restrict gate,
+                    const float *restrict up_, float *restrict dgate, float *restrict dup,
+                    int64_t n) {
   SIMD for (int64_t i = 0; i < n; i++) {
     float s = 1.0f / (1.0f + exponential(-gate[i])), silu = gate[i] * s;
     dup[i] = g[i] * silu;
     dgate[i] = g[i] * up_[i] * (s + silu * (1.0f - s));
   }
+  return 0;
 }
 
 /* ---- rotation --------------------------------------------------------------------------- */
 
 /* Rows of heads, `stride` apart; cosine and sine n H/2; sign -1 turns back. */
-void rotate(const float *restrict x, int64_t stride, const float *restrict cosine,
-            const float *restrict sine, float *restrict y, int64_t n, int64_t heads, int64_t h,
-            float sign) {
+int rotate(const float *restrict x, int64_t stride, const float *restrict cosine,
+           const float *restrict sine, float *restrict y, int64_t n, int64_t heads, int64_t h,
+           float sign) {
   int64_t half = h / 2;
   for (int64_t i = 0; i < n; i++, cosine += half, sine += half)
     for (int64_t head = 0; head < heads; head++) {
@@ -73,4 +75,5 @@ void rotate(const float *restrict x, int64_t stride, const float *restrict cosin
         out[half + j] = b[j] * cosine[j] + a[j] * s;
       }
     }
+  return 0;
 }

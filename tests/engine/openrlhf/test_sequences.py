@@ -8,7 +8,7 @@ from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
-from mssr_rl.models.vocabulary import Vocabulary, token_log_probabilities
+from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
 
 
@@ -37,7 +37,7 @@ def test_the_whole_model_on_joined_rows_scores_as_the_lean_pass(encoder, mixed) 
         expected = score(
             model, lean.read(model, encoder.block(mixed)), (token_BT, mask_BT), 0.7
         ).logprob_BT
-    logprob = token_log_probabilities(logits, Vocabulary.of(model), 0.7)
+    logprob = log_probabilities(logits, Vocabulary.of(model), 0.7)
     found = logprob.gather(2, token_BT[..., None])[..., 0] * mask_BT
     assert torch.allclose(found, expected, atol=1e-4)
 
