@@ -18,7 +18,7 @@ from mssr_rl.models.encode import Prompts
 from mssr_rl.problem import Problem
 
 ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.06 MB a problem
-TOGETHER = 16  # neighbours
+TOGETHER = 32  # neighbours
 
 
 class Reference:

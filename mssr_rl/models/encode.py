@@ -180,19 +180,18 @@ class PromptEncoder:
         """Expand each image token to its grid, and number the positions (arXiv:2502.13923)."""
         out: list[int] = []
         columns: list[NDArray[np.int64]] = []
-        waiting, here = iter(grids), 0
-        for token in tokens:
-            if token != self.image_token:
-                out.append(token)
-                columns.append(np.full((3, 1), here))
-                here += 1
-                continue
-            rows, across = next(waiting)
-            out.extend([token] * (rows * across))
-            grid = np.indices((1, rows, across)).reshape(3, -1)
-            columns.append(grid + here)
+        here = start = 0
+        signs = [place for place, token in enumerate(tokens) if token == self.image_token]
+        for sign, (rows, across) in zip(signs, grids, strict=True):
+            columns.append(_text_positions(here, sign - start))
+            here += sign - start
+            columns.append(np.indices((1, rows, across)).reshape(3, -1) + here)
             here += max(rows, across)
-        return Layout(out, np.concatenate(columns, axis=1), here)
+            out += tokens[start:sign] + [self.image_token] * (rows * across)
+            start = sign + 1
+        columns.append(_text_positions(here, len(tokens) - start))
+        here += len(tokens) - start
+        return Layout(out + tokens[start:], np.concatenate(columns, axis=1), here)
 
     def _pictures(
         self, pictures: Sequence[Pixels], token_PL: NDArray[np.int64]
@@ -222,6 +221,11 @@ class PromptEncoder:
         patch.mul_(self.images.rescale_factor).sub_(mean).div_(std)
         slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
         return Pictures(patch.flatten(2), (down, across), slot_NK)
+
+
+def _text_positions(first: int, count: int) -> NDArray[np.int64]:
+    """Of text the three axes count alike."""
+    return np.tile(np.arange(first, first + count), (3, 1))
 
 
 def all_frames(patch_SC: Tensor, frames: int) -> Tensor:
