@@ -6,17 +6,20 @@ them, and asked for no log-probabilities. Compiling is off: it wants a C++ compi
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from benchmarks.peers import Channel, options
 from benchmarks.workloads import posed
+from mssr_rl import engine
 from mssr_rl.models import model_folder
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_processor
 from mssr_rl.problem import Problem
 
+STARTUP = Path(engine.__file__).parent / "openrlhf" / "startup"  # vLLM's own children need it too
 NEVER = -100.0  # added to a logit; the least that vLLM takes
 SETTINGS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -32,13 +35,15 @@ def main(told: dict[str, Any]) -> None:
     """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
     channel = Channel()
     os.environ.update({**SETTINGS, "OMP_NUM_THREADS": str(told["threads"])})
-    engine, encoder = _engine(told), PromptEncoder(load_processor("tiny"), 1024)
+    found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(STARTUP), *found)))
+    vllm, encoder = _engine(told), PromptEncoder(load_processor("tiny"), 1024)
     sampling = _sampling(told)
     channel.ready()
     turn = 0
     while channel.wait():
         asked = _prompts(encoder, posed(turn, told["problems"]))
-        found = [one for request in _answered(engine, asked, sampling) for one in request.outputs]
+        found = [one for request in _answered(vllm, asked, sampling) for one in request.outputs]
         channel.tell(samples=len(found), tokens=sum(len(one.token_ids) for one in found))
         turn += 1
 
@@ -92,8 +97,8 @@ def _prompts(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[dict[s
     ]
 
 
-def _answered(engine: Any, asked: Sequence[dict[str, Any]], sampling: Any) -> Any:
-    return engine.generate(asked, sampling, use_tqdm=False)
+def _answered(vllm: Any, asked: Sequence[dict[str, Any]], sampling: Any) -> Any:
+    return vllm.generate(asked, sampling, use_tqdm=False)
 
 
 if __name__ == "__main__":
