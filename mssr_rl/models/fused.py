@@ -196,24 +196,6 @@ def attend(
     return attended
 
 
-def attend_one(q_AQH: Tensor, k_AKSH: Tensor, v_AKSH: Tensor, seen: "Seen") -> Tensor:
-    """A Q H: the same for one token a row, in sampling; compiled kernels only, no gradient."""
-    q = q_AQH.contiguous()
-    y = torch.empty_like(q)
-    (a, heads, size), (_, key_heads, room, _) = q.shape, k_AKSH.shape
-    sizes = (a, heads, key_heads, room, seen.prompt_width, seen.end, size)
-    run("attention_of_one", q, k_AKSH, v_AKSH, seen.length_A, y, *sizes)
-    return y
-
-
-class Seen(NamedTuple):
-    """Of S keys: so many at the beginning, and those from the prompts' width to the end."""
-
-    length_A: Tensor  # int64
-    prompt_width: int
-    end: int
-
-
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *told: Any) -> Tensor:

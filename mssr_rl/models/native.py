@@ -41,6 +41,29 @@ class Attention(ctypes.Structure):
     )
 
 
+class Layer(ctypes.Structure):
+    """The struct of the same name: one layer's packed weights, and its rows' keys and values."""
+
+    _fields_ = tuple(
+        (name, c_void_p)
+        for name in (
+            *("norm", "qkv", "qkv_bias", "out", "norm_after", "gate_up", "down"),
+            *("keys", "values"),
+        )
+    )
+
+
+class Sizes(ctypes.Structure):
+    """The struct of the same name."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("layers", "rows", "hidden", "inner")),
+        *((name, c_int64) for name in ("query_heads", "key_heads", "size")),
+        *((name, c_int64) for name in ("room", "prompt_width", "end")),
+        ("eps", c_float),
+    )
+
+
 SIGNATURES = {
     "rms_norm": (*[TENSOR] * 4, COUNT, COUNT, c_float),
     "rms_norm_gradient": (*[TENSOR] * 6, COUNT, COUNT),
@@ -49,7 +72,7 @@ SIGNATURES = {
     "rotate": (TENSOR, COUNT, *[TENSOR] * 3, *[COUNT] * 3, c_float),
     "attention": (POINTER(Attention), *[TENSOR] * 2),
     "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
-    "attention_of_one": (*[TENSOR] * 5, *[COUNT] * 7),
+    "layers_of_one": (POINTER(Layer), POINTER(Sizes), *[TENSOR] * 5, COUNT),
     "token_scores": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "token_scores_gradient": (*[TENSOR] * 5, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "draw": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mssr_rl.models import fused, native
-from mssr_rl.models.fused import Before, Seen, Sequences
+from mssr_rl.models.fused import Before, Sequences
 
 compiled = pytest.mark.skipif(
     native.kernels().library is None, reason=f"no compiled kernels: {native.kernels().why}"
@@ -114,25 +114,6 @@ def test_rollouts_see_their_prompt_and_prompts_learn_from_all_their_rollouts(gro
 
 
 @compiled
-@pytest.mark.parametrize("size", [8, 20, 32, 64, 80])
-@pytest.mark.parametrize(
-    ("width", "end", "room"), [(5, 8, 12), (16, 32, 32), (37, 38, 40), (40, 73, 73)]
-)
-def test_one_token_a_row_sees_its_prompt_and_its_own_tokens(size, width, end, room):
-    q, k, v = normal(3, 4, size), normal(3, 2, room, size, seed=1), normal(3, 2, room, size, seed=2)
-    length = torch.tensor([width, 1, 3])
-    place = torch.arange(room)
-    seen = ((place < length[:, None]) | (place >= width)) & (place < end)
-    hidden = ~seen[:, None, :, None]
-    theirs = F.scaled_dot_product_attention(
-        q[:, :, None], k, v, attn_mask=seen[:, None, None], enable_gqa=True
-    )
-    k, v = (x.detach().masked_fill(hidden, torch.nan) for x in (k, v))
-    ours = fused.attend_one(q, k, v, Seen(length, prompt_width=width, end=end))
-    torch.testing.assert_close(ours, theirs[:, :, 0], rtol=1e-5, atol=1e-5)
-
-
-@compiled
 def test_what_is_no_number_stays_none():
     broken = torch.full((4, 16), torch.nan)
     assert fused.swiglu(broken, torch.ones(4, 16)).isnan().all()
@@ -140,12 +121,6 @@ def test_what_is_no_number_stays_none():
     q, k = torch.randn(4, 1, 16), broken[:, None]
     out = fused.attend(q, (k, torch.ones(4, 1, 16)), Sequences.of(torch.tensor([4])))
     assert out.isnan().all()
-    seen = Seen(torch.tensor([3]), prompt_width=3, end=4)
-    assert (
-        fused.attend_one(torch.ones(1, 1, 16), k[None, None, :, 0], k[None, None, :, 0], seen)
-        .isnan()
-        .all()
-    )
 
 
 @pytest.fixture

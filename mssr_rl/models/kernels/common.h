@@ -39,3 +39,14 @@ INLINE float exponential(float x) {
   union { int32_t bits; float value; } power = {((int32_t)n + 127) << 23};
   return y * power.value;
 }
+
+/* Kernels that others are made of. */
+
+int rms_norm(const float *x, const float *weight, float *y, float *inverse, int64_t n, int64_t d,
+             float eps);
+int swiglu(const float *gate, const float *up_, float *y, int64_t n);
+int rotate(const float *x, int64_t stride, const float *cosine, const float *sine, float *y,
+           int64_t n, int64_t heads, int64_t h, float sign);
+int attention_of_one(const float *q, const float *k, const float *v, const int64_t *length,
+                     float *out, int64_t a, int64_t query_heads, int64_t key_heads, int64_t room,
+                     int64_t prompt_width, int64_t end, int64_t H);
