@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import fused, lean
-from mssr_rl.models.layers_of_one import Packed, Seen
+from mssr_rl.models.layers import Layers, Seen
 from mssr_rl.models.vocabulary import Vocabulary, draw
 
 
@@ -56,7 +56,8 @@ def sample(
     token_BT = torch.empty(b, limit, dtype=torch.int64, device=last_PD.device)
     logprob_BT, entropy_BT = (torch.zeros(b, limit, device=last_PD.device) for _ in range(2))
     going_BT = torch.zeros(b, limit, dtype=torch.bool, device=last_PD.device)
-    running, packed = _start(cache, group_size, limit), Packed.of(model)
+    running = _start(cache, group_size, limit)
+    layers = Layers.of_text(model.model.language_model)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
     for t in range(limit):
         row_A, going_A = running.row_A, running.going_A
@@ -69,7 +70,7 @@ def sample(
         if t == limit - 1 or not running.going_A.any():
             break
         running, token_A = _compact(running, token_A, t)
-        hidden_AD = _advance(model, packed, (running, token_A), t)
+        hidden_AD = _advance(model, layers, (running, token_A), t)
     width = int(going_BT.sum(1).max())
     real_BT = going_BT[:, :width]
     ended_B = (torch.isin(token_BT[:, :width], vocabulary.end) & real_BT).any(1)
@@ -148,15 +149,15 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     return smaller, close(token_A)
 
 
-def _advance(model: Any, packed: Packed | None, fed: tuple[_Running, Tensor], t: int) -> Tensor:
+def _advance(model: Any, layers: Layers | None, fed: tuple[_Running, Tensor], t: int) -> Tensor:
     """Feed response token t of every row; A D hidden states that predict the next."""
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)
     rotary = lean.text_rotary(model, (running.position_A + t).expand(3, -1))
     here = running.prompt_length + t
-    if packed is not None:
+    if layers is not None:
         seen = Seen(running.length_A, running.prompt_length, here + 1)
-        return fused.norm(text.norm, packed.feed(x, rotary, running.layers, seen))
+        return fused.norm(text.norm, layers.step(x, rotary, running.layers, seen))
     mask = running.mask_AL[:, None, None, : here + 1]
     for layer, (keys, values) in zip(text.layers, running.layers, strict=True):
         q, k, v = lean.project(layer, x, rotary)

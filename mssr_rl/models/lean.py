@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mssr_rl.models import fused
 from mssr_rl.models.encode import Prompts
 from mssr_rl.models.fused import Before, Rotary, Sequences, mlp, norm, rotate
+from mssr_rl.models.layers import Layers
 from mssr_rl.models.see import see
 
 
@@ -66,7 +67,19 @@ def read(model: Any, prompts: Prompts) -> Reading:
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
     x = real.rows(_embed(model, prompts))
     rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
-    sequences = Sequences.of(prompts.mask_PL.sum(1))
+    if not torch.is_grad_enabled() and (compiled := Layers.of_text(text)):
+        layers, last = compiled.read(x, rotary, prompts.mask_PL.sum(1).tolist())
+    else:
+        layers, last = _read_by_layer(text, x, rotary, (real, prompts.mask_PL))
+    return Cache(layers, prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
+
+
+def _read_by_layer(
+    text: Any, x: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
+) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
+    """Keys and values of every layer, P K L H; the last layer's output at the last tokens, P D."""
+    real, mask_PL = prompts
+    sequences = Sequences.of(mask_PL.sum(1))
     layers = []
     for layer in text.layers[:-1]:
         q, *kv = project(layer, x, rotary)
@@ -79,9 +92,8 @@ def read(model: Any, prompts: Prompts) -> Reading:
             heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
             attended = real.rows(heads.transpose(1, 2)).flatten(1)
         x = finish(layer, x, attended)
-    kept, last = _read_last(text.layers[-1], x, rotary, (real, prompts.mask_PL))
-    layers.append(kept)
-    return Cache(tuple(layers), prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
+    kept, last = _read_last(text.layers[-1], x, rotary, prompts)
+    return (*layers, kept), last
 
 
 def _read_last(

@@ -42,12 +42,13 @@ class Attention(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """The struct of the same name: one layer's packed weights, and its rows' keys and values."""
+    """The struct of the same name: one layer's weights, and where it keeps keys and values."""
 
     _fields_ = tuple(
         (name, c_void_p)
         for name in (
-            *("norm", "qkv", "qkv_bias", "out", "norm_after", "gate_up", "down"),
+            *("norm", "qkv", "qkv_bias", "out", "out_bias"),
+            *("norm_after", "gate_up", "gate_up_bias", "down", "down_bias"),
             *("keys", "values"),
         )
     )
@@ -58,8 +59,7 @@ class Sizes(ctypes.Structure):
 
     _fields_ = (
         *((name, c_int64) for name in ("layers", "rows", "hidden", "inner")),
-        *((name, c_int64) for name in ("query_heads", "key_heads", "size")),
-        *((name, c_int64) for name in ("room", "prompt_width", "end")),
+        *((name, c_int64) for name in ("query_heads", "key_heads", "size", "room")),
         ("eps", c_float),
     )
 
@@ -72,7 +72,14 @@ SIGNATURES = {
     "rotate": (TENSOR, COUNT, *[TENSOR] * 3, *[COUNT] * 3, c_float),
     "attention": (POINTER(Attention), *[TENSOR] * 2),
     "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
-    "layers_of_one": (POINTER(Layer), POINTER(Sizes), *[TENSOR] * 5, COUNT),
+    "layers_of_one": (
+        *(POINTER(Layer), POINTER(Sizes), *[TENSOR] * 4),
+        *(COUNT, COUNT, TENSOR, COUNT),
+    ),
+    "layers_of_sequences": (
+        *(POINTER(Layer), POINTER(Sizes), *[TENSOR] * 5),
+        *(COUNT, COUNT, TENSOR, TENSOR),
+    ),
     "token_scores": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "token_scores_gradient": (*[TENSOR] * 5, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "draw": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),

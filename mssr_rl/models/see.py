@@ -15,6 +15,7 @@ from torch import Tensor
 from mssr_rl.models import fused
 from mssr_rl.models.encode import Pictures, all_frames
 from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
+from mssr_rl.models.layers import Layers
 
 
 def see(model: Any, pictures: Pictures) -> Tensor:
@@ -28,17 +29,24 @@ def see(model: Any, pictures: Pictures) -> Tensor:
     x = x.flatten(0, 1)
     one = _patch_rotary(visual, pictures.grid)
     rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
-    apart = Sequences.of(torch.full((n,), patches))
-    for block in visual.blocks:
-        qkv = block.attn.qkv(norm(block.norm1, x)).view(n * patches, 3, block.attn.num_heads, -1)
-        q, k, v = qkv.unbind(1)
-        q, k = rotate(q, rotary), rotate(k, rotary)
-        x = x + block.attn.proj(_within(apart, q, k, v))
-        x = x + mlp(block.mlp, norm(block.norm2, x))
+    if not torch.is_grad_enabled() and (compiled := Layers.of_vision(visual)):
+        x = compiled.see(x, rotary, [patches] * n)
+    else:
+        x = _layer_by_layer(visual, x, rotary, Sequences.of(torch.full((n,), patches)))
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
     features: Tensor = merger.mlp(merged)
     return features
+
+
+def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: Sequences) -> Tensor:
+    for block in visual.blocks:
+        qkv = block.attn.qkv(norm(block.norm1, x)).view(len(x), 3, block.attn.num_heads, -1)
+        q, k, v = qkv.unbind(1)
+        q, k = rotate(q, rotary), rotate(k, rotary)
+        x = x + block.attn.proj(_within(apart, q, k, v))
+        x = x + mlp(block.mlp, norm(block.norm2, x))
+    return x
 
 
 def _within(pictures: Sequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -8,15 +8,6 @@
 
 #define TILE 4 /* queries at once: enough to use a key that was loaded, few enough for registers */
 
-/* Sequence b has tokens first[b] to first[b] + length[b] among the N rows. It sees, before its own
- * tokens, the before[b / group] tokens of its prompt (P L K H); its own up to each one, or all of them. */
-typedef struct {
-  const float *q, *k, *v, *prompt_k, *prompt_v;
-  const int64_t *first, *length, *before;
-  int64_t sequences, group, query_heads, key_heads, prompt_width, q_stride, k_stride, v_stride;
-  int64_t causal, size;
-} Attention;
-
 /* One key head of one sequence: what its queries see, and which they are. */
 typedef struct {
   const float *k, *v, *prompt_k, *prompt_v;

@@ -1,7 +1,7 @@
 /* Attention in sampling: one query token a row, over keys and values that grow by one a step.
  *
  * attention.c loads a key once for many queries of a sequence; here every query has keys of its own.
- * layers_of_one.c calls it.
+ * layers.c calls it.
  *
  * Shapes: A rows, K key-value heads, H values a head (a multiple of 16 is fast).
  */

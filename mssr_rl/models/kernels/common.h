@@ -40,13 +40,23 @@ INLINE float exponential(float x) {
   return y * power.value;
 }
 
-/* Kernels that others are made of. */
+/* ---- kernels that others are made of ------------------------------------------------------- */
 
+/* Sequence b has tokens first[b] to first[b] + length[b] among the N rows. It sees, before its own
+ * tokens, the before[b / group] tokens of its prompt (P L K H); its own up to each one, or all of them. */
+typedef struct {
+  const float *q, *k, *v, *prompt_k, *prompt_v;
+  const int64_t *first, *length, *before;
+  int64_t sequences, group, query_heads, key_heads, prompt_width, q_stride, k_stride, v_stride;
+  int64_t causal, size;
+} Attention;
+
+int attention(const Attention *a, float *y, float *log_sum);
+int attention_of_one(const float *q, const float *k, const float *v, const int64_t *length,
+                     float *out, int64_t a, int64_t query_heads, int64_t key_heads, int64_t room,
+                     int64_t prompt_width, int64_t end, int64_t H);
 int rms_norm(const float *x, const float *weight, float *y, float *inverse, int64_t n, int64_t d,
              float eps);
 int swiglu(const float *gate, const float *up_, float *y, int64_t n);
 int rotate(const float *x, int64_t stride, const float *cosine, const float *sine, float *y,
            int64_t n, int64_t heads, int64_t h, float sign);
-int attention_of_one(const float *q, const float *k, const float *v, const int64_t *length,
-                     float *out, int64_t a, int64_t query_heads, int64_t key_heads, int64_t room,
-                     int64_t prompt_width, int64_t end, int64_t H);
