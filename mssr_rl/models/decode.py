@@ -53,32 +53,52 @@ def sample(
     (cache, last_PD), vocabulary = reading, Vocabulary.of(model)
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
-    token_BT = torch.empty(b, limit, dtype=torch.int64, device=last_PD.device)
-    logprob_BT, entropy_BT = (torch.zeros(b, limit, device=last_PD.device) for _ in range(2))
-    going_BT = torch.zeros(b, limit, dtype=torch.bool, device=last_PD.device)
     running = _start(cache, group_size, limit)
     layers = Layers.of_text(model.model.language_model)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
+    drawn: list[_Drawn] = []
     for t in range(limit):
-        row_A, going_A = running.row_A, running.going_A
         logits_AV = F.linear(hidden_AD, model.lm_head.weight)
-        token_A, scores = draw(logits_AV, uniform_BT[row_A, t], vocabulary, sampling)
-        token_BT[row_A, t], going_BT[row_A, t] = token_A, going_A
-        if sampling.scored:
-            logprob_BT[row_A, t], entropy_BT[row_A, t] = scores
-        running = running._replace(going_A=going_A & ~torch.isin(token_A, vocabulary.end))
+        token_A, scores = draw(logits_AV, uniform_BT[running.row_A, t], vocabulary, sampling)
+        drawn.append(_Drawn(running.row_A, running.going_A, token_A, *scores))
+        running = running._replace(going_A=running.going_A & ~torch.isin(token_A, vocabulary.end))
         if t == limit - 1 or not running.going_A.any():
             break
         running, token_A = _compact(running, token_A, t)
         hidden_AD = _advance(model, layers, (running, token_A), t)
-    width = int(going_BT.sum(1).max())
-    real_BT = going_BT[:, :width]
-    ended_B = (torch.isin(token_BT[:, :width], vocabulary.end) & real_BT).any(1)
+    sampled = _together(drawn, b, vocabulary)
+    if sampling.scored:
+        return sampled
+    nothing = torch.zeros_like(sampled.mask_BT)
+    return sampled._replace(logprob_BT=nothing, entropy_BT=nothing)
+
+
+class _Drawn(NamedTuple):
+    """What one step drew, for the rows of its block."""
+
+    row_A: Tensor
+    going_A: Tensor
+    token_A: Tensor
+    logprob_A: Tensor
+    entropy_A: Tensor
+
+
+def _together(drawn: Sequence[_Drawn], b: int, vocabulary: Vocabulary) -> Sampled:
+    """All steps side by side; what ended rows drew is dropped."""
+    counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
+    step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)
+    row_N, going_N, token_N, logprob_N, entropy_N = map(torch.cat, zip(*drawn, strict=True))
+    place = row_N[going_N], step_N[going_N]
+
+    def block(x_N: Tensor, padding: float) -> Tensor:
+        return x_N.new_full((b, len(drawn)), padding).index_put(place, x_N[going_N])
+
+    ended_B = block(torch.isin(token_N, vocabulary.end), padding=False).any(1)
     return Sampled(
-        token_BT[:, :width].masked_fill(~real_BT, vocabulary.pad),
-        real_BT.float(),
-        logprob_BT[:, :width].masked_fill(~real_BT, 0),
-        entropy_BT[:, :width].masked_fill(~real_BT, 0),
+        block(token_N, vocabulary.pad),
+        block(going_N, padding=False).float(),
+        block(logprob_N, 0),
+        block(entropy_N, 0),
         ~ended_B,
     )
 
@@ -129,31 +149,29 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     if left > 15 / 16 * len(token_A):
         return running, token_A
     hole, mover = (~going_A[:left]).nonzero()[:, 0], left + going_A[left:].nonzero()[:, 0]
+    from_A = torch.arange(left, device=mover.device).index_put((hole,), mover)
 
     def close(x: Tensor) -> Tensor:
-        x[hole] = x[mover]
-        return x[:left]
-
-    def close_keys(x: Tensor) -> Tensor:
-        close(x[:, :, : running.prompt_length + t])  # there are no others yet
+        """In place: nobody else has them, and there are no others yet."""
+        x[hole, :, : running.prompt_length + t] = x[mover, :, : running.prompt_length + t]
         return x[:left]
 
     smaller = running._replace(
-        row_A=close(running.row_A),
-        going_A=close(going_A),
-        layers=[(close_keys(k), close_keys(v)) for k, v in running.layers],
-        length_A=close(running.length_A),
-        mask_AL=close(running.mask_AL),
-        position_A=close(running.position_A),
+        row_A=running.row_A[from_A],
+        going_A=going_A[from_A],
+        layers=[(close(k), close(v)) for k, v in running.layers],
+        length_A=running.length_A[from_A],
+        mask_AL=running.mask_AL[from_A],
+        position_A=running.position_A[from_A],
     )
-    return smaller, close(token_A)
+    return smaller, token_A[from_A]
 
 
 def _advance(model: Any, layers: Layers | None, fed: tuple[_Running, Tensor], t: int) -> Tensor:
     """Feed response token t of every row; A D hidden states that predict the next."""
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)
-    rotary = lean.text_rotary(model, (running.position_A + t).expand(3, -1))
+    rotary = lean.response_rotary(model, running.position_A + t)
     here = running.prompt_length + t
     if layers is not None:
         seen = Seen(running.length_A, running.prompt_length, here + 1)

@@ -9,6 +9,7 @@ of a patch.
 
 import io
 from collections.abc import Sequence
+from functools import cached_property
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from mssr_rl.errors import UserError
+from mssr_rl.models import fused
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
 
@@ -212,15 +214,28 @@ class PromptEncoder:
         side, merge = self.images.patch_size, self.images.merge_size
         n, channels, height, width = pixel.shape
         down, across = height // side, width // side
-        cut = pixel.view(n, channels, down // merge, merge, side, across // merge, merge, side)
-        patch = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(n, down * across, channels, -1).float()
+        if fused.usable(self._value):
+            patch = torch.empty(n, down * across, channels * side * side)
+            laid = torch.tensor([pixel.shape, pixel.stride()])
+            fused.run("patches", pixel, self._value, patch, laid[0], laid[1], side, merge)
+        else:
+            blocks = (down // merge, merge, side, across // merge, merge, side)
+            cut = pixel.view(n, channels, *blocks).permute(0, 2, 5, 3, 6, 1, 4, 7)
+            of_channel = torch.arange(channels)[:, None]
+            patch = cut.reshape(n, down * across, channels, -1).int()
+            patch = self._value[of_channel, patch].flatten(2)
+        slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
+        return Pictures(patch, (down, across), slot_NK)
+
+    @cached_property
+    def _value(self) -> Tensor:
+        """What the model is given for a channel's byte: channels, 256."""
         mean, std = (
             torch.tensor(of_channels)[:, None]
             for of_channels in (self.images.image_mean, self.images.image_std)
         )
-        patch.mul_(self.images.rescale_factor).sub_(mean).div_(std)
-        slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
-        return Pictures(patch.flatten(2), (down, across), slot_NK)
+        value: Tensor = (torch.arange(256.0) * self.images.rescale_factor - mean) / std
+        return value
 
 
 def _text_positions(first: int, count: int) -> NDArray[np.int64]:

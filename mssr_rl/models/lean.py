@@ -156,7 +156,7 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
     x = text.embed_tokens(real.rows(token_BT))
     start_B1 = cache.next_position_P.repeat_interleave(group_size)[:, None]
     position_N = real.rows(start_B1 + torch.arange(length, device=x.device))
-    rotary = text_rotary(model, position_N.expand(3, -1))
+    rotary = response_rotary(model, position_N)
     if not fused.usable(x):
         return norm(text.norm, _follow_padded(model, cache, (real, x, rotary), group_size))
     sequences, prompt_P = Sequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1)
@@ -201,6 +201,13 @@ def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
     axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
     angle = position_3N.T[:, axis] * inverse
+    return angle.cos(), angle.sin()
+
+
+def response_rotary(model: Any, position_N: Tensor) -> Rotary:
+    """The same behind a prompt, where all three positions are one; N H/2."""
+    inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
+    angle = position_N[:, None] * inverse
     return angle.cos(), angle.sin()
 
 

@@ -82,6 +82,7 @@ SIGNATURES = {
     ),
     "token_scores": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "token_scores_gradient": (*[TENSOR] * 5, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
+    "patches": (*[TENSOR] * 5, *[COUNT] * 2),
     "draw": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
 }
 

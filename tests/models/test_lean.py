@@ -2,14 +2,16 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
 from mssr_rl.errors import UserError
-from mssr_rl.models import lean
+from mssr_rl.models import fused, lean
 from mssr_rl.models.encode import PromptEncoder, all_frames
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
@@ -111,6 +113,24 @@ def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
     )
     assert torch.equal(block.position_3PL, position)
     assert int(block.next_position_P) == block.token_PL.shape[1] + int(delta)
+
+
+@pytest.mark.parametrize(("side", "merge"), [(16, 2), (5, 3), (7, 1)])
+def test_compiled_patches_are_torchs_to_the_bit_wherever_colours_lie(
+    tiny, monkeypatch, side, merge
+):
+    encoder = PromptEncoder(tiny[1], 1024)
+    stated = {"patch_size": side, "merge_size": merge, "image_mean": [0.1, 0.2, 0.3]}
+    monkeypatch.setattr(
+        encoder, "images", SimpleNamespace(**vars(tiny[1].image_processor) | stated)
+    )
+    shape = (2 * side * merge, 3 * side * merge, 3)
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).transpose(2, 0, 1)
+    entries = [(p, np.arange(6)) for p in (picture, picture[:, ::-1, ::-1])]
+    plain = [(np.ascontiguousarray(p), place) for p, place in entries]
+    found = [encoder._block(given).patch_NSC for given in (entries, plain)]
+    monkeypatch.setattr(fused, "usable", lambda *_: False)
+    assert all(torch.equal(one, encoder._block(entries).patch_NSC) for one in found)
 
 
 def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):
