@@ -35,7 +35,8 @@ def main(told: dict[str, Any]) -> None:
     """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
     channel = Channel()
     os.environ.update({**SETTINGS, "OMP_NUM_THREADS": str(told["threads"])})
-    os.environ["PYTHONPATH"] = f"{STARTUP}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(STARTUP), *before)))
     vllm, encoder = _engine(told), PromptEncoder(load_processor("tiny"), 1024)
     sampling = _sampling(told)
     channel.ready()

@@ -69,8 +69,8 @@ def sample(
     sampled = _together(drawn, b, vocabulary)
     if sampling.scored:
         return sampled
-    nothing = torch.zeros_like(sampled.mask_BT)
-    return sampled._replace(logprob_BT=nothing, entropy_BT=nothing)
+    nothing = (torch.zeros_like(sampled.mask_BT) for _ in range(2))
+    return sampled._replace(logprob_BT=next(nothing), entropy_BT=next(nothing))
 
 
 class _Drawn(NamedTuple):
@@ -152,7 +152,7 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     from_A = torch.arange(left, device=mover.device).index_put((hole,), mover)
 
     def close(x: Tensor) -> Tensor:
-        """In place: nobody else has them, and there are no others yet."""
+        """In place, nobody else has them; later places are not written yet."""
         x[hole, :, : running.prompt_length + t] = x[mover, :, : running.prompt_length + t]
         return x[:left]
 
@@ -173,7 +173,7 @@ def _advance(model: Any, layers: Layers | None, fed: tuple[_Running, Tensor], t:
     x = text.embed_tokens(token_A)
     rotary = lean.response_rotary(model, running.position_A + t)
     here = running.prompt_length + t
-    if layers is not None:
+    if layers is not None and fused.usable(x):
         seen = Seen(running.length_A, running.prompt_length, here + 1)
         return fused.norm(text.norm, layers.step(x, rotary, running.layers, seen))
     mask = running.mask_AL[:, None, None, : here + 1]

@@ -235,7 +235,7 @@ class PromptEncoder:
             for of_channels in (self.images.image_mean, self.images.image_std)
         )
         value: Tensor = (torch.arange(256.0) * self.images.rescale_factor - mean) / std
-        return value
+        return value.expand(3, 256).contiguous()
 
 
 def _text_positions(first: int, count: int) -> NDArray[np.int64]:

@@ -20,9 +20,9 @@ from mssr_rl.models.fused import Rotary
 
 COLUMNS = 32  # of a panel; see `kernels/layers.c`
 TOGETHER = 128  # rows that go through a layer at once, and then through the next
-MOST = 16 << 20  # parameters: beyond them matrix products are nearly all, and a library has better
+MOST = 64 << 20  # parameters: copies of more would take too much room
 
-Kept = tuple[tuple[Tensor, Tensor], ...]  # keys and values of every layer, A K S H
+KeysValues = tuple[tuple[Tensor, Tensor], ...]  # of every layer, rows or sequences K S H
 
 
 class Seen(NamedTuple):
@@ -51,7 +51,7 @@ class Shape(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Layers as the kernels read them: copies, so of these weights only."""
+    """Layers as the kernels read them, in part copies: until a weight changes."""
 
     weights: tuple[tuple[Tensor | None, ...], ...]  # of each, in the order of `native.Layer`
     shape: Shape
@@ -94,10 +94,14 @@ class Layers(NamedTuple):
         fused.run("layers_of_one", *told, *places, self.scratch, TOGETHER)
         return x
 
-    def read(self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int]) -> tuple[Kept, Tensor]:
-        """Keys and values of sequences, P K L H, and what the layers make of their last tokens."""
+    def read(
+        self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int], width: int
+    ) -> tuple[KeysValues, Tensor]:
+        """Keys and values of sequences, padded to a width, P K L H, and their last tokens, P D."""
+        if min(length_P) < 1 or max(length_P) > width:
+            raise ValueError(f"sequences of {min(length_P)} to {max(length_P)} tokens in {width}")
         x, last_PD = x_ND.clone(), x_ND.new_empty(len(length_P), x_ND.shape[1])
-        room = (len(length_P), self.shape.key_heads, max(length_P), self.shape.size)
+        room = (len(length_P), self.shape.key_heads, width, self.shape.size)
         kept = tuple((x.new_zeros(room), x.new_zeros(room)) for _ in self.weights)
         for rows, tokens in _parts(length_P):
             part = tuple((k[rows], v[rows]) for k, v in kept)
@@ -117,15 +121,17 @@ class Layers(NamedTuple):
         x_ND: Tensor,
         rotary: Rotary,
         length_P: Sequence[int],
-        kept: Kept = (),
+        kept: KeysValues = (),
         last_PD: Tensor | None = None,
     ) -> None:
-        length = torch.tensor(length_P)
+        length = torch.tensor(length_P, device="cpu")
         told = self._told(len(x_ND), kept[0][0].shape[2] if kept else 0, kept)
-        places = (x_ND, *rotary, length.cumsum(0) - length, length, len(length))
+        turned = (part.contiguous() for part in rotary)
+        places = (x_ND, *turned, length.cumsum(0) - length, length, len(length))
         fits = len(x_ND) <= TOGETHER
         scratch = self.scratch if fits else _scratch(self.shape, len(x_ND))
-        fused.run("layers_of_sequences", *told, *places, last_PD is not None, last_PD, scratch)
+        causal = last_PD is not None  # a text; pictures are seen whole
+        fused.run("layers_of_sequences", *told, *places, causal, last_PD, scratch)
 
     def _told(self, rows: int, room: int, kept: Iterable[tuple[Tensor, Tensor]]) -> tuple[Any, Any]:
         nothing = [(None, None)] * len(self.weights)
@@ -161,7 +167,7 @@ def _cut(rotary: Rotary, tokens: slice) -> Rotary:
 
 
 def _scratch(shape: Shape, rows: int) -> Tensor:
-    return torch.empty(rows * shape.scratch)
+    return torch.empty(rows * shape.scratch, dtype=torch.float32, device="cpu")
 
 
 # ---- weights ---------------------------------------------------------------------------------

@@ -67,8 +67,10 @@ def read(model: Any, prompts: Prompts) -> Reading:
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
     x = real.rows(_embed(model, prompts))
     rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
-    if not torch.is_grad_enabled() and (compiled := Layers.of_text(text)):
-        layers, last = compiled.read(x, rotary, prompts.mask_PL.sum(1).tolist())
+    free = not torch.is_grad_enabled() and fused.usable(x)
+    if free and (compiled := Layers.of_text(text)):
+        lengths, width = prompts.mask_PL.sum(1).tolist(), prompts.mask_PL.shape[1]
+        layers, last = compiled.read(x, rotary, lengths, width)
     else:
         layers, last = _read_by_layer(text, x, rotary, (real, prompts.mask_PL))
     return Cache(layers, prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
@@ -189,9 +191,9 @@ def _embed(model: Any, prompts: Prompts) -> Tensor:
     """Token embeddings with every picture's features in its place, P L D."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)
-    for pictures in prompts.pictures:
-        features = see(model, pictures).flatten(0, 1).to(flat.dtype)
-        flat = flat.index_copy(0, pictures.slot_NK.flatten(), features)
+    for pictures, features in zip(prompts.pictures, see(model, prompts.pictures), strict=True):
+        seen = features.flatten(0, 1).to(flat.dtype)
+        flat = flat.index_copy(0, pictures.slot_NK.flatten(), seen)
     return flat.view_as(embedded)
 
 

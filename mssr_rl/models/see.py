@@ -6,6 +6,7 @@ The first half of `lean`'s forward pass; equals `Qwen2_5_VLForConditionalGenerat
 Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,18 +19,24 @@ from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
 from mssr_rl.models.layers import Layers
 
 
-def see(model: Any, pictures: Pictures) -> Tensor:
-    """Features of pictures of one size: N, image tokens, D."""
+def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
+    """Features of the pictures of each block, which are of one size: N, image tokens, D."""
     visual = model.model.visual
     if len(visual.fullatt_block_indexes) < len(visual.blocks):
-        return _see_windowed(visual, pictures)
+        return [_see_windowed(visual, pictures) for pictures in blocks]
+    free = blocks and not torch.is_grad_enabled()
+    compiled = Layers.of_vision(visual) if free else None
+    return [_see_whole(visual, pictures, compiled) for pictures in blocks]
+
+
+def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
     n, patches, _ = pictures.patch_NSC.shape
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
     x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1))
     x = x.flatten(0, 1)
     one = _patch_rotary(visual, pictures.grid)
     rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
-    if not torch.is_grad_enabled() and (compiled := Layers.of_vision(visual)):
+    if compiled is not None and fused.usable(x):
         x = compiled.see(x, rotary, [patches] * n)
     else:
         x = _layer_by_layer(visual, x, rotary, Sequences.of(torch.full((n,), patches)))

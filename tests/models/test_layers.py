@@ -78,7 +78,7 @@ def zeroed(running):
     return running._replace(layers=layers)
 
 
-def fed(model, packed, running, steps=3):
+def fed(model, packed, running, steps=19):
     rows = len(running.row_A)
     with torch.no_grad():
         return [
@@ -88,6 +88,7 @@ def fed(model, packed, running, steps=3):
 
 
 SHAPES = [{}, {"hidden": 64, "heads": 8, "key_heads": 4, "inner": 32},
+          {"hidden": 160, "heads": 8, "key_heads": 8, "inner": 96},
           {"hidden": 160, "heads": 2, "key_heads": 2, "inner": 96},
           {"hidden": 192, "heads": 3, "key_heads": 1, "inner": 64}]  # fmt: skip
 LENGTHS = [[1], [5, 1, 3], [16] * 8 + [7] * 5, [3, 40, 33] * 45]  # the last: more than TOGETHER
@@ -177,6 +178,30 @@ def test_a_prompt_is_read_the_same_to_the_bit_whichever_prompts_are_beside_it() 
         assert all(torch.equal(a, b[2:3, :, :5]) for a, b in zip(layer, other, strict=True))
 
 
+@torch.no_grad()
+def test_keys_and_values_are_as_wide_as_their_mask() -> None:
+    model, whole = made(), prompts([12, 5])
+    padded = whole._replace(
+        token_PL=torch.nn.functional.pad(whole.token_PL, (0, 4)),
+        mask_PL=torch.nn.functional.pad(whole.mask_PL, (0, 4)),
+        position_3PL=torch.nn.functional.pad(whole.position_3PL, (0, 4)),
+    )
+    (cache, last), (wide, wide_last) = lean.read(model, whole), lean.read(model, padded)
+    assert torch.equal(wide_last, last)
+    assert {x.shape[2] for layer in wide.layers for x in layer} == {16}
+    assert torch.equal(wide.layers[0][0][:, :, :12], cache.layers[0][0])
+
+
+@torch.no_grad()
+def test_half_precision_between_full_weights_is_torchs_business() -> None:
+    model = made()
+    pictures = Pictures(torch.randn(3, 16, 48), (4, 4), torch.arange(12).view(3, 4))
+    (full,) = see(model, [pictures])
+    with torch.autocast("cpu", torch.bfloat16):  # patches come out of their embedding in bfloat16
+        (half,) = see(model, [pictures])
+    assert torch.nn.functional.cosine_similarity(half.float(), full, dim=-1).min() > 0.9
+
+
 @pytest.mark.parametrize("vision", [(64, 2, 96), (96, 3, 160), (160, 2, 32)], ids=str)
 @pytest.mark.parametrize(("count", "grid"), [(1, (2, 2)), (9, (4, 6)), (2, (12, 14))], ids=str)
 def test_pictures_are_seen_as_torch_sees_them(vision, count, grid) -> None:
@@ -185,9 +210,10 @@ def test_pictures_are_seen_as_torch_sees_them(vision, count, grid) -> None:
     generator = torch.Generator().manual_seed(3)
     patch = torch.randn(count, patches, 3 * 4 * 4, generator=generator)
     pictures = Pictures(patch, grid, torch.arange(count * patches // 4).view(count, -1))
-    features = see(model, pictures)
+    (features,) = see(model, [pictures])
     with torch.no_grad():
-        torch.testing.assert_close(see(model, pictures), features, rtol=1e-4, atol=1e-4)
+        (compiled,) = see(model, [pictures])
+    torch.testing.assert_close(compiled, features, rtol=1e-4, atol=1e-4)
 
 
 def test_torch_serves_where_the_kernels_do_not(monkeypatch) -> None:

@@ -216,8 +216,8 @@ def test_window_attention_is_left_to_transformers(tiny, monkeypatch):
     model, processor = tiny
     block = PromptEncoder(processor, 1024).block(PROBLEMS[3:])
     with torch.no_grad():
-        whole = see(model, block.pictures[0])
+        (whole,) = see(model, block.pictures)
         monkeypatch.setattr(model.model.visual, "fullatt_block_indexes", [0])
-        windowed = see(model, block.pictures[0])
+        (windowed,) = see(model, block.pictures)
     assert whole.shape == windowed.shape
     assert not torch.allclose(whole, windowed)

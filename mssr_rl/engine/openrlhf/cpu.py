@@ -7,6 +7,7 @@ refuses to run beside versions that the hooks were not written for. One more hoo
 concerns every engine: `models.torchvision_hook`.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -170,7 +171,9 @@ def _end_with_parent(owner: Any, method: str) -> None:
 
     @wraps(original)  # spawned processes find it by its name
     def run(*rest: Any, **named: Any) -> Any:
-        Thread(target=_leave_without, args=(os.getppid(),), daemon=True).start()
+        begun_by = multiprocessing.parent_process()  # it may be dead already
+        parent = os.getppid() if begun_by is None or begun_by.pid is None else begun_by.pid
+        Thread(target=_leave_without, args=(parent,), daemon=True).start()
         return original(*rest, **named)
 
     setattr(owner, method, staticmethod(run))

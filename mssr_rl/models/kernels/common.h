@@ -1,6 +1,6 @@
 /* What the kernels share: vectors, and an exponential that vectorises.
  *
- * `native.py` compiles these files, `fused.py` and `vocabulary.py` call them. float32, contiguous where
+ * `native.py` compiles these files, its siblings call them. float32, contiguous where
  * no stride is given, one thread, sums always in the same order. Nothing here knows of Python or torch.
  * Every kernel gives 0, NO_ROOM if it found no memory for itself, or NO_TOKEN if it was asked for a
  * token beyond the vocabulary.

@@ -13,9 +13,9 @@
 
 enum { COLUMNS = 2 * LANES };  // of a panel: a matrix lies as panels, each with a row after the other
 #ifdef __AVX512F__
-enum { TOGETHER = 8 };  // rows: their sums stay in registers
+enum { ROWS = 8 };  // whose sums stay in registers
 #else
-enum { TOGETHER = 2 };
+enum { ROWS = 2 };
 #endif
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
   float eps;
 } Sizes;
 
-/* What n rows are on their way through a layer; a width of `scratch_width` in all. */
+/* What n rows are on their way through a layer: `Shape.scratch` of layers.py numbers each. */
 typedef struct {
   float *inverse, *normed, *qkv, *q, *k, *attended, *log_sum, *gate_up, *gated;
 } Scratch;
@@ -53,7 +53,7 @@ static Scratch carve(float *room, int64_t n, const Sizes *s) {
 /* y += x times one panel, for `rows` rows; `stride` is y's. */
 INLINE void times_panel(const float *x, const float *panel, float *y, int64_t rows, int64_t inputs,
                         int64_t stride) {
-  Vector left[TOGETHER], right[TOGETHER];
+  Vector left[ROWS], right[ROWS];
   for (int64_t i = 0; i < rows; i++) {
     left[i] = load(y + i * stride);
     right[i] = load(y + i * stride + LANES);
@@ -83,8 +83,8 @@ static void product(const float *x, const float *matrix, const float *bias, floa
   for (int64_t column = from; column < to; column += COLUMNS) {
     const float *panel = matrix + column * inputs;
     int64_t i = 0;
-    for (; i + TOGETHER <= n; i += TOGETHER)
-      times_panel(x + i * inputs, panel, y + i * stride + column, TOGETHER, inputs, stride);
+    for (; i + ROWS <= n; i += ROWS)
+      times_panel(x + i * inputs, panel, y + i * stride + column, ROWS, inputs, stride);
     for (; i < n; i++)
       times_panel(x + i * inputs, panel, y + i * stride + column, 1, inputs, stride);
   }
@@ -173,7 +173,7 @@ static int finish_last(const Layer *layer, const float *x, const float *cosine, 
 }
 
 /* x: n D, in place, sequences as in `Attention`, rotary as above; scratch for n rows. Where `last` is
- * given, sequences D, the last layer's output is only there, and keys and values are kept. */
+ * given, sequences D, the last layer's output is only there; keys and values must be kept then. */
 int layers_of_sequences(const Layer *layers, const Sizes *s, float *x, const float *cosine,
                         const float *sine, const int64_t *first, const int64_t *length,
                         int64_t sequences, int64_t causal, float *last, float *scratch) {

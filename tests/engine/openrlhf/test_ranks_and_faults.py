@@ -63,10 +63,11 @@ def test_two_ranks_under_zero_3_and_two_samplers_do_what_one_does(
         sampled = two.rollout(problems, 4, Sampling(max_response_tokens=40), seed=2)
         gap = (sampled.logprob_BT - sampled.sampler_logprob_BT).abs().max()
         assert gap < 5e-4  # both samplers have the new weights
+        saved = two.logprob(rollouts, range(4))
         two.save(tmp_path)
         two.update(rollouts, credit, rollouts.logprob_BT, plan)
         two.load(tmp_path)
-        assert torch.allclose(two.logprob(rollouts, range(4)), after, atol=near)
+        assert torch.allclose(two.logprob(rollouts, range(4)), saved, atol=1e-4)
     finally:
         two.close()
 
