@@ -150,9 +150,9 @@ INLINE int forward(const Attention *a, float *out, float *log_sum, const int64_t
         for (int64_t i = 0; i < TILE; i++) {
           float *s = p + i * part.width, most = s[0], sum = 0;
           int64_t end = up(t.most), seen = t.seen[i] ? t.seen[i] : t.most;
-#pragma omp simd reduction(max : most)
-          for (int64_t j = 0; j < seen; j++) most = s[j] > most ? s[j] : most;
           for (int64_t j = seen; j < end; j++) s[j] = -1e30f;
+#pragma omp simd reduction(max : most)
+          for (int64_t j = 0; j < end; j++) most = s[j] > most ? s[j] : most;
 #pragma omp simd reduction(+ : sum)
           for (int64_t j = 0; j < end; j++) {
             s[j] = exponential(s[j] - most);
