@@ -69,8 +69,10 @@ def sample(
     sampled = _together(drawn, b, vocabulary)
     if sampling.scored:
         return sampled
-    nothing = (torch.zeros_like(sampled.mask_BT) for _ in range(2))
-    return sampled._replace(logprob_BT=next(nothing), entropy_BT=next(nothing))
+    return sampled._replace(
+        logprob_BT=torch.zeros_like(sampled.mask_BT),
+        entropy_BT=torch.zeros_like(sampled.mask_BT),
+    )
 
 
 class _Drawn(NamedTuple):
