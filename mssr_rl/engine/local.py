@@ -23,9 +23,10 @@ from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.models import lean
-from mssr_rl.models.decode import Sampled, sample, stacked, texts, widen
+from mssr_rl.models.decode import sample
 from mssr_rl.models.encode import PromptEncoder, Prompts
 from mssr_rl.models.load import load_model, load_processor, save_model
+from mssr_rl.models.sampled import Sampled, stacked, texts, widen
 from mssr_rl.models.score import Scored, score, score_by_parts
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, added, objective

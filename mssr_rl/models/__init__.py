@@ -7,8 +7,8 @@ prompts -> encode.py    problems to padded token and patch tensors
 see.py, lean.py    the same maths as transformers' forward, batched over pictures and sharing
                    a problem's prompt between its rollouts
 fused.py           what stands between their matrix products; native.py compiles it from kernels/
-decode.py          sampling with a key-value cache; layers.py: all layers at once,
-                   without gradient, for small models
+decode.py          sampling with a key-value cache; sampled.py is what comes of it
+layers.py          all layers at once, without gradient, for small models; responses.py samples so
 """
 
 import sys

@@ -1,5 +1,7 @@
 """Sampling with a key-value cache: one token a row at a time, finished rows leave the block.
 
+Small models on a CPU do all of it in one call of compiled code, `responses.py`.
+
 Every draw is decided by a uniform number given from outside, u[b, t] for token t of rollout b
 (`vocabulary.draw`). So a rollout depends on its own numbers only,
 not on which others are still running.
@@ -16,18 +18,9 @@ from torch import Tensor
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import fused, lean
-from mssr_rl.models.layers import Layers, Seen
-from mssr_rl.models.vocabulary import Vocabulary, draw
-
-
-class Sampled(NamedTuple):
-    """Responses, and what the policy thought of every token when it chose it."""
-
-    token_BT: Tensor
-    mask_BT: Tensor  # float32
-    logprob_BT: Tensor
-    entropy_BT: Tensor
-    truncated_B: Tensor
+from mssr_rl.models.responses import Compiled
+from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.vocabulary import Vocabulary, draw, drawable
 
 
 class _Running(NamedTuple):
@@ -36,8 +29,7 @@ class _Running(NamedTuple):
     row_A: Tensor
     going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
     layers: list[tuple[Tensor, Tensor]]  # A K (L + T) H, written as tokens come
-    length_A: Tensor  # of the prompts, padded to `prompt_length`
-    mask_AL: Tensor  # the same for torch's attention, `lean.additive`
+    mask_AL: Tensor  # which keys are real, `lean.additive`
     position_A: Tensor
     prompt_length: int
 
@@ -50,11 +42,32 @@ def sample(
     uniform_BT: Tensor,
 ) -> Sampled:
     """Sample B = len(uniform_BT) responses, the same number for each prompt."""
-    (cache, last_PD), vocabulary = reading, Vocabulary.of(model)
+    vocabulary = Vocabulary.of(model)
+    compiled = Compiled.of(model) if fused.usable(reading[1]) and drawable(sampling) else None
+    if compiled is None:
+        sampled = _token_by_token(model, reading, vocabulary, sampling, uniform_BT)
+    else:
+        sampled = compiled.responses(reading, vocabulary, sampling, uniform_BT)
+    if sampling.scored:
+        return sampled
+    return sampled._replace(
+        logprob_BT=torch.zeros_like(sampled.mask_BT),
+        entropy_BT=torch.zeros_like(sampled.mask_BT),
+    )
+
+
+def _token_by_token(
+    model: Any,
+    reading: lean.Reading,
+    vocabulary: Vocabulary,
+    sampling: Sampling,
+    uniform_BT: Tensor,
+) -> Sampled:
+    """With torch, all rows that still run at once."""
+    cache, last_PD = reading
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
     running = _start(cache, group_size, limit)
-    layers = Layers.of_text(model.model.language_model)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
     drawn: list[_Drawn] = []
     for t in range(limit):
@@ -65,14 +78,8 @@ def sample(
         if t == limit - 1 or not running.going_A.any():
             break
         running, token_A = _compact(running, token_A, t)
-        hidden_AD = _advance(model, layers, (running, token_A), t)
-    sampled = _together(drawn, b, vocabulary)
-    if sampling.scored:
-        return sampled
-    return sampled._replace(
-        logprob_BT=torch.zeros_like(sampled.mask_BT),
-        entropy_BT=torch.zeros_like(sampled.mask_BT),
-    )
+        hidden_AD = _advance(model, (running, token_A), t)
+    return _together(drawn, b, vocabulary)
 
 
 class _Drawn(NamedTuple):
@@ -105,26 +112,6 @@ def _together(drawn: Sequence[_Drawn], b: int, vocabulary: Vocabulary) -> Sample
     )
 
 
-def stacked(parts: Sequence[Sampled]) -> Sampled:
-    """One block out of several, as wide as the longest response; padding is 0, masked out."""
-    width = max(part.token_BT.shape[1] for part in parts)
-    wide = [Sampled(*(widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
-    return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
-
-
-def texts(tokenizer: Any, sampled: Sampled) -> list[str]:
-    """What the real tokens say, special ones removed; what a block is padded with may be a word."""
-    lengths = sampled.mask_BT.sum(1).int().tolist()
-    rows = [row[:length] for row, length in zip(sampled.token_BT.tolist(), lengths, strict=True)]
-    decoded: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
-    return decoded
-
-
-def widen(x_BT: Tensor, width: int) -> Tensor:
-    """With zeros on the right."""
-    return F.pad(x_BT, (0, width - x_BT.shape[1]))
-
-
 def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     """Copy each prompt's keys and values to its rollouts, with room for their tokens."""
 
@@ -140,8 +127,7 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     layers = [(grow(k), grow(v)) for k, v in cache.layers]
     going_A = torch.ones_like(row_A, dtype=torch.bool)
     hidden_AL = lean.additive(mask_AL, layers[0][0].dtype)
-    length_A = cache.mask_PL.sum(1).repeat_interleave(group_size)
-    return _Running(row_A, going_A, layers, length_A, hidden_AL, position_A, cache.mask_PL.shape[1])
+    return _Running(row_A, going_A, layers, hidden_AL, position_A, cache.mask_PL.shape[1])
 
 
 def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tensor]:
@@ -162,22 +148,18 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
         row_A=running.row_A[from_A],
         going_A=going_A[from_A],
         layers=[(close(k), close(v)) for k, v in running.layers],
-        length_A=running.length_A[from_A],
         mask_AL=running.mask_AL[from_A],
         position_A=running.position_A[from_A],
     )
     return smaller, token_A[from_A]
 
 
-def _advance(model: Any, layers: Layers | None, fed: tuple[_Running, Tensor], t: int) -> Tensor:
+def _advance(model: Any, fed: tuple[_Running, Tensor], t: int) -> Tensor:
     """Feed response token t of every row; A D hidden states that predict the next."""
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)
     rotary = lean.response_rotary(model, running.position_A + t)
     here = running.prompt_length + t
-    if layers is not None and fused.usable(x):
-        seen = Seen(running.length_A, running.prompt_length, here + 1)
-        return fused.norm(text.norm, layers.step(x, rotary, running.layers, seen))
     mask = running.mask_AL[:, None, None, : here + 1]
     for layer, (keys, values) in zip(text.layers, running.layers, strict=True):
         q, k, v = lean.project(layer, x, rotary)

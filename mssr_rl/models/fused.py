@@ -26,6 +26,11 @@ def usable(*tensors: Tensor) -> bool:
     return plain and native.kernels().library is not None
 
 
+def address(x: Tensor | None) -> int | None:
+    """Of a contiguous tensor, as a kernel takes it; whoever asks keeps the tensor alive."""
+    return None if x is None else x.data_ptr()
+
+
 def run(name: str, *told: Any) -> None:
     """Call a kernel; contiguous tensors go by their address."""
     given = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)

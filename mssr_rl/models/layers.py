@@ -1,18 +1,18 @@
 """A transformer's layers without gradient, all of them in one call of compiled code.
 
-What `lean`, `see` and `decode` otherwise do layer by layer, for models small enough that it is not
-matrix products alone that take the time; tests hold the two together.
+What `lean` and `see` otherwise do layer by layer, for models small enough that it is not matrix
+products alone that take the time; `responses` samples with them. Tests hold both ways together.
 
-Shapes: N tokens one behind the other, A rows, P sequences of at most L tokens, D hidden, K
-key-value heads, H values a head, S room for keys.
+Shapes: N tokens one behind the other, P sequences of at most L tokens, D hidden, K key-value heads,
+H values a head, S room for keys.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from ctypes import byref
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import fused, native
@@ -25,12 +25,29 @@ MOST = 64 << 20  # parameters: copies of more would take too much room
 KeysValues = tuple[tuple[Tensor, Tensor], ...]  # of every layer, rows or sequences K S H
 
 
-class Seen(NamedTuple):
-    """Of S keys: so many at the beginning, and those from the prompts' width to the end."""
+class Linear(NamedTuple):
+    """A linear map, where no gradient is wanted of it: until its weights change."""
 
-    length_A: Tensor  # int64
-    prompt_width: int
-    end: int  # the newest is the last before it
+    weight: Tensor
+    bias: Tensor | None
+    panels: Tensor | None  # as the kernels read it, where they serve
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None = None) -> "Linear":
+        """From the weight of a `torch.nn.Linear`, outputs x inputs."""
+        serves = fused.usable(weight) and len(weight) % COLUMNS == 0 and weight.numel() <= MOST
+        return cls(weight, bias, _panels(weight.detach()) if serves else None)
+
+    def __call__(self, x_ND: Tensor) -> Tensor:
+        """Its outputs, N x outputs."""
+        if self.panels is None or not fused.usable(x_ND):
+            return F.linear(x_ND, self.weight, self.bias)
+        x, outputs = x_ND.contiguous(), len(self.weight)
+        y = x.new_empty(*x.shape[:-1], outputs)
+        fused.run(
+            "linear", x, self.panels, self.bias, y, y.numel() // outputs, x.shape[-1], outputs
+        )
+        return y
 
 
 class Shape(NamedTuple):
@@ -84,37 +101,21 @@ class Layers(NamedTuple):
         shape = Shape(hidden, inner, heads, heads, hidden // heads, eps)
         return cls(tuple(map(_vision_weights, visual.blocks)), shape, _scratch(shape, TOGETHER))
 
-    def step(
-        self, x_AD: Tensor, rotary: Rotary, kept: Sequence[tuple[Tensor, Tensor]], seen: Seen
-    ) -> Tensor:
-        """What the layers make of a token a row, A D; its keys and values are kept."""
-        x, turned = x_AD.clone(), (part.contiguous() for part in rotary)
-        told = self._told(len(x), kept[0][0].shape[2], kept)
-        places = (x, *turned, seen.length_A, seen.prompt_width, seen.end)
-        fused.run("layers_of_one", *told, *places, self.scratch, TOGETHER)
-        return x
-
     def read(
         self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int], width: int
     ) -> tuple[KeysValues, Tensor]:
         """Keys and values of sequences, padded to a width, P K L H, and their last tokens, P D."""
         if min(length_P) < 1 or max(length_P) > width:
             raise ValueError(f"sequences of {min(length_P)} to {max(length_P)} tokens in {width}")
-        x, last_PD = x_ND.clone(), x_ND.new_empty(len(length_P), x_ND.shape[1])
+        last_PD = x_ND.new_empty(len(length_P), self.shape.hidden)
         room = (len(length_P), self.shape.key_heads, width, self.shape.size)
-        kept = tuple((x.new_zeros(room), x.new_zeros(room)) for _ in self.weights)
-        for rows, tokens in _parts(length_P):
-            part = tuple((k[rows], v[rows]) for k, v in kept)
-            lengths = length_P[rows]
-            self._through(x[tokens], _cut(rotary, tokens), lengths, part, last_PD[rows])
+        kept = tuple((x_ND.new_empty(room), x_ND.new_empty(room)) for _ in self.weights)
+        self._through(x_ND, rotary, length_P, kept, last_PD)
         return kept, last_PD
 
     def see(self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int]) -> Tensor:
         """What the layers make of sequences whose tokens all see each other, N D."""
-        x = x_ND.clone()
-        for rows, tokens in _parts(length_P):
-            self._through(x[tokens], _cut(rotary, tokens), length_P[rows])
-        return x
+        return self._through(x_ND, rotary, length_P)
 
     def _through(
         self,
@@ -123,22 +124,25 @@ class Layers(NamedTuple):
         length_P: Sequence[int],
         kept: KeysValues = (),
         last_PD: Tensor | None = None,
-    ) -> None:
-        length = torch.tensor(length_P, device="cpu")
-        told = self._told(len(x_ND), kept[0][0].shape[2] if kept else 0, kept)
-        turned = (part.contiguous() for part in rotary)
-        places = (x_ND, *turned, length.cumsum(0) - length, length, len(length))
-        fits = len(x_ND) <= TOGETHER
-        scratch = self.scratch if fits else _scratch(self.shape, len(x_ND))
+    ) -> Tensor:
+        x, turned = x_ND.clone(), [part.contiguous() for part in rotary]
+        told = self.told(len(length_P), kept[0][0].shape[2] if kept else 0, kept)
+        together = max(TOGETHER, *length_P)
+        scratch = self.scratch if together == TOGETHER else _scratch(self.shape, together)
         causal = last_PD is not None  # a text; pictures are seen whole
-        fused.run("layers_of_sequences", *told, *places, causal, last_PD, scratch)
+        length = torch.tensor(length_P, device="cpu")
+        places = (x, *turned, length, causal, last_PD, scratch, TOGETHER)
+        fused.run("layers_of_sequences", *told, *places)
+        return x
 
-    def _told(self, rows: int, room: int, kept: Iterable[tuple[Tensor, Tensor]]) -> tuple[Any, Any]:
-        nothing = [(None, None)] * len(self.weights)
+    def told(self, rows: int, room: int, kept: Sequence[Sequence[Tensor]]) -> tuple[Any, Any]:
+        """The layers, with what else is of each, and their sizes: what a kernel begins with."""
         layers = (native.Layer * len(self.weights))(
             *(
                 native.Layer(*(None if y is None else y.data_ptr() for y in (*weights, *keys)))
-                for weights, keys in zip(self.weights, kept or nothing, strict=True)
+                for weights, keys in zip(
+                    self.weights, kept or [()] * len(self.weights), strict=True
+                )
             )
         )
         *sizes, eps = self.shape
@@ -150,20 +154,6 @@ def _serves(layers: Any) -> bool:
     if not fused.usable(*weights) or sum(w.numel() for w in weights) > MOST:
         return False
     return all(len(w) % COLUMNS == 0 for w in weights)
-
-
-def _parts(length_P: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Sequences, and their tokens, of which about as many as fit go through together."""
-    ends = [0, *accumulate(length_P)]
-    first = 0
-    for row in range(1, len(ends)):
-        if row == len(ends) - 1 or ends[row + 1] - ends[first] > TOGETHER:
-            yield slice(first, row), slice(ends[first], ends[row])
-            first = row
-
-
-def _cut(rotary: Rotary, tokens: slice) -> Rotary:
-    return rotary[0][tokens], rotary[1][tokens]
 
 
 def _scratch(shape: Shape, rows: int) -> Tensor:
@@ -201,8 +191,11 @@ def _joint(*linears: Any) -> tuple[Tensor, Tensor | None]:
 
     And their biases, if they have any.
     """
-    whole = torch.cat([linear.weight.detach() for linear in linears])
-    panels = whole.view(-1, COLUMNS, whole.shape[1]).transpose(1, 2).contiguous()
+    panels = _panels(torch.cat([linear.weight.detach() for linear in linears]))
     if linears[0].bias is None:
         return panels, None
     return panels, torch.cat([linear.bias.detach() for linear in linears])
+
+
+def _panels(weight: Tensor) -> Tensor:
+    return weight.view(-1, COLUMNS, weight.shape[1]).transpose(1, 2).contiguous()

@@ -49,7 +49,7 @@ class Layer(ctypes.Structure):
         for name in (
             *("norm", "qkv", "qkv_bias", "out", "out_bias"),
             *("norm_after", "gate_up", "gate_up_bias", "down", "down_bias"),
-            *("keys", "values"),
+            *("keys", "values", "prompt_keys", "prompt_values"),
         )
     )
 
@@ -64,6 +64,28 @@ class Sizes(ctypes.Structure):
     )
 
 
+class Choice(ctypes.Structure):
+    """The struct of the same name."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("embedding", "norm", "head", "cosine", "sine")),
+        *((name, c_void_p) for name in ("uniform", "banned", "ends")),
+        *((name, c_int64) for name in ("vocabulary", "banned_count", "ends_count")),
+        *((name, c_int64) for name in ("limit", "together")),
+        ("temperature", c_float),
+    )
+
+
+class Responses(ctypes.Structure):
+    """The struct of the same name."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("prompt", "length", "position")),
+        ("prompt_width", c_int64),
+        *((name, c_void_p) for name in ("token", "count", "logprob", "entropy")),
+    )
+
+
 SIGNATURES = {
     "rms_norm": (*[TENSOR] * 4, COUNT, COUNT, c_float),
     "rms_norm_gradient": (*[TENSOR] * 6, COUNT, COUNT),
@@ -72,13 +94,14 @@ SIGNATURES = {
     "rotate": (TENSOR, COUNT, *[TENSOR] * 3, *[COUNT] * 3, c_float),
     "attention": (POINTER(Attention), *[TENSOR] * 2),
     "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
-    "layers_of_one": (
-        *(POINTER(Layer), POINTER(Sizes), *[TENSOR] * 4),
-        *(COUNT, COUNT, TENSOR, COUNT),
+    "linear": (*[TENSOR] * 4, *[COUNT] * 3),
+    "responses": (
+        *(POINTER(Layer), POINTER(Sizes), POINTER(Choice), POINTER(Responses)),
+        *(TENSOR, TENSOR),
     ),
     "layers_of_sequences": (
-        *(POINTER(Layer), POINTER(Sizes), *[TENSOR] * 5),
-        *(COUNT, COUNT, TENSOR, TENSOR),
+        *(POINTER(Layer), POINTER(Sizes), *[TENSOR] * 4),
+        *(COUNT, TENSOR, TENSOR, COUNT),
     ),
     "token_scores": (*[TENSOR] * 3, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),
     "token_scores_gradient": (*[TENSOR] * 5, COUNT, c_float, *[TENSOR] * 3, *[COUNT] * 2),

@@ -16,7 +16,7 @@ from torch import Tensor
 from mssr_rl.models import fused
 from mssr_rl.models.encode import Pictures, all_frames
 from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
-from mssr_rl.models.layers import Layers
+from mssr_rl.models.layers import Layers, Linear
 
 
 def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
@@ -32,8 +32,8 @@ def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
 def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
     n, patches, _ = pictures.patch_NSC.shape
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
-    x = F.linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1))
-    x = x.flatten(0, 1)
+    linear = F.linear if compiled is None else _frozen
+    x = linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1)).flatten(0, 1)
     one = _patch_rotary(visual, pictures.grid)
     rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
     if compiled is not None and fused.usable(x):
@@ -42,8 +42,13 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
         x = _layer_by_layer(visual, x, rotary, Sequences.of(torch.full((n,), patches)))
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
-    features: Tensor = merger.mlp(merged)
-    return features
+    first, gelu, second = merger.mlp
+    inner = gelu(linear(merged, first.weight, first.bias))
+    return linear(inner, second.weight, second.bias)
+
+
+def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return Linear.of(weight, bias)(x)
 
 
 def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: Sequences) -> Tensor:

@@ -109,6 +109,11 @@ def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
 # ---- a token drawn --------------------------------------------------------------------------
 
 
+def drawable(sampling: Sampling) -> bool:
+    """Whether the compiled kernel draws this way."""
+    return sampling.top_p == 1 or sampling.temperature == 0
+
+
 def draw(
     logits_NV: Tensor, uniform_N: Tensor, vocabulary: Vocabulary, sampling: Sampling
 ) -> tuple[Tensor, TokenScores]:
@@ -119,7 +124,7 @@ def draw(
     be zeros: over a large vocabulary they take room.
     """
     temperature = sampling.temperature or 1.0
-    if fused.usable(logits_NV) and (sampling.top_p == 1 or sampling.temperature == 0):
+    if fused.usable(logits_NV) and drawable(sampling):
         numbers_N = _each(uniform_N.float(), logits_NV) if sampling.temperature else None
         return _drawn(logits_NV, numbers_N, vocabulary, temperature)
     logprob_NV = log_probabilities(logits_NV, vocabulary, temperature)

@@ -8,9 +8,10 @@ from transformers import PreTrainedTokenizerFast
 from mssr_rl.engine.base import Sampling
 from mssr_rl.envs.families import row
 from mssr_rl.models import fused, lean
-from mssr_rl.models.decode import Sampled, sample, texts
+from mssr_rl.models.decode import sample
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.sampled import Sampled, texts
 from mssr_rl.models.score import score, score_by_parts
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem

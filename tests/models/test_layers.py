@@ -3,24 +3,27 @@
 import pytest
 import torch
 
+from mssr_rl.engine.base import Sampling
 from mssr_rl.models import decode, layers, lean, native
 from mssr_rl.models.encode import Pictures, Prompts
-from mssr_rl.models.layers import Layers
+from mssr_rl.models.layers import Layers, Linear
+from mssr_rl.models.responses import Compiled
+from mssr_rl.models.sampled import widen
 from mssr_rl.models.see import see
+from mssr_rl.models.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.skipif(
     native.kernels().library is None, reason=f"no compiled kernels: {native.kernels().why}"
 )
 ROOM = 21  # tokens of a response
-VOCABULARY = 50
 
 
-def made(hidden=128, heads=4, key_heads=2, inner=352, vision=(64, 2, 96)):
+def made(*, hidden=128, heads=4, key_heads=2, inner=352, vision=(64, 2, 96), vocabulary=64):
     """A model with random weights, biases and norms; `vision`: hidden, heads and inner."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     text = {
-        "vocab_size": VOCABULARY,
+        "vocab_size": vocabulary,
         "hidden_size": hidden,
         "intermediate_size": inner,
         "num_hidden_layers": 3,
@@ -51,8 +54,8 @@ def of(model):
     return Layers.of_text(model.model.language_model)
 
 
-def begun(model, lengths):
-    """Rows behind prompts of these lengths; what is no prompt's key is no number."""
+def reading(model, lengths):
+    """Prompts of these lengths; what is no prompt's key is no number."""
     text = model.config.text_config
     heads, size = text.num_key_value_heads, text.hidden_size // text.num_attention_heads
     shape = (len(lengths), heads, max(lengths), size)
@@ -65,26 +68,40 @@ def begun(model, lengths):
         )
         for _ in range(3)
     )
-    running = decode._start(lean.Cache(kept, real, torch.tensor(lengths)), 1, ROOM)
-    for layer in running.layers:
-        for x in layer:
-            x[:, :, max(lengths) :] = torch.nan
-    return running
+    last = torch.randn(len(lengths), text.hidden_size, generator=generator)
+    return lean.Cache(kept, real, torch.tensor(lengths)), last
 
 
-def zeroed(running):
+def zeroed(given):
     """What torch's attention adds with weight 0 must be a number."""
-    layers = [tuple(x.nan_to_num(0) for x in layer) for layer in running.layers]
-    return running._replace(layers=layers)
+    cache, last = given
+    return cache._replace(
+        layers=tuple(tuple(x.nan_to_num(0) for x in y) for y in cache.layers)
+    ), last
 
 
-def fed(model, packed, running, steps=19):
-    rows = len(running.row_A)
+def some(given, rows):
+    cache, last = given
+    layers = tuple(tuple(x[rows] for x in layer) for layer in cache.layers)
+    return lean.Cache(layers, cache.mask_PL[rows], cache.next_position_P[rows]), last[rows]
+
+
+def numbers(rows):
+    return torch.rand(rows, ROOM, generator=torch.Generator().manual_seed(4))
+
+
+WORDS = Vocabulary(banned=torch.tensor([3]), end=torch.tensor([0, 7, 21, 40]), pad=5)
+AS_IT_IS = Sampling(max_response_tokens=ROOM)
+
+
+def compiled(model, given, uniform, sampling=AS_IT_IS, words=WORDS):
     with torch.no_grad():
-        return [
-            decode._advance(model, packed, (running, torch.arange(rows) % VOCABULARY), t)
-            for t in range(steps)
-        ]
+        return Compiled.of(model).responses(given, words, sampling, uniform)
+
+
+def by_torch(model, given, uniform, sampling=AS_IT_IS):
+    with torch.no_grad():
+        return decode._token_by_token(model, zeroed(given), WORDS, sampling, uniform)
 
 
 SHAPES = [{}, {"hidden": 64, "heads": 8, "key_heads": 4, "inner": 32},
@@ -94,46 +111,59 @@ SHAPES = [{}, {"hidden": 64, "heads": 8, "key_heads": 4, "inner": 32},
 LENGTHS = [[1], [5, 1, 3], [16] * 8 + [7] * 5, [3, 40, 33] * 45]  # the last: more than TOGETHER
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("lengths", LENGTHS, ids=len)
-def test_a_step_is_torchs_and_reads_nothing_it_was_not_given(shape, lengths) -> None:
-    model = made(**shape)
-    ours, theirs = begun(model, lengths), zeroed(begun(model, lengths))
-    packed = of(model)
-    assert packed is not None
-    for got, expected in zip(fed(model, packed, ours), fed(model, None, theirs), strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
-    for layer, other in zip(ours.layers, theirs.layers, strict=True):
-        for kept, expected in zip(layer, other, strict=True):
-            torch.testing.assert_close(kept.nan_to_num(0), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_a_row_is_the_same_to_the_bit_whichever_rows_are_beside_it() -> None:
-    model, lengths = made(), [9, 4, 9, 2, 7, 9, 1, 9, 9, 3, 5]
-    packed = of(model)
-    together = fed(model, packed, begun(model, lengths), steps=1)[0]
-    running = begun(model, lengths)
-    some = [3, 10]
-    few = running._replace(
-        row_A=running.row_A[some],
-        layers=[tuple(x[some].contiguous() for x in layer) for layer in running.layers],
-        length_A=running.length_A[some],
-        position_A=running.position_A[some],
+@pytest.mark.parametrize("temperature", [0.7, 0.0])
+def test_responses_are_torchs_and_nothing_is_read_that_was_not_given(shape, lengths, temperature):
+    model, given, uniform = (
+        made(**shape),
+        reading(made(**shape), lengths),
+        numbers(3 * len(lengths)),
     )
-    token = torch.tensor(some) % VOCABULARY
-    with torch.no_grad():
-        alone = decode._advance(model, packed, (few, token), 0)
-    assert torch.equal(alone, together[some])
+    sampling = Sampling(max_response_tokens=ROOM, temperature=temperature)
+    ours = compiled(model, given, uniform, sampling)
+    theirs = by_torch(model, given, uniform, sampling)
+    width = max(ours.token_BT.shape[1], theirs.token_BT.shape[1])
+    wide = [[widen(x, width) for x in sampled[:4]] for sampled in (ours, theirs)]
+    same = (wide[0][0] * wide[0][1] == wide[1][0] * wide[1][1]).all(1)
+    assert same.float().mean() > 0.95  # a number may lie on an edge of two tokens
+    assert torch.equal(ours.truncated_B[same], theirs.truncated_B[same])
+    for one, other in zip(*wide, strict=True):
+        torch.testing.assert_close(one[same], other[same], rtol=1e-4, atol=1e-4)
+
+
+def test_a_response_is_the_same_to_the_bit_whichever_are_beside_it() -> None:
+    model, given = made(), reading(made(), [9, 4, 9, 2, 7, 9, 1, 9, 9, 3, 5])
+    together = compiled(model, given, numbers(11))
+    rows = [3, 10]
+    alone = compiled(model, some(given, rows), numbers(11)[rows])
+    assert len(set(together.mask_BT.sum(1).tolist())) > 3  # they leave one by one
+    width = alone.token_BT.shape[1]
+    for one, other in zip(alone[1:4], together[1:4], strict=True):
+        assert torch.equal(one, other[rows, :width])
+    assert torch.equal(alone.token_BT, together.token_BT[rows, :width])
 
 
 def test_what_is_no_number_stays_none() -> None:
-    model = made()
-    running = begun(model, [4, 4])
-    running.layers[0][1][1, 0, 2, 5] = torch.nan
-    (out,) = fed(model, of(model), running, steps=1)
-    assert out[1].isnan().all()
-    assert not out[0].isnan().any()
+    model, given = made(), reading(made(), [4, 4])
+    given[0].layers[0][1][1, 0, 2, 5] = torch.nan
+    endless = WORDS._replace(end=torch.tensor([WORDS.pad]), banned=torch.tensor([WORDS.pad]))
+    found = compiled(model, given, numbers(2), words=endless)
+    assert found.logprob_BT[1, 1].isnan()
+    assert not found.logprob_BT[0].isnan().any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 7, 32), (300, 96, 64), (15, 768, 96)])
+def test_a_linear_map_is_torchs(rows, inputs, outputs, bias) -> None:
+    torch.manual_seed(rows)
+    linear = torch.nn.Linear(inputs, outputs, bias=bias)
+    ours = Linear.of(linear.weight, linear.bias)
+    x = torch.randn(2, rows, inputs)
+    assert ours.panels is not None
+    torch.testing.assert_close(ours(x), linear(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours(x.transpose(0, 1)), linear(x.transpose(0, 1)))
 
 
 def prompts(lengths):
@@ -141,7 +171,7 @@ def prompts(lengths):
     shape = (len(lengths), max(lengths))
     generator = torch.Generator().manual_seed(2)
     real = torch.arange(shape[1]) < torch.tensor(lengths)[:, None]
-    token = torch.randint(0, VOCABULARY, shape, generator=generator)
+    token = torch.randint(0, 64, shape, generator=generator)
     position = torch.randint(0, 99, (3, *shape), generator=generator)
     return Prompts(token, real, position, torch.tensor(lengths), ())
 
@@ -220,6 +250,8 @@ def test_torch_serves_where_the_kernels_do_not(monkeypatch) -> None:
     model = made()
     assert of(made(hidden=48, heads=2, key_heads=2, inner=96)) is None  # not whole panels
     assert of(made().bfloat16()) is None
+    assert Compiled.of(model) is not None
+    assert Compiled.of(made(vocabulary=50)) is None
     assert Layers.of_vision(made(vision=(80, 2, 96)).model.visual) is None
     monkeypatch.setattr(layers, "MOST", 1000)
     assert of(model) is None

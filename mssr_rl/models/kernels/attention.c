@@ -6,7 +6,11 @@
 
 #include "common.h"
 
-#define TILE 4 /* queries at once: enough to use a key that was loaded, few enough for registers */
+#ifdef __AVX512F__
+enum { TILE = 8 };  // queries at once: enough to use what was loaded, few enough for registers
+#else
+enum { TILE = 4 };
+#endif
 
 /* One key head of one sequence: what its queries see, and which they are. */
 typedef struct {
@@ -32,38 +36,65 @@ INLINE Part part_of(const Attention *a, int64_t b, int64_t head, int64_t H) {
   return p;
 }
 
-/* Rows of prompt and sequence as columns, H x width. */
+/* What a part sees at place s: a row of its prompt, or one of its own. */
+INLINE const float *row_of(const float *prompt, const float *own, int64_t stride, const Part *p,
+                           int64_t s) {
+  return s < p->before ? prompt + s * p->prompt_stride : own + (s - p->before) * stride;
+}
+
+/* Rows become columns: after four such steps row i, column j is at row j, column i. */
+INLINE void turn(Vector *a) {
+  for (int64_t step = 0; step < 4; step++) {
+    Vector b[LANES];
+    for (int64_t i = 0; i < LANES; i++) b[i] = a[i];
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < LANES / 2; i++) {
+      Vector upper = b[i], lower = b[i + LANES / 2];
+      a[2 * i] = SHUFFLE(upper, lower, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      a[2 * i + 1] =
+          SHUFFLE(upper, lower, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  }
+}
+
+/* Rows of prompt and sequence as columns, H x width; zeros behind them. */
 INLINE void columns(float *restrict out, const float *prompt, const float *own, int64_t stride,
                     const Part *p, int64_t H) {
-  for (int64_t s = 0; s < p->seen; s++) {
-    const float *row = s < p->before ? prompt + s * p->prompt_stride : own + (s - p->before) * stride;
-    for (int64_t h = 0; h < H; h++) out[h * p->width + s] = row[h];
-  }
-  for (int64_t h = 0; h < H; h++)
-    for (int64_t s = p->seen; s < p->width; s++) out[h * p->width + s] = 0;
+  int64_t whole = H / LANES * LANES;
+  for (int64_t s = 0; s < p->width; s += LANES)
+    for (int64_t h = 0; h < whole; h += LANES) {
+      Vector square[LANES];
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < LANES; i++)
+        square[i] = s + i < p->seen ? load(row_of(prompt, own, stride, p, s + i) + h) : (Vector){0};
+      turn(square);
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < LANES; i++) store(out + (h + i) * p->width + s, square[i]);
+    }
+  for (int64_t s = 0; whole < H && s < p->width; s++)
+    for (int64_t h = whole; h < H; h++)
+      out[h * p->width + s] = s < p->seen ? row_of(prompt, own, stride, p, s)[h] : 0;
 }
 
 INLINE void rows(float *restrict out, const float *prompt, const float *own, int64_t stride,
                  const Part *p, int64_t H) {
-  for (int64_t s = 0; s < p->before; s++)
-    memcpy(out + s * H, prompt + s * p->prompt_stride, H * sizeof(float));
-  for (int64_t s = 0; s < p->length; s++)
-    memcpy(out + (p->before + s) * H, own + s * stride, H * sizeof(float));
+  for (int64_t s = 0; s < p->seen; s++)
+    memcpy(out + s * H, row_of(prompt, own, stride, p, s), H * sizeof(float));
 }
 
-/* Some queries side by side: their vectors, their places among N Q, how many tokens each sees. */
+/* Some queries side by side: their places among N Q, how many tokens each sees. */
 typedef struct {
-  const float *x[TILE];
   int64_t place[TILE], seen[TILE], most;
 } Tile;
 
-INLINE Tile tile_of(const Attention *a, const Part *p, int64_t start, int64_t H) {
+/* x: their vectors, TILE H. */
+INLINE Tile tile_of(const Attention *a, const Part *p, int64_t start, float *x, int64_t H) {
   Tile t = {.most = 0};
   int64_t sharing = a->query_heads / a->key_heads;
   for (int64_t i = 0; i < TILE; i++) {
     int64_t row = start + i < p->rows ? start + i : p->rows - 1, token = row / sharing;
     int64_t n = a->first[p->sequence] + token, head = p->head * sharing + row % sharing;
-    t.x[i] = a->q + n * a->q_stride + head * H;
+    memcpy(x + i * H, a->q + n * a->q_stride + head * H, H * sizeof(float));
     t.place[i] = n * a->query_heads + head;
     t.seen[i] = start + i < p->rows ? p->before + (a->causal ? token + 1 : p->length) : 0;
     if (t.seen[i] > t.most) t.most = t.seen[i];
@@ -72,31 +103,31 @@ INLINE Tile tile_of(const Attention *a, const Part *p, int64_t start, int64_t H)
 }
 
 /* out[i][s] = scale * x[i] . y[s], y as columns */
-INLINE void products(float *restrict out, const float *const *x, const float *restrict columns,
+INLINE void products(float *restrict out, const float *restrict x, const float *restrict columns,
                      int64_t width, int64_t most, int64_t H, float scale) {
   for (int64_t s = 0; s < most; s += LANES) {
-    Vector a = {0}, b = {0}, c = {0}, d = {0};
+    Vector sum[TILE] = {{0}};
     for (int64_t h = 0; h < H; h++) {
       Vector y = load(columns + h * width + s);
-      a += x[0][h] * y, b += x[1][h] * y, c += x[2][h] * y, d += x[3][h] * y;
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < TILE; i++) sum[i] += x[i * H + h] * y;
     }
-    store(out + s, a * scale), store(out + width + s, b * scale);
-    store(out + 2 * width + s, c * scale), store(out + 3 * width + s, d * scale);
+    for (int64_t i = 0; i < TILE; i++) store(out + i * width + s, sum[i] * scale);
   }
 }
 
 /* out[i] = sum over s of p[i][s] y[s] */
 INLINE void mixtures(float *restrict out, const float *restrict p, const float *restrict y,
                      int64_t width, int64_t most, int64_t H) {
-  const float *p1 = p + width, *p2 = p1 + width, *p3 = p2 + width;
   int64_t h = 0;
   for (; h + LANES <= H; h += LANES) {
-    Vector a = {0}, b = {0}, c = {0}, d = {0};
+    Vector sum[TILE] = {{0}};
     for (int64_t s = 0; s < most; s++) {
-      Vector v = load(y + s * H + h);
-      a += p[s] * v, b += p1[s] * v, c += p2[s] * v, d += p3[s] * v;
+      Vector row = load(y + s * H + h);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < TILE; i++) sum[i] += p[i * width + s] * row;
     }
-    store(out + h, a), store(out + H + h, b), store(out + 2 * H + h, c), store(out + 3 * H + h, d);
+    for (int64_t i = 0; i < TILE; i++) store(out + i * H + h, sum[i]);
   }
   for (; h < H; h++)
     for (int64_t i = 0; i < TILE; i++) {
@@ -107,20 +138,22 @@ INLINE void mixtures(float *restrict out, const float *restrict p, const float *
 }
 
 /* out[s] += sum over i of p[i][s] x[i] */
-INLINE void spread(float *restrict out, const float *restrict p, const float *const *x,
+INLINE void spread(float *restrict out, const float *restrict p, const float *restrict x,
                    int64_t width, int64_t most, int64_t H) {
-  const float *p1 = p + width, *p2 = p1 + width, *p3 = p2 + width;
   int64_t h = 0;
   for (; h + LANES <= H; h += LANES) {
-    Vector a = load(x[0] + h), b = load(x[1] + h), c = load(x[2] + h), d = load(x[3] + h);
+    Vector row[TILE];
+    for (int64_t i = 0; i < TILE; i++) row[i] = load(x + i * H + h);
     for (int64_t s = 0; s < most; s++) {
-      float *to = out + s * H + h;
-      store(to, load(to) + p[s] * a + p1[s] * b + p2[s] * c + p3[s] * d);
+      Vector sum = load(out + s * H + h);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < TILE; i++) sum += p[i * width + s] * row[i];
+      store(out + s * H + h, sum);
     }
   }
   for (; h < H; h++)
     for (int64_t s = 0; s < most; s++)
-      for (int64_t i = 0; i < TILE; i++) out[s * H + h] += p[i * width + s] * x[i][h];
+      for (int64_t i = 0; i < TILE; i++) out[s * H + h] += p[i * width + s] * x[i * H + h];
 }
 
 INLINE int64_t widest(const Attention *a) {
@@ -134,39 +167,32 @@ INLINE int64_t widest(const Attention *a) {
 
 INLINE int forward(const Attention *a, float *out, float *log_sum, const int64_t H) {
   int64_t width = widest(a);
-  float *scratch = malloc(((2 * H + TILE) * width + TILE * H) * sizeof(float));
+  float *scratch = malloc(((2 * H + TILE) * width + 2 * TILE * H) * sizeof(float));
   if (!scratch) return NO_ROOM;
   float *keys = scratch, *values = keys + H * width, *p = values + H * width;
-  float *mixed = p + TILE * width, scale = 1.0f / sqrtf((float)H);
+  float *x = p + TILE * width, *mixed = x + TILE * H, scale = 1.0f / sqrtf((float)H);
   for (int64_t b = 0; b < a->sequences; b++)
     for (int64_t head = 0; head < a->key_heads; head++) {
       Part part = part_of(a, b, head, H);
       columns(keys, part.prompt_k, part.k, a->k_stride, &part, H);
       rows(values, part.prompt_v, part.v, a->v_stride, &part, H);
       for (int64_t start = 0; start < part.rows; start += TILE) {
-        Tile t = tile_of(a, &part, start, H);
-        float inverse[TILE];
-        products(p, t.x, keys, part.width, t.most, H, scale);
-        for (int64_t i = 0; i < TILE; i++) {
-          float *s = p + i * part.width, most = s[0], sum = 0;
-          int64_t end = up(t.most), seen = t.seen[i] ? t.seen[i] : t.most;
-          for (int64_t j = seen; j < end; j++) s[j] = -1e30f;
-#pragma omp simd reduction(max : most)
-          for (int64_t j = 0; j < end; j++) most = s[j] > most ? s[j] : most;
-#pragma omp simd reduction(+ : sum)
-          for (int64_t j = 0; j < end; j++) {
-            s[j] = exponential(s[j] - most);
-            sum += s[j];
-          }
-          for (int64_t j = seen; j < end; j++) s[j] = 0;
-          inverse[i] = 1.0f / sum;
-          if (t.seen[i]) log_sum[t.place[i]] = most + logf(sum);
-        }
-        mixtures(mixed, p, values, part.width, t.most, H);
+        Tile t = tile_of(a, &part, start, x, H);
+        float most[TILE], sum[TILE];
+        int64_t end = up(t.most);
+        products(p, x, keys, part.width, t.most, H, scale);
         for (int64_t i = 0; i < TILE; i++)
-          if (t.seen[i])
-            for (int64_t h = 0; h < H; h++)
-              out[t.place[i] * H + h] = mixed[i * H + h] * inverse[i];
+          for (int64_t j = t.seen[i]; j < end; j++) p[i * part.width + j] = -1e30f;
+        softmax(p, TILE, end, part.width, most, sum);
+        for (int64_t i = 0; i < TILE; i++)
+          for (int64_t j = t.seen[i]; j < end; j++) p[i * part.width + j] = 0;
+        mixtures(mixed, p, values, part.width, t.most, H);
+        for (int64_t i = 0; i < TILE; i++) {
+          if (!t.seen[i]) continue;
+          float inverse = 1.0f / sum[i], *to = out + t.place[i] * H;
+          log_sum[t.place[i]] = most[i] + logf(sum[i]);
+          SIMD for (int64_t h = 0; h < H; h++) to[h] = mixed[i * H + h] * inverse;
+        }
       }
     }
   free(scratch);
@@ -177,11 +203,12 @@ INLINE int backward(const Attention *a, const float *g, const float *out, const 
                     float *dq, float *dk, float *dv, float *dprompt_k, float *dprompt_v,
                     const int64_t H) {
   int64_t width = widest(a);
-  float *scratch = malloc(((5 * H + 2 * TILE) * width + TILE * H) * sizeof(float));
+  float *scratch = malloc(((5 * H + 2 * TILE) * width + 3 * TILE * H) * sizeof(float));
   if (!scratch) return NO_ROOM;
   float *keys = scratch, *values = keys + H * width, *key_rows = values + H * width;
   float *to_k = key_rows + H * width, *to_v = to_k + H * width, *p = to_v + H * width;
-  float *dp = p + TILE * width, *mixed = dp + TILE * width, scale = 1.0f / sqrtf((float)H);
+  float *dp = p + TILE * width, *x = dp + TILE * width, *given = x + TILE * H;
+  float *mixed = given + TILE * H, scale = 1.0f / sqrtf((float)H);
   for (int64_t b = 0; b < a->sequences; b++)
     for (int64_t head = 0; head < a->key_heads; head++) {
       Part part = part_of(a, b, head, H);
@@ -191,26 +218,24 @@ INLINE int backward(const Attention *a, const float *g, const float *out, const 
       memset(to_k, 0, part.seen * H * sizeof(float));
       memset(to_v, 0, part.seen * H * sizeof(float));
       for (int64_t start = 0; start < part.rows; start += TILE) {
-        Tile t = tile_of(a, &part, start, H);
-        const float *given[TILE];
-        for (int64_t i = 0; i < TILE; i++) given[i] = g + t.place[i] * H;
-        products(p, t.x, keys, part.width, t.most, H, scale);
+        Tile t = tile_of(a, &part, start, x, H);
+        for (int64_t i = 0; i < TILE; i++)
+          memcpy(given + i * H, g + t.place[i] * H, H * sizeof(float));
+        products(p, x, keys, part.width, t.most, H, scale);
         products(dp, given, values, part.width, t.most, H, 1.0f);
         for (int64_t i = 0; i < TILE; i++) {
-          float *s = p + i * part.width, *ds = dp + i * part.width, mean = 0;
-          const float *of = out + t.place[i] * H;
+          float *s = p + i * part.width, *ds = dp + i * part.width, sum = log_sum[t.place[i]];
+          float mean = dot(given + i * H, out + t.place[i] * H, H);
           int64_t end = up(t.most);
-          float sum = log_sum[t.place[i]];
-#pragma omp simd reduction(+ : mean)
-          for (int64_t h = 0; h < H; h++) mean += given[i][h] * of[h];
-          SIMD for (int64_t j = 0; j < end; j++) {
-            s[j] = exponential(s[j] - sum);
-            ds[j] = s[j] * (ds[j] - mean) * scale;
+          for (int64_t j = 0; j < end; j += LANES) {
+            Vector e = exponential_of(load(s + j) - sum);
+            store(s + j, e);
+            store(ds + j, e * (load(ds + j) - mean) * scale);
           }
           for (int64_t j = t.seen[i]; j < end; j++) s[j] = ds[j] = 0;
         }
         mixtures(mixed, dp, key_rows, part.width, t.most, H);
-        spread(to_k, dp, t.x, part.width, t.most, H);
+        spread(to_k, dp, x, part.width, t.most, H);
         spread(to_v, p, given, part.width, t.most, H);
         for (int64_t i = 0; i < TILE; i++)
           if (t.seen[i]) memcpy(dq + t.place[i] * H, mixed + i * H, H * sizeof(float));

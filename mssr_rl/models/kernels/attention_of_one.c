@@ -8,13 +8,6 @@
 
 #include "common.h"
 
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef int32_t Places __attribute__((vector_size(4 * LANES)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Places){__VA_ARGS__})
-#endif
-
 /* Sums of neighbours: those of a, then those of b. */
 INLINE Vector neighbours(Vector a, Vector b) {
   return SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
@@ -40,61 +33,69 @@ INLINE void scores(float *p, const float *q, const float *keys, int64_t count, i
   for (int64_t s = count; s < up(count); s++) p[s] = -1e30f;
 }
 
-/* Sums stay in registers: a row of values is too short to hide that they would go to memory. */
+/* Sums stay in registers, several for each place so that none waits for the one before. */
 INLINE void add_mixture(float *out, const float *p, const float *values, int64_t count, int64_t H) {
   int64_t h = 0;
   for (; h + LANES <= H; h += LANES) {
-    Vector even = load(out + h), odd = {0};
+    Vector sum[4] = {load(out + h)};
     int64_t s = 0;
-    for (; s + 2 <= count; s += 2) {
-      even += p[s] * load(values + s * H + h);
-      odd += p[s + 1] * load(values + (s + 1) * H + h);
-    }
-    if (s < count) even += p[s] * load(values + s * H + h);
-    store(out + h, even + odd);
+    for (; s + 4 <= count; s += 4)
+#pragma GCC unroll 4
+      for (int64_t i = 0; i < 4; i++) sum[i] += p[s + i] * load(values + (s + i) * H + h);
+    for (; s < count; s++) sum[0] += p[s] * load(values + s * H + h);
+    store(out + h, (sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
   for (; h < H; h++)
     for (int64_t s = 0; s < count; s++) out[h] += p[s] * values[s * H + h];
 }
 
-INLINE int of_one(const float *q, const float *k, const float *v, const int64_t *length, float *out,
-                  int64_t a, int64_t query_heads, int64_t key_heads, int64_t room,
-                  int64_t prompt_width, int64_t end, int64_t H) {
-  int64_t sharing = query_heads / key_heads, own = end - prompt_width;
-  float *p = malloc((up(prompt_width) + up(own)) * sizeof(float)), scale = 1.0f / sqrtf((float)H);
+
+/* Where the keys or values of a row's prompt and those of its own begin, of one head. */
+typedef struct {
+  const float *k, *v, *own_k, *own_v;
+} Head;
+
+INLINE Head head_of(const Context *c, int64_t row, int64_t head, int64_t key_heads, int64_t H) {
+  int64_t prompt = c->prompt ? c->prompt[row] : row;
+  int64_t at = (prompt * key_heads + head) * c->prompt_width * H;
+  if (!c->own) return (Head){c->prompt_k + at, c->prompt_v + at, NULL, NULL};
+  int64_t own_at = ((c->row ? c->row[row] : row) * key_heads + head) * c->room * H;
+  return (Head){c->prompt_k + at, c->prompt_v + at, c->k + own_at, c->v + own_at};
+}
+
+INLINE int of_one(const float *q, const Context *c, float *y, int64_t rows, int64_t query_heads,
+                  int64_t key_heads, int64_t H) {
+  int64_t sharing = query_heads / key_heads, width = up(c->prompt_width) + up(c->own);
+  float *p = malloc(ABREAST * width * sizeof(float)), scale = 1.0f / sqrtf((float)H);
   if (!p) return NO_ROOM;
-  for (int64_t i = 0; i < a * query_heads; i++, q += H, out += H) {
-    int64_t row = i / query_heads, head = i % query_heads / sharing, prompt = length[row];
-    const float *keys = k + (row * key_heads + head) * room * H;
-    const float *values = v + (row * key_heads + head) * room * H;
-    float *own_p = p + up(prompt), most = -1e30f, sum = 0;
-    scores(p, q, keys, prompt, H, scale);
-    scores(own_p, q, keys + prompt_width * H, own, H, scale);
-    int64_t n = up(prompt) + up(own);
-#pragma omp simd reduction(max : most)
-    for (int64_t s = 0; s < n; s++) most = p[s] > most ? p[s] : most;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t s = 0; s < n; s++) {
-      p[s] = exponential(p[s] - most);
-      sum += p[s];
+  for (int64_t row = 0; row < rows; row++) {
+    int64_t length = c->length[row], behind = up(length);
+    for (int64_t first = 0; first < query_heads; first += ABREAST) {
+      int64_t heads = query_heads - first < ABREAST ? query_heads - first : ABREAST;
+      float most[ABREAST], sum[ABREAST];
+      for (int64_t i = 0; i < heads; i++) {
+        Head at = head_of(c, row, (first + i) / sharing, key_heads, H);
+        scores(p + i * width, q + i * H, at.k, length, H, scale);
+        scores(p + i * width + behind, q + i * H, at.own_k, c->own, H, scale);
+      }
+      softmax(p, heads, behind + up(c->own), width, most, sum);
+      for (int64_t i = 0; i < heads; i++, q += H, y += H) {
+        Head at = head_of(c, row, (first + i) / sharing, key_heads, H);
+        memset(y, 0, H * sizeof(float));
+        add_mixture(y, p + i * width, at.v, length, H);
+        add_mixture(y, p + i * width + behind, at.own_v, c->own, H);
+        float inverse = 1.0f / sum[i];
+        SIMD for (int64_t h = 0; h < H; h++) y[h] *= inverse;
+      }
     }
-    memset(out, 0, H * sizeof(float));
-    add_mixture(out, p, values, prompt, H);
-    add_mixture(out, own_p, values + prompt_width * H, own, H);
-    float inverse = 1.0f / sum;
-    SIMD for (int64_t h = 0; h < H; h++) out[h] *= inverse;
   }
   free(p);
   return 0;
 }
 
-/* A row has `length` real keys of its prompt among the first `prompt_width` of `room`, and behind those
- * the keys of its own tokens up to `end`. k and v are A K room H. */
-int attention_of_one(const float *q, const float *k, const float *v, const int64_t *length,
-                     float *out, int64_t a, int64_t query_heads, int64_t key_heads, int64_t room,
-                     int64_t prompt_width, int64_t end, int64_t H) {
-#define OF_ONE(H) \
-  of_one(q, k, v, length, out, a, query_heads, key_heads, room, prompt_width, end, H)
-  return H == 32 ? OF_ONE(32) : H == 64 ? OF_ONE(64) : OF_ONE(H);
-#undef OF_ONE
+int attention_of_one(const float *q, const Context *c, float *y, int64_t rows, int64_t query_heads,
+                     int64_t key_heads, int64_t H) {
+  if (H == 32) return of_one(q, c, y, rows, query_heads, key_heads, 32);
+  if (H == 64) return of_one(q, c, y, rows, query_heads, key_heads, 64);
+  return of_one(q, c, y, rows, query_heads, key_heads, H);
 }

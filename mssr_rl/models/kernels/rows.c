@@ -12,10 +12,7 @@
 int rms_norm(const float *restrict x, const float *restrict weight, float *restrict y,
              float *restrict inverse, int64_t n, int64_t d, float eps) {
   for (int64_t i = 0; i < n; i++, x += d, y += d) {
-    float square = 0;
-#pragma omp simd reduction(+ : square)
-    for (int64_t j = 0; j < d; j++) square += x[j] * x[j];
-    float r = inverse[i] = 1.0f / sqrtf(square / d + eps);
+    float r = inverse[i] = 1.0f / sqrtf(dot(x, x, d) / d + eps);
     SIMD for (int64_t j = 0; j < d; j++) y[j] = x[j] * r * weight[j];
   }
   return 0;
@@ -42,7 +39,12 @@ int rms_norm_gradient(const float *restrict g, const float *restrict x,
 /* ---- SwiGLU ----------------------------------------------------------------------------- */
 
 int swiglu(const float *restrict gate, const float *restrict up_, float *restrict y, int64_t n) {
-  SIMD for (int64_t i = 0; i < n; i++)
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    Vector g = load(gate + i);
+    store(y + i, g / (1.0f + exponential_of(-g)) * load(up_ + i));
+  }
+  for (; i < n; i++)
     y[i] = gate[i] / (1.0f + exponential(-gate[i])) * up_[i];
   return 0;
 }
@@ -50,7 +52,14 @@ int swiglu(const float *restrict gate, const float *restrict up_, float *restric
 int swiglu_gradient(const float *restrict g, const float *restrict gate,
                     const float *restrict up_, float *restrict dgate, float *restrict dup,
                     int64_t n) {
-  SIMD for (int64_t i = 0; i < n; i++) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    Vector x = load(gate + i), s = 1.0f / (1.0f + exponential_of(-x)), silu = x * s;
+    Vector to = load(g + i);
+    store(dup + i, to * silu);
+    store(dgate + i, to * load(up_ + i) * (s + silu * (1.0f - s)));
+  }
+  for (; i < n; i++) {
     float s = 1.0f / (1.0f + exponential(-gate[i])), silu = gate[i] * s;
     dup[i] = g[i] * silu;
     dgate[i] = g[i] * up_[i] * (s + silu * (1.0f - s));

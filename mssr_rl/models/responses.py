@@ -1,0 +1,118 @@
+"""Whole responses in one call of compiled code: what `decode` does token by token with torch.
+
+For models whose layers `layers.py` takes. No Python runs between two tokens, so another thread
+is not kept waiting either. Tests hold the two together.
+
+Shapes: P prompts of at most L tokens, B responses of at most T, D hidden, K key-value heads, H
+values a head, V vocabulary.
+"""
+
+from ctypes import byref
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.engine.base import Sampling
+from mssr_rl.models import fused, lean, native
+from mssr_rl.models.layers import TOGETHER, Layers, Linear
+from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.vocabulary import Vocabulary
+
+
+class Compiled(NamedTuple):
+    """A model as the kernel reads it, in part copies: until a weight changes."""
+
+    model: Any
+    layers: Layers
+    head: Linear
+
+    @classmethod
+    def of(cls, model: Any) -> "Compiled | None":
+        """None where the kernel does not serve."""
+        text, head = model.model.language_model, model.lm_head
+        whole = head.bias is None and len(head.weight) == len(text.embed_tokens.weight)
+        if not whole or not fused.usable(head.weight, text.embed_tokens.weight, text.norm.weight):
+            return None
+        found, last = Layers.of_text(text), Linear.of(head.weight)
+        return None if found is None or last.panels is None else cls(model, found, last)
+
+    def responses(
+        self,
+        reading: lean.Reading,
+        vocabulary: Vocabulary,
+        sampling: Sampling,
+        uniform_BT: Tensor,
+    ) -> Sampled:
+        """B = len(uniform_BT) of them, the same number for each prompt."""
+        (cache, last_PD), (b, limit) = reading, uniform_BT.shape
+        behind_B = torch.arange(len(last_PD)).repeat_interleave(b // len(last_PD))
+        length_B, position_B = cache.mask_PL.sum(1)[behind_B], cache.next_position_P[behind_B]
+        made, kept = _Made.empty(b, limit), _kept(cache, b, limit)
+        around, how = self._around(int(position_B.max()) + limit), _numbers(uniform_BT, sampling)
+        choice = native.Choice(
+            *map(fused.address, (*around, how, vocabulary.banned, vocabulary.end)),
+            *(len(self.head.weight), len(vocabulary.banned), len(vocabulary.end)),
+            *(limit, TOGETHER, sampling.temperature or 1.0),
+        )
+        responses = native.Responses(
+            *map(fused.address, (behind_B, length_B, position_B)),
+            cache.mask_PL.shape[1],
+            *map(fused.address, made),
+        )
+        told = self.layers.told(b, limit, kept)
+        places = (byref(choice), byref(responses), last_PD[behind_B], self.layers.scratch)
+        fused.run("responses", *told, *places)
+        return made.sampled(vocabulary)
+
+    def _around(self, positions: int) -> tuple[Tensor | None, ...]:
+        """What stands before and behind the layers, in the order of `native.Choice`."""
+        text = self.model.model.language_model
+        rotary = lean.response_rotary(self.model, torch.arange(positions))
+        return text.embed_tokens.weight, text.norm.weight, self.head.panels, *rotary
+
+
+def _numbers(uniform_BT: Tensor, sampling: Sampling) -> Tensor | None:
+    return uniform_BT.float().contiguous() if sampling.temperature else None
+
+
+def _kept(cache: lean.Cache, b: int, limit: int) -> list[tuple[Tensor, ...]]:
+    """Of each layer: room for the responses' keys and values, B K T H, and the prompts' own."""
+    kept = []
+    for both in cache.layers:
+        _, heads, _, size = both[0].shape
+        own = (both[0].new_empty(b, heads, limit, size) for _ in both)
+        kept.append((*own, *(x.contiguous() for x in both)))
+    return kept
+
+
+class _Made(NamedTuple):
+    """What the kernel writes, in the order of `native.Responses`."""
+
+    token_BT: Tensor
+    count_B: Tensor
+    logprob_BT: Tensor
+    entropy_BT: Tensor
+
+    @classmethod
+    def empty(cls, b: int, limit: int) -> "_Made":
+        """Room for them."""
+        token_BT = torch.empty(b, limit, dtype=torch.int64)
+        return cls(token_BT, token_BT.new_empty(b), *torch.empty(2, b, limit))
+
+    def sampled(self, vocabulary: Vocabulary) -> Sampled:
+        """As wide as the longest, padded."""
+        width = int(self.count_B.max())
+        real_BT = torch.arange(width) < self.count_B[:, None]
+        last_B1 = self.token_BT.gather(1, self.count_B[:, None] - 1)
+
+        def cut(x_BT: Tensor, padding: float) -> Tensor:
+            return x_BT[:, :width].masked_fill(~real_BT, padding)
+
+        return Sampled(
+            cut(self.token_BT, vocabulary.pad),
+            real_BT.float(),
+            cut(self.logprob_BT, 0),
+            cut(self.entropy_BT, 0),
+            ~torch.isin(last_B1[:, 0], vocabulary.end),
+        )
