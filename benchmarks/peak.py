@@ -144,7 +144,7 @@ def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
     lengths = rollouts.mask_BT.sum(1).int().view(-1, rollouts.group_size)
     return flops.Work(
         prompt_P=prompts.mask_PL.sum(1).tolist(),
-        patches_N=[p.patch_NSC.shape[1] for p in prompts.pictures for _ in p.patch_NSC],
+        patches_N=[p.patches for p in prompts.pictures for _ in p.slot_NK],
         response_PG=lengths.tolist(),
     )
 

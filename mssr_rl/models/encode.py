@@ -1,15 +1,14 @@
-"""From problems to tensors: chat text, image tokens, mRoPE positions and picture patches.
+"""From problems to tensors: chat text, image tokens, mRoPE positions and pictures.
 
 The result equals what the model's processor and `get_rope_index` give (a test says so), but each
 problem is encoded once and kept, and pictures of one size form one block for the vision tower.
 
-Shapes: P prompts, L prompt tokens (right-padded), N pictures of one grid, S patches, C pixel values
-of a patch.
+Shapes: P prompts, L prompt tokens (right-padded).
 """
 
 import io
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -21,17 +20,9 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from mssr_rl.errors import UserError
-from mssr_rl.models import fused
+from mssr_rl.models.pictures import Pictures
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
-
-
-class Pictures(NamedTuple):
-    """Pictures of one size, and where their features go among the prompt tokens."""
-
-    patch_NSC: Tensor  # of one frame: a still picture is the same in all that the model takes
-    grid: tuple[int, int]  # patches down and across
-    slot_NK: Tensor  # index into the flattened P * L tokens, K = S / merge^2
 
 
 class Prompts(NamedTuple):
@@ -47,10 +38,7 @@ class Prompts(NamedTuple):
         """The same block on another device."""
         if device == "cpu":
             return self
-        moved = tuple(
-            p._replace(patch_NSC=p.patch_NSC.to(device), slot_NK=p.slot_NK.to(device))
-            for p in self.pictures
-        )
+        moved = tuple(pictures.to(device) for pictures in self.pictures)
         return Prompts(
             self.token_PL.to(device),
             self.mask_PL.to(device),
@@ -83,6 +71,9 @@ class PromptEncoder:
         self.processor = processor
         self.max_tokens = max_tokens
         self.remember = remember
+        self._text = processor.tokenizer.backend_tokenizer  # the wrapper takes as long again
+        self._text.no_truncation()
+        self._text.no_padding()
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
         self._seen: dict[int, tuple[Problem, Layout]] = {}
@@ -152,7 +143,8 @@ class PromptEncoder:
         text = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False
         )
-        return list(self.processor.tokenizer.encode(text, add_special_tokens=False))
+        (encoded,) = self._text.encode_batch_fast([text], add_special_tokens=False)
+        return list(encoded.ids)
 
     def pixels(self, data: bytes) -> Pixels:
         """One picture as the model is shown it: RGB, and of a size it takes."""
@@ -181,19 +173,20 @@ class PromptEncoder:
     def _lay_out(self, tokens: list[int], grids: list[tuple[int, ...]]) -> Layout:
         """Expand each image token to its grid, and number the positions (arXiv:2502.13923)."""
         out: list[int] = []
-        columns: list[NDArray[np.int64]] = []
+        length = len(tokens) + sum(rows * across - 1 for rows, across in grids)
+        position_3L = np.empty((3, length), dtype=np.int64)
         here = start = 0
         signs = [place for place, token in enumerate(tokens) if token == self.image_token]
         for sign, (rows, across) in zip(signs, grids, strict=True):
-            columns.append(_text_positions(here, sign - start))
-            here += sign - start
-            columns.append(np.indices((1, rows, across)).reshape(3, -1) + here)
+            here += _number(position_3L[:, len(out) :], here, sign - start)
+            out += tokens[start:sign]
+            place = slice(len(out), len(out) + rows * across)
+            np.add(_cells(rows, across), here, out=position_3L[:, place])
+            out += [self.image_token] * (rows * across)
             here += max(rows, across)
-            out += tokens[start:sign] + [self.image_token] * (rows * across)
             start = sign + 1
-        columns.append(_text_positions(here, len(tokens) - start))
-        here += len(tokens) - start
-        return Layout(out + tokens[start:], np.concatenate(columns, axis=1), here)
+        here += _number(position_3L[:, len(out) :], here, len(tokens) - start)
+        return Layout(out + tokens[start:], position_3L, here)
 
     def _pictures(
         self, pictures: Sequence[Pixels], token_PL: NDArray[np.int64]
@@ -209,23 +202,13 @@ class PromptEncoder:
         return tuple(self._block(entries) for entries in blocks.values())
 
     def _block(self, entries: list[tuple[Pixels, NDArray[np.int64]]]) -> Pictures:
-        """Scale, normalise and cut into patches, in the order the merger expects."""
-        pixel = torch.from_numpy(np.stack([pixels for pixels, _ in entries]))
-        side, merge = self.images.patch_size, self.images.merge_size
-        n, channels, height, width = pixel.shape
-        down, across = height // side, width // side
-        if fused.usable(self._value):
-            patch = torch.empty(n, down * across, channels * side * side)
-            laid = torch.tensor([pixel.shape, pixel.stride()])
-            fused.run("patches", pixel, self._value, patch, laid[0], laid[1], side, merge)
-        else:
-            blocks = (down // merge, merge, side, across // merge, merge, side)
-            cut = pixel.view(n, channels, *blocks).permute(0, 2, 5, 3, 6, 1, 4, 7)
-            of_channel = torch.arange(channels)[:, None]
-            patch = cut.reshape(n, down * across, channels, -1).int()
-            patch = self._value[of_channel, patch].flatten(2)
-        slot_NK = torch.from_numpy(np.stack([place for _, place in entries]))
-        return Pictures(patch, (down, across), slot_NK)
+        return Pictures(
+            torch.from_numpy(np.stack([pixels for pixels, _ in entries])),
+            self._value,
+            torch.from_numpy(np.stack([place for _, place in entries])),
+            self.images.patch_size,
+            self.images.merge_size,
+        )
 
     @cached_property
     def _value(self) -> Tensor:
@@ -238,12 +221,13 @@ class PromptEncoder:
         return value.expand(3, 256).contiguous()
 
 
-def _text_positions(first: int, count: int) -> NDArray[np.int64]:
-    """Of text the three axes count alike."""
-    return np.tile(np.arange(first, first + count), (3, 1))
+def _number(position_3L: NDArray[np.int64], first: int, count: int) -> int:
+    """Of text the three axes count alike; gives how many."""
+    position_3L[:, :count] = np.arange(first, first + count)
+    return count
 
 
-def all_frames(patch_SC: Tensor, frames: int) -> Tensor:
-    """Patches as the stock processor gives them, the picture repeated in every frame; ... S C."""
-    one = patch_SC.view(*patch_SC.shape[:-1], 3, 1, -1)
-    return one.expand(*one.shape[:-2], frames, one.shape[-1]).flatten(-3)
+@lru_cache(maxsize=256)
+def _cells(rows: int, across: int) -> NDArray[np.int64]:
+    """Time, row and column of each image token, from 0."""
+    return np.indices((1, rows, across)).reshape(3, -1)

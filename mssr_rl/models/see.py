@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import fused
-from mssr_rl.models.encode import Pictures, all_frames
 from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
 from mssr_rl.models.layers import Layers, Linear
+from mssr_rl.models.pictures import Pictures, all_frames
 
 
 def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
@@ -30,10 +30,9 @@ def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
 
 
 def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
-    n, patches, _ = pictures.patch_NSC.shape
-    kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
+    n, patches = len(pictures.pixel_NCHW), pictures.patches
     linear = F.linear if compiled is None else _frozen
-    x = linear(pictures.patch_NSC.to(kernel.dtype), kernel.sum(2).flatten(1)).flatten(0, 1)
+    x = _embedded(visual, pictures, compiled)
     one = _patch_rotary(visual, pictures.grid)
     rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
     if compiled is not None and fused.usable(x):
@@ -45,6 +44,16 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
     first, gelu, second = merger.mlp
     inner = gelu(linear(merged, first.weight, first.bias))
     return linear(inner, second.weight, second.bias)
+
+
+def _embedded(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
+    """Patches as the layers take them, N S D with N and S as one."""
+    kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
+    weight = kernel.sum(2).flatten(1)
+    if compiled is None:
+        return F.linear(pictures.cut().to(kernel.dtype), weight).flatten(0, 1)
+    embed = Linear.of(weight)
+    return torch.cat([embed(part.cut()) for part in pictures.parts()]).flatten(0, 1)
 
 
 def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -71,9 +80,9 @@ def _within(pictures: Sequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
     """Window attention stays transformers' business: pictures one after the other."""
-    n = pictures.patch_NSC.shape[0]
-    grid = torch.tensor([[1, *pictures.grid]] * n, device=pictures.patch_NSC.device)
-    patches = all_frames(pictures.patch_NSC.flatten(0, 1), visual.patch_embed.temporal_patch_size)
+    n, cut = len(pictures.pixel_NCHW), pictures.cut()
+    grid = torch.tensor([[1, *pictures.grid]] * n, device=cut.device)
+    patches = all_frames(cut.flatten(0, 1), visual.patch_embed.temporal_patch_size)
     features: Tensor = visual(patches, grid_thw=grid).pooler_output
     return features.view(n, -1, features.shape[-1])
 

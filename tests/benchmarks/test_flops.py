@@ -39,7 +39,7 @@ def counted(model: Any, *, backward: bool) -> tuple[int, Work]:
         if backward:
             scored.logprob_BT.sum().backward()
     model.zero_grad()
-    patches = [pictures.patch_NSC.shape[1] for pictures in prompts.pictures]
+    patches = [pictures.patches for pictures in prompts.pictures]
     work = Work([int(prompts.mask_PL.sum())], patches, [[TOKENS] * GROUP])
     return int(counter.get_total_flops()), work
 

@@ -5,8 +5,9 @@ import torch
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import decode, layers, lean, native
-from mssr_rl.models.encode import Pictures, Prompts
+from mssr_rl.models.encode import Prompts
 from mssr_rl.models.layers import Layers, Linear
+from mssr_rl.models.pictures import Pictures
 from mssr_rl.models.responses import Compiled
 from mssr_rl.models.sampled import widen
 from mssr_rl.models.see import see
@@ -222,10 +223,19 @@ def test_keys_and_values_are_as_wide_as_their_mask() -> None:
     assert torch.equal(wide.layers[0][0][:, :, :12], cache.layers[0][0])
 
 
+def pictured(count, grid, side=4, merge=2):
+    """Pictures of random bytes."""
+    generator = torch.Generator().manual_seed(3)
+    shape = (count, 3, grid[0] * side, grid[1] * side)
+    pixel = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    slots = torch.arange(count * grid[0] * grid[1] // merge**2).view(count, -1)
+    return Pictures(pixel, torch.randn(3, 256, generator=generator), slots, side, merge)
+
+
 @torch.no_grad()
 def test_half_precision_between_full_weights_is_torchs_business() -> None:
     model = made()
-    pictures = Pictures(torch.randn(3, 16, 48), (4, 4), torch.arange(12).view(3, 4))
+    pictures = pictured(3, (4, 4))
     (full,) = see(model, [pictures])
     with torch.autocast("cpu", torch.bfloat16):  # patches come out of their embedding in bfloat16
         (half,) = see(model, [pictures])
@@ -235,11 +245,9 @@ def test_half_precision_between_full_weights_is_torchs_business() -> None:
 @pytest.mark.parametrize("vision", [(64, 2, 96), (96, 3, 160), (160, 2, 32)], ids=str)
 @pytest.mark.parametrize(("count", "grid"), [(1, (2, 2)), (9, (4, 6)), (2, (12, 14))], ids=str)
 def test_pictures_are_seen_as_torch_sees_them(vision, count, grid) -> None:
-    model, patches = made(vision=vision), grid[0] * grid[1]
+    model = made(vision=vision)
     assert Layers.of_vision(model.model.visual) is not None
-    generator = torch.Generator().manual_seed(3)
-    patch = torch.randn(count, patches, 3 * 4 * 4, generator=generator)
-    pictures = Pictures(patch, grid, torch.arange(count * patches // 4).view(count, -1))
+    pictures = pictured(count, grid)
     (features,) = see(model, [pictures])
     with torch.no_grad():
         (compiled,) = see(model, [pictures])

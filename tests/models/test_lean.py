@@ -12,8 +12,9 @@ from PIL import Image
 
 from mssr_rl.errors import UserError
 from mssr_rl.models import fused, lean
-from mssr_rl.models.encode import PromptEncoder, all_frames
+from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.pictures import all_frames
 from mssr_rl.models.score import score
 from mssr_rl.models.see import see
 from mssr_rl.problem import Problem
@@ -106,7 +107,7 @@ def test_prompt_tokens_patches_and_positions_are_the_processors_own(tiny):
     images = [Image.open(io.BytesIO(data)) for data in problem.images]
     stock = processor(text=[text], images=images, return_tensors="pt")
     assert torch.equal(block.token_PL, stock["input_ids"])
-    patches = all_frames(torch.cat([p.patch_NSC.flatten(0, 1) for p in block.pictures]), 2)
+    patches = all_frames(torch.cat([p.cut().flatten(0, 1) for p in block.pictures]), 2)
     assert torch.allclose(patches, stock["pixel_values"], atol=1e-5)
     position, delta = model.model.get_rope_index(
         stock["input_ids"], stock["mm_token_type_ids"], image_grid_thw=stock["image_grid_thw"]
@@ -128,9 +129,9 @@ def test_compiled_patches_are_torchs_to_the_bit_wherever_colours_lie(
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).transpose(2, 0, 1)
     entries = [(p, np.arange(6)) for p in (picture, picture[:, ::-1, ::-1])]
     plain = [(np.ascontiguousarray(p), place) for p, place in entries]
-    found = [encoder._block(given).patch_NSC for given in (entries, plain)]
+    found = [encoder._block(given).cut() for given in (entries, plain)]
     monkeypatch.setattr(fused, "usable", lambda *_: False)
-    assert all(torch.equal(one, encoder._block(entries).patch_NSC) for one in found)
+    assert all(torch.equal(one, encoder._block(entries).cut()) for one in found)
 
 
 def test_rollouts_that_share_a_prompt_score_as_if_each_had_its_own(tiny):

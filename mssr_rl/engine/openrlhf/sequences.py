@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.models.encode import PromptEncoder, Prompts, all_frames
+from mssr_rl.models.encode import PromptEncoder, Prompts
+from mssr_rl.models.pictures import all_frames
 from mssr_rl.problem import Problem
 
 
@@ -69,7 +70,7 @@ def _pictures(prompts: Prompts, frames: int) -> tuple[Tensor | None, Tensor | No
     found = [
         (int(slots[0]), patches, (1, *block.grid))
         for block in prompts.pictures
-        for slots, patches in zip(block.slot_NK, block.patch_NSC, strict=True)
+        for slots, patches in zip(block.slot_NK, block.cut(), strict=True)
     ]
     if not found:
         return None, None

@@ -1,0 +1,73 @@
+"""Pictures on their way from bytes to patches, which are cut where the vision tower embeds them.
+
+Patches take four times the room, so where no gradient is wanted few are cut at a time.
+
+Shapes: N pictures of one size, C colour channels, S patches a picture, K = S / merge^2 image
+tokens, V values of a patch.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mssr_rl.models import fused
+
+TOGETHER = 128  # patches that stay in the cache until they are embedded
+
+
+class Pictures(NamedTuple):
+    """Pictures of one size, and where their features go among the prompt tokens."""
+
+    pixel_NCHW: Tensor  # uint8, H and W whole numbers of merged patches
+    value_C256: Tensor  # what the model is given for a channel's byte
+    slot_NK: Tensor  # index into the flattened P * L tokens
+    side: int  # of a patch [pixels]
+    merge: int  # patches down and across that become one token
+
+    def to(self, device: str) -> "Pictures":
+        """The same on another device."""
+        pixel, value, slot = (x.to(device) for x in self[:3])
+        return self._replace(pixel_NCHW=pixel, value_C256=value, slot_NK=slot)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches down and across."""
+        height, width = self.pixel_NCHW.shape[2:]
+        return height // self.side, width // self.side
+
+    @property
+    def patches(self) -> int:
+        """Of one picture."""
+        return self.grid[0] * self.grid[1]
+
+    def parts(self) -> Iterator["Pictures"]:
+        """A few pictures at a time."""
+        few = max(1, TOGETHER // self.patches)
+        for pixel, slot in zip(self.pixel_NCHW.split(few), self.slot_NK.split(few), strict=True):
+            yield self._replace(pixel_NCHW=pixel, slot_NK=slot)
+
+    def cut(self) -> Tensor:
+        """N S V: scaled, normalised and cut into patches, in the order the merger expects.
+
+        Of one frame: a still picture is the same in all that the model takes (`all_frames`).
+        """
+        pixel, side, merge = self.pixel_NCHW, self.side, self.merge
+        (n, channels), (down, across) = pixel.shape[:2], self.grid
+        if fused.usable(self.value_C256):
+            patch = torch.empty(n, down * across, channels * side * side)
+            laid = torch.tensor([pixel.shape, pixel.stride()])
+            fused.run("patches", pixel, self.value_C256, patch, laid[0], laid[1], side, merge)
+            return patch
+        blocks = (down // merge, merge, side, across // merge, merge, side)
+        squares = pixel.reshape(n, channels, *blocks).permute(0, 2, 5, 3, 6, 1, 4, 7)
+        of_channel = torch.arange(channels, device=pixel.device)[:, None]
+        flat = squares.reshape(n, down * across, channels, -1).int()
+        return self.value_C256[of_channel, flat].flatten(2)
+
+
+def all_frames(patch_SV: Tensor, frames: int) -> Tensor:
+    """Patches as the stock processor gives them, the picture repeated in every frame; ... S V."""
+    one = patch_SV.view(*patch_SV.shape[:-1], 3, 1, -1)
+    return one.expand(*one.shape[:-2], frames, one.shape[-1]).flatten(-3)
