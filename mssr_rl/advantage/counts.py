@@ -20,6 +20,11 @@ class Counts(NamedTuple):
     beta_N: Tensor  # discounted failures
 
 
+def value(alpha: Tensor, beta: Tensor) -> Tensor:
+    """The mean of Beta(alpha, beta): the expected success rate."""
+    return alpha / (alpha + beta)
+
+
 def prior(num_problems: int, strength: float, mean: float) -> Counts:
     """The same belief about every problem: a success rate `mean` worth `strength` outcomes."""
     strength_N = torch.full((num_problems,), strength, dtype=torch.float64)

@@ -17,7 +17,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, counted, earlier_visits, from_rollouts, prior
+from mssr_rl.advantage.counts import (
+    Counts,
+    counted,
+    earlier_visits,
+    from_rollouts,
+    prior,
+    value,
+)
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.options import require
 
@@ -79,7 +86,7 @@ class Drifted(NamedTuple):
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
         """The expected success rate of every problem."""
-        return self.alpha_N / (self.alpha_N + self.beta_N)
+        return value(self.alpha_N, self.beta_N)
 
 
 def subtract_drifting_value(tracker: DriftTracker) -> Transform:
@@ -91,7 +98,7 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
         return Drifted(*counts, no_drift, no_drift > 0)
 
     def update(a_B: Tensor, batch: Batch, old: Drifted) -> Step:
-        value_B = old.value_N[batch.problem_B]
+        value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
         drift_N = torch.where(old.met_N, old.drift_N + (batch.kl_step or 0.0), 0.0)
         again_B = earlier_visits(batch.problem_B) > 0  # met in this very batch: nothing moved since
         drift_B = drift_N[batch.problem_B].masked_fill(again_B, 0)

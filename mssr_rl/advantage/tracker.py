@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, counted, from_rollouts, prior
+from mssr_rl.advantage.counts import Counts, counted, from_rollouts, prior, value
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
@@ -82,7 +82,7 @@ class Beliefs(NamedTuple):
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
         """The expected success rate of every problem."""
-        return self.alpha_N / (self.alpha_N + self.beta_N)
+        return value(self.alpha_N, self.beta_N)
 
     @property
     def kl_mean(self) -> float | None:
@@ -104,7 +104,7 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         return Beliefs(*prior(num_problems, tracker.strength, tracker.prior_mean), no_kl, 0)
 
     def update(a_B: Tensor, batch: Batch, old: Beliefs) -> Step:
-        value_B = old.value_N[batch.problem_B]
+        value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
         recent = _remember(old, _measured_kl(batch, tracker))
         eta = forgetting_rate(recent.kl_mean, tracker)
         metrics = {
