@@ -71,18 +71,23 @@ def way_back(config: Config, log: RunLog) -> str:
     return f"resume=true name={log.name}{elsewhere}"
 
 
-def refuse_other_data(log: RunLog, facts: Mapping[str, Any]) -> None:
-    """Raise `UserError` if problems or model are no longer what the run began with."""
+def held_to_record(log: RunLog, facts: Mapping[str, Any]) -> list[str]:
+    """What is not as it was when the run began; `UserError` if that is its data or its model."""
     path = log.folder / "run.json"
     if not path.exists():
-        return  # killed before anything was described
-    known = json.loads(path.read_text("utf-8"))
+        return []  # killed before anything was described
+    known, now = json.loads(path.read_text("utf-8")), json.loads(json.dumps(facts))
     for what, key in (("env.data", "data"), ("model.path", "model")):
-        if key in known and known[key] != json.loads(json.dumps(facts[key])):
+        if key in known and known[key] != now[key]:
             raise UserError(
                 f"{log.folder} cannot be continued: what {what} names is not what the run began "
                 "with (see run.json); put it back, or start a new run under another name"
             )
+    was, is_now = (record.get("machine", {}).get("kernels") for record in (known, now))
+    if was in (None, is_now):
+        return []
+    other = f"resume  other arithmetic than before: was {was}; is {is_now}. "
+    return [f"{other}The run goes on soundly, but not to the last digit as if it had never stopped"]
 
 
 def store(log: RunLog, config: Config) -> Store:

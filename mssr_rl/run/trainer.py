@@ -109,7 +109,8 @@ class Session:
             self.screen.say(line)
         known = facts(self.arm)
         if self.arm.config.resume:
-            lifecycle.refuse_other_data(self.log, known)
+            for line in lifecycle.held_to_record(self.log, known):
+                self.screen.say(line)
         self.log.describe(name=self.log.name, status="running", exit_reason=None, **known)
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)

@@ -1,5 +1,6 @@
 """What may differ in a run that goes on, and what a start that fails leaves behind."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,21 @@ def test_a_resumed_run_keeps_everything_when_its_engine_does_not_start(
     with pytest.raises(UserError, match="no GPU"):
         trainer.run(configure("name=run", "resume=true"), refuses)
     assert before == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+
+
+def test_a_run_that_goes_on_with_other_kernels_says_so(
+    configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = trainer.run(configure("name=run"), make_engine)
+    trainer.run(configure("name=run", "resume=true"), make_engine)
+    assert "other arithmetic" not in capsys.readouterr().err
+    known = json.loads((folder / "run.json").read_text())
+    known["machine"]["kernels"] = "torch's operations"
+    (folder / "run.json").write_text(json.dumps(known))
+    trainer.run(configure("name=run", "resume=true"), make_engine)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "other arithmetic than before: was torch's operations; is" in said
+    assert "not to the last digit" in said
 
 
 def test_an_engine_is_closed_whatever_fails_after_its_start(
