@@ -105,12 +105,10 @@ class Session:
 
     def _begin(self) -> None:
         """Say what is used, and pick up where the run was left."""
-        for line in (*opening(self.arm), f"results {self.log.folder}"):
-            self.screen.say(line)
         known = facts(self.arm)
-        if self.arm.config.resume:
-            for line in lifecycle.held_to_record(self.log, known):
-                self.screen.say(line)
+        others = lifecycle.held_to_record(self.log, known) if self.arm.config.resume else []
+        for line in (*opening(self.arm), f"results {self.log.folder}", *others):
+            self.screen.say(line)
         self.log.describe(name=self.log.name, status="running", exit_reason=None, **known)
         if self.arm.config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
