@@ -74,7 +74,7 @@ INLINE float exponential(float x) {
   x = x > 88.0f ? 88.0f : x;
   float n = rintf(x * 1.44269504f), r = x - n * 0.693359375f;
   r += n * 2.12194440e-4f;
-  union { int32_t bits; float value; } power = {((int32_t)n + 127) << 23};
+  union { uint32_t bits; float value; } power = {(uint32_t)((int32_t)n + 127) << 23};
   return EXPONENTIAL(r) * power.value;
 }
 
