@@ -9,7 +9,7 @@ not on which others are still running.
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -43,7 +43,8 @@ def sample(
 ) -> Sampled:
     """Sample B = len(uniform_BT) responses, the same number for each prompt."""
     vocabulary = Vocabulary.of(model)
-    compiled = Compiled.of(model) if fused.usable(reading[1]) and drawable(sampling) else None
+    serves = drawable(sampling) and fused.usable(*_tensors(reading))
+    compiled = Compiled.of(model) if serves else None
     if compiled is None:
         sampled = _token_by_token(model, reading, vocabulary, sampling, uniform_BT)
     else:
@@ -54,6 +55,13 @@ def sample(
         logprob_BT=torch.zeros_like(sampled.mask_BT),
         entropy_BT=torch.zeros_like(sampled.mask_BT),
     )
+
+
+def _tensors(reading: lean.Reading) -> Iterator[Tensor]:
+    cache, last_PD = reading
+    yield last_PD
+    for layer in cache.layers:
+        yield from layer
 
 
 def _token_by_token(

@@ -40,14 +40,13 @@ class Linear(NamedTuple):
 
     def __call__(self, x_ND: Tensor) -> Tensor:
         """Its outputs, N x outputs."""
-        half = torch.is_autocast_enabled("cpu")
-        if self.panels is None or half or not fused.usable(x_ND):
+        outputs, inputs = self.weight.shape
+        plain = fused.usable(x_ND) and not torch.is_autocast_enabled("cpu")
+        if self.panels is None or not plain or x_ND.shape[-1] != inputs:
             return F.linear(x_ND, self.weight, self.bias)
-        x, outputs = x_ND.contiguous(), len(self.weight)
+        x = x_ND.contiguous()
         y = x.new_empty(*x.shape[:-1], outputs)
-        fused.run(
-            "linear", x, self.panels, self.bias, y, y.numel() // outputs, x.shape[-1], outputs
-        )
+        fused.run("linear", x, self.panels, self.bias, y, y.numel() // outputs, inputs, outputs)
         return y
 
 

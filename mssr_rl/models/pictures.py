@@ -56,7 +56,8 @@ class Pictures(NamedTuple):
         pixel, side, merge = self.pixel_NCHW, self.side, self.merge
         (n, channels), (down, across) = pixel.shape[:2], self.grid
         if fused.usable(self.value_C256):
-            patch = torch.empty(n, down * across, channels * side * side)
+            shape = (n, down * across, channels * side * side)
+            patch = pixel.new_empty(shape, dtype=torch.float32)
             laid = torch.tensor([pixel.shape, pixel.stride()])
             fused.run("patches", pixel, self.value_C256, patch, laid[0], laid[1], side, merge)
             return patch

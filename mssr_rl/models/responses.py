@@ -46,6 +46,8 @@ class Compiled(NamedTuple):
     ) -> Sampled:
         """B = len(uniform_BT) of them, the same number for each prompt."""
         (cache, last_PD), (b, limit) = reading, uniform_BT.shape
+        if min(b, limit) < 1 or b % len(last_PD):
+            raise ValueError(f"{b} responses of {limit} tokens to {len(last_PD)} prompts")
         behind_B = torch.arange(len(last_PD)).repeat_interleave(b // len(last_PD))
         length_B, position_B = cache.mask_PL.sum(1)[behind_B], cache.next_position_P[behind_B]
         made, kept = _Made.empty(b, limit), _kept(cache, b, limit)
@@ -98,7 +100,8 @@ class _Made(NamedTuple):
     def empty(cls, b: int, limit: int) -> "_Made":
         """Room for them."""
         token_BT = torch.empty(b, limit, dtype=torch.int64)
-        return cls(token_BT, token_BT.new_empty(b), *torch.empty(2, b, limit))
+        scores = torch.empty(2, b, limit, dtype=torch.float32)
+        return cls(token_BT, token_BT.new_empty(b), *scores)
 
     def sampled(self, vocabulary: Vocabulary) -> Sampled:
         """As wide as the longest, padded."""

@@ -154,6 +154,34 @@ def test_what_is_no_number_stays_none() -> None:
     assert not found.logprob_BT[0].isnan().any()
 
 
+@pytest.mark.parametrize("shape", [(7, 4), (3, 0), (0, 4)])
+def test_responses_that_fit_no_prompts_are_refused(shape) -> None:
+    model = made()
+    with pytest.raises(ValueError, match="to 3 prompts"):
+        compiled(model, reading(model, [3, 5, 3]), torch.rand(shape))
+
+
+def test_half_precision_keys_are_torchs_business(monkeypatch) -> None:
+    cache, last = reading(made(), [3, 5])
+    halves = tuple(tuple(x.bfloat16() for x in layer) for layer in cache.layers)
+    monkeypatch.setattr(decode.Vocabulary, "of", lambda _: WORDS)
+    monkeypatch.setattr(decode, "_token_by_token", lambda *_: "torch")
+    given = cache._replace(layers=halves), last
+    assert decode.sample(made(), given, AS_IT_IS, numbers(2)) == "torch"
+
+
+def test_the_default_precision_is_not_the_kernels() -> None:
+    model, given, pictures = made(), reading(made(), [3, 5, 3]), pictured(1, (2, 2))
+    uniform, expected = numbers(3), compiled(model, given, numbers(3))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found, patches = compiled(model, given, uniform), pictures.cut()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.logprob_BT, expected.logprob_BT)
+    assert torch.equal(patches, pictures.cut())
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 7, 32), (300, 96, 64), (15, 768, 96)])
@@ -165,6 +193,8 @@ def test_a_linear_map_is_torchs(rows, inputs, outputs, bias) -> None:
     assert ours.panels is not None
     torch.testing.assert_close(ours(x), linear(x), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours(x.transpose(0, 1)), linear(x.transpose(0, 1)))
+    with pytest.raises(RuntimeError, match="shapes"):
+        ours(x[..., 1:])
 
 
 def prompts(lengths):
