@@ -3,7 +3,7 @@
 tiny_config.py     architecture, tokenizer and processor of the tiny model
 warm_start.py      how its shipped weights were made: `python -m mssr_rl.models.warm_start`
 tiny/              those weights, in the ordinary `save_pretrained` layout
-prompts -> encode.py    problems to padded token and patch tensors
+prompts -> encode.py    problems to padded tokens and pictures; pictures.py cuts these into patches
 see.py, lean.py    the same maths as transformers' forward, batched over pictures and sharing
                    a problem's prompt between its rollouts
 fused.py           what stands between their matrix products; native.py compiles it from kernels/

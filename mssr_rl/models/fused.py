@@ -233,7 +233,7 @@ def _told(given: Any, causal: bool) -> native.Attention:
     prompts = len(first_B) if prompt_k is None else len(prompt_k)
     width = 0 if prompt_k is None else prompt_k.shape[1]
     return native.Attention(
-        *(None if x is None else x.data_ptr() for x in given),
+        *map(address, given),
         *(len(first_B), max(1, len(first_B) // max(1, prompts)), q.shape[1], k.shape[1]),
         *(width, q.stride(0), k.stride(0), v.stride(0)),
         *(int(causal), q.shape[2]),

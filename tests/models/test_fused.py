@@ -143,6 +143,7 @@ def afresh():
 def test_without_a_library_torch_computes_and_it_is_said_why(
     monkeypatch, tmp_path, name, value, why
 ):
+    monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert native.kernels().library is None

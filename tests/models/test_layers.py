@@ -108,7 +108,8 @@ def by_torch(model, given, uniform, sampling=AS_IT_IS):
 SHAPES = [{}, {"hidden": 64, "heads": 8, "key_heads": 4, "inner": 32},
           {"hidden": 160, "heads": 8, "key_heads": 8, "inner": 96},
           {"hidden": 160, "heads": 2, "key_heads": 2, "inner": 96},
-          {"hidden": 192, "heads": 3, "key_heads": 1, "inner": 64}]  # fmt: skip
+          {"hidden": 192, "heads": 3, "key_heads": 1, "inner": 64},
+          {"hidden": 192, "heads": 12, "key_heads": 4, "inner": 64}]  # fmt: skip
 LENGTHS = [[1], [5, 1, 3], [16] * 8 + [7] * 5, [3, 40, 33] * 45]  # the last: more than TOGETHER
 
 

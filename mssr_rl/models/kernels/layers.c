@@ -12,11 +12,15 @@
 
 enum { COLUMNS = 2 * LANES };  // of a panel: a matrix lies as panels, each with a row after the other
 enum { CACHED = 128 };         // rows that stay in the cache from one panel to the next
-#ifdef __AVX512F__
-enum { ROWS = 8 };  // whose sums stay in registers
+#if defined __AVX512F__
+enum { ROWS = 8, WIDE = LANES };  // rows whose sums stay in registers, and a register's numbers
+#elif defined __AVX__
+enum { ROWS = 2, WIDE = 8 };
 #else
-enum { ROWS = 2 };
+enum { ROWS = 2, WIDE = 4 };
 #endif
+enum { PARTS = COLUMNS / WIDE };
+typedef float Register __attribute__((vector_size(4 * WIDE), aligned(4)));
 
 /* What n rows are on their way through a layer: `Shape.scratch` of layers.py numbers each. */
 typedef struct {
@@ -39,26 +43,24 @@ static Scratch carve(float *room, int64_t n, const Sizes *s) {
 
 /* ---- matrix products --------------------------------------------------------------------- */
 
-/* y += x times one panel, for `rows` rows; `stride` is y's. */
+/* y += x times one panel, for `rows` rows; `stride` is y's. In true registers: compilers keep longer
+ * vectors in memory, which takes twenty times as long. */
 INLINE void times_panel(const float *x, const float *panel, float *y, int64_t rows, int64_t inputs,
                         int64_t stride) {
-  Vector left[ROWS], right[ROWS];
-  for (int64_t i = 0; i < rows; i++) {
-    left[i] = load(y + i * stride);
-    right[i] = load(y + i * stride + LANES);
-  }
-  for (int64_t j = 0; j < inputs; j++) {
-    Vector a = load(panel + j * COLUMNS), b = load(panel + j * COLUMNS + LANES);
+  Register sum[ROWS][PARTS];
+  for (int64_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < rows; i++) {
-      left[i] += x[i * inputs + j] * a;
-      right[i] += x[i * inputs + j] * b;
+    for (int64_t p = 0; p < PARTS; p++) sum[i][p] = *(const Register *)(y + i * stride + p * WIDE);
+  for (int64_t j = 0; j < inputs; j++)
+#pragma GCC unroll 8
+    for (int64_t p = 0; p < PARTS; p++) {
+      Register part = *(const Register *)(panel + j * COLUMNS + p * WIDE);
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < rows; i++) sum[i][p] += x[i * inputs + j] * part;
     }
-  }
-  for (int64_t i = 0; i < rows; i++) {
-    store(y + i * stride, left[i]);
-    store(y + i * stride + LANES, right[i]);
-  }
+  for (int64_t i = 0; i < rows; i++)
+#pragma GCC unroll 8
+    for (int64_t p = 0; p < PARTS; p++) *(Register *)(y + i * stride + p * WIDE) = sum[i][p];
 }
 
 /* y = bias + x times the columns `from` to `to` of a matrix; `add`: y as it was takes part too. */

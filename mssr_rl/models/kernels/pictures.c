@@ -1,6 +1,6 @@
 /* Pictures cut into patches, each value by way of a table: scaled and normalised.
  *
- * `encode.py` says in which order; Torch would copy byte by byte.
+ * `pictures.py` says in which order; Torch would copy byte by byte.
  */
 
 #include "common.h"
