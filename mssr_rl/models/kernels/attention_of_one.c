@@ -49,7 +49,6 @@ INLINE void add_mixture(float *out, const float *p, const float *values, int64_t
     for (int64_t s = 0; s < count; s++) out[h] += p[s] * values[s * H + h];
 }
 
-
 /* Where the keys or values of a row's prompt and those of its own begin, of one head. */
 typedef struct {
   const float *k, *v, *own_k, *own_v;
