@@ -8,6 +8,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+# What runs of before wrote when they were stopped before step 1: an optimiser without a state.
+UNREADABLE = b"\x18" + bytes(7) + b'{},"__metadata__":{}}   '
+
 
 def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str, str]) -> None:
     """Write the optimiser's state, and a few words about it."""
@@ -16,11 +19,14 @@ def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str,
         for row, state in optimiser.state_dict()["state"].items()
         for name, value in state.items()
     }
-    save_file(tensors, path, metadata=note)
+    # safetensors 0.8 writes {} for no tensors with {} for no words, and cannot read that back.
+    save_file(tensors, path, metadata=note or None)
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, str]:
     """Put back what `save_optimiser` wrote; returns the words."""
+    if path.stat().st_size == len(UNREADABLE) and path.read_bytes() == UNREADABLE:
+        return {}
     states: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118  not a mapping

@@ -1,11 +1,15 @@
 """The command line, the shipped model and the local engine together: a whole run, for real."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mssr_rl import cli
+from mssr_rl.run import sameness, scoring
 
 WORDS = [
     "env=vision_r1",
@@ -71,3 +75,25 @@ def test_the_same_seed_gives_the_same_run_and_a_resumed_one_too(tmp_path: Path) 
     assert steps(whole) != steps(other)
     assert policy(whole, 3) == policy(again, 3) == policy(half, 3)
     assert cli.main(["resume", f"verify={half}"]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_stopped_in_its_first_evaluation_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = scoring.evaluate
+
+    def stopped(*parts: Any) -> scoring.Evaluation:
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(*parts)
+
+    words = ("algo=mssr", "budget.rollouts=16")
+    whole = run(tmp_path, "whole", *words)
+    monkeypatch.setattr(scoring, "evaluate", stopped)
+    begun = [*WORDS, *words, f"runs_dir={tmp_path}", "name=half"]
+    assert cli.main(["train", *begun]) == cli.INTERRUPTED
+    monkeypatch.undo()
+    assert (tmp_path / "half" / "checkpoints" / "step_0").is_dir()
+    half = run(tmp_path, "half", "resume=true")
+    assert list(sameness.stream_differences(whole, half)) == []
+    assert policy(whole, 1) == policy(half, 1)
