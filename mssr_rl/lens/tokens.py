@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mssr_rl.models import model_folder
+from mssr_rl.errors import UserError
+from mssr_rl.models.vetting import DATA_ONLY, local_folder
 from mssr_rl.report.text import excerpt
 
 PIECE = 40  # characters of one token
@@ -13,8 +14,8 @@ def pieces(model: str, responses: Sequence[Sequence[int]]) -> list[list[str]]:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_folder(model))
-    except (OSError, ValueError):
+        tokenizer = AutoTokenizer.from_pretrained(local_folder(model), **DATA_ONLY)
+    except (OSError, ValueError, UserError):
         return [[f"#{token} " for token in response] for response in responses]
     known = {token for response in responses for token in response}
     text = {token: excerpt(tokenizer.decode([token]), PIECE).text for token in known}

@@ -10,19 +10,15 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
-from mssr_rl.models import model_folder
 from mssr_rl.models.processor import save_processor
-
-# A model folder may come from anybody: weights are read as safetensors, never unpickled, and Python
-# files in it are never run.
-DATA_ONLY = {"trust_remote_code": False}
+from mssr_rl.models.vetting import DATA_ONLY, local_folder
 
 transformers.utils.logging.disable_progress_bar()
 
 
 def load_model(path: str, device: str, dtype: str) -> Any:
     """A Qwen2.5-VL policy in training precision; anything else is refused."""
-    folder = model_folder(path)
+    folder = local_folder(path)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=getattr(torch, dtype), **DATA_ONLY, use_safetensors=True
@@ -45,7 +41,7 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
 
     Not wider: a sampler that keeps to the model's own would scale pictures once more.
     """
-    processor = AutoProcessor.from_pretrained(model_folder(path), **DATA_ONLY)
+    processor = AutoProcessor.from_pretrained(local_folder(path), **DATA_ONLY)
     size = processor.image_processor.size
     low, high = size.shortest_edge, size.longest_edge
     wanted = (min_pixels or low, max_pixels or high)

@@ -35,7 +35,7 @@ from mssr_rl.engine.openrlhf.shards import (
 from mssr_rl.engine.openrlhf.strategy import strategy
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.errors import UserError
-from mssr_rl.models import model_folder
+from mssr_rl.models import vetting
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.score import Scored
 from mssr_rl.objective import Given
@@ -48,7 +48,7 @@ class OpenRlhfEngine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        _refuse_code_in(model_folder(config.model.path))
+        vetting.refuse_code(vetting.local_folder(config.model.path))
         self.processor = processor_of(config)
         self.placed = placement(config)
         self.roll = Roll()
@@ -239,16 +239,6 @@ class OpenRlhfEngine:
         for actor in (*self.samplers, *_actors(self.policy), *_actors(self.reference)):
             ray.kill(actor)
         ray.util.remove_placement_group(self.bundles)
-
-
-def _refuse_code_in(folder: str) -> None:
-    """OpenRLHF loads models with `trust_remote_code=True`; here nobody's code is trusted."""
-    for path in sorted(Path(folder).glob("*config*.json")):
-        if '"auto_map"' in path.read_text(encoding="utf-8"):
-            raise UserError(
-                f"{path} brings code of its own (auto_map), which engine=openrlhf would run; "
-                "remove the entry if the model is a Qwen2.5-VL, or take engine=local"
-            )
 
 
 class _Reading(NamedTuple):

@@ -31,6 +31,7 @@ from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.score import Scored
+from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective
 
@@ -89,7 +90,8 @@ class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  
 
     def start(self, strategy: Any, config: Config) -> None:
         """Load it."""
-        self.init_model_from_pretrained(strategy, strategy.args.actor.model_name_or_path)
+        with without_code():
+            self.init_model_from_pretrained(strategy, str(local_folder(config.model.path)))
         self._prepare(config, self.model.model)
 
 
@@ -98,8 +100,9 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
         """Load it, and meet the rollout engines that it sends its weights to."""
-        path = strategy.args.actor.model_name_or_path
-        self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines))
+        path = str(local_folder(config.model.path))
+        with without_code():
+            self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines))
         self._prepare(config, self.actor.model)
 
     def update(self, shards: Sequence[Shard], plan: UpdatePlan) -> list[Done]:

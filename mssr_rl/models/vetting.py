@@ -1,0 +1,102 @@
+"""Model folders come from anybody: they are looked at before a library builds anything from them.
+
+transformers runs Python that a folder brings where it is told `trust_remote_code=True`: classes
+that `auto_map` names in a JSON file, and `custom_generate/generate.py`. We never tell it so.
+OpenRLHF does, in every place where it loads something; `without_code` is put around those.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mssr_rl import untrusted
+from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
+
+# Weights are read as safetensors, never unpickled, and Python files are never run.
+DATA_ONLY = {"trust_remote_code": False}
+
+FETCHED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  # of the hub: data, no code
+OWN_GENERATE = Path("custom_generate/generate.py")
+
+# No class is looked up in these, and a word of a vocabulary may well read "auto_map".
+_WORDS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
+
+
+def local_folder(path: str) -> Path:
+    """The folder that `model.path` names; of a hub id, the folder of its data in the hub's cache.
+
+    Raises:
+        UserError: there is no such folder, and no such id that this machine can reach.
+    """
+    folder = Path(model_folder(path))
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(path, allow_patterns=list(FETCHED)))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise UserError(
+            f"model.path={path} could not be loaded: there is no folder of that name here, and the "
+            f"hub's model of that name cannot be had ({_first_line(error)}); give a folder in the "
+            "save_pretrained layout, a model id your machine can reach, or `tiny`"
+        ) from error
+
+
+def refuse_code(folder: Path) -> None:
+    """Raise `UserError` if a folder brings Python that a library might be told to run."""
+    advice = (
+        "which engine=openrlhf is not given; remove it if the model is one that transformers has "
+        "itself, or take engine=local"
+    )
+    if (folder / OWN_GENERATE).exists():
+        raise UserError(f"{folder} brings code of its own ({OWN_GENERATE}), {advice}")
+    for path in sorted((*folder.glob("*.json"), *folder.glob("*/*.json"))):
+        if path.name in _WORDS or path.name.endswith(".index.json"):
+            continue
+        if any(key == "auto_map" for key, _ in untrusted.pairs(untrusted.content(path), str(path))):
+            raise UserError(f"{path} brings code of its own (auto_map), {advice}")
+
+
+@contextmanager
+def without_code() -> Iterator[None]:
+    """In here transformers hears `trust_remote_code=False`, whatever it is told.
+
+    A class that transformers has itself is taken instead of the folder's; where there is none, or
+    where something would be imported all the same, loading ends with an error.
+    """
+    from transformers import dynamic_module_utils
+
+    resolve = dynamic_module_utils.resolve_trust_remote_code
+
+    def never(_: Any, *rest: Any, **named: Any) -> Any:
+        return resolve(False, *rest, **named)
+
+    names = {"resolve_trust_remote_code": never, "get_class_in_module": _refuse_to_import}
+    originals = {name: getattr(dynamic_module_utils, name) for name in names}
+    for name, ours in names.items():
+        _exchange(name, originals[name], ours)
+    try:
+        yield
+    finally:
+        for name, ours in names.items():
+            _exchange(name, ours, originals[name])
+
+
+def _exchange(name: str, old: Any, new: Any) -> None:
+    """In every module that has imported it: most of transformers has it by name."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get(name) is old:
+            setattr(module, name, new)
+
+
+def _refuse_to_import(name: str, file: Any, **_: Any) -> NoReturn:
+    raise UserError(f"a model folder's own code is never run, and {file} with its {name} is such")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
