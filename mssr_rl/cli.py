@@ -89,9 +89,11 @@ def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
 
 def _train(given: Namespace) -> int:
     from mssr_rl.config.compose import load, to_yaml
+    from mssr_rl.config.engines import refuse_lost_updates
 
     config = load(given.words)
     if given.plan or given.cfg:
+        refuse_lost_updates(config)
         from mssr_rl.planning import plan
 
         lines = plan.words(config)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from mssr_rl.compare.settings import Settings
 from mssr_rl.config import Config, keys, names
 from mssr_rl.config.compose import load
+from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.config.hydra_groups import defaults
 from mssr_rl.errors import UserError
 from mssr_rl.typed import show
@@ -89,6 +90,8 @@ def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> M
     first = _first_seed(given)
     seeds = tuple(range(first, first + settings.seeds))
     made = {(arm, env): load([*arm.words, f"env={env}"]) for arm in arms for env in envs}
+    for config in made.values():
+        refuse_lost_updates(config)
     runs = tuple(
         _run(arm, env, seed, made[arm, env], runs_dir)
         for seed in seeds

@@ -44,7 +44,9 @@ class EngineConfig:
     name: Literal["local", "openrlhf"] = option("local: one process; openrlhf: a cluster", "local")
     device: str = option("cpu, cuda, cuda:1", "cpu")
     threads: int = option("CPU threads; locally as many blocks at once, 2 to an update", 2, COUNT)
-    dtype: Literal["float32", "bfloat16"] = option("of weights and activations", "float32")
+    dtype: Literal["float32", "bfloat16"] = option(
+        "of weights and activations; engine=local trains in float32", "float32"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

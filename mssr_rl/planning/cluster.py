@@ -33,8 +33,20 @@ def words(config: Config, prompt_tokens: int) -> dict[str, str]:
             f"{config.train.samples_per_update} rollouts over {ranks} ranks ({zero}), "
             f"{passes} passes of {size} on each"
         ),
+        "precision": _precision(config),
         "memory": _memory(config, known_shape(config.model.path), prompt_tokens),
     }
+
+
+def _precision(config: Config) -> str:
+    """What DeepSpeed does with small updates, whichever ZeRO stage (docs/cluster.md)."""
+    dtype = config.engine.dtype
+    if dtype == "float32":
+        return "float32 throughout"
+    return (
+        f"weights in {dtype}, rounded after every update from the float32 copy that AdamW changes; "
+        f"gradients of an update are added up in {dtype}"
+    )
 
 
 def per_gpu(config: Config, model: Shape, prompt_tokens: int) -> PerGpu:

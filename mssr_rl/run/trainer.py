@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mssr_rl.budget import Coming, Ledger, exhausted
 from mssr_rl.config import Config
+from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
 from mssr_rl.run import (
@@ -51,6 +52,7 @@ def train(config: Config) -> None:
     """Train, evaluate and report what the config says; a `RunFailed` tells of an early end."""
     from mssr_rl.engine import make_engine
 
+    refuse_lost_updates(config)
     run(config, make_engine)
 
 

@@ -149,6 +149,20 @@ def test_in_half_precision_the_sampler_is_scored_again_where_that_is_wanted():
     assert unscored.logprob_BT.count_nonzero() == 0
 
 
+@pytest.mark.slow
+def test_small_updates_are_lost_in_half_precision_which_is_why_it_is_refused_in_training():
+    unmoved = {}
+    for dtype in ("float32", "bfloat16"):
+        engine = LocalEngine(replace(OPTIONS, dtype=dtype, lr=1e-6))
+        before = parameters(engine)
+        rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+        advantage = torch.linspace(-1, 1, 8)[:, None] * rollouts.mask_BT
+        engine.update(rollouts, advantage, rollouts.logprob_BT, plan())
+        unmoved[dtype] = (parameters(engine) == before).float().mean()
+    assert unmoved["bfloat16"] > 0.99
+    assert unmoved["float32"] < 0.5  # words that no response holds get no gradient
+
+
 def test_an_update_is_cut_by_its_own_prompts_whatever_was_paid_for_beside(still):
     paid = still.rollout(PROBLEMS * 8, 2, SAMPLING, seed=1)
     advantage = torch.linspace(-1, 1, 64)[:, None] * paid.mask_BT
