@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-# In a process of its own, because DeepSpeed is set up once a process. ZeRO's float32 copies are asked
-# for as its users do; at stage 0 they are the optimiser's own parameters.
+# DeepSpeed is set up once a process, so this has one of its own. The float32 copies are asked for
+# as its users do; at stage 0 they are the optimiser's own parameters.
 SCRIPT = """
 import json, os
 os.environ.update(DS_ACCELERATOR="cpu", RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
