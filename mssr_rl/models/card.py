@@ -124,12 +124,12 @@ are solved sometimes but not always; the last column answers with the picture gr
 It is an ordinary `save_pretrained` folder:
 
 ```python
-import mssr_rl.models.processor  # only where torchvision is missing: see there
 from mssr_rl.models import TINY
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from mssr_rl.models.processor import read_processor  # AutoProcessor's work without torchvision
+from transformers import AutoModelForImageTextToText
 
 model = AutoModelForImageTextToText.from_pretrained(TINY)
-processor = AutoProcessor.from_pretrained(TINY)
+processor = read_processor(TINY)
 ```
 
 Reproduce: `python -m mssr_rl.models.warm_start --out FOLDER --work FOLDER` (seeded, resumable).

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
-from mssr_rl.models.processor import save_processor
+from mssr_rl.models.processor import read_processor, save_processor
 from mssr_rl.models.vetting import DATA_ONLY, local_folder
 
 transformers.utils.logging.disable_progress_bar()
@@ -19,7 +19,7 @@ transformers.utils.logging.disable_progress_bar()
 def load_model(path: str, device: str, dtype: str) -> Any:
     """A Qwen2.5-VL policy in training precision; anything else is refused."""
     folder = local_folder(path)
-    try:
+    try:  # weights are read as safetensors, never unpickled: a model folder may come from anybody
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=getattr(torch, dtype), **DATA_ONLY, use_safetensors=True
         )
@@ -41,7 +41,7 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
 
     Not wider: a sampler that keeps to the model's own would scale pictures once more.
     """
-    processor = AutoProcessor.from_pretrained(local_folder(path), **DATA_ONLY)
+    processor = read_processor(local_folder(path))
     size = processor.image_processor.size
     low, high = size.shortest_edge, size.longest_edge
     wanted = (min_pixels or low, max_pixels or high)

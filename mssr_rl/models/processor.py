@@ -1,56 +1,116 @@
-"""Qwen2.5-VL's processor for pictures and text, with or without torchvision.
+"""A model family's own processor for pictures and text, without the halves that nothing here uses.
 
-transformers 5.15 builds `Qwen2_5_VLProcessor` only where torchvision is installed, because the
-class carries a video processor. Nothing here plays videos, so without torchvision `AutoProcessor`
-is given the same class without its video half; with torchvision it stays as it is. Importing this
-module is enough. A saved folder names no class of ours and loads in both cases.
+transformers 5.15 builds most families' processors only where torchvision is installed, because the
+same object would also play videos. Nothing here plays any. So a folder's stock class is built with
+`None` in place of its video and audio halves, and its picture half does its arithmetic with Pillow.
+The result is the same object in every environment, with torchvision or without.
+
+A saved folder names the stock class and describes all its halves, so it loads in transformers and
+in vLLM as the published one does.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast, ProcessorMixin, Qwen2_5_VLConfig
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
-from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessorKwargs
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    ProcessorMixin,
+)
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
+from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.utils.import_utils import is_torchvision_available
+
+from mssr_rl import untrusted
+from mssr_rl.errors import UserError
+from mssr_rl.models.vetting import DATA_ONLY
+
+LEFT_OUT = ("video_processor", "feature_extractor")  # videos and sound
+NAMING = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
-class Qwen2_5_VLImageTextProcessor(ProcessorMixin):  # type: ignore[misc]  # noqa: N801
-    """`Qwen2_5_VLProcessor` without videos: one image token per merged patch."""
+class StillProcessor(ProcessorMixin):  # type: ignore[misc]
+    """What `without_videos` puts before a stock class."""
 
-    valid_processor_kwargs = Qwen2_5_VLProcessorKwargs
+    unused: dict[str, Any]  # the folder's words about the halves left out
 
-    def __init__(
-        self,
-        image_processor: Any = None,
-        tokenizer: Any = None,
-        chat_template: str | None = None,
-        **_: Any,
-    ) -> None:
-        self.image_token = getattr(tokenizer, "image_token", "<|image_pad|>")
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """A half that is left out is `None`; transformers would refuse it."""
+        if argument is None and argument_name in LEFT_OUT:
+            return type(None)
+        return super().check_argument_for_proper_class(argument_name, argument)
 
-    def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **_: Any) -> str:
-        """The image token, once per merged patch of picture `image_idx`."""
-        patches = int(image_inputs["image_grid_thw"][image_idx].prod())
-        count: int = patches // self.image_processor.merge_size**2
-        return str(self.image_token) * count
+    @classmethod
+    def _get_arguments_from_pretrained(cls, folder: Any, *_: Any, **__: Any) -> list[Any]:
+        loaders = {"image_processor": _images, "tokenizer": _tokenizer}
+        return [
+            None if name in LEFT_OUT else loaders[name](folder) for name in cls.get_attributes()
+        ]
 
 
-if not is_torchvision_available():
-    # `AutoProcessor.register` refuses to replace the class of a stock model type, so the table that
-    # it writes to is written here; transformers is pinned, and a test loads the shipped folder.
-    PROCESSOR_MAPPING._extra_content[Qwen2_5_VLConfig] = (  # noqa: SLF001
-        Qwen2_5_VLImageTextProcessor
-    )
+def _images(folder: Any) -> Any:
+    return AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
 
 
-def new_processor(
-    tokenizer: PreTrainedTokenizerFast, patch_size: int
-) -> Qwen2_5_VLImageTextProcessor:
+def _tokenizer(folder: Any) -> Any:
+    return AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+
+
+@cache
+def without_videos(stock: Any) -> Any:
+    """The stock processor class, under its own name, whose video and audio halves are `None`."""
+    return type(stock.__name__, (StillProcessor, stock), {"__init__": stock.__init__})
+
+
+def read_processor(folder: Path) -> Any:
+    """The processor that a model folder describes.
+
+    Raises:
+        UserError: the folder names a class that this transformers does not have.
+    """
+    processor = without_videos(_stock_class(folder)).from_pretrained(folder, **DATA_ONLY)
+    said = _json(folder, NAMING[0])
+    processor.unused = {name: said[name] for name in LEFT_OUT if name in said}
+    video = _json(folder, "video_preprocessor_config.json")
+    if video and "video_processor" not in processor.unused:
+        processor.unused["video_processor"] = video
+    return processor
+
+
+def _stock_class(folder: Path) -> Any:
+    """Named in one of the folder's files; where it is not, decided by the model's type."""
+    named = [name for file in NAMING if (name := _json(folder, file).get("processor_class"))]
+    config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
+    stock = processor_class_from_name(str(named[0])) if named else None
+    if stock is None and type(config) in PROCESSOR_MAPPING:
+        stock = PROCESSOR_MAPPING[type(config)]
+    if stock is None or not issubclass(stock, ProcessorMixin):
+        called = f"the processor class {named[0]}" if named else "no processor class"
+        raise UserError(
+            f"model.path={folder} names {called} for its model type {config.model_type}, and "
+            "transformers 5.15 has none for it either; a processor of the folder's own Python is "
+            "never run, so take a folder in the layout of transformers (often called ...-hf)"
+        )
+    return stock
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    """One of the folder's files; empty where there is none."""
+    path = folder / name
+    if not path.exists():
+        return {}
+    # Not `untrusted.document`: published tokenizers write 1e30 for "no length limit".
+    raw = untrusted.content(path)
+    untrusted.pairs(raw, str(path))  # refuses what is no JSON
+    said = json.loads(raw)
+    return said if isinstance(said, dict) else {}
+
+
+def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
     """The tiny model's processor: 96 x 96 pictures pass unscaled, none has over 144 tokens."""
     token = (2 * patch_size) ** 2  # pixels under one image token
     image_processor = Qwen2VLImageProcessorPil(
@@ -61,26 +121,34 @@ def new_processor(
         image_mean=[0.9, 0.9, 0.9],  # light ground is about 0, ink stands out
         image_std=[0.3, 0.3, 0.3],
     )
-    return Qwen2_5_VLImageTextProcessor(
+    processor = without_videos(Qwen2_5_VLProcessor)(
         image_processor, tokenizer, chat_template=tokenizer.chat_template
     )
+    processor.unused = {}
+    return processor
 
 
-def save_processor(processor: ProcessorMixin, folder: Path) -> None:
-    """`save_pretrained`, and the entries with which the folder also loads as the stock class."""
-    processor.save_pretrained(folder)
-    path = folder / "processor_config.json"
-    config = json.loads(path.read_text())
-    config.pop("processor_class", None)  # the model's type names the class, ours or the stock one
+# ---- saving -----------------------------------------------------------------------------------
+
+
+def save_processor(processor: Any, folder: Path) -> None:
+    """Tokenizer, chat template and `processor_config.json`, with all halves of the stock class."""
+    processor.tokenizer.save_pretrained(folder)
+    if isinstance(processor.chat_template, str):
+        template = folder / "chat_template.jinja"
+        template.write_text(processor.chat_template, encoding="utf-8")
+    config = processor.to_dict()
+    config = {name: value for name, value in config.items() if value is not None}
     image = config["image_processor"]
-    image["image_processor_type"] = "Qwen2VLImageProcessor"
+    image["image_processor_type"] = image["image_processor_type"].removesuffix("Pil")
+    config |= processor.unused
+    if "video_processor" in type(processor).get_attributes() and "video_processor" not in config:
+        config["video_processor"] = _like_pictures(image)
+    path = folder / "processor_config.json"
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _like_pictures(image: dict[str, Any]) -> dict[str, Any]:
+    """A video half where the folder had none; the model's type names its class."""
     same = ("patch_size", "temporal_patch_size", "merge_size", "size", "image_mean", "image_std")
-    config["video_processor"] = {
-        "video_processor_type": "Qwen2VLVideoProcessor",
-        **{key: image[key] for key in same if key in image},
-    }
-    path.write_text(json.dumps(config, indent=2) + "\n")
-    tokenizer_path = folder / "tokenizer_config.json"
-    tokenizer = json.loads(tokenizer_path.read_text())
-    tokenizer.pop("processor_class", None)
-    tokenizer_path.write_text(json.dumps(tokenizer, indent=2) + "\n")
+    return {key: image[key] for key in same if key in image}
