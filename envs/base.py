@@ -11,7 +11,7 @@ takes; the factory's keyword-only signature is the environment's config.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import gymnasium
 from gymnasium.error import ResetNeeded
@@ -185,4 +185,27 @@ def _picture(problem: Problem, content: bytes) -> Image.Image:
 
 
 environments: Registry[ProblemEnv] = Registry("environment", "mssr_rl.environments")
-register = environments.register
+Factory = TypeVar("Factory", bound=Callable[..., ProblemEnv])
+
+
+def register(name: str, *, gym_id: str | None = None) -> Callable[[Factory], Factory]:
+    """A decorator: the factory serves `env=name` and `gymnasium.make("mssr_rl/name-v0")`.
+
+    Args:
+        name: what `env=` takes.
+        gym_id: a second name for Gymnasium, e.g. "VisionR1" for "mssr_rl/VisionR1-v0".
+
+    Raises:
+        UserError: the name is taken, or the signature cannot serve as a config.
+    """
+
+    def add(factory: Factory) -> Factory:
+        environments.register(name)(factory)
+        for one in filter(None, (name, gym_id)):
+            full = f"mssr_rl/{one}-v0"
+            # Ours decides which names are taken; Gymnasium would only warn.
+            gymnasium.registry.pop(full, None)
+            gymnasium.register(id=full, entry_point=factory)
+        return factory
+
+    return add

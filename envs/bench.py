@@ -42,6 +42,7 @@ class Format:
     """What is particular about one data set."""
 
     name: str
+    gym_id: str | None = None  # a second name for Gymnasium, in its usual spelling
     about: str  # one line of help
     hub: str  # owner/name
     splits: Mapping[str, tuple[str, ...]]  # ours -> what the set may call it, best first
@@ -98,7 +99,7 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
         form.name,
         form.module,
     )
-    return register(form.name)(make)
+    return register(form.name, gym_id=form.gym_id)(make)
 
 
 def environment(form: Format, wanted: Wanted) -> ProblemEnv:

@@ -32,6 +32,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="geometry3k",
+    gym_id="Geometry3K",
     about="Geometry problems whose answer is a value (hiyouga/geometry3k).",
     hub="hiyouga/geometry3k",
     splits={"train": ("train",), "val": ("validation", "val"), "test": ("test",)},

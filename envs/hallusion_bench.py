@@ -81,7 +81,7 @@ FORMAT = bench.Format(
 )
 
 
-@register("hallusion_bench")
+@register("hallusion_bench", gym_id="HallusionBench")
 def hallusion_bench(
     *,
     split: str = "test",

@@ -21,6 +21,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="math12k",
+    gym_id="Math12K",
     about="Competition mathematics in text (hiyouga/math12k).",
     hub="hiyouga/math12k",
     splits={"train": ("train",), "val": ("test",), "test": ("test",)},

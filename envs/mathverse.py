@@ -97,6 +97,7 @@ def _version(item: drawn.Item, at: tuple[int, int, str]) -> bench.Row:
 
 FORMAT = bench.Format(
     name="mathverse",
+    gym_id="MathVerse",
     about="The same problems with more and more of them in the picture (AI4Math/MathVerse).",
     hub="AI4Math/MathVerse",
     config="testmini",

@@ -47,6 +47,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="mathvision",
+    gym_id="MathVision",
     about="Competition problems with pictures (MathLLMs/MathVision).",
     hub="MathLLMs/MathVision",
     splits={"val": ("testmini", "val"), "test": ("test",)},

@@ -73,6 +73,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="mathvista",
+    gym_id="MathVista",
     about="Mixed questions about pictures, charts and geometry (AI4Math/MathVista).",
     hub="AI4Math/MathVista",
     splits={"test": ("testmini", "test")},

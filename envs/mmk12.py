@@ -38,6 +38,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="mmk12",
+    gym_id="MMK12",
     about="School mathematics and science, four subjects (FanqingM/MMK12).",
     hub="FanqingM/MMK12",
     splits={"train": ("train",), "val": ("test",), "test": ("test",)},

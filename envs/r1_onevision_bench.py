@@ -61,6 +61,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 FORMAT = bench.Format(
     name="r1_onevision_bench",
+    gym_id="R1OnevisionBench",
     about="School problems of five subjects and levels (Fancy-MLLM/R1-Onevision-Bench).",
     hub="Fancy-MLLM/R1-Onevision-Bench",
     splits={"test": ("train", "test")},

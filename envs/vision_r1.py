@@ -9,7 +9,7 @@ from mssr_rl.data import reader
 from mssr_rl.envs.base import ProblemEnv, good_golds, register
 
 
-@register("vision_r1")
+@register("vision_r1", gym_id="VisionR1")
 def vision_r1(
     *,
     split: str = "train",

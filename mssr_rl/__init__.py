@@ -2,11 +2,18 @@
 
     from mssr_rl import register_algorithm, register_environment
 
-Both are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium.
+Both are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. Where
+Gymnasium is imported too, before or after, its `make` knows all environments of this package:
+
+    import gymnasium, mssr_rl
+    env = gymnasium.make("mssr_rl/vision_r1-v0")
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mssr_rl import import_hooks
 
 if TYPE_CHECKING:
     from mssr_rl.algos.base import register as register_algorithm
@@ -29,3 +36,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _add_gymnasium_ids(_gymnasium: object = None) -> None:
+    import_module("mssr_rl.envs")
+
+
+if "gymnasium" in sys.modules:
+    _add_gymnasium_ids()
+else:
+    _HOOK = import_hooks.Hook(
+        "gymnasium",
+        ("gymnasium", "1.4.0"),
+        "gymnasium.make() knows this package's environments once both are imported",
+        after=_add_gymnasium_ids,
+    )
+    import_hooks.install([_HOOK])

@@ -2,7 +2,8 @@
 
     python -m mssr_rl.cards docs/algorithms.md      puts the newest facts into the document
 
-The document's own words stay; what stands between `<!-- facts NAME -->` and `<!-- end -->` is
+An algorithm without a card gets one at the end, for its author to place and to explain. The
+document's own words stay; what stands between `<!-- facts NAME -->` and `<!-- end -->` is
 written here. A test holds the two together.
 """
 
@@ -13,7 +14,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from mssr_rl.algos import Algorithm, algorithms
-from mssr_rl.errors import UserError
 from mssr_rl.loss import Loss
 from mssr_rl.options import Option
 from mssr_rl.typed import show
@@ -22,10 +22,10 @@ FACTS = re.compile(r"(<!-- facts (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def updated(document: str) -> str:
-    """The document with every card's facts as the code has them now."""
+    """The document with every card's facts as the code has them now; a missing card is added."""
     known = [found.group(2) for found in FACTS.finditer(document)]
-    if missing := sorted(set(algorithms.names()) - set(known)):
-        raise UserError(f"the document has no card for {', '.join(missing)}")
+    for name in sorted(set(algorithms.names()) - set(known)):
+        document += f"\n### {name}\n\n<!-- facts {name} -->\n<!-- end -->\n"
     return FACTS.sub(lambda found: f"{found[1]}{facts(found[2])}{found[3]}", document)
 
 

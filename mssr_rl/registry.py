@@ -6,7 +6,9 @@ are imported the first time a name is looked up, so that every process knows the
 """
 
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -106,6 +108,12 @@ class Registry(Generic[T]):
     def _load_pending(self) -> None:
         while self._groups_to_load:  # emptied first: a module being loaded may look names up
             self.load_entry_points(self._groups_to_load.pop())
+
+
+def import_all(package: str, folders: Iterable[str]) -> None:
+    """Import every module of a package, so that what stands in its folder is registered."""
+    for module in pkgutil.iter_modules(folders):
+        import_module(f"{package}.{module.name}")
 
 
 def _load(offered: EntryPoint, kind: str) -> None:

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from mssr_rl import cards
 from mssr_rl.algos import algorithms
-from mssr_rl.errors import UserError
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "algorithms.md"
 
@@ -36,11 +33,12 @@ def test_a_stale_card_is_noticed_and_mended(tmp_path: Path) -> None:
     assert copy.read_text(encoding="utf-8") == DOCUMENT.read_text(encoding="utf-8")
 
 
-def test_an_algorithm_without_a_card_is_noticed() -> None:
-    with pytest.raises(UserError, match=r"no card for mssr$"):
-        cards.updated(
-            DOCUMENT.read_text(encoding="utf-8").replace("facts mssr -->", "facts old -->")
-        )
+def test_an_algorithm_without_a_card_gets_one_at_the_end() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    begin, end = text.index("### mssr\n"), text.index("### mvsr_released\n")
+    fresh = cards.updated(text[:begin] + text[end:])
+    assert fresh != text
+    assert fresh.endswith(f"### mssr\n\n<!-- facts mssr -->\n{cards.facts('mssr')}<!-- end -->\n")
 
 
 def test_every_card_has_a_heading_of_its_name() -> None:

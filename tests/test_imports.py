@@ -115,6 +115,17 @@ def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
     assert min(float(run[0]) for run in runs) < 0.3  # of processor time, Python's start included
 
 
+@pytest.mark.parametrize("imports", ["import gymnasium, mssr_rl", "import mssr_rl, gymnasium"])
+def test_gymnasium_makes_our_environments_once_both_are_imported(imports: str) -> None:
+    makes = "print(*(gymnasium.make(f'mssr_rl/{n}-v0', limit=2).spec.id for n in names))"
+    done = _python(f"{imports}\nnames = ('vision_r1', 'VisionR1', 'math12k')\n{makes}")
+    assert done.stdout.split() == [
+        "mssr_rl/vision_r1-v0",
+        "mssr_rl/VisionR1-v0",
+        "mssr_rl/math12k-v0",
+    ], done.stderr
+
+
 @pytest.mark.parametrize("name", ["envs", "algos"])
 def test_the_folders_refuse_to_be_imported_under_a_second_name(name: str) -> None:
     done = _python(f"import {name}")

@@ -114,7 +114,7 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
         return old._replace(**counts._asdict())
 
     wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
-    return Transform("subtract_tracked_value", "rollout", "rollout", init, update, wanted)
+    return Transform("subtract_drifting_value", "rollout", "rollout", init, update, wanted)
 
 
 def keeping_rate(drift: Tensor, tracker: DriftTracker) -> Tensor:

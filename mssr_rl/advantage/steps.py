@@ -89,7 +89,7 @@ def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Tra
 def standardise_over_batch(eps: float = 1e-8) -> Transform:
     """A = (a - mean) / (std + eps) over the rollouts, Bessel's std (SPO); one alone is kept as is.
 
-    The chain calls it whiten_over_batch, which it is up to the convention.
+    `whiten_over_batch` is the same up to the convention: population variance, a floor, no eps.
     """
 
     def f(a_B: Tensor, _: Batch) -> Tensor:
@@ -98,7 +98,7 @@ def standardise_over_batch(eps: float = 1e-8) -> Transform:
         centred_B = _centred(a_B.to(torch.float64))
         return centred_B / (centred_B.std(correction=1) + eps)
 
-    return stateless("whiten_over_batch", "rollout", "rollout", f)
+    return stateless("standardise_over_batch", "rollout", "rollout", f)
 
 
 def whiten_over_tokens() -> Transform:

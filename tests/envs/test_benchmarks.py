@@ -32,7 +32,6 @@ def png() -> bytes:
 
 PNG = png()
 PICTURE = {"bytes": PNG, "path": None}
-NAMES = [name for name in environments.names() if name != "vision_r1"]
 
 GEOMETRY3K = {
     "images": [PICTURE], "problem": "<image>Find x.", "answer": r"3 \sqrt{5}", "id": 1,
@@ -101,7 +100,7 @@ def map_boxed(answers: tuple[str, ...]) -> list[str]:
     return [gold_response(answer) for answer in answers]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROWS)
 def test_drawn_rows_fill_every_format_and_their_golds_pay(name: str) -> None:
     env = environments.make(name, split="test", limit=30)
     golds = [gold_response(problem.answer) for problem in env.problems]
@@ -110,7 +109,7 @@ def test_drawn_rows_fill_every_format_and_their_golds_pay(name: str) -> None:
     check_env(env, skip_render_check=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_raw_row_of_the_real_set_is_read_from_its_own_split(name: str, load: Load) -> None:
     env = load(name, ROWS[name])
     assert len(env.problems) == 1
