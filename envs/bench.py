@@ -180,6 +180,11 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
     for i, raw in enumerate(source.rows()):
         try:
             row = form.row(raw)
+            if row is not None:
+                reader.refuse_unread(raw, row.get("images") or (), f"{source.name} row {i}")
+        except UserError as error:
+            faults.met(error)
+            continue
         except KeyError as error:
             found = ", ".join(map(str, raw))
             missing = f"has no column {error.args[0]!r}, which {form.name} has; found {found}"

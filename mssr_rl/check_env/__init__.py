@@ -4,6 +4,5 @@ verb       the words of the command line and what is printed
 probes     responses that must pay (the gold answer, spelt otherwise) or must not (known hacks)
 laws       what every environment owes: payment, determinism, time, processes, spaces, ids
 passport   what is in the data: fingerprint, kinds of answers, duplicates, guessing floor
-overlap    rows that training and evaluation sets share
 audit      where exact match, math-verify and MathRuler disagree with our verdict
 """

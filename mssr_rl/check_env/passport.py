@@ -4,12 +4,12 @@ The floor is what a policy scores that does not look: always the commonest answe
 answer to each question template (the question with its numbers taken out).
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from mssr_rl.data.overlap import posed
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.grading.choices import gold_letter
 from mssr_rl.problem import Problem
@@ -57,14 +57,6 @@ def lines(env: ProblemEnv) -> list[str]:
 def duplicates(problems: Sequence[Problem]) -> int:
     """Rows whose question and pictures occurred before."""
     return len(problems) - len({posed(problem) for problem in problems})
-
-
-def posed(problem: Problem) -> bytes:
-    """A digest of the question's words and the pictures' bytes."""
-    digest = hashlib.blake2b(" ".join(problem.prompt.split()).encode("utf-8", "surrogatepass"))
-    for content in problem.images:
-        digest.update(hashlib.blake2b(content).digest())
-    return digest.digest()
 
 
 def guessing_floor(problems: Sequence[Problem]) -> tuple[float, float]:

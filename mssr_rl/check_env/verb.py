@@ -12,10 +12,10 @@ from functools import partial
 from typing import NamedTuple
 
 from mssr_rl import outward
-from mssr_rl.check_env import audit, laws, overlap, passport
+from mssr_rl.check_env import audit, laws, passport
 from mssr_rl.check_env.trial import Finding, tried
 from mssr_rl.config import names, overrides, plugins
-from mssr_rl.data import faults
+from mssr_rl.data import faults, overlap
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
@@ -105,7 +105,7 @@ def _findings(found: list[Finding]) -> Iterator[str]:
 
 def _overlap(env: ProblemEnv, other: str) -> Iterator[str]:
     theirs = environments.make(other, split="test")
-    hits = overlap.overlap(env.problems, theirs.problems)
+    hits = overlap.alike(env.problems, theirs.problems)
     yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {other}'s test split"
     for hit in hits[:SHOWN]:
         yield f"FAIL overlap: {hit.ours} is {other}'s {hit.theirs}: {hit.why}"

@@ -1,8 +1,10 @@
 """Pictures from outside: whatever a row holds becomes encoded bytes that are safe to decode.
 
-`data` calls `encoded` and `check` while it reads; environments and engines call `decode`.
-Size is read from the header before anything is decoded, so a bomb costs nothing. A picture that
-cannot be used is a `ValueError` that says why; the caller knows the row and says where.
+The reader calls `encoded` and `as_seen` while it reads; environments and engines call `decode`.
+What comes out of `as_seen` looks the same to every decoder: a transparent ground is white, a
+photograph stands upright, 16 bits are scaled to 8. Size is read from the header before anything is
+decoded, so a bomb costs nothing. A picture that cannot be used is a `ValueError` that says why; the
+caller knows the row and says where.
 """
 
 import io
@@ -13,13 +15,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import ExifTags, Image
 
 from mssr_rl.problem import Problem
 
 MAX_PIXELS = 50_000_000
+MAX_FRAME_PIXELS = 8 * MAX_PIXELS  # of all frames of an animation together
 MAX_BYTES = 64 * 2**20  # of an encoded picture, in a file or in a row
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+
+# Said of pictures that are refused below, or that viewers show all the same. Not by
+# catch_warnings: threads decode, and it is not made for them.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
+
+_TURN = {  # by the number in EXIF's orientation field
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError)  # what Pillow's decoders raise
 
 
 def encoded(item: Any, folder: Path | None) -> bytes:
@@ -39,27 +59,40 @@ def encoded(item: Any, folder: Path | None) -> bytes:
     raise ValueError("it is neither bytes, a path, an image nor a dict with bytes or path")
 
 
-def check(content: bytes, *, whole: bool) -> None:
-    """Refuse what is no picture or too large; `whole` also looks for missing or broken parts."""
+def as_seen(content: bytes) -> bytes:
+    """The picture as a person sees it, decoded to the last frame: the same bytes, or a new PNG.
+
+    New bytes where plain decoding would show something else: a transparent ground, an EXIF
+    orientation, 16-bit grey.
+
+    Raises:
+        ValueError: it is no picture, too large, or any part of it is missing or broken.
+    """
     with _opened(content) as image:
-        if not whole:
-            return
+        _refuse_long_animation(image)
         try:
-            if image.format == "JPEG":  # verify() sees a JPEG's header only
-                image.draft("L", (1, 1))  # decodes at an eighth of the size
-                image.load()
-            else:
-                image.verify()
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            if image.format == "PNG":
+                image.verify()  # the check sums behind the pixels; it uses the image up
+        except _BROKEN as error:
             raise ValueError(f"its data are broken ({error})") from error
+    with _opened(content) as image:
+        try:
+            shown = _shown(image)
+            for frame in range(1, getattr(image, "n_frames", 1)):
+                image.seek(frame)
+                image.load()
+        except _BROKEN as error:
+            raise ValueError(f"its data are broken ({error})") from error
+    return content if shown is None else _png(shown)
 
 
 def decode(content: bytes) -> Image.Image:
-    """The picture in RGB, detached from its file."""
+    """The picture as a person sees it, in RGB, detached from its file."""
     with _opened(content) as image:
         try:
-            return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            shown = _shown(image)
+            return image.convert("RGB") if shown is None else shown
+        except _BROKEN as error:
             raise ValueError(f"its data are broken ({error})") from error
 
 
@@ -67,6 +100,61 @@ def blinded(problem: Problem) -> Problem:
     """The problem with every picture grey: as large as before, so it takes as many tokens."""
     grey = tuple(_grey(content) for content in problem.images)
     return replace(problem, images=grey)
+
+
+def _shown(image: Image.Image) -> Image.Image | None:
+    """The first frame as it is seen, in RGB; None where `convert("RGB")` shows the same."""
+    turn = _TURN.get(_orientation(image))
+    image.load()
+    flat = _on_white(image) or _scaled(image)
+    if turn is None:
+        return flat
+    return (flat or image.convert("RGB")).transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 where there is none; a field that cannot be read is ignored by viewers."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  the parser of a stranger's metadata may raise anything
+        return 1
+
+
+def _on_white(image: Image.Image) -> Image.Image | None:
+    """The picture on a white ground; None where nothing of it is transparent."""
+    if not image.has_transparency_data:
+        return None
+    with_alpha = image.convert("RGBA")
+    lowest, _ = with_alpha.getchannel("A").getextrema()
+    if lowest == 255:
+        return None
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, with_alpha).convert("RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image | None:
+    """Grey of more than 8 bits brought to 8; None for other modes. Plain conversion would clip."""
+    if not (image.mode.startswith("I") or image.mode == "F"):
+        return None
+    grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    brightest = grey.max(initial=0)
+    if image.mode.startswith("I;16") or 255 < brightest <= 65535:
+        grey /= 257
+    elif brightest > 65535:  # no range is stated: the largest value is white
+        grey *= 255 / brightest
+    return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+
+
+def _refuse_long_animation(image: Image.Image) -> None:
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except _BROKEN as error:
+        raise ValueError(f"its data are broken ({error})") from error
+    if frames * image.width * image.height > MAX_FRAME_PIXELS:
+        raise ValueError(
+            f"its {frames} frames of {image.width} x {image.height} pixels are more than"
+            f" {MAX_FRAME_PIXELS // 10**6} megapixels; keep the first frame"
+        )
 
 
 @lru_cache(maxsize=256)
@@ -83,12 +171,10 @@ def _opened(content: bytes) -> Image.Image:
     """The picture with its header read, once its size has been found acceptable."""
     _refuse_many_bytes(len(content))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(f"it has more than {MAX_PIXELS // 10**6} megapixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise ValueError(f"it is no {', '.join(FORMATS)} picture") from error
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(
@@ -100,7 +186,7 @@ def _opened(content: bytes) -> Image.Image:
 
 def _png(image: Image.Image) -> bytes:
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-        image = image.convert("RGB")
+        image = _scaled(image) or image.convert("RGB")
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

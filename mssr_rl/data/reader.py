@@ -15,11 +15,11 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.data import faults, pictures, sources
+from mssr_rl.data import columns, faults, pictures, sources
 from mssr_rl.data.hub import hub_source
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -30,7 +30,6 @@ EXTRAS = (  # kept for scoring rules and reports
     "precision", "unit", "question_for_eval", "set_id", "figure_id", "question_id", "subcategory",
     "problem_index", "answer_type", "question_type",
 )  # fmt: skip
-CHECKED_BYTES = 64 * 2**20  # pictures are checked in full up to here, later ones by their header
 
 _OFTEN_CALLED = {
     "problem": ("question", "prompt", "query"),
@@ -131,26 +130,22 @@ def _part(rows: list[Numbered], split: str, name: str) -> Iterator[Numbered]:
 
 
 def _problems(rows: Iterable[Numbered], source: sources.Source) -> Iterator[Problem]:
-    spent = 0
     for i, key, row in rows:
         where = f"{source.name} row {i} (id {key})"
         try:
-            problem = _problem((key, row), source, where, whole=spent < CHECKED_BYTES)
+            problem = _problem((key, row), source, where)
         except UserError as error:
             faults.met(error)
             continue
-        spent += sum(map(len, problem.images))
         yield problem
 
 
-def _problem(
-    keyed: tuple[str, sources.Row], source: sources.Source, where: str, *, whole: bool
-) -> Problem:
+def _problem(keyed: tuple[str, sources.Row], source: sources.Source, where: str) -> Problem:
     key, row = keyed
     prompt, answer = _text(row, where), answer_text(_column(row, "answer", where))
     if not answer:
         raise UserError(f"{where} has an empty answer: every problem needs one")
-    images = _images(row, source, where, whole=whole)
+    images = _images(row, source, where)
     return Problem(
         key=key,
         prompt=_with_tags(prompt, len(images), where),
@@ -182,24 +177,32 @@ def _text(row: sources.Row, where: str) -> str:
     return text
 
 
-def _images(
-    row: sources.Row, source: sources.Source, where: str, *, whole: bool
-) -> tuple[bytes, ...]:
+def _images(row: sources.Row, source: sources.Source, where: str) -> tuple[bytes, ...]:
     """The row's pictures, encoded; a data set without pictures and tags needs no column."""
     if "images" not in row and IMAGE not in row["problem"] and not _other_image_column(row):
+        refuse_unread(row, (), where)
         return ()
     items = _column(row, "images", where)
-    if items is None:
-        return ()
+    if items is None or items == "":
+        items = []
+    items = items if isinstance(items, list | tuple) else [items]
+    refuse_unread({k: v for k, v in row.items() if k != "images"}, items, where)
     contents = []
-    for i, item in enumerate(items if isinstance(items, list | tuple) else [items]):
+    for i, item in enumerate(items):
         try:
-            content = pictures.encoded(item, source.folder)
-            pictures.check(content, whole=whole)
+            contents.append(pictures.as_seen(pictures.encoded(item, source.folder)))
         except ValueError as error:
             raise UserError(f"{where}: picture {i} cannot be used, {error}") from error
-        contents.append(content)
     return tuple(contents)
+
+
+def refuse_unread(row: Mapping[str, Any], read: Sequence[Any], where: str) -> None:
+    """Raise `UserError` if a column of the row holds pictures that are not among those read."""
+    if missed := columns.unread(row, read):
+        raise UserError(
+            f"{where}: the column {missed[0]!r} holds pictures and would not be read;"
+            " name it images, or take it out"
+        )
 
 
 def _other_image_column(row: Mapping[str, Any]) -> bool:

@@ -6,7 +6,6 @@ problem is encoded once and kept, and pictures of one size form one block for th
 Shapes: P prompts, L prompt tokens (right-padded).
 """
 
-import io
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from threading import Lock
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
 from mssr_rl.models.pictures import Pictures
 from mssr_rl.problem import Problem
@@ -161,7 +161,7 @@ class PromptEncoder:
         return pixels
 
     def _decoded(self, data: bytes) -> Pixels:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
+        image = decode(data)
         size = self.images.size
         height, width = smart_resize(
             image.height, image.width, self._token_side, size.shortest_edge, size.longest_edge

@@ -37,7 +37,7 @@ def render(run: RunFiles) -> str:
             run=run,
             setup=setup.describe(run),
             scores=found,
-            sentence=results.sentence(found),
+            sentence=results.sentence(found, run.run.get("overlap")),
             caution=results.CAUTION,
             breakdowns=results.breakdowns(run.evaluations),
             panels=panels.charts(run.metrics, run.evaluations),

@@ -69,12 +69,15 @@ def scores(evaluations: Sequence[Row]) -> tuple[Score, ...]:
     )
 
 
-def sentence(found: Sequence[Score]) -> str:
-    """The result in words: one sentence a set of problems."""
+def sentence(found: Sequence[Score], overlap: object = None) -> str:
+    """The result in words: one sentence a set of problems.
+
+    `overlap` is what run.json says of rows that stand in two splits; None: nobody looked.
+    """
     sets: dict[tuple[str, str], list[Score]] = {}
     for score in found:
         sets.setdefault((score.env, score.split), []).append(score)
-    said = [f"{_where(s[0])}, {' and '.join(map(_clause, s))}." for s in sets.values()]
+    said = [f"{_where(s[0], overlap)}, {' and '.join(map(_clause, s))}." for s in sets.values()]
     return " ".join(said) or "Not evaluated yet."
 
 
@@ -91,7 +94,7 @@ def breakdowns(evaluations: Sequence[Row]) -> tuple[Breakdown, ...]:
     )
 
 
-SPLITS = {"val": "held-out validation", "test": "held-out test"}
+SPLITS = {"val": "validation", "test": "test"}
 
 
 def _sets(evaluations: Sequence[Row]) -> list[list[Row]]:
@@ -151,8 +154,28 @@ def _clause(score: Score) -> str:
     return f"{kind} {word} from {start} to {end}"
 
 
-def _where(score: Score) -> str:
-    return f"On {score.n:,} {SPLITS.get(score.split, score.split)} problems"
+def _where(score: Score, overlap: object) -> str:
+    """Held-out is what was compared with the training problems and shares none with them."""
+    name = SPLITS.get(score.split, score.split)
+    compared = _with_training(score.split, overlap)
+    if compared is None:
+        return f"On {score.n:,} {name} problems"
+    rows = compared.get("rows")
+    if rows or compared.get("stands_in"):
+        count = f"{rows:,} of {compared.get('of'):,}" if isinstance(rows, int) and rows else "all"
+        return f"On {score.n:,} {name} problems ({count} are training problems too)"
+    return f"On {score.n:,} held-out {name} problems"
+
+
+def _with_training(split: str, overlap: object) -> Row | None:
+    """What run.json says of a split's rows that are in train; None where nobody looked."""
+    for entry in overlap if isinstance(overlap, list) else ():
+        if isinstance(entry, Mapping) and (entry.get("split"), entry.get("with")) == (
+            split,
+            "train",
+        ):
+            return entry
+    return None
 
 
 def _tags(row: Row) -> Mapping[str, Mapping[str, Row]]:

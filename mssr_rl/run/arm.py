@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
+from mssr_rl.data import overlap
 from mssr_rl.engine.base import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.loss import Loss
@@ -40,6 +41,7 @@ class Arm(NamedTuple):
     make_engine: MakeEngine  # another one, should this one be lost
     initial_rollouts: int = 0  # drawn before step 1, charged
     without_pictures: tuple[Problem, ...] = ()  # the training problems, where the loss wants them
+    overlaps: tuple[overlap.Shared, ...] = ()  # what val and test share with train, and each other
 
     @property
     def problems_per_step(self) -> int:
@@ -98,7 +100,7 @@ def eval_plan(config: Config) -> EvalPlan:
 def assemble(config: Config, make_engine: MakeEngine) -> Arm:
     """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
-    train = environment(config, "train")
+    train, val, test = (environment(config, split) for split in ("train", "val", "test"))
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
     return Arm(
@@ -109,8 +111,9 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
         without_pictures=tuple(map(blinded, train.problems)) if blind else (),
         group_size=config.rollout.group_size or algorithm.default_group_size,
         train=train,
-        val=environment(config, "val"),
-        test=environment(config, "test"),
+        val=val,
+        test=test,
+        overlaps=overlap.between({env.split: env.problems for env in (train, val, test)}),
         engine=started(config, make_engine, train),
         make_engine=make_engine,
     )
@@ -151,8 +154,14 @@ def opening(arm: Arm) -> list[str]:
         f"model   {c.model.path} on engine {where}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
+        *(f"overlap {line}" for line in _overlap_lines(arm.overlaps)),
         *([f"slower  {native.kernels().why}"] if slower else []),
     ]
+
+
+def _overlap_lines(overlaps: tuple[overlap.Shared, ...]) -> list[str]:
+    found = [shared.says for shared in overlaps if shared.hits or shared.stands_in]
+    return found or ["no problem of val or test is in train, nor one of test in val"]
 
 
 def facts(arm: Arm) -> Mapping[str, Any]:
@@ -170,6 +179,7 @@ def facts(arm: Arm) -> Mapping[str, Any]:
             env.split: {"problems": len(env.problems), "fingerprint": env.fingerprint()}
             for env in envs
         },
+        "overlap": [overlap.record(shared) for shared in arm.overlaps],
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
         # An algorithm that draws its problems follows no order that another arm could share.
         "problem_order": None

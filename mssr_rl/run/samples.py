@@ -95,8 +95,8 @@ def _stem(key: str) -> str:
 def _as_png(picture: bytes) -> bytes:
     if picture.startswith(PNG):
         return picture
-    from PIL import Image  # here: most runs only ever meet PNG
+    from mssr_rl.data.pictures import decode  # here: most runs only ever meet PNG
 
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").save(out, "PNG")
+    decode(picture).save(out, "PNG")
     return out.getvalue()

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from mssr_rl import cli
-from mssr_rl.check_env import audit, overlap, passport, trial
+from mssr_rl.check_env import audit, passport, trial
+from mssr_rl.data import overlap
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -148,8 +149,8 @@ def test_copies_are_found_and_lookalikes_are_not() -> None:
         problem("blank", "<image>What is this?", "5", picture("")),
         problem("other sum", "What is 8 + 12?", "20"),
     ]
-    assert [hit.ours for hit in overlap.overlap(copies, tested)] == [p.key for p in copies]
-    assert overlap.overlap(others, tested) == []
+    assert [hit.ours for hit in overlap.alike(copies, tested)] == [p.key for p in copies]
+    assert overlap.alike(others, tested) == []
 
 
 def test_contamination_is_reported_beside_the_set_it_touches(

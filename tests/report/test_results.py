@@ -27,9 +27,25 @@ def tagged(accuracy: float) -> dict[str, float]:
     return {"n": 100, "accuracy": accuracy, "accuracy_sampled": accuracy / 2}
 
 
+def overlapping(rows: int) -> dict[str, object]:
+    return {"split": "val", "with": "train", "of": 200, "rows": rows, "stands_in": False}
+
+
+def test_problems_are_called_held_out_only_where_that_was_checked() -> None:
+    found = scores([evaluation(0, 60), evaluation(40, 100)])
+    assert sentence(found).startswith("On 200 validation problems, ")
+    assert sentence(found, [{**overlapping(0), "with": "test"}, "?"]).startswith(
+        "On 200 validation problems, "
+    )
+    assert sentence(found, [overlapping(30)]).startswith(
+        "On 200 validation problems (30 of 200 are training problems too), "
+    )
+
+
 def test_a_clear_gain_is_said_to_rise() -> None:
-    said = sentence(scores([evaluation(0, 60), evaluation(40, 100)])).replace("\u00a0", " ")
-    assert said == (
+    checked = [overlapping(0)]
+    found = scores([evaluation(0, 60), evaluation(40, 100)])
+    assert sentence(found, checked).replace("\u00a0", " ") == (
         "On 200 held-out validation problems, greedy accuracy rose from 30.0 % to 50.0 % "
         "(95 % interval 43.1 to 56.9) and sampled accuracy rose from 15.0 % to 25.0 %."
     )

@@ -1,0 +1,278 @@
+"""Rows that two data sets share: is what is trained on also what is tested on?
+
+    shared(train, test)     rows that are the same, or nearly: a run stops at them
+    alike(ours, theirs)     those, and pictures that look the same under other words: `check` lists
+
+The same are equal words over equal pictures. Nearly the same are words that differ in case, blanks
+and signs only, with the same answer, over pictures that look the same: their grey thumbnails differ
+by little everywhere, so a resized or re-encoded copy is found and a drawing in which one printed
+digit differs is not. A picture alone is no hit, and neither is a question alone: templates repeat.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mssr_rl.data import pictures
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import IMAGE
+
+SIDE = 64  # of a thumbnail [pixels]
+# Between thumbnails of copies: JPEG at quality 75 and pictures resized by 0.6 to 1.5 stay below;
+# of 10,021 pairs of independent drawings with equal question and answer, 1 does.
+LARGEST, ROOT_MEAN_SQUARE = 30, 4.0  # of 255
+BLOCK = 8  # pixels of a thumbnail that the first comparison takes together
+NEAR_TEXT = 0.6  # shared words of all words
+
+Thumbnail = NDArray[np.uint8]  # SIDE * SIDE
+
+
+class Hit(NamedTuple):
+    """A row of each set and why they count as one."""
+
+    ours: str
+    theirs: str
+    why: str
+    exact: bool = False
+
+
+class Shared(NamedTuple):
+    """What one split has in common with another."""
+
+    split: str
+    other: str
+    of: int  # rows of `split`
+    hits: tuple[Hit, ...]
+    stands_in: bool  # the two are one set of rows, used twice
+
+    @property
+    def exact(self) -> int:
+        """Rows of `split` that are in `other` word for word."""
+        return sum(hit.exact for hit in self.hits)
+
+    @property
+    def says(self) -> str:
+        """The finding in words, rows named."""
+        if self.stands_in:
+            return f"{self.split} is {self.other}: one set of rows stands in for both"
+        near = len(self.hits) - self.exact
+        kinds = [f"{self.exact} the same"] * bool(self.exact) + [f"{near} nearly"] * bool(near)
+        rows = ", ".join(f"{hit.ours} = {hit.theirs}" for hit in self.hits[:SHOWN])
+        more = f" and {len(self.hits) - SHOWN} more" if len(self.hits) > SHOWN else ""
+        return (
+            f"{len(self.hits)} of {self.of} {self.split} rows are also in {self.other}"
+            f" ({', '.join(kinds)}): {rows}{more}"
+        )
+
+
+SHOWN = 20  # rows that are named
+
+
+def record(found: Shared) -> dict[str, Any]:
+    """The finding for run.json; `rows` counts the same and the nearly same, `near` the latter."""
+    return {
+        "split": found.split,
+        "with": found.other,
+        "of": found.of,
+        "rows": len(found.hits),
+        "near": len(found.hits) - found.exact,
+        "stands_in": found.stands_in,
+        "examples": [[hit.ours, hit.theirs, hit.why] for hit in found.hits[:SHOWN]],
+    }
+
+
+class Rows:
+    """A split's problems with what they are compared by, each worked out once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = problems
+        self.marks = [posed(problem) for problem in problems]
+
+    @cached_property
+    def bare(self) -> list[tuple[str, str, int]]:
+        """See `_bare`."""
+        return [_bare(problem) for problem in self.problems]
+
+    def thumbnails(self, row: int) -> NDArray[np.uint8]:
+        """Of all pictures of a row: pictures x SIDE * SIDE."""
+        if row not in self._thumbnails:
+            found = [thumbnail(content) for content in self.problems[row].images]
+            self._thumbnails[row] = np.stack(found)
+        return self._thumbnails[row]
+
+    @cached_property
+    def _thumbnails(self) -> dict[int, NDArray[np.uint8]]:
+        return {}
+
+
+def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
+    """What later splits share with earlier ones, for every two of them: train, val, test."""
+    rows = {split: Rows(problems) for split, problems in splits.items()}
+    found = []
+    for (earlier, theirs), (later, ours) in combinations(rows.items(), 2):
+        same = ours.marks == theirs.marks
+        hits = () if same else tuple(_shared(ours, theirs).values())
+        found.append(Shared(later, earlier, len(ours.problems), hits, stands_in=same))
+    return tuple(found)
+
+
+def shared(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
+    """The rows of `ours` that are in `theirs`, the same or nearly, each once."""
+    return list(_shared(Rows(ours), Rows(theirs)).values())
+
+
+def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
+    """Those of `shared`, and rows whose words differ but not their picture, numbers and answer."""
+    mine, others = Rows(ours), Rows(theirs)
+    hits = _shared(mine, others)
+    seen = [_seen(problem) for problem in theirs]
+    by_numbers: dict[tuple[str, ...], list[int]] = {}
+    for j, other in enumerate(seen):
+        by_numbers.setdefault(other.numbers, []).append(j)
+    for i, problem in enumerate(ours):
+        one = _seen(problem)
+        for j in by_numbers.get(one.numbers, ()) if i not in hits else ():
+            if why := _reworded((one, mine, i), (seen[j], others, j)):
+                hits[i] = Hit(problem.key, theirs[j].key, why)
+                break
+    return [hits[i] for i in sorted(hits)]
+
+
+def _shared(ours: Rows, theirs: Rows) -> dict[int, Hit]:
+    """Hits by row of ours, in order."""
+    exact: dict[bytes, int] = {}
+    for j, mark in enumerate(theirs.marks):
+        exact.setdefault(mark, j)
+    hits = {
+        i: Hit(_key(ours, i), _key(theirs, exact[mark]), "the same question and picture", True)
+        for i, mark in enumerate(ours.marks)
+        if mark in exact
+    }
+    for i, j in _near(ours, theirs, set(hits)):
+        hits[i] = Hit(
+            _key(ours, i), _key(theirs, j), "the same words, a picture that looks the same"
+        )
+    return {i: hits[i] for i in sorted(hits)}
+
+
+def _key(rows: Rows, row: int) -> str:
+    return rows.problems[row].key
+
+
+def posed(problem: Problem) -> bytes:
+    """A digest of the question's words and the pictures' bytes."""
+    digest = hashlib.blake2b(" ".join(problem.prompt.split()).encode("utf-8", "surrogatepass"))
+    for content in problem.images:
+        digest.update(hashlib.blake2b(content).digest())
+    return digest.digest()
+
+
+def thumbnail(content: bytes) -> Thumbnail:
+    """A picture as SIDE x SIDE levels of grey."""
+    return thumbnail_of(pictures.decode(content))
+
+
+def thumbnail_of(image: Image.Image) -> Thumbnail:
+    """The same of a picture that is decoded already."""
+    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.asarray(small, dtype=np.uint8).reshape(-1)
+
+
+def look_alike(a: Thumbnail, b: Thumbnail) -> bool:
+    """Whether two thumbnails can be of one picture."""
+    difference = a.astype(np.int32) - b
+    within = np.abs(difference).max() <= LARGEST
+    return bool(within and (difference**2).mean() <= ROOT_MEAN_SQUARE**2)
+
+
+def _near(ours: Rows, theirs: Rows, known: Collection[int]) -> Iterator[tuple[int, int]]:
+    """(row of ours, row of theirs) for rows not yet known that are nearly the same."""
+    others: dict[tuple[str, str, int], list[int]] = {}
+    for j, bare in enumerate(theirs.bare):
+        others.setdefault(bare, []).append(j)
+    mine: dict[tuple[str, str, int], list[int]] = {}
+    for i, bare in enumerate(ours.bare):
+        if i not in known and bare in others:
+            mine.setdefault(bare, []).append(i)
+    for bare, rows in mine.items():
+        if bare[2] == 0:
+            yield from ((i, others[bare][0]) for i in rows)
+        else:
+            yield from _matches(ours, theirs, rows, others[bare])
+
+
+def _matches(
+    ours: Rows, theirs: Rows, mine: list[int], others: list[int]
+) -> Iterator[tuple[int, int]]:
+    """Pairs whose pictures look alike, one after the other; all have equally many."""
+    coarse_a = _coarse(np.stack([ours.thumbnails(i) for i in mine]))
+    coarse_b = _coarse(np.stack([theirs.thumbnails(j) for j in others]))
+    # A block's mean differs by no more than the root mean square of its pixels.
+    limit = coarse_a.shape[1] * ROOT_MEAN_SQUARE**2 + 1
+    norm_b = (coarse_b**2).sum(1)
+    for i, one in zip(mine, coarse_a, strict=True):
+        distance = norm_b + one @ one - 2 * (coarse_b @ one)
+        for place in np.flatnonzero(distance <= limit):
+            j = others[place]
+            if all(map(look_alike, ours.thumbnails(i), theirs.thumbnails(j))):
+                yield i, j
+                break
+
+
+def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Means of blocks: rows x (pictures * blocks)."""
+    rows, count, _ = thumbnails.shape
+    blocks = SIDE // BLOCK
+    shaped = thumbnails.reshape(rows, count, blocks, BLOCK, blocks, BLOCK)
+    means: NDArray[np.float64] = shaped.mean(axis=(3, 5), dtype=np.float64)
+    return means.reshape(rows, -1)
+
+
+def _bare(problem: Problem) -> tuple[str, str, int]:
+    """The question without case, blanks and punctuation, its answer, how many pictures it has.
+
+    Signs inside numbers stay, 1.5 and 3:20, and so do those of formulas.
+    """
+    text = unicodedata.normalize("NFKC", problem.prompt.replace(IMAGE, " ")).casefold()
+    bare = re.sub(r"\s+|[!?;\"'`]|(?<!\d)[.,:]|[.,:](?!\d)", "", text)
+    return bare, problem.answer.casefold(), len(problem.images)
+
+
+class _Seen(NamedTuple):
+    answer: str
+    words: frozenset[str]
+    numbers: tuple[str, ...]
+
+
+def _seen(problem: Problem) -> _Seen:
+    text = problem.prompt.replace(IMAGE, " ").lower()
+    words = frozenset(re.findall(r"[^\W\d_]{2,}", text))
+    return _Seen(problem.answer, words, tuple(sorted(re.findall(r"[0-9]+", text))))
+
+
+def _reworded(mine: tuple[_Seen, Rows, int], other: tuple[_Seen, Rows, int]) -> str | None:
+    """Why two rows with the same numbers count as one, None if they do not."""
+    (a, ours, i), (b, theirs, j) = mine, other
+    count = len(ours.problems[i].images)
+    if len(theirs.problems[j].images) != count:
+        return None
+    words = _share(a.words, b.words)
+    if not count:
+        return f"{words:.0%} of the words" if words >= NEAR_TEXT and a.numbers else None
+    if a.answer != b.answer and words < NEAR_TEXT:
+        return None
+    if all(map(look_alike, ours.thumbnails(i), theirs.thumbnails(j))):
+        return f"a picture that looks the same, {words:.0%} of the words"
+    return None
+
+
+def _share(a: frozenset[str], b: frozenset[str]) -> float:
+    return len(a & b) / len(a | b) if a or b else 1.0
