@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from PIL import Image
@@ -119,11 +119,13 @@ def _written_list(text: str) -> list[Any] | None:
     stripped = text.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")) or len(stripped) > MAX_CELL:
         return None
-    for read in (json.loads, ast.literal_eval):  # the latter takes literals only
-        try:
-            found = read(stripped)
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            continue
-        if isinstance(found, list):
-            return found
-    return None
+    found = _parsed(json.loads, stripped) or _parsed(ast.literal_eval, stripped)
+    return found if isinstance(found, list) else None
+
+
+def _parsed(read: Callable[[str], Any], text: str) -> Any:
+    """What `read` makes of the text, None if nothing; both readers take literals only."""
+    try:
+        return read(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None
