@@ -11,6 +11,7 @@ from typing import Any
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats.intervals import Interval
+from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.verdict import Comparison, Pair, Rule, Scores, compare_arms
 from mssr_rl.stats.words import sentence
 
@@ -171,14 +172,19 @@ def average(values: Sequence[float | None]) -> float | None:
 
 
 def by_kind(runs: Sequence[Run], arms: Sequence[str], split: str) -> dict[str, Any]:
-    """{tag: {value: {problems, and each arm's mean accuracy over its seeds}}}."""
+    """{tag: {value: {problems, each arm's mean accuracy over its seeds, and its interval}}}."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for arm in arms:
         rows = [row for run in counted(runs, arm) if (row := run.last(split))]
         for tag, value, n in _kinds(rows):
             cells = [row["by_tag"][tag][value]["accuracy"] for row in rows]
-            entry = found.setdefault(tag, {}).setdefault(value, {"problems": n, "accuracy": {}})
+            empty: dict[str, Any] = {"problems": n, "accuracy": {}, "interval": {}}
+            entry = found.setdefault(tag, {}).setdefault(value, empty)
             entry["accuracy"][arm] = average(cells)
+            over_seeds = spread(cells, 1 / max(1, n))
+            entry["interval"][arm] = within_0_and_1(
+                interval(over_seeds and t_interval(over_seeds), average(cells))
+            )
     return found
 
 

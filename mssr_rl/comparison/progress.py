@@ -120,7 +120,7 @@ def _race(
 ) -> dict[str, Any]:
     """Who reaches the target sooner, runs that never do included."""
     race = race_to(list(by_arm[a].values()), list(by_arm[b].values()), target)
-    return {"a": a, "b": b, "log_rank_p": race.p}
+    return {"a": a, "b": b, "log_rank_p": race.p, "floor": race.floor}
 
 
 def _problems(runs: Sequence[Run]) -> int:

@@ -8,7 +8,6 @@ against each other and refuses, with the differences, if there are any.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.stats import Interval, paired_change, wilson
-from mssr_rl.stats.intervals import Z95
+from mssr_rl.stats.intervals import clustered
 
 CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not independent
 
@@ -41,16 +40,13 @@ def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
 
 def interval(problems: Sequence[Problem], right: Sequence[int]) -> Interval:
     """Accuracy with its 95 % interval: Wilson's, or cluster-robust where rows share a problem."""
-    n = len(right)
-    share = sum(right) / n
-    groups: dict[str, float] = {}
+    groups: dict[str, list[int]] = {}
     for problem, one in zip(problems, right, strict=True):
         name = next((problem.extras[c] for c in CLUSTERS if c in problem.extras), None)
         if name is None:
-            return wilson(share, n)
-        groups[name] = groups.get(name, 0.0) + one - share
-    half = Z95 * sqrt(sum(total**2 for total in groups.values())) / n
-    return Interval(share, max(0.0, share - half), min(1.0, share + half))
+            return wilson(sum(right) / len(right), len(right))
+        groups.setdefault(name, []).append(one)
+    return clustered(groups.values())
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

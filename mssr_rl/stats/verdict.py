@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 
 from mssr_rl.errors import UserError
 from mssr_rl.stats import power, questions
-from mssr_rl.stats.intervals import Interval, negated
+from mssr_rl.stats.intervals import Interval, negated, within
 from mssr_rl.stats.paired import SignFlip, Spread, sign_flip, spread, t_interval, t_test, tost
 from mssr_rl.stats.questions import Opinions, Questions
 
@@ -51,7 +51,7 @@ class Rule(NamedTuple):
 class Evidence(NamedTuple):
     """What the K paired differences of a pair say; p-values as they are and after Holm."""
 
-    interval: Interval  # 95 %, Student's, of the mean difference; not adjusted
+    interval: Interval  # 95 %, Student's, of the mean difference, within ± 1; not adjusted
     sd: float  # of the differences, over seeds
     p: float  # two-sided, paired t
     p_holm: float
@@ -222,7 +222,10 @@ def _tests(
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
     return {
         (a, b): Evidence(
-            t_interval(found), found.sd, *row, sign_flip(differences(values[a], values[b]))
+            within(t_interval(found), -1.0, 1.0),
+            found.sd,
+            *row,
+            sign_flip(differences(values[a], values[b])),
         )
         for ((a, b), found), row in zip(spreads.items(), columns, strict=True)
     }

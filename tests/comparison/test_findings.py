@@ -148,6 +148,18 @@ def test_the_target_is_what_the_weakest_arm_ends_at(make_comparison: Any) -> Non
     assert speed["updates"]["to_target"]["grpo"]["mean_of_those"] == pytest.approx(48)
 
 
+def test_a_kind_of_problem_has_an_interval_over_seeds(make_comparison: Any) -> None:
+    kinds = found(make_comparison({"grpo": 0.4, "mssr": 0.6}))["kinds"]["family"]["even"]
+    assert kinds["accuracy"]["grpo"] == pytest.approx(0.4)
+    # Three seeds 2.5 points apart: t of two degrees, 4.3027, times 2.5 / sqrt(3).
+    assert kinds["interval"]["grpo"]["high"] == pytest.approx(0.4 + 0.025 * 4.302653 / 3**0.5)
+
+
+def test_one_seed_has_a_kind_without_an_interval(make_comparison: Any) -> None:
+    kinds = found(make_comparison({"grpo": 0.4}, seeds=1))["kinds"]["family"]["even"]
+    assert kinds["interval"]["grpo"] == {"value": pytest.approx(0.375), "low": None, "high": None}
+
+
 def test_stability_events_are_passed_on(make_comparison: Any) -> None:
     folder = make_comparison({"grpo": 0.5, "mssr": 0.5})
     event = {"event": "grad_spike", "level": "warn", "step": 7, "evidence": "11x", "advice": "less"}

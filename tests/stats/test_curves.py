@@ -54,6 +54,12 @@ def test_a_fast_and_a_slow_arm_are_told_apart_censored_runs_included() -> None:
     assert sum(run.reached for run in race.b) == 1
     assert race.p is not None
     assert race.p < 0.01
+    assert race.floor == pytest.approx(2 / 252)  # of the splits of ten runs, this and its mirror
+
+
+def test_the_floor_of_few_runs_is_that_of_exchanging_them() -> None:
+    assert race_to([CURVE], [CURVE, CURVE], 0.5).floor == pytest.approx(1 / 3)
+    assert race_to([CURVE] * 3, [CURVE] * 3, 0.5).floor == pytest.approx(0.1)
 
 
 def test_log_rank_by_hand() -> None:

@@ -1,10 +1,11 @@
 """stats: intervals worked by hand, and the laws they obey."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.stats.intervals import paired_change, wilson
+from mssr_rl.stats.intervals import clustered, paired_change, wilson
 
 
 def test_wilson_of_half_of_ten_is_the_textbook_interval() -> None:
@@ -37,10 +38,10 @@ def test_an_interval_holds_its_estimate_and_stays_a_share(share: float, n: int) 
 
 
 def test_a_paired_change_is_the_mean_difference_with_its_normal_interval() -> None:
-    found = paired_change([0, 0, 1, 0], [1, 0, 1, 1])  # differences 1, 0, 0, 1: sd 1/sqrt(3)
+    found = paired_change([0, 0, 1, 0] * 2, [1, 0, 1, 1] * 2)  # four of eight: sd sqrt(2/7)
     assert found is not None
     assert found.value == 0.5
-    assert found.high - found.value == pytest.approx(1.959964 * (1 / 3) ** 0.5 / 2, abs=1e-6)
+    assert found.high - found.value == pytest.approx(1.959964 * (2 / 7 / 8) ** 0.5, abs=1e-6)
     assert found.value - found.low == pytest.approx(found.high - found.value)
 
 
@@ -51,3 +52,47 @@ def test_a_change_is_of_the_same_problems() -> None:
 
 def test_one_problem_has_no_interval() -> None:
     assert paired_change([0], [1]) is None
+
+
+def test_clusters_that_are_all_wrong_or_all_right_count_as_one_trial_each() -> None:
+    for right in (0, 1):
+        found = clustered([[right] * 5] * 40)
+        assert found == pytest.approx(wilson(right, 40))
+    uneven = clustered([[0] * 8, [0], [0]])  # 100 / 66 trials
+    assert uneven == pytest.approx(wilson(0.0, 100 / 66))
+
+
+def test_clusters_within_0_and_1_keep_the_robust_interval() -> None:
+    # Four clusters, each off by 1: sqrt(4) / 8.
+    found = clustered([[1, 1], [0, 0], [1, 1], [0, 0]])
+    assert found == pytest.approx((0.5, 0.5 - 0.25 * 1.959964, 0.5 + 0.25 * 1.959964))
+
+
+@pytest.mark.parametrize(("share", "alike"), [(0.01, 0.8), (0.03, 0.3), (0.1, 0.8)])
+def test_few_right_answers_in_clusters_are_covered(share: float, alike: float) -> None:
+    rng = np.random.default_rng(0)
+    known_G1 = rng.beta(share * (1 / alike - 1), (1 - share) * (1 / alike - 1), (500, 40, 1))
+    found = [clustered(r) for r in (rng.random((500, 40, 5)) < known_G1).astype(int).tolist()]
+    covered = np.mean([one.low <= share <= one.high for one in found])
+    assert covered >= 0.9  # the robust interval alone: 0.44, 0.83, 0.90
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=9))
+def test_an_interval_of_clusters_holds_its_share(clusters: list[list[int]]) -> None:
+    found = clustered(clusters)
+    assert 0 <= found.low <= found.value + 1e-12
+    assert found.value - 1e-12 <= found.high <= 1
+    assert found.high - found.low > 0.01
+
+
+def test_changes_that_are_all_equal_have_an_interval_too() -> None:
+    found = paired_change([0] * 8, [0] * 8)
+    assert found is not None
+    half = 1.959964 * 2**0.5 / 10  # two more problems, one better and one worse
+    assert found == pytest.approx((0.0, -half, half))
+
+
+def test_a_change_ends_at_100_points() -> None:
+    found = paired_change([0, 0, 1], [1, 1, 0])
+    assert found is not None
+    assert -1 <= found.low <= found.high == 1.0

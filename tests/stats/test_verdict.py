@@ -123,6 +123,12 @@ def test_arms_without_common_seeds_are_inconclusive() -> None:
     assert pair.why.startswith("no seed in common")
 
 
+def test_a_difference_ends_at_100_points() -> None:
+    pair = compare_values({"a": by_seed(0.9, 0.4), "b": by_seed(0.1, 0.3)}, GRID, RULE).pairs[0]
+    assert pair.test is not None
+    assert (pair.test.interval.low, pair.test.interval.high) == (-1.0, 1.0)
+
+
 # ---- several arms ----
 
 
