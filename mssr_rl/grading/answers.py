@@ -55,7 +55,7 @@ _AROUND_SIGNS = re.compile(r" ?([^\w ]) ?")
 _SHORT_TEXT = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z ,.'-]*")
 _HEAD = re.compile(
     r"(?:(?:m ?)?\\angle ?[A-Z]{1,3}|[A-Z]{2,3}|[A-Za-z]|\\[a-z]{2,8})"
-    r"(?:_\{?\w{1,9}\}?)?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z]\))?|\([A-Za-z], ?[A-Za-z]\)"
+    r"(?:_\{?\w{1,9}\}?)?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z]\))?"
     r"|\\frac\{d ?[a-z]\}\{d ?[a-z]\}"
 )
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
@@ -65,14 +65,14 @@ _RANGE = re.compile(r"[0-9.]+-[0-9.]+")
 _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
 
-def read_off(a: str, b: str) -> bool:
-    """Do the two texts spell the same value? Symmetric.
+def read_off(said: str, gold: str) -> bool:
+    """Do the two texts spell the same value?
 
     Raises:
         NeedsAlgebra: they may be equal all the same.
         OverLimit: they are too large to tell.
     """
-    one, other = _read(a), _read(b)
+    one, other = _read(said), _read(gold)
     if _same(one, other):
         return True
     if _settled(one) and _settled(other) and not _list_and_set(one, other):
@@ -92,6 +92,12 @@ def read_off_or(algebra: Same) -> Same:
             return algebra(a, b)
 
     return same
+
+
+def is_plain_value(text: str) -> bool:
+    """Is it a number, a clock time or several of them, as they can be read off?"""
+    value = _read(text)
+    return not isinstance(value, Words) and _settled(value)
 
 
 def same_text(a: str, b: str) -> bool:
@@ -160,11 +166,9 @@ def _same_group(a: Group, b: Group) -> bool:
         return False
     if a.brackets != "{}":
         return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))
-    return _covers(a.items, b.items) and _covers(b.items, a.items)
-
-
-def _covers(a: tuple[Value, ...], b: tuple[Value, ...]) -> bool:
-    return all(any(_same(x, y) for y in b) for x in a)
+    return all(any(_same(x, y) for y in b.items) for x in a.items) and all(
+        any(_same(x, y) for x in a.items) for y in b.items
+    )
 
 
 def _same_equation(a: Value, b: Value) -> bool:

@@ -7,16 +7,32 @@ calls it with what can be read off; where that does not settle it, `helper` call
 from collections.abc import Sequence
 
 from mssr_rl.grading.answers import Same
-from mssr_rl.grading.choices import LETTERS, gold_letter, names_letter, names_option
+from mssr_rl.grading.choices import (
+    LETTERS,
+    gives_letter_and_text,
+    gold_letter,
+    gold_with_text,
+    names_letter,
+    names_option,
+)
+from mssr_rl.grading.words import without_prose
 
 
 def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:
-    """Is `text` right? `choices` are the options if known."""
+    """Is `text` right? `choices` are the options if known. Prose around a value may be left out."""
+    if _gives(text, answer, choices, same):
+        return True
+    value = without_prose(text)
+    return value is not None and _gives(value, answer, choices, same)
+
+
+def _gives(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:
     if choices:
         named = names_option(text, answer, choices, same)
-        if named is not None:
-            return named
+        return same(text, answer) if named is None else named
     letter = gold_letter(answer)
-    if letter and letter in LETTERS and not choices:
+    if letter and letter in LETTERS:
         return names_letter(text, letter)
+    if with_text := gold_with_text(answer):
+        return gives_letter_and_text(text, with_text, same)
     return same(text, answer)

@@ -1,13 +1,19 @@
-"""Takes the dressing off an answer: delimiters, text macros, blanks, spare braces, look-alikes.
+r"""Takes the dressing off an answer: delimiters, text macros, blanks, spare braces, look-alikes.
 
-`clean` is what every comparison in `answers`, `quantities`, `linear` and `choices` starts from.
-It never evaluates anything and runs in time linear in the text.
+    raw text  --tidy-->  one spelling for each meaning  --clean-->  no dressing left
+
+`tidy` is where both readers start: `clean` (and so `answers`, `quantities`, `linear`, `choices`)
+and the lexer of `algebra`. A new way to write an old thing is a line in one of its tables. Nothing
+here evaluates anything; each pass is linear in the text.
 """
 
 import re
+from functools import lru_cache
 
 THIN = "\u2009"  # what \, becomes: it may part groups of three digits, a plain blank may not
 
+# Wide letters and digits stay what they are: no program that was typed in them becomes one here.
+_KEPT_WIDE = frozenset({*range(15, 25), *range(32, 58), 59, *range(64, 90)})
 LOOKALIKES = str.maketrans(
     {
         "\u2212": "-",  # minus sign
@@ -38,43 +44,120 @@ LOOKALIKES = str.maketrans(
         "\u2208": r"\in ",
         "\u2220": r"\angle ",
         "\u2213": r"\mp ",
+        "\u2229": r"\cap ",
+        "\u2209": r"\notin ",
+        "\u2216": r"\setminus ",
+        "\u2248": r"\approx ",
+        "\u2243": r"\approx ",
+        "\u2261": r"\equiv ",
+        "\u221d": r"\propto ",
+        "\u2211": r"\sum ",
+        "\u220f": r"\prod ",
+        "\u211d": r"\mathbb{R}",
+        "\u2124": r"\mathbb{Z}",
+        "\u2115": r"\mathbb{N}",
+        "\u211a": r"\mathbb{Q}",
+        "\u25b3": r"\triangle ",
+        "\u2103": "°C",
+        "\u2109": "°F",
+        "\u2032": "'",
+        "\u2019": "'",
+        "\u2033": "''",
+        "\u03b1": r"\alpha ",
+        "\u03b2": r"\beta ",
+        "\u03b8": r"\theta ",
+        "\u03bb": r"\lambda ",
+        "\u03c6": r"\phi ",
+        "\u03c9": r"\omega ",
+        "\u2234": " ",  # therefore
+        "\u2713": " ",  # check marks
+        "\u2714": " ",
+        "\u21d2": r"\Rightarrow ",
+        "\u2192": r"\to ",
+        "\u27e8": r"\langle ",
+        "\u27e9": r"\rangle ",
         **{sign: f"^{{{n}}}" for n, sign in enumerate("\u2074\u2075\u2076\u2077\u2078\u2079", 4)},
-        "\uff0c": ",",
-        "\uff08": "(",
-        "\uff09": ")",
+        **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if i not in _KEPT_WIDE},
+        "\u3001": ",",  # the comma of Chinese lists
+        "\u3002": ".",
+        "\uffe5": "¥",
     }
 )
+FUNCTIONS = frozenset({
+    "sin", "cos", "tan", "sec", "csc", "cot", "arcsin", "arccos", "arctan", "arccot", "arcsec",
+    "arccsc", "asin", "acos", "atan", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsinh",
+    "arccosh", "arctanh", "log", "ln", "lg", "exp", "sqrt", "abs", "max", "min", "gcd", "lcm",
+    "sgn", "det",
+})  # fmt: skip
+_TEXT = "text|textbf|textit|textrm|texttt|textsf|textnormal|emph|mathrm|mathbf|mathit|mathsf"
+_DRESSING = frozenset("\\" + name for name in (
+    *_TEXT.split("|"), "mathtt", "mathcal", "operatorname", "mbox", "hbox", "underline", "boxed",
+    "fbox", "boldsymbol", "bm", "mathop", "pmb", "uline", "mathbin",
+))  # fmt: skip
+_DROPPED = frozenset("\\" + name for name in ("!", "(", ")", "[", "]"))
+_STYLES = (
+    "tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge em bfseries "
+    "itshape ttfamily rmfamily sffamily boldmath displaystyle textstyle scriptstyle limits "
+    "nolimits left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr "
+    "checkmark therefore because blacksquare qed hfill noindent strut"
+)
+_SAME = {
+    "frac": "dfrac tfrac cfrac", "binom": "dbinom tbinom", "le": "leq leqslant leqq",
+    "ge": "geq geqslant geqq", "ne": "neq", "approx": "simeq approxeq thickapprox doteq",
+    "ldots": "dots cdots dotsc dotsb dotso dotsm", "emptyset": "varnothing", "circ": "degree",
+    "overrightarrow": "vec", "overline": "bar", "hat": "widehat", "to": "rightarrow longrightarrow",
+    "Rightarrow": "implies Longrightarrow", "setminus": "backslash smallsetminus", "pmod": "mod",
+    "lor": "vee", "land": "wedge", "triangle": "vartriangle bigtriangleup", "ln": "operatorname*ln",
+    "infty": "infin", "mathbb": "Bbb", "overparen": "overarc wideparen",
+}  # fmt: skip
+_COMMANDS = {
+    **dict.fromkeys(_STYLES.split(), " "),
+    **{name: "\\" + one for one, names in _SAME.items() for name in names.split()},
+    "lt": "<", "gt": ">", "R": r"\mathbb{R}", "lvert": "|", "rvert": "|", "vert": "|",
+    "mid": "|", "colon": ":", "lbrace": r"\{", "rbrace": r"\}", "prime": "'", "textdegree": "°",
+    "euro": "€", "pounds": "£", "yen": "¥", "imath": "i", "jmath": "j", "thinspace": r"\,",
+}  # fmt: skip
+_FAMILIES = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "tt": "mathtt", "sf": "mathsf"}
+_IN_TEXT = rf"\\(?:{_TEXT}|mbox)\s*\{{"
+_REWRITES: list[tuple[re.Pattern[str], str]] = [(re.compile(old), new) for old, new in (
+    ((r"\\\{\s*\\begin\s*\{(array|aligned|matrix|split)\}(?:\s*\{[lcr|]*\})?(.*?)"
+      r"\\end\s*\{\1\}(?!\s*\\\})"), r"\\begin{cases}\2\\end{cases}"),
+    (r"\\(?:text|f)?color(?:box)?\s*(?:\[[^\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}", ""),
+    (r"\\tag\*?\s*\{[^{}]{0,20}\}|\\label\s*\{[^{}]{0,20}\}", ""),
+    (r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
+    (r"\\operatorname\s*\*", r"\\operatorname"),
+    (rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS)})\s*\}}", r"\\\1 "),
+    (r"(?<=[0-9])\s*\{?,\}?\s*\\!\s*(?=[0-9]{3}(?![0-9]))", "{,}"),
+    (r"(?<=[0-9])!=(?!=)", "! ="),  # 3!=6 is about a factorial, x != 6 is not
+    (r"\\begin\s*\{[dr]cases\}", r"\\begin{cases}"), (r"\\end\s*\{[dr]cases\}", r"\\end{cases}"),
+    # units: a fraction of two, micro- before one, ohms behind a number
+    (rf"\\frac\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}",
+     r"\\text{ \1/\2}"),
+    (rf"(?:{_IN_TEXT}\s*\}}\s*)?\\mu\s*{_IN_TEXT}\s*([A-Za-z]{{1,2}})\s*\}}", r"\\text{ µ\1}"),
+    (rf"(?<=[0-9])\s*(?:\\[,;: ]|~)?\s*(?:{_IN_TEXT})?\s*([kM]?)\\Omega\s*\}}?\s*$",
+     r"\\text{ \1ohm}"),
+    (r"(?<=[0-9}])\s*\^\s*\{?\s*(?:\\circ|\\text\s*\{\s*o\s*\}|(?<=\{)o(?=\s*\}))\s*\}?", "°"),
+    (r"\^\s*\{\s*('+)\s*\}|\^\s*('+)", r"\1\2"),
+    # what is about right stands behind a sign of its own
+    ((rf"(?<=\S)\s*{_IN_TEXT}\s*,?\s*(?:(?:or|which is)\s+)?"
+      r"(?:approx(?:imately|\.)?|about|roughly)\s*\}"), r"\\approx "),
+    (r"(?<=\S)\s*\(\s*\\approx([^()]*)\)\s*\.?\s*$", r"\\approx \1"),
+    # sets of numbers in words
+    ((rf"(?:{_IN_TEXT})?\s*\b[Aa]ll real numbers? (?:except|besides|other than)(?: for)?"
+      r"(?:\s*x\s*=)?\s*\}?\s*([-+0-9][^{}]{0,40}?)\s*\}?\s*$"), r"\\mathbb{R}\\setminus\\{\1\\}"),
+    (r"^\s*=\s*|(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
+    (r"(?<!\.)\.\s?(\$?)$", r"\1"),
+)]  # fmt: skip
+_COMMAND = re.compile(r"\\(?:left|right)\s*\.(?![0-9])|\\([A-Za-z]+)")
+_BLANKS = re.compile(r"[ \t\n\r\f\v]{2,}")
+_FAMILY = re.compile(
+    r"\{\s*\\(bf|rm|it|tt|sf)(?![A-Za-z])\s*|\\(bf|rm|it|tt|sf)\s*(\{|(?![A-Za-z]))"
+)
+_INFIX = re.compile(r"\\(over|choose)(?![A-Za-z])")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}$]|[^\\{}$]+|\\", re.DOTALL)
-_DRESSING = frozenset(
-    "\\" + name
-    for family in (
-        ("text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "emph"),
-        ("mathrm", "mathbf", "mathit", "mathsf", "mathtt", "mathcal", "operatorname"),
-        ("mbox", "hbox", "underline", "boxed", "fbox", "boldsymbol", "bm"),
-    )
-    for name in family
-)
-_DROPPED = frozenset(
-    "\\" + name
-    for family in (
-        ("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr"),
-        ("displaystyle", "textstyle", "limits", "!", "(", ")", "[", "]"),
-    )
-    for name in family
-)
 _RENAMED = {
-    r"\dfrac": r"\frac",
-    r"\tfrac": r"\frac",
-    r"\cfrac": r"\frac",
-    r"\leq": r"\le",
-    r"\geq": r"\ge",
-    r"\neq": r"\ne",
-    r"\mid": "|",
-    r"\lt": "<",
-    r"\gt": ">",
     r"\%": "%",
     r"\$": "$",
-    r"\degree": "°",
     r"\,": THIN,
     r"\;": " ",
     r"\:": " ",
@@ -87,13 +170,83 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # may be given without br
 _BARE_SCRIPT = re.compile(r"([\^_])\s*([+-]?[0-9]+|[A-Za-z])")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
+_MAX_NESTED = 8  # infix fractions, and dressing around the whole
+
+
+@lru_cache(maxsize=4096)
+def tidy(text: str) -> str:
+    r"""`text` with one spelling for each meaning: {3 \over 4} and \dfrac{3}{4} as \frac{3}{4}."""
+    text = _BLANKS.sub(" ", text.translate(LOOKALIKES)).strip()
+    if "\\" in text:
+        text = _FAMILY.sub(_family, text)
+        text = _COMMAND.sub(lambda m: _COMMANDS.get(m[1], m[0]) if m[1] else " ", text)
+        text = _unwrapped(_infix(text))
+    if _PLAIN.fullmatch(text) is None or text.endswith("."):
+        for old, new in _REWRITES:
+            text = old.sub(new, text)
+    return text.strip()
+
+
+def _family(m: re.Match[str]) -> str:
+    r"""{\bf x} and \bf{x} as \mathbf{x}; a bare \bf is dropped."""
+    if m[1]:
+        return rf"\{_FAMILIES[m[1]]}{{"
+    return rf"\{_FAMILIES[m[2]]}{{" if m[3] else " "
+
+
+def _infix(text: str) -> str:
+    r"""{a \over b} as \frac{a}{b}, {n \choose k} as \binom{n}{k}."""
+    for _ in range(_MAX_NESTED):
+        m = _INFIX.search(text)
+        if m is None:
+            break
+        start, end = _opening(text, m.start()), _closing(text, m.end())
+        name = "frac" if m[1] == "over" else "binom"
+        top, bottom = text[start + 1 : m.start()].strip(), text[m.end() : end].strip()
+        text = rf"{text[: max(start, 0)]}{{\{name}{{{top}}}{{{bottom}}}}}{text[end + 1 :]}"
+    return text
+
+
+def _unwrapped(text: str) -> str:
+    r"""Without a \text{...} around the whole."""
+    for _ in range(_MAX_NESTED):
+        m = _WHOLE.match(text)
+        if m is None or _closing(text, m.end()) != len(text.rstrip(" .")) - 1:
+            break
+        text = text[m.end() : _closing(text, m.end())].strip()
+    return text
+
+
+_WHOLE = re.compile(rf"\s*(?:\$\s*)?\\(?:{_TEXT}|mbox|hbox|boxed|fbox|underline)\s*\{{")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+def _closing(text: str, position: int) -> int:
+    """Where the brace group around `position` closes, or the end of the text."""
+    level = 0
+    for m in _BRACES.finditer(text, position):
+        level += (m[0] == "{") - (m[0] == "}")
+        if level < 0:
+            return m.start()
+    return len(text)
+
+
+def _opening(text: str, position: int) -> int:
+    """Where the brace group around `position` opens, or -1."""
+    opened: list[int] = []
+    for m in _BRACES.finditer(text, 0, position):
+        if m[0] == "{":
+            opened.append(m.start())
+        elif m[0] == "}" and opened:
+            opened.pop()
+    return opened[-1] if opened else -1
 
 
 def clean(text: str) -> str:
     """`text` without what changes its look but not its value."""
     if _PLAIN.fullmatch(text):  # nothing to take off: most answers of a run
         return _squeeze(text)
-    text = text.translate(LOOKALIKES).replace("~", " ").strip()
+    text = tidy(text).replace("~", " ").strip()
     if len(text) > 4 and text.startswith("**") and text.endswith("**"):
         text = text[2:-2]
     text = "".join(_Unwrapper(text).run())
@@ -122,7 +275,7 @@ class _Unwrapper:
                 self._close()
             elif token in _DRESSING:
                 self.argument, self.wanted = False, 0
-                if self.out and self.out[-1][-1:].isdecimal():
+                if self.out and (self.out[-1][-1:].isdecimal() or self.out[-1][:1] == "\\"):
                     self.out.append(" ")  # 5\mathrm{m} is 5 m, a number and its unit
             elif not (token in _DROPPED or (token == "$" and self.math_mode)):
                 self._put(_RENAMED.get(token, token))

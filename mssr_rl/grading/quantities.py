@@ -2,7 +2,8 @@
 
 Used by `answers`; texts come in as `latex.clean` leaves them. Values are `Fraction`s, so nothing
 is rounded and nothing overflows; a number too large to be worth expanding is an `OverLimit`.
-Units are kept by name (see `units`) and never converted: 9 m and 900 cm differ here.
+Units are kept by name (see `units`) and never converted: 9 m and 900 cm differ here. Of two
+quantities the first is said and the second the gold answer, whose unit counts for more.
 """
 
 import re
@@ -10,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from mssr_rl.grading.latex import THIN
-from mssr_rl.grading.units import unit_name
+from mssr_rl.grading.units import same_unit, unit_name
 
 MAX_EXPONENT = 4096  # 10^n beyond this is refused, not expanded
 
@@ -37,10 +38,15 @@ _MIXED = re.compile(
     r"([0-9]+)(?:\s*\\frac\s*\{\s*([0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}"
     r"|\s+([0-9]+)\s*/\s*([0-9]+))"
 )
-_STARTS = re.compile(r"[+\-\s]*(?:[0-9.(]|\\frac|[$€£])")
-_SUFFIX = re.compile(r"(?<![\\A-Za-z{])[A-Za-z°%$€£¢]")
+_SIGNS = "$€£¥₹"
+_STARTS = re.compile(
+    rf"[+\-\s]*(?:[0-9.(]|\\frac|[{_SIGNS}]|[A-Z]{{1,3}}\$|[A-Z][A-Za-z]{{1,2}}\b)"
+)
+_SUFFIX = re.compile(rf"(?<![\\A-Za-z{{])[A-Za-zµμΩ°%¢{_SIGNS}\u4e00-\u9fff]")
 _ALGEBRA = re.compile(r"[^\s][A-Za-z](?:\s*\^.*)?")
-_CURRENCY = re.compile(r"([+\-\s]*)([$€£])(.*)", re.DOTALL)
+_CURRENCY = re.compile(
+    rf"([+\-\s]*)([{_SIGNS}]|US\$|Rs\b\.?|(?:USD|EUR|GBP|RMB|CNY|JPY|INR)\b)\s*(.*)", re.DOTALL
+)
 
 
 def quantity(text: str) -> Quantity | None:
@@ -51,25 +57,27 @@ def quantity(text: str) -> Quantity | None:
         return found
     if money := _CURRENCY.fullmatch(text):
         return _with_unit(money[1] + money[3], money[2])
+    if text[0].isalpha():
+        return None
     suffix = _SUFFIX.search(text)
     if suffix and _ALGEBRA.fullmatch(text, suffix.start() - 1):
         return None  # 4m is four times m, 4 m four metres
     return suffix and _with_unit(text[: suffix.start()].rstrip(), text[suffix.start() :])
 
 
-def same_quantity(a: Quantity, b: Quantity) -> bool:
+def same_quantity(said: Quantity, gold: Quantity) -> bool:
     """Equal values; a unit may be missing on one side; n% is n/100 or, against a bare n, n.
 
     The second reading of per cent is a choice: questions that ask for a percentage need it. Up to
     1 it is refused: 0.5% for 0.5 is off by a hundred.
     """
-    if a.value is None or b.value is None:
+    if said.value is None or gold.value is None:
         return False
-    if a.unit == b.unit:
-        return a.value == b.value
-    if "%" not in (a.unit, b.unit):
-        return a.value == b.value and not (a.unit and b.unit)
-    percent, other = (a.value, b) if a.unit == "%" else (b.value, a)
+    if said.unit == gold.unit:
+        return said.value == gold.value
+    if "%" not in (said.unit, gold.unit):
+        return said.value == gold.value and same_unit(said.unit, gold.unit)
+    percent, other = (said.value, gold) if said.unit == "%" else (gold.value, said)
     if other.unit or other.value is None:
         return False
     return other.value == percent / 100 or (other.value == percent and abs(percent) > 1)

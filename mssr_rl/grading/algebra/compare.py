@@ -1,52 +1,55 @@
 r"""Whole answers: lists, sets, intervals, relations, matrices, and expressions inside of them.
 
-Rules (docs/grading.md has them with examples): tuples and bare lists are ordered, sets and answers
-joined by "or" are not; a bare list may stand for a set; x = v stands for v; relations count up to
-rearranging and scaling; intervals are joined where they touch; ratios, clock times and numbers with
-a base are compared as they are written.
+`said` is the answer, `gold` what it is held against; where only one of the two may leave something
+out or add something, that is the answer (a derivation, a name on the left) or the gold answer (a
+unit, an approximation). docs/grading.md has the rules with examples: tuples and bare lists are
+ordered, sets and answers joined by "or" are not; a bare list may stand for a set; x = v stands for
+v; relations count up to rearranging and scaling; intervals are joined where they touch; ratios,
+clock times and numbers with a base are compared as they are written.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from fractions import Fraction
 
-from mssr_rl.grading.algebra import intervals
-from mssr_rl.grading.algebra.identity import same_value, same_zeros
-from mssr_rl.grading.algebra.parser import parse
-from mssr_rl.grading.algebra.tree import Node, Unreadable, holds, symbols
-from mssr_rl.grading.algebra.unit import split_unit
+from mssr_rl.grading.algebra import forms, intervals, names
+from mssr_rl.grading.algebra.exact import Undefined
+from mssr_rl.grading.algebra.identity import same_value, same_zeros, value_near
+from mssr_rl.grading.algebra.reading import Part, Reading, read
+from mssr_rl.grading.algebra.tree import (
+    Node,
+    Unreadable,
+    difference,
+    equal,
+    holds,
+    negative,
+    symbols,
+)
 from mssr_rl.grading.quantities import OverLimit
+from mssr_rl.grading.units import same_unit
 
 MAX_MEMBERS = 24  # of a set: each is held against each
-_SHAPES = ("group", "list", "set", "union", "without", "matrix", "relation", "literal", "row")
+SHAPES = (
+    "group", "list", "set", "union", "cap", "without", "matrix", "relation", "literal", "row",
+    "modulo", "builder", "domain", "name", "ellipsis",
+)  # fmt: skip
 _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 
 
-def equivalent(a: str, b: str) -> bool:
+def equivalent(said: str, gold: str) -> bool:
     """Do two texts say the same? `OverLimit` if that costs too much to find out."""
     try:
-        one, other = _read(a), _read(b)
+        one, other = read(said), read(gold)
         if _is_word(one.text) and _is_word(other.text):
             return False
-        if one.unit and other.unit and one.unit != other.unit:
+        target = _wanted(other)
+        claim = _wanted(one) if _is_decimal(other) else _claim(one, other)
+        if claim is None or target is None or not same_unit(claim.unit, target.unit):
             return False
-        return _same(one.node, other.node)
-    except Unreadable:
+        return _same(_members(claim.node), _members(target.node))
+    except (Unreadable, Undefined):
         return False
     except RecursionError as error:
         raise OverLimit("too deep") from error
-
-
-class _Read(NamedTuple):
-    node: Node
-    unit: str
-    text: str  # without the unit
-
-
-@lru_cache(maxsize=1024)
-def _read(text: str) -> _Read:
-    body, unit = split_unit(text)
-    return _Read(_members(parse(body)), unit, body.strip(" .$"))
 
 
 def _is_word(text: str) -> bool:
@@ -54,15 +57,93 @@ def _is_word(text: str) -> bool:
     return text.isalpha() and len(text) > 1 and not _LETTERS_OF_PRODUCTS.issuperset(text)
 
 
+# --- chains -------------------------------------------------------------------------------------
+
+
+def _claim(reading: Reading, gold: Reading) -> Part | None:
+    """What an answer says in the end, if all its sides agree: 24 * 24 = 576 says 576.
+
+    3 = 3 derives nothing, and does not say x = 3.
+    """
+    if not reading.parts:
+        return None
+    last = reading.parts[-1]
+    if any(not _rounds_to(last, decimal) for decimal in reading.rounded):
+        return None
+    return _end_of_chain(reading.parts, beside_relation=len(gold.parts) > 1)
+
+
+def _wanted(reading: Reading) -> Part | None:
+    """What a gold answer says: as an answer does, or the decimal if it has nothing exact."""
+    if not _is_decimal(reading):
+        return _end_of_chain(reading.parts)
+    value, named = reading.rounded[-1], reading.parts[:1]
+    return Part(equal(named[0].node, value.node), value.unit) if named else value
+
+
+def _is_decimal(reading: Reading) -> bool:
+    """Is it a rounded decimal, perhaps with a name, and nothing exact beside it?"""
+    named = [_is_unknown(part.node) for part in reading.parts]
+    return bool(reading.rounded) and named in ([], [True])
+
+
+def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Part | None:
+    """The last side, or the first and the last if the first is a name or an expression."""
+    *_, last = parts
+    if len(parts) == 1:
+        return last
+    first, middle = parts[0], parts[1:-1]
+    units = {part.unit for part in parts if part.unit}
+    if len(units) > 1 or any(not _same(part.node, last.node) for part in middle):
+        return None
+    unit = units.pop() if units else ""
+    constant = first.node.kind not in (*SHAPES, "basis") and not symbols(first.node)
+    if constant or (first.node.kind == "group" and not symbols(first.node)):
+        derived = first.node != last.node or not beside_relation
+        return Part(last.node, unit) if derived and _same(first.node, last.node) else None
+    return Part(equal(first.node, last.node), unit)
+
+
+def _is_unknown(node: Node) -> bool:
+    return node.kind in ("symbol", "name") or bool(symbols(node))
+
+
+def _rounds_to(exact: Part, decimal: Part) -> bool:
+    """Is the decimal the exact value, to the digits that it has (cut or rounded)?"""
+    if not same_unit(exact.unit, decimal.unit) and not same_unit(decimal.unit, exact.unit):
+        return False
+    if symbols(exact.node) or symbols(decimal.node):
+        return False
+    value, near = value_near(exact.node), value_near(decimal.node)
+    if value is None or near is None:
+        return False
+    step = Fraction(1, 10 ** _places(near))
+    return abs(value - near) < step
+
+
+def _places(value: Fraction) -> int:
+    """Decimal places of a decimal; none of a whole number."""
+    return next((n for n in range(31) if (value * 10**n).denominator == 1), 30)
+
+
+# --- shapes -------------------------------------------------------------------------------------
+
+
 def _members(node: Node) -> Node:
     """Plus-minus spelt out, and what is joined by "or" as a set."""
-    if node.kind == "relation" and node.name == "=" and holds(node.parts[1], "plus_minus"):
+    if node.kind == "relation" and node.name in ("=", "!=") and holds(node.parts[1], "plus_minus"):
         left, right = node.parts
-        return Node("set", "", tuple(_equal(left, value) for value in _both(right)))
-    if holds(node, "plus_minus") and node.kind not in _SHAPES:
+        if node.name == "!=":
+            return node._replace(parts=(left, Node("set", "", _both(right))))
+        return Node("set", "", tuple(equal(left, value) for value in _both(right)))
+    if holds(node, "plus_minus") and node.kind not in SHAPES:
         return Node("set", "", _both(node))
     if node.kind not in ("list", "set"):
         return node
+    if node.kind == "list":
+        node = forms.without_domains(node)
+        if node.kind != "list":
+            return _members(node)
     parts: list[Node] = []
     for part in node.parts:
         spelt = _members(part)
@@ -70,10 +151,6 @@ def _members(node: Node) -> Node:
         parts += spelt.parts if spread else (spelt,)
     is_set = node.name == "or" or len(parts) > len(node.parts)
     return Node("set" if is_set else node.kind, node.value, tuple(parts))
-
-
-def _equal(left: Node, right: Node) -> Node:
-    return Node("relation", "=", (left, right))
 
 
 def _both(node: Node) -> tuple[Node, Node]:
@@ -85,67 +162,74 @@ def _signed(node: Node, sign: int) -> Node:
     if node.kind != "plus_minus":
         return node._replace(parts=parts)
     minus = (sign < 0) != (node.name == "-")
-    last = Node("negative", "", (parts[-1],)) if minus else parts[-1]
+    last = negative(parts[-1]) if minus else parts[-1]
     return Node("sum", "", (parts[0], last)) if len(parts) > 1 else last
 
 
-def _same(a: Node, b: Node) -> bool:
-    if a.kind == "relation" and b.kind == "relation":
-        return _same_relation(a, b)
-    a, b = _value_of(a, b), _value_of(b, a)
-    if "set" in (a.kind, b.kind):
-        return _same_set(a, b)
-    if intervals.is_union(a) or intervals.is_union(b):
-        return intervals.same(a, b)
-    if a.kind in _SHAPES or b.kind in _SHAPES:
-        return a.kind == b.kind and _same_shape(a, b)
-    return same_value(a, b)
+def _same(said: Node, gold: Node) -> bool:
+    if said.kind == "relation" and gold.kind == "relation":
+        return _same_relation(said, gold)
+    if "modulo" in (said.kind, gold.kind):
+        return forms.same_modulo(said, gold, same_value)
+    return _same_values(_value_of(said, gold, names.said_of), _value_of(gold, said, names.gold_of))
+
+
+def _same_values(said: Node, gold: Node) -> bool:
+    if "set" in (said.kind, gold.kind) and not _is_numbers(said, gold):
+        return _same_set(said, gold)
+    if _is_numbers(said, gold):
+        return intervals.same(said, gold)
+    if forms.are_vectors(said, gold):
+        return _in_order(forms.components(said), forms.components(gold))
+    if said.kind in SHAPES or gold.kind in SHAPES:
+        return said.kind == gold.kind and _same_shape(said, gold)
+    return _same_expression(said, gold)
+
+
+def _is_numbers(said: Node, gold: Node) -> bool:
+    return intervals.is_union(said) or intervals.is_union(gold)
+
+
+def _same_expression(said: Node, gold: Node) -> bool:
+    if same_value(said, gold):
+        return True
+    return any(
+        same_value(*pair) for pair in forms.other_spellings(said, gold) if pair != (said, gold)
+    )
 
 
 def _same_shape(a: Node, b: Node) -> bool:
     if a.kind == "list":
         return _same_list(a, b)
-    bracketed = a.kind in ("group", "literal")
-    return (not bracketed or a.value == b.value) and _in_order(a.parts, b.parts)
+    as_written = a.kind in ("group", "literal", "domain", "name", "ellipsis")
+    return (not as_written or a.value == b.value) and _in_order(a.parts, b.parts)
 
 
 def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
     return len(a) == len(b) and all(map(_same, a, b))
 
 
-def _value_of(a: Node, other: Node) -> Node:
-    """X = v and x in S are v and S, and inequalities intervals, if the other side is a value."""
-    if other.kind == "relation":
+def _value_of(a: Node, other: Node, head: names.Head) -> Node:
+    """X = v and x in S are v and S, and conditions intervals, if the other side is a value."""
+    if other.kind == "relation" and a.kind == "relation":
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
-    if is_pair or intervals.is_union(other):
-        return intervals.of_inequalities(a) or _right_side(a)
-    return _right_side(a)
+    of_numbers = intervals.is_union(other) or other.kind in ("builder", "relation", "list")
+    if (is_pair or of_numbers) and (found := intervals.of_conditions(a)):
+        return found
+    return _right_side(a, head)
 
 
-def _right_side(a: Node) -> Node:
+def _right_side(a: Node, head: names.Head) -> Node:
     """V of x = v, and of x = u = v where u and v are the same."""
     if a.kind != "relation":
         return a
-    head, *values = a.parts
+    left, *values = a.parts
     if a.name == "in":
         return values[0]
-    if set(a.name.split()) != {"="} or not all(_is_head(head, value) for value in values):
+    if set(a.name.split()) != {"="} or not all(head(left, value) for value in values):
         return a
     return values[-1] if all(_same(values[0], value) for value in values[1:]) else a
-
-
-def _is_head(left: Node, right: Node) -> bool:
-    """A letter, f(x), f^{-1}(x), a tuple of letters or a segment AB that the right does not use."""
-    names = [left] if left.kind == "symbol" else list(left.parts)
-    if left.kind == "product" and len(names) == 2 and names[0].kind == "power":
-        names[0] = names[0].parts[0]  # the inverse of f
-    if not names or any(part.kind != "symbol" for part in names):
-        return False
-    if left.kind in ("group", "symbol") or all(part.name.isupper() for part in names):
-        return not symbols(left) & symbols(right)
-    function = left.kind == "product" and len(names) == 2 and names[0].name[0] in "fghFGHPQpq"
-    return function and names[0].name not in symbols(right)
 
 
 def _same_set(a: Node, b: Node) -> bool:
@@ -157,7 +241,7 @@ def _same_set(a: Node, b: Node) -> bool:
         raise OverLimit("a long set")
     if "list" in (a.kind, b.kind) and (_is_system(a) or _is_system(b)):
         return False  # x = 2 or y = 3 does not say x = 2 and y = 3
-    return _covers(a.parts, b.parts) and _covers(b.parts, a.parts)
+    return _covers(a.parts, b.parts)
 
 
 def _is_system(node: Node) -> bool:
@@ -167,21 +251,27 @@ def _is_system(node: Node) -> bool:
 
 
 def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
-    return all(any(_same(x, y) for y in b) for x in a)
+    """Is each of `a` one of `b`, and each of `b` one of `a`?"""
+    return all(any(_same(x, y) for y in b) for x in a) and all(
+        any(_same(x, y) for x in a) for y in b
+    )
 
 
 def _same_list(a: Node, b: Node) -> bool:
-    """In order, but a system of equations in any order."""
+    """In order, but a system of equations in any order, and conditions on one letter as a set."""
     if a.name != b.name and "and" not in (a.name, b.name):
         return False
     if all(part.kind == "relation" for part in (*a.parts, *b.parts)):
+        one, other = intervals.of_conditions(a), intervals.of_conditions(b)
+        if one and other and symbols(a) == symbols(b):
+            return intervals.same(one, other)
         fits = len(a.parts) == len(b.parts) <= MAX_MEMBERS
-        return fits and _covers(a.parts, b.parts) and _covers(b.parts, a.parts)
+        return fits and _covers(a.parts, b.parts)
     return _in_order(a.parts, b.parts)
 
 
 def _same_relation(a: Node, b: Node) -> bool:
-    a, b = _ascending(a), _ascending(b)
+    a, b = forms.ascending(a), forms.ascending(b)
     if a.name == b.name == "in":
         return all(map(_same, a.parts, b.parts))
     if "in" in (a.name, b.name):
@@ -190,30 +280,18 @@ def _same_relation(a: Node, b: Node) -> bool:
         return False
     if len(a.parts) > 2:
         return _in_order(a.parts, b.parts)
-    if any(part.kind in _SHAPES for part in (*a.parts, *b.parts)):
-        return _in_order(a.parts, b.parts)
-    one, other = (_difference(*node.parts) for node in (a, b))
+    if any(part.kind in SHAPES for part in (*a.parts, *b.parts)):
+        return _in_order(*names.in_the_same_order(a, b))
+    one, other = (difference(*forms.renamed(node, b).parts) for node in (a, b))
     return same_zeros(one, other, positive=a.name in ("<", "<="))
 
 
 def _same_solutions(a: Node, b: Node) -> bool:
     """X in (1, 3) and 1 < x < 3."""
-    member, relation = (a, b) if a.name == "in" else (b, a)
-    found = intervals.of_inequality(relation)
-    if found is None or member.parts[0].kind != "symbol":
-        return False
-    same_letter = symbols(relation) == symbols(member.parts[0])
-    return same_letter and intervals.same(found, member.parts[1])
-
-
-def _ascending(node: Node) -> Node:
-    """With < and <= only, if all signs point one way."""
-    signs = node.name.split()
-    if signs and all(sign in (">", ">=") for sign in signs):
-        turned = " ".join(sign.replace(">", "<") for sign in reversed(signs))
-        return Node("relation", turned, node.parts[::-1])
-    return node
-
-
-def _difference(left: Node, right: Node) -> Node:
-    return Node("sum", "", (left, Node("negative", "", (right,))))
+    one, other = intervals.of_conditions(a), intervals.of_conditions(b)
+    return (
+        one is not None
+        and other is not None
+        and symbols(a) == symbols(b)
+        and (intervals.same(one, other))
+    )

@@ -5,10 +5,12 @@ from mssr_rl.grading.algebra.tree import Unreadable
 
 
 class Cursor:
-    """The tokens, the position among them, and how deep the reader is."""
+    """The tokens, the position among them, how deep the reader is, and the letters bound there."""
 
     def __init__(self, found: list[Token]) -> None:
-        self.found, self.at, self.depth, self.bars = found, 0, 0, 0
+        self.found, self.at, self.depth = found, 0, 0
+        self.bars, self.colons = 0, 1  # is a bar one that closes; may a colon make a ratio
+        self.bound: frozenset[str] = frozenset()
 
     @property
     def token(self) -> Token | None:
@@ -24,7 +26,14 @@ class Cursor:
 
     def accept(self, text: str) -> bool:
         """Take the next token if it is this one."""
-        if self.token is None or self.token.text != text or self.token.kind == "letter":
+        if self.token is None or self.token.text != text or self.token.kind in _WITH_TEXT:
+            return False
+        self.at += 1
+        return True
+
+    def accept_kind(self, kind: str, text: str | None = None) -> bool:
+        """Take the next token if it is of this kind."""
+        if self.token is None or self.token.kind != kind or text not in (None, self.token.text):
             return False
         self.at += 1
         return True
@@ -37,3 +46,6 @@ class Cursor:
     def at_word(self) -> bool:
         """Is the next token a word that joins answers?"""
         return self.at < len(self.found) and self.found[self.at].kind == "word"
+
+
+_WITH_TEXT = frozenset({"letter", "subscript", "basis"})  # their text is data, not a sign

@@ -5,15 +5,17 @@ Sizes are looked at before anything is expanded: what would be too large is an `
 """
 
 import math
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
-from mssr_rl.grading.algebra.tree import Node
+from mssr_rl.grading.algebra.tree import ALWAYS, Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_BITS = 40_000  # of numerator and denominator: integers of 12,000 digits
 MAX_ROOT_BITS = 2_048  # whose exact root is looked for
 MAX_FACTORIAL = 2_000
+MAX_TERMS = 400  # of a finite sum or product
 
 Point = Mapping[str, Fraction]
 
@@ -32,12 +34,49 @@ def exact(node: Node, point: Point) -> Fraction:
         return Fraction(node.value)
     if node.kind == "symbol":
         return point[node.name]
+    if node.kind == "big":
+        return operation(BIG[node.name], [exact(term, at) for term, at in terms(node, point)])
+    if node.kind == "indexed":
+        return indexed(node, point)
     if node.kind not in OPERATIONS and node.kind != "call":
         raise NotRational(node.kind)
     values = [exact(part, point) for part in node.parts]
     if node.kind == "call":
         return call(node.name, values)
     return operation(node.kind, values)
+
+
+BIG = {"sum": "sum", "prod": "product"}
+
+
+def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
+    """The term of a finite sum or product at each of its indices."""
+    letter, low, high, term = node.parts
+    try:
+        first, last = exact(low, point), exact(high, point)
+    except NotRational as error:
+        raise Unreadable("a sum without whole bounds") from error
+    if first.denominator != 1 or last.denominator != 1:
+        raise Unreadable("a sum without whole bounds")
+    if last - first > MAX_TERMS:
+        raise OverLimit("a long sum")
+    for index in range(int(first), int(last) + 1):
+        yield term, {**point, letter.name: Fraction(index)}
+
+
+def indexed(node: Node, point: Point) -> Fraction:
+    """b_k under a sum: a number of its own for each name and index."""
+    index = exact(node.parts[0], point)
+    return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
+
+
+def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> Node:
+    """The value of a piecewise function whose condition holds."""
+    for row in node.parts:
+        value, condition = row.parts
+        if condition == ALWAYS or holds(condition, point):
+            return value
+    raise Undefined("no case")
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:
@@ -85,20 +124,37 @@ def call(name: str, values: list[Fraction]) -> Fraction:
         if values[1] <= 0 or values[1].denominator != 1:
             raise NotRational("an odd index")
         return power(values[0], 1 / values[1])
-    if name == "abs":
-        return abs(values[0])
-    if name in ("floor", "ceiling"):
-        return Fraction(math.floor(values[0]) if name == "floor" else math.ceil(values[0]))
+    if name in _OF_RATIONALS:
+        return _OF_RATIONALS[name](values)
     whole = all(v.denominator == 1 for v in values)
-    if name == "factorial" and whole and values[0] >= 0:
-        if values[0] > MAX_FACTORIAL:
-            raise OverLimit("a factorial")
-        return Fraction(math.factorial(int(values[0])))
-    if name == "binomial" and whole and values[0] >= 0 and values[1] >= 0:
-        if values[0] > MAX_FACTORIAL:
-            raise OverLimit("a binomial")
-        return Fraction(math.comb(int(values[0]), int(values[1])))
-    raise NotRational(name)
+    if name not in _OF_INTEGERS or not whole or min(values) < 0:
+        raise NotRational(name)
+    if name in ("factorial", "binomial") and values[0] > MAX_FACTORIAL:
+        raise OverLimit(f"a {name}")
+    return Fraction(_OF_INTEGERS[name](*map(int, values)))
+
+
+def _modulo(values: list[Fraction]) -> Fraction:
+    if values[1] == 0:
+        raise Undefined("modulo zero")
+    return values[0] % values[1]
+
+
+_OF_RATIONALS: Mapping[str, Callable[[list[Fraction]], Fraction]] = {
+    "abs": lambda values: abs(values[0]),
+    "floor": lambda values: Fraction(math.floor(values[0])),
+    "ceiling": lambda values: Fraction(math.ceil(values[0])),
+    "sgn": lambda values: Fraction((values[0] > 0) - (values[0] < 0)),
+    "max": max,
+    "min": min,
+    "mod": _modulo,
+}
+_OF_INTEGERS: Mapping[str, Callable[..., int]] = {
+    "factorial": math.factorial,
+    "binomial": math.comb,
+    "gcd": math.gcd,
+    "lcm": math.lcm,
+}
 
 
 def _over(top: Fraction, bottom: Fraction) -> Fraction:

@@ -58,7 +58,37 @@ def _tan(value: Any) -> Any:
     return divided(mpmath.sin(value), mpmath.cos(value))
 
 
+def _from_one_up(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def checked(value: Any) -> Any:
+        if mpmath.im(value) == 0 and abs(value) < 1:
+            raise Undefined("between -1 and 1")
+        return function(value)
+
+    return checked
+
+
+def _inside_one(value: Any) -> Any:
+    if abs(value) >= 1:
+        raise Undefined("outside of -1 to 1")
+    return mpmath.atanh(value)
+
+
+def _arccosh(value: Any) -> Any:
+    if mpmath.im(value) == 0 and value < 1:
+        raise Undefined("below 1")
+    return mpmath.acosh(value)
+
+
 OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
+# By exponentials, whose size the caller sees: tanh 50 is 1 but for e^-100.
+BY_EXPONENTIALS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "sinh": lambda up, down: (up - down) / 2,
+    "cosh": lambda up, down: (up + down) / 2,
+    "tanh": lambda up, down: (up - down) / (up + down),
+    "coth": lambda up, down: divided(up + down, up - down),
+    "sech": lambda up, down: 2 / (up + down),
+    "csch": lambda up, down: divided(mpmath.mpf(2), up - down),
+}
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sin": mpmath.sin,
     "cos": mpmath.cos,
@@ -69,13 +99,18 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "arcsin": _within_one(mpmath.asin),
     "arccos": _within_one(mpmath.acos),
     "arctan": mpmath.atan,
-    "sinh": mpmath.sinh,
-    "cosh": mpmath.cosh,
-    "tanh": mpmath.tanh,
-    "exp": mpmath.exp,
+    "arccot": lambda value: mpmath.pi / 2 - mpmath.atan(value),
+    "arcsec": _from_one_up(mpmath.asec),
+    "arccsc": _from_one_up(mpmath.acsc),
+    "arcsinh": mpmath.asinh,
+    "arccosh": _arccosh,
+    "arctanh": _inside_one,
     "ln": _log,
     "log": lambda value, base=10: _log(value, base),
     "abs": abs,
+    "sgn": mpmath.sign,
+    "max": max,
+    "min": min,
     "floor": mpmath.floor,
     "ceiling": mpmath.ceil,
     "factorial": _gamma,

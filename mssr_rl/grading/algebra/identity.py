@@ -8,21 +8,33 @@ sizes that are let in the chance of an error is nil (Schwartz-Zippel), for the r
 that of a wrong gold.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import mpmath
 from mpmath import mp, mpf
 
 from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, exact
 from mssr_rl.grading.algebra.numeric import Numeric
-from mssr_rl.grading.algebra.tree import Node, number, symbols, walk
+from mssr_rl.grading.algebra.tree import (
+    INFINITY,
+    Node,
+    calls,
+    difference,
+    holds,
+    number,
+    replaced,
+    symbols,
+    walk,
+)
 from mssr_rl.grading.quantities import OverLimit
 
 POINTS = 14
 ENOUGH, PLENTY = 4, 8  # points in both domains: that are needed, that are tried
 DIGITS = 40
 MAX_DIGITS = 12_000
+MAX_BREAKS = 8  # of a piecewise function
 
 # Spread over both signs, inside and outside of 1, no two related by a simple factor.
 _COORDINATES = [
@@ -32,21 +44,31 @@ _COORDINATES = [
         (-409, 53), (43, 107), (569, 113), (71, 79), (-23, 37), (97, 29), (13, 61), (-5, 31),
     )
 ]  # fmt: skip
+# Letters that may be negative wherever they stand; under a root others are lengths and masses.
+_OF_ANY_SIGN = frozenset("xyzt")
 
 
 def same_value(a: Node, b: Node) -> bool:
-    """Is `a` = `b` wherever both have a value?"""
+    """Is `a` = `b` wherever both have a value? Letters beside roots may be taken as positive."""
     if _infinity(a) or _infinity(b):
         return _infinity(a) == _infinity(b)
     if a == b:
         return _has_value(a)
-    return _agree(symbols(a) | symbols(b), lambda point: _same_at(a, b, point))
+    names = symbols(a) | symbols(b)
+    points = _points(names, _bounds(a) | _bounds(b), _breaks(a) + _breaks(b))
+    strict = any(holds(node, "piecewise") or calls(node, "abs") for node in (a, b))
+    if _agree(a, b, points, strict=strict):
+        return True
+    if not (_has_root(a) and _has_root(b) and names - _OF_ANY_SIGN):
+        return False
+    return _agree(a, b, map(_positive, _points(names)), strict=False)
 
 
 def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
     """Is `a` a constant times `b`, so that a = 0 says what b = 0 says? `positive`: a < 0 too."""
     names = symbols(a) | symbols(b)
-    base = next((p for p in _points(names) if _sign(a, p) and _sign(b, p)), None)
+    points = _points(names, _bounds(a) | _bounds(b))
+    base = next((p for p in points if _nonzero(a, p) and _nonzero(b, p)), None)
     if not names or base is None:
         return False
     if positive and _sign(a, base) != _sign(b, base):
@@ -57,49 +79,109 @@ def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
 
 
 def compare_constants(a: Node, b: Node) -> int:
-    """-1, 0 or 1 as the constant `a` is below, equal to or above `b`; infinities are allowed."""
+    """-1, 0 or 1 as the constant `a` is below, equal to or above `b`; infinities are allowed.
+
+    Raises:
+        OverLimit: they differ, but by less than the digits tell.
+        Undefined: one has no value.
+    """
     infinite = _infinity(a), _infinity(b)
     if any(infinite):
         return (infinite[0] > infinite[1]) - (infinite[0] < infinite[1])
-    if same_value(a, b):
+    if a == b:
         return 0
-    return _sign(Node("sum", "", (a, Node("negative", "", (b,)))), {})
+    return _sign(difference(a, b), {})
+
+
+def value_near(node: Node) -> Fraction | None:
+    """A constant to thirty digits, to be held against a rounded decimal; None without a value."""
+    value = _value_at(node, {})
+    if value is None or isinstance(value, Fraction):
+        return value
+    if mpmath.im(value) != 0:
+        return None
+    with mp.workdps(DIGITS):
+        return Fraction(int(mpmath.nint(mpmath.re(value) * mpf(10) ** 30)), 10**30)
 
 
 def _infinity(node: Node) -> int:
     if node.kind == "negative":
         return -_infinity(node.parts[0])
-    return int(node == Node("constant", "infinity"))
+    return int(node == INFINITY)
 
 
 def _has_value(node: Node) -> bool:
-    """Is there a point at which it has one? 1/0 equals nothing, itself neither."""
-    return any(_value_at(node, point) is not None for point in _points(symbols(node)))
+    """Is there a point at which it has one? 1/0 equals nothing, itself neither.
+
+    What is too large to be evaluated still is what it is.
+    """
+    try:
+        points = _points(symbols(node), _bounds(node))
+        return any(_value_at(node, point) is not None for point in points)
+    except OverLimit:
+        return True
 
 
-def _points(names: frozenset[str]) -> Iterator[Point]:
+def _has_root(node: Node) -> bool:
+    return calls(node, "root") or any(
+        part.kind == "power"
+        and not symbols(part.parts[1])
+        and (value_near(part.parts[1]) or Fraction(1)).denominator == 2
+        for part in walk(node)
+    )
+
+
+def _bounds(node: Node) -> frozenset[str]:
+    """Letters that are whole numbers: n of a sum from 1 to n."""
+    found = [symbols(part.parts[1]) | symbols(part.parts[2]) for part in walk(node)
+             if part.kind == "big"]  # fmt: skip
+    return frozenset().union(*found)
+
+
+def _breaks(node: Node) -> list[Point]:
+    """Where a piecewise function of one letter changes: there ends are open or closed."""
+    found: list[Point] = []
+    for row in (row for part in walk(node) if part.kind == "piecewise" for row in part.parts):
+        for end in (part for part in walk(row.parts[1]) if not symbols(part)):
+            value = value_near(end) if end.kind != "relation" else None
+            found += [{name: value} for name in symbols(node) if value is not None]
+    return found[:MAX_BREAKS]
+
+
+def _points(
+    names: frozenset[str], whole: frozenset[str] = frozenset(), more: Sequence[Point] = ()
+) -> Iterator[Point]:
     if not names:
         yield {}
         return
+    yield from (point for point in more if point.keys() == names)
     for i in range(POINTS):
         yield {
-            name: _COORDINATES[(i * (2 * j + 1) + 3 * j) % len(_COORDINATES)]
+            name: Fraction(2 + (5 * i + 3 * j) % 11)
+            if name in whole
+            else _COORDINATES[(i * (2 * j + 1) + 3 * j) % len(_COORDINATES)]
             for j, name in enumerate(sorted(names))
         }
 
 
-def _agree(names: frozenset[str], same_at: Callable[[Point], bool]) -> bool:
-    compared = 0
-    for point in _points(names):
+def _positive(point: Point) -> Point:
+    return {n: value if n in _OF_ANY_SIGN else abs(value) for n, value in point.items()}
+
+
+def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool:
+    """`strict`: where one has a value, the other has to have one as well."""
+    compared, free = 0, bool(symbols(a) | symbols(b))
+    for point in points:
         try:
-            if not same_at(point):
+            if not _same_at(a, b, point):
                 return False
             compared += 1
-            if compared == PLENTY:
+            if compared == PLENTY + MAX_BREAKS * strict:
                 return True
         except Undefined:
-            continue
-    return compared >= (ENOUGH if names else 1)
+            if strict and (_value_at(a, point) is None) != (_value_at(b, point) is None):
+                return False
+    return compared >= (ENOUGH if free else 1)
 
 
 def _same_at(a: Node, b: Node, point: Point) -> bool:
@@ -110,10 +192,15 @@ def _same_at(a: Node, b: Node, point: Point) -> bool:
     first = _difference(a, b, point, DIGITS)
     if first.apart:
         return False
-    digits = DIGITS + 2 * first.range + _written(a) + _written(b)
+    return not _difference(a, b, point, _enough_digits(first.range, a, b)).apart
+
+
+def _enough_digits(size: int, *nodes: Node) -> int:
+    """So many that a difference cannot hide below the smallest part of either side."""
+    digits = DIGITS + 3 * size + sum(map(_written, nodes))
     if digits > MAX_DIGITS:
         raise OverLimit(f"{digits} digits")
-    return not _difference(a, b, point, digits).apart
+    return digits
 
 
 class _Difference(NamedTuple):
@@ -141,7 +228,7 @@ def _is_complex(node: Node) -> bool:
     return any(part == Node("constant", "i") for part in walk(node))
 
 
-def _value_at(node: Node, point: Point) -> Any:
+def _value_at(node: Node, point: Point, digits: int = DIGITS) -> Any:
     try:
         return exact(node, point)
     except Undefined:
@@ -149,21 +236,42 @@ def _value_at(node: Node, point: Point) -> Any:
     except NotRational:
         pass
     try:
-        return Numeric(DIGITS, complex_numbers=_is_complex(node)).value(node, point)
+        return Numeric(digits, complex_numbers=_is_complex(node)).value(node, point)
     except Undefined:
         return None
 
 
-def _sign(node: Node, point: Point) -> int:
-    """The sign at a point; 0 as well where there is none."""
+def _nonzero(node: Node, point: Point) -> bool:
     value = _value_at(node, point)
-    if value is None or abs(value) < 1e-20 or getattr(value, "imag", 0) != 0:
-        return 0
-    return 1 if value > 0 else -1
+    return value is not None and abs(value) > 1e-20
+
+
+def _sign(node: Node, point: Point) -> int:
+    """The sign at a point: digits are added until it shows, or until none can be hidden."""
+    try:
+        value = exact(node, point)
+        return (value > 0) - (value < 0)
+    except NotRational:
+        pass
+    digits = DIGITS
+    for _ in range(2):
+        numeric = Numeric(digits, complex_numbers=_is_complex(node))
+        found = numeric.value(node, point)
+        with mp.workdps(digits):
+            bound = numeric.largest * mpf(10) ** (12 - digits)
+            if abs(found) > bound:
+                if abs(mpmath.im(found)) > bound:
+                    raise Undefined("no real number")
+                return 1 if mpmath.re(found) > 0 else -1
+        digits = _enough_digits(numeric.range, node)
+    return 0
 
 
 def _at(node: Node, point: Point) -> Node:
     """The node with numbers for letters."""
-    if node.kind == "symbol":
-        return number(point[node.name])
-    return node._replace(parts=tuple(_at(part, point) for part in node.parts))
+
+    def value(part: Node) -> Node | None:
+        named = part.kind == "symbol" and part.name in point
+        return number(point[part.name]) if named else None
+
+    return replaced(node, value)

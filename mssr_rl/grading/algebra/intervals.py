@@ -8,10 +8,10 @@ from functools import cmp_to_key
 from typing import NamedTuple
 
 from mssr_rl.grading.algebra.identity import compare_constants
-from mssr_rl.grading.algebra.tree import Node, Unreadable, holds, symbols
+from mssr_rl.grading.algebra.tree import INFINITY, REALS, Node, Unreadable, holds, negative, symbols
 
-_INFINITY = Node("constant", "infinity")
-_MINUS_INFINITY = Node("negative", "", (_INFINITY,))
+_MINUS_INFINITY = negative(INFINITY)
+_TURNED = {">": "<", ">=": "<="}
 
 
 class Interval(NamedTuple):
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 def is_union(node: Node) -> bool:
     """Can it be nothing but intervals? (1, 3) could be a point, [1, 3] a row."""
-    if node.kind in ("union", "without"):
+    if node.kind in ("union", "cap", "without"):
         return True
     return (
         node.kind == "group"
@@ -47,49 +47,80 @@ def same(a: Node, b: Node) -> bool:
     )
 
 
-def of_inequalities(node: Node) -> Node | None:
-    """The intervals that x < -1 or x > 1 says, or one inequality; None for anything else."""
+def of_conditions(node: Node) -> Node | None:
+    """The numbers for which conditions on one letter hold; None where they say something else.
+
+    x < 3; 1 < x <= 3; x != 2; x in S; {x | x > 1}; several joined by commas, by and, by or.
+    """
+    if node.kind == "builder":
+        return _of_builder(node)
     if node.kind == "relation":
-        return of_inequality(node)
-    if node.kind != "set" or node.name != "or" or len(node.parts) < 2:
+        return _of_relation(node)
+    joined = node.kind == "list" or (node.kind == "set" and node.name == "or")
+    if not joined or len(node.parts) < 2 or any(p.kind != "relation" for p in node.parts):
         return None
-    found = [of_inequality(part) if part.kind == "relation" else None for part in node.parts]
-    letters = {symbols(part) for part in node.parts}
-    if len(letters) > 1 or not all(found):
+    if len({symbols(part) for part in node.parts}) > 1:
         return None
+    found = [_of_relation(part) for part in node.parts]
+    kind = "union" if node.name == "or" else "cap"
     whole = found[0]
     for piece in found[1:]:
-        assert whole is not None
-        assert piece is not None
-        whole = Node("union", "", (whole, piece))
+        if whole is None or piece is None:
+            return None
+        whole = Node(kind, "", (whole, piece))
     return whole
 
 
-def of_inequality(relation: Node) -> Node | None:
-    """The interval that x < 3 or 1 < x <= 3 says, None if it says something else."""
+def _of_builder(node: Node) -> Node | None:
+    """{x | x > 1} and {x in R | x > 1}; the condition has to be about the head."""
+    head, condition = node.parts
+    if head.kind == "relation" and head.name == "in" and head.parts[1] == REALS:
+        head = head.parts[0]
+    found = of_conditions(condition)
+    if head.kind != "symbol" or found is None or symbols(condition) != {head.name}:
+        return None
+    return found
+
+
+def _of_relation(relation: Node) -> Node | None:
+    """The set that x < 3, 1 < x <= 3, x != 3 or x in S says, None if it says something else."""
+    if relation.name == "in" and relation.parts[0].kind == "symbol":
+        return relation.parts[1] if not symbols(relation.parts[1]) else None
+    if relation.name == "!=":
+        return _all_but(relation)
     signs, parts = relation.name.split(), relation.parts
-    if signs and all(sign in (">", ">=") for sign in signs):
-        signs, parts = [sign.replace(">", "<") for sign in reversed(signs)], parts[::-1]
+    if signs and all(sign in _TURNED for sign in signs):
+        signs, parts = [_TURNED[sign] for sign in reversed(signs)], parts[::-1]
     if not all(sign in ("<", "<=") for sign in signs):
         return None
     if len(parts) == 2:
         if parts[0].kind == "symbol":
             parts, signs = (_MINUS_INFINITY, *parts), ["<", *signs]
         else:
-            parts, signs = (*parts, _INFINITY), [*signs, "<"]
+            parts, signs = (*parts, INFINITY), [*signs, "<"]
     if len(parts) != 3 or parts[1].kind != "symbol" or symbols(parts[0]) | symbols(parts[2]):
         return None
     brackets = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
     return Node("group", brackets, (parts[0], parts[2]))
 
 
+def _all_but(relation: Node) -> Node | None:
+    """All real numbers but one: x != 2."""
+    left, right = relation.parts
+    if left.kind != "symbol" or symbols(right) or holds(right, "plus_minus"):
+        return None
+    return Node("without", "", (REALS, Node("set", "", (right,))))
+
+
 def _is_infinite(*ends: Node) -> bool:
-    return any(end in (_INFINITY, _MINUS_INFINITY) for end in ends)
+    return any(end in (INFINITY, _MINUS_INFINITY) for end in ends)
 
 
 def _pieces(node: Node) -> list[Interval]:
     if node.kind == "union":
         return [*_pieces(node.parts[0]), *_pieces(node.parts[1])]
+    if node.kind == "cap":
+        return _common(_pieces(node.parts[0]), _pieces(node.parts[1]))
     if node.kind == "without":
         return _without(_pieces(node.parts[0]), node.parts[1])
     if node.kind == "set":
@@ -125,6 +156,23 @@ def _cut(piece: Interval, point: Node) -> list[Interval]:
         has_low, has_high = piece.has_low and low != 0, piece.has_high and high != 0
         return [piece._replace(has_low=has_low, has_high=has_high)]
     return [piece._replace(high=point, has_high=False), piece._replace(low=point, has_low=False)]
+
+
+def _common(one: list[Interval], other: list[Interval]) -> list[Interval]:
+    """What is in a piece of each."""
+    found = [_overlap(a, b) for a in one for b in other]
+    return [piece for piece in found if piece is not None]
+
+
+def _overlap(a: Interval, b: Interval) -> Interval | None:
+    low, high = compare_constants(a.low, b.low), compare_constants(a.high, b.high)
+    starts, ends = (a if low >= 0 else b), (a if high <= 0 else b)
+    has_low = starts.has_low if low else a.has_low and b.has_low
+    has_high = ends.has_high if high else a.has_high and b.has_high
+    order = compare_constants(starts.low, ends.high)
+    if order > 0 or (order == 0 and not (has_low and has_high)):
+        return None
+    return Interval(starts.low, ends.high, has_low, has_high)
 
 
 def _merged(pieces: list[Interval]) -> list[Interval]:

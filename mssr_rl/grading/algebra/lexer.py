@@ -11,18 +11,19 @@ import re
 from typing import NamedTuple
 
 from mssr_rl.grading.algebra.tree import Unreadable
-from mssr_rl.grading.latex import LOOKALIKES
+from mssr_rl.grading.latex import FUNCTIONS, tidy
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_TOKENS = 1024
 MAX_DIGITS = 2048  # of one number
 
-FUNCTIONS = frozenset({
-    "sin", "cos", "tan", "sec", "csc", "cot", "arcsin", "arccos", "arctan", "asin", "acos",
-    "atan", "sinh", "cosh", "tanh", "log", "ln", "lg", "exp", "sqrt", "abs",
-})  # fmt: skip
 JOINTS = frozenset({"or", "and"})
-_GREEK_ASCII = frozenset({"pi"})
+GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
+    "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi",
+    "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi",
+    "Psi", "Omega", "ell",
+})  # fmt: skip
 _ENGLISH = frozenset({
     "an", "are", "as", "at", "but", "by", "do", "for", "if", "in", "is", "it", "me", "my",
     "no", "nor", "not", "of", "off", "on", "so", "the", "to", "up", "us", "we", "yes", "all",
@@ -32,7 +33,9 @@ _ENGLISH = frozenset({
 
 
 class Token(NamedTuple):
-    """`kind` is number, letter, command, word or sign; `spaced` says that a blank came before."""
+    """`kind` is number, repeat, letter, subscript, basis, command, word, condition, begin, end or
+    sign; `spaced` says that a blank came before.
+    """
 
     kind: str
     text: str
@@ -41,10 +44,12 @@ class Token(NamedTuple):
 
 _GROUPS = r"[1-9][0-9]{0,2}(?:(?:\{,\}|\\,|\\!,\\!|,\\!|\u2009)[0-9]{3})+(?![0-9])"
 _COMMA_GROUPS = r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])"
+_DOT = r"\\dot\s*(?:\{[0-9]\}|[0-9])"
 _REPEAT = (
-    r"[0-9]*\.[0-9]*\\(?:overline|bar|dot)\s*(?:\{[0-9]+\}|[0-9])"
+    rf"[0-9]*\.[0-9]*{_DOT}(?:[0-9]*{_DOT})?"
+    r"|[0-9]*\.[0-9]*\\(?:overline|dot)\s*(?:\{[0-9]+\}|[0-9])"
     r"|[0-9]*\.[0-9]*\([0-9]+\)"
-    r"|[0-9]*\.[0-9]+(?:\.\.\.|\\ldots|\\dots|\u2026)"
+    r"|[0-9]*\.[0-9]+(?:\.\.\.|\\ldots|\u2026)"
 )
 _TAIL = r"(?:\.[0-9]*(?!\.))?(?:[eE][+-]?[0-9]+(?![0-9A-Za-z]))?"
 _PATTERN = (
@@ -58,31 +63,31 @@ _PATTERN = (
 _OUTER = re.compile(_PATTERN.replace("@", f"{_COMMA_GROUPS}|"), re.DOTALL)  # 1,234 is one number
 _INNER = re.compile(_PATTERN.replace("@", ""), re.DOTALL)  # (1,234) is a pair
 _OPENS, _CLOSES = frozenset({"(", "[", "{set"}), frozenset({")", "]", "}set"})
-_DROPPED = frozenset({
-    "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
-    "displaystyle", "textstyle", "limits", "nolimits", "(", ")", "[", "]", "$",
-})  # fmt: skip
+_DROPPED = frozenset({"(", ")", "[", "]", "$"})
 _DRESSING = frozenset({
     "text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mathrm",
     "mathbf", "mathit", "mathsf", "mathtt", "operatorname", "mbox", "hbox", "boldsymbol",
-    "bm", "rm", "bf", "boxed", "fbox", "underline",
+    "bm", "boxed", "fbox", "underline", "mathop", "pmb", "emph", "mathcal",
 })  # fmt: skip
 _RENAMED = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
-    "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<",
-    "gt": ">", "vee": "lor", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "times": "*",
-    "cdot": "*", "ast": "*", "div": "/", "varnothing": "emptyset", "degree": "circ",
-    "land": "and", "wedge": "and", "lor": "or", "colon": ":", "to": "->", "lbrace": "{set",
-    "rbrace": "}set", "{": "{set", "}": "}set", "%": "%", "_": "_", "lparen": "(", "rparen": ")",
-    "lbrack": "[", "rbrack": "]",
+    "times": "*", "cdot": "*", "ast": "*", "div": "/", "{": "{set", "}": "}set", "%": "%",
+    "_": "_", "lparen": "(", "rparen": ")", "lbrack": "[", "rbrack": "]", "land": "and",
+    "lor": "or", "to": "->", "|": "|",
 }  # fmt: skip
+# A bold or hatted i, j or k is a unit vector.
+_BASIS = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|hat|overrightarrow)\s*(?:\{\s*)?"
+    r"(?:\\(?:mathbf|boldsymbol|bm|hat)\s*(?:\{\s*)?)?([ijk])(?![A-Za-z])(?:\s*\})*"
+)
+_SHORT_INDEX = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+|[A-Za-z])")
+_CONDITIONS = {"if": "if", "for": "if", "when": "if", "where": "if", "otherwise": "otherwise",
+               "else": "otherwise", "elsewhere": "otherwise"}  # fmt: skip
 
 
 def tokens(text: str) -> list[Token]:
     """The tokens of a text; `Unreadable` or `OverLimit` where there is none to make."""
     found: list[Token] = []
-    plain = text.translate(LOOKALIKES).replace("$", " ")
-    _read(plain, found, 0)
+    _read(tidy(text).replace("$", " "), found, 0)
     return found
 
 
@@ -94,22 +99,12 @@ def _read(text: str, found: list[Token], level: int) -> None:
         m = (_OUTER if depth == 0 else _INNER).match(text, position)
         if m is None:
             raise Unreadable(f"{text[position]!r}")
-        position = m.end()
         if m["space"] is not None:
-            spaced = True
+            position, spaced = m.end(), True
             continue
-        token = m[0]
-        name = token[1:] if m["command"] else ""
-        if name in _DRESSING:
-            inner, position = _braced(text, position)
-            _undress(inner, found, (spaced, level + 1))
-        elif name == "begin":
-            inner, position = _braced(text, position)
-            found.append(Token("begin", inner.strip("*")))
-        elif name == "end":
-            inner, position = _braced(text, position)
-            found.append(Token("end", inner.strip("*")))
-        elif name not in _DROPPED or not name:
+        before = len(found)
+        position = _braced_token(text, m, found, (spaced, level)) or m.end()
+        if position == m.end() and len(found) == before and m[0][1:] not in _DROPPED:
             found += _tokens_of(m, spaced)
             depth += (found[-1].text in _OPENS) - (found[-1].text in _CLOSES)
         spaced = False
@@ -117,14 +112,57 @@ def _read(text: str, found: list[Token], level: int) -> None:
             raise OverLimit(f"more than {MAX_TOKENS} tokens")
 
 
+def _braced_token(
+    text: str, m: re.Match[str], found: list[Token], at: tuple[bool, int]
+) -> int | None:
+    """What takes the braces behind it along: dressing, an environment, an index, a unit vector."""
+    name = m[0][1:] if m["command"] else ""
+    if basis := m["command"] and _BASIS.match(text, m.start()):
+        found.append(Token("basis", basis[1], at[0]))
+        return basis.end()
+    if name in _DRESSING:
+        inner, position = _braced(text, m.end())
+        _undress(inner, found, at)
+        return position
+    if name in ("begin", "end"):
+        inner, position = _braced(text, m.end())
+        found.append(Token(name, inner.strip("*")))
+        return position
+    if m[0] == "_" and found and _takes_index(found[-1]):
+        inner, position = _index(text, m.end())
+        found.append(Token("subscript", inner))
+        return position
+    return None
+
+
+def _takes_index(token: Token) -> bool:
+    return token.kind == "letter" or (token.kind == "command" and token.text in GREEK)
+
+
+def _index(text: str, position: int) -> tuple[str, int]:
+    """A subscript in braces, or the one sign or macro that stands for it."""
+    inner, end = _braced(text, position)
+    if end > position:
+        return inner, end
+    m = _SHORT_INDEX.match(text, position)
+    if m is None:
+        raise Unreadable("a subscript without text")
+    return m[1], m.end()
+
+
 def _undress(inner: str, found: list[Token], at: tuple[bool, int]) -> None:
-    """The content of a macro that changes the look: in braces, unless it joins two answers."""
+    """The content of a macro that changes the look: in braces, unless it is a word that joins."""
     spaced, level = at
-    if inner.strip().lower() in JOINTS:
-        found.append(Token("word", inner.strip().lower(), spaced))
-    elif inner.strip():
+    word = inner.strip(" ,").lower()
+    if word in JOINTS:
+        found.append(Token("word", word, spaced))
+    elif word in _CONDITIONS:
+        found.append(Token("condition", _CONDITIONS[word], spaced))
+    elif word == "mod":
+        found.append(Token("command", "pmod", spaced))
+    elif word:
         found.append(Token("sign", "{", spaced))
-        _read(inner, found, level)
+        _read(inner, found, level + 1)
         found.append(Token("sign", "}"))
 
 
@@ -146,14 +184,20 @@ def _letters(run: str, spaced: bool) -> list[Token]:
     low = run.lower()
     if low in JOINTS:
         return [Token("word", low, spaced)]
-    if run in FUNCTIONS or run in _GREEK_ASCII:
-        return [Token("command", run, spaced)]
+    if low in _CONDITIONS:
+        return [Token("condition", _CONDITIONS[low], spaced)]
+    if run in _PLAIN_NAMES:
+        return [Token("command", _PLAIN_NAMES[run], spaced)]
     for name in ("sin", "cos", "tan", "ln"):
         if run.startswith(name) and len(run) == len(name) + 1:
             return [Token("command", name, spaced), Token("letter", run[-1])]
-    if len(run) > 3 or low in _ENGLISH:
+    longest = 4 if run.isupper() else 3  # a quadrilateral ABCD
+    if len(run) > longest or low in _ENGLISH:
         raise Unreadable(run[:40])
     return [Token("letter", sign, spaced and not i) for i, sign in enumerate(run)]
+
+
+_PLAIN_NAMES = {name: name for name in (*FUNCTIONS, "pi")} | {"sqrt": "root", "mod": "pmod"}
 
 
 def _braced(text: str, position: int) -> tuple[str, int]:

@@ -25,7 +25,10 @@ def repeating(text: str) -> Fraction:
     if len(text) > MAX_REPEATING:
         raise OverLimit(f"a repeating decimal of {len(text)} characters")
     whole, _, rest = text.partition(".")
-    if m := re.fullmatch(r"([0-9]*)(?:\\[a-z]+\s*\{?|\()([0-9]+)[)}]?", rest):
+    if "\\dot" in rest:
+        fixed, _, dotted = rest.partition("\\")
+        period = "".join(re.findall("[0-9]", dotted))
+    elif m := re.fullmatch(r"([0-9]*)(?:\\[a-z]+\s*\{?|\()([0-9]+)[)}]?", rest):
         fixed, period = m[1], m[2]
     elif m := re.match(r"([0-9]*?)(?:([0-9])\2{2,}|([0-9]{2,}?)\3+)(?=[.\\\u2026])", rest):
         fixed, period = m[1], m[2] or m[3]

@@ -4,6 +4,7 @@ Real numbers only (an even root of a negative number has no value) unless the im
 occurs; functions are in `functions`.
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -11,9 +12,25 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, call, operation
-from mssr_rl.grading.algebra.functions import FUNCTIONS, OF_ANGLES, constant, divided
-from mssr_rl.grading.algebra.tree import Node, Unreadable
+from mssr_rl.grading.algebra.exact import (
+    BIG,
+    NotRational,
+    Point,
+    Undefined,
+    call,
+    chosen,
+    indexed,
+    operation,
+    terms,
+)
+from mssr_rl.grading.algebra.functions import (
+    BY_EXPONENTIALS,
+    FUNCTIONS,
+    OF_ANGLES,
+    constant,
+    divided,
+)
+from mssr_rl.grading.algebra.tree import Node, Unreadable, number, replaced
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
@@ -44,10 +61,12 @@ class Numeric:
             return self._real_seen(Fraction(node.value))
         if node.kind == "symbol":
             return point[node.name]
-        if node.kind == "constant":
-            return self._checked(constant(node.name))
+        if node.kind in _SPECIAL:
+            return _SPECIAL[node.kind](self, node, point)
         if node.kind not in _OPERATIONS and node.kind not in ("power", "call"):
             raise Unreadable(f"a {node.kind} inside an expression")
+        if node.kind == "call" and node.name in OF_ANGLES:
+            node = replaced(node, _radians)
         values = [self._value(part, point) for part in node.parts]
         if all(isinstance(value, Fraction) for value in values):
             try:
@@ -100,20 +119,42 @@ class Numeric:
         return mpmath.power(base, exponent)
 
     def _call(self, node: Node, values: list[Any]) -> Any:
-        name, parts = node.name, node.parts
+        name = node.name
         if name == "root":
             index = values[1]
             if not isinstance(index, Fraction) or index <= 0 or index.denominator != 1:
                 raise Undefined("an index that is no whole number")
             return self._root(self._real(values[0]), 1 / index)
-        if name not in FUNCTIONS:
-            raise Unreadable(name)
         reals = [self._real(value) for value in values]
-        if name in OF_ANGLES and _in_degrees(parts[0]):
-            reals[0] *= mpmath.pi / 180
         if name == "exp":
             return self._raised(mpmath.e, reals[0])
+        if name in BY_EXPONENTIALS:
+            up, down = (self._checked(self._raised(mpmath.e, x)) for x in (reals[0], -reals[0]))
+            return BY_EXPONENTIALS[name](up, down)
+        if name not in FUNCTIONS or (self.complex and name in _ORDERED):
+            raise Unreadable(name)
         return FUNCTIONS[name](*reals)
+
+    def _big(self, node: Node, point: Point) -> Any:
+        values = [self._value(term, at) for term, at in terms(node, point)]
+        if all(isinstance(value, Fraction) for value in values):
+            return self._real_seen(operation(BIG[node.name], values))
+        return self._checked(_OPERATIONS[BIG[node.name]]([self._real(v) for v in values]))
+
+    def _piece(self, node: Node, point: Point) -> Any:
+        return self._value(chosen(node, point, self._holds), point)
+
+    def _holds(self, condition: Node, point: Point) -> bool:
+        """Is a condition true at the point?"""
+        if condition.kind == "list":
+            each = (self._holds(part, point) for part in condition.parts)
+            return any(each) if condition.name == "or" else all(each)
+        values = [self._real(self._value(part, point)) for part in condition.parts]
+        signs = condition.name.split()
+        if condition.kind != "relation" or not set(signs) <= set(_HOLDS):
+            raise Unreadable("a condition")
+        pairs = zip(signs, values, values[1:], strict=False)
+        return all(_HOLDS[sign](left, right) for sign, left, right in pairs)
 
     def _checked(self, value: Any) -> Any:
         if mpmath.isnan(value) or mpmath.isinf(value):
@@ -127,10 +168,28 @@ class Numeric:
         return value
 
 
-def _in_degrees(node: Node) -> bool:
-    return node.kind == "angle" or any(_in_degrees(part) for part in node.parts)
+def _radians(node: Node) -> Node | None:
+    """Degrees inside of a sine or cosine, as what they are: a number of times pi over 180."""
+    if node.kind != "angle":
+        return None
+    return Node("product", "", (node.parts[0], Node("constant", "pi"), number(Fraction(1, 180))))
 
 
+_ORDERED = frozenset({"max", "min", "floor", "ceiling", "factorial", "binomial", "arcsin"})
+_HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_SPECIAL: Mapping[str, Callable[[Numeric, Node, Point], Any]] = {
+    "constant": lambda self, node, _: self._checked(constant(node.name)),
+    "indexed": lambda self, node, point: self._real_seen(indexed(node, point)),
+    "big": lambda self, node, point: self._big(node, point),
+    "piecewise": lambda self, node, point: self._piece(node, point),
+}
 _OPERATIONS: Mapping[str, Callable[[list[Any]], Any]] = {
     "sum": mpmath.fsum,
     "product": mpmath.fprod,

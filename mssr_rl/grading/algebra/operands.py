@@ -1,6 +1,7 @@
 r"""What stands between operators: numbers, letters, brackets, macros and function calls.
 
 The lower half of the parser (`parser` is the upper): everything that binds tighter than a sign.
+What a macro means is a line in `_MACROS` or one of the tables beside it.
 """
 
 import re
@@ -9,24 +10,30 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from mssr_rl.grading.algebra.cursor import Cursor
-from mssr_rl.grading.algebra.lexer import FUNCTIONS, Token
+from mssr_rl.grading.algebra.lexer import GREEK, Token
 from mssr_rl.grading.algebra.literals import decimal, repeating
-from mssr_rl.grading.algebra.tree import Node, Unreadable, number
+from mssr_rl.grading.algebra.tree import ALWAYS, REALS, Node, Unreadable, number
+from mssr_rl.grading.latex import FUNCTIONS, clean
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_DEPTH = 40
 _CONSTANTS = {"pi": "pi", "infty": "infinity"}
-_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_INVERSE = {
+    "sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot", "sec": "arcsec",
+    "csc": "arccsc", "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh",
+}  # fmt: skip
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
-_GREEK = frozenset({
-    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
-    "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi",
-    "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi",
-    "Psi", "Omega", "ell",
-})  # fmt: skip  # fmt: skip
 _MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"})
-_CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]")}
+_CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
+_BRACKETS = {"langle": "<", "rangle": ">"}
 _STARTS = frozenset({"(", "[", "{", "|", "{set"})
+_ENDS = frozenset({")", "]", "}", "|", "!", "°", "'"})  # a number behind one of these multiplies
+_DOMAINS = frozenset("ZNQC")
+_ACCENTS = frozenset({
+    "overline", "overrightarrow", "overleftrightarrow", "overparen", "hat", "tilde", "widetilde",
+    "dot", "ddot", "underbrace",
+})  # fmt: skip
+_OBJECTS = frozenset({"angle", "measuredangle", "triangle", "odot", "square", "parallelogram"})
 
 
 class Operands(Cursor, ABC):
@@ -37,6 +44,22 @@ class Operands(Cursor, ABC):
         """Terms with signs between them."""
 
     @abstractmethod
+    def term(self) -> Node:
+        """Factors multiplied."""
+
+    @abstractmethod
+    def relation(self) -> Node:
+        """A value, or values with relations between them."""
+
+    @abstractmethod
+    def inner(self, text: str) -> Node:
+        """A text inside this one, with the same letters bound."""
+
+    @abstractmethod
+    def conditions(self) -> Node:
+        """Relations that all hold, or one of which holds."""
+
+    @abstractmethod
     def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
         """What stands between brackets."""
 
@@ -45,18 +68,18 @@ class Operands(Cursor, ABC):
         token = self.token
         if token is None:
             return False
-        if token.kind in ("number", "repeat"):  # 5 6 is not thirty, x 6 is six x
+        if token.kind in ("number", "repeat"):  # 5 6 is not thirty; x 6, 3^n 5 and (n+1)2 multiply
             before = self.found[self.at - 1]
-            return before.kind == "letter" or before.text in _CONSTANTS
-        if token.kind in ("letter", "begin"):
+            powered = self.at > 1 and self.found[self.at - 2].text == "^"
+            named = before.kind in ("letter", "subscript") or before.text in _CONSTANTS
+            return named or before.text in _ENDS or (powered and before.kind == "number")
+        if token.kind in ("letter", "begin", "basis"):
             return True
         if token.text == "|":
             return not self.bars
         if token.kind == "sign":
             return token.text in _STARTS
-        return token.kind == "command" and (
-            token.text in FUNCTIONS | _GREEK or token.text in _MACROS or token.text in _CONSTANTS
-        )
+        return token.kind == "command" and token.text in _MULTIPLY
 
     def factor(self) -> Node:
         """One operand with what clings to it: powers, factorials, degrees, per cent."""
@@ -69,21 +92,36 @@ class Operands(Cursor, ABC):
                 node = self._power(node)
             elif self.accept("!"):
                 node = Node("call", "factorial", (node,))
-            elif self.accept("°"):
-                node = Node("angle", "", (node,))
+            elif self.accept("°") or self.accept("circ"):
+                node = self._degrees(node)
             elif self.accept("%"):
                 node = Node("quotient", "", (node, number(100)))
             elif self.token.text == "_" and node.kind == "number":
                 self.take()
-                node = Node("literal", "base", (node, self._argument()))
+                node = _with_base(node, self._argument())
             else:
                 break
         self.depth -= 1
         return node
 
+    def _degrees(self, node: Node) -> Node:
+        """Degrees, and minutes and seconds behind them: 63°45'30''."""
+        total = node
+        for marks, parts in (("'", 60), ("''", 3600)):
+            start, token = self.at, self.token
+            if token is None or token.kind != "number":
+                break
+            self.take()
+            if all(self.accept("'") for _ in marks) and not (self.token and self.token.text == "'"):
+                part = number(decimal(token.text) / parts)
+                total = Node("sum", "", (total, part))
+            else:
+                self.at = start
+        return Node("angle", "", (total,))
+
     def _power(self, base: Node) -> Node:
         if self._circle():
-            return Node("angle", "", (base,))
+            return self._degrees(base)
         return Node("power", "", (base, self._exponent()))
 
     def _circle(self) -> bool:
@@ -129,32 +167,38 @@ class Operands(Cursor, ABC):
 
     def _base(self) -> Node:
         token = self.take()
-        if token.kind == "number":
-            return number(decimal(token.text))
-        if token.kind == "repeat":
-            return number(repeating(token.text))
-        if token.kind == "letter":
-            return self._letter(token.text)
-        if token.kind == "begin":
-            return self._matrix(token.text)
-        if token.kind == "sign":
-            return self._bracketed(token.text)
-        return self._command(token.text)
+        read = _KINDS.get(token.kind)
+        return read(self, token.text) if read else self._command(token.text)
 
     def _letter(self, name: str) -> Node:
-        if self.accept("_"):
-            return Node("symbol", f"{name}_{self._subscript()}")
+        if name == "C" and (chosen := self._chosen()):
+            return chosen
+        if self.token and self.token.kind == "subscript":
+            return self._indexed(name)
         while self.accept("'"):
             name += "'"
         return Node("constant", name) if name in ("e", "i") else Node("symbol", name)
 
-    def _subscript(self) -> str:
-        if not self.accept("{"):
-            return self.take().text
-        texts = []
-        while not self.accept("}"):
-            texts.append(self.take().text)
-        return "".join(texts)
+    def _indexed(self, name: str) -> Node:
+        """x_1 is a letter of its own; b_k under a sum over k depends on k."""
+        index = self.take().text
+        if name == "C" and index.strip().isdecimal() and self.accept("^"):  # C_{10}^3
+            lower = self._argument()
+            return Node("call", "binomial", (number(int(index)), lower))
+        if self.bound & set(index):
+            return Node("indexed", name, (self.inner(index),))
+        return Node("symbol", f"{name}_{_plain_index(index)}")
+
+    def _chosen(self) -> Node | None:
+        """C(10, 3): ten choose three."""
+        texts = [token.text for token in self.found[self.at : self.at + 5]]
+        if len(texts) < 5 or texts[0] + texts[2] + texts[4] != "(,)":
+            return None
+        top, bottom = self.found[self.at + 1], self.found[self.at + 3]
+        if not (top.kind == bottom.kind == "number" and (top.text + bottom.text).isdecimal()):
+            return None
+        self.at += 5
+        return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
 
     def _bracketed(self, opens: str) -> Node:
         if opens == "{":
@@ -163,8 +207,7 @@ class Operands(Cursor, ABC):
                 raise Unreadable("empty braces")
             return items[0] if len(items) == 1 else Node("set", "", tuple(items))
         if opens == "{set":
-            items, _ = self.group_items(("}set",))
-            return Node("set", "", tuple(items))
+            return self._set()
         if opens == "|":
             self.bars += 1
             node = self.sum()
@@ -176,14 +219,41 @@ class Operands(Cursor, ABC):
         bars, self.bars = self.bars, 0
         items, close = self.group_items(_CLOSING[opens])
         self.bars = bars
-        brackets = opens + close.text
+        brackets = _BRACKETS.get(opens, opens) + _BRACKETS.get(close.text, close.text)
         if len(items) == 1 and brackets in ("()", "[]") and items[0].kind != "relation":
             return items[0]
-        if not items or (len(items) == 1):
+        if len(items) < 2:
             raise Unreadable("brackets around no value")
         return Node("group", brackets, tuple(items))
 
-    def _matrix(self, kind: str) -> Node:
+    def _set(self) -> Node:
+        """Members, or one form of them and the condition on it behind a bar or colon."""
+        if not self._is_builder():
+            items, _ = self.group_items(("}set",))
+            return Node("set", "", tuple(items))
+        self.bars, bars, self.colons = 1, self.bars, 0
+        head = self.relation()
+        self.bars, self.colons = bars, 1
+        if not (self.accept("|") or self.accept(":")):
+            raise Unreadable("a set without its condition")
+        condition = self.conditions()
+        self.expect("}set")
+        return Node("builder", "", (head, condition))
+
+    def _is_builder(self) -> bool:
+        level = 0
+        for i in range(self.at, len(self.found)):
+            text = self.found[i].text
+            if level == 0 and text in ("|", ":") and i > self.at:
+                return text == "|" or any(t.text in _SIGNS for t in self.found[i:])
+            level += (text in ("(", "[", "{", "{set")) - (text in (")", "]", "}", "}set"))
+            if level < 0:
+                return False
+        return False
+
+    def _environment(self, kind: str) -> Node:
+        if kind == "cases":
+            return self._cases()
         if kind not in _MATRICES:
             raise Unreadable(kind)
         if kind == "array":
@@ -200,24 +270,73 @@ class Operands(Cursor, ABC):
             raise Unreadable(f"{kind} ends as {token.text}")
         return Node("matrix", "", tuple(Node("row", "", tuple(row)) for row in rows))
 
+    def _cases(self) -> Node:
+        """A system of relations, or values with their conditions."""
+        rows: list[Node] = []
+        while not (self.token and self.token.kind == "end"):
+            value = self.relation()
+            marks = [self.accept(","), self.accept("&"), self.accept_kind("condition")]
+            if any(marks):
+                last = self.found[self.at - 1]
+                other = last.text == "otherwise" or self.accept_kind("condition", "otherwise")
+                value = Node("row", "", (value, ALWAYS if other else self.conditions()))
+            rows.append(value)
+            for mark in (".", ",", ";"):
+                self.accept(mark)
+            if not self.accept("\\"):
+                break
+        if self.take().text != "cases":
+            raise Unreadable("cases without their end")
+        if all(row.kind == "row" for row in rows):
+            return Node("piecewise", "", tuple(rows))
+        if any(row.kind == "row" for row in rows):
+            raise Unreadable("a case without its condition")
+        return Node("list", "and", tuple(rows))
+
     def _argument_text(self) -> None:
         if self.accept("{"):
             while not self.accept("}"):
                 self.take()
 
     def _command(self, name: str) -> Node:
-        if name in _MACROS:
-            return _MACROS[name](self)
-        if name in _CONSTANTS:
-            return Node("constant", _CONSTANTS[name])
-        if name in _GREEK:
-            full = f"{name}_{self._subscript()}" if self.accept("_") else name
-            return Node("symbol", full)
-        if name in FUNCTIONS:
-            return self._call(_SAME.get(name, name))
-        if name == "emptyset":
-            return Node("set")
-        raise Unreadable(name[:40])
+        if name not in _MACROS:
+            raise Unreadable(name[:40])
+        return _MACROS[name](self, name)
+
+    def _greek(self, name: str) -> Node:
+        if self.token and self.token.kind == "subscript":
+            return self._indexed(name)
+        return Node("symbol", name)
+
+    def _accented(self, accent: str) -> Node:
+        r"""\vec{a} is a letter of its own; \overline{AB} is the segment AB."""
+        inner = self._argument()
+        letters = inner.parts if inner.kind == "product" else (inner,)
+        if any(part.kind not in ("symbol", "constant", "number") for part in letters):
+            raise Unreadable(f"{accent} over an expression")
+        names = [str(part.value) for part in letters]
+        if accent != "overrightarrow" and len(names) > 1 and all(map(str.isupper, names)):
+            return inner
+        return Node("symbol", f"{accent} {' '.join(names)}")
+
+    def _object(self, kind: str) -> Node:
+        r"""\angle ABC, \angle 2, \triangle ABC: one name."""
+        names = []
+        if self.accept("{"):
+            while not self.accept("}"):
+                names.append(self.take().text)
+        elif self.token and self.token.kind == "number":
+            names.append(self.take().text)
+        while self.token and self.token.kind == "letter" and not names[4:]:
+            letter = self.take().text
+            names.append(letter)
+            if letter.islower():
+                break
+        if not names and self.token and self.token.text in GREEK:
+            names.append(self.take().text)
+        if not names:
+            raise Unreadable(f"{kind} of nothing")
+        return Node("symbol", f"{kind} {''.join(names)}")
 
     def _argument(self) -> Node:
         r"""A braced argument, or the one digit, letter or macro that stands for it: \frac12."""
@@ -248,18 +367,44 @@ class Operands(Cursor, ABC):
             return Node("call", "root", (self._base(), index))
         return Node("call", "root", (self._argument(), index))
 
+    def _plain_root(self) -> Node:
+        """Sqrt 19, in plain text: the whole number."""
+        argument = self._argument() if self.token and self.token.text == "{" else self._base()
+        return Node("call", "root", (argument, number(2)))
+
     def _rounded(self, close: str, name: str) -> Node:
         node = self.sum()
         self.expect(close)
         return Node("call", name, (node,))
 
-    def _reals(self) -> Node:
+    def _domain(self) -> Node:
+        braced = self.accept("{")
+        name = self.take().text
+        if braced:
+            self.expect("}")
+        if name in _DOMAINS:
+            return Node("domain", name)
+        if name != "R":
+            raise Unreadable("no set of numbers")
+        if self.accept("^") and not (self.accept("+") or self.accept("{")):
+            raise Unreadable("a space of points")
+        return REALS
+
+    def _big(self, name: str) -> Node:
+        r"""\sum_{k=1}^{n} term: the letter k is bound."""
+        self.expect("_")
         self.expect("{")
-        if self.take().text != "R":
-            raise Unreadable("a set of numbers other than the reals")
+        start = self.relation()
         self.expect("}")
-        ends = (Node("negative", "", (Node("constant", "infinity"),)), Node("constant", "infinity"))
-        return Node("group", "()", ends)
+        if start.kind != "relation" or start.name != "=" or start.parts[0].kind != "symbol":
+            raise Unreadable(f"a {name} without its letter")
+        self.expect("^")
+        high = self._argument()
+        letter, low = start.parts
+        bound, self.bound = self.bound, self.bound | {letter.name}
+        term = self.term()
+        self.bound = bound
+        return Node("big", name, (letter, low, high, term))
 
     def _call(self, name: str) -> Node:
         base = None
@@ -273,12 +418,19 @@ class Operands(Cursor, ABC):
                 raise Unreadable(f"{name} with an index")
         if name in _INVERSE and power == Node("negative", "", (number(1),)):
             name, power = _INVERSE[name], None
-        argument = self._call_argument()
-        node = Node("call", name, (argument,) if base is None else (argument, base))
+        arguments = self._arguments(name)
+        node = Node("call", name, arguments if base is None else (*arguments, base))
         return Node("power", "", (node, power)) if power else node
 
+    def _arguments(self, name: str) -> tuple[Node, ...]:
+        argument = self._call_argument()
+        several = name in ("max", "min", "gcd", "lcm")
+        if several != (argument.kind in ("group", "set")):
+            raise Unreadable(f"{name} of {argument.kind}")
+        return argument.parts if several else (argument,)
+
     def _call_argument(self) -> Node:
-        if self.token and self.token.text in ("(", "{", "[", "|"):
+        if self.token and self.token.text in ("(", "{", "[", "|", "{set"):
             return self._base()  # what follows the bracket belongs to the call: \sin(x)^2
         parts = [self.factor()]
         while self.token and self.starts_factor() and self.token.text not in FUNCTIONS | {"("}:
@@ -286,11 +438,43 @@ class Operands(Cursor, ABC):
         return Node("product", "", tuple(parts)) if len(parts) > 1 else parts[0]
 
 
-_MACROS: Mapping[str, Callable[[Operands], Node]] = {
-    "frac": lambda self: self._fraction(),
-    "binom": lambda self: self._binomial(),
-    "sqrt": lambda self: self._root(),
-    "lfloor": lambda self: self._rounded("rfloor", "floor"),
-    "lceil": lambda self: self._rounded("rceil", "ceiling"),
-    "mathbb": lambda self: self._reals(),
+_SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "equiv"})
+
+
+def _with_base(node: Node, base: Node) -> Node:
+    """A number in a base is compared as it is written; in base ten it is the number."""
+    return node if base == number(10) else Node("literal", "base", (node, base))
+
+
+def _plain_index(text: str) -> str:
+    return clean(text).replace(" ", "").replace("{", "").replace("}", "")
+
+
+_KINDS: Mapping[str, Callable[[Operands, str], Node]] = {
+    "number": lambda _, text: number(decimal(text)),
+    "repeat": lambda _, text: number(repeating(text)),
+    "letter": lambda self, text: self._letter(text),
+    "basis": lambda _, text: Node("basis", text),
+    "begin": lambda self, text: self._environment(text),
+    "sign": lambda self, text: self._bracketed(text),
 }
+_MACROS: Mapping[str, Callable[[Operands, str], Node]] = {
+    **{name: lambda _, text: Node("constant", _CONSTANTS[text]) for name in _CONSTANTS},
+    **{name: lambda self, text: self._greek(text) for name in GREEK},
+    **{name: lambda self, text: self._call(_SAME.get(text, text)) for name in FUNCTIONS},
+    **{name: lambda self, text: self._accented(text) for name in _ACCENTS},
+    **{name: lambda self, text: self._object(text) for name in _OBJECTS},
+    "frac": lambda self, _: self._fraction(),
+    "binom": lambda self, _: self._binomial(),
+    "sqrt": lambda self, _: self._root(),
+    "root": lambda self, _: self._plain_root(),
+    "lfloor": lambda self, _: self._rounded("rfloor", "floor"),
+    "lceil": lambda self, _: self._rounded("rceil", "ceiling"),
+    "langle": lambda self, text: self._bracketed(text),
+    "mathbb": lambda self, _: self._domain(),
+    "sum": lambda self, text: self._big(text),
+    "prod": lambda self, text: self._big(text),
+    "emptyset": lambda *_: Node("set"),
+    "ldots": lambda *_: Node("ellipsis"),
+}
+_MULTIPLY = _MACROS.keys() - {"ldots"}  # macros that may stand behind a factor

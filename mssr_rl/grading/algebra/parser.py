@@ -11,8 +11,10 @@ from mssr_rl.grading.algebra.tree import Node, Unreadable
 
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=",
-    "le": "<=", "ge": ">=", "ne": "!=", "in": "in",
+    "le": "<=", "ge": ">=", "ne": "!=", "in": "in", "approx": "approx", "equiv": "==",
 }  # fmt: skip
+_BETWEEN_SETS = {"cup": "union", "cap": "cap", "setminus": "without"}
+_SETS = ("group", "union", "cap", "without", "set", "domain")
 _PLUS_MINUS = {"pm": "", "mp": "-"}
 MAX_ITEMS = 64
 
@@ -24,10 +26,12 @@ def parse(text: str) -> Node:
         Unreadable: it is none that the parser knows.
         OverLimit: it is longer or deeper than an answer is worth.
     """
-    found = tokens(text)
-    while found and found[-1].text in (".", ";"):
-        found.pop()
-    reader = _Parser(found)
+    return _read(_Parser(tokens(text)))
+
+
+def _read(reader: "_Parser") -> Node:
+    while reader.found and reader.found[-1].text in (".", ";"):
+        reader.found.pop()
     node = reader.answer()
     if reader.token is not None:
         raise Unreadable(f"{reader.token.text!r} is left over")
@@ -38,9 +42,9 @@ class _Parser(Operands):
     """The levels above a term, loosest first."""
 
     def answer(self) -> Node:
-        """Answers joined by or, by and, or by commas; one joint for the whole."""
+        """Answers joined by or, by and, or by commas or semicolons; one joint for the whole."""
         parts, joint = [self.relation()], ""
-        while self.token and (self.token.kind == "word" or self.token.text == ","):
+        while self.token and (self.token.kind == "word" or self.token.text in (",", ";")):
             sign = self.take().text
             if sign == "," and self.at_word():
                 sign = self.take().text  # "1, 2, or 3"
@@ -51,32 +55,52 @@ class _Parser(Operands):
             parts.append(self.relation())
         if len(parts) > MAX_ITEMS:
             raise Unreadable("too many items")
-        return Node("list", joint, tuple(parts)) if joint else parts[0]
+        return Node("list", joint.replace(";", ","), tuple(parts)) if joint else parts[0]
+
+    def conditions(self) -> Node:
+        """One relation, or several that all hold (by commas or and) or one of which does (or)."""
+        parts, joints = [self.relation()], set()
+        while self.token and (self.token.kind == "word" or self.token.text == ","):
+            joints.add("or" if self.take().text == "or" else "and")
+            parts.append(self.relation())
+        if any(part.kind != "relation" for part in parts) or len(joints) > 1:
+            raise Unreadable("no conditions")
+        return Node("list", joints.pop(), tuple(parts)) if joints else parts[0]
+
+    def inner(self, text: str) -> Node:
+        """A text inside this one, with the same letters bound."""
+        reader = _Parser(tokens(text))
+        reader.bound, reader.depth = self.bound, self.depth
+        return _read(reader)
 
     def relation(self) -> Node:
-        """A value, or values with relations between them."""
+        """A value, or values with relations between them, perhaps modulo a number."""
         parts, signs = [self.union()], []
-        while self.token is not None:
+        while self.token is not None and self.token.kind not in ("letter", "subscript"):
             sign = _RELATIONS.get(self.token.text)
             if sign is None:
                 break
             self.take()
             signs.append(sign)
             parts.append(self.union())
-        return Node("relation", " ".join(signs), tuple(parts)) if signs else parts[0]
+        node = Node("relation", " ".join(signs), tuple(parts)) if signs else parts[0]
+        if self.accept("pmod"):
+            braced = self.token is not None and self.token.text == "{"
+            node = Node("modulo", "", (node, self._argument() if braced else self._base()))
+        return node
 
     def union(self) -> Node:
-        """Sets of numbers joined by cup, or one without another."""
+        """Sets of numbers joined by cup or cap, or one without another."""
         node = self.ratio()
-        while self.token and self.token.text in ("cup", "setminus", "backslash"):
-            kind = "union" if self.take().text == "cup" else "without"
+        while self.token and self.token.text in _BETWEEN_SETS:
+            kind = _BETWEEN_SETS[self.take().text]
             node = Node(kind, "", (node, self.ratio()))
         return node
 
     def ratio(self) -> Node:
         """A value, or values with colons between them: 3:20."""
         parts = [self.sum()]
-        while self.accept(":"):
+        while self.colons and self.accept(":"):
             parts.append(self.sum())
         return Node("literal", ":", tuple(parts)) if len(parts) > 1 else parts[0]
 
@@ -110,6 +134,8 @@ class _Parser(Operands):
                 parts.append(self._signed_factor())
             elif self.accept("/"):
                 parts = [Node("quotient", "", (_product(parts), self._signed_factor()))]
+            elif self.accept("bmod"):
+                parts = [Node("call", "mod", (_product(parts), self._signed_factor()))]
             elif self.starts_factor():
                 parts.append(self.factor())
             else:
@@ -132,7 +158,7 @@ class _Parser(Operands):
             token = self.take()
             if token.text in close:
                 return items, token
-            if token.text != "," or len(items) > MAX_ITEMS:
+            if token.text not in (",", ";") or len(items) > MAX_ITEMS:
                 raise Unreadable(f"{token.text!r} inside brackets")
 
 
@@ -141,6 +167,10 @@ def _product(parts: list[Node]) -> Node:
 
 
 def _sum(parts: list[Node]) -> Node:
+    if len(parts) == 2 and parts[1].kind == "negative":
+        taken = parts[1].parts[0]
+        if parts[0].kind in _SETS and taken.kind in _SETS:
+            return Node("without", "", (parts[0], taken))
     return Node("sum", "", tuple(parts)) if len(parts) > 1 else parts[0]
 
 

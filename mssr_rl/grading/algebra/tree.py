@@ -1,6 +1,6 @@
 """The whitelisted syntax tree of an answer: what `parser` makes and `compare` reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -12,12 +12,18 @@ class Unreadable(Exception):
 class Node(NamedTuple):
     """One operation and its operands.
 
-    value   number (value: a Fraction), symbol (its name), constant (pi, e, i, infinity)
+    value   number (value: a Fraction), symbol (its name), constant (pi, e, i, infinity),
+            basis (i, j or k: a unit vector), indexed (value: the name, part: the index)
     maths   sum, product, quotient, power, negative, call (value: the function's name)
             angle (an amount of degrees), plus_minus (a, b; value "" or "-" for minus-plus)
+            big (value: sum or prod; parts: bound letter, from, to, term)
+            piecewise (parts: rows of a value and its condition; the relation "always" for others)
     shapes  group (value: its two brackets), list (value: what stands between: , or and), set,
-            union, without, matrix (parts are rows), relation (value: = < <= != in),
+            union, cap, without, matrix (parts are rows), relation (value: = < <= != in approx ==),
+            builder (a set by its members and the condition on them), domain (value: Z, N, Q, C)
             literal (compared as it is written: a ratio, a number with a base)
+            modulo (a value or relation, and the modulus), name (words that stand for a value)
+            ellipsis
     """
 
     kind: str
@@ -30,9 +36,29 @@ class Node(NamedTuple):
         return str(self.value)
 
 
+ALWAYS = Node("relation", "always")
+INFINITY = Node("constant", "infinity")
+REALS = Node("group", "()", (Node("negative", "", (INFINITY,)), INFINITY))
+
+
 def number(value: Fraction | int) -> Node:
     """A rational number."""
     return Node("number", Fraction(value))
+
+
+def negative(node: Node) -> Node:
+    """Minus the node."""
+    return Node("negative", "", (node,))
+
+
+def difference(left: Node, right: Node) -> Node:
+    """Left minus right."""
+    return Node("sum", "", (left, negative(right)))
+
+
+def equal(left: Node, right: Node) -> Node:
+    """The relation left = right."""
+    return Node("relation", "=", (left, right))
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -43,10 +69,28 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """The names of the letters in it."""
-    return frozenset(part.name for part in walk(node) if part.kind == "symbol")
+    """The names of the free letters in it."""
+    if node.kind == "symbol":
+        return frozenset((node.name,))
+    if node.kind == "big":
+        bound, low, high, term = node.parts
+        return symbols(low) | symbols(high) | (symbols(term) - symbols(bound))
+    return frozenset().union(*map(symbols, node.parts))
 
 
 def holds(node: Node, *kinds: str) -> bool:
     """Is there a node of one of the kinds in it?"""
     return any(part.kind in kinds for part in walk(node))
+
+
+def calls(node: Node, *names: str) -> bool:
+    """Is one of the functions called in it?"""
+    return any(part.kind == "call" and part.name in names for part in walk(node))
+
+
+def replaced(node: Node, by: Callable[[Node], Node | None]) -> Node:
+    """The tree with every node for which `by` has another one replaced by that."""
+    other = by(node)
+    if other is not None:
+        return other
+    return node._replace(parts=tuple(replaced(part, by) for part in node.parts))

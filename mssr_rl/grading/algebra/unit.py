@@ -1,4 +1,4 @@
-r"""The unit at the end of an expression: 9\pi\text{ cm}^2, 3\sqrt{5}\,\mathrm{m}, 2\pi cm.
+r"""The unit at the end of an expression: 9\pi\text{ cm}^2, 3\sqrt{5}\,\mathrm{m}, 2\pi 厘米.
 
 A single letter counts as a unit only inside of \text or \mathrm: elsewhere 2\pi h has a height.
 Numbers with their units never come here; `quantities` reads them.
@@ -12,10 +12,10 @@ from mssr_rl.grading.units import unit_name
 
 _LONGEST = 90
 _START = re.compile(
-    r"\\(?:text|textrm|mathrm|mbox|rm|operatorname)\s*\{"
-    r"|(?<![A-Za-z\\{])(?:square |cubic |sq\.? ?)?[A-Za-z]{2,}"
+    r"\\(?:text|textrm|mathrm|mbox|operatorname)\s*\{"
+    r"|(?<![A-Za-z\\{])(?:square |cubic |sq\.? ?)?[A-Za-z]{2,}|[€¥₹\u4e00-\u9fff]"
 )
-_MONEY = re.compile(r"\s*\\?([$€£])(?=[^$]*$)")
+_MONEY = re.compile(r"\s*(?:\\?([$€£¥₹])(?=[^$]*$)|(USD|EUR|RMB|Rs)\b\.?)")
 
 
 class Measured(NamedTuple):
@@ -28,9 +28,11 @@ class Measured(NamedTuple):
 def split_unit(text: str) -> Measured:
     """The text without its unit."""
     if money := _MONEY.match(text):
-        return Measured(text[money.end() :], money[1])
+        return Measured(text[money.end() :], unit_name(money[1] or money[2]) or "")
     for m in _START.finditer(text, max(0, len(text) - _LONGEST)):
+        if not text[: m.start()].strip(" $\\~"):
+            continue
         unit = unit_name(clean(text[m.start() :].rstrip(" .$)")))
-        if unit and text[: m.start()].strip(" $\\~"):
+        if unit:
             return Measured(text[: m.start()], unit)
     return Measured(text, "")

@@ -1,0 +1,245 @@
+r"""One value in several forms: vectors, residues, constants of integration, degrees and radians.
+
+`compare` asks here what else a tree may stand for beside another one; each form has its own
+functions, and none decides whether two expressions are the same: that is `identity`.
+"""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
+from mssr_rl.grading.algebra.tree import (
+    Node,
+    difference,
+    holds,
+    number,
+    replaced,
+    symbols,
+    walk,
+)
+
+_TURNED = {">": "<", ">=": "<="}
+_I, _J = Node("constant", "i"), Node("symbol", "j")
+_BASIS = ("i", "j", "k")
+_VARIABLES = frozenset({"x", "y", "t", "u", "s", "z", "r", "theta", "w", "v"})
+_CONSTANTS = frozenset("CcKkDdAaBbMm")
+
+
+def ascending(node: Node) -> Node:
+    """A relation with < and <= only, if all its signs point one way."""
+    signs = node.name.split()
+    if signs and all(sign in _TURNED for sign in signs):
+        turned = " ".join(_TURNED[sign] for sign in reversed(signs))
+        return Node("relation", turned, node.parts[::-1])
+    return node
+
+
+# --- vectors ------------------------------------------------------------------------------------
+
+
+def are_vectors(said: Node, gold: Node) -> bool:
+    """Is one of them a vector, and may the other be one? [2, 3] may only where gold is a column."""
+    if _is_column(gold) or _is_vector(gold):
+        return not _is_row(said) and bool(components(said, beside=gold))
+    if gold.kind == "group" and gold.value == "()":
+        return bool(components(gold)) and (_is_column(said) or _is_vector(said) or _is_row(said))
+    return False
+
+
+def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
+    """The components, empty if it is no vector; `beside` a vector, 2i - j is one too."""
+    if node.kind == "group" and node.name in ("()", "<>", "[]"):
+        return node.parts
+    if _is_column(node):
+        return tuple(row.parts[0] for row in node.parts)
+    if _is_row(node):
+        return node.parts[0].parts
+    if node.kind == "call" and node.name == "binomial":
+        return node.parts
+    if not holds(node, "basis") and (beside is None or not _may_be_basis(node)):
+        return ()
+    return _of_basis(node, len(components(beside)) if beside else 0)
+
+
+def _is_column(node: Node) -> bool:
+    rows = node.parts
+    return node.kind == "matrix" and len(rows) > 1 and all(len(row.parts) == 1 for row in rows)
+
+
+def _is_row(node: Node) -> bool:
+    return node.kind == "matrix" and len(node.parts) == 1 and len(node.parts[0].parts) > 1
+
+
+def _is_vector(node: Node) -> bool:
+    return holds(node, "basis") or (node.kind == "group" and node.value == "<>")
+
+
+def _may_be_basis(node: Node) -> bool:
+    return any(part in (_I, _J) for part in walk(node)) and node.kind in (
+        "sum",
+        "product",
+        "negative",
+    )
+
+
+def _of_basis(node: Node, size: int) -> tuple[Node, ...]:
+    """Coefficients of i, j, k in a sum: one of them set to 1, the others to 0."""
+    used = {name for name in _BASIS if _with_basis(node, name, 2) != _with_basis(node, name, 3)}
+    size = max(size, 3 if "k" in used else 2)
+    zero = node
+    for name in _BASIS:
+        zero = _with_basis(zero, name, 0)
+    found = []
+    for one in _BASIS[:size]:
+        alone = node
+        for name in _BASIS:
+            alone = _with_basis(alone, name, int(name == one))
+        found.append(difference(alone, zero))
+    return tuple(found)
+
+
+def _with_basis(node: Node, name: str, value: int) -> Node:
+    same = (Node("basis", name), Node("symbol", name), Node("constant", name))
+    return replaced(node, lambda part: number(value) if part in same else None)
+
+
+# --- residues -----------------------------------------------------------------------------------
+
+
+def same_modulo(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
+    """3 (mod 7) is 3, or x = 3 (mod 7) in any spelling; x = 3 (mod 7) is x = 7k + 3 too."""
+    if gold.kind != "modulo":
+        return gold.kind == "relation" and _is_progression(gold, said)
+    value = gold.parts[0]
+    if said.kind == "modulo":
+        return _same_residue(said, gold, same)
+    if value.kind == "relation":
+        return said.kind == "relation" and _is_progression(said, gold)
+    return said.kind not in ("relation", "list", "set") and same(said, value)
+
+
+def _same_residue(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
+    (value, modulus), (wanted, other) = said.parts, gold.parts
+    if not same(modulus, other):
+        return False
+    if wanted.kind == "relation" and (value.kind, value.parts[:1]) != (
+        "relation",
+        wanted.parts[:1],
+    ):
+        return False
+    value, wanted = (v.parts[-1] if v.kind == "relation" else v for v in (value, wanted))
+    if any(part.kind == "relation" for part in (value, wanted)):
+        return False
+    return _divides(modulus, difference(value, wanted)) or same(value, wanted)
+
+
+def _divides(modulus: Node, node: Node) -> bool:
+    try:
+        return exact(modulus, {}) != 0 and exact(node, {}) % exact(modulus, {}) == 0
+    except (NotRational, Undefined, KeyError):
+        return False
+
+
+def _is_progression(said: Node, gold: Node) -> bool:
+    """Is it x = 7k + 3: a step of the modulus in one more letter, and a start that fits?"""
+    relation, modulus = gold.parts
+    if relation.kind != "relation":
+        return False
+    left, right = said.parts[0], said.parts[-1]
+    free = symbols(right)
+    if left != relation.parts[0] or said.name != "=" or len(free) != 1 or free & symbols(left):
+        return False
+    (letter,) = free
+    try:
+        at = [exact(right, {letter: Fraction(k)}) for k in range(4)]
+        step, residue = exact(modulus, {}), exact(relation.parts[-1], {})
+    except (NotRational, Undefined, KeyError):
+        return False
+    steps = {after - before for before, after in pairwise(at)}
+    return step != 0 and steps in ({step}, {-step}) and (at[0] - residue) % step == 0
+
+
+def without_domains(node: Node) -> Node:
+    """In x = 7k + 3, k in Z the letter's set of numbers is left out."""
+    kept = [part for part in node.parts if not _is_domain(part)]
+    rest = frozenset().union(*map(symbols, kept))
+    gone = [part for part in node.parts if _is_domain(part) and symbols(part) <= rest]
+    if not kept or len(gone) + len(kept) != len(node.parts) or not gone:
+        return node
+    return kept[0] if len(kept) == 1 else node._replace(parts=tuple(kept))
+
+
+def _is_domain(part: Node) -> bool:
+    return part.kind == "relation" and part.name == "in" and part.parts[-1].kind == "domain"
+
+
+# --- letters that may be called otherwise ---------------------------------------------------------
+
+
+def renamed(relation: Node, gold: Node) -> Node:
+    """f(t) = 2t + 3 with the letter of gold's f(x): the letter of a definition is free."""
+    mine, target = _argument(relation), _argument(gold)
+    if mine is None or target is None or mine == target or target in symbols(relation.parts[1]):
+        return relation
+    if relation.parts[0].parts[0] != gold.parts[0].parts[0]:
+        return relation
+    return replaced(
+        relation, lambda n: Node("symbol", target) if n == Node("symbol", mine) else None
+    )
+
+
+def _argument(relation: Node) -> str | None:
+    left = relation.parts[0]
+    letters = [part.name for part in left.parts if part.kind == "symbol"]
+    function = left.kind == "product" and len(left.parts) == len(letters) == 2
+    return letters[1] if function and letters[0] in ("f", "g", "h", "p", "q", "F", "G") else None
+
+
+def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:
+    """Pairs that say what the two say where they are more than expressions of numbers."""
+    if holds(said, "basis") or holds(gold, "basis"):
+        yield tuple(
+            replaced(n, lambda p: _I if p == Node("basis", "i") else None) for n in (said, gold)
+        )  # type: ignore[misc]
+    if _I in walk(gold) and _J not in walk(gold) and _I not in walk(said):
+        yield replaced(said, lambda part: _I if part == _J else None), gold
+    if turned := _radians(said, gold):
+        yield turned
+    if constants := _of_integration(said, gold):
+        yield constants
+
+
+def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
+    """60 degrees beside pi/3: both in radians."""
+    angles = [node.kind == "angle" for node in (said, gold)]
+    pi = Node("constant", "pi")
+    if sum(angles) != 1 or pi not in walk(gold if angles[0] else said):
+        return None
+    one, other = (
+        Node("product", "", (n.parts[0], pi, number(Fraction(1, 180)))) if n.kind == "angle" else n
+        for n in (said, gold)
+    )
+    return one, other
+
+
+def _of_integration(said: Node, gold: Node) -> tuple[Node, Node] | None:
+    """x^2 + C and x^2 + K: the constant is called as in gold."""
+    mine, theirs = _constant_of(said), _constant_of(gold)
+    if mine is None or theirs is None or mine == theirs:
+        return None
+    if theirs.name[0] not in "CcKk" or not symbols(gold) - {theirs.name} <= _VARIABLES:
+        return None
+    return replaced(said, lambda part: theirs if part == mine else None), gold
+
+
+def _constant_of(node: Node) -> Node | None:
+    """The one letter that stands alone as a summand and is no variable."""
+    if node.kind != "sum":
+        return None
+    alone = [part for part in node.parts if part.kind == "symbol" and part.name[0] in _CONSTANTS]
+    if len(alone) != 1:
+        return None
+    rest = [part for part in node.parts if part is not alone[0]]
+    used = any(alone[0].name in symbols(part) for part in rest)
+    return None if used or not any(map(symbols, rest)) else alone[0]

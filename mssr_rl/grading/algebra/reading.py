@@ -1,0 +1,109 @@
+r"""From the text of a whole answer to what it claims: a value, a relation, a chain to one.
+
+    24 \cdot 24 = 576           ->  the chain 24 * 24, 576, which `compare` checks and shortens
+    5\sqrt2\text{ cm} \approx 7.07   ->  5 sqrt 2, its unit, and a decimal that has to fit
+    \text{Area} = 5             ->  a name and its value
+
+Only structure is looked at here; nothing is evaluated, so it is safe outside of a worker.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mssr_rl.grading.algebra.parser import parse
+from mssr_rl.grading.algebra.tree import Node, Unreadable
+from mssr_rl.grading.algebra.unit import split_unit
+from mssr_rl.grading.latex import clean, tidy
+from mssr_rl.grading.words import HEDGES
+
+MAX_LINKS = 8  # of a chain
+_SIGN = re.compile(r"(?<![<>!:\\])=(?!=)|\\approx(?![A-Za-z])")
+_BRACKETS = re.compile(r"\\[{}|]|\\[A-Za-z]+|\\.|[()\[\]{}]", re.DOTALL)
+_NO_CHAIN = re.compile(r"\\(?:le|ge|ne|in|equiv|pm|mp|cup|cap|[pb]mod|lor|land|begin)(?![A-Za-z])")
+_JOINED = re.compile(r"[;<>]|,(?![0-9]{3}(?![0-9]))")
+_JOINT = re.compile(r"(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])")
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z \\{}()_^'|,.+-]*")
+_OPERATOR = re.compile(r"\\(?:lim|int|max|min|sup|inf|det|deg|dim)(?![A-Za-z])")
+
+
+class Part(NamedTuple):
+    """One side of a chain."""
+
+    node: Node
+    unit: str
+
+
+class Reading(NamedTuple):
+    """The sides that are said to be equal (one, if nothing is), and decimals near the last."""
+
+    parts: tuple[Part, ...]
+    rounded: tuple[Part, ...]
+    text: str  # without the unit, for a comparison of words
+
+
+@lru_cache(maxsize=1024)
+def read(text: str) -> Reading:
+    """What an answer claims.
+
+    Raises:
+        Unreadable: it is no mathematics that the parser knows.
+        OverLimit: it is longer or deeper than an answer is worth.
+    """
+    text = tidy(text)
+    links, signs = _links(text)
+    if len(links) < 2 or len(links) > MAX_LINKS:
+        body, unit = split_unit(text)
+        return Reading((Part(parse(body), unit),), (), body.strip(" .$"))
+    parts = [_part(link, first=not i) for i, link in enumerate(links) if link or i]
+    exact = 1 + next((i for i, sign in enumerate(signs) if sign != "="), len(signs))
+    exact -= not links[0]  # "\approx 15.15" says nothing exact
+    return Reading(tuple(parts[:exact]), tuple(parts[exact:]), text)
+
+
+def _links(text: str) -> tuple[list[str], list[str]]:
+    """The texts between the signs of equality at the top level; one if it is no such chain."""
+    cuts = list(_SIGN.finditer(text))
+    if not cuts:
+        return [text], []
+    outside = _outside(text)
+    if _JOINED.search(outside) or _JOINT.search(text) or _NO_CHAIN.search(outside):
+        return [text], []
+    cuts = [m for m in cuts if outside[m.start()] != " "]
+    starts, ends = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
+    links = [text[a:b].strip(" $") for a, b in zip(starts, ends, strict=True)]
+    return links, [m[0] for m in cuts]
+
+
+def _outside(text: str) -> str:
+    """The text with blanks for all that stands inside of brackets."""
+    level, pieces, last = 0, [], 0
+    for m in _BRACKETS.finditer(text):
+        opens, closes = m[0] in ("(", "[", "{", r"\{"), m[0] in (")", "]", "}", r"\}")
+        if not (opens or closes):
+            continue
+        piece = text[last : m.end()]
+        pieces.append(piece if level == 0 else " " * len(piece))
+        level, last = max(0, level + opens - closes), m.end()
+    piece = text[last:]
+    return "".join(pieces) + (piece if level == 0 else " " * len(piece))
+
+
+def _part(text: str, *, first: bool) -> Part:
+    """One side; on the left words may stand, as a name."""
+    body, unit = split_unit(text)
+    try:
+        return Part(parse(body), unit)
+    except Unreadable:
+        if first and _is_name(text):
+            return Part(Node("name", text), "")
+        raise
+
+
+def _is_name(text: str) -> bool:
+    """Is it Area, length of AB, lim f(x): words without a number, or a known operator?"""
+    plain = clean(text)
+    words = re.findall(r"[a-z]+", plain.lower())
+    if not HEDGES.isdisjoint(words) or "≠" in plain:
+        return False
+    return bool(_NAME.fullmatch(plain) or _OPERATOR.match(plain))

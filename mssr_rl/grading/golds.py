@@ -1,0 +1,46 @@
+"""Can a gold answer be read? What cannot be pays only an answer that repeats it word for word.
+
+`check env=` and the data passport count and list such golds; `grade` warns of them. Nothing is
+evaluated here, so no gold answer takes long.
+"""
+
+from collections.abc import Sequence
+
+from mssr_rl.grading.algebra.reading import read
+from mssr_rl.grading.algebra.tree import Unreadable
+from mssr_rl.grading.answers import MAX_CHARS, is_plain_value, same_text
+from mssr_rl.grading.choices import gold_letter, gold_with_text
+from mssr_rl.grading.latex import clean
+from mssr_rl.grading.quantities import OverLimit
+
+MAX_WORDS = 4  # of a short text that one may well repeat: isosceles triangle, North, yes
+
+
+def parseable(gold: str, choices: Sequence[str] | None = None) -> bool:
+    """Whether `gold` has a meaning to the grader: an option, a value, or a few plain words.
+
+    False means that only its own text pays: the gold is broken, a sentence, or in a notation that
+    the grader does not know. `choices` are the options if known.
+    """
+    if len(gold) > MAX_CHARS or not clean(gold):
+        return False
+    if gold_letter(gold) or (choices and any(same_text(gold, option) for option in choices)):
+        return True
+    if with_text := gold_with_text(gold):
+        return parseable(with_text.rest)
+    return _is_short_text(gold) or _is_value(gold)
+
+
+def _is_short_text(gold: str) -> bool:
+    words = clean(gold).split()
+    return len(words) <= MAX_WORDS and all(word.strip(".,!?'-").isalpha() for word in words)
+
+
+def _is_value(gold: str) -> bool:
+    try:
+        if is_plain_value(gold):
+            return True
+        read(gold)
+    except (Unreadable, OverLimit, RecursionError):
+        return False
+    return True
