@@ -46,9 +46,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_a_run_needs_is_in_the_wheel(wheel: Path) -> None:
     files = set(zipfile.ZipFile(wheel).namelist())
     assert {f"mssr_rl/{name}" for name in NEEDED} - files == set()
-    templates = {str(p.relative_to(ROOT)) for p in (ROOT / "mssr_rl").glob("*/templates/*")}
-    assert len(templates) > 5
-    assert templates - files == set()
+    package, kinds = ROOT / "mssr_rl", ("*/templates/**/*", "*/schemas/*")
+    found = {path for kind in kinds for path in package.glob(kind) if path.is_file()}
+    read = {str(path.relative_to(ROOT)) for path in found}
+    assert len(read) > 8
+    assert read - files == set()
 
 
 def test_nothing_but_our_name_is_at_the_top(wheel: Path) -> None:

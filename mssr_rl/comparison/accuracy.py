@@ -6,12 +6,15 @@ listed but decides nothing: it is picked on the problems it is scored on.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
+from mssr_rl.comparison.columns import Column, Estimate, computed, estimate, within_0_and_1
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.report.runfiles import Row
-from mssr_rl.stats.intervals import Interval
+from mssr_rl.stats import verdict as rule_of
 from mssr_rl.stats.paired import spread, t_interval
+from mssr_rl.stats.questions import Bootstrap, Checkpoints
 from mssr_rl.stats.verdict import Comparison, Pair, Rule, Scores, compare_arms
 from mssr_rl.stats.words import sentence
 
@@ -54,91 +57,167 @@ def compared(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> Comparison
     return compare_arms(found, rule) if found else None
 
 
-def leaderboard(found: Comparison, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row an arm, best first, with every seed's accuracy."""
-    split = split_of(runs)
-    return [
-        {
-            "arm": arm.name,
-            "accuracy": within_0_and_1(interval(arm.interval, arm.mean)),
-            "by_seed": {str(seed): value for seed, value in sorted(arm.values.items())},
-            "sampled": _mean(counted(runs, arm.name), split, SAMPLED),
-            "val": _mean(counted(runs, arm.name), "val", GREEDY),
-            "val_start": _mean_start(counted(runs, arm.name)),
-            "val_best_checkpoint": _mean_best(counted(runs, arm.name)),
-            "runs": len(arm.values),
-            "collapsed": sum(verdict(run) == "collapsed" for run in counted(runs, arm.name)),
-        }
-        for arm in found.arms
+class Scored(NamedTuple):
+    """An arm of the leaderboard: what the statistics say of it, and its runs that count."""
+
+    arm: rule_of.Arm
+    runs: Sequence[Run]
+    split: str
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """An arm's final accuracy, and beside it what decides nothing."""
+
+    arm: Annotated[str, Column("arm", "name", lambda one: one.arm.name)]
+    accuracy: Annotated[
+        Estimate,
+        Column(
+            "accuracy",
+            "estimate",
+            lambda one: within_0_and_1(estimate(one.arm.interval, one.arm.mean)),
+        ),
+    ]
+    by_seed: Annotated[
+        dict[str, float],
+        Column(
+            "seeds",
+            "seeds",
+            lambda one: {str(seed): value for seed, value in sorted(one.arm.values.items())},
+        ),
+    ]
+    sampled: Annotated[
+        float | None,
+        Column("sampled", "share", lambda one: _mean(one.runs, one.split, SAMPLED), aside=True),
+    ]
+    val_start: Annotated[
+        float | None, Column("val, start", "share", lambda one: _mean_start(one.runs), aside=True)
+    ]
+    val: Annotated[
+        float | None,
+        Column("val, end", "share", lambda one: _mean(one.runs, "val", GREEDY), aside=True),
+    ]
+    val_best_checkpoint: Annotated[
+        float | None,
+        Column("best val checkpoint", "share", lambda one: _mean_best(one.runs), aside=True),
+    ]
+    runs: Annotated[int, Column(None, "count", lambda one: len(one.arm.values))]
+    collapsed: Annotated[
+        int, Column(None, "count", lambda one: sum(verdict(run) == "collapsed" for run in one.runs))
     ]
 
 
-def pairs(found: Comparison, at: str) -> list[dict[str, Any]]:
+def leaderboard(found: Comparison, runs: Sequence[Run]) -> tuple[LeaderboardRow, ...]:
+    """A row an arm, best first, with every seed's accuracy."""
+    split = split_of(runs)
+    scored = (Scored(arm, counted(runs, arm.name), split) for arm in found.arms)
+    return tuple(computed(LeaderboardRow, one) for one in scored)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test's p-value as it is, and adjusted over the pairs."""
+
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class SignFlips:
+    """The sign-flip test, and the smallest p it can give with these seeds."""
+
+    p: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """What more seeds could do (`stats.verdict.Outlook`)."""
+
+    detectable: float | None
+    seeds_to_detect: int | None
+    seeds_to_equate: int | None
+
+
+@dataclass(frozen=True)
+class CheckpointPair:
+    """Two checkpoints of one seed against each other, by problem."""
+
+    seed: int
+    only_a: int | None
+    only_b: int | None
+    p: float | None
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """A bootstrap's interval, and how often such intervals cover."""
+
+    kind: str
+    says: str
+    interval: Estimate
+    coverage: float
+    measured_at: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A tested pair with all its numbers; every difference is a - b."""
+
+    a: Annotated[str, Column("a", "name")]
+    b: Annotated[str, Column("b", "name")]
+    verdict: Annotated[str, Column("verdict", "word")]
+    sentence: str
+    why: str
+    difference: Annotated[Estimate, Column("a − b", "gap")]
+    sd: float | None
+    seeds: tuple[int, ...]
+    unpaired: tuple[int, ...]
+    differences: tuple[float, ...]
+    t_test: Annotated[Tested | None, Column("p (t, Holm)", "p", part="p_holm")]
+    equivalence: Annotated[Tested | None, Column("p (TOST, Holm)", "p", part="p_holm")]
+    sign_flip: Annotated[SignFlips | None, Column("p (sign flips)", "p", part="p")]
+    outlook: MoreSeeds | None
+    checkpoints: tuple[CheckpointPair, ...]
+    bootstraps: tuple[SecondOpinion, ...]
+
+
+def pairs(found: Comparison, at: str) -> tuple[PairRow, ...]:
     """Every tested pair with all its numbers."""
-    return [_pair(pair, found.rule, at) for pair in found.pairs]
+    return tuple(_pair(pair, found.rule, at) for pair in found.pairs)
 
 
-def interval(found: Interval | None, value: float | None = None) -> dict[str, float | None]:
-    """An interval as plain numbers; its ends are None where there is none."""
-    if found is None:
-        return {"value": value, "low": None, "high": None}
-    return {"value": float(found.value), "low": float(found.low), "high": float(found.high)}
-
-
-def within_0_and_1(found: dict[str, float | None]) -> dict[str, float | None]:
-    """An accuracy's interval, cut at what an accuracy can be: Student's knows no bounds."""
-    return {end: None if x is None else min(1.0, max(0.0, x)) for end, x in found.items()}
-
-
-def _pair(pair: Pair, rule: Rule, at: str) -> dict[str, Any]:
-    test, outlook = pair.test, pair.outlook
+def _pair(pair: Pair, rule: Rule, at: str) -> PairRow:
+    test, outlook, opinions = pair.test, pair.outlook, pair.opinions
     difference = sum(pair.differences) / len(pair.differences) if pair.differences else None
-    return {
-        "a": pair.a,
-        "b": pair.b,
-        "verdict": pair.verdict,
-        "sentence": sentence(pair, rule, at),
-        "why": pair.why,
-        "difference": interval(test.interval if test else None, difference),
-        "sd": test.sd if test else None,
-        "seeds": list(pair.seeds),
-        "unpaired": list(pair.unpaired),
-        "differences": list(pair.differences),
-        "t_test": {"p": test.p, "p_holm": test.p_holm} if test else None,
-        "equivalence": (
-            {"p": test.p_equivalence, "p_holm": test.p_equivalence_holm} if test else None
-        ),
-        "sign_flip": test.sign_flip._asdict() if test else None,
-        "outlook": outlook._asdict() if outlook else None,
-        **_opinions(pair),
-    }
+    return PairRow(
+        a=pair.a,
+        b=pair.b,
+        verdict=pair.verdict,
+        sentence=sentence(pair, rule, at),
+        why=pair.why,
+        difference=estimate(test.interval if test else None, difference),
+        sd=test.sd if test else None,
+        seeds=pair.seeds,
+        unpaired=pair.unpaired,
+        differences=pair.differences,
+        t_test=Tested(test.p, test.p_holm) if test else None,
+        equivalence=Tested(test.p_equivalence, test.p_equivalence_holm) if test else None,
+        sign_flip=SignFlips(*test.sign_flip) if test else None,
+        outlook=MoreSeeds(*outlook) if outlook else None,
+        checkpoints=tuple(map(_checkpoints, opinions.checkpoints)) if opinions else (),
+        bootstraps=tuple(map(_bootstrap, opinions.bootstraps)) if opinions else (),
+    )
 
 
-def _opinions(pair: Pair) -> dict[str, Any]:
-    if pair.opinions is None:
-        return {"checkpoints": [], "bootstraps": []}
-    return {
-        "checkpoints": [
-            {
-                "seed": one.seed,
-                "only_a": one.only_a,
-                "only_b": one.only_b,
-                "p": one.p,
-                "difference": interval(one.difference),
-            }
-            for one in pair.opinions.checkpoints
-        ],
-        "bootstraps": [
-            {
-                "kind": one.kind,
-                "says": one.says,
-                "interval": interval(one.interval),
-                "coverage": one.coverage,
-                "measured_at": dict(zip(("seeds", "questions"), one.measured_at, strict=True)),
-            }
-            for one in pair.opinions.bootstraps
-        ],
-    }
+def _checkpoints(one: Checkpoints) -> CheckpointPair:
+    return CheckpointPair(one.seed, one.only_a, one.only_b, one.p, estimate(one.difference))
+
+
+def _bootstrap(one: Bootstrap) -> SecondOpinion:
+    at = dict(zip(("seeds", "questions"), one.measured_at, strict=True))
+    return SecondOpinion(one.kind, one.says, estimate(one.interval), one.coverage, at)
 
 
 def _mean(runs: Sequence[Run], split: str, kind: str) -> float | None:
@@ -171,19 +250,27 @@ def average(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def by_kind(runs: Sequence[Run], arms: Sequence[str], split: str) -> dict[str, Any]:
-    """{tag: {value: {problems, each arm's mean accuracy over its seeds, and its interval}}}."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+@dataclass(frozen=True)
+class KindRow:
+    """Problems of one kind; each arm's mean accuracy on them over its seeds, and its interval."""
+
+    problems: int
+    accuracy: dict[str, float | None]
+    interval: dict[str, Estimate]
+
+
+def by_kind(runs: Sequence[Run], arms: Sequence[str], split: str) -> dict[str, dict[str, KindRow]]:
+    """{tag: {value: its row}}."""
+    found: dict[str, dict[str, KindRow]] = {}
     for arm in arms:
         rows = [row for run in counted(runs, arm) if (row := run.last(split))]
         for tag, value, n in _kinds(rows):
             cells = [row["by_tag"][tag][value]["accuracy"] for row in rows]
-            empty: dict[str, Any] = {"problems": n, "accuracy": {}, "interval": {}}
-            entry = found.setdefault(tag, {}).setdefault(value, empty)
-            entry["accuracy"][arm] = average(cells)
+            entry = found.setdefault(tag, {}).setdefault(value, KindRow(n, {}, {}))
+            entry.accuracy[arm] = average(cells)
             over_seeds = spread(cells, 1 / max(1, n))
-            entry["interval"][arm] = within_0_and_1(
-                interval(over_seeds and t_interval(over_seeds), average(cells))
+            entry.interval[arm] = within_0_and_1(
+                estimate(over_seeds and t_interval(over_seeds), average(cells))
             )
     return found
 

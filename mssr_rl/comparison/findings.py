@@ -1,4 +1,4 @@
-"""All numbers of a comparison as one plain document: report.json. Pure.
+"""All numbers of a comparison as one document (`document.Report`): report.json. Pure.
 
 Everything the report says is said from this document, so whoever recomputes it from the runs' files
 (`verify`) has checked the report. What differs when the same comparison is run again, wall time,
@@ -9,7 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mssr_rl.comparison import accuracy, headline, health, progress, race, spending
+from mssr_rl.comparison.columns import estimate, within_0_and_1
+from mssr_rl.comparison.document import (
+    VERSION,
+    ImportedRow,
+    Improvement,
+    MeanRow,
+    OnEnvironment,
+    Overall,
+    RaceRow,
+    Report,
+    RuleOf,
+    RunRow,
+    SettingRow,
+)
 from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, sources
+from mssr_rl.comparison.imported import Imported
 from mssr_rl.run import provenance
 from mssr_rl.stats import aggregate
 from mssr_rl.stats.racing import Standing
@@ -24,66 +39,63 @@ def made_by() -> str | None:
     return provenance.versions()["mssr_rl"]
 
 
-def findings(evidence: Evidence) -> dict[str, Any]:
+def findings(evidence: Evidence) -> Report:
     """The document, of evidence that the race has settled."""
     compare, standings = evidence.compare, race.standings(evidence)
     rule = Rule(**{key: value for key, value in compare["rule"].items() if key in Rule._fields})
-    envs = [_on(evidence, env, rule, standings) for env in compare["envs"]]
-    return {
-        "format": 1,
-        "made_by": made_by(),
-        "command": compare["command"],
-        "arms": compare["arms"],
-        "seeds": compare["seeds"],
-        "rule": {"margin": rule.margin, "alpha": rule.alpha, "baseline": rule.baseline},
-        "verdict": " ".join(env["verdict"] for env in envs),
-        "envs": envs,
-        "overall": _overall(evidence, rule, standings) if len(envs) > 1 else None,
-        "imported": [
-            {
-                **other.about._asdict(),
-                "steps": len(other.rows),
-                "last": {metric: other.last(metric) for metric in other.about.source},
-            }
-            for other in evidence.imported
-        ],
-        "race": {arm: one._asdict() for arm, one in standings.items()},
-        "runs": [
-            {"name": run.name, "arm": run.arm, "env": run.env, "seed": run.seed, "state": run.state}
-            for run in evidence.runs
-        ],
-        "sources": sources(evidence),
-    }
+    envs = tuple(_on(evidence, env, rule, standings) for env in compare["envs"])
+    return Report(
+        version=VERSION,
+        made_by=made_by(),
+        command=tuple(compare["command"]),
+        arms=tuple(compare["arms"]),
+        seeds=tuple(compare["seeds"]),
+        rule=RuleOf(rule.margin, rule.alpha, rule.baseline),
+        verdict=" ".join(one.verdict for one in envs),
+        envs=envs,
+        overall=_overall(evidence, rule, standings) if len(envs) > 1 else None,
+        imported=tuple(map(_imported, evidence.imported)),
+        race={arm: RaceRow(*one) for arm, one in standings.items()},
+        runs=tuple(
+            RunRow(run.name, run.arm, run.env, run.seed, run.state) for run in evidence.runs
+        ),
+        sources=sources(evidence),
+    )
+
+
+def _imported(other: Imported) -> ImportedRow:
+    last = {metric: other.last(metric) for metric in other.about.source}
+    return ImportedRow(**other.about._asdict(), steps=len(other.rows), last=last)
 
 
 def _on(
     evidence: Evidence, env: str, rule: Rule, standings: Mapping[str, Standing]
-) -> dict[str, Any]:
+) -> OnEnvironment:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
     found = race.decided(found, standings, len(evidence.compare["envs"])) if found else None
     split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
     there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
-    return {
-        "env": env,
-        "split": split,
-        "questions": max((len(accuracy.right(r)) for r in _last(runs, split)), default=0),
-        "at": at,
-        "verdict": headline.headline(found, env, at),
-        "in_front": headline.top_pair(found, at) if found else "",
-        "cautions": [
+    return OnEnvironment(
+        env=env,
+        split=split,
+        questions=max((len(accuracy.right(r)) for r in _last(runs, split)), default=0),
+        at=at,
+        verdict=headline.headline(found, env, at),
+        in_front=headline.top_pair(found, at) if found else "",
+        cautions=(
             *headline.caution(found, _unusual(runs, split, found, rule)),
             *headline.dropped(standings, [run.arm for run in runs if run.state == DROPPED]),
-        ],
-        "leaderboard": accuracy.leaderboard(found, runs) if found else [],
-        "pairs": accuracy.pairs(found, at) if found else [],
-        "speed": progress.speed(runs, there, rule),
-        "stability": health.card(runs, there),
-        "kinds": accuracy.by_kind(runs, there, split),
-        "ledger": spending.ledger(runs, there),
-        "fairness": fairness,
-        "as_run": spending.as_run(runs, there, {row["name"]: row["values"] for row in fairness}),
-    }
+        ),
+        leaderboard=accuracy.leaderboard(found, runs) if found else (),
+        pairs=accuracy.pairs(found, at) if found else (),
+        speed=progress.speed(runs, there, rule),
+        stability=health.card(runs, there),
+        kinds=accuracy.by_kind(runs, there, split),
+        ledger=spending.ledger(runs, there),
+        fairness=fairness,
+        as_run=spending.as_run(runs, there, {row.name: row.values for row in fairness}),
+    )
 
 
 def _last(runs: Sequence[Run], split: str) -> list[Any]:
@@ -116,39 +128,47 @@ def _unusual(
     }
 
 
-def _fairness(evidence: Evidence, env: str) -> list[Mapping[str, Any]]:
+def _fairness(evidence: Evidence, env: str) -> tuple[SettingRow, ...]:
     recorded = evidence.compare["fairness"]
-    return next((fair["rows"] for fair in recorded if fair["env"] == env), [])
+    rows: Sequence[Mapping[str, Any]] = next(
+        (fair["rows"] for fair in recorded if fair["env"] == env), []
+    )
+    return tuple(
+        SettingRow(row["name"], dict(row["values"]), row["kind"], tuple(row["because"]))
+        for row in rows
+    )
 
 
-def _overall(
-    evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]
-) -> dict[str, Any] | None:
+def _overall(evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]) -> Overall | None:
     """Over all environments: the mean of their accuracies, seed by seed."""
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
-    macro = {arm: aggregate.macro(by_env) for arm, by_env in values.items()}
-    macro = {arm: by_seed for arm, by_seed in macro.items() if by_seed}
+    macro = mean_by_seed(evidence)
     if not macro:
         return None
     tested = rule if rule.baseline in macro else rule._replace(baseline=None)
-    found = race.decided(compare_values(macro, _resolution(evidence), tested), standings)
+    found = race.decided(compare_values(macro, smallest_step(evidence), tested), standings)
     gains = {arm: _gains(evidence, arm) for arm in macro}
-    return {
-        "leaderboard": [
-            {
-                "arm": arm.name,
-                "accuracy": accuracy.within_0_and_1(accuracy.interval(arm.interval, arm.mean)),
-            }
+    return Overall(
+        leaderboard=tuple(
+            MeanRow(arm.name, within_0_and_1(estimate(arm.interval, arm.mean)))
             for arm in found.arms
-        ],
-        "pairs": accuracy.pairs(found, "the mean over environments"),
-        "iqm_of_gains": {arm: aggregate.iqm(some) if some else None for arm, some in gains.items()},
-        "improvement": [
-            {"a": pair.a, "b": pair.b, "probability": _improvement(values[pair.a], values[pair.b])}
+        ),
+        pairs=accuracy.pairs(found, "the mean over environments"),
+        iqm_of_gains={arm: aggregate.iqm(some) if some else None for arm, some in gains.items()},
+        improvement=tuple(
+            Improvement(pair.a, pair.b, _improvement(values[pair.a], values[pair.b]))
             for pair in found.pairs
-        ],
-    }
+        ),
+    )
+
+
+def mean_by_seed(evidence: Evidence) -> dict[str, dict[int, float]]:
+    """{arm: {seed: mean of its accuracies over environments}}, of seeds that have them all."""
+    arms, envs = evidence.compare["arms"], evidence.compare["envs"]
+    by_env = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
+    macro = {arm: aggregate.macro(found) for arm, found in by_env.items()}
+    return {arm: by_seed for arm, by_seed in macro.items() if by_seed}
 
 
 def _improvement(a: _ByEnv, b: _ByEnv) -> float:
@@ -180,7 +200,7 @@ def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def _resolution(evidence: Evidence) -> float:
+def smallest_step(evidence: Evidence) -> float:
     """The smallest step of a mean over environments, by the largest set that decided."""
     envs, sizes = evidence.compare["envs"], [1]
     for env in envs:

@@ -3,18 +3,65 @@
 The events are `mssr_rl.stability`'s, as each run's summary.json has them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple
 
-from mssr_rl.comparison.accuracy import interval, mean_right, verdict
+from mssr_rl.comparison.accuracy import mean_right, verdict
+from mssr_rl.comparison.columns import Column, Estimate, computed, estimate
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.stats.rates import rate, rates_differ
 
 
-def card(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
+class Trained(NamedTuple):
+    """An arm of the stability card."""
+
+    arm: str
+    runs: Sequence[Run]
+
+    def count(self, word: str) -> int:
+        """How many of its runs ended so."""
+        return sum(verdict(run) == word for run in self.runs)
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """What a detector found in one run, as its summary.json has it."""
+
+    seed: int
+    event: Any
+    level: Any
+    step: Any
+    evidence: Any
+    advice: Any
+
+
+@dataclass(frozen=True)
+class StabilityRow:
+    """How an arm's trainings went."""
+
+    arm: Annotated[str, Column("arm", "name", lambda one: one.arm)]
+    runs: Annotated[int, Column("runs", "count", lambda one: len(one.runs))]
+    stable: Annotated[int, Column("stable", "count", lambda one: one.count("stable"))]
+    warned: Annotated[int, Column("warned", "count", lambda one: one.count("warned"))]
+    collapsed: Annotated[int, Column("collapsed", "count", lambda one: one.count("collapsed"))]
+    collapse_rate: Annotated[
+        Estimate,
+        Column(
+            "collapse rate, 95 %",
+            "range",
+            lambda one: estimate(rate(one.count("collapsed"), len(one.runs))),
+        ),
+    ]
+    worst_dip: Annotated[float | None, Column("worst dip", "share", lambda x: _worst_of(x.runs))]
+    events: Annotated[tuple[EventRow, ...], Column(of=lambda one: tuple(_event_rows(one.runs)))]
+    against: dict[str, float]  # Fisher's p of the collapses, by the other arm
+
+
+def card(runs: Sequence[Run], arms: Sequence[str]) -> tuple[StabilityRow, ...]:
     """A row an arm."""
-    rows = [_row(arm, counted(runs, arm)) for arm in arms]
-    return [{**row, "against": _against(row, rows)} for row in rows]
+    rows = [computed(StabilityRow, Trained(arm, counted(runs, arm)), against={}) for arm in arms]
+    return tuple(replace(row, against=_against(row, rows)) for row in rows)
 
 
 def events(run: Run) -> list[Mapping[str, Any]]:
@@ -31,32 +78,22 @@ def worst_dip(run: Run) -> float | None:
     return max(max(values[: i + 1]) - value for i, value in enumerate(values))
 
 
-def _row(arm: str, runs: Sequence[Run]) -> dict[str, Any]:
-    verdicts = [verdict(run) for run in runs]
-    collapsed = verdicts.count("collapsed")
+def _worst_of(runs: Sequence[Run]) -> float | None:
     dips = [dip for run in runs if (dip := worst_dip(run)) is not None]
-    return {
-        "arm": arm,
-        "runs": len(runs),
-        **{word: verdicts.count(word) for word in ("stable", "warned", "collapsed")},
-        "collapse_rate": interval(rate(collapsed, len(runs))),
-        "worst_dip": max(dips, default=None),
-        "events": [{"seed": run.seed, **_event(event)} for run in runs for event in events(run)],
-    }
+    return max(dips, default=None)
 
 
-def _against(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _event_rows(runs: Sequence[Run]) -> Iterator[EventRow]:
+    names = ("event", "level", "step", "evidence", "advice")
+    for run in runs:
+        for event in events(run):
+            yield EventRow(run.seed, *(event.get(name) for name in names))
+
+
+def _against(row: StabilityRow, rows: Sequence[StabilityRow]) -> dict[str, float]:
     """Fisher's p of this arm's collapses against every other's; nothing where none collapsed."""
     return {
-        str(other["arm"]): rates_differ(_share(row), _share(other))
+        other.arm: rates_differ((row.collapsed, row.runs), (other.collapsed, other.runs))
         for other in rows
-        if other is not row and row["collapsed"] + other["collapsed"] > 0
+        if other is not row and row.collapsed + other.collapsed > 0
     }
-
-
-def _share(row: Mapping[str, Any]) -> tuple[int, int]:
-    return int(row["collapsed"]), int(row["runs"])
-
-
-def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: event.get(key) for key in ("event", "level", "step", "evidence", "advice")}

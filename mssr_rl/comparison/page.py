@@ -5,20 +5,27 @@ which is what `verify` relies on.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from mssr_rl import files
-from mssr_rl.comparison import charts, dots, tables
+from mssr_rl.comparison import charts, columns, document, dots, tables
+from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
+from mssr_rl.comparison.columns import Shown
 from mssr_rl.comparison.evidence import Evidence, Run, read
 from mssr_rl.comparison.findings import findings
+from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.theatre import theatre
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
+from mssr_rl.report.text import percent, points, trusted
 from mssr_rl.stats.verdict import Rule
 
 OURS = Path(__file__).parent / "templates"
+ROWS = (LeaderboardRow, PairRow, StabilityRow)  # whose tables are made from their columns
 
 
 class Written(NamedTuple):
@@ -31,41 +38,59 @@ class Written(NamedTuple):
 def write(folder: Path) -> Written:
     """Write all four files."""
     evidence = settled(read(folder))
-    found = findings(evidence)
-    for name, content in contents(evidence, found).items():
+    report = findings(evidence)
+    for name, content in contents(evidence, document.plain(report)).items():
         files.write_bytes(folder / name, content)
-    said = [line for env in found["envs"] for line in (env["verdict"], env["in_front"]) if line]
+    said = [line for on in report.envs for line in (on.verdict, on.in_front) if line]
     return Written(folder / "report.html", tuple(said))
 
 
 def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
-    """{file: what belongs into it}."""
-    document = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """{file: what belongs into it}, of the document as JSON has it."""
     return {
-        "report.json": document.encode("utf-8", "replace"),
+        "report.json": document.text(found).encode("utf-8", "replace"),
         "report.md": tables.markdown(found).encode("utf-8", "replace"),
         "table.tex": tables.latex(found).encode("utf-8", "replace"),
-        "report.html": render(evidence, found).encode("utf-8", "replace"),
+        "report.html": fill(look(), evidence, found).encode("utf-8", "replace"),
     }
 
 
-def render(evidence: Evidence, found: Mapping[str, Any]) -> str:
-    """The page as text."""
+class Look(NamedTuple):
+    """What a version's page is filled into."""
+
+    template: str  # below the templates
+    style: Markup
+    script: Markup
+
+
+def look() -> Look:
+    """Of the pages that are written now."""
     style = own(TEMPLATES / "report.css") + own(OURS / "comparison.css")
-    script = own(OURS / "comparison.js")
+    return Look("comparison.html.j2", style, own(OURS / "comparison.js"))
+
+
+def fill(look: Look, evidence: Evidence, found: Mapping[str, Any]) -> str:
+    """The page as text."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
-    env.filters.update(pair=_pair, p=_p)
-    return env.get_template("comparison.html.j2").render(
-        policy=policy(style, script),
-        style=style,
-        script=script,
+    env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
+    env.filters.update(pair=_pair, p=_p, data=_data, heads=columns.heads, cells=_cells)
+    return env.get_template(look.template).render(
+        policy=policy(look.style, look.script),
+        style=look.style,
+        script=look.script,
         found=found,
         margin=Rule(margin=found["rule"]["margin"]).size,
         colour={name: i for i, name in enumerate(_lines(found), 1)},
         beside=charts.beside(_alone(evidence), found["arms"], evidence.imported),
         drawn=[_drawn(evidence, on) for on in found["envs"]],
     )
+
+
+def _data(found: Mapping[str, Any]) -> Markup:
+    """The document inside the page: JSON in which nothing can end the element it stands in."""
+    escaped: dict[str, str | int | None] = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+    return trusted(json.dumps(found, allow_nan=False).translate(str.maketrans(escaped)))
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
@@ -103,3 +128,30 @@ def _pair(pairs: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, Any] 
 def _p(value: float | None) -> str:
     """A p-value."""
     return "–" if value is None else f"{value:.3g}"
+
+
+def _cells(row: Mapping[str, Any], one: Shown) -> list[str]:
+    """The texts of a column's cells."""
+    found = columns.value(row, one)
+    return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
+
+
+def _interval(found: Mapping[str, Any], shown: Callable[[float], str]) -> str:
+    return "–" if found["low"] is None else f"{shown(found['low'])} to {shown(found['high'])}"
+
+
+def _bare(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
+    "name": lambda text: [text],
+    "count": lambda count: [f"{count:,}"],
+    "share": lambda share: [percent(share)],
+    "estimate": lambda found: [percent(found["value"]), _interval(found, _bare)],
+    "gap": lambda found: [points(found["value"]), _interval(found, points)],
+    "range": lambda found: [_interval(found, _bare)],
+    "seeds": lambda by_seed: [" ".join(map(percent, by_seed.values()))],
+    "word": lambda word: [word],
+    "p": lambda p: [_p(p)],
+}

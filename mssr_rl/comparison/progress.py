@@ -5,19 +5,15 @@ it; the lines that are drawn are means over seeds at each evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from mssr_rl.comparison.accuracy import (
-    GREEDY,
-    average,
-    interval,
-    mean_right,
-    within_0_and_1,
-)
+from mssr_rl.comparison.accuracy import GREEDY, average, mean_right
+from mssr_rl.comparison.columns import Estimate, estimate, within_0_and_1
 from mssr_rl.comparison.evidence import Run, counted
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats.curves import Curve, area, budget_to, common_mark, race_to
-from mssr_rl.stats.verdict import Rule, compare_values
+from mssr_rl.stats.verdict import Pair, Rule, compare_values
 
 AXES = {
     "rollouts": "rollouts",
@@ -58,14 +54,64 @@ def curves(runs: Sequence[Run], arms: Sequence[str], axis: str) -> dict[str, dic
     return {arm: by_seed for arm, by_seed in found.items() if by_seed}
 
 
-def speed(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class AreaRow:
+    """The area under an arm's curves."""
+
+    arm: str
+    area: Estimate
+
+
+@dataclass(frozen=True)
+class AreaPair:
+    """Two arms by area."""
+
+    a: str
+    b: str
+    verdict: str
+    difference: Estimate
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class ToTarget:
+    """The budget an arm's runs took to the target; None by seed where one never got there."""
+
+    runs: int
+    reached: int
+    mean_of_those: float | None
+    by_seed: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class TargetRace:
+    """Who of two arms reaches the target sooner."""
+
+    a: str
+    b: str
+    log_rank_p: float | None
+    floor: float  # the smallest p that exchanging runs could give
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """How fast the arms learn, over one currency."""
+
+    axis: str
+    until: float
+    areas: tuple[AreaRow, ...]
+    pairs: tuple[AreaPair, ...]
+    target: float
+    to_target: dict[str, ToTarget]
+    races: tuple[TargetRace, ...]
+
+
+def speed(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
     """For every exact currency: the area under the curves, and the budget to a common target."""
-    return [found for axis in EXACT if (found := _speed(runs, arms, axis, rule))]
+    return tuple(found for axis in EXACT if (found := _speed(runs, arms, axis, rule)))
 
 
-def _speed(
-    runs: Sequence[Run], arms: Sequence[str], axis: str, rule: Rule
-) -> dict[str, Any] | None:
+def _speed(runs: Sequence[Run], arms: Sequence[str], axis: str, rule: Rule) -> SpeedRow | None:
     by_arm = curves(runs, arms, axis)
     if not by_arm:
         return None
@@ -81,46 +127,41 @@ def _speed(
     target = min(
         average([c.accuracy[-1] for c in curves.values()]) or 0.0 for curves in by_arm.values()
     )
-    return {
-        "axis": axis,
-        "until": until,
-        "areas": [
-            {"arm": arm.name, "area": within_0_and_1(interval(arm.interval, arm.mean))}
+    return SpeedRow(
+        axis=axis,
+        until=until,
+        areas=tuple(
+            AreaRow(arm.name, within_0_and_1(estimate(arm.interval, arm.mean)))
             for arm in found.arms
-        ],
-        "pairs": [
-            {
-                "a": pair.a,
-                "b": pair.b,
-                "verdict": pair.verdict,
-                "difference": interval(pair.test.interval if pair.test else None),
-                "p_holm": pair.test.p_holm if pair.test else None,
-            }
-            for pair in found.pairs
-        ],
-        "target": target,
-        "to_target": {arm: _reached(by_seed, target) for arm, by_seed in by_arm.items()},
-        "races": [_race(by_arm, pair.a, pair.b, target) for pair in found.pairs],
-    }
+        ),
+        pairs=tuple(map(_area_pair, found.pairs)),
+        target=target,
+        to_target={arm: _reached(by_seed, target) for arm, by_seed in by_arm.items()},
+        races=tuple(_race(by_arm, pair.a, pair.b, target) for pair in found.pairs),
+    )
 
 
-def _reached(by_seed: Mapping[int, Curve], target: float) -> dict[str, Any]:
+def _area_pair(pair: Pair) -> AreaPair:
+    difference = estimate(pair.test.interval if pair.test else None)
+    p_holm = pair.test.p_holm if pair.test else None
+    return AreaPair(pair.a, pair.b, pair.verdict, difference, p_holm)
+
+
+def _reached(by_seed: Mapping[int, Curve], target: float) -> ToTarget:
     found = {str(seed): budget_to(c, target) for seed, c in by_seed.items()}
     there = [run.budget for run in found.values() if run.reached]
-    return {
-        "runs": len(found),
-        "reached": len(there),
-        "mean_of_those": average(there),
-        "by_seed": {seed: run.budget if run.reached else None for seed, run in found.items()},
-    }
+    return ToTarget(
+        runs=len(found),
+        reached=len(there),
+        mean_of_those=average(there),
+        by_seed={seed: run.budget if run.reached else None for seed, run in found.items()},
+    )
 
 
-def _race(
-    by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: float
-) -> dict[str, Any]:
+def _race(by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: float) -> TargetRace:
     """Who reaches the target sooner, runs that never do included."""
     race = race_to(list(by_arm[a].values()), list(by_arm[b].values()), target)
-    return {"a": a, "b": b, "log_rank_p": race.p, "floor": race.floor}
+    return TargetRace(a, b, race.p, race.floor)
 
 
 def _problems(runs: Sequence[Run]) -> int:

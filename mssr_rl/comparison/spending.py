@@ -5,6 +5,7 @@ differs when a comparison is made again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mssr_rl.budget import SOFT
@@ -31,53 +32,80 @@ PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # rows of the f
 UNPLANNED = tuple(f"budget.{name}" for name in SOFT)
 
 
-def ledger(runs: Sequence[Run], arms: Sequence[str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class WallTime:
+    """Seconds of one run, on average; None where nothing is known."""
+
+    seconds: float | None
+    verifier_seconds: float | None
+    gpu_seconds: float | None
+    by_phase: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What one run of an arm spent, on average."""
+
+    arm: str
+    runs: int
+    counts: dict[str, float | None]  # by COUNTS
+    seconds: WallTime
+
+
+@dataclass(frozen=True)
+class FactRow:
+    """What the runs wrote down themselves; texts by arm."""
+
+    name: str
+    values: dict[str, str]
+    same: bool
+    note: str
+
+
+def ledger(runs: Sequence[Run], arms: Sequence[str]) -> tuple[LedgerRow, ...]:
     """A row an arm: what one of its runs spent, on average."""
-    return [_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms]
+    return tuple(_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms)
 
 
 def as_run(
     runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+) -> tuple[FactRow, ...]:
     """What the runs themselves wrote down, each row the same for all or not.
 
     `planned` are the values of the fairness check: what an arm was found to spend before it began.
     """
     rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
     rows += [_count(name, runs, arms, planned) for name in PLANNED]
-    return [*rows, _order(runs, arms)]
+    return (*rows, _order(runs, arms))
 
 
 def _ended(runs: Sequence[Run], arm: str) -> list[Run]:
     return [run for run in counted(runs, arm) if "ledger" in run.summary]
 
 
-def _spent(arm: str, ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _spent(arm: str, ledgers: Sequence[Mapping[str, Any]]) -> LedgerRow:
     phases = sorted({phase for one in ledgers for phase in one["seconds_by_phase"]})
-    return {
-        "arm": arm,
-        "runs": len(ledgers),
-        "counts": {name: average([one[name] for one in ledgers]) for name in COUNTS},
-        "seconds": {
-            **{name: average([one[name] for one in ledgers]) for name in TIMES},
-            "by_phase": {
-                phase: average([one["seconds_by_phase"].get(phase, 0.0) for one in ledgers])
-                for phase in phases
-            },
-        },
+    by_phase = {
+        phase: average([one["seconds_by_phase"].get(phase, 0.0) for one in ledgers])
+        for phase in phases
     }
+    times = {name: average([one[name] for one in ledgers]) for name in TIMES}
+    return LedgerRow(
+        arm=arm,
+        runs=len(ledgers),
+        counts={name: average([one[name] for one in ledgers]) for name in COUNTS},
+        seconds=WallTime(**times, by_phase=by_phase),
+    )
 
 
-def _fact(
-    name: str, path: Sequence[str], runs: Sequence[Run], arms: Sequence[str]
-) -> dict[str, Any]:
+def _fact(name: str, path: Sequence[str], runs: Sequence[Run], arms: Sequence[str]) -> FactRow:
     values = {arm: _distinct([_inside(run, path) for run in counted(runs, arm)]) for arm in arms}
     return _compared(name, values)
 
 
 def _count(
     name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+) -> FactRow:
     """Of runs that were not cut short: a collapsed one has spent less by nature.
 
     An arm may spend what it was planned to; nobody can plan where tokens or seconds end the run.
@@ -94,13 +122,13 @@ def _count(
     as_planned = other or all(
         one[name] == planned.get(plan, {}).get(arm) for arm, some in ledgers.items() for one in some
     )
-    if not row["same"] and as_planned:
-        return {**row, "same": True, "note": "as planned"}
+    if not row.same and as_planned:
+        return replace(row, same=True, note="as planned")
     dropped = any(one["discarded_rollouts"] > 0 for some in ledgers.values() for one in some)
-    return row if row["same"] or not dropped else {**row, "note": "DIFFERS: rollouts were dropped"}
+    return row if row.same or not dropped else replace(row, note="DIFFERS: rollouts were dropped")
 
 
-def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
+def _order(runs: Sequence[Run], arms: Sequence[str]) -> FactRow:
     """The order in which problems are posed depends on the seed and on nothing else."""
     values = {}
     for arm in arms:
@@ -111,14 +139,14 @@ def _order(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
     for run in (run for arm in arms for run in counted(runs, arm)):
         by_seed.setdefault(run.seed, set()).add(str(_inside(run, ("problem_order",))))
     same = all(len(orders) == 1 for orders in by_seed.values())
-    return {**row, "same": same, "note": "the same" if same else "DIFFERS"}
+    return replace(row, same=same, note="the same" if same else "DIFFERS")
 
 
-def _compared(name: str, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _compared(name: str, values: Mapping[str, Sequence[str]]) -> FactRow:
     all_of_them = {value for some in values.values() for value in some}
     shown = {arm: " / ".join(some) or "–" for arm, some in values.items()}
     same = len(all_of_them) <= 1
-    return {"name": name, "values": shown, "same": same, "note": "the same" if same else "DIFFERS"}
+    return FactRow(name, shown, same, "the same" if same else "DIFFERS")
 
 
 def _distinct(values: Sequence[Any]) -> list[str]:

@@ -1,7 +1,12 @@
 """report.md and table.tex: the numbers of report.json for a repository and for a paper. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from mssr_rl.comparison import columns
+from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
+from mssr_rl.comparison.columns import Shown
+from mssr_rl.comparison.health import StabilityRow
 
 Row = Mapping[str, Any]
 TEX_ESCAPES = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
@@ -54,50 +59,41 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
         *env["cautions"],
         f"Greedy accuracy in % of the final model, {questions:,} {split} problems, {env['at']}.",
         "The interval is over seeds.",
-        _leaderboard(env),
+        rows(LeaderboardRow, env["leaderboard"]),
         "Pairs: a minus b in points, paired by seed.",
-        _pairs(env),
+        rows(PairRow, env["pairs"]),
         "Fairness: what differs between the arms.",
         _fairness(env, arms),
         "Stability.",
-        _stability(env),
+        rows(StabilityRow, env["stability"]),
         "Spent by one run, on average.",
         _ledger(env),
     ]
 
 
-def _leaderboard(env: Row) -> str:
-    head = ["arm", "accuracy", "95 % interval", "seeds", "sampled", "val", "best val checkpoint"]
-    rows = [
-        [
-            row["arm"],
-            percent(row["accuracy"]["value"]),
-            _interval(row["accuracy"], percent),
-            " ".join(percent(value) for value in row["by_seed"].values()),
-            *(percent(row[key]) for key in ("sampled", "val", "val_best_checkpoint")),
-        ]
-        for row in env["leaderboard"]
-    ]
-    return table(head, rows)
+def rows(kind: type[Any], found: Sequence[Row]) -> str:
+    """Rows of the document as a table, with the columns that their type declares."""
+    shown = columns.shown(kind)
+    cells = [[cell for one in shown for cell in _cells(row, one)] for row in found]
+    return table(columns.heads(shown), cells)
 
 
-def _pairs(env: Row) -> str:
-    head = ["a", "b", "verdict", "a − b", "95 % interval", "p (t, Holm)", "p (TOST, Holm)",
-            "p (sign flips)"]  # fmt: skip
-    rows = [
-        [
-            pair["a"],
-            pair["b"],
-            f"**{pair['verdict']}**",
-            points(pair["difference"]["value"]),
-            _interval(pair["difference"], points),
-            _p(pair["t_test"], "p_holm"),
-            _p(pair["equivalence"], "p_holm"),
-            f"{_p(pair['sign_flip'], 'p')} (floor {_p(pair['sign_flip'], 'floor')})",
-        ]
-        for pair in env["pairs"]
-    ]
-    return table(head, rows)
+def _cells(row: Row, one: Shown) -> list[str]:
+    found = columns.value(row, one)
+    return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
+
+
+CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
+    "name": lambda text: [text],
+    "count": lambda count: [f"{count:,}"],
+    "share": lambda share: [percent(share)],
+    "estimate": lambda found: [percent(found["value"]), _interval(found, percent)],
+    "gap": lambda found: [points(found["value"]), _interval(found, points)],
+    "range": lambda found: [_interval(found, percent)],
+    "seeds": lambda by_seed: [" ".join(map(percent, by_seed.values()))],
+    "word": lambda word: [f"**{word}**"],
+    "p": lambda p: [f"{p:.3g}"],
+}
 
 
 def _fairness(env: Row, arms: Sequence[str]) -> str:
@@ -112,19 +108,6 @@ def _fairness(env: Row, arms: Sequence[str]) -> str:
         if not row["same"]
     ]
     return table(["setting", *arms, "kind"], rows) if rows else "Nothing."
-
-
-def _stability(env: Row) -> str:
-    head = ["arm", "runs", "stable", "warned", "collapsed", "collapse rate, 95 %", "worst dip"]
-    rows = [
-        [
-            *(str(row[key]) for key in ("arm", "runs", "stable", "warned", "collapsed")),
-            _interval(row["collapse_rate"], percent),
-            percent(row["worst_dip"]),
-        ]
-        for row in env["stability"]
-    ]
-    return table(head, rows)
 
 
 def _ledger(env: Row) -> str:
@@ -148,10 +131,6 @@ def _interval(found: Row, shown: Any) -> str:
     if found["low"] is None:
         return "–"
     return f"{shown(found['low'])} to {shown(found['high'])}"
-
-
-def _p(found: Row | None, key: str) -> str:
-    return "–" if found is None else f"{found[key]:.3g}"
 
 
 def _count(value: float | None) -> str:

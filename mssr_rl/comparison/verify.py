@@ -1,77 +1,106 @@
-"""`report verify=FOLDER`: compute a comparison's report again from its raw files, and compare.
+"""`report verify=FOLDER`: is a comparison's report what its runs say? Works on the folder alone.
 
-Works on the folder alone, wherever it lies. Three questions, in the order that helps: is every
-raw file the one the report was made from; does each evaluation's accuracy follow from its
-problems; do report.json, report.md, table.tex and report.html say what comes out of them? Files
-drawn by another version of mssr_rl are checked by their numbers, in report.json.
+Everything is computed and drawn again from the raw files, and compared: report.json value by value,
+report.md, table.tex and report.html byte by byte, as the version that report.json names wrote them
+(`versions`). What was not checked is said.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from math import isclose
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.comparison import accuracy, page
+from mssr_rl.comparison import accuracy, document
 from mssr_rl.comparison.evidence import Evidence, read, sources
 from mssr_rl.comparison.findings import findings, made_by
+from mssr_rl.comparison.outcome import Outcome, joined
 from mssr_rl.comparison.race import settled
+from mssr_rl.comparison.versions import VERSIONS, Version, version_of
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
 
 MOST = 10  # faults that are named
 CONTEXT = 40  # characters either side of a difference
+DRAWN = ("report.html", "report.md", "table.tex")
 
 
 def verify(folder: Path) -> str:
-    """A sentence that all is as it was; `RunFailed` names what is not."""
-    evidence, said = settled(read(folder)), _said(folder / "report.json")
-    faults = [*_changed(evidence, said), *_untrue(evidence)]
-    again = _again(evidence, faults)
-    same_version = said.get("made_by") == made_by()
-    if not same_version:
-        again = {**again, "made_by": said.get("made_by")}
-    numbers = [f"report.json: {fault}" for fault in _different(again, said)]
-    faults += numbers
-    faults += _drawn(folder, page.contents(evidence, again)) if same_version else []
-    if faults:
+    """What holds and what was not checked, in lines; `RunFailed` names what does not hold."""
+    evidence = settled(read(folder))
+    said = _said(folder / "report.json")
+    version = VERSIONS[version_of(said)]
+    again, broken = _again(evidence, version, said)
+    checks = [
+        Outcome(faults=tuple(_changed(evidence, said))),
+        Outcome(faults=tuple(_untrue(evidence))),
+        Outcome(faults=(broken,)) if broken else _report(folder, evidence, said, again),
+    ]
+    return _told(folder, said, again, joined(checks))
+
+
+def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> str:
+    if found.faults:
+        faults = found.faults
         more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
         raise RunFailed(f"{folder} does not hold together: {'; '.join(faults[:MOST])}{more}")
-    checked = sum(1 for _ in _numbers(again))
-    drawn = "" if same_version else f" (drawn by version {said.get('made_by')}: numbers only)"
-    return (
-        f"verified  {checked:,} numbers of {folder} follow from its {len(said['sources'])} "
-        f"raw files{drawn}"
+    count = sum(1 for _ in _numbers(again))
+    lines = [
+        f"{count:,} numbers of {folder} follow from its {len(said['sources'])} raw files",
+        f"{', '.join(DRAWN)} say just that (version {version_of(said)} of the report)",
+        *found.checked,
+    ]
+    return "\n".join(
+        [f"verified     {one}" for one in lines]
+        + [f"not checked  {one}" for one in found.unchecked]
     )
-
-
-def _again(evidence: Evidence, faults: Sequence[str]) -> dict[str, Any]:
-    """The document anew; files that were changed may no longer allow one."""
-    try:
-        return findings(evidence)
-    except UserError as error:
-        raise RunFailed("; ".join([*faults[:MOST], f"no report can be made: {error}"])) from None
 
 
 def _said(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        found = json.loads(text, object_pairs_hook=_once)
     except FileNotFoundError:
         raise UserError(f"{path} is not there, so there is nothing to verify") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFailed(f"{path} cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise RunFailed(f"{path} holds no report")
     return found
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: of a repeated key, readers disagree which value counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(
+            f"the key {next(k for k in keys if keys.count(k) > 1)[:40]!r} stands twice"
+        )
+    return found
+
+
+def _again(
+    evidence: Evidence, version: Version, said: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """The document anew, as that version had it; or why changed files no longer allow one."""
+    try:
+        again = version.document(evidence, document.plain(findings(evidence)))
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return {}, f"no report can be made of the runs: {error!r}"
+    return {**again, "made_by": said.get("made_by")}, ""  # who wrote it is their word
+
+
 def _changed(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[str]:
     """Raw files that are not those the report was made from."""
-    now, then = sources(evidence), said.get("sources", {})
+    now, then = sources(evidence), said.get("sources")
+    if not isinstance(then, dict):
+        yield "report.json does not name the files it was made from"
+        return
     for name in sorted({*now, *then}):
         if name not in now:
-            yield f"{name} is missing"
+            yield f"{name[:200]} is missing"
         elif name not in then:
             yield f"{name} came after the report"
         elif now[name] != then[name]:
@@ -92,6 +121,24 @@ def _untrue(evidence: Evidence) -> Iterator[str]:
                     )
 
 
+# ---- the report ----
+
+
+def _report(
+    folder: Path, evidence: Evidence, said: dict[str, Any], again: dict[str, Any]
+) -> Outcome:
+    """The four files against what the runs say."""
+    faults = [f"report.json: {fault}" for fault in _different(again, said)]
+    # Where only last digits differ, the files are drawn from the numbers that stand there.
+    contents = VERSIONS[version_of(said)].contents(evidence, again if faults else said)
+    faults += _drawn(folder, contents)
+    if not isinstance(said.get("made_by"), str | None):
+        faults.append("report.json: made_by is no version")
+    name = excerpt(str(said.get("made_by")), 40).text
+    unchecked = () if name == made_by() else (f"that mssr_rl {name} wrote the report, as it says",)
+    return Outcome(tuple(faults), unchecked=unchecked)
+
+
 def _different(now: Any, then: Any, path: str = "") -> Iterator[str]:
     """Every leaf of the document that does not come out the same."""
     if path == "sources":
@@ -99,30 +146,37 @@ def _different(now: Any, then: Any, path: str = "") -> Iterator[str]:
     if isinstance(now, dict) and isinstance(then, dict):
         for key in [*now, *(key for key in then if key not in now)]:
             where = f"{path}.{key}" if path else str(key)
-            yield from _different(now.get(key), then.get(key), where)
+            if key not in now:
+                yield f"{where[:200]} is nothing that this version of the report has"
+            elif key not in then:
+                yield f"{where} is missing"
+            else:
+                yield from _different(now[key], then[key], where)
     elif isinstance(now, list) and isinstance(then, list):
         for i, (a, b) in enumerate(zip_longest(now, then)):
             yield from _different(a, b, f"{path}[{i}]")
     elif not _equal(now, then):
-        yield f"{path} is {then!r}, the runs say {now!r}"
+        yield f"{path} is {_brief(then)}, the runs say {_brief(now)}"
+
+
+def _brief(value: Any) -> str:
+    return excerpt(repr(value), 200).text
 
 
 def _equal(now: Any, then: Any) -> bool:
-    if isinstance(now, float) and isinstance(then, (int, float)):
+    if isinstance(now, float) and isinstance(then, (int, float)) and not isinstance(then, bool):
         return isclose(now, then, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(now == then)
+    return type(now) is type(then) and bool(now == then)
 
 
 def _drawn(folder: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
     """Where a file differs from what would be written, and what stands there."""
-    for name, wanted in contents.items():
+    for name in DRAWN:
         path = folder / name
-        if name == "report.json":
-            continue  # compared number by number
         if not path.exists():
             yield f"{name} is missing"
-        elif (found := path.read_bytes()) != wanted:
-            yield f"{name}: {_first_difference(found, wanted)}"
+        elif (found := path.read_bytes()) != contents[name]:
+            yield f"{name}: {_first_difference(found, contents[name])}"
 
 
 def _first_difference(found: bytes, wanted: bytes) -> str:

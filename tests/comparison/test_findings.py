@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
+from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.page import write
 from mssr_rl.comparison.tables import latex, markdown
 
 
+def document(folder: Path) -> dict[str, Any]:
+    return plain(findings(read(folder)))
+
+
 def found(folder: Path) -> dict[str, Any]:
-    return findings(read(folder))["envs"][0]
+    return document(folder)["envs"][0]
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -132,7 +137,7 @@ def test_a_baseline_without_a_finished_run_is_said(make_comparison: Any) -> None
     folder = make_comparison({"grpo": 0.5, "mssr": 0.6})
     rule = json.loads((folder / "compare.json").read_text())["rule"]
     edit(folder / "compare.json", rule={**rule, "baseline": "rloo"})
-    cautions = findings(read(folder))["envs"][0]["cautions"]
+    cautions = found(folder)["cautions"]
     assert any("Without a finished run" in said and "rloo" in said for said in cautions)
 
 
@@ -196,6 +201,6 @@ def test_several_environments_are_summed_up_beside_their_own_verdicts(make_compa
 
 
 def test_names_cannot_break_a_table(make_comparison: Any) -> None:
-    document = findings(read(make_comparison({"a_b": 0.4, "c|d": 0.6})))
-    assert "c/d" in markdown(document)
-    assert "a\\_b &" in latex(document)
+    named = document(make_comparison({"a_b": 0.4, "c|d": 0.6}))
+    assert "c/d" in markdown(named)
+    assert "a\\_b &" in latex(named)

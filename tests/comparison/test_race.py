@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mssr_rl.comparison import race
+from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.page import write
@@ -27,7 +28,9 @@ def racing(folder: Path) -> Path:
 
 
 def test_an_arm_that_loses_every_seed_is_out_after_six_and_worse(make_comparison: Make) -> None:
-    found = findings(settled(read(racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
+    found = plain(
+        findings(settled(read(racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
+    )
     (env,) = found["envs"]
     (pair,) = env["pairs"]
     assert (pair["a"], pair["b"], pair["verdict"]) == ("mssr", "grpo", "worse")
@@ -44,11 +47,11 @@ def test_runs_that_came_to_their_end_after_the_arm_was_out_change_nothing(
     make_comparison: Make,
 ) -> None:
     folder = racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))
-    trained = findings(settled(read(folder)))
+    trained = plain(findings(settled(read(folder))))
     write(folder)
     for name in LATE:
         shutil.rmtree(folder / "runs" / name)
-    assert findings(settled(read(folder))) == trained
+    assert plain(findings(settled(read(folder)))) == trained
     assert verify(folder).startswith("verified")
 
 
@@ -90,6 +93,6 @@ def test_a_comparison_made_before_there_were_races_can_be_read(make_comparison: 
 
 
 def test_without_a_race_nobody_is_dropped(make_comparison: Make) -> None:
-    found = findings(settled(read(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))))
+    found = plain(findings(settled(read(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
     assert found["race"] == {}
     assert {row["runs"] for row in found["envs"][0]["leaderboard"]} == {9}
