@@ -25,7 +25,8 @@ from mssr_rl.errors import UserError
 
 DOCUMENT_BYTES = 64 * 2**20  # of one JSON or text file
 LINE_BYTES = 16 * 2**20  # of one line of a JSON-lines file: responses and ids, never pictures
-STREAM_BYTES = 16 * 2**30  # of a JSON-lines file, which is read line by line
+STREAM_BYTES = 2**40  # of a file that is read line by line
+CHUNK = 2**20
 MAX_DEPTH = 64
 LARGEST = 1e18  # of a number: counts, steps and bytes stay far below
 
@@ -64,10 +65,14 @@ def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[Binar
 def content(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> bytes:
     """The bytes of a file."""
     with opened(path, limit, within) as file:
-        found = file.read(limit + 1)  # it may have grown, and some files tell no size
-    if len(found) > limit:
-        _too_large(path, len(found), limit)
-    return found
+        parts = [file.read(os.fstat(file.fileno()).st_size + 1)]
+        size = len(parts[0])
+        while parts[-1] and size <= limit:  # it may have grown, and some files tell no size
+            parts.append(file.read(CHUNK))
+            size += len(parts[-1])
+    if size > limit:
+        _too_large(path, size, limit)
+    return b"".join(parts)
 
 
 def text(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> str:
@@ -81,16 +86,16 @@ def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None
 
 
 def lines(
-    path: Path, limit: int = STREAM_BYTES, within: Path | None = None
+    path: Path, longest: int = LINE_BYTES, within: Path | None = None
 ) -> Iterator[bytes | None]:
-    """The lines of a file with their ends; None for one of more than `LINE_BYTES`."""
-    with opened(path, limit, within) as file:
-        while line := file.readline(LINE_BYTES + 1):
-            if len(line) <= LINE_BYTES:
+    """The lines of a file with their ends; None for one of more than `longest` bytes."""
+    with opened(path, STREAM_BYTES, within) as file:
+        while line := file.readline(longest + 1):
+            if len(line) <= longest:
                 yield line
                 continue
             while line and not line.endswith(b"\n"):
-                line = file.readline(LINE_BYTES)
+                line = file.readline(CHUNK)
             yield None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from mssr_rl import untrusted
 from mssr_rl.problem import Problem
 
 MAX_PIXELS = 50_000_000
@@ -205,8 +206,8 @@ def _from_file(name: str, folder: Path | None) -> bytes:
         if path.exists() and not path.is_file():
             raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
         _refuse_many_bytes(path.stat().st_size)
-        return path.read_bytes()
-    except (OSError, RuntimeError) as error:
+        return untrusted.content(path, MAX_BYTES)
+    except (OSError, RuntimeError, untrusted.Unusable) as error:
         raise ValueError(f"{name!r} cannot be read from {folder}") from error
 
 

@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
+from mssr_rl.data import parquet
 from mssr_rl.errors import UserError
 from mssr_rl.files import write_bytes
 
 Row = Mapping[str, Any]
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".tsv")
+JSON_BYTES = 2**30  # of a .json, which is read as a whole; .jsonl and .parquet are not
+ROW_BYTES = 2**27  # of a line of .jsonl and .tsv: a picture of 64 MiB in base64
 SPLITS = ("train", "val", "test")
 _NAMES = {"train": ("train",), "val": ("val", "validation", "dev"), "test": ("test",)}
 _FALLBACK = {"train": (), "val": ("test", "train"), "test": ("val", "train")}
@@ -134,33 +138,20 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=128):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as parquet: {_first_line(error)}") from error
-
-
 def _jsonl(path: Path) -> Iterator[Row]:
     try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _object(json.loads(line), f"{path} line {number}")
+        for number, line in enumerate(untrusted.lines(path, ROW_BYTES), 1):
+            if line is None:
+                raise _too_long(path, number)
+            if line.strip():
+                yield _object(json.loads(line), f"{path} line {number}")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} line {number} is no JSON: {_first_line(error)}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _json(path: Path) -> Iterator[Row]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(untrusted.content(path, JSON_BYTES))
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
     if not isinstance(content, list):
@@ -171,16 +162,26 @@ def _json(path: Path) -> Iterator[Row]:
 
 def _tsv(path: Path) -> Iterator[Row]:
     """Tab-separated with a header; fields may be long, as pictures in base64 are."""
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(ROW_BYTES)
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            yield from csv.DictReader(lines, delimiter="\t", strict=True)
+        yield from csv.DictReader(_texts(path), delimiter="\t", strict=True)
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path} cannot be read as TSV: {_first_line(error)}") from error
 
 
+def _texts(path: Path) -> Iterator[str]:
+    for number, line in enumerate(untrusted.lines(path, ROW_BYTES), 1):
+        if line is None:
+            raise _too_long(path, number)
+        yield line.decode("utf-8")
+
+
+def _too_long(path: Path, number: int) -> UserError:
+    return UserError(f"{path} line {number} is longer than {ROW_BYTES >> 20} MiB")
+
+
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
-    ".parquet": _parquet,
+    ".parquet": parquet.rows,
     ".jsonl": _jsonl,
     ".json": _json,
     ".tsv": _tsv,

@@ -1,0 +1,278 @@
+"""Rows of a parquet file that anybody may have made; only columns that are asked for are read.
+
+Two kilobytes of parquet can stand for terabytes: compression a thousand to one, or one long value
+and a million references to it. So a column's sizes are looked at before it is decoded, references
+that could add up to much are read as references (Arrow's dictionaries), and a file's values may not
+add up to much more than the file itself.
+"""
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mssr_rl import untrusted
+from mssr_rl.errors import UserError
+
+FILE_BYTES = 2**40
+SLICE = 128  # rows whose values become objects together
+DECODED = 2**26  # bytes that are decoded together, about
+FLOOR = 2**30  # bytes that any file may stand for
+EXPANSION = 100  # times its size that a larger one may; texts compress to a tenth, pictures hardly
+ROWS = 10**6  # that a file may have beyond one for each of its bytes
+HEADER = 16  # bytes that hold a page's kind and size
+I32_NEXT_FIELD = 0x15
+DICTIONARY_PAGE = 2
+POINTER = 8  # bytes that any value takes at least
+LONGEST_FIXED = 4096  # bytes of a value of fixed length: hashes and decimals, never pictures
+
+
+def rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a file; a column is decoded when a row is asked for it.
+
+    Raises:
+        UserError: the file is no parquet, damaged, or stands for far more than its size.
+    """
+    table = _Table(path)
+    for group in range(table.groups):
+        part = _Group(table, group)
+        for row in range(part.count):
+            yield _Row(part, row)
+
+
+class _Table:
+    """An open file: its columns by name, and how many bytes may still be decoded."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+        self.path = path
+        file = _opened(path, self)
+        with _explained(path):
+            self.raw = file
+            self.file = pq.ParquetFile(file)
+            schema = self.file.schema
+            self.leaves = [schema.column(i) for i in range(len(schema))]
+            self.names = list(dict.fromkeys(self.file.schema_arrow.names))
+            long = [leaf.path for leaf in self.leaves if _is_long(leaf)]
+            self.by_reference = pq.ParquetFile(file, read_dictionary=long)
+        self.groups: int = self.file.metadata.num_row_groups
+        size = path.stat().st_size
+        self.limit = self.room = max(FLOOR, EXPANSION * size)
+        if self.file.metadata.num_rows > size + ROWS:
+            raise UserError(
+                f"{path} is refused: it claims {self.file.metadata.num_rows:,} rows in {size:,} "
+                "bytes"
+            )
+
+    def spend(self, size: int, column: str) -> None:
+        """Count what is about to be decoded."""
+        self.room -= size
+        if self.room < 0:
+            raise UserError(
+                f"{self.path} is refused: its column {column!r} stands for more than "
+                f"{self.limit >> 20:,} MiB, far more than the file holds; write the data set anew, "
+                "with every value once"
+            )
+
+
+class _Group:
+    """One row group, whose columns are read from when a row is asked for them."""
+
+    def __init__(self, table: _Table, group: int) -> None:
+        self.table, self.group = table, group
+        self.facts = table.file.metadata.row_group(group)
+        self.count: int = self.facts.num_rows
+        self._columns: dict[str, _Column] = {}
+
+    def value(self, column: str, row: int) -> Any:
+        """What a row holds in a column."""
+        if column not in self._columns:
+            self._refuse_bombs(column)
+            self._columns[column] = _Column(self, column)
+        return self._columns[column].value(row)
+
+    def batches(self, column: str) -> Iterator[Any]:
+        """The column as Arrow arrays; what one of them stands for is at most about `FLOOR`."""
+        leaves = self._leaves(column)
+        file, many = self.table.file, min(SLICE, *map(self._rows_that_fit, leaves))
+        if not many:  # Arrow makes a dictionary anew for every batch: few large ones
+            size = sum(self.facts.column(i).total_uncompressed_size for i in leaves)
+            file, many = self.table.by_reference, max(SLICE, self.count * DECODED // max(1, size))
+        found = file.iter_batches(
+            batch_size=min(many, self.count), row_groups=[self.group], columns=[column]
+        )
+        return (batch.column(0) for batch in found)
+
+    def _rows_that_fit(self, leaf: int) -> int:
+        """How many rows stand for at most `FLOOR`, should all refer to the longest value."""
+        chunk = self.facts.column(leaf)
+        longest = max(1, dictionary_bytes(self.table.raw, chunk))
+        beyond_one_each = max(0, chunk.num_values - self.count)  # one row's list can hold them all
+        rows: int = FLOOR // longest - beyond_one_each
+        return max(0, rows)
+
+    def _leaves(self, column: str) -> list[int]:
+        paths = [leaf.path for leaf in self.table.leaves]
+        return [i for i, p in enumerate(paths) if column in (p, p.split(".", 1)[0])]
+
+    def _refuse_bombs(self, column: str) -> None:
+        """By what the file says of itself, before anything is decoded."""
+        for i in self._leaves(column):
+            leaf, chunk = self.table.leaves[i], self.facts.column(i)
+            referred = dictionary_bytes(self.table.raw, chunk)
+            stands_for, lies = chunk.total_uncompressed_size, chunk.total_compressed_size
+            if max(stands_for, referred) > max(FLOOR // 4, EXPANSION * lies):
+                self.table.spend(max(stands_for, referred), column)
+            if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" and leaf.length > LONGEST_FIXED:
+                self.table.spend(leaf.length * chunk.num_values, column)
+            if leaf.max_repetition_level:
+                self.table.spend(POINTER * max(0, chunk.num_values - self.count), column)
+
+
+class _Column:
+    """A column of a row group: the batch that was decoded last, and a slice of it as objects."""
+
+    def __init__(self, group: _Group, name: str) -> None:
+        self.group, self.name = group, name
+        self.paid = 0  # rows that were counted
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self.batches = self.group.batches(self.name)
+        self.batch: Any = ()
+        self.first = 0  # row of the group that `batch` begins with
+        self.values: list[Any] = []
+        self.start = 0  # row that `values` begins with
+
+    def value(self, row: int) -> Any:
+        """What a row holds; rows are best asked for in their order."""
+        if row < self.start:
+            self._rewind()
+        if not self.start <= row < self.start + len(self.values):
+            with _explained(self.group.table.path):
+                self._reach(row)
+        return self.values[row - self.start]
+
+    def _reach(self, row: int) -> None:
+        self.values = []  # given back before as much is taken again
+        while row >= self.first + len(self.batch):
+            self.first += len(self.batch)
+            self.batch = ()
+            self.batch = next(self.batches)
+        offset = (row - self.first) // SLICE * SLICE
+        part = self.batch.slice(offset, SLICE)
+        self.start = self.first + offset
+        if self.start >= self.paid:
+            self.group.table.spend(expanded(part), self.name)
+            self.paid = self.start + len(part)
+        self.values = part.to_pylist()
+
+
+class _Row(Mapping[str, Any]):
+    """A row that knows all its columns and decodes those that are asked for."""
+
+    __slots__ = ("_group", "_row")
+
+    def __init__(self, group: _Group, row: int) -> None:
+        self._group, self._row = group, row
+
+    def __getitem__(self, column: str) -> Any:
+        if column not in self._group.table.names:
+            raise KeyError(column)
+        return self._group.value(column, self._row)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._group.table.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group.table.names)
+
+    def __len__(self) -> int:
+        return len(self._group.table.names)
+
+
+def dictionary_bytes(file: BinaryIO, chunk: Any) -> int:
+    """The size of a column chunk's dictionary; 0 if it begins with no dictionary page.
+
+    A page begins with its kind, its size and its compressed size, as Thrift's compact protocol
+    writes numbers: a byte for the field, then seven bits a byte. pyarrow does not tell them.
+    """
+    starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
+    file.seek(min(start for start in starts if start is not None))
+    header = iter(file.read(HEADER))
+    found = []
+    for _ in range(2):
+        if next(header, None) != I32_NEXT_FIELD:
+            return 0
+        found.append(_number(header))
+    kind, size = found
+    return size if kind == DICTIONARY_PAGE else 0
+
+
+def _number(parts: Iterator[int]) -> int:
+    found = shift = 0
+    for part in parts:
+        found |= (part & 0x7F) << shift
+        shift += 7
+        if part < 0x80:  # the last byte has no high bit
+            break
+    return (found >> 1) ^ -(found & 1)  # the sign is the lowest bit
+
+
+def expanded(array: Any) -> int:
+    """Bytes of an Arrow array's values once each is an object of its own."""
+    from pyarrow import compute, types
+
+    kind = array.type
+    if types.is_dictionary(kind):
+        if not _of_bytes(kind.value_type):
+            return POINTER * len(array)
+        used = compute.value_counts(array.indices)  # the dictionary is that of all batches
+        lengths = compute.binary_length(array.dictionary.take(used.field("values")))
+        total = compute.sum(compute.multiply(lengths.cast("int64"), used.field("counts")))
+        return POINTER * len(array) + (total.as_py() or 0)
+    if types.is_struct(kind):
+        return sum(expanded(field) for field in array.flatten())
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
+        return POINTER * len(array) + expanded(array.flatten())
+    return POINTER * len(array) + int(array.nbytes)
+
+
+def _of_bytes(kind: Any) -> bool:
+    from pyarrow import types
+
+    return any(
+        test(kind)
+        for test in (types.is_string, types.is_binary, types.is_large_string, types.is_large_binary)
+    )
+
+
+def _is_long(leaf: Any) -> bool:
+    """Whether a column holds texts or bytes, which Arrow can read as references."""
+    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in ("STRING", "NONE")
+
+
+def _opened(path: Path, owner: object) -> BinaryIO:
+    """The file, open for as long as its owner lives: rows may be looked at long after."""
+    stack = ExitStack()
+    file = stack.enter_context(untrusted.opened(path, FILE_BYTES))
+    weakref.finalize(owner, stack.close)
+    return file
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What Arrow says of a damaged file, as a sentence that names the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except StopIteration:
+        raise UserError(
+            f"{path} cannot be read as parquet: it has fewer rows than it says"
+        ) from None
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path} cannot be read as parquet: {first}") from error
