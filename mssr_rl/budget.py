@@ -122,6 +122,21 @@ def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
     return None
 
 
+def overspent(ledger: Ledger, bounds: Bounds, before: Mapping[str, Any], gpus: int) -> list[str]:
+    """Bounds that are no longer those of `before` and lie below what is spent, in words.
+
+    Those of before may: the last step of a run may exceed a bound on tokens or seconds.
+    """
+    said = []
+    for name in Bounds.__annotations__:
+        bound = getattr(bounds, name)
+        spent = ledger.seconds * gpus if name == "gpu_seconds" else getattr(ledger, name)
+        if bound is not None and bound != before.get(name) and bound < spent:
+            shown = f"{spent:,}" if isinstance(spent, int) else f"{spent:,.1f}"
+            said.append(f"budget.{name}={bound} is below the {shown} that are spent already")
+    return said
+
+
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
     """How many whole steps a budget of rollouts buys."""

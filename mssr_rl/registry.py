@@ -90,6 +90,10 @@ class Registry(Generic[T]):
         """One line of help: the first of the factory's docstring, empty without one."""
         return (inspect.getdoc(self._entry(name).factory) or "").partition("\n")[0]
 
+    def module(self, name: str) -> str:
+        """The module of whoever registered the name."""
+        return str(self._entry(name).factory.__module__)
+
     def load_entry_points(self, group: str) -> None:
         """Import what installed packages offer under `group`; their modules register names.
 

@@ -7,6 +7,7 @@ compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and h
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
@@ -22,7 +23,7 @@ from mssr_rl.compare.settings import Settings, take
 from mssr_rl.compare.standing import FINISHED, look
 from mssr_rl.comparison import race
 from mssr_rl.comparison.page import write
-from mssr_rl.config import overrides
+from mssr_rl.config import overrides, recorded
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
@@ -49,6 +50,16 @@ class Task(NamedTuple):
         """How its runs are started."""
         return nodes.launch if self.settings.ray else process.launch
 
+    def accepting(self, launch: Launch) -> Launch:
+        """The same, but runs that go on are told what to accept."""
+        accept = f"accept=[{','.join(self.settings.accept)}]"
+
+        def start(words: Sequence[str], log: Path, threads: int) -> process.Process:
+            more = [accept] if self.settings.accept and "resume=true" in words else []
+            return launch([*words, *more], log, threads)
+
+        return start
+
 
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
@@ -58,7 +69,7 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     try:
         if task.settings.ray:
             nodes.refuse_blind_nodes(task.folder.path)
-        failed = _train(task, launch or task.launch)
+        failed = _train(task, task.accepting(launch or task.launch))
         written = write(task.folder.path)
     finally:
         runlock.release(task.folder.path)
@@ -78,6 +89,7 @@ def prepare(words: Sequence[str]) -> Task:
     """Everything that can be known and refused before a process is started."""
     given = overrides.parse(words)
     settings, rest = take(given)
+    recorded.check_accepted(settings.accept)
     where = folder.place(settings, rest)
     known = where.recorded().get("threads")  # a taken up run must compute as it began
     few = spell_out(rest, settings, where.runs)
@@ -95,7 +107,7 @@ def prepare(words: Sequence[str]) -> Task:
         raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
     _check_race(settings, matrix)
     fair = check(matrix, settings)
-    folder.refuse_other_runs(where, matrix)
+    folder.refuse_other_runs(where, matrix, settings.accept)
     share = machine.share(settings, matrix.runs, machines)
     return Task(settings, tuple(words), where, matrix, fair, share)
 

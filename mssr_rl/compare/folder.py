@@ -12,7 +12,7 @@ at once, do not make it another.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from mssr_rl.run import runlog
 
 LONGEST = 90  # characters of a name before its digest
 FEW = 5  # algorithms that are named in the folder's name
-PLACE = ("name", "runs_dir", "resume")
+PLACE = ("name", "runs_dir", "resume", "accept", "engine.threads")
 
 
 class Folder(NamedTuple):
@@ -76,13 +76,12 @@ def _name(settings: Settings, given: Mapping[str, str]) -> str:
     return f"{words}-{digest}"
 
 
-def refuse_other_runs(folder: Folder, matrix: Matrix) -> None:
+def refuse_other_runs(folder: Folder, matrix: Matrix, accept: Sequence[str] = ()) -> None:
     """Raise `UserError` if a run that is there already was told something else."""
     for run in matrix.runs:
-        path = folder.of(run) / "config.yaml"
-        if not path.exists():
+        if not (folder.of(run) / "config.yaml").exists():
             continue
-        old = dict(leaves(to_dict(compose.read(path))))
+        old = dict(leaves(to_dict(compose.of_run(folder.of(run), accept))))
         new = dict(leaves(to_dict(run.config)))
         keys = sorted({k for k in old | new if old.get(k) != new.get(k)} - set(PLACE))
         if keys:

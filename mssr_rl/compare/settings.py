@@ -33,6 +33,9 @@ class Settings:
     ray: str | None = option(
         "address of a running Ray cluster to train on, or auto; null: this machine", None
     )
+    accept: tuple[str, ...] = option(
+        "runs go on although these changed: plugins, config, data, record", ()
+    )
     name: str | None = option("of the comparison's folder; null: made from the command", None)
     comparisons_dir: str = option("where comparisons go", "comparisons")
 

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mssr_rl.config import recorded
+from mssr_rl.errors import UserError
 from mssr_rl.run import runlock
 
 State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed", "dropped"]
@@ -58,10 +60,10 @@ def _state(folder: Path, status: object) -> State:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    try:
+        return recorded.document(path)
+    except (FileNotFoundError, UserError):
+        return {}  # the run itself, once it is told to go on, says what is wrong with it
 
 
 def _last(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mssr_rl.comparison.document import (
 )
 from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, sources
 from mssr_rl.comparison.imported import Imported
-from mssr_rl.run import provenance
+from mssr_rl.run import changes, provenance
 from mssr_rl.stats import aggregate
 from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
@@ -116,6 +116,12 @@ def _unusual(
             run.name for run in runs if not run.counts and run.state != DROPPED
         ],
         "Collapsed, and counted with their last evaluation": collapsed,
+        "Went on after something had changed": [
+            f"{run.name} {change.sentence()}"
+            for run in runs
+            if run.counts and run.files is not None
+            for change in changes.noted(run.files.run)
+        ],
         "Decided on val, because these have no test": (
             [run.name for run in runs if run.counts and not run.last("test")]
             if split == "val"

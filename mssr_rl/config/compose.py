@@ -51,6 +51,11 @@ def read_foreign(path: Path, words: Mapping[str, str]) -> Config:
     return read(path)
 
 
+def of_run(folder: Path, accept: Sequence[str] = ()) -> Config:
+    """The config of a run that is taken up again; see `recorded.of_run`."""
+    return from_dict(recorded.of_run(folder, accept))
+
+
 def to_yaml(config: Config) -> str:
     """The resolved config as YAML; `read` is the way back."""
     from omegaconf import OmegaConf

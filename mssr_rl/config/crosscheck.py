@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import allowance
-from mssr_rl.config import engines
+from mssr_rl.config import engines, recorded
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
 
@@ -24,7 +24,17 @@ def settle(config: Config) -> Config:
     engines.check(settled)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
     _check_bounds(config)
+    _check_accepted(config)
     return settled
+
+
+def _check_accepted(config: Config) -> None:
+    recorded.check_accepted(config.accept)
+    if config.accept and not config.resume:
+        raise UserError(
+            f"accept=[{','.join(config.accept)}] is about a run that goes on: add resume=true, or "
+            "leave it out"
+        )
 
 
 def _check_steps(config: Config, group_size: int) -> None:

@@ -197,6 +197,9 @@ class Config:
     seed: int = option("the source of every random number", 0, SEED)
     name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)
     resume: bool = option("go on with the run of that name", False)
+    accept: tuple[str, ...] = option(
+        "with resume=true: go on although these changed: plugins, config, data, record", ()
+    )
     plugins: tuple[str, ...] = option("modules that register algorithms or environments", ())
     runs_dir: str = option("where run folders go", "runs")
 
@@ -207,5 +210,5 @@ def to_dict(config: Config) -> dict[str, Any]:
     for group in ("algo", "env"):
         chosen = plain[group]
         plain[group] = {"name": chosen["name"], **chosen["options"]}
-    plain["plugins"] = list(config.plugins)
+    plain["plugins"], plain["accept"] = list(config.plugins), list(config.accept)
     return plain

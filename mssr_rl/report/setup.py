@@ -9,6 +9,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from mssr_rl.config import safe_yaml
 from mssr_rl.report.runfiles import Row, RunFiles
 from mssr_rl.report.text import duration
+from mssr_rl.run import changes
 
 ESSENTIAL = (
     "algo.",
@@ -31,7 +32,7 @@ STATUS = {
     "collapsed": "stopped: training collapsed",
     "failed": "failed",
 }
-SAID_ABOVE = frozenset({"status", "exit_reason", "name"})
+SAID_ABOVE = frozenset({"status", "exit_reason", "name", "changes", "config"})
 
 
 class Fact(NamedTuple):
@@ -54,6 +55,7 @@ class Setup(NamedTuple):
 
     title: Mapping[str, str]
     status: str
+    changes: tuple[str, ...]  # made while the run was away: a sentence each
     settings: tuple[Fact, ...]
     origin: tuple[Fact, ...]
     ledger: tuple[Fact, ...]
@@ -67,6 +69,7 @@ def describe(files: RunFiles) -> Setup:
     return Setup(
         title={key: _name_of(config, key) for key in TITLE_KEYS},
         status=status(files),
+        changes=tuple(change.sentence() for change in changes.noted(files.run)),
         settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
         origin=tuple(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),
         ledger=tuple(_spent(k, v) for k, v in ledger.items() if isinstance(v, (int, float))),

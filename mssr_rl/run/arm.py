@@ -18,7 +18,7 @@ from mssr_rl.loss import Loss
 from mssr_rl.models import native
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded
-from mssr_rl.run import problem_stream, provenance
+from mssr_rl.run import plugin_sources, problem_stream, provenance
 from mssr_rl.run.scoring import EvalPlan
 from mssr_rl.seeds import derive
 
@@ -173,10 +173,16 @@ def facts(arm: Arm) -> Mapping[str, Any]:
     kl_rollouts = arm.kl_problems * arm.group_size
     return {
         "versions": provenance.versions(),
+        "program": {"source": provenance.program_hash()},
+        "plugins": plugin_sources.of(c),
         "git": provenance.git_revision(),
         "machine": provenance.machine(),
         "data": {
-            env.split: {"problems": len(env.problems), "fingerprint": env.fingerprint()}
+            env.split: {
+                "problems": len(env.problems),
+                "fingerprint": env.fingerprint(),
+                "keys": provenance.order_fingerprint(problem.key for problem in env.problems),
+            }
             for env in envs
         },
         "overlap": [overlap.record(shared) for shared in arm.overlaps],

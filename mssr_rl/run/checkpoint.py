@@ -208,6 +208,12 @@ def newest_valid(folder: Path) -> Found:
     return Found(None, tuple(skipped))
 
 
+def ledger_of(folder: Path) -> Ledger:
+    """What a verified checkpoint's run had spent."""
+    document = json.loads((folder / "state.json").read_text("utf-8"))
+    return Ledger.from_dict(document["ledger"])
+
+
 def read(folder: Path, initial: Any) -> Restored:
     """A verified checkpoint; `initial` is the algorithm's first state, which gives the shape.
 

@@ -4,65 +4,101 @@ A resumed run must be the same run: its config may differ from the recorded one 
 not change a step, such as a larger budget.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mssr_rl import files
-from mssr_rl.config import Config, compose, to_dict
+from mssr_rl.budget import overspent
+from mssr_rl.config import Config, compose, recorded, to_dict
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
-from mssr_rl.run import checkpoint, runlog
+from mssr_rl.run import changes, checkpoint, plugin_sources, runlog
 from mssr_rl.run.arm import Arm
+from mssr_rl.run.changes import Change, Changed
 from mssr_rl.run.checkpoint import Restored, Store, TrainState
 from mssr_rl.run.runlog import RunLog
+from mssr_rl.run.summary import gpus
 
 MAY_CHANGE = (
-    *("name", "resume", "runs_dir", "cluster.address"),
+    *("name", "resume", "runs_dir", "accept", "cluster.address", "engine.threads"),
     *("budget.", "checkpoint.", "fault.", "lens.", "stability."),
 )
 
 
 def open_log(config: Config) -> RunLog:
-    """The run directory the config asks for, locked, with its config.yaml."""
+    """The run directory the config asks for, locked; of a new run with its config.yaml.
+
+    Of one that goes on the old config.yaml stays until nothing more is found that speaks against it
+    (`describe`).
+    """
     runs_dir = Path(config.runs_dir)
     if config.resume:
         if config.name is None:
             raise UserError("resume=true needs to know which run: add name=<folder in runs>")
         log = runlog.reopen(runs_dir, config.name)
-        refuse_another_run(log, config)
-    elif config.name is not None:
+        try:
+            _refuse_what_can_be_known_now(log.folder, config)
+        except BaseException:
+            log.close()
+            raise
+        return log
+    if config.name is not None:
         log = runlog.create(runs_dir, config.name)
     else:
         log = runlog.create_unnamed(runs_dir, config.env.name, config.algo.name, f"s{config.seed}")
-    files.write_bytes(log.folder / "config.yaml", compose.to_yaml(config).encode())
+    files.write_bytes(log.folder / "config.yaml", _to_keep(config))
     return log
 
 
-def refuse_another_run(log: RunLog, config: Config) -> None:
+def _refuse_what_can_be_known_now(folder: Path, config: Config) -> None:
+    """All that needs no engine and no data: those may take minutes."""
+    record, found = changes.read_record(folder, config.accept)
+    found += changes.between(record, {"plugins": plugin_sources.of(config)}, folder)
+    changes.refuse(found, config.accept, folder)
+    old = recorded.of_run(folder, config.accept)
+    _refuse_another_run(folder, old, config)
+    _refuse_a_smaller_budget(folder, record, old, config)
+
+
+def _refuse_another_run(folder: Path, before: Mapping[str, Any], config: Config) -> None:
     """Raise `UserError` if the recorded config would have trained differently."""
-    old = _leaves(to_dict(compose.read(log.folder / "config.yaml")))
-    new = _leaves(to_dict(config))
+    old = recorded.leaves(to_dict(compose.from_dict(before)))
+    new = recorded.leaves(to_dict(config))
     keys = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])  # options follow names
     changed = [key for key in keys if not key.startswith(MAY_CHANGE)]
     if changed:
-        log.close()
         listed = ", ".join(f"{key}={new[key]} (was {old[key]})" for key in changed)
         raise UserError(
-            f"{log.folder} was run with other settings, so this would not continue it: {listed}; "
+            f"{folder} was run with other settings, so this would not continue it: {listed}; "
             "give the old values, or start a new run under another name"
         )
 
 
-def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+def _refuse_a_smaller_budget(
+    folder: Path, record: Mapping[str, Any], before: Mapping[str, Any], config: Config
+) -> None:
+    """Raise `UserError` if the budget was lowered below what the newest checkpoint has spent."""
+    kept = record.get("config")
+    settings = kept.get("settings") if isinstance(kept, Mapping) else None
+    was = (settings if isinstance(settings, Mapping) else before).get("budget")
+    if not isinstance(was, Mapping) or was == to_dict(config)["budget"]:
+        return
+    newest = checkpoint.newest_valid(folder / "checkpoints").folder
+    if newest is None:
+        return
+    said = overspent(checkpoint.ledger_of(newest), config.budget, was, gpus(config))
+    if said:
+        raise UserError(
+            f"{folder} cannot go on with less than it has spent: {'; '.join(said)}; give more, or "
+            "leave the budget as it was"
+        )
+
+
+def _to_keep(config: Config) -> bytes:
+    """The text of config.yaml: what is accepted now is not accepted for ever."""
+    return compose.to_yaml(replace(config, accept=())).encode()
 
 
 def way_back(config: Config, log: RunLog) -> str:
@@ -71,23 +107,30 @@ def way_back(config: Config, log: RunLog) -> str:
     return f"resume=true name={log.name}{elsewhere}"
 
 
-def held_to_record(log: RunLog, facts: Mapping[str, Any]) -> list[str]:
-    """What is not as it was when the run began; `UserError` if that is its data or its model."""
-    path = log.folder / "run.json"
-    if not path.exists():
-        return []  # killed before anything was described
-    known, now = json.loads(path.read_text("utf-8")), json.loads(json.dumps(facts))
-    for what, key in (("env.data", "data"), ("model.path", "model")):
-        if key in known and known[key] != now[key]:
-            raise UserError(
-                f"{log.folder} cannot be continued: what {what} names is not what the run began "
-                "with (see run.json); put it back, or start a new run under another name"
-            )
-    was, is_now = (record.get("machine", {}).get("kernels") for record in (known, now))
-    if was in (None, is_now):
-        return []
-    other = f"resume  other arithmetic than before: was {was}; is {is_now}. "
-    return [f"{other}The run goes on soundly, but not to the last digit as if it had never stopped"]
+def held_to_record(log: RunLog, facts: Mapping[str, Any], config: Config) -> list[Change]:
+    """What is not as it was when the run began; `UserError` if that is refused."""
+    record, found = changes.read_record(log.folder, config.accept)
+    found += changes.between(record, facts, log.folder)
+    changes.refuse(found, config.accept, log.folder)
+    return found
+
+
+def describe(
+    log: RunLog, facts: Mapping[str, Any], config: Config, found: Sequence[Changed] = ()
+) -> None:
+    """Write down what the run is now, and every change so far; a new config.yaml last."""
+    changes.put_aside(log.folder)
+    text = _to_keep(config)
+    known = [*changes.noted(log.record()), *found]
+    log.describe(
+        name=log.name,
+        status="running",
+        exit_reason=None,
+        **facts,
+        config=changes.config_record(text, log.folder),
+        changes=[change._asdict() for change in known],
+    )
+    files.write_bytes(log.folder / "config.yaml", text)
 
 
 def store(log: RunLog, config: Config) -> Store:

@@ -35,6 +35,9 @@ PACKAGES = (
 )
 
 
+SOURCE = {".py", ".yaml", ".c", ".cpp", ".h"}
+
+
 def versions() -> dict[str, str | None]:
     """Python and the packages that can change a number; None where one is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
@@ -55,6 +58,19 @@ def git_revision() -> dict[str, Any] | None:
         "revision": revision,
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def program_hash() -> str:
+    """Hash of this program's own source: two with one version and one revision may differ in it."""
+    root = Path(__file__).parents[1]
+    # Not rglob, which leaves out folders that are links: algos, envs and configs are.
+    found = (Path(at) / name for at, _, names in os.walk(root, followlinks=True) for name in names)
+    own = sorted(path for path in found if path.suffix in SOURCE)
+    return _digest(
+        part
+        for path in own
+        for part in (path.relative_to(root).as_posix().encode(), path.read_bytes())
+    )
 
 
 def _git(*arguments: str) -> str | None:

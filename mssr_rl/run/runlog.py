@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mssr_rl import files
+from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
@@ -91,9 +92,14 @@ class RunLog:
 
     def describe(self, **facts: Any) -> None:
         """Add facts to run.json, or replace them."""
-        path = self.folder / "run.json"
-        known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        files.write_json(path, {**known, **redacted_tree(facts)})
+        files.write_json(self.folder / "run.json", {**self.record(), **redacted_tree(facts)})
+
+    def record(self) -> dict[str, Any]:
+        """What run.json holds; nothing before it is there."""
+        try:
+            return recorded.document(self.folder / "run.json")
+        except FileNotFoundError:
+            return {}
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json."""
@@ -197,7 +203,7 @@ def checked(name: str) -> str:
 def reopen(runs_dir: Path, name: str) -> RunLog:
     """The locked directory of a run that was started before."""
     folder = runs_dir / checked(name)
-    if not (folder / "config.yaml").exists():
+    if not any((folder / name).exists() for name in ("config.yaml", "run.json")):
         raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
     try:
         runlock.acquire(folder)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl.config import Config, to_dict
 from mssr_rl.engine.openrlhf.placement import placement
+from mssr_rl.run.changes import Changed
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.stability.card import Card, line
@@ -17,6 +18,7 @@ class Ending(NamedTuple):
     status: str  # done, interrupted, collapsed
     reason: str
     stability: Card
+    changes: Sequence[Changed] = ()  # made while the run was away
 
 
 def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
             "gpu_seconds": state.ledger.seconds * gpus(config),
         },
         "stability": ending.stability.as_dict(),
+        "changes": [change._asdict() for change in ending.changes],
         "config": to_dict(config),
     }
 

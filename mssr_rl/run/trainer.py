@@ -16,6 +16,7 @@ from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
 from mssr_rl.run import (
+    changes,
     checkpoint,
     faults,
     initial,
@@ -107,17 +108,18 @@ class Session:
 
     def _begin(self) -> None:
         """Say what is used, and pick up where the run was left."""
-        known = facts(self.arm)
-        others = lifecycle.held_to_record(self.log, known) if self.arm.config.resume else []
-        for line in (*opening(self.arm), f"results {self.log.folder}", *others):
+        known, config = facts(self.arm), self.arm.config
+        found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
+        for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(found)):
             self.screen.say(line)
-        self.log.describe(name=self.log.name, status="running", exit_reason=None, **known)
-        if self.arm.config.resume:
+        if config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
             self.saved = self.state.step
             self.rows = [watch.kept(row) for row in self.log.read("metrics")]
             for line in said:
                 self.screen.say(line)
+        new = changes.at(self.state.step, found, config.accept)
+        lifecycle.describe(self.log, known, config, new)
 
     # ---- the loop ----
 
@@ -292,7 +294,9 @@ class Session:
         shown = watch.responses(self._record(), self.log.read("samples"))
         non_finite = not_finite(self.state.step + 1, reason) if refused else None
         stability = scorecard(shown, self.arm.config.stability, non_finite)
-        found = summary(self.arm.config, self.state, Ending(status, reason, stability))
+        changed = changes.noted(self.log.record())
+        ending = Ending(status, reason, stability, changed)
+        found = summary(self.arm.config, self.state, ending)
         self.log.summarise(found)
         self.log.end(status, reason)
         self.log.describe(peak_memory_mib=provenance.peak_memory_mib())

@@ -1,0 +1,264 @@
+"""What is not as it was when a run began: its config.yaml, plug-ins, data, program, arithmetic.
+
+A resumed run is to be the run it was. What makes another one of it is refused, unless `accept=`
+names it; what can only move last digits is said. Either way it goes into run.json under `changes`,
+and from there into every report.
+
+    plugins, config, data, record     refused unless accepted
+    program, arithmetic               said
+    model                             refused: the frozen reference would be another
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.config import recorded
+from mssr_rl.errors import UserError
+from mssr_rl.run import plugin_sources
+
+ASIDE = "run.json.unreadable"
+LAYOUT = "layout"  # of files: said, and of no consequence
+
+
+class Change(NamedTuple):
+    """One thing that is not as it was."""
+
+    what: str
+    says: str
+
+
+class Changed(NamedTuple):
+    """A change as run.json keeps it."""
+
+    step: int  # the last that was made before it
+    what: str
+    says: str
+    accepted: bool  # by `accept=`; else it was only said
+
+    def sentence(self) -> str:
+        """For a report."""
+        how = "accepted" if self.accepted else "noted"
+        return f"after step {self.step}: {self.says} ({how})"
+
+
+def read_record(folder: Path, accept: Sequence[str]) -> tuple[dict[str, Any], list[Change]]:
+    """What run.json says, and what is wrong with it; `UserError` if it cannot be read.
+
+    A file that is not there was lost, or the run was killed before anything was described: then
+    there is nothing to hold the run against, which is said.
+    """
+    path = folder / "run.json"
+    try:
+        return recorded.document(path), []
+    except FileNotFoundError:
+        if not _has_begun(folder):
+            return {}, []
+        lost = "run.json is gone, so what the run began with could not be compared"
+        return {}, [Change("record", lost)]
+    except UserError as error:
+        if "record" not in accept:
+            raise UserError(
+                f"{error}. Put the file back from a copy; or add accept=[record], which puts it "
+                f"aside as {ASIDE} and goes on: the run itself lies in {folder / 'checkpoints'}, "
+                "but what it began with can then no longer be compared"
+            ) from error
+        lost = f"run.json could not be read and was put aside as {ASIDE}; what the run began with "
+        return {}, [Change("record", f"{lost}could not be compared")]
+
+
+def put_aside(folder: Path) -> None:
+    """Move a run.json that cannot be read out of the way; nothing is deleted."""
+    try:
+        recorded.document(folder / "run.json")
+    except FileNotFoundError:
+        return
+    except UserError:
+        (folder / "run.json").rename(folder / ASIDE)
+
+
+def _has_begun(folder: Path) -> bool:
+    stream = folder / "metrics.jsonl"
+    return (stream.is_file() and stream.stat().st_size > 0) or (folder / "checkpoints").is_dir()
+
+
+# ---- what is written down --------------------------------------------------------------------
+
+
+def config_record(text: bytes, folder: Path) -> dict[str, Any]:
+    """What run.json keeps of a config.yaml: its hash and its settings.
+
+    And the hash of the file that is about to be replaced: whoever is killed between writing the two
+    must not be told that somebody has edited one.
+    """
+    path = folder / "config.yaml"
+    before = _hash(path.read_bytes()) if path.is_file() else None
+    settings = recorded.parsed(text.decode(), "the config")
+    return {"sha256": _hash(text), "before": before, "settings": settings}
+
+
+def noted(record: Mapping[str, Any]) -> list[Changed]:
+    """The changes that a run.json holds; of a file that may come from anybody."""
+    found = record.get("changes")
+    entries = found if isinstance(found, list) else []
+    return [made for made in map(_changed, entries) if made is not None]
+
+
+def _changed(entry: Any) -> Changed | None:
+    kinds = {"step": int, "what": str, "says": str, "accepted": bool}
+    if not isinstance(entry, Mapping):
+        return None
+    if not all(isinstance(entry.get(name), kind) for name, kind in kinds.items()):
+        return None
+    return Changed(**{name: entry[name] for name in kinds})
+
+
+def at(step: int, found: Sequence[Change], accept: Sequence[str]) -> list[Changed]:
+    """The changes of a run that goes on after `step`, as run.json keeps them."""
+    return [Changed(step, c.what, c.says, c.what in accept) for c in found if c.what != LAYOUT]
+
+
+def lines(found: Sequence[Change]) -> list[str]:
+    """The same for the person who started it."""
+    said = [f"resume  {change.says}" for change in found]
+    if any(change.what in ("program", "arithmetic") for change in found):
+        said.append(
+            "resume  the run goes on soundly, but not to the last digit as if it had never stopped"
+        )
+    return said
+
+
+# ---- what is different -----------------------------------------------------------------------
+
+
+def between(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> list[Change]:
+    """What differs from run.json; of `now` only what it holds is compared.
+
+    Raises:
+        UserError: the model, or which problems are trained on. No `accept=` goes on with those.
+    """
+    now = json.loads(json.dumps(now))
+    return [
+        *_config(record, folder),
+        *_plugins(record, now),
+        *_data(record, now, folder),
+        *_program(record, now),
+        *_arithmetic(record, now),
+    ]
+
+
+def refuse(found: Sequence[Change], accept: Sequence[str], folder: Path) -> None:
+    """Raise `UserError` for what is neither accepted nor only said."""
+    refused = [change for change in found if change.what in recorded.ACCEPTABLE[:3]]
+    refused = [change for change in refused if change.what not in accept]
+    if refused:
+        names = dict.fromkeys((*accept, *(change.what for change in refused)))
+        raise UserError(
+            f"{folder} would not go on as the run it was: {'; '.join(c.says for c in refused)}. "
+            f"Put back what changed, start a new run under another name, or add "
+            f"accept=[{','.join(names)}]: the run then goes on, and its reports say so"
+        )
+
+
+def _config(record: Mapping[str, Any], folder: Path) -> Iterator[Change]:
+    known, path = _mapping(record.get("config")), folder / "config.yaml"
+    if not known:
+        return
+    if not path.exists():
+        yield Change("config", "config.yaml is gone, so run.json's copy of it counts")
+        return
+    if _hash(path.read_bytes()) in (known.get("sha256"), known.get("before")):
+        return
+    try:
+        here = recorded.leaves(recorded.plain(path))
+    except UserError:
+        yield Change("config", "config.yaml cannot be read, so run.json's copy of it counts")
+        return
+    was = recorded.leaves(_mapping(known.get("settings")))
+    keys = [key for key in dict.fromkeys((*was, *here)) if was.get(key) != here.get(key)]
+    listed = ", ".join(f"{key}={here.get(key)} (was {was.get(key)})" for key in keys)
+    if keys:
+        yield Change("config", f"config.yaml was edited by hand: {listed}")
+    else:
+        yield Change(LAYOUT, "config.yaml was written again by hand, with the same settings")
+
+
+def _plugins(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    known = record.get("plugins")
+    for module, one in _mapping(now.get("plugins")).items():
+        if not isinstance(known, Mapping):
+            if record:
+                yield Change(LAYOUT, f"run.json does not say what the plug-in {module} was")
+            continue
+        was = _mapping(known.get(module))
+        different = plugin_sources.differences(was.get("files"), one["files"])
+        if was.get("version") != one["version"]:
+            different.append(f"version {was.get('version')} is {one['version']} now")
+        if different:
+            yield Change("plugins", f"the plug-in {module} was edited: {', '.join(different)}")
+
+
+def _data(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> Iterator[Change]:
+    if "model" in record and "model" in now and record["model"] != now["model"]:
+        raise UserError(_other("model.path", folder))
+    known = _mapping(record.get("data"))
+    if not known or "data" not in now:
+        return
+    splits = now["data"]
+    changed = [split for split in splits if _differ(known.get(split), splits[split])]
+    if "train" in changed and _other_problems(record, now):
+        raise UserError(_other("env.data", folder))
+    if changed:
+        yield Change("data", f"what env.data names has changed in {', '.join(changed)}")
+
+
+def _differ(was: Any, now: Mapping[str, Any]) -> bool:
+    old = _mapping(was)
+    return any(old.get(name) != now[name] for name in ("problems", "fingerprint"))
+
+
+def _other_problems(record: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether the training set's keys or their order are others: what is remembered goes by row."""
+    was, here = (_mapping(_mapping(one.get("data")).get("train")) for one in (record, now))
+    return (
+        was.get("problems") != here.get("problems")
+        or was.get("keys", here.get("keys")) != here.get("keys")
+        or record.get("problem_order") != now.get("problem_order")
+    )
+
+
+def _other(key: str, folder: Path) -> str:
+    return (
+        f"{folder} cannot be continued: what {key} names is not what the run began "
+        "with (see run.json); put it back, or start a new run under another name"
+    )
+
+
+def _program(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    was, here = _mapping(record.get("versions")), _mapping(now.get("versions"))
+    names = [name for name in here if name in was and was[name] != here[name]]
+    said = [f"{name} {was[name]} → {here[name]}" for name in names]
+    revisions = [_mapping(one.get("git")).get("revision") for one in (record, now)]
+    if all(revisions) and revisions[0] != revisions[1]:
+        said.append(f"revision {str(revisions[0])[:10]} → {str(revisions[1])[:10]}")
+    sources = [_mapping(one.get("program")).get("source") for one in (record, now)]
+    if all(sources) and sources[0] != sources[1]:
+        said.append("its source files changed")
+    if said:
+        yield Change("program", f"by another program than before: {', '.join(said)}")
+
+
+def _arithmetic(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
+    was, here = (_mapping(one.get("machine")).get("kernels") for one in (record, now))
+    if was is not None and here is not None and was != here:
+        yield Change("arithmetic", f"other arithmetic than before: was {was}; is {here}")
+
+
+def _mapping(found: Any) -> Mapping[str, Any]:
+    return found if isinstance(found, Mapping) else {}
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

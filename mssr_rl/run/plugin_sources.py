@@ -1,0 +1,135 @@
+"""Which files a plug-in is made of, and their hashes: an edited one makes another algorithm.
+
+A plug-in is a module of `plugins=[...]`, or whatever module outside of mssr_rl registered the
+chosen algorithm or environment. Its files are its own, and those of the modules beside it that it
+imports, found by reading import statements: nothing is imported for it. An installed package is
+followed inside itself only. What a plug-in imports while it works, or reads that is no Python, is
+not seen.
+"""
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.config import Config, names
+
+OURS = "mssr_rl"  # has a version and a revision of its own (`provenance`)
+MOST_FILES = 2000
+
+
+class _Place(NamedTuple):
+    """Where a module lies: `root` is the folder that imports begin in."""
+
+    root: Path
+    only: str | None  # the one package under `root` that counts; None: all of them
+
+
+def of(config: Config) -> dict[str, dict[str, Any]]:
+    """{module: {"version": ..., "files": {name below its root: hash}}} of a config's plug-ins."""
+    chosen = {"algo": config.algo.name, "env": config.env.name}
+    makers = [names.registry(group).module(name) for group, name in chosen.items()]
+    others = [module for module in makers if module.partition(".")[0] != OURS]
+    modules = dict.fromkeys((*config.plugins, *others))
+    return {module: {"version": _version(module), "files": hashes(module)} for module in modules}
+
+
+def hashes(module: str) -> dict[str, str]:
+    """{name: hash} of a loaded module's files; empty for one that lies in no file."""
+    first = _file_of(module)
+    if first is None:
+        return {}
+    place = _place(module, first)
+    found = list(_reached(place, _own_files(first)))
+    return {
+        path.relative_to(place.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(found)
+    }
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """What happened to the files between two such records, a few words each."""
+    was, now = (record if isinstance(record, dict) else {} for record in (old, new))
+    return [
+        *(f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]),
+        *(f"{name} is gone" for name in sorted(was.keys() - now.keys())),
+        *(f"{name} is new" for name in sorted(now.keys() - was.keys())),
+    ]
+
+
+def _version(module: str) -> str | None:
+    try:
+        return metadata.version(module.partition(".")[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def _file_of(module: str) -> Path | None:
+    name = getattr(sys.modules.get(module), "__file__", None)
+    path = Path(name).absolute() if name else None  # not resolved: a link stays where it is
+    return path if path is not None and path.is_file() else None
+
+
+def _place(module: str, file: Path) -> _Place:
+    parts = 1 if module == "__main__" else len(module.split("."))
+    up = parts if file.stem == "__init__" else parts - 1
+    root = file.parents[min(up, len(file.parents) - 1)]
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+    return _Place(root, module.partition(".")[0] if root.resolve() in installed else None)
+
+
+def _own_files(file: Path) -> Sequence[Path]:
+    """The files to begin with: of a package all of them, which may be imported by being there."""
+    if file.stem != "__init__":
+        return [file]
+    inside = (path for path in sorted(file.parent.rglob("*.py")) if path.is_file())
+    return [path for path, _ in zip(inside, range(MOST_FILES), strict=False)]
+
+
+def _reached(place: _Place, begin: Iterable[Path]) -> set[Path]:
+    """These files, and those below the root that they import, directly or not."""
+    found, new = set[Path](), set(begin)
+    while new and len(found) < MOST_FILES:
+        found |= new
+        imported = {path for file in new for path in _imported(place, file)}
+        new = imported - found
+    return found
+
+
+def _imported(place: _Place, file: Path) -> Iterator[Path]:
+    if file.suffix != ".py":
+        return
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # its hash is taken all the same
+    package = file.relative_to(place.root).parent.parts
+    for node in ast.walk(tree):
+        for name in _names(node, package):
+            yield from _files(place, name)
+
+
+def _names(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The modules that a statement may import, from the root on."""
+    if isinstance(node, ast.Import):
+        return [tuple(alias.name.split(".")) for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = package[: len(package) - node.level + 1] if node.level else ()
+    base += tuple((node.module or "").split(".")) if node.module else ()
+    return [base, *((*base, alias.name) for alias in node.names)]
+
+
+def _files(place: _Place, name: tuple[str, ...]) -> Iterator[Path]:
+    """The files of a module and of the packages it is in, where they lie below the root."""
+    if not name or name[0] == OURS or place.only not in (None, name[0]):
+        return
+    for length in range(1, len(name) + 1):
+        stem = place.root.joinpath(*name[:length])
+        for path in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
+            if path.is_file():
+                yield path
