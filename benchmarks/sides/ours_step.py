@@ -11,6 +11,7 @@ from benchmarks.peers import Channel, options
 from benchmarks.workloads import laptop
 from mssr_rl.engine import make_engine
 from mssr_rl.run import trainer
+from mssr_rl.run.arm import facts
 
 
 class Turns(trainer.Session):
@@ -20,7 +21,7 @@ class Turns(trainer.Session):
 
     def run(self) -> None:
         """Step by step, until there are no more turns."""
-        self._begin()
+        self._begin(facts(self.arm), found=[])
         self.channel.ready()
         while self.channel.wait():
             updates = self.state.ledger.updates

@@ -20,6 +20,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.run import plugin_sources
 
 ASIDE = "run.json.unreadable"
+SHOWN = 8  # edited settings that are named
 LAYOUT = "layout"  # of files: said, and of no consequence
 
 
@@ -172,13 +173,14 @@ def _config(record: Mapping[str, Any], folder: Path) -> Iterator[Change]:
     if _hash(path.read_bytes()) in (known.get("sha256"), known.get("before")):
         return
     try:
-        here = recorded.leaves(recorded.plain(path))
+        here = recorded.leaves(recorded.whole(path))
     except UserError:
         yield Change("config", "config.yaml cannot be read, so run.json's copy of it counts")
         return
     was = recorded.leaves(_mapping(known.get("settings")))
     keys = [key for key in dict.fromkeys((*was, *here)) if was.get(key) != here.get(key)]
-    listed = ", ".join(f"{key}={here.get(key)} (was {was.get(key)})" for key in keys)
+    listed = ", ".join(f"{key}={here.get(key)} (was {was.get(key)})" for key in keys[:SHOWN])
+    listed += f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     if keys:
         yield Change("config", f"config.yaml was edited by hand: {listed}")
     else:

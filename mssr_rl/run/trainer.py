@@ -5,10 +5,11 @@ ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is 
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mssr_rl.budget import Coming, Ledger, exhausted
 from mssr_rl.config import Config
@@ -29,6 +30,7 @@ from mssr_rl.run import (
     watch,
 )
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
+from mssr_rl.run.changes import Change
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
@@ -88,9 +90,12 @@ class Session:
 
     def run(self) -> None:
         """Run to the end, and note which end it was."""
+        known, config = facts(self.arm), self.arm.config
+        # A run that may not go on stays as it is: what it is refused for is not noted as its end.
+        found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
         try:
             with self.log.ending():  # overwritten below where the end has a better name
-                self._begin()
+                self._begin(known, found)
                 with Interrupt() as interrupt, self._watch():
                     survive(self, partial(self._loop_or_save, interrupt))
         except Interrupted as stop:
@@ -106,10 +111,9 @@ class Session:
             raise
         self._end("done", self._spent_all() or "the budget is spent")
 
-    def _begin(self) -> None:
-        """Say what is used, and pick up where the run was left."""
-        known, config = facts(self.arm), self.arm.config
-        found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
+    def _begin(self, known: Mapping[str, Any], found: Sequence[Change]) -> None:
+        """Say what is used and what has changed, and pick up where the run was left."""
+        config = self.arm.config
         for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(found)):
             self.screen.say(line)
         if config.resume:
