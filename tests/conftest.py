@@ -46,6 +46,8 @@ class Heard(NamedTuple):
 class TabularEngine:
     """One row of logits for each digit a prompt may end with and each response position."""
 
+    computes = "a table of logits"
+
     def __init__(self, config: Config) -> None:
         train = config.train
         generator = torch.Generator().manual_seed(derive(0, "tabular"))

@@ -113,13 +113,12 @@ def _overlap(env: ProblemEnv, other: str) -> Iterator[str]:
 
 def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:
     """Prompts over the limit, each problem put through the model's own processor."""
-    from mssr_rl.models.encode import PromptEncoder
-    from mssr_rl.models.load import load_processor
+    from mssr_rl.models.load import Wanted, family_of_folder
 
-    encoder = PromptEncoder(load_processor(model), limit)
+    family = family_of_folder(Wanted(model, max_prompt_tokens=limit))
     for problem in env.problems:
         try:
-            encoder.block([problem])
+            family.block([problem], "cpu")
         except UserError as error:
             yield f"FAIL row       {error}"
 

@@ -78,6 +78,8 @@ class UpdatePlan:
 class Engine(Protocol):
     """Where the policy, its frozen reference and the optimiser live."""
 
+    computes: str  # by what: a model family's implementation, in words for a run's first lines
+
     def expect(self, problems: Sequence[Problem]) -> None:
         """The training problems, in the order of the first epoch; said once, before any work.
 

@@ -22,18 +22,15 @@ from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
-from mssr_rl.models import lean
-from mssr_rl.models.decode import sample
-from mssr_rl.models.encode import PromptEncoder, Prompts
-from mssr_rl.models.load import load_model, load_processor, save_model
+from mssr_rl.models.family import Block, Parts, Reading, Scored, score_by_parts
+from mssr_rl.models.load import Wanted, family_of, load_model
 from mssr_rl.models.sampled import Sampled, stacked, texts, widen
-from mssr_rl.models.score import Scored, score, score_by_parts
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
-Read = Callable[[Sequence[Problem]], lean.Reading]
+Read = Callable[[Sequence[Problem]], Reading]
 Gradient = tuple[Tensor | None, ...]  # one a parameter
 
 
@@ -66,10 +63,13 @@ class LocalEngine:
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
         self.policy = load_model(options.model, options.device, options.dtype)
-        processor = load_processor(options.model, options.min_pixels, options.max_pixels)
-        self.encoder = PromptEncoder(processor, options.max_prompt_tokens)
+        wanted = Wanted(
+            options.model, options.min_pixels, options.max_pixels, options.max_prompt_tokens
+        )
+        self.family = family_of(self.policy, wanted)
+        self.computes = self.family.said
         self.reference = Reference(
-            copy.deepcopy(self.policy), self._prompts, remember=options.device == "cpu"
+            copy.deepcopy(self.policy), self.family, options.device, self._block
         )
         self.optimiser = torch.optim.AdamW(
             self.policy.parameters(),
@@ -94,19 +94,20 @@ class LocalEngine:
         shape = (len(problems) * group_size, sampling.max_response_tokens)
         uniform_BT = torch.rand(shape, generator=generator).to(self.options.device)
 
-        def one_block(rows: Tensor) -> _Block:
-            prompts = self._prompts([problems[row] for row in rows.tolist()])
-            sampled = self._sample(prompts, sampling, uniform_BT[rollouts_of(rows, group_size)])
-            image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
-            return _Block(sampled, int(prompts.mask_PL.sum()), image_tokens)
+        def one_block(rows: Tensor) -> _Answered:
+            block = self._block([problems[row] for row in rows.tolist()])
+            numbers = uniform_BT[rollouts_of(rows, group_size)]
+            sampled = self._sample(block, len(rows), sampling, numbers)
+            return _Answered(sampled, block.prompt_tokens, block.image_tokens)
 
         size = self._sampled_together(len(problems), group_size)
         blocks = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
         sampled = stacked([block.sampled for block in blocks])
+        said = texts(self.family.tokenizer, sampled)
         return Rollouts(
             problems=tuple(problems),
             group_size=group_size,
-            responses=tuple(texts(self.encoder.processor.tokenizer, sampled)),
+            responses=tuple(f"{self.family.opening}{text}" for text in said),
             token_BT=sampled.token_BT,
             mask_BT=sampled.mask_BT,
             logprob_BT=sampled.logprob_BT,
@@ -127,15 +128,18 @@ class LocalEngine:
         return self._logprob(self.policy, self._read, rollouts, problem_rows)
 
     @torch.no_grad()
-    def _sample(self, prompts: Prompts, sampling: Sampling, uniform_BT: Tensor) -> Sampled:
-        reading = lean.read(self.policy, prompts)
-        sampled = sample(self.policy, reading, sampling, uniform_BT)
+    def _sample(
+        self, block: Block, prompts: int, sampling: Sampling, uniform_BT: Tensor
+    ) -> Sampled:
+        reading = self.family.read(self.policy, block)
+        sampled = self.family.sample(self.policy, reading, sampling, uniform_BT)
         precise = self.options.dtype == "float32" or sampling.temperature == 0
         if precise or not sampling.scored:
             return sampled
         response = (sampled.token_BT, sampled.mask_BT)
-        size = max(1, self.options.micro_batch * len(prompts.mask_PL) // len(uniform_BT))
-        again = score_by_parts(self.policy, reading, response, sampling.temperature, size)
+        size = max(1, self.options.micro_batch * prompts // len(uniform_BT))
+        parts = Parts(prompts, size, sampling.temperature)
+        again = score_by_parts(self.family, self.policy, reading, response, parts)
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
     def _logprob(
@@ -238,7 +242,7 @@ class LocalEngine:
         reading = read([rollouts.problems[row] for row in rows.tolist()])
         device = self.options.device
         response = rollouts.token_BT[picked, :width].to(device), mask_BT[:, :width].to(device)
-        scored = score(model, reading, response, self.options.temperature)
+        scored = self.family.score(model, reading, response, self.options.temperature)
         return Scored(*(x.cpu() for x in scored))  # rollouts, weights and losses stay there
 
     def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
@@ -246,7 +250,7 @@ class LocalEngine:
         options, group_size = self.options, rollouts.group_size
         if options.device != "cpu":
             return max(1, options.micro_batch // group_size)
-        prompts = sum(self.encoder.length(rollouts.problems[row]) for row in rows.tolist())
+        prompts = sum(self.family.length(rollouts.problems[row]) for row in rows.tolist())
         responses = int(rollouts.mask_BT[rollouts_of(rows, group_size)].sum())
         tokens = Tokens(prompts, responses)
         return even(len(rows), problems_together(options.micro_batch, group_size, tokens))
@@ -256,17 +260,17 @@ class LocalEngine:
         most = max(1, SAMPLED_TOGETHER * self.options.micro_batch // group_size)
         return even(problems, most) if self.options.device == "cpu" else most
 
-    def _read(self, problems: Sequence[Problem]) -> lean.Reading:
-        return lean.read(self.policy, self._prompts(problems))
+    def _read(self, problems: Sequence[Problem]) -> Reading:
+        return self.family.read(self.policy, self._block(problems))
 
-    def _prompts(self, problems: Sequence[Problem]) -> Prompts:
-        return self.encoder.block(problems).to(self.options.device)
+    def _block(self, problems: Sequence[Problem]) -> Block:
+        return self.family.block(problems, self.options.device)
 
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """`policy/`, an ordinary `save_pretrained` folder, and `optimiser.safetensors`."""
-        save_model(self.policy, self.encoder.processor, folder / "policy")
+        self.family.save(self.policy, folder / "policy")
         save_optimiser(self.optimiser, folder / "optimiser.safetensors", {})
 
     def load(self, folder: Path) -> None:
@@ -280,7 +284,7 @@ class LocalEngine:
         self._workers.close()
 
 
-class _Block(NamedTuple):
+class _Answered(NamedTuple):
     sampled: Sampled
     prompt_tokens: int
     image_tokens: int

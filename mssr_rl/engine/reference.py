@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from mssr_rl.models import lean
-from mssr_rl.models.encode import Prompts
+from mssr_rl.models.family import Block, Family, Reading
+from mssr_rl.models.qwen2_5_vl import Qwen25VL
 from mssr_rl.problem import Problem
 
 ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.06 MB a problem
@@ -25,11 +26,18 @@ class Reference:
     """Reads prompts with a model that is never trained."""
 
     def __init__(
-        self, model: Any, encode: Callable[[Sequence[Problem]], Prompts], *, remember: bool
+        self,
+        model: Any,
+        family: Family,
+        device: str,
+        encode: Callable[[Sequence[Problem]], Block],
     ) -> None:
         self.model = model.requires_grad_(False)
+        self.family = family
         self._encode = encode
-        self._remember = remember  # not on a GPU, whose memory is dear and whose batches are cheap
+        # Not on a GPU, whose memory is dear and whose batches are cheap; and only readings whose
+        # insides are known can be kept apart, problem by problem.
+        self._remember = device == "cpu" and isinstance(family, Qwen25VL)
         self._blocks: list[Sequence[Problem]] = []
         self._block_of: dict[int, int] = {}  # by id of a problem, which its block holds
         self._kept: dict[int, lean.Kept] = {}  # by id too
@@ -52,21 +60,22 @@ class Reference:
         text = self.model.config.text_config
         width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
         token: int = 2 * text.num_hidden_layers * width * self.model.dtype.itemsize
-        return ROOM // (token * self._encode(self._blocks[0]).mask_PL.numel())
+        entries: int = self._encode(self._blocks[0]).prompts.mask_PL.numel()
+        return ROOM // (token * entries)
 
     @torch.no_grad()
     def keep(self, number: int) -> None:
         """Read a block."""
         block = self._blocks[number]
-        reading = lean.read(self.model, self._encode(block))
+        reading = self.family.read(self.model, self._encode(block))
         self._kept.update(zip(map(id, block), lean.apart(reading), strict=True))
 
     @torch.no_grad()
-    def read(self, problems: Sequence[Problem]) -> lean.Reading:
-        """As `lean.read` gives it for the block."""
+    def read(self, problems: Sequence[Problem]) -> Reading:
+        """As `Family.read` gives it for the block."""
         others = [p for p in problems if id(p) not in self._kept]
         if len(others) == len(problems):
-            return lean.read(self.model, self._encode(problems))
-        fresh = lean.apart(lean.read(self.model, self._encode(others))) if others else []
+            return self.family.read(self.model, self._encode(problems))
+        fresh = lean.apart(self.family.read(self.model, self._encode(others))) if others else []
         new = dict(zip(map(id, others), fresh, strict=True))
         return lean.joined([new[id(p)] if id(p) in new else self._kept[id(p)] for p in problems])

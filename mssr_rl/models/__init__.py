@@ -1,14 +1,24 @@
-"""Models: the tiny Qwen2.5-VL of the laptop recipe, and a lean forward pass for any Qwen2.5-VL.
+"""Models: any that transformers reads, a fast way for Qwen2.5-VL, and the laptop's tiny one.
 
-tiny_config.py     architecture, tokenizer and processor of the tiny model
-warm_start.py      how its shipped weights were made: `python -m mssr_rl.models.warm_start`
-tiny/              those weights, in the ordinary `save_pretrained` layout
-prompts -> encode.py    problems to padded tokens and pictures; pictures.py cuts these into patches
+family.py          the seam: what an engine needs of a model family
+load.py            a model folder → weights, and the family that computes with them
+vetting.py         folders come from anybody; processor.py, their processors without torchvision
+
+general.py         any family, by transformers' own forward pass and cache; chat.py, its prompts
+families/          what single families need beyond that
+vocabulary.py      what may be sampled, and what is thought of it
+
+qwen2_5_vl.py      Qwen2.5-VL's own way, made of:
+encode.py          problems to padded tokens and pictures; pictures.py cuts these into patches
 see.py, lean.py    the same maths as transformers' forward, batched over pictures and sharing
                    a problem's prompt between its rollouts
 fused.py           what stands between their matrix products; native.py compiles it from kernels/
 decode.py          sampling with a key-value cache; sampled.py is what comes of it
 layers.py          all layers at once, without gradient, for small models; responses.py samples so
+
+tiny_config.py     architecture, tokenizer and processor of the tiny model
+warm_start.py      how its shipped weights were made: `python -m mssr_rl.models.warm_start`
+tiny/              those weights, in the ordinary `save_pretrained` layout
 """
 
 import sys

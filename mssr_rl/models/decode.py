@@ -9,7 +9,7 @@ not on which others are still running.
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import fused, lean
 from mssr_rl.models.responses import Compiled
-from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.sampled import Drawn, Sampled, together
 from mssr_rl.models.vocabulary import Vocabulary, draw, drawable
 
 
@@ -77,47 +77,17 @@ def _token_by_token(
     group_size = b // last_PD.shape[0]
     running = _start(cache, group_size, limit)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
-    drawn: list[_Drawn] = []
+    drawn: list[Drawn] = []
     for t in range(limit):
         logits_AV = F.linear(hidden_AD, model.lm_head.weight)
         token_A, scores = draw(logits_AV, uniform_BT[running.row_A, t], vocabulary, sampling)
-        drawn.append(_Drawn(running.row_A, running.going_A, token_A, *scores))
+        drawn.append(Drawn(running.row_A, running.going_A, token_A, *scores))
         running = running._replace(going_A=running.going_A & ~torch.isin(token_A, vocabulary.end))
         if t == limit - 1 or not running.going_A.any():
             break
         running, token_A = _compact(running, token_A, t)
         hidden_AD = _advance(model, (running, token_A), t)
-    return _together(drawn, b, vocabulary)
-
-
-class _Drawn(NamedTuple):
-    """What one step drew, for the rows of its block."""
-
-    row_A: Tensor
-    going_A: Tensor
-    token_A: Tensor
-    logprob_A: Tensor
-    entropy_A: Tensor
-
-
-def _together(drawn: Sequence[_Drawn], b: int, vocabulary: Vocabulary) -> Sampled:
-    """All steps side by side; what ended rows drew is dropped."""
-    counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
-    step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)
-    row_N, going_N, token_N, logprob_N, entropy_N = map(torch.cat, zip(*drawn, strict=True))
-    place = row_N[going_N], step_N[going_N]
-
-    def block(x_N: Tensor, padding: float) -> Tensor:
-        return x_N.new_full((b, len(drawn)), padding).index_put(place, x_N[going_N])
-
-    ended_B = block(torch.isin(token_N, vocabulary.end), padding=False).any(1)
-    return Sampled(
-        block(token_N, vocabulary.pad),
-        block(going_N, padding=False).float(),
-        block(logprob_N, 0),
-        block(entropy_N, 0),
-        ~ended_B,
-    )
+    return together(drawn, b, vocabulary)
 
 
 def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:

@@ -1,39 +1,94 @@
-"""Reading and writing model folders in the ordinary `save_pretrained` layout."""
+"""Reading model folders in the ordinary `save_pretrained` layout, and who computes with them."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GenerationConfig,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+)
 
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
+from mssr_rl.models import families, qwen2_5_vl
+from mssr_rl.models.chat import ChatEncoder
+from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.family import Family, PictureRule
+from mssr_rl.models.general import Described, General
 from mssr_rl.models.processor import read_processor, save_processor
 from mssr_rl.models.vetting import DATA_ONLY, local_folder
+from mssr_rl.models.vocabulary import Vocabulary
 
 transformers.utils.logging.disable_progress_bar()
 
 
+class Wanted(NamedTuple):
+    """What a config says of the model, beside where it is."""
+
+    path: str
+    min_pixels: int | None = None  # bounds of pictures; None: the model's own
+    max_pixels: int | None = None
+    max_prompt_tokens: int = 1024
+    remember: bool = True  # prompts that were encoded, for the next time they come
+
+
+def wanted(config: Config, *, remember: bool = True) -> Wanted:
+    """The same from a run's config."""
+    model, longest = config.model, config.rollout.max_prompt_tokens
+    return Wanted(model.path, model.min_pixels, model.max_pixels, longest, remember)
+
+
 def load_model(path: str, device: str, dtype: str) -> Any:
-    """A Qwen2.5-VL policy in training precision; anything else is refused."""
+    """A policy in training precision.
+
+    Raises:
+        UserError: the folder cannot be loaded, or holds no model that answers in text.
+    """
     folder = local_folder(path)
+    auto = AutoModelForImageTextToText if sees(read_config(path)) else AutoModelForCausalLM
     try:  # weights are read as safetensors, never unpickled: a model folder may come from anybody
-        model = AutoModelForImageTextToText.from_pretrained(
+        model = auto.from_pretrained(
             folder, dtype=getattr(torch, dtype), **DATA_ONLY, use_safetensors=True
         )
     except (OSError, ValueError, SafetensorError) as problem:
-        raise UserError(
-            f"model.path={path} could not be loaded ({_first_line(problem)}); give a folder in the "
-            "save_pretrained layout, a model id your machine can reach, or `tiny`"
-        ) from problem
-    if model.config.model_type != "qwen2_5_vl":
-        raise UserError(
-            f"model.path={path} is a {model.config.model_type} model; "
-            "this engine trains Qwen2.5-VL models (model_type qwen2_5_vl)"
-        )
+        raise _unloadable(path, problem) from problem
     return model.to(device).eval()  # no dropout: rollout and training see the same policy
+
+
+def read_config(path: str) -> Any:
+    """The model's config.
+
+    Raises:
+        UserError: it cannot be read, or is of no model that answers in text.
+    """
+    try:
+        config = AutoConfig.from_pretrained(local_folder(path), **DATA_ONLY)
+    except (OSError, ValueError, KeyError) as problem:
+        raise _unloadable(path, problem) from problem
+    known = sees(config) or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    if not known or getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"model.path={path} is a {config.model_type} model, which transformers "
+            f"{transformers.__version__} does not know as one that continues a text; take a "
+            "language model or a vision-language model"
+        )
+    return config
+
+
+def sees(config: Any) -> bool:
+    """Whether the model takes pictures."""
+    return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
@@ -41,17 +96,86 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
 
     Not wider: a sampler that keeps to the model's own would scale pictures once more.
     """
+    families.of(read_config(path).model_type).ready()
     processor = read_processor(local_folder(path))
+    if min_pixels is None and max_pixels is None:
+        return processor
     size = processor.image_processor.size
-    low, high = size.shortest_edge, size.longest_edge
-    wanted = (min_pixels or low, max_pixels or high)
-    if not low <= wanted[0] <= wanted[1] <= high:
+    low, high = getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None)
+    if not hasattr(processor.image_processor, "merge_size") or low is None or high is None:
         raise UserError(
-            f"model.min_pixels={wanted[0]} and model.max_pixels={wanted[1]} must lie, in this "
+            f"model.min_pixels and model.max_pixels bound pictures of models that take them in any "
+            f"size; {type(processor).__name__} scales all to its own, so leave them out"
+        )
+    asked = (min_pixels or low, max_pixels or high)
+    if not low <= asked[0] <= asked[1] <= high:
+        raise UserError(
+            f"model.min_pixels={asked[0]} and model.max_pixels={asked[1]} must lie, in this "
             f"order, between the bounds of the model's own processor, {low} and {high}"
         )
-    size.shortest_edge, size.longest_edge = wanted
+    size.shortest_edge, size.longest_edge = asked
     return processor
+
+
+def family_of(model: Any, wanted: Wanted) -> Family:
+    """Who encodes for, samples from and scores with a loaded model."""
+    described = Described(model.config, type(model))
+    return _family(described, wanted, lambda: (model.generation_config, model.device))
+
+
+def family_of_folder(wanted: Wanted) -> Family:
+    """The same without the weights, for who only encodes prompts."""
+    config = read_config(wanted.path)
+    mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if sees(config) else MODEL_FOR_CAUSAL_LM_MAPPING
+    described = Described(config, mapping[type(config)])
+    return _family(described, wanted, lambda: (read_generation(wanted.path), "cpu"))
+
+
+def read_generation(path: str) -> Any:
+    """The generation config of a model folder, or what its config says of it."""
+    try:
+        return GenerationConfig.from_pretrained(local_folder(path))
+    except OSError:  # a folder may leave it out
+        return GenerationConfig.from_model_config(read_config(path))
+
+
+def vocabulary_of_folder(wanted: Wanted) -> Vocabulary:
+    """Forbidden and ending tokens, as the family of the folder reads them."""
+    family = family_of_folder(wanted)
+    if isinstance(family, General):
+        return family.vocabulary
+    return Vocabulary.read(read_config(wanted.path), read_generation(wanted.path), "cpu")
+
+
+def _family(
+    described: Described, wanted: Wanted, generation: Callable[[], tuple[Any, Any]]
+) -> Family:
+    config, bounds = described.config, (wanted.min_pixels, wanted.max_pixels)
+    processor = load_processor(wanted.path, *bounds) if sees(config) else None
+    if processor is None and any(bounds):
+        raise UserError(
+            f"model.min_pixels and model.max_pixels have no effect: {wanted.path} reads text only"
+        )
+    longest = wanted.max_prompt_tokens
+    if qwen2_5_vl.knows(config):
+        return qwen2_5_vl.Qwen25VL(PromptEncoder(processor, longest, remember=wanted.remember))
+    tokenizer = processor.tokenizer if processor else _tokenizer(wanted.path)
+    encoder = ChatEncoder(processor, tokenizer, longest, remember=wanted.remember)
+    given, device = generation()
+    vocabulary = Vocabulary.read(config, given, device, tokenizer)
+    return families.of(config.model_type)(described, encoder, vocabulary)
+
+
+def _tokenizer(path: str) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(local_folder(path), **DATA_ONLY)
+    except (OSError, ValueError, KeyError) as problem:
+        raise _unloadable(path, problem) from problem
+
+
+def picture_rule(wanted: Wanted) -> PictureRule:
+    """Which sizes of pictures the model of a folder takes, to be asked while data are read."""
+    return family_of_folder(wanted).picture_rule()
 
 
 def processor_of(config: Config) -> Any:
@@ -67,5 +191,12 @@ def save_model(model: Any, processor: Any, folder: Path) -> None:
     save_processor(processor, folder)
 
 
+def _unloadable(path: str, problem: Exception) -> UserError:
+    return UserError(
+        f"model.path={path} could not be loaded ({_first_line(problem)}); give a folder in the "
+        "save_pretrained layout, a model id your machine can reach, or `tiny`"
+    )
+
+
 def _first_line(problem: Exception) -> str:
-    return str(problem).strip().splitlines()[0]
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ A saved folder names the stock class and describes all its halves, so it loads i
 in vLLM as the published one does.
 """
 
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,11 @@ from transformers import (
     PreTrainedTokenizerFast,
     ProcessorMixin,
 )
-from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.auto.configuration_auto import model_type_to_module_name
+from transformers.models.auto.image_processing_auto import (
+    IMAGE_PROCESSOR_MAPPING_NAMES,
+    AutoImageProcessor,
+)
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -44,6 +49,10 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
             return type(None)
         return super().check_argument_for_proper_class(argument_name, argument)
 
+    def apply_chat_template(self, *given: Any, **named: Any) -> Any:
+        """The general one: families override it to ask their video half about frames."""
+        return ProcessorMixin.apply_chat_template(self, *given, **named)
+
     @classmethod
     def _get_arguments_from_pretrained(cls, folder: Any, *_: Any, **__: Any) -> list[Any]:
         loaders = {"image_processor": _images, "tokenizer": _tokenizer}
@@ -53,7 +62,30 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
 
 
 def _images(folder: Any) -> Any:
+    """The folder's picture half, on Pillow where transformers has that."""
+    said = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
+    named = said.get("image_processor_type") if isinstance(said, dict) else None
+    by_pillow = pillow_class(str(named).removesuffix("Fast")) if named else None
+    if by_pillow is not None:
+        return by_pillow.from_pretrained(folder)
     return AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
+
+
+def pillow_class(name: str) -> Any:
+    """The Pillow twin of a picture processor's class; None where there is none.
+
+    Looked up in its own file. transformers 5.15 reads there whether a file needs torchvision, and
+    takes a comment that names torchvision's twin for a need (Idefics3, SmolVLM, Owl-ViT ...).
+    """
+    for model_type, names in IMAGE_PROCESSOR_MAPPING_NAMES.items():
+        pillow = names.get("pil")
+        if pillow is None or name not in names.values():
+            continue
+        package = model_type_to_module_name(model_type)
+        file = f"transformers.models.{package}.image_processing_pil_{package}"
+        if importlib.util.find_spec(file) is not None:
+            return getattr(importlib.import_module(file), pillow, None)
+    return None
 
 
 def _tokenizer(folder: Any) -> Any:

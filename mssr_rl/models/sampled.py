@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mssr_rl.models.vocabulary import Vocabulary
+
 
 class Sampled(NamedTuple):
     """Responses, and what the policy thought of every token when it chose it."""
@@ -19,6 +21,36 @@ class Sampled(NamedTuple):
     logprob_BT: Tensor
     entropy_BT: Tensor
     truncated_B: Tensor
+
+
+class Drawn(NamedTuple):
+    """What one step drew, for the A rows of its block that are still running."""
+
+    row_A: Tensor
+    going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
+    token_A: Tensor
+    logprob_A: Tensor
+    entropy_A: Tensor
+
+
+def together(drawn: Sequence[Drawn], b: int, vocabulary: Vocabulary) -> Sampled:
+    """All steps side by side; what ended rows drew is dropped."""
+    counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
+    step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)
+    row_N, going_N, token_N, logprob_N, entropy_N = map(torch.cat, zip(*drawn, strict=True))
+    place = row_N[going_N], step_N[going_N]
+
+    def block(x_N: Tensor, padding: float) -> Tensor:
+        return x_N.new_full((b, len(drawn)), padding).index_put(place, x_N[going_N])
+
+    ended_B = block(torch.isin(token_N, vocabulary.end), padding=False).any(1)
+    return Sampled(
+        block(token_N, vocabulary.pad),
+        block(going_N, padding=False).float(),
+        block(logprob_N, 0),
+        block(entropy_N, 0),
+        ~ended_B,
+    )
 
 
 def stacked(parts: Sequence[Sampled]) -> Sampled:

@@ -4,21 +4,15 @@ Shapes: P prompts, G rollouts a prompt, B = P * G, T response tokens, N real one
 vocabulary.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import lean
+from mssr_rl.models.family import Scored
 from mssr_rl.models.vocabulary import Vocabulary, score_tokens
-
-
-class Scored(NamedTuple):
-    """Per response token; 0 where the mask is 0."""
-
-    logprob_BT: Tensor  # float32 [nat]
-    entropy_BT: Tensor  # float32 [nat], over the full vocabulary
 
 
 def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor]) -> Tensor:
@@ -37,24 +31,6 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
     place_BT = torch.arange(b, device=real.device)[:, None].repeat(1, real.shape[1])
     place_BT[:, 1:][later] = torch.arange(b, b + len(later_ND), device=real.device)
     return torch.cat((first_BD, later_ND))[place_BT[real]]
-
-
-def score_by_parts(
-    model: Any,
-    reading: lean.Reading,
-    response: tuple[Tensor, Tensor],
-    temperature: float,
-    prompts: int,
-) -> Scored:
-    """`score` for so many prompts at a time: over a large vocabulary it takes room."""
-    count = len(reading[1])
-    group_size = len(response[0]) // count
-    parts = []
-    for first in range(0, count, prompts):
-        rows = slice(first * group_size, (first + prompts) * group_size)
-        some = lean.part(reading, slice(first, first + prompts))
-        parts.append(score(model, some, (response[0][rows], response[1][rows]), temperature))
-    return Scored(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def score(

@@ -9,6 +9,7 @@ torch's operations here, which serve everywhere else.
 Shapes: N positions, V vocabulary.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mssr_rl.engine.base import Sampling
+from mssr_rl.errors import UserError
 from mssr_rl.models import fused
 
 
@@ -32,15 +34,50 @@ class Vocabulary(NamedTuple):
         return cls.read(model.config, model.generation_config, model.device)
 
     @classmethod
-    def read(cls, model_config: Any, config: Any, device: Any) -> "Vocabulary":
-        """The same from the two configs of a model folder, without the model."""
-        end = config.eos_token_id
-        ends = end if isinstance(end, list) else [end]
-        pictures = [model_config.image_token_id, model_config.video_token_id]
-        banned = sorted({*(config.suppress_tokens or []), *pictures})
-        pad = config.pad_token_id if config.pad_token_id is not None else ends[0]
-        forbidden = torch.tensor(banned, dtype=torch.int64, device=device)
+    def read(
+        cls, model_config: Any, config: Any, device: Any, tokenizer: Any = None
+    ) -> "Vocabulary":
+        """The same from the two configs of a model folder, without the model.
+
+        A tokenizer's own end token ends a response too: of a base model that was given a chat
+        template, the generation config often names another one.
+        """
+        ends = _end_ids(model_config, config, tokenizer)
+        size = model_config.get_text_config().vocab_size
+        banned = sorted({*(config.suppress_tokens or []), *_structural(model_config)} - {*ends})
+        pads = (config.pad_token_id, getattr(tokenizer, "pad_token_id", None), ends[0])
+        pad = next(token for token in pads if token is not None)
+        forbidden = torch.tensor([t for t in banned if t < size], dtype=torch.int64, device=device)
         return cls(forbidden, torch.tensor(ends, device=device), pad)
+
+
+_STRUCTURE = re.compile(r"(image|video|vision|audio|boi|eoi|boa|eoa)\w*_token_(id|index)$")
+
+
+def _structural(model_config: Any) -> list[int]:
+    """Tokens that stand for pictures, sound and their beginnings and ends: a config names them."""
+    named = vars(model_config).items()
+    return [token for name, token in named if _STRUCTURE.search(name) and isinstance(token, int)]
+
+
+def _end_ids(model_config: Any, config: Any, tokenizer: Any) -> list[int]:
+    """What ends a response, each once, the generation config's first.
+
+    Raises:
+        UserError: neither the model's files nor its tokenizer name one.
+    """
+    text = model_config.get_text_config()
+    named = config.eos_token_id
+    named = getattr(text, "eos_token_id", None) if named is None else named
+    ends = list(named) if isinstance(named, list) else [named]
+    ends.append(getattr(tokenizer, "eos_token_id", None))
+    known = list(dict.fromkeys(end for end in ends if end is not None))
+    if not known:
+        raise UserError(
+            "the model's folder names no end token (eos_token_id), neither in its "
+            "generation_config.json nor in its config or tokenizer: nothing would end a response"
+        )
+    return known
 
 
 class TokenScores(NamedTuple):

@@ -116,22 +116,24 @@ def known_shape(path: str) -> Shape | None:
 
 def shape(folder: Path) -> Shape:
     """Read from `config.json` and the headers of the weight files; FileNotFoundError if absent."""
-    config = json.loads((folder / "config.json").read_text())
+    from mssr_rl.models.load import read_config
+
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"no weights in {folder}")
-    text = config.get("text_config", config)
+    config = read_config(str(folder))
+    text = config.get_text_config()
     try:
         return Shape(
-            kind=config["model_type"],
+            kind=config.model_type,
             parameters=sum(_parameters(file) for file in files),
-            layers=text["num_hidden_layers"],
-            hidden=text["hidden_size"],
-            vocabulary=text["vocab_size"],
+            layers=text.num_hidden_layers,
+            hidden=text.hidden_size,
+            vocabulary=text.vocab_size,
         )
-    except KeyError as error:
+    except AttributeError as error:
         raise UserError(
-            f"{folder / 'config.json'} has no {error}: not a language model?"
+            f"{folder / 'config.json'} has no {error.name}: not a language model?"
         ) from error
 
 

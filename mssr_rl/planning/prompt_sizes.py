@@ -35,14 +35,13 @@ def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
     """
     if not Path(model_folder(config.model.path)).is_dir():
         return None
-    from mssr_rl.models.encode import PromptEncoder
-    from mssr_rl.models.load import processor_of
+    from mssr_rl.models.load import family_of_folder, wanted
 
-    encoder = PromptEncoder(processor_of(config), config.rollout.max_prompt_tokens)
+    family = family_of_folder(wanted(config))
     chosen = problems[:: -(-len(problems) // SAMPLE)]
-    block = encoder.block(chosen)
-    tokens = sorted(block.mask_PL.sum(1).tolist())
-    images = sorted((block.token_PL == encoder.image_token).sum(1).tolist())
+    blocks = [family.block([problem], "cpu") for problem in chosen]
+    tokens = sorted(block.prompt_tokens for block in blocks)
+    images = sorted(block.image_tokens for block in blocks)
     return PromptSizes(
         shortest=tokens[0],
         median=round(median(tokens)),

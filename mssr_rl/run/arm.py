@@ -152,6 +152,7 @@ def opening(arm: Arm) -> list[str]:
     return [
         f"algo    {c.algo.name}, seed {c.seed}, recipe {c.recipe}",
         f"model   {c.model.path} on engine {where}",
+        f"family  {arm.engine.computes}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
         *(f"overlap {line}" for line in _overlap_lines(arm.overlaps)),

@@ -233,9 +233,9 @@ def test_an_entropy_term_has_a_gradient():
 def test_the_text_only_branch_reads_the_same_prompt_without_the_picture(still):
     rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
     blind = rollouts._replace(problems=tuple(map(blinded, PROBLEMS)))
-    block = still.encoder.block(blind.problems)
+    block = still.family.encoder.block(blind.problems)
     assert block.pictures == ()
-    assert (block.token_PL != still.encoder.image_token).all()
+    assert (block.token_PL != still.family.encoder.image_token).all()
     without = still.logprob(blind, range(4))
     assert without.shape == rollouts.logprob_BT.shape
     assert (without - rollouts.logprob_BT).abs().max() > 0.1

@@ -10,9 +10,11 @@ from mssr_rl.envs.families import row
 from mssr_rl.models import fused, lean
 from mssr_rl.models.decode import sample
 from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.family import Parts, score_by_parts
 from mssr_rl.models.load import load_model, load_processor
+from mssr_rl.models.qwen2_5_vl import Qwen25VL
 from mssr_rl.models.sampled import Sampled, texts
-from mssr_rl.models.score import score, score_by_parts
+from mssr_rl.models.score import score
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
 
@@ -171,6 +173,7 @@ def test_a_block_scored_by_parts_has_the_same_numbers(tiny):
     with torch.no_grad():
         reading, response = lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT)
         whole = score(model, reading, response, 1.0)
-        parts = score_by_parts(model, reading, response, 1.0, prompts=3)
+        family = Qwen25VL(encoder)
+        parts = score_by_parts(family, model, reading, response, Parts(4, 3, 1.0))
     assert torch.allclose(whole.logprob_BT, parts.logprob_BT, atol=1e-5)
     assert torch.allclose(whole.entropy_BT, parts.entropy_BT, atol=1e-5)

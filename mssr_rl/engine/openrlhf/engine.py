@@ -36,8 +36,8 @@ from mssr_rl.engine.openrlhf.strategy import strategy
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.errors import UserError
 from mssr_rl.models import vetting
+from mssr_rl.models.family import Scored
 from mssr_rl.models.load import processor_of
-from mssr_rl.models.score import Scored
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
@@ -45,6 +45,8 @@ from mssr_rl.seeds import derive
 
 class OpenRlhfEngine:
     """See `engine.base.Engine` for what each method promises."""
+
+    computes = "transformers' own class under DeepSpeed; vLLM samples"
 
     def __init__(self, config: Config) -> None:
         self.config = config

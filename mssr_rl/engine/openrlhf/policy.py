@@ -28,9 +28,9 @@ from mssr_rl.engine.openrlhf.sequences import join
 from mssr_rl.engine.openrlhf.shards import Rows, Shard
 from mssr_rl.loss import Weights
 from mssr_rl.models.encode import PromptEncoder
+from mssr_rl.models.family import Scored
 from mssr_rl.models.load import processor_of
 from mssr_rl.models.processor import save_processor
-from mssr_rl.models.score import Scored
 from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective

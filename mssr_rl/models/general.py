@@ -1,0 +1,338 @@
+"""Any model that transformers has classes for: its own forward pass, cache and chat template.
+
+A block of prompts is padded on the left and read once; the rollouts of a group share that reading
+through the family's own key-value cache, in sampling and, where the cache is differentiable, in
+training too. Nothing here knows a family: what one needs beyond this is a file in `families/`.
+
+Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, L prompt tokens, T response
+tokens, V vocabulary.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+
+from mssr_rl.engine.base import Sampling
+from mssr_rl.models.chat import ChatEncoder, collated
+from mssr_rl.models.family import Block, PictureRule, Scored
+from mssr_rl.models.processor import save_processor
+from mssr_rl.models.sampled import Drawn, Sampled, together
+from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
+from mssr_rl.problem import Problem
+
+Inputs = dict[str, Tensor]
+
+
+class Described(NamedTuple):
+    """A model without its weights."""
+
+    config: Any
+    kind: type  # transformers' class
+
+
+class Prompts(NamedTuple):
+    """A block of prompts as the model's keyword arguments, and each problem's own."""
+
+    inputs: (
+        Inputs  # input_ids, attention_mask and position_ids P L; pictures as the family has them
+    )
+    rows: tuple[Inputs, ...]
+
+    @property
+    def mask(self) -> Tensor:
+        """1 on real tokens."""
+        return self.inputs["attention_mask"]
+
+
+class Reading(NamedTuple):
+    """Prompts and what the model made of them; for families that share nothing, only the former."""
+
+    prompts: Prompts
+    cache: Cache | None
+    logits_PV: Tensor | None  # they predict the first response token
+
+
+class General:
+    """See `family.Family` for what each method promises."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()  # of a subclass in `families/`
+    # By its keyword argument, which type a response's tokens are of; 0 where nothing is said.
+    response_types: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, model: Described, encoder: ChatEncoder, vocabulary: Vocabulary) -> None:
+        self.encoder, self.vocabulary = encoder, vocabulary
+        self.tokenizer, self.opening = encoder.tokenizer, encoder.opening
+        self.shares = _differentiable(DynamicCache(config=model.config))
+        self.said = f"transformers' own {model.kind.__name__} with {encoder.said}; rollouts " + (
+            "share their prompt's cache" if self.shares else "each read their prompt to train"
+        )
+
+    @classmethod
+    def ready(cls) -> None:
+        """Called before the library builds anything of this family."""
+
+    # ---- prompts ---------------------------------------------------------------------------
+
+    def length(self, problem: Problem) -> int:
+        """Tokens of a problem's prompt."""
+        return self.encoder.inputs(problem)["input_ids"].shape[1]
+
+    def block(self, problems: Sequence[Problem], device: str) -> Block:
+        """Encode problems."""
+        rows = tuple(self.encoder.inputs(problem) for problem in problems)
+        rows = tuple({name: x.to(device) for name, x in row.items()} for row in rows)
+        prompts = Prompts(collated(rows, self.vocabulary.pad), rows)
+        pictured = torch.isin(prompts.inputs["input_ids"].cpu(), self.encoder.picture_tokens)
+        return Block(prompts, int(prompts.mask.sum()), int(pictured.sum()))
+
+    def picture_rule(self) -> PictureRule:
+        """Every size is scaled or cut to what the model takes."""
+        return lambda _width, _height: None
+
+    # ---- passes ----------------------------------------------------------------------------
+
+    def read(self, model: Any, block: Block) -> Reading:
+        """The pass over the prompts, unless training cannot share it."""
+        prompts: Prompts = block.prompts
+        if torch.is_grad_enabled() and not self.shares:
+            return Reading(prompts, None, None)
+        return self._read(model, prompts)
+
+    def _read(self, model: Any, prompts: Prompts) -> Reading:
+        cache = DynamicCache(config=model.config)
+        positions = self.positions(model, prompts.inputs)
+        out = model(
+            **prompts.inputs,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        inputs = prompts.inputs | {"position_ids": positions}
+        return Reading(prompts._replace(inputs=inputs), out.past_key_values, out.logits[:, -1])
+
+    def positions(self, model: Any, inputs: Inputs) -> Tensor:
+        """Positions of the prompt's tokens as generation counts them: P L, or axes P L."""
+        # The one place where every family says how it counts; a plain forward pass would keep
+        # state in the model, which several passes at once may not share.
+        counted: Tensor = model._prepare_position_ids_for_generation(  # noqa: SLF001
+            inputs["input_ids"], dict(inputs)
+        )
+        return counted
+
+    def sample(
+        self, model: Any, reading: Reading, sampling: Sampling, uniform_BT: Tensor
+    ) -> Sampled:
+        """Token by token, all rows that still run at once; ended rows leave the block."""
+        if reading.cache is None or reading.logits_PV is None:
+            reading = self._read(model, reading.prompts)
+        assert reading.cache is not None
+        assert reading.logits_PV is not None
+        b, limit = uniform_BT.shape
+        behind_B = torch.arange(b, device=uniform_BT.device) // (b // len(reading.logits_PV))
+        running = _Running.behind(reading, behind_B, limit)
+        logits_AV = reading.logits_PV[behind_B]
+        drawn: list[Drawn] = []
+        for t in range(limit):
+            numbers_A = uniform_BT[running.row_A, t]
+            token_A, scores = draw(logits_AV, numbers_A, self.vocabulary, sampling)
+            drawn.append(Drawn(running.row_A, running.going_A, token_A, *scores))
+            running.going_A = running.going_A & ~torch.isin(token_A, self.vocabulary.end)
+            if t == limit - 1 or not running.going_A.any():
+                break
+            token_A = running.compact(token_A)
+            logits_AV = self._step(model, running, token_A, t)
+        return together(drawn, b, self.vocabulary)
+
+    def _step(self, model: Any, running: "_Running", token_A: Tensor, t: int) -> Tensor:
+        out = model(
+            input_ids=token_A[:, None],
+            attention_mask=running.mask(t + 1),
+            position_ids=running.position_A1 + t,
+            past_key_values=running.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = out.logits[:, -1]
+        return logits
+
+    def score(
+        self, model: Any, reading: Reading, response: tuple[Tensor, Tensor], temperature: float
+    ) -> Scored:
+        """Behind the prompts' cache where there is one, else prompts and responses in one pass."""
+        token_BT, mask_BT = response
+        if reading.cache is None:
+            logits_BTV = self._together(model, reading.prompts, response)
+        else:
+            logits_BTV = self._behind(model, reading, response)
+        chosen = mask_BT.bool()
+        scores = self.token_scores(logits_BTV[chosen], token_BT[chosen], temperature)
+        empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
+        return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+
+    def token_scores(self, logits_NV: Tensor, token_N: Tensor, temperature: float) -> TokenScores:
+        """Of N tokens, by the logits that predict them."""
+        return score_tokens(logits_NV, token_N, self.vocabulary, temperature)
+
+    def _behind(self, model: Any, reading: Reading, response: tuple[Tensor, Tensor]) -> Tensor:
+        """Logits B T V: the first token's are the prompt's, the later ones follow its cache."""
+        assert reading.cache is not None
+        assert reading.logits_PV is not None
+        token_BT, mask_BT = response
+        b, length = token_BT.shape
+        behind_B = torch.arange(b, device=token_BT.device) // (b // len(reading.logits_PV))
+        first = reading.logits_PV[behind_B][:, None]
+        if length == 1:
+            return first
+        positions = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
+        before_BL = reading.prompts.mask[behind_B]
+        later = model(
+            input_ids=token_BT[:, :-1],
+            attention_mask=torch.cat((before_BL, mask_BT[:, :-1].to(before_BL)), 1),
+            position_ids=positions + torch.arange(length - 1, device=token_BT.device),
+            past_key_values=forked(reading.cache, behind_B),
+            use_cache=True,
+        ).logits
+        return torch.cat((first, later), 1)
+
+    def _together(self, model: Any, prompts: Prompts, response: tuple[Tensor, Tensor]) -> Tensor:
+        """Logits B T V from whole sequences, every rollout with a prompt of its own."""
+        group_size = len(response[0]) // len(prompts.rows)
+        rows = [row for row in prompts.rows for _ in range(group_size)]
+        inputs = self.sequences(model, collated(rows, self.vocabulary.pad), response)
+        width = response[0].shape[1]
+        logits: Tensor = model(**inputs, logits_to_keep=width + 1, use_cache=False).logits
+        return logits[:, -width - 1 : -1]
+
+    def sequences(self, model: Any, prompts: Inputs, response: tuple[Tensor, Tensor]) -> Inputs:
+        """Keyword arguments of a pass over left-padded prompts with their responses behind."""
+        token_BT, mask_BT = response
+        inputs = dict(prompts)
+        positions = self.positions(model, prompts)
+        step_T = torch.arange(1, token_BT.shape[1] + 1, device=token_BT.device)
+        inputs["position_ids"] = torch.cat((positions, positions[..., -1:] + step_T), -1)
+        inputs["input_ids"] = torch.cat((prompts["input_ids"], token_BT), 1)
+        mask = prompts["attention_mask"]
+        inputs["attention_mask"] = torch.cat((mask, mask_BT.to(mask)), 1)
+        for name in ("token_type_ids", "mm_token_type_ids"):
+            if name in prompts:
+                kind = self.response_types.get(name, 0)
+                inputs[name] = F.pad(prompts[name], (0, token_BT.shape[1]), value=kind)
+        return inputs
+
+    def part(self, reading: Reading, rows: slice) -> Reading:
+        """The reading of some of its prompts; what pictures made of them is in the cache."""
+        assert reading.cache is not None
+        assert reading.logits_PV is not None
+        index = torch.arange(len(reading.prompts.rows), device=reading.logits_PV.device)[rows]
+        names = ("input_ids", "attention_mask", "position_ids")
+        inputs = {name: reading.prompts.inputs[name][..., index, :] for name in names}
+        prompts = Prompts(inputs, reading.prompts.rows[rows])
+        return Reading(prompts, forked(reading.cache, index), reading.logits_PV[index])
+
+    # ---- state -----------------------------------------------------------------------------
+
+    def save(self, model: Any, folder: Path) -> None:
+        """The folder loads by itself."""
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(folder)
+        self.save_words(folder)
+
+    def save_words(self, folder: Path) -> None:
+        """Tokenizer and, where there is one, processor."""
+        if self.encoder.processor is None:
+            self.tokenizer.save_pretrained(folder)
+        else:
+            save_processor(self.encoder.processor, folder)
+
+
+# ---- the cache --------------------------------------------------------------------------------
+
+
+def _differentiable(cache: Cache) -> bool:
+    """Whether gradients pass through it; states that are updated in place let none through."""
+    return all(
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+        for layer in cache.layers
+    )
+
+
+def forked(cache: Cache, index_B: Tensor) -> Cache:
+    """The cache of some rows, repeated or in another order; the original stays as it is."""
+    fork = copy.copy(cache)
+    fork.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in fork.layers:
+        for name, value in vars(layer).items():
+            if isinstance(value, dict):  # states of linear attention
+                setattr(layer, name, dict(value))
+    fork.reorder_cache(index_B)
+    return fork
+
+
+class _Room(DynamicLayer):  # type: ignore[misc]
+    """A layer with room for what will come: a new token is written, nothing is copied."""
+
+    def __init__(self, layer: DynamicLayer, more: int) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+        self.length = layer.keys.shape[2]
+        self._room = [F.pad(x, (0, 0, 0, more)) for x in (layer.keys, layer.values)]
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = (x[:, :, : self.length] for x in self._room)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        end = self.length + key_states.shape[2]
+        for room, new in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, self.length : end] = new
+        self.length = end
+        self._show()
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        self._room = [x.index_select(0, beam_idx) for x in self._room]
+        self._show()
+
+
+class _Running:
+    """The rows in the block: which rollouts they are, and their keys and values."""
+
+    def __init__(self, row_A: Tensor, cache: Cache, mask_AL: Tensor, position_A1: Tensor) -> None:
+        self.row_A, self.going_A = row_A, torch.ones_like(row_A, dtype=torch.bool)
+        self.cache, self.mask_AL, self.position_A1 = cache, mask_AL, position_A1
+        self.padded = not bool(mask_AL.all())
+
+    @classmethod
+    def behind(cls, reading: Reading, behind_B: Tensor, limit: int) -> "_Running":
+        """One row for each rollout, its prompt's cache copied with room for its tokens."""
+        assert reading.cache is not None
+        cache = forked(reading.cache, behind_B)
+        cache.layers = [_Room(x, limit) if type(x) is DynamicLayer else x for x in cache.layers]
+        position_A1 = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
+        mask_AL = reading.prompts.mask[behind_B]
+        return cls(torch.arange(len(behind_B), device=behind_B.device), cache, mask_AL, position_A1)
+
+    def mask(self, more: int) -> Tensor | None:
+        """Which keys are real; None where all are, which attention computes faster."""
+        return F.pad(self.mask_AL, (0, more), value=1) if self.padded else None
+
+    def compact(self, token_A: Tensor) -> Tensor:
+        """Once an eighth of the block's rows have ended they leave it."""
+        left = int(self.going_A.sum())
+        if left > 7 / 8 * len(token_A):
+            return token_A
+        keep = self.going_A.nonzero()[:, 0]
+        self.cache.reorder_cache(keep)
+        self.row_A, self.going_A = self.row_A[keep], self.going_A[keep]
+        self.mask_AL, self.position_A1 = self.mask_AL[keep], self.position_A1[..., keep, :]
+        return token_A[keep]

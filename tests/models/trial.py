@@ -1,0 +1,271 @@
+"""A model folder put through what training asks of it, beside plain transformers.
+
+`python tests/models/trial.py` makes the twins and prints the table of docs/models.md; words are
+names of twins, or folders.
+
+Plain transformers is one row at a time: the family's processor, one forward pass over prompt and
+response, no padding, no cache, no positions of ours.
+"""
+
+import importlib.util
+import io
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mssr_rl.data.pictures import decode
+from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan
+from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.loss import Loss
+from mssr_rl.models.general import General
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import chat_messages
+
+GROUP, STEPS = 4, 4
+GAP = 1e-5  # float32 sums in another order, logits of order 10
+
+
+def _twins() -> Any:
+    spec = importlib.util.spec_from_file_location("twins", Path(__file__).with_name("twins.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+twins = _twins()
+
+
+def png(width: int, height: int, seed: int) -> bytes:
+    out = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, "PNG")
+    return out.getvalue()
+
+
+PICTURED = [
+    Problem(
+        key="square", prompt="<image>Which digit is shown?", answer="1", images=(png(96, 96, 1),)
+    ),
+    Problem(
+        key="two",
+        prompt="<image><image>Which of them is larger, and by how much?",
+        answer="1",
+        images=(png(64, 96, 2), png(130, 70, 3)),
+    ),
+    Problem(key="wide", prompt="<image>Wide.", answer="1", images=(png(200, 40, 4),)),
+]
+TEXT = [
+    Problem(key="short", prompt="What is 2 + 3?", answer="5"),
+    Problem(key="long", prompt="What is the sum of two and three and seven?", answer="12"),
+]
+
+
+def problems_for(engine: LocalEngine) -> list[Problem]:
+    """What its model can be shown, mixed where it takes both."""
+    processor = engine.family.encoder.processor
+    if processor is None:
+        return [*TEXT, replace(TEXT[0], key="again", prompt="Name a number.")]
+    return PICTURED if engine.policy.config.model_type == "paligemma" else [*PICTURED, *TEXT]
+
+
+# ---- plain transformers -----------------------------------------------------------------------
+
+
+def plain_prompt(engine: LocalEngine, problem: Problem) -> dict[str, Tensor]:
+    """One prompt by the family's own processor or tokenizer."""
+    words, processor = engine.family.tokenizer, engine.family.encoder.processor
+    messages = chat_messages(problem)
+    speaker = processor if processor is not None and processor.chat_template else words
+    if processor is None:
+        messages = [{"role": "user", "content": problem.prompt}]
+    if speaker.chat_template:
+        text = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    else:
+        text = problem.prompt
+    if processor is None:
+        return dict(words([text], add_special_tokens=False, return_tensors="pt"))
+    pictures = [decode(data) for data in problem.images]
+    special = not speaker.chat_template
+    found = processor(
+        text=[text],
+        images=[pictures] if pictures else None,
+        add_special_tokens=special,
+        return_tensors="pt",
+    )
+    return {name: x for name, x in found.items() if name != "labels"}
+
+
+def plain_logprob(engine: LocalEngine, problem: Problem, response: Tensor) -> Tensor:
+    """Log-probability of each token of a response."""
+    inputs, length = plain_prompt(engine, problem), len(response)
+    inputs["input_ids"] = torch.cat((inputs["input_ids"], response[None]), 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    suffix = 1 if engine.policy.config.model_type == "paligemma" else 0
+    for name in ("token_type_ids", "mm_token_type_ids"):
+        if name in inputs:
+            value = suffix if name == "token_type_ids" else 0
+            inputs[name] = torch.nn.functional.pad(inputs[name], (0, length), value=value)
+    with torch.no_grad():
+        logits = engine.policy(**inputs).logits[0, -length - 1 : -1].float()
+    forbidden = banned(engine)
+    logits[:, forbidden] = -torch.inf
+    return logits.log_softmax(-1).gather(1, response[:, None])[:, 0]
+
+
+def banned(engine: LocalEngine) -> list[int]:
+    """What the model may not say, as numbers."""
+    if isinstance(engine.family, General):
+        return engine.family.vocabulary.banned.tolist()
+    from mssr_rl.models.vocabulary import Vocabulary
+
+    return Vocabulary.of(engine.policy).banned.tolist()
+
+
+def plain_greedy(engine: LocalEngine, problem: Problem, tokens: int) -> list[int]:
+    """What `generate` answers."""
+    inputs = plain_prompt(engine, problem)
+    ends = engine.policy.generation_config.eos_token_id
+    out = engine.policy.generate(
+        **inputs,
+        do_sample=False,
+        max_new_tokens=tokens,
+        suppress_tokens=banned(engine) or None,
+        eos_token_id=ends,
+    )
+    return out[0, inputs["input_ids"].shape[1] :].tolist()
+
+
+# ---- a trial ----------------------------------------------------------------------------------
+
+
+class Result(NamedTuple):
+    """What came of one folder."""
+
+    name: str
+    parameters: int
+    family: str
+    gap: float  # largest difference of a log-probability to plain transformers' [nat]
+    rescored: float  # the same between sampling and scoring
+    greedy: bool  # the same answers as `generate`
+    moved: bool  # training changed every step's policy
+    resumed: bool  # bit for bit
+
+
+def engine_of(folder: Path) -> LocalEngine:
+    """A local engine that trains fast, in one thread."""
+    return LocalEngine(LocalOptions(model=str(folder), lr=1e-3, micro_batch=8))
+
+
+def trial(name: str, folder: Path, scratch: Path) -> Result:
+    """Everything of `Result`, measured."""
+    engine = engine_of(folder)
+    problems = problems_for(engine)
+    sampled = engine.rollout(problems, GROUP, Sampling(max_response_tokens=12), seed=1)
+    gaps, again = [], engine.logprob(sampled, range(len(problems)))
+    for row, problem in enumerate(problems):
+        first = row * GROUP
+        real = sampled.mask_BT[first].bool()
+        plain = plain_logprob(engine, problem, sampled.token_BT[first][real])
+        gaps.append((plain - again[first][real]).abs().max())
+    resumed, moved = trains(engine, problems, folder, scratch)
+    return Result(
+        name=name,
+        parameters=sum(p.numel() for p in engine.policy.parameters()),
+        family=engine.family.said,
+        gap=float(torch.stack(gaps).max()),
+        rescored=float((again - sampled.logprob_BT).abs().max()),
+        greedy=answers_alike(folder, problems),
+        moved=moved,
+        resumed=resumed,
+    )
+
+
+def answers_alike(folder: Path, problems: Sequence[Problem]) -> bool:
+    """Greedy answers are those of `generate`, token by token."""
+    engine = engine_of(folder)
+    plan = Sampling(temperature=0, max_response_tokens=8)
+    ours = engine.rollout(problems, 1, plan, seed=0)
+    lengths = ours.mask_BT.sum(1).int().tolist()
+    rows = [row[:n].tolist() for row, n in zip(ours.token_BT, lengths, strict=True)]
+    return rows == [plain_greedy(engine, problem, 8) for problem in problems]
+
+
+def trains(
+    engine: LocalEngine, problems: Sequence[Problem], folder: Path, scratch: Path
+) -> tuple[bool, bool]:
+    """Whether a run resumed half-way ends with the same bits, and whether every step moved it."""
+    seen = [weights(engine)]
+    for step in range(STEPS):
+        if step == STEPS // 2:
+            engine.save(scratch)
+        one_step(engine, problems, step)
+        seen.append(weights(engine))
+    second = engine_of(folder)
+    second.load(scratch)
+    for step in range(STEPS // 2, STEPS):
+        one_step(second, problems, step)
+    moved = all(not torch.equal(a, b) for a, b in pairwise(seen))
+    finite = bool(torch.isfinite(seen[-1]).all())
+    return torch.equal(weights(second), seen[-1]), moved and finite
+
+
+def one_step(engine: LocalEngine, problems: Sequence[Problem], step: int) -> Rollouts:
+    """A rollout and an update with made-up advantages."""
+    rollouts = engine.rollout(problems, GROUP, Sampling(max_response_tokens=12), seed=step)
+    generator = torch.Generator().manual_seed(step)
+    sign_B = torch.randn(len(rollouts.mask_BT), 1, generator=generator)
+    reference = engine.reference_logprob(rollouts)
+    plan = UpdatePlan(loss=Loss(), samples_per_update=2 * GROUP, seed=step)
+    engine.update(rollouts, sign_B * rollouts.mask_BT, reference, plan)
+    return rollouts
+
+
+def weights(engine: LocalEngine) -> Tensor:
+    """All parameters, copied."""
+    return torch.cat([p.detach().flatten() for p in engine.policy.parameters()])
+
+
+# ---- the table --------------------------------------------------------------------------------
+
+
+def line(r: Result) -> str:
+    """A row of the table."""
+
+    def yes(fact: bool) -> str:
+        return "yes" if fact else "NO"
+
+    return (
+        f"| {r.name} | {r.parameters:,} | {r.gap:.1e} | {r.rescored:.1e} | {yes(r.greedy)} | "
+        f"{yes(r.moved)} | {yes(r.resumed)} |"
+    )
+
+
+HEAD = (
+    "| twin | parameters | gap to plain transformers | sampled and scored | greedy as `generate` | "
+    f"trains {STEPS} steps | resumes bit for bit |\n|---|---:|---:|---:|---|---|---|"
+)
+
+
+def main(words: list[str]) -> None:
+    torch.set_num_threads(1)
+    print(HEAD)
+    for word in words or list(twins.TWINS):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch)
+            folder = twins.write(word, root / "model") if word in twins.TWINS else Path(word)
+            print(line(trial(word, folder, root / "saved")), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
