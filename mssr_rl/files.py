@@ -10,7 +10,9 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Replace `path` in one act; `durable` waits for the disk, so that it outlives a power cut."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_bytes(content)
+        aside.unlink(missing_ok=True)
+        with aside.open("xb") as file:  # never through a link that lay there under this name
+            file.write(content)
         if durable:
             sync(aside)
         aside.replace(path)

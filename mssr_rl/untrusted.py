@@ -5,14 +5,18 @@ waited for without end, a device, which never ends, a link to a file of yours, o
 size; a small JSON may be nested or hold numbers beyond all use. Everything here is bounded: a file
 is opened without waiting, must be an ordinary one, and is read up to a size.
 
-    content   bytes          text       UTF-8, what cannot be decoded replaced
-    document  JSON           lines      lines of bytes, those that are too long left out
+    content   bytes          text    UTF-8, what cannot be decoded replaced
+    document  JSON           record  one JSON object
+    lines     lines of bytes, those that are too long left out
+    rows      JSON objects, a line each, what is none left out
+    tensors   safetensors    sha256  the hash of a file of any size
     parsed    JSON that is in memory already
 
 `Unusable` says which file and why. A missing file stays a `FileNotFoundError`: callers know
 whether it had to be there.
 """
 
+import hashlib
 import json
 import os
 import stat
@@ -27,6 +31,7 @@ DOCUMENT_BYTES = 64 * 2**20  # of one JSON or text file
 LINE_BYTES = 16 * 2**20  # of one line of a JSON-lines file: responses and ids, never pictures
 STREAM_BYTES = 2**40  # of a file that is read line by line
 CHUNK = 2**20
+TENSOR_BYTES = 2**34  # of safetensors that are read as a whole
 MAX_DEPTH = 64
 LARGEST = 1e18  # of a number: counts, steps and bytes stay far below
 
@@ -85,6 +90,43 @@ def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None
     return parsed(content(path, limit, within), str(path))
 
 
+def record(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> dict[str, Any]:
+    """The one object that a JSON file holds."""
+    found = document(path, limit, within)
+    if not isinstance(found, dict):
+        raise Unusable(f"{path} must hold one JSON object")
+    return found
+
+
+def tensors(path: Path, limit: int = TENSOR_BYTES, within: Path | None = None) -> dict[str, Any]:
+    """The tensors of a safetensors file by name; their bytes lie in the file, so they are few."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(content(path, limit, within))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise Unusable(f"{path} is no safetensors file ({_why(error)})") from error
+
+
+def sha256(path: Path, within: Path | None = None) -> str:
+    """The hash of a file's content."""
+    with opened(path, STREAM_BYTES, within) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rows(path: Path, within: Path | None = None) -> Iterator[dict[str, Any] | None]:
+    """The objects of a JSON-lines file, blank lines aside; None for a line that holds none."""
+    for line in lines(path, LINE_BYTES, within):
+        if line is not None and not line.strip():
+            continue
+        try:
+            found = None if line is None else parsed(line, "")
+        except Unusable:
+            found = None
+        yield found if isinstance(found, dict) else None
+
+
 def lines(
     path: Path, longest: int = LINE_BYTES, within: Path | None = None
 ) -> Iterator[bytes | None]:
@@ -106,7 +148,7 @@ def parsed(raw: bytes | str, where: str) -> Any:
         Unusable: it is something else; `where` names it.
     """
     try:
-        found = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=None)
+        found = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
     if (reason := excess(found)) is not None:

@@ -8,20 +8,20 @@ sees it, which would resolve or multiply them.
 from pathlib import Path
 from typing import Any
 
+from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 MAX_BYTES = 200_000
+FILE_BYTES = 2**24  # more than will do: what is longer in characters is refused by name
 MAX_DEPTH = 20
 
 
 def text(path: Path) -> str:
     """The file's text, if it is plain."""
     try:
-        with path.open("rb") as file:
-            content = file.read(4 * MAX_BYTES + 1)  # bytes; more than will do
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    found = content.decode("utf-8", "replace")
+        found = untrusted.text(path, FILE_BYTES)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     if (reason := unsafe(found)) is not None:
         raise UserError(f"{path} is refused: {reason}; a config that training wrote holds none")
     return found

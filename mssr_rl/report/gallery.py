@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from mssr_rl import untrusted
 from mssr_rl.data import pictures
 from mssr_rl.report.runfiles import Row
 from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
@@ -117,9 +118,7 @@ def spread(count: int) -> list[int]:
 def data_uri(path: Path) -> str | None:
     """A picture as text; None when it cannot be read as PNG or JPEG."""
     try:
-        if not path.is_file() or path.stat().st_size > pictures.MAX_BYTES:
-            return None  # a pipe would be waited for
-        raw = path.read_bytes()
+        raw = untrusted.content(path, pictures.MAX_BYTES)
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
             if picture.width * picture.height > pictures.MAX_PIXELS:
                 return None
@@ -128,7 +127,7 @@ def data_uri(path: Path) -> str | None:
                 kind, raw = TYPES["JPEG"], _smaller(picture)
             else:
                 picture.verify()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, untrusted.Unusable, Image.DecompressionBombError):
         return None
     return f"data:{kind};base64,{base64.b64encode(raw).decode()}"
 

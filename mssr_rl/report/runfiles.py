@@ -4,11 +4,12 @@ Only two files must exist: config.yaml and run.json, which are written before th
 that is no JSON object (cut short by a kill) is skipped and counted, never guessed at.
 """
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 Row = Mapping[str, Any]
@@ -45,12 +46,12 @@ def read_run(folder: Path) -> RunFiles:
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
     files = {
-        name: _lines(folder / f"{name}.jsonl", "step") for name in ("metrics", "eval", "samples")
+        name: _lines(folder, f"{name}.jsonl", "step") for name in ("metrics", "eval", "samples")
     }
     return RunFiles(
         folder=folder,
         config_text=_required(folder, "config.yaml"),
-        run=_object(folder, "run.json", _required(folder, "run.json")),
+        run=_run(folder),
         metrics=_by_step(files["metrics"].rows),
         evaluations=files["eval"].rows,
         samples=files["samples"].rows,
@@ -61,52 +62,50 @@ def read_run(folder: Path) -> RunFiles:
 
 def _required(folder: Path, name: str) -> str:
     try:
-        return (folder / name).read_text(encoding="utf-8", errors="replace")
+        return untrusted.text(folder / name, within=folder)
     except FileNotFoundError:
-        raise UserError(
-            f"{folder} has no {name}, so it is not a run directory; "
-            "name one that training made, such as runs/NAME"
-        ) from None
+        raise _no_run(folder, name) from None
 
 
-def _object(folder: Path, name: str, text: str) -> Row:
+def _run(folder: Path) -> Row:
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{folder / name} is not readable JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{folder / name} must hold one JSON object")
-    return found
+        return _object(folder, "run.json")
+    except FileNotFoundError:
+        raise _no_run(folder, "run.json") from None
+
+
+def _no_run(folder: Path, name: str) -> UserError:
+    return UserError(
+        f"{folder} has no {name}, so it is not a run directory; "
+        "name one that training made, such as runs/NAME"
+    )
+
+
+def _object(folder: Path, name: str) -> Row:
+    return untrusted.record(folder / name, within=folder)
 
 
 def _summary(folder: Path) -> Row:
-    path = folder / "summary.json"
-    if not path.exists():
+    try:
+        return _object(folder, "summary.json")
+    except FileNotFoundError:
         return {}
-    return _object(folder, path.name, path.read_text(encoding="utf-8", errors="replace"))
 
 
-def _lines(path: Path, required: str) -> Lines:
-    if not path.exists():
-        return Lines((), 0)
+def _lines(folder: Path, name: str, required: str) -> Lines:
     rows: list[Row] = []
     bad = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            row = _parse(line)
-            if row is not None and isinstance(row.get(required), (int, float)):
+    with suppress(FileNotFoundError):
+        for row in untrusted.rows(folder / name, within=folder):
+            if row is not None and _is_number(row.get(required)):
                 rows.append(row)
             else:
-                bad += bool(line.strip())
+                bad += 1
     return Lines(tuple(rows), bad)
 
 
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def _is_number(found: object) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool)
 
 
 def _by_step(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -6,11 +6,11 @@ against each other and refuses, with the differences, if there are any.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mssr_rl import untrusted
 from mssr_rl.envs.base import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -89,10 +89,13 @@ def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> d
 def _scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The scores with a card in a folder's eval.jsonl, by environment and split."""
     path = folder / "eval.jsonl"
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{folder} has no eval.jsonl: name the folders that eval wrote")
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = {(row["env"], row["split"]): row for row in rows if "card" in row}
+    found = {
+        (row["env"], row["split"]): row
+        for row in untrusted.rows(path, within=folder)
+        if row is not None and "card" in row
+    }
     if not found:
         raise UserError(f"{path} has no score with a card; score the model again with eval")
     return found

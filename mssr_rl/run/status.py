@@ -4,13 +4,12 @@ run.json says how a run ended, the lock whether its owner lives, heartbeat.json 
 since when. A run whose run.json says `running` while its owner is dead has died without a word.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import outward
+from mssr_rl import outward, untrusted
 from mssr_rl.run import runlock
 
 DEPTH = 3  # folders below the one that is looked through: comparisons/NAME/runs/ARM
@@ -107,7 +106,6 @@ def _number(found: object) -> float | None:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object, or nothing of one that is not there or not whole."""
     try:
-        found = json.loads(path.read_bytes()) if path.is_file() else None  # a pipe is waited for
-    except (OSError, ValueError, RecursionError):
+        return untrusted.record(path)
+    except (FileNotFoundError, untrusted.Unusable):
         return {}
-    return found if isinstance(found, dict) else {}

@@ -111,7 +111,17 @@ def test_a_column_that_nobody_reads_is_not_decoded(tmp_path: Path) -> None:
     path.write_bytes(raw.replace(lengths, b"\xff\xff\xff\x7f" + noise[:8]))  # each 2 GB long
     with pytest.raises(pa.ArrowInvalid, match="BYTE_ARRAY"):
         pq.read_table(path)
-    assert [problem.key for problem in reader.load(str(path), "train")][-1] == "r19"
+    assert [row["id"] for row in parquet.rows(path)][-1] == "r19"
+
+
+def test_a_column_that_is_only_looked_at_costs_no_more(tmp_path: Path, arrow: Any) -> None:
+    columns = {
+        "problem": ["?"] * MANY,
+        "answer": ["1"] * MANY,
+        "trace": by_reference(bytes(2**20), MANY),
+    }
+    said = refused(written(tmp_path / "train.parquet", columns), arrow)
+    assert "column 'trace' stands for more than" in said
 
 
 def test_rows_can_be_looked_at_in_any_order_and_after_the_last(tmp_path: Path) -> None:
