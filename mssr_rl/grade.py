@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.config import overrides
 from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
@@ -22,6 +23,7 @@ from mssr_rl.grading.reward import Reward, accuracy
 from mssr_rl.grading.verify import Verdict, verify
 from mssr_rl.problem import Problem
 
+LINE_BYTES = 2**26  # of one response with its row
 USAGE = "grade takes a .jsonl file and, if you like, env=NAME and plugins=[module]"
 
 Judge = tuple[Callable[[Problem, str], Verdict], Reward]
@@ -69,12 +71,13 @@ def main(arguments: list[str]) -> int:
 def read_items(file: Path) -> Iterator[Item]:
     """The lines of a file, blank ones left out."""
     try:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _item(line, f"{file} line {number}")
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
+        for number, line in enumerate(untrusted.lines(file, LINE_BYTES), 1):
+            if line is None:
+                raise UserError(f"{file} line {number} is longer than {LINE_BYTES >> 20} MiB")
+            if line.strip():
+                yield _item(line, f"{file} line {number}")
+    except FileNotFoundError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def grade(item: Item, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:

@@ -9,7 +9,7 @@ is opened without waiting, must be an ordinary one, and is read up to a size.
     document  JSON           record  one JSON object
     lines     lines of bytes, those that are too long left out
     rows      JSON objects, a line each, what is none left out
-    tensors   safetensors    sha256  the hash of a file of any size
+    tensors   safetensors    sha256  the hash of a file of any size    tail  its last bytes
     parsed    JSON that is in memory already
 
 `Unusable` says which file and why. A missing file stays a `FileNotFoundError`: callers know
@@ -22,8 +22,9 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from mssr_rl.errors import UserError
 
@@ -33,7 +34,7 @@ STREAM_BYTES = 2**40  # of a file that is read line by line
 CHUNK = 2**20
 TENSOR_BYTES = 2**34  # of safetensors that are read as a whole
 MAX_DEPTH = 64
-LARGEST = 1e18  # of a number: counts, steps and bytes stay far below
+LARGEST = 1e300  # of a number; Python reads longer ones as infinity, or not as floats at all
 
 
 class Unusable(UserError):
@@ -41,7 +42,7 @@ class Unusable(UserError):
 
 
 @contextmanager
-def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[BinaryIO]:
+def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[BufferedReader]:
     """An ordinary file of at most `limit` bytes, open for reading.
 
     `within` is a folder that the file must lie in once all links are followed.
@@ -80,6 +81,13 @@ def content(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None)
     return b"".join(parts)
 
 
+def tail(path: Path, size: int) -> bytes:
+    """The last bytes of a file that may be as long as it likes."""
+    with opened(path, STREAM_BYTES) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+        return file.read(size)
+
+
 def text(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> str:
     """The text of a file; bytes that are no UTF-8 become the replacement character."""
     return content(path, limit, within).decode("utf-8", "replace")
@@ -90,9 +98,9 @@ def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None
     return parsed(content(path, limit, within), str(path))
 
 
-def record(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> dict[str, Any]:
-    """The one object that a JSON file holds."""
-    found = document(path, limit, within)
+def record(path: Path, *, within: Path | None = None, once: bool = False) -> dict[str, Any]:
+    """The one object that a JSON file holds; `once` refuses an object that says a key twice."""
+    found = parsed(content(path, within=within), str(path), once=once)
     if not isinstance(found, dict):
         raise Unusable(f"{path} must hold one JSON object")
     return found
@@ -141,14 +149,15 @@ def lines(
             yield None
 
 
-def parsed(raw: bytes | str, where: str) -> Any:
+def parsed(raw: bytes | str, where: str, *, once: bool = False) -> Any:
     """JSON of bounded depth, whose numbers are finite and at most `LARGEST`.
 
     Raises:
         Unusable: it is something else; `where` names it.
     """
     try:
-        found = json.loads(raw, parse_constant=_refuse_constant)
+        hook = _once if once else None
+        found = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=hook)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
     if (reason := excess(found)) is not None:
@@ -187,6 +196,16 @@ def pairs(raw: bytes, where: str) -> Iterable[tuple[str, Any]]:
         json.loads(raw.decode("utf-8"), object_pairs_hook=note)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
+    return found
+
+
+def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once: of a repeated key, readers disagree which value counts."""
+    found = dict(items)
+    if len(found) < len(items):
+        keys = [key for key, _ in items]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} stands twice")
     return found
 
 

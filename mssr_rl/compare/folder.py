@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import files
+from mssr_rl import files, untrusted
 from mssr_rl.compare.fairness import leaves, shown
 from mssr_rl.compare.matrix import Matrix, Run
 from mssr_rl.compare.settings import Settings
@@ -52,8 +52,7 @@ class Folder(NamedTuple):
         path = self.path / "compare.json"
         if not path.exists():
             return {}
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return found
+        return untrusted.record(path)
 
     def record(self, facts: Mapping[str, Any]) -> None:
         """Write compare.json."""

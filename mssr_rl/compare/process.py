@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mssr_rl import untrusted
 from mssr_rl.compare.standing import FINISHED, Standing
 
 
@@ -32,6 +33,7 @@ class Process(Protocol):
 
 Launch = Callable[[Sequence[str], Path, int], Process]
 End = Literal["finished", "again", "failed"]
+END = 10_000  # bytes in which the last words are looked for
 USAGE = 2  # the exit code of a command that was wrong: it would be wrong again
 
 
@@ -64,5 +66,6 @@ def meaning(code: int, standing: Standing, attempts: int) -> End:
 
 def last_words(log: Path) -> str:
     """The end of what a process said, for the person who asks why."""
-    lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
+    end = untrusted.tail(log, END).decode("utf-8", "replace") if log.exists() else ""
+    lines = end.strip().splitlines()
     return lines[-1][:300] if lines else "it said nothing"

@@ -4,11 +4,11 @@ So a comparison can be killed at any point: whoever comes next looks at the fold
 missing.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.run import runlock
@@ -70,18 +70,18 @@ def _last(path: Path) -> dict[str, Any]:
     """The newest whole line of a stream; a last line may be cut short."""
     if not path.exists():
         return {}
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
-        lines = file.read().split(b"\n")[:-1]
-    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    lines = untrusted.tail(path, TAIL).split(b"\n")[:-1]
+    found: dict[str, Any] = untrusted.parsed(lines[-1], str(path)) if lines else {}
     return found
 
 
 def _accuracy(path: Path) -> float | None:
     if not path.exists():
         return None
-    for line in reversed(path.read_text("ascii").split("\n")[:-1]):
-        row = json.loads(line)
+    for line in reversed(list(untrusted.lines(path))):
+        if line is None or not line.endswith(b"\n"):
+            continue
+        row = untrusted.parsed(line, str(path))
         if row.get("split") == "val":
             return float(row["accuracy"])
     return None

@@ -5,12 +5,11 @@ with its last evaluation, because leaving it out would reward the collapse; one 
 not there yet is missing and named.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.comparison import imported
 from mssr_rl.comparison.imported import Imported
 from mssr_rl.errors import UserError
@@ -86,7 +85,7 @@ def read(folder: Path) -> Evidence:
             "made, such as comparisons/NAME"
         )
     try:
-        compare = json.loads(path.read_text("utf-8"))
+        compare = untrusted.record(path, within=folder)
         runs = tuple(_run(folder, entry) for entry in compare["runs"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not as compare writes it: {error!r}") from error
@@ -100,16 +99,16 @@ def counted(runs: Sequence[Run], arm: str) -> list[Run]:
 
 def sources(evidence: Evidence) -> dict[str, str]:
     """{path below the folder: hash} of every file the report is made from."""
-    found = {"compare.json": _hash(evidence.folder / "compare.json")}
+    found = {"compare.json": untrusted.sha256(evidence.folder / "compare.json")}
     for run in (run for run in evidence.runs if run.state != DROPPED):
         for name in SOURCES:
             path = evidence.folder / "runs" / run.name / name
             if path.exists():
-                found[f"runs/{run.name}/{name}"] = _hash(path)
+                found[f"runs/{run.name}/{name}"] = untrusted.sha256(path)
     for other in evidence.imported:
         for name in imported.FILES:
             path = other.folder / name
-            found[path.relative_to(evidence.folder).as_posix()] = _hash(path)
+            found[path.relative_to(evidence.folder).as_posix()] = untrusted.sha256(path)
     return found
 
 
@@ -119,8 +118,3 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
     files = read_run(where) if whole else None
     state = str(files.run.get("status", "running")) if files else "missing"
     return Run(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import files
+from mssr_rl import files, untrusted
 from mssr_rl.errors import UserError
 from mssr_rl.report.curves import Line, Point
 from mssr_rl.report.runfiles import Row
@@ -90,9 +90,15 @@ def read(comparison: Path) -> tuple[Imported, ...]:
 
 def _read(folder: Path) -> Imported:
     try:
-        about = About(**json.loads((folder / "import.json").read_text("utf-8")))
-        lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-        rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        about = About(**untrusted.record(folder / "import.json", within=folder))
+        rows = [_row(row) for row in untrusted.rows(folder / "metrics.jsonl", within=folder)]
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise UserError(f"{folder} is not as import writes it: {error!r}; delete it") from error
     return Imported(folder, about, tuple(rows))
+
+
+def _row(row: dict[str, Any] | None) -> dict[str, Any]:
+    """A row whose values are all numbers, as `save` wrote them."""
+    if row is None or "step" not in row or set(map(type, row.values())) - {int, float}:
+        raise ValueError("metrics.jsonl has a line that is no step with numbers")
+    return row

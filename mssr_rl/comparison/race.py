@@ -4,10 +4,10 @@ The runner asks after every finished run, the report asks the same files again: 
 arms after the same seeds, in whatever order the runs came to their end.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mssr_rl import untrusted
 from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, read
 from mssr_rl.stats import racing
@@ -54,7 +54,7 @@ def settled(evidence: Evidence) -> Evidence:
 def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
     """The same of a comparison's folder, as it stands."""
     compare = folder / "compare.json"
-    if not compare.exists() or not json.loads(compare.read_text("utf-8"))["rule"].get("race"):
+    if not compare.exists() or not untrusted.record(compare)["rule"].get("race"):
         return set()
     evidence = read(folder)
     return ruled_out(standings(evidence), evidence.compare["seeds"])

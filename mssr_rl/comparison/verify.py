@@ -5,13 +5,13 @@ report.md, table.tex and report.html byte by byte, as the version that report.js
 (`versions`). What was not checked is said.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from math import isclose
 from pathlib import Path
 from typing import Any
 
+from mssr_rl import untrusted
 from mssr_rl.comparison import accuracy, document
 from mssr_rl.comparison.evidence import Evidence, read, sources
 from mssr_rl.comparison.findings import findings, made_by
@@ -59,26 +59,11 @@ def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> 
 
 def _said(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
-        found = json.loads(text, object_pairs_hook=_once)
+        return untrusted.record(path, once=True)
     except FileNotFoundError:
         raise UserError(f"{path} is not there, so there is nothing to verify") from None
-    except (ValueError, RecursionError) as error:
+    except untrusted.Unusable as error:
         raise RunFailed(f"{path} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise RunFailed(f"{path} holds no report")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once: of a repeated key, readers disagree which value counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"the key {next(k for k in keys if keys.count(k) > 1)[:40]!r} stands twice"
-        )
-    return found
 
 
 def _again(
@@ -175,7 +160,7 @@ def _drawn(folder: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
         path = folder / name
         if not path.exists():
             yield f"{name} is missing"
-        elif (found := path.read_bytes()) != contents[name]:
+        elif (found := untrusted.content(path)) != contents[name]:
             yield f"{name}: {_first_difference(found, contents[name])}"
 
 

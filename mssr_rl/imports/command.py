@@ -7,7 +7,6 @@ The comparison's report is written anew, with the run's curves beside its own.
 """
 
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mssr_rl import typed
+from mssr_rl import typed, untrusted
 from mssr_rl.comparison import imported
 from mssr_rl.comparison.page import write
 from mssr_rl.config import overrides
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str]) -> str:
         rollouts_per_step=words.rollouts_per_step,
         source=source,
     )
-    before = imported.place(folder, about.name, json.loads(compare.read_text("utf-8"))["arms"])
+    before = imported.place(folder, about.name, untrusted.record(compare)["arms"])
     imported.save(before, about, [row for row in rows if len(row) > 1])
     try:
         page = write(folder).page
@@ -115,7 +114,9 @@ def _named(words: Words, path: Path) -> Words:
 
 def _hash(path: Path) -> str:
     """Of the file; of a folder of events, of all its files in the order of their names."""
+    if not path.is_dir():
+        return untrusted.sha256(path)
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        digest.update(file.read_bytes() if file.is_file() else b"")
+    for file in (file for file in sorted(path.iterdir()) if file.is_file()):
+        digest.update(untrusted.content(file, readers.FILE_BYTES))
     return digest.hexdigest()

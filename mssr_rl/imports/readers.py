@@ -15,10 +15,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 STEPS = ("step", "Step", "_step", "global_step", "train/global_step", "training/global_step")
 
+FILE_BYTES = 2**28  # of a record: a million steps of 20 numbers
 LARGEST = 1e15  # of a value or a step: what is beyond is as good as no number
 
 Numbers = dict[str, float]
@@ -144,6 +146,9 @@ def _csv(path: Path, step: str | None) -> Iterator[tuple[int, Numbers]]:
 def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
     from tensorboard.backend.event_processing import event_accumulator  # slow to import
 
+    for file in path.iterdir() if path.is_dir() else [path]:
+        if "tfevents" in file.name:
+            untrusted.content(file, FILE_BYTES)  # a pipe, a device: refused before it is waited for
     events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
     for name in events.Tags()["scalars"]:
@@ -176,7 +181,7 @@ def _counts(number: float) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return untrusted.content(path, FILE_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(
             f"{path} is no text; json lines, .json, .csv and TensorBoard events can be read"

@@ -21,9 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mssr_rl import untrusted
 from mssr_rl.advantage import Batch
 from mssr_rl.errors import UserError
 
+LINE_BYTES = 2**30  # numbers as text take about 20 bytes each
+MOST_PROBLEMS = 10**7  # an algorithm's memory has a row for each
+MOST_TOKENS = 2**25  # of a padded batch: 256 MiB a tensor
 RAGGED = ("logprob", "logprob_ref", "entropy")
 
 
@@ -59,7 +63,7 @@ def open_recording(path: Path) -> Recording:
         keys = _keys(record, where)
         if "row" in record and "problems" in record:
             row_of.update(zip(keys, _rows(record, len(keys), where), strict=True))
-            size = max(size, int(record["problems"]))
+            size = max(size, _count(record["problems"], MOST_PROBLEMS, f"{where}: problems"))
         else:
             for key in keys:
                 row_of.setdefault(key, len(row_of))
@@ -77,6 +81,11 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
     if "logprob" not in ragged:
         raise UserError(f"{where} has no logprob; give every rollout its tokens' log-probabilities")
     lengths = ragged["logprob"].lengths
+    if len(lengths) * max(lengths, default=0) > MOST_TOKENS:
+        raise UserError(
+            f"{where}: {len(lengths):,} rollouts padded to {max(lengths):,} tokens are more than "
+            f"{MOST_TOKENS:,} places; give them in several lines"
+        )
     for name, values in ragged.items():
         _same(where, name, len(values.lengths), len(problems))
         if values.lengths != lengths:
@@ -92,8 +101,8 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         entropy_BT=padded.get("entropy"),
         logprob_ref_BT=padded.get("logprob_ref"),
         kl_step=_kl_step(record, where),
-        group_size=int(record.get("group_size") or (groups[0] if len(set(groups)) == 1 else 1)),
-        response_limit=record.get("response_limit"),
+        group_size=_group_size(record, groups, where),
+        response_limit=_optional(record, "response_limit", where),
     )
     return Line(where, problems, lengths, groups, batch, record)
 
@@ -144,9 +153,27 @@ def _keys(record: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _rows(record: Mapping[str, Any], count: int, where: str) -> list[int]:
-    rows: list[int] = record["row"]
+    rows = record["row"]
+    if not isinstance(rows, list):
+        raise UserError(f"{where}: row must be a list with the row of every rollout's problem")
     _same(where, "row", len(rows), count)
-    return rows
+    return [_count(row, MOST_PROBLEMS - 1, f"{where}: row", least=0) for row in rows]
+
+
+def _group_size(record: Mapping[str, Any], groups: Sequence[int], where: str) -> int:
+    told = _optional(record, "group_size", where)
+    return told or (groups[0] if len(set(groups)) == 1 else 1)
+
+
+def _optional(record: Mapping[str, Any], name: str, where: str) -> int | None:
+    found = record.get(name)
+    return None if found is None else _count(found, MOST_TOKENS, f"{where}: {name}")
+
+
+def _count(found: Any, most: int, what: str, least: int = 1) -> int:
+    if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:
+        raise UserError(f"{what} must be a whole number from {least} to {most:,}")
+    return found
 
 
 def _same(where: str, name: str, found: int, wanted: int) -> None:
@@ -157,13 +184,14 @@ def _same(where: str, name: str, found: int, wanted: int) -> None:
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every non-empty line of the file with its place."""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    where = f"{path} line {number}"
-                    yield where, _object(line, where)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        for number, line in enumerate(untrusted.lines(path, LINE_BYTES), 1):
+            where = f"{path} line {number}"
+            if line is None:
+                raise UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
+            if line.strip():
+                yield where, _object(line, where)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from mssr_rl import files
-from mssr_rl.lens.runs import Look, RecordedRun
+from mssr_rl.lens.runs import STORY, Look, RecordedRun
 from mssr_rl.lens.tokens import pieces
 from mssr_rl.metrics import NO_SIGNAL
 from mssr_rl.report.gallery import Card, card
@@ -134,6 +134,5 @@ def shade(advantage: float, largest: float) -> str:
 def _sample(run: RecordedRun, i: int) -> dict[str, Any]:
     """A rollout of the batch in the form of samples.jsonl."""
     record = run.line.record
-    named = ("prompt", "answer", "response", "extracted", "reason", "images", "reward")
-    found = {name: record[name][i] for name in named}
+    found = {name: record[name][i] for name in STORY if name != "token"}
     return {"step": run.step, "split": "train", "key": run.line.problems[i], **found}

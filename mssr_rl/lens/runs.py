@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors.torch import load_file
-
+from mssr_rl import untrusted
 from mssr_rl.advantage import find_beliefs, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
 from mssr_rl.config import recorded
@@ -19,6 +18,8 @@ from mssr_rl.lens import view
 from mssr_rl.lens.lines import Line, Recording, open_recording
 from mssr_rl.lens.view import Seen
 from mssr_rl.run.recording import FOLDER
+
+STORY = ("token", "prompt", "answer", "response", "extracted", "reason", "images", "reward")
 
 
 class RecordedRun(NamedTuple):
@@ -56,11 +57,33 @@ def open_run(folder: Path, step: int | None) -> RecordedRun:
         raise UserError(f"step {step} of {folder} was not recorded; these were: {known}")
     step = steps[-1] if step is None else step
     config = recorded.plain(folder / "config.yaml")
-    algo = {key: value for key, value in config["algo"].items() if key != "name"}
+    algo, model = (_section(config, name, folder) for name in ("algo", "model"))
     recording = open_recording(folder / FOLDER / f"step_{step}.jsonl")
-    (line,) = recording.lines()
-    model = str(config["model"]["path"])
-    return RecordedRun(folder, step, config["algo"]["name"], algo, model, recording, line)
+    first, *more = recording.lines()
+    if more:
+        raise UserError(f"{recording.path} holds {1 + len(more)} batches where a run writes one")
+    _refuse_half_a_story(first)
+    options = {key: value for key, value in algo.items() if key != "name"}
+    name = str(algo.get("name"))
+    return RecordedRun(folder, step, name, options, str(model.get("path")), recording, first)
+
+
+def _section(config: Mapping[str, Any], name: str, folder: Path) -> Mapping[str, Any]:
+    found = config.get(name)
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / 'config.yaml'} names no {name}; training wrote one")
+    return found
+
+
+def _refuse_half_a_story(line: Line) -> None:
+    """What a person reads must be there for every rollout, and every token must be a number."""
+    for name in STORY:
+        found = line.record.get(name)
+        if not isinstance(found, list) or len(found) != len(line.problems):
+            raise UserError(f"{line.where}: {name} must be a list with an entry for every rollout")
+    for tokens, length in zip(line.record["token"], line.lengths, strict=True):
+        if not isinstance(tokens, list) or set(map(type, tokens)) - {int} or len(tokens) != length:
+            raise UserError(f"{line.where}: token must give each rollout the numbers of its tokens")
 
 
 def recorded_steps(folder: Path) -> list[int]:
@@ -76,7 +99,11 @@ def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, Look]:
 
 def _look(run: RecordedRun, algorithm: Algorithm) -> Look:
     fresh = view.first_look(algorithm, run.recording)
-    kept = load_file(run.folder / FOLDER / f"step_{run.step}.safetensors")
+    memory = run.folder / FOLDER / f"step_{run.step}.safetensors"
+    try:
+        kept = untrusted.tensors(memory, within=run.folder)
+    except FileNotFoundError:
+        raise UserError(f"{memory} is missing: training wrote it beside the batch") from None
     shapes = {name: tensor.shape for name, tensor in state_tensors(fresh).items()}
     fits = bool(kept) and shapes == {name: tensor.shape for name, tensor in kept.items()}
     before = restore_state(fresh, kept) if fits else fresh

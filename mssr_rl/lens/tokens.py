@@ -18,5 +18,9 @@ def pieces(model: str, responses: Sequence[Sequence[int]]) -> list[list[str]]:
     except (OSError, ValueError, UserError):
         return [[f"#{token} " for token in response] for response in responses]
     known = {token for response in responses for token in response}
-    text = {token: excerpt(tokenizer.decode([token]), PIECE).text for token in known}
+    last = len(tokenizer)
+    text = {
+        token: excerpt(tokenizer.decode([token]), PIECE).text if 0 <= token < last else f"#{token} "
+        for token in known
+    }
     return [[text[token] for token in response] for response in responses]

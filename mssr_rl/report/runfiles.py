@@ -14,6 +14,8 @@ from mssr_rl.errors import UserError
 
 Row = Mapping[str, Any]
 
+BEYOND = 1e15  # no step is as large
+
 
 class RunFiles(NamedTuple):
     """What a run left on disk."""
@@ -45,9 +47,7 @@ def read_run(folder: Path) -> RunFiles:
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
-    files = {
-        name: _lines(folder, f"{name}.jsonl", "step") for name in ("metrics", "eval", "samples")
-    }
+    files = {name: _lines(folder, f"{name}.jsonl") for name in ("metrics", "eval", "samples")}
     return RunFiles(
         folder=folder,
         config_text=_required(folder, "config.yaml"),
@@ -92,20 +92,20 @@ def _summary(folder: Path) -> Row:
         return {}
 
 
-def _lines(folder: Path, name: str, required: str) -> Lines:
+def _lines(folder: Path, name: str) -> Lines:
     rows: list[Row] = []
     bad = 0
     with suppress(FileNotFoundError):
         for row in untrusted.rows(folder / name, within=folder):
-            if row is not None and _is_number(row.get(required)):
+            if row is not None and _is_step(row.get("step")):
                 rows.append(row)
             else:
                 bad += 1
     return Lines(tuple(rows), bad)
 
 
-def _is_number(found: object) -> bool:
-    return isinstance(found, int | float) and not isinstance(found, bool)
+def _is_step(found: object) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < BEYOND
 
 
 def _by_step(rows: tuple[Row, ...]) -> tuple[Row, ...]:

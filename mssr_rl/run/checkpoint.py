@@ -12,17 +12,15 @@ is safe.
 """
 
 import errno
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from mssr_rl import files
+from mssr_rl import files, untrusted
 from mssr_rl.advantage import restore_state, state_tensors
 from mssr_rl.budget import Ledger
 from mssr_rl.engine.base import Engine
@@ -151,10 +149,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
 
 
-def _identity(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:
+    digest = untrusted.sha256(path, within)
+    return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 def newest_first(folder: Path) -> list[Path]:
@@ -171,8 +168,10 @@ def step_of(folder: Path) -> int:
 def fault(folder: Path) -> str | None:
     """Why a folder is no whole checkpoint; None if every file is there and unchanged."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        changed = [name for name, known in manifest.items() if _identity(folder / name) != known]
+        manifest = untrusted.record(folder / "manifest.json")
+        changed = [
+            name for name, known in manifest.items() if _identity(folder / name, folder) != known
+        ]
         if changed:
             return f"{changed[0]} is not what was written"
         if "state.json" not in manifest:
@@ -181,12 +180,12 @@ def fault(folder: Path) -> str | None:
         return f"{min(foreign)} was put there later" if foreign else None
     except FileNotFoundError as error:
         return f"{Path(str(error.filename)).relative_to(folder)} is missing"
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, untrusted.Unusable) as error:
         return f"it cannot be read: {error}"
 
 
 def _misplaced(folder: Path) -> str | None:
-    step = json.loads((folder / "state.json").read_text("utf-8")).get("step")
+    step = untrusted.record(folder / "state.json").get("step")
     return None if step == step_of(folder) else f"it is the checkpoint of step {step}, renamed"
 
 
@@ -219,26 +218,32 @@ def read(folder: Path, initial: Any) -> Restored:
 
     The engine's part is loaded by `Engine.load`.
     """
-    document = json.loads((folder / "state.json").read_text("utf-8"))
+    document = untrusted.record(folder / "state.json")
     if document["format"] != FORMAT:
         raise UserError(
             f"{folder} has checkpoint format {document['format']}, this version reads {FORMAT}; "
             "resume it with the version that wrote it (see run.json)"
         )
     try:
-        tensors = load_file(folder / "algorithm.safetensors")
-    except SafetensorError as error:
+        tensors = untrusted.tensors(folder / "algorithm.safetensors")
+    except untrusted.Unusable as error:
         raise UserError(
             f"{folder / 'algorithm.safetensors'} is no safetensors file ({error}), although its "
             "manifest is in order: it was not written by training"
         ) from error
-    state = TrainState(
-        algorithm=restore_state(initial, tensors),
-        step=document["step"],
-        position=document["position"],
-        ledger=Ledger.from_dict(document["ledger"]),
-        kl_step=document["kl_step"],
-        scores=tuple(Score(**score) for score in document["scores"]),
-        skipped=document.get("skipped", 0),  # checkpoints of before could not skip
-    )
-    return Restored(state, document["stream_sizes"])
+    try:
+        state = TrainState(
+            algorithm=restore_state(initial, tensors),
+            step=document["step"],
+            position=document["position"],
+            ledger=Ledger.from_dict(document["ledger"]),
+            kl_step=document["kl_step"],
+            scores=tuple(Score(**score) for score in document["scores"]),
+            skipped=document.get("skipped", 0),  # checkpoints of before could not skip
+        )
+        return Restored(state, dict(document["stream_sizes"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{folder} is not as training writes a checkpoint ({type(error).__name__}: {error}), "
+            "although its manifest is in order"
+        ) from error

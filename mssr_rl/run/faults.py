@@ -9,15 +9,14 @@
 safetensors and JSON, written aside and renamed, like a checkpoint. `replay` takes it from there.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mssr_rl import files
+from mssr_rl import files, untrusted
 from mssr_rl.engine.base import Engine, Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint
@@ -67,8 +66,20 @@ def read(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
     """The kept step in `folder`; `problems` is the training set it indexes."""
     if (fault := checkpoint.fault(folder)) is not None:
         raise UserError(f"{folder} cannot be replayed: {fault}")
-    words = json.loads((folder / "batch.json").read_text("utf-8"))
-    tensors = load_file(folder / "batch.safetensors")
+    words = untrusted.record(folder / "batch.json")
+    tensors = untrusted.tensors(folder / "batch.safetensors")
+    try:
+        return _kept(folder, problems, words, tensors)
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f"{folder} is not as training keeps a step ({type(error).__name__}: {error}), although "
+            "its manifest is in order"
+        ) from error
+
+
+def _kept(
+    folder: Path, problems: tuple[Any, ...], words: dict[str, Any], tensors: dict[str, Tensor]
+) -> KeptStep:
     posed = tuple(problems[row] for row in words["rows"])
     if [problem.key for problem in posed] != words["keys"]:
         raise UserError(f"{folder} is of other problems; put env.data back as it was")

@@ -16,7 +16,10 @@ from typing import Any
 
 import psutil
 
+from mssr_rl import untrusted
 from mssr_rl.models import model_folder, native
+
+LONGEST = 2**42  # bytes of one file of a model
 
 PACKAGES = (
     "mssr_rl",
@@ -114,13 +117,24 @@ def model_hash(path: str) -> str | None:
 def folder_hash(folder: Path) -> str:
     """Hash of a model folder's weights and settings, by name and content."""
     files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".jinja"})
-    return _digest(part for p in files for part in (p.name.encode(), p.read_bytes()))
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        _add(digest, path.name.encode())
+        with untrusted.opened(path, LONGEST) as file:
+            digest.update(os.fstat(file.fileno()).st_size.to_bytes(8, "little"))
+            while part := file.read(untrusted.CHUNK):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    # Each part goes in with its length, so ("ab", "c") and ("a", "bc") differ.
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
+        _add(digest, part)
     return digest.hexdigest()
+
+
+def _add(digest: "hashlib.blake2b", part: bytes) -> None:
+    # Each part goes in with its length, so ("ab", "c") and ("a", "bc") differ.
+    digest.update(len(part).to_bytes(8, "little"))
+    digest.update(part)

@@ -15,8 +15,10 @@ from typing import IO, NamedTuple
 
 import psutil
 
+from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
+LOCK_BYTES = 10_000
 CLOCK_SLACK = 2.0  # [s] start times are derived from the boot time, which may be adjusted
 SILENCE = 600.0  # [s] without a heartbeat after which an owner on another host is taken for dead
 
@@ -32,7 +34,8 @@ def acquire(folder: Path) -> None:
     """Own `folder`, or say which live process does."""
     with (folder / "lock").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # makes look-and-take one act; held for microseconds
-        owner = _live_owner(file, folder)
+        file.seek(0)
+        owner = _live_owner(file.read(LOCK_BYTES), folder)
         if owner is not None:
             raise UserError(_in_use(folder, owner))
         started = psutil.Process().create_time()
@@ -48,12 +51,9 @@ def release(folder: Path) -> None:
 
 def owner(folder: Path) -> int | None:
     """The live process that owns `folder`, None if there is none."""
-    if not (folder / "lock").is_file():  # a pipe would be waited for
-        return None
     try:
-        with (folder / "lock").open() as file:
-            found = _live_owner(file, folder)
-    except OSError:
+        found = _live_owner(untrusted.text(folder / "lock", LOCK_BYTES), folder)
+    except (FileNotFoundError, untrusted.Unusable):
         return None
     return found.pid if found else None
 
@@ -67,10 +67,9 @@ def _in_use(folder: Path, owner: Owner) -> str:
     )
 
 
-def _live_owner(file: IO[str], folder: Path) -> Owner | None:
-    file.seek(0)
+def _live_owner(text: str, folder: Path) -> Owner | None:
     try:
-        held = json.loads(file.read() or "{}")
+        held = json.loads(text or "{}")
         pid, started = int(held["pid"]), float(held["started"])
         host = held.get("host", socket.gethostname())  # older locks name none
         if host != socket.gethostname():

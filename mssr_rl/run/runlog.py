@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mssr_rl import files
+from mssr_rl import files, untrusted
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.outward import redacted, redacted_tree
@@ -83,7 +83,9 @@ class RunLog:
 
     def read(self, stream: str) -> list[dict[str, Any]]:
         """Every object of a stream."""
-        return [json.loads(line) for line in self._path(stream).read_text("ascii").splitlines()]
+        path = self._path(stream)
+        lines = enumerate(untrusted.lines(path), 1)
+        return [untrusted.parsed(line or b"", f"{path} line {number}") for number, line in lines]
 
     def _path(self, stream: str) -> Path:
         return self.folder / f"{stream}.jsonl"

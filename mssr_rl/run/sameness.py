@@ -3,11 +3,11 @@
 For `verify`, which repeats a stretch of a run, and for scripts/kill_drill.py, which kills runs.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mssr_rl import untrusted
 from mssr_rl.run.runlog import STREAMS
 
 Row = Mapping[str, Any]
@@ -37,7 +37,7 @@ def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Ite
     if here.keys() != there.keys():
         yield f"the checkpoints hold other files: {', '.join(sorted(here.keys() ^ there.keys()))}"
     for name in sorted(here.keys() & there.keys()):
-        if here[name].read_bytes() != there[name].read_bytes():
+        if untrusted.sha256(here[name]) != untrusted.sha256(there[name]):
             yield f"{name} differs"
     ours, theirs = (_state(folder, ended=ended) for folder in (one, other))
     for key in dict.fromkeys((*ours, *theirs)):
@@ -47,8 +47,9 @@ def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Ite
 
 def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
     """The objects of a stream without wall time; a run that was killed may have cut the last."""
-    lines = (folder / f"{stream}.jsonl").read_bytes().splitlines(keepends=True)
-    found = [timeless(json.loads(line)) for line in lines if line.endswith(b"\n")]
+    path = folder / f"{stream}.jsonl"
+    whole = (line for line in untrusted.lines(path) if line is not None and line.endswith(b"\n"))
+    found = [timeless(untrusted.parsed(line, f"a line of {path}")) for line in whole]
     return [row for row in found if last_step is None or row["step"] <= last_step]
 
 
@@ -62,7 +63,7 @@ def timeless(row: Row) -> dict[str, Any]:
 
 def _state(folder: Path, *, ended: bool) -> dict[str, Any]:
     """state.json by dotted key, without seconds and what their digits make longer or shorter."""
-    state = json.loads((folder / "state.json").read_text("utf-8"))
+    state = untrusted.record(folder / "state.json")
     del state["stream_sizes"]
     left_out = {"seconds", "seconds_by_phase"} | (set() if ended else {"evaluation_rollouts"})
     ledger = state.pop("ledger")

@@ -14,12 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.config import compose, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
 from mssr_rl.run.runlog import STREAMS
 
+LONGEST = 2**32  # bytes of one file of the record
 SHOWN = 5  # differences that are listed
 
 
@@ -90,7 +92,7 @@ def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
     copy = scratch / "again"
     copy.mkdir()
     for name in ("config.yaml", "run.json", *(f"{stream}.jsonl" for stream in STREAMS)):
-        shutil.copy(run / name, copy / name)
+        (copy / name).write_bytes(untrusted.content(run / name, LONGEST, within=run))
     if stretch.begin is not None:
         shutil.copytree(stretch.begin, copy / "checkpoints" / stretch.begin.name)
     return copy
