@@ -209,7 +209,7 @@ def newest_valid(folder: Path) -> Found:
 
 def ledger_of(folder: Path) -> Ledger:
     """What a verified checkpoint's run had spent."""
-    document = json.loads((folder / "state.json").read_text("utf-8"))
+    document = untrusted.record(folder / "state.json")
     return Ledger.from_dict(document["ledger"])
 
 
