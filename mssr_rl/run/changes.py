@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.run import plugin_sources
@@ -95,7 +96,7 @@ def config_record(text: bytes, folder: Path) -> dict[str, Any]:
     must not be told that somebody has edited one.
     """
     path = folder / "config.yaml"
-    before = _hash(path.read_bytes()) if path.is_file() else None
+    before = _hash(untrusted.content(path)) if path.is_file() else None
     settings = recorded.parsed(text.decode(), "the config")
     return {"sha256": _hash(text), "before": before, "settings": settings}
 
@@ -170,7 +171,7 @@ def _config(record: Mapping[str, Any], folder: Path) -> Iterator[Change]:
     if not path.exists():
         yield Change("config", "config.yaml is gone, so run.json's copy of it counts")
         return
-    if _hash(path.read_bytes()) in (known.get("sha256"), known.get("before")):
+    if _hash(untrusted.content(path)) in (known.get("sha256"), known.get("before")):
         return
     try:
         here = recorded.leaves(recorded.whole(path))
