@@ -166,7 +166,8 @@ def _if_it_fits(named: Named, options: Sequence[str], same: Same) -> int | None:
         return index
     if _are_their_letters(options):
         return index if _is_text(named) else None
-    return index if _same_option(named.rest, options[index], same) else None
+    fits = (_same_option(named.rest, options[index], same), _of_ratio(named.rest, options, same))
+    return index if fits[0] or fits[1] == index else None
 
 
 def _are_their_letters(options: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ import sys
 from typing import Any, NamedTuple
 
 from mssr_rl.grading import frames
+from mssr_rl.grading.algebra import symbolic
 from mssr_rl.grading.algebra.compare import equivalent
 from mssr_rl.grading.answers import read_off_or
 from mssr_rl.grading.judge import decide
@@ -38,6 +39,7 @@ class Grader(NamedTuple):
 
 def main() -> None:
     """Serve until standard input ends."""
+    symbolic.warm()
     served, grader = 0, _fork()
     frames.send(1, "ready")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads it from here on

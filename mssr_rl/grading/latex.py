@@ -38,7 +38,6 @@ LOOKALIKES = str.maketrans(
         "\u00be": r"\frac{3}{4}",
         "\u00f7": r"\div ",
         "\u2044": "/",
-        "\u221a": r"\sqrt ",
         "\u2205": r"\emptyset ",
         "\u222a": r"\cup ",
         "\u2208": r"\in ",
@@ -128,12 +127,21 @@ _REWRITES: list[tuple[re.Pattern[str], str]] = [(re.compile(old), new) for old, 
     (r"\\operatorname\s*\*", r"\\operatorname"),
     (rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS)})\s*\}}", r"\\\1 "),
     (r"(?<=[0-9])\s*\{?,\}?\s*\\!\s*(?=[0-9]{3}(?![0-9]))", "{,}"),
+    (r"√\s*([0-9]+(?:\.[0-9]+)?)", r"\\sqrt{\1}"), ("√", r"\\sqrt "),
+    (r"(?<=,)\s*(?:\.\.\.|…)\s*(?=,|$)", r" \\ldots "),
+    (rf"\(\s*(?:\\[bp]mod|{_IN_TEXT}\s*mod\s*\}}?|mod\b)\s*\{{?\s*([0-9]+|[a-z])\s*\}}?\s*\)",
+     r"\\pmod{\1}"),
+    (r"\\(?:mathrm|text)\s*\{\s*C\s*\}(?=\s*[_^])", "C"),
+    ((r"(?:\{\s*\})?\s*[_^]\s*\{?\s*([0-9]+|[nmk])\s*\}?\s*C\s*_\s*\{?\s*([0-9]+|[nmkr])\s*\}?"),
+     r"\\binom{\1}{\2}"),
+    (r"(?<=[0-9)\]}])\s*or(?=[A-Z(\\])", " or "),
     (r"(?<=[0-9])!=(?!=)", "! ="),  # 3!=6 is about a factorial, x != 6 is not
     (r"\\begin\s*\{[dr]cases\}", r"\\begin{cases}"), (r"\\end\s*\{[dr]cases\}", r"\\end{cases}"),
     # units: a fraction of two, micro- before one, ohms behind a number
     (rf"\\frac\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}",
      r"\\text{ \1/\2}"),
     (rf"(?:{_IN_TEXT}\s*\}}\s*)?\\mu\s*{_IN_TEXT}\s*([A-Za-z]{{1,2}})\s*\}}", r"\\text{ µ\1}"),
+    (rf"({_IN_TEXT}\s*)\\mu\s*([A-Za-z]{{1,2}}\s*\}})", r"\1µ\2"),
     (rf"(?<=[0-9])\s*(?:\\[,;: ]|~)?\s*(?:{_IN_TEXT})?\s*([kM]?)\\Omega\s*\}}?\s*$",
      r"\\text{ \1ohm}"),
     (r"(?<=[0-9}])\s*\^\s*\{?\s*(?:\\circ|\\text\s*\{\s*o\s*\}|(?<=\{)o(?=\s*\}))\s*\}?", "°"),
@@ -142,11 +150,13 @@ _REWRITES: list[tuple[re.Pattern[str], str]] = [(re.compile(old), new) for old, 
     ((rf"(?<=\S)\s*{_IN_TEXT}\s*,?\s*(?:(?:or|which is)\s+)?"
       r"(?:approx(?:imately|\.)?|about|roughly)\s*\}"), r"\\approx "),
     (r"(?<=\S)\s*\(\s*\\approx([^()]*)\)\s*\.?\s*$", r"\\approx \1"),
+    (r"(?<!\.)\.\s?(\$?)$", r"\1"),
     # sets of numbers in words
     ((rf"(?:{_IN_TEXT})?\s*\b[Aa]ll real numbers? (?:except|besides|other than)(?: for)?"
       r"(?:\s*x\s*=)?\s*\}?\s*([-+0-9][^{}]{0,40}?)\s*\}?\s*$"), r"\\mathbb{R}\\setminus\\{\1\\}"),
+    (rf"^(?:{_IN_TEXT})?\s*([+-]?)\s*(?:positive )?infinity\s*\}}?$", r"\1\\infty"),
+    (rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$", r"\\emptyset"),
     (r"^\s*=\s*|(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
-    (r"(?<!\.)\.\s?(\$?)$", r"\1"),
 )]  # fmt: skip
 _COMMAND = re.compile(r"\\(?:left|right)\s*\.(?![0-9])|\\([A-Za-z]+)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v]{2,}")
@@ -170,6 +180,7 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # may be given without br
 _BARE_SCRIPT = re.compile(r"([\^_])\s*([+-]?[0-9]+|[A-Za-z])")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
+_PLAIN_NEEDS = re.compile(r"\.$|^=|real num|mod|\.\.|infinity|solution")
 _MAX_NESTED = 8  # infix fractions, and dressing around the whole
 
 
@@ -181,7 +192,7 @@ def tidy(text: str) -> str:
         text = _FAMILY.sub(_family, text)
         text = _COMMAND.sub(lambda m: _COMMANDS.get(m[1], m[0]) if m[1] else " ", text)
         text = _unwrapped(_infix(text))
-    if _PLAIN.fullmatch(text) is None or text.endswith("."):
+    if _PLAIN.fullmatch(text) is None or _PLAIN_NEEDS.search(text):
         for old, new in _REWRITES:
             text = old.sub(new, text)
     return text.strip()

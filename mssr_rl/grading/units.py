@@ -48,6 +48,7 @@ min 60 s: min mins minute minutes 分钟
 h 3600 s: h hr hrs hour hours 小时
 N 1 kg m s^-2: N newton newtons
 J 1 kg m^2 s^-2: J joule joules
+Wh 3600 kg m^2 s^-2: Wh
 W 1 kg m^2 s^-3: W watt watts
 V 1 kg m^2 s^-3 A^-1: V volt volts
 Ω 1 kg m^2 s^-3 A^-2: ohm ohms Ω Ω
@@ -71,11 +72,11 @@ ha 10000 m^2: hectare hectares ha 公顷
 gal 1 gal: gal gallon gallons
 """
 _PREFIXES = {"k": Fraction(1000), "M": Fraction(10**6), "G": Fraction(10**9)}
-_PREFIXED = ("N", "J", "W", "V", "Ω", "Pa", "Hz", "eV")  # kJ, kPa, MHz, also kΩ and kohm
+_PREFIXED = ("Wh", "N", "J", "W", "V", "Ω", "Pa", "Hz", "eV")  # kJ, kPa, MHz, also kΩ and kohm
 
 # Everything that counts: one name, then spellings. A plural is known without a line here.
 _COUNTED = """
-%: % percent percents pct per_cent
+%: % percent percents pct per_cent percentage
 °: ° degree degrees deg degs 度
 °C: °C celsius degrees_celsius degree_celsius
 °F: °F fahrenheit degrees_fahrenheit degree_fahrenheit
@@ -148,14 +149,14 @@ _KNOWN = {
     **_measures(),
 }
 del _KNOWN["F"], _KNOWN["C"]  # a letter alone is degrees to one reader, an option to another
-_WORD = r"°[CF]|US\$|[A-Za-zµμΩΩ]+|[°%$€£¢¥₹]|[\u4e00-\u9fff]{1,4}"
+_WORD = r"°[CF]|US\$|[A-Za-zµμΩΩ]+|[°%$€£¢¥₹]|[\u4e00-\u9fff]{1,3}"
 _FACTOR = re.compile(
-    r"\(?\s*(?:(?P<before>square|sq\.?|cubic|cu\.?)\s*)?"
+    r"\(?\s*(?:(?P<before>square|sq\.?|cubic|cu\.?|平方|立方)\s*)?"
     rf"(?P<word>{_WORD})\.?"
     r"(?:\s*\^\s*\{?\s*(?P<power>-?[1-4])\s*\}?|\s+(?P<after>squared|cubed))?\s*\)?"
-    r"(?P<sign>\s*(?:\\cdot|\\times|\*|/|\bper\b|\s)\s*|$)"
+    r"(?P<sign>\s*(?:\\cdot|\\times|\*|/|\bper\b|每|\s)\s*|$)"
 )
-_POWER = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_POWER = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3, "平方": 2, "立方": 3}
 _PHRASE = re.compile(r"[A-Za-z]{3,}(?: [A-Za-z]+){0,3}")
 _MATHS = FUNCTIONS | {"alpha", "beta", "gamma", "delta", "theta", "lambda", "sigma", "omega"}
 
@@ -197,7 +198,7 @@ def _measured(text: str) -> str | None:
         scale *= measure.scale ** (sign * power)
         for base, times in measure.dimensions:
             powers[base] += sign * power * times
-        sign = -1 if sign < 0 or m["sign"].strip() in ("/", "per") else 1
+        sign = -1 if sign < 0 or m["sign"].strip() in ("/", "per", "每") else 1
         position = m.end()
     found = tuple(sorted((base, power) for base, power in powers.items() if power))
     return _Measure(scale, found).name or None

@@ -22,7 +22,7 @@ _remembered: dict[tuple[str, str, tuple[str, ...] | None], Reason] = {}
 
 _START, _END = "<think>", "</think>"
 _BOX = "\\boxed{"
-_BRACE = re.compile(r"\\boxed\{|\\[{}]|[{}]")
+_BRACE = re.compile(r"\\boxed\{|\\(?!\\boxed\{)[\\{}]|[{}]")
 
 
 class Verdict(NamedTuple):

@@ -11,7 +11,7 @@ clock times and numbers with a base are compared as they are written.
 from collections.abc import Sequence
 from fractions import Fraction
 
-from mssr_rl.grading.algebra import forms, intervals, names
+from mssr_rl.grading.algebra import forms, intervals, names, symbolic
 from mssr_rl.grading.algebra.exact import Undefined
 from mssr_rl.grading.algebra.identity import same_value, same_zeros, value_near
 from mssr_rl.grading.algebra.reading import Part, Reading, read
@@ -118,7 +118,8 @@ def _rounds_to(exact: Part, decimal: Part) -> bool:
     if value is None or near is None:
         return False
     step = Fraction(1, 10 ** _places(near))
-    return abs(value - near) < step
+    beyond = (value - near) if value > 0 else (near - value)
+    return -step / 2 <= beyond < step
 
 
 def _places(value: Fraction) -> int:
@@ -175,12 +176,14 @@ def _same(said: Node, gold: Node) -> bool:
 
 
 def _same_values(said: Node, gold: Node) -> bool:
+    if symbolic.needed_for(said) or symbolic.needed_for(gold):
+        return symbolic.same(said, gold)
     if "set" in (said.kind, gold.kind) and not _is_numbers(said, gold):
         return _same_set(said, gold)
     if _is_numbers(said, gold):
         return intervals.same(said, gold)
-    if forms.are_vectors(said, gold):
-        return _in_order(forms.components(said), forms.components(gold))
+    if vectors := forms.as_vectors(said, gold):
+        return _in_order(*vectors)
     if said.kind in SHAPES or gold.kind in SHAPES:
         return said.kind == gold.kind and _same_shape(said, gold)
     return _same_expression(said, gold)
@@ -215,7 +218,7 @@ def _value_of(a: Node, other: Node, head: names.Head) -> Node:
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
     of_numbers = intervals.is_union(other) or other.kind in ("builder", "relation", "list")
-    if (is_pair or of_numbers) and (found := intervals.of_conditions(a)):
+    if (is_pair or of_numbers or a.kind == "builder") and (found := intervals.of_conditions(a)):
         return found
     return _right_side(a, head)
 

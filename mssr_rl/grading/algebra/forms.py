@@ -38,13 +38,19 @@ def ascending(node: Node) -> Node:
 # --- vectors ------------------------------------------------------------------------------------
 
 
-def are_vectors(said: Node, gold: Node) -> bool:
-    """Is one of them a vector, and may the other be one? [2, 3] may only where gold is a column."""
+def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
+    """The components of both, if one is a vector and the other may be one.
+
+    (2, 3), [2, 3] and 2i + 3j may where gold is a column or <2, 3>; a row of a matrix may not.
+    """
     if _is_column(gold) or _is_vector(gold):
-        return not _is_row(said) and bool(components(said, beside=gold))
-    if gold.kind == "group" and gold.value == "()":
-        return bool(components(gold)) and (_is_column(said) or _is_vector(said) or _is_row(said))
-    return False
+        found = () if _is_row(said) else components(said, beside=gold)
+    elif gold.kind == "group" and gold.value in ("()", "[]"):
+        column = _is_column(said) or (gold.value == "()" and (_is_vector(said) or _is_row(said)))
+        found = components(said, beside=gold) if column else ()
+    else:
+        return None
+    return (found, components(gold)) if found else None
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:

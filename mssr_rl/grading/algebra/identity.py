@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import mpmath
 from mpmath import mp, mpf
 
+from mssr_rl.grading.algebra import symbolic
 from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, exact
 from mssr_rl.grading.algebra.numeric import Numeric
 from mssr_rl.grading.algebra.tree import (
@@ -57,11 +58,13 @@ def same_value(a: Node, b: Node) -> bool:
     names = symbols(a) | symbols(b)
     points = _points(names, _bounds(a) | _bounds(b), _breaks(a) + _breaks(b))
     strict = any(holds(node, "piecewise") or calls(node, "abs") for node in (a, b))
-    if _agree(a, b, points, strict=strict):
+    agree = _agree(a, b, points, strict=strict)
+    if agree:
         return True
-    if not (_has_root(a) and _has_root(b) and names - _OF_ANY_SIGN):
-        return False
-    return _agree(a, b, map(_positive, _points(names)), strict=False)
+    if _has_root(a) and _has_root(b) and names - _OF_ANY_SIGN:
+        positive = _agree(a, b, map(_positive, _points(names)), strict=False)
+        agree = positive or agree
+    return symbolic.same(a, b) if agree is None else agree
 
 
 def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
@@ -168,8 +171,8 @@ def _positive(point: Point) -> Point:
     return {n: value if n in _OF_ANY_SIGN else abs(value) for n, value in point.items()}
 
 
-def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool:
-    """`strict`: where one has a value, the other has to have one as well."""
+def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool | None:
+    """None if they agree, at too few points; `strict`: both have to have a value, or none."""
     compared, free = 0, bool(symbols(a) | symbols(b))
     for point in points:
         try:
@@ -181,7 +184,9 @@ def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool:
         except Undefined:
             if strict and (_value_at(a, point) is None) != (_value_at(b, point) is None):
                 return False
-    return compared >= (ENOUGH if free else 1)
+    if not free:
+        return compared > 0
+    return True if compared >= ENOUGH else None if compared else False
 
 
 def _same_at(a: Node, b: Node, point: Point) -> bool:

@@ -13,25 +13,49 @@ Head = Callable[[Node, Node], bool]
 _FUNCTIONS = frozenset("fghFGHPQpqTSRNnVvuydDMm")
 _FIGURES = ("triangle", "odot", "square", "parallelogram")
 _VALUES = ("number", "constant")
-_NAMED = ("symbol", "product", "quotient", "sum", "negative", "power", "group", "call")
+_NAMED = ("symbol", "product", "quotient", "sum", "negative", "power", "group", "call", "literal")
 
 
 def gold_of(left: Node, right: Node) -> bool:
     """A letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB: none on the right."""
     if left.kind == "name":
         return True
-    if left.kind == "symbol" and left.name.startswith(_FIGURES):
-        return False  # a triangle is not five
-    if left.kind == "group":
-        return _in_usual_order(left) and not symbols(left) & symbols(right)
-    letters = [left] if left.kind == "symbol" else list(left.parts)
-    if left.kind == "product" and len(letters) == 2 and letters[0].kind == "power":
-        letters[0] = letters[0].parts[0]  # the inverse of f
-    if not letters or any(part.kind != "symbol" for part in letters):
+    if function := _function(left):
+        return function not in symbols(right)
+    if symbols(left) & symbols(right):
         return False
-    if left.kind == "symbol" or all(part.name.isupper() for part in letters):
-        return not symbols(left) & symbols(right)
-    return _is_function(left, letters) and letters[0].name not in symbols(right)
+    if left.kind == "symbol":
+        return not left.name.startswith(_FIGURES)  # a triangle is not five
+    if left.kind == "group":
+        return _in_usual_order(left)
+    return _is_segment(left) or (_is_measure(left) and not symbols(right))
+
+
+def _function(left: Node) -> str | None:
+    """The f of f(x) and of f^{-1}(x)."""
+    if left.kind != "product" or len(left.parts) != 2 or _is_segment(left):
+        return None
+    function, letter = left.parts
+    if function.kind == "power":
+        function = function.parts[0]
+    named = function.kind == letter.kind == "symbol" and function.name[0] in _FUNCTIONS
+    return function.name if named else None
+
+
+def _is_segment(left: Node) -> bool:
+    """AB, or a product of them: capital letters alone."""
+    letters = left.parts
+    return left.kind == "product" and all(p.kind == "symbol" and p.name.isupper() for p in letters)
+
+
+def _is_measure(left: Node) -> bool:
+    r"""|AB|, AB/CD, \sin A, \tan\theta, f(2): what a question asks for by these very letters."""
+    letters = symbols(left)
+    if not letters or _numbers(left) or left.kind not in ("call", "quotient", "product"):
+        return False
+    if _is_call(left):
+        return not symbols(left.parts[1])
+    return all(name.isupper() or len(name.split("_")[0]) > 1 for name in letters)
 
 
 def said_of(left: Node, right: Node) -> bool:
@@ -40,15 +64,12 @@ def said_of(left: Node, right: Node) -> bool:
         return True
     if left.kind == "group" or symbols(right) or not symbols(left):
         return False
-    if left.kind == "call":
+    if left.kind == "call" or _is_call(left):
         return True
-    if left.kind == "product" and left.parts[0].kind == "symbol":
-        named = left.parts[0].name
-        if named in _FUNCTIONS and len(left.parts) == 2 and left.parts[1].kind != "symbol":
-            return left.parts[1].kind in ("number", "negative", "group", "quotient", "constant")
     if any(part.kind not in (*_NAMED, "number") for part in walk(left)):
         return False
-    return len(symbols(left)) > 1 and not _numbers(left)
+    several = len(symbols(left)) > 1 or (left.kind == "sum" and all(map(_is_call, left.parts)))
+    return several and not _numbers(left)
 
 
 def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
@@ -67,10 +88,6 @@ def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[N
     return equal(target, turned).parts, gold.parts
 
 
-def _is_function(left: Node, letters: list[Node]) -> bool:
-    return left.kind == "product" and len(letters) == 2 and letters[0].name[0] in _FUNCTIONS
-
-
 def _in_usual_order(group: Node) -> bool:
     """(x, y), (a, b), (x, y, z): a reader takes it in this order without being told."""
     letters = [part.name for part in group.parts if part.kind == "symbol"]
@@ -79,8 +96,17 @@ def _in_usual_order(group: Node) -> bool:
     return letters == sorted(letters, key=lambda name: (len(name.split("_")[0]) > 1, name))
 
 
+def _is_call(node: Node) -> bool:
+    """f(2), f'(0), d(A, B), f(g(2))."""
+    if node.kind != "product" or len(node.parts) != 2 or node.parts[0].kind != "symbol":
+        return False
+    return node.parts[0].name[0] in _FUNCTIONS and node.parts[1].kind != "symbol"
+
+
 def _numbers(node: Node) -> bool:
-    """Is there a number in it that is no exponent?"""
+    """Is there a number in it that is no exponent, and no argument of a function?"""
     if node.kind == "power":
         return _numbers(node.parts[0])
+    if _is_call(node):
+        return False
     return node.kind in _VALUES or any(map(_numbers, node.parts))

@@ -177,14 +177,14 @@ class Operands(Cursor, ABC):
             return self._indexed(name)
         while self.accept("'"):
             name += "'"
-        return Node("constant", name) if name in ("e", "i") else Node("symbol", name)
+        constant = name in ("e", "i") and name not in self.bound
+        return Node("constant" if constant else "symbol", name)
 
     def _indexed(self, name: str) -> Node:
         """x_1 is a letter of its own; b_k under a sum over k depends on k."""
         index = self.take().text
-        if name == "C" and index.strip().isdecimal() and self.accept("^"):  # C_{10}^3
-            lower = self._argument()
-            return Node("call", "binomial", (number(int(index)), lower))
+        if name == "C" and (chosen := self._chosen_of(index.strip(" {}"))):
+            return chosen
         if self.bound & set(index):
             return Node("indexed", name, (self.inner(index),))
         return Node("symbol", f"{name}_{_plain_index(index)}")
@@ -199,6 +199,18 @@ class Operands(Cursor, ABC):
             return None
         self.at += 5
         return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
+
+    def _chosen_of(self, upper: str) -> Node | None:
+        """C_{10}^3 and C_n^k: ten choose three; C_1^2 is a constant, squared."""
+        start = self.at
+        if not ((upper.isdecimal() or upper in _COUNTS) and self.accept("^")):
+            return None
+        lower = self._argument()
+        top = number(int(upper)) if upper.isdecimal() else Node("symbol", upper)
+        if upper.isdecimal() and lower.kind == "number" and Fraction(lower.value) > int(upper):
+            self.at = start
+            return None
+        return Node("call", "binomial", (top, lower))
 
     def _bracketed(self, opens: str) -> Node:
         if opens == "{":
@@ -275,8 +287,9 @@ class Operands(Cursor, ABC):
         rows: list[Node] = []
         while not (self.token and self.token.kind == "end"):
             value = self.relation()
-            marks = [self.accept(","), self.accept("&"), self.accept_kind("condition")]
-            if any(marks):
+            comma = self.accept(",")
+            marks = [self.accept("&"), self.accept_kind("condition")]
+            if any(marks) or (comma and not (self.token and self.token.text in ("\\", "cases"))):
                 last = self.found[self.at - 1]
                 other = last.text == "otherwise" or self.accept_kind("condition", "otherwise")
                 value = Node("row", "", (value, ALWAYS if other else self.conditions()))
@@ -392,19 +405,20 @@ class Operands(Cursor, ABC):
 
     def _big(self, name: str) -> Node:
         r"""\sum_{k=1}^{n} term: the letter k is bound."""
-        self.expect("_")
-        self.expect("{")
-        start = self.relation()
-        self.expect("}")
-        if start.kind != "relation" or start.name != "=" or start.parts[0].kind != "symbol":
+        for sign in ("_", "{"):
+            self.expect(sign)
+        letter = self.take()
+        self.expect("=")
+        low = self.sum()
+        for sign in ("}", "^"):
+            self.expect(sign)
+        if letter.kind != "letter":
             raise Unreadable(f"a {name} without its letter")
-        self.expect("^")
         high = self._argument()
-        letter, low = start.parts
-        bound, self.bound = self.bound, self.bound | {letter.name}
+        bound, self.bound = self.bound, self.bound | {letter.text}
         term = self.term()
         self.bound = bound
-        return Node("big", name, (letter, low, high, term))
+        return Node("big", name, (Node("symbol", letter.text), low, high, term))
 
     def _call(self, name: str) -> Node:
         base = None
@@ -438,6 +452,7 @@ class Operands(Cursor, ABC):
         return Node("product", "", tuple(parts)) if len(parts) > 1 else parts[0]
 
 
+_COUNTS = frozenset({"n", "m", "N", "k"})
 _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "equiv"})
 
 

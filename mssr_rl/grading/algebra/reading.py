@@ -23,8 +23,12 @@ _BRACKETS = re.compile(r"\\[{}|]|\\[A-Za-z]+|\\.|[()\[\]{}]", re.DOTALL)
 _NO_CHAIN = re.compile(r"\\(?:le|ge|ne|in|equiv|pm|mp|cup|cap|[pb]mod|lor|land|begin)(?![A-Za-z])")
 _JOINED = re.compile(r"[;<>]|,(?![0-9]{3}(?![0-9]))")
 _JOINT = re.compile(r"(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])")
-_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z \\{}()_^'|,.+-]*")
-_OPERATOR = re.compile(r"\\(?:lim|int|max|min|sup|inf|det|deg|dim)(?![A-Za-z])")
+_NAMES = (
+    re.compile(r"(?=.*[A-Za-z])[A-Za-z \\{}()_^'|,.+-]*"),  # words
+    re.compile(r"\\(?:lim|int|max|min|sup|inf|det|deg|dim)(?![A-Za-z]).*"),
+    re.compile(r"[A-Za-z]'{0,2} ?\([^()]*(?:\([^()]*\)[^()]*)*\)"),  # P(X = 2)
+)
+_COMMANDS = re.compile(r"\\[A-Za-z]+")
 
 
 class Part(NamedTuple):
@@ -103,7 +107,7 @@ def _part(text: str, *, first: bool) -> Part:
 def _is_name(text: str) -> bool:
     """Is it Area, length of AB, lim f(x): words without a number, or a known operator?"""
     plain = clean(text)
-    words = re.findall(r"[a-z]+", plain.lower())
+    words = re.findall(r"[a-z]+", _COMMANDS.sub(" ", plain.lower()))
     if not HEDGES.isdisjoint(words) or "≠" in plain:
         return False
-    return bool(_NAME.fullmatch(plain) or _OPERATOR.match(plain))
+    return any(form.fullmatch(plain) for form in _NAMES)
