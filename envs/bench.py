@@ -10,13 +10,12 @@ told. `data` is then
     FOLDER, FILE   a copy on disk; a folder with a folder of the environment's name in it counts too
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.data import faults, reader, sources
+from mssr_rl.data import columns, faults, reader, sources
 from mssr_rl.envs.base import ProblemEnv, Rules, good_golds, register
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -33,8 +32,6 @@ OPTIONS = """{}
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
     """
-
-_OPTION_LINE = re.compile(r"^\s*\(?([A-J])[).:\uff0e\u3001]\s*(.*\S)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +117,7 @@ def problems(form: Format, wanted: Wanted) -> list[Problem]:
     """The problems of one split; a `UserError` names the split or row that cannot be had."""
     source = source_of(form, wanted)
     rows = source._replace(rows=lambda: _normalised(form, source))
-    return reader.problems(rows, wanted.split, wanted.limit)
+    return reader.normalised(rows, wanted.split, wanted.limit)
 
 
 def source_of(form: Format, wanted: Wanted) -> sources.Source:
@@ -146,21 +143,6 @@ def source_of(form: Format, wanted: Wanted) -> sources.Source:
     return named_source(data, (split, form.splits[split]), form.config)
 
 
-def inline_choices(question: str) -> list[str] | None:
-    """Options that stand in the question's own lines, `A. 5` or `(B) 6`, if they are in order."""
-    found = _OPTION_LINE.findall(question)
-    letters = "".join(letter for letter, _ in found)
-    if len(found) < 2 or not "ABCDEFGHIJ".startswith(letters):
-        return None
-    return [text for _, text in found]
-
-
-def with_options(question: str, choices: Sequence[str]) -> str:
-    """The question with its options below, each with its letter."""
-    lines = [f"({letter}) {text}" for letter, text in zip("ABCDEFGHIJ", choices, strict=False)]
-    return "\n".join([question, "Choices:", *lines])
-
-
 def text_of(row: Row, column: str) -> str:
     """A column as text; missing and null are empty."""
     value = row.get(column)
@@ -181,7 +163,7 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
         try:
             row = form.row(raw)
             if row is not None:
-                reader.refuse_unread(raw, row.get("images") or (), f"{source.name} row {i}")
+                _refuse_unread(raw, row, f"{source.name} row {i}")
         except UserError as error:
             faults.met(error)
             continue
@@ -195,6 +177,14 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
             continue
         if row is not None:
             yield row
+
+
+def _refuse_unread(raw: Row, row: Row, where: str) -> None:
+    if missed := columns.unread(raw, row.get("images") or ()):
+        raise UserError(
+            f"{where}: the column {missed[0]!r} holds pictures, and this format does not read it;"
+            f" say env.columns={{images: {missed[0]}}} to read the rows by their columns"
+        )
 
 
 def scored(form: Format, **rules: Any) -> Format:

@@ -9,6 +9,7 @@ was eaten are read as they were meant. Vision-R1-RL was made in part from it.
 import re
 from collections.abc import Iterator
 
+from mssr_rl.data import options
 from mssr_rl.envs import bench, drawn
 
 _TAG = re.compile(r"<image[0-9]*>")
@@ -18,13 +19,13 @@ def _row(raw: bench.Row) -> bench.Row:
     question, images = raw["question"], bench.pictures_of(raw, "decoded_image", "image")
     tags = _TAG.findall(question)
     text = _TAG.sub("<image>" if len(tags) == len(images) else "", question)
-    options = [str(option) for option in raw.get("options") or ()]
+    choices = [str(option) for option in raw.get("options") or ()]
     return {
         "id": raw["id"],
-        "problem": bench.with_options(text, options) if options else text,
+        "problem": options.with_options(text, choices) if choices else text,
         "images": images,
         "answer": bench.text_of(raw, "answer").replace("\f", "\\f").strip(),
-        "choices": options,
+        "choices": choices,
         "level": raw.get("level"),
         "subject": raw.get("subject"),
     }

@@ -10,6 +10,7 @@ Licence cc-by-sa-4.0; training on it is prohibited, so there is no train split h
 from collections.abc import Iterator
 from fractions import Fraction
 
+from mssr_rl.data import options
 from mssr_rl.envs import bench, drawn
 from mssr_rl.envs.base import Rules
 from mssr_rl.grading.precision import verify_rounded
@@ -25,7 +26,7 @@ def _row(raw: bench.Row) -> bench.Row:
         if answer not in choices:
             raise ValueError(f"the answer {answer!r} is none of the options {choices}")
         answer = "ABCDEFGHIJ"[choices.index(answer)]
-        question = bench.with_options(question, choices)
+        question = options.with_options(question, choices)
     elif unit := bench.text_of(raw, "unit"):
         question = f"{question} (Unit: {unit})"
     return {

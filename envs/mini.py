@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from mssr_rl.data import reader, sources
+from mssr_rl.data import reader, sources, tables
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -31,9 +31,9 @@ def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
     if found := _cached(path, split, limit):
         return found
     if limit is not None and limit < COUNTS[split]:
-        return reader.problems(_drawn(split, limit), split, limit)
+        return reader.normalised(_drawn(split, limit), split, limit)
     _store(path, split)
-    return _cached(path, split, limit) or reader.problems(_drawn(split, COUNTS[split]), split)
+    return _cached(path, split, limit) or reader.normalised(_drawn(split, COUNTS[split]), split)
 
 
 def cache_file(split: str) -> Path:
@@ -59,7 +59,7 @@ def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
         return []
     try:
         source = sources.file_source((path,), split, holds_out=False)
-        found = reader.problems(source, split, limit)
+        found = reader.normalised(source, split, limit)
     except UserError as error:
         log.warning("the cache is drawn again: %s", error)
         return []
@@ -70,7 +70,7 @@ def _drawn(split: str, count: int) -> sources.Source:
     return sources.Source(f"mini {split}", split, False, None, lambda: _rows(split, count))
 
 
-def _rows(split: str, count: int) -> Iterator[sources.Row]:
+def _rows(split: str, count: int) -> Iterator[tables.Row]:
     from mssr_rl.envs.families import mini_rows
 
     return ({name: row[name] for name in _COLUMNS} for row in mini_rows(split, count))
@@ -80,6 +80,6 @@ def _store(path: Path, split: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log.info("drawing %d problems into %s", COUNTS[split], path)
-        sources.write_parquet(path, _rows(split, COUNTS[split]))
+        tables.write_parquet(path, _rows(split, COUNTS[split]))
     except OSError as error:
         log.warning("%s cannot be written (%s): problems are drawn anew", path, error.strerror)

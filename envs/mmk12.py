@@ -6,6 +6,7 @@ question; where they can be read there, an option's value pays as its letter doe
 
 from collections.abc import Iterator
 
+from mssr_rl.data import options
 from mssr_rl.envs import bench, drawn
 
 
@@ -18,7 +19,7 @@ def _row(raw: bench.Row) -> bench.Row:
         "answer": answer,
         "subject": raw.get("subject"),
     }
-    choices = bench.inline_choices(question)
+    choices = options.inline(question)
     return {**row, "choices": choices} if choices and answer in tuple("ABCDEFGHIJ") else row
 
 

@@ -10,13 +10,14 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
+from mssr_rl.data import options
 from mssr_rl.envs import bench, drawn
 
 
 def _row(raw: bench.Row) -> bench.Row:
     question = raw["question"].rpartition("Question: ")[2].strip()
     answer = bench.text_of(raw, "answer").strip()
-    choices = _choices(raw.get("choices")) or bench.inline_choices(question)
+    choices = _choices(raw.get("choices")) or options.inline(question)
     letter = answer.upper() if len(answer) == 1 and answer.isalpha() and choices else answer
     return {
         "id": str(raw["index"]),
@@ -32,7 +33,7 @@ def _row(raw: bench.Row) -> bench.Row:
 def _choices(value: Any) -> list[str] | None:
     """A list, or the text of one option a line; the words for none are none."""
     if isinstance(value, str):
-        return bench.inline_choices(value)
+        return options.inline(value)
     return [str(option) for option in value] if value else None
 
 
@@ -47,7 +48,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for number, item in enumerate(drawn.items(split, count)):
         found = drawn.choice(item) if number % 2 else None
         hint = "answer with the letter" if found else "answer with the value"
-        question = bench.with_options(item.question, found.options) if found else item.question
+        question = options.with_options(item.question, found.options) if found else item.question
         yield {
             "index": number,
             "question": f"Hint: {hint}.\nQuestion: {question}",

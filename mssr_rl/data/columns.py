@@ -5,8 +5,6 @@ every row: a column with pictures in it is used, named by the user as ignored, o
 """
 
 import ast
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,18 +12,14 @@ from typing import Any
 
 from PIL import Image
 
+from mssr_rl.data import pictures
+
 MAX_CELL = 2**20  # characters of a cell that is looked into for a list
 
-_MAGIC = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*"
-    rb"|....ftyp(?:avi[fs]|hei[cx]|mif1)|\s*(?:<\?xml[^>]*>\s*)?<svg",
-    re.DOTALL,
-)
 _FILE = re.compile(
     r"[^\n\r\t]{1,512}\.(?:png|jpe?g|jfif|webp|bmp|gif|tiff?|avif|svg|heic|ppm)(?:\?\S*)?",
     re.IGNORECASE,
 )
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}={0,2}\s*")
 
 
 def items(value: Any) -> list[Any]:
@@ -53,29 +47,15 @@ def is_picture(item: Any) -> bool:
     if isinstance(item, Image.Image):
         return True
     if isinstance(item, bytes | bytearray | memoryview):
-        return _MAGIC.match(bytes(item[:256])) is not None
+        return pictures.is_picture(bytes(item[:256]))
     if isinstance(item, Mapping):
         return any(is_picture(item.get(key)) for key in ("bytes", "path", "image", "url"))
-    return isinstance(item, str) and (is_file_name(item) or is_encoded_text(item))
+    return isinstance(item, str) and (is_file_name(item) or pictures.is_encoded(item))
 
 
 def is_file_name(item: Any) -> bool:
     """Whether it is text that names a picture file, here or at an address."""
     return isinstance(item, str) and _FILE.fullmatch(item.strip()) is not None
-
-
-def is_encoded_text(text: str) -> bool:
-    """Whether the text is a picture in base64, as it is or as a data URI."""
-    if text.startswith("data:image/"):
-        return True
-    head = text[:400]
-    if len(text) < 40 or not _BASE64.fullmatch(head):
-        return False
-    head = "".join(head.split())
-    try:
-        return _MAGIC.match(base64.b64decode(head[: len(head) // 4 * 4])) is not None
-    except (binascii.Error, ValueError):
-        return False
 
 
 def unread(row: Mapping[str, Any], read: Collection[Any], skip: Iterable[str] = ()) -> list[str]:
@@ -106,12 +86,12 @@ def _content(item: Any) -> bytes | str:
         return _content(inner)
     if isinstance(item, Image.Image):
         return item.tobytes()
-    if isinstance(item, str) and is_encoded_text(item):
-        try:
-            return base64.b64decode(item.partition("base64,")[2] or item)
-        except (binascii.Error, ValueError):
-            return item
-    return item if isinstance(item, str) else bytes(item)
+    if isinstance(item, str) and not pictures.is_encoded(item):
+        return item
+    try:
+        return pictures.encoded(item, None)
+    except ValueError:
+        return str(item)
 
 
 def _written_list(text: str) -> list[Any] | None:

@@ -1,16 +1,30 @@
-"""What is wrong with rows: the first fault ends a run, `check` lists them all.
+"""What is wrong with rows, and what is worth saying of them: kept while data are read.
 
 `reader` and the environments report a row that cannot be used by `met`. It raises, except inside
-`listed()`, which collects the faults and lets the reading go on without their rows.
+`listed()`, which collects the faults and lets the reading go on without their rows. `noted` keeps
+what a person should know though it is no fault: how columns were read, answers that were taken out
+of solutions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from mssr_rl.errors import UserError
 
+SHOWN = 3  # faults that an error names
+
 _list: ContextVar[list[str] | None] = ContextVar("faults", default=None)
+_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+
+
+class BadRows(UserError):
+    """Rows that cannot be used, all of them: `rows` has a sentence for each."""
+
+    def __init__(self, rows: Sequence[str], end: str) -> None:
+        more = f" (and {len(rows) - SHOWN} more rows)" if len(rows) > SHOWN else ""
+        super().__init__("; ".join(rows[:SHOWN]) + more + end)
+        self.rows = tuple(rows)
 
 
 def met(error: UserError) -> None:
@@ -19,6 +33,13 @@ def met(error: UserError) -> None:
     if found is None:
         raise error
     found.append(str(error))
+
+
+def note(text: str) -> None:
+    """Something to say once the data are read; said once however often it is noted."""
+    found = _notes.get()
+    if found is not None and text not in found:
+        found.append(text)
 
 
 @contextmanager
@@ -30,3 +51,14 @@ def listed() -> Iterator[list[str]]:
         yield found
     finally:
         _list.reset(token)
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """What is noted inside."""
+    found: list[str] = []
+    token = _notes.set(found)
+    try:
+        yield found
+    finally:
+        _notes.reset(token)

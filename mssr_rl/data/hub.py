@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mssr_rl.data import sources
+from mssr_rl.data.tables import Row
 from mssr_rl.errors import UserError
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -51,7 +52,7 @@ def _loaded(data: str, config: str | None) -> Any:
         ) from error
 
 
-def dataset_rows(dataset: Any) -> Iterator[sources.Row]:
+def dataset_rows(dataset: Any) -> Iterator[Row]:
     """The rows of a `datasets.Dataset`; pictures as dicts of bytes, never decoded."""
     for table in dataset.with_format("arrow").iter(batch_size=128):
         yield from table.to_pylist()

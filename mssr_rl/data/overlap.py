@@ -12,27 +12,24 @@ digit differs is not. A picture alone is no hit, and neither is a question alone
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from mssr_rl.data import pictures
+from mssr_rl.data import seen
+from mssr_rl.data.seen import SIDE, Thumbnail
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
-SIDE = 64  # of a thumbnail [pixels]
 # Between thumbnails of copies: JPEG at quality 75 and pictures resized by 0.6 to 1.5 stay below;
 # of 10,021 pairs of independent drawings with equal question and answer, 1 does.
 LARGEST, ROOT_MEAN_SQUARE = 30, 4.0  # of 255
 BLOCK = 8  # pixels of a thumbnail that the first comparison takes together
 NEAR_TEXT = 0.6  # shared words of all words
-
-Thumbnail = NDArray[np.uint8]  # SIDE * SIDE
 
 
 class Hit(NamedTuple):
@@ -101,15 +98,16 @@ class Rows:
         """See `_bare`."""
         return [_bare(problem) for problem in self.problems]
 
+    def look_up(self, rows: Iterable[int]) -> None:
+        """Have the thumbnails of these rows at hand."""
+        self._known |= seen.thumbnails(c for row in rows for c in self.problems[row].images)
+
     def thumbnails(self, row: int) -> NDArray[np.uint8]:
-        """Of all pictures of a row: pictures x SIDE * SIDE."""
-        if row not in self._thumbnails:
-            found = [thumbnail(content) for content in self.problems[row].images]
-            self._thumbnails[row] = np.stack(found)
-        return self._thumbnails[row]
+        """Of all pictures of a row that was looked up: pictures x SIDE * SIDE."""
+        return np.stack([self._known[seen.digest(c)] for c in self.problems[row].images])
 
     @cached_property
-    def _thumbnails(self) -> dict[int, NDArray[np.uint8]]:
+    def _known(self) -> dict[bytes, Thumbnail]:
         return {}
 
 
@@ -133,6 +131,8 @@ def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
     """Those of `shared`, and rows whose words differ but not their picture, numbers and answer."""
     mine, others = Rows(ours), Rows(theirs)
     hits = _shared(mine, others)
+    for rows in (mine, others):
+        rows.look_up(range(len(rows.problems)))
     seen = [_seen(problem) for problem in theirs]
     by_numbers: dict[tuple[str, ...], list[int]] = {}
     for j, other in enumerate(seen):
@@ -175,17 +175,6 @@ def posed(problem: Problem) -> bytes:
     return digest.digest()
 
 
-def thumbnail(content: bytes) -> Thumbnail:
-    """A picture as SIDE x SIDE levels of grey."""
-    return thumbnail_of(pictures.decode(content))
-
-
-def thumbnail_of(image: Image.Image) -> Thumbnail:
-    """The same of a picture that is decoded already."""
-    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(small, dtype=np.uint8).reshape(-1)
-
-
 def look_alike(a: Thumbnail, b: Thumbnail) -> bool:
     """Whether two thumbnails can be of one picture."""
     difference = a.astype(np.int32) - b
@@ -202,6 +191,8 @@ def _near(ours: Rows, theirs: Rows, known: Collection[int]) -> Iterator[tuple[in
     for i, bare in enumerate(ours.bare):
         if i not in known and bare in others:
             mine.setdefault(bare, []).append(i)
+    ours.look_up(i for rows in mine.values() for i in rows)
+    theirs.look_up(j for bare in mine for j in others[bare])
     for bare, rows in mine.items():
         if bare[2] == 0:
             yield from ((i, others[bare][0]) for i in rows)

@@ -7,13 +7,17 @@ decoded, so a bomb costs nothing. A picture that cannot be used is a `ValueError
 caller knows the row and says where.
 """
 
+import base64
+import binascii
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -25,6 +29,7 @@ MAX_PIXELS = 50_000_000
 MAX_FRAME_PIXELS = 8 * MAX_PIXELS  # of all frames of an animation together
 MAX_BYTES = 64 * 2**20  # of an encoded picture, in a file or in a row
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures")  # names of files are looked for there
 
 # Said of pictures that are refused below, or that viewers show all the same. Not by
 # catch_warnings: threads decode, and it is not made for them.
@@ -40,21 +45,30 @@ _TURN = {  # by the number in EXIF's orientation field
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*"
+    rb"|....ftyp(?:avi[fs]|hei[cx]|mif1)|\s*(?:<\?xml[^>]*>\s*)?<svg",
+    re.DOTALL,
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{40,}={0,2}\s*")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError)  # what Pillow's decoders raise
 
 
 def encoded(item: Any, folder: Path | None) -> bytes:
-    """The encoded bytes of a dict with `bytes` or `path`, of bytes, a PIL image or a path.
+    """The encoded bytes of a dict with `bytes` or `path`, of bytes, a PIL image, base64 or a path.
 
-    Paths are relative to `folder` and may not lead out of it; None means that there is no folder.
+    Paths are relative to `folder`, or to its folder `images`, and may not lead out of it; None
+    means that there is no folder. A data URI is base64; other addresses are never fetched.
     """
     if isinstance(item, Mapping):
-        content = item.get("bytes")
-        item = content if content is not None else item.get("path")
+        filled = (item.get(key) for key in ("bytes", "path", "image", "url"))
+        item = next((value for value in filled if value is not None), None)
     if isinstance(item, bytes | bytearray | memoryview):
         return bytes(item)
     if isinstance(item, Image.Image):
         return _png(item)
+    if isinstance(item, str) and is_encoded(item):
+        return _from_text(item)
     if isinstance(item, str) and item:
         return _from_file(item, folder)
     raise ValueError("it is neither bytes, a path, an image nor a dict with bytes or path")
@@ -193,22 +207,65 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def is_encoded(text: str) -> bool:
+    """Whether the text is a picture in base64, as it is or as a data URI."""
+    if text.startswith("data:image/"):
+        return True
+    head = text[:400]
+    if len(text) < 40 or not _BASE64.fullmatch(head):
+        return False
+    return is_picture(_decoded_head(head))
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether bytes begin as a picture of any kind does, also of those that are not taken."""
+    return _MAGIC.match(head) is not None
+
+
+def _decoded_head(text: str) -> bytes:
+    head = "".join(text.split())
+    try:
+        return base64.b64decode(head[: len(head) // 4 * 4])
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _from_text(text: str) -> bytes:
+    head, comma, rest = text.partition(",")
+    if comma and not head.endswith(";base64"):
+        raise ValueError("it is a data URI that is not in base64")
+    try:
+        return base64.b64decode("".join((rest if comma else text).split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"it is no sound base64 text ({error})") from error
+
+
 def _from_file(name: str, folder: Path | None) -> bytes:
-    if "://" in name or name.startswith("data:"):
+    local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+    if "://" in local or local.startswith("data:"):
         raise ValueError(f"{name[:60]!r} is an address, and pictures are never downloaded")
     if folder is None:
-        raise ValueError(f"its path {name!r} has no folder to be relative to")
+        raise ValueError(f"its path {name[:200]!r} has no folder to be relative to")
     try:
         root = folder.resolve()
-        path = (root / name).resolve()
+        path = _place(root, local)
         if not any(path.is_relative_to(place) for place in (root, *_blobs(root))):
-            raise ValueError(f"its path {name!r} leads out of {folder}")
+            raise ValueError(f"its path {name[:200]!r} leads out of {folder}")
         if path.exists() and not path.is_file():
             raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
         _refuse_many_bytes(path.stat().st_size)
         return untrusted.content(path, MAX_BYTES)
     except (OSError, RuntimeError, untrusted.Unusable) as error:
-        raise ValueError(f"{name!r} cannot be read from {folder}") from error
+        raise ValueError(f"{name[:200]!r} cannot be read from {folder}") from error
+
+
+def _place(root: Path, name: str) -> Path:
+    """Where a name leads: below the folder, or below the folder of pictures beside the table."""
+    path = (root / name).resolve()
+    if path.exists():
+        return path
+    places = ((root / place / name).resolve() for place in IMAGE_FOLDERS)
+    return next((place for place in places if place.exists()), path)
 
 
 def _refuse_many_bytes(size: int) -> None:

@@ -1,37 +1,43 @@
-"""Where rows lie: one file, a folder with a file for each split, or a data set on the hub.
+"""Where rows lie: one file, a folder with files for each split, or a data set on the hub.
 
-`data` turns the rows into problems. Files are `.parquet`, `.jsonl`, `.json` (a list of objects)
-or `.tsv`; a folder may hold shards (`train-00000-of-00004.parquet`), also under `data/`.
-Which file answers for which split:
+`tables` reads the files, `reader` turns the rows into problems. A folder may be
 
-    wanted   the file of that name; `validation` is `val`
+    train.parquet, test.jsonl            a file a split, also under data/
+    train-00000-of-00004.parquet         shards, as on the hub
+    train/0000.parquet                   a folder a split, with any number of files
+    train/metadata.jsonl                 the image folder of `datasets`, or metadata.csv
+    dataset_dict.json, train/*.arrow     what save_to_disk writes, with splits or without
+    geo_train.json                       else a file with the split's name in its own
+    rows.jsonl                           else its only data file
+
+Which stored split answers for which:
+
+    wanted   the split of that name; `validation`, `dev` and the like are `val`
     val      else `test`, with a warning: choosing by it flatters the test score
     test     else `val`, with a warning
     both     else a tenth of `train` (512 rows at most), drawn by a hash of the row's key and then
-             missing from train; the same for a data set that is one file
+             missing from train; the same for a data set that is one split
 """
 
-import csv
-import io
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from mssr_rl import untrusted
-from mssr_rl.data import parquet
+from mssr_rl.data import tables
+from mssr_rl.data.tables import SUFFIXES, Row
 from mssr_rl.errors import UserError
-from mssr_rl.files import write_bytes
 
-Row = Mapping[str, Any]
-
-SUFFIXES = (".parquet", ".jsonl", ".json", ".tsv")
-JSON_BYTES = 2**30  # of a .json, which is read as a whole; .jsonl and .parquet are not
-ROW_BYTES = 2**27  # of a line of .jsonl and .tsv: a picture of 64 MiB in base64
 SPLITS = ("train", "val", "test")
-_NAMES = {"train": ("train",), "val": ("val", "validation", "dev"), "test": ("test",)}
+_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "validation", "dev", "valid"),
+    "test": ("test", "testing"),
+}
 _FALLBACK = {"train": (), "val": ("test", "train"), "test": ("val", "train")}
+_NO_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_SHARD = re.compile(r"(?:.*[-_.])?[0-9]+(?:-of-[0-9]+)?")
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +77,7 @@ def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str,
 
 
 def named(path: Path, split: str, names: Sequence[str]) -> Source:
-    """The rows in a file, or in a folder's first file of one of the names; nothing held out."""
+    """The rows in a file, or in a folder's first files of one of the names; nothing held out."""
     if path.is_file():
         return file_source((path,), split, holds_out=False)
     for name in names:
@@ -83,7 +89,7 @@ def named(path: Path, split: str, names: Sequence[str]) -> Source:
     )
 
 
-def our_names(names: Mapping[str, Any]) -> dict[str, str]:
+def our_names(names: Mapping[str, object]) -> dict[str, str]:
     """Our names of the splits that are there, mapped to the source's."""
     return {
         ours: theirs
@@ -93,16 +99,31 @@ def our_names(names: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
+    """The rows of the files of one split, one file after the other."""
+    if not tables.suffix_of(paths[0]):
+        raise UserError(f"{paths[0]} is no data set: use one of {', '.join(SUFFIXES)}")
+    return Source(
+        name=paths[0].name,
+        split=split,
+        holds_out=holds_out,
+        folder=paths[0].parent,
+        rows=lambda: (row for path in paths for row in tables.rows_of(path)),
+    )
+
+
 def _folder_source(folder: Path, split: str) -> Source:
     files = {name: _split_files(folder, name) for names in _NAMES.values() for name in names}
-    stored = our_names({name: found for name, found in files.items() if found})
-    if not stored:
-        raise UserError(
-            f"{folder} holds no train, val or test file;"
-            f" name them train.parquet, val.parquet, test.parquet (or {', '.join(SUFFIXES[1:])})"
-        )
-    ours, holds_out = choose_split(str(folder), split, stored)
-    return file_source(files[stored[ours]], ours, holds_out=holds_out)
+    files = {name: found for name, found in files.items() if found} or _by_part_of_name(folder)
+    if stored := our_names(files):
+        ours, holds_out = choose_split(str(folder), split, stored)
+        return file_source(files[stored[ours]], ours, holds_out=holds_out)
+    if found := _only_split(folder):
+        return file_source(found, "train", holds_out=True)
+    raise UserError(
+        f"{folder} holds no train, val or test file;"
+        f" name them train.parquet, val.parquet, test.parquet (or {', '.join(SUFFIXES[1:])})"
+    )
 
 
 def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
@@ -112,87 +133,64 @@ def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
             shards = sorted(place.glob(f"{name}-*-of-*{suffix}"))
             if found := [p for p in (place / f"{name}{suffix}", *shards) if p.is_file()]:
                 return tuple(found)
+        if inside := _data_files(place / name):
+            return _metadata(inside) or _one_format(inside)
     return ()
 
 
-def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
-    """The rows of the files of one split, one file after the other."""
-    if paths[0].suffix not in SUFFIXES:
-        raise UserError(f"{paths[0]} is no data set: use one of {', '.join(SUFFIXES)}")
-    return Source(
-        name=paths[0].name,
-        split=split,
-        holds_out=holds_out,
-        folder=paths[0].parent,
-        rows=lambda: (row for path in paths for row in _READERS[path.suffix](path)),
-    )
+def _only_split(folder: Path) -> tuple[Path, ...]:
+    """The files of a folder that holds one split: metadata, shards, or its only data file."""
+    files = _data_files(folder)
+    if found := _metadata(files):
+        return found
+    for suffix in SUFFIXES:
+        alike = tuple(path for path in files if tables.suffix_of(path) == suffix)
+        if alike and all(_SHARD.fullmatch(path.name.removesuffix(suffix)) for path in alike):
+            return alike
+    with_rows = files if len(files) == 1 else tuple(path for path in files if _has_rows(path))
+    if len(with_rows) > 1:
+        names = ", ".join(path.name for path in with_rows[:6])
+        raise UserError(
+            f"{folder} holds several data files and no split is in their names: {names};"
+            " name the file in env.data, or call the files train, val and test"
+        )
+    return with_rows
 
 
-def write_parquet(path: Path, rows: Iterable[Row]) -> None:
-    """Store rows so that a reader finds all of them or no file at all."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), content)
-    write_bytes(path, content.getvalue())
+def _metadata(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The table of an image folder."""
+    return tuple(path for path in files if path.name.split(".")[0] == "metadata")[:1]
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
+def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Files with a split's name among the words of their own: geo3k_train.json."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in (*_data_files(folder), *_data_files(folder / "data")):
+        stem = path.name[: -len(tables.suffix_of(path))].lower()
+        words = re.split(r"[^a-z]+", stem)
+        for name in {n for names in _NAMES.values() for n in names if n in words}:
+            found[name] = (*found.get(name, ()), path)
+    return {name: _one_format(paths) for name, paths in found.items()}
+
+
+def _one_format(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    if len({tables.suffix_of(path) for path in paths}) == 1:
+        return paths
+    names = ", ".join(path.name for path in paths[:6])
+    raise UserError(f"{names} would all be one split, in several formats; name one in env.data")
+
+
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    """Files with rows by their names, those aside that the `datasets` library keeps for itself."""
+    if not folder.is_dir():
+        return ()
+    found = (p for p in sorted(folder.iterdir()) if tables.suffix_of(p) and p.is_file())
+    return tuple(p for p in found if p.name not in _NO_DATA and not p.name.startswith("cache-"))
+
+
+def _has_rows(path: Path) -> bool:
+    """Whether a file begins with a row; a folder's other JSON files hold settings."""
     try:
-        for number, line in enumerate(untrusted.lines(path, ROW_BYTES), 1):
-            if line is None:
-                raise _too_long(path, number)
-            if line.strip():
-                yield _object(json.loads(line), f"{path} line {number}")
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} line {number} is no JSON: {_first_line(error)}") from error
-
-
-def _json(path: Path) -> Iterator[Row]:
-    try:
-        content = json.loads(untrusted.content(path, JSON_BYTES))
-    except (ValueError, RecursionError, OSError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
-    if not isinstance(content, list):
-        raise UserError(f"{path} holds no list of rows; use a list of objects, or .jsonl")
-    for i, item in enumerate(content):
-        yield _object(item, f"{path} row {i}")
-
-
-def _tsv(path: Path) -> Iterator[Row]:
-    """Tab-separated with a header; fields may be long, as pictures in base64 are."""
-    csv.field_size_limit(ROW_BYTES)
-    try:
-        yield from csv.DictReader(_texts(path), delimiter="\t", strict=True)
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} cannot be read as TSV: {_first_line(error)}") from error
-
-
-def _texts(path: Path) -> Iterator[str]:
-    for number, line in enumerate(untrusted.lines(path, ROW_BYTES), 1):
-        if line is None:
-            raise _too_long(path, number)
-        yield line.decode("utf-8")
-
-
-def _too_long(path: Path, number: int) -> UserError:
-    return UserError(f"{path} line {number} is longer than {ROW_BYTES >> 20} MiB")
-
-
-_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
-    ".parquet": parquet.rows,
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".tsv": _tsv,
-}
-
-
-def _object(item: Any, where: str) -> Row:
-    if not isinstance(item, dict):
-        raise UserError(f"{where} is no object with columns but {type(item).__name__}")
-    return item
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        return next(iter(tables.rows_of(path)), None) is not None
+    except UserError:
+        return False

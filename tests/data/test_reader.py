@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mssr_rl.data import faults, reader, sources
+from mssr_rl.data import faults, reader, sources, tables
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -211,7 +211,7 @@ def test_a_limit_takes_the_first_rows_and_must_leave_some(tmp_path: Path) -> Non
 
 def test_parquet_and_json_lines_give_the_same_problems(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
-    sources.write_parquet(tmp_path / "rows.parquet", [row(id=f"r{i}", level=i) for i in range(4)])
+    tables.write_parquet(tmp_path / "rows.parquet", [row(id=f"r{i}", level=i) for i in range(4)])
     jsonl(tmp_path / "rows.jsonl", *(row(id=f"r{i}", level=i, images=["a.png"]) for i in range(4)))
     listed = [row(id=f"r{i}", level=i, images="a.png") for i in range(4)]
     (tmp_path / "rows.json").write_text(json.dumps(listed))

@@ -1,0 +1,503 @@
+"""The shapes people keep problems in: which column is the question, the answer, the pictures.
+
+`reading_of` looks at the first rows of a data set and says how they are read: by the table of known
+formats, else by the usual names of columns and by what is in them. `Reading.row` then puts a raw
+row into the reader's own columns: problem, images, answer, choices, id. `env.columns` overrides any
+of it, for shapes that nobody here has seen:
+
+    env.columns={problem: question, images: [left, right], answer: key, choices: opts, id: uid,
+                 answer_index: true_option, answer_number: true_option, context: passage,
+                 ignored: [mask, preview]}
+
+`answer_index` counts options from 0, `answer_number` from 1. Dots lead into nested columns:
+reward_model.ground_truth.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from mssr_rl.data import columns, options
+from mssr_rl.data.conversations import Conversation, conversation
+from mssr_rl.data.tables import Row
+from mssr_rl.errors import UserError
+from mssr_rl.prompts import IMAGE, INSTRUCTIONS
+
+ROLES = ("problem", "images", "answer", "answer_index", "answer_number", "choices", "id", "context")
+PROBLEM = (
+    "problem", "question", "query", "prompt", "messages", "conversations", "conversation",
+    "message", "dialog", "instruction", "input", "question_text", "problem_text", "text",
+)  # fmt: skip
+ANSWER = (
+    "answer", "gt_answer", "ground_truth", "label", "gt", "correct_answer", "final_answer",
+    "solution", "original_answer", "target", "multiple_choice_answer", "answers", "response",
+    "output", "gold",
+)  # fmt: skip
+INDEX = (
+    "correct_choice_idx", "answer_index", "answer_idx", "correct_idx", "correct_index",
+    "correct_option_index", "label_index",
+)  # fmt: skip
+CHOICES = ("choices", "options", "option", "candidates", "answer_choices", "multiple_choices")
+IMAGES = ("images", "image", "decoded_image")
+IDS = ("id", "qid", "pid", "uid")
+CONTEXT = ("context", "hint", "passage")
+LOOKED_AT = 200  # rows that decide how a data set is read
+
+_NUMBERED = re.compile(r"(.*?)[_ -]?([0-9]{1,2})", re.DOTALL)
+_LETTERED = re.compile(r"(?:(?:choice|option|answer)[_ ]?)?([A-J])|(?:choice|option)[_ ]([a-j1-9])")
+# A picture's place in the text, as the field writes it; the group is its number, counted from 1.
+_TAG = re.compile(
+    r"<\|vision_start\|><\|image_pad\|><\|vision_end\|>|<ImageHere>|<\|image\|>|<image_placeholder>"
+    r"|<img>(?:</img>)?|<(?:\|)?ima?ge?[ _]?([0-9]{1,2})(?:\|)?>|<image>",
+    re.IGNORECASE,
+)
+
+
+class Known(NamedTuple):
+    """A format with a name: the columns it is told by, and what these do not say themselves."""
+
+    name: str
+    needs: frozenset[str]
+    roles: Mapping[str, str] = {}  # role -> column, where the usual names would mislead
+    ignored: tuple[str, ...] = ()  # columns that hold pictures or options and are left unread
+    one_picture: bool = False  # several numbered tags may stand for one picture
+    from_0: bool = False  # a whole number as the answer is an option's place, from 0
+
+
+def _known(name: str, needs: str, **more: Any) -> Known:
+    return Known(name, frozenset(needs.split()), **more)
+
+
+KNOWN = (
+    _known("verl", "prompt reward_model", roles={"answer": "reward_model.ground_truth"}),
+    _known("A-OKVQA", "question choices correct_choice_idx"),
+    _known("ScienceQA", "question choices answer hint lecture", from_0=True),
+    _known("MMMU", "question options answer image_1"),
+    _known("MathVista", "pid question choices answer question_type"),
+    _known("MATH-V", "question options answer decoded_image", one_picture=True),
+    _known("MATH-V", "question options answer level subject", one_picture=True),
+    _known("We-Math", "question option answer image_path"),
+    _known("DynaMath", "question ground_truth answer_type image"),
+    _known("LogicVista", "question answer skill reasoning"),
+    _known("MathVerse", "question answer problem_version question_type"),
+    _known("ViRL39K", "question answer qid image"),
+    _known("MMK12", "question answer subject image id"),
+    _known(
+        "geometry3k of EasyR1", "problem images answer choices ground_truth",
+        ignored=("choices", "ground_truth"),
+    ),
+    _known("multimodal open-r1", "problem solution original_question original_answer"),
+    _known("Vision-R1", "problem answer images"),
+    _known("R1-V", "problem solution image"),
+    _known("VLMEvalKit's tables", "index question answer image"),
+    _known("ms-swift or LLaMA-Factory", "messages"),
+    _known("LLaVA", "conversations"),
+    _known("OpenRLHF", "prompt label"),
+    _known("TRL", "prompt solution"),
+    _known("TRL", "prompt answer"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the rows of a data set are read: roles and the columns that fill them."""
+
+    name: str  # of the format; empty where only names of columns were recognised
+    roles: Mapping[str, tuple[str, ...]]
+    ignored: frozenset[str] = frozenset()
+    one_picture: bool = False
+    from_0: bool = False
+
+    @property
+    def says(self) -> str:
+        """The reading in words, and as the option that would ask for it."""
+        named = ", ".join(", ".join(found) for found in self.roles.values() if found)
+        return f"read as {self.name}: {named}" if self.name else f"read by columns: {self.mapping}"
+
+    @property
+    def mapping(self) -> str:
+        """The reading as `env.columns` would state it."""
+        parts = {r: found for r, found in self.roles.items() if found}
+        if self.ignored:
+            parts["ignored"] = tuple(sorted(self.ignored))
+        listed = ", ".join(f"{role}: {_one_or_list(found)}" for role, found in parts.items())
+        return f"env.columns={{{listed}}}"
+
+    def row(self, raw: Row) -> Row:
+        """The raw row in the reader's columns; what it has besides stays.
+
+        Raises:
+            ValueError: it cannot be read; says why.
+        """
+        talk = conversation(self.value(raw, "problem"))
+        text = self._question(raw, talk)
+        found = options.read([cell(raw, name) for name in self.roles.get("choices", ())])
+        pictures = self._pictures(raw) or (list(talk.pictures) if talk else [])
+        self._refuse_unread(raw, pictures)
+        if found and not options.shown(text, found):
+            text = options.with_options(text, found)
+        kept = {k: v for k, v in raw.items() if k not in ("id", "images", "choices", "problem")}
+        if identity := self.roles.get("id"):
+            kept["id"] = cell(raw, identity[0])
+        return {
+            **kept,
+            "problem": tagged(text, len(pictures), lenient=self.one_picture),
+            "images": pictures,
+            "answer": self._answer(raw, talk, found),
+            "choices": found,
+        }
+
+    def _question(self, raw: Row, talk: Conversation | None) -> str:
+        value = talk.question if talk else self.value(raw, "problem")
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError("has an empty problem: it must be text")
+        plain = cell(raw, "extra_info.question")  # verl keeps the question without its instruction
+        if isinstance(plain, str) and plain.strip() and value.startswith(plain.strip()):
+            value = plain
+        text = value.strip().removesuffix(INSTRUCTIONS["paper"]).strip()
+        context = self.value(raw, "context")
+        return (
+            f"{context.strip()}\n{text}" if isinstance(context, str) and context.strip() else text
+        )
+
+    def _answer(self, raw: Row, talk: Conversation | None, found: Sequence[str] | None) -> Any:
+        """The gold as it is stored; the place of an option becomes its letter."""
+        for role, first in (("answer_index", 0), ("answer_number", 1)):
+            if role in self.roles:
+                return options.letter(self.value(raw, role), first, found)
+        if "answer" not in self.roles:
+            return talk.answer if talk else None
+        value = self.value(raw, "answer")
+        if self.from_0 and found:
+            return options.letter(value, 0, found)
+        return value
+
+    def value(self, raw: Row, role: str) -> Any:
+        """What a row has for a role: the first of its columns that is filled."""
+        return _first_filled(raw, self.roles.get(role, ()))
+
+    def _pictures(self, raw: Row) -> list[Any]:
+        names = self.roles.get("images", ())
+        return [item for name in names for item in columns.items(cell(raw, name))]
+
+    def _refuse_unread(self, raw: Row, pictures: Sequence[Any]) -> None:
+        used = {name for names in self.roles.values() for name in names}
+        if missed := columns.unread(raw, pictures, used | self.ignored):
+            raise ValueError(
+                f"the column {missed[0]!r} holds pictures and would not be read; {self._hint(missed)}"
+            )
+        if "choices" in self.roles:
+            return
+        for name in CHOICES:
+            if name not in self.ignored and name in raw and raw[name] not in (None, "", []):
+                raise ValueError(
+                    f"the column {name!r} holds options and would not be read; say"
+                    f" env.columns={{choices: {name}}}, or ignored: {name}"
+                )
+
+    def _hint(self, missed: Sequence[str]) -> str:
+        names = (*self.roles.get("images", ()), *missed)
+        return f"say env.columns={{images: {_one_or_list(names)}}}, or ignored: {missed[0]}"
+
+
+def _one_or_list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _first_filled(row: Row, names: Sequence[str]) -> Any:
+    return next((v for name in names if (v := cell(row, name)) is not None), None)
+
+
+def cell(row: Row, name: str) -> Any:
+    """A column's value; dots lead into nested ones where no column has the whole name."""
+    if name in row:
+        return row[name]
+    head, _, rest = name.partition(".")
+    inner = row.get(head)
+    return cell(inner, rest) if rest and isinstance(inner, Mapping) else None
+
+
+def tagged(text: str, pictures: int, *, lenient: bool = False) -> str:
+    """The text with one `<image>` for each picture, whatever its tags look like.
+
+    Numbered tags stand for the picture of that number; a picture that is named again stays as
+    words, and pictures that no tag names come in front.
+
+    Raises:
+        ValueError: there are tags without a picture.
+    """
+    tags = list(_TAG.finditer(text))
+    numbers = {int(tag[1]) for tag in tags if tag[1]}
+    if lenient and numbers and pictures == 1 and max(numbers) > 1:
+        return IMAGE + _TAG.sub("", text).strip()
+    if not numbers:
+        return _plainly_tagged(text, len(tags), pictures)
+    if max(numbers) > pictures:
+        raise ValueError(
+            f"names picture {max(numbers)} in a tag but has {pictures} pictures;"
+            " write one tag for each picture"
+        )
+    return _in_order(text, numbers, pictures)
+
+
+def _plainly_tagged(text: str, tags: int, pictures: int) -> str:
+    if tags == 0:
+        return IMAGE * pictures + text
+    if tags != pictures:
+        raise ValueError(
+            f"has {tags} {IMAGE} tags but {pictures} pictures;"
+            " write one tag for each, or none to have them in front"
+        )
+    return _TAG.sub(IMAGE, text)
+
+
+def _in_order(text: str, numbers: set[int], pictures: int) -> str:
+    """Tags put in the pictures' own order, so that the first tag is the first picture."""
+    order = list(dict.fromkeys(int(tag[1]) for tag in _TAG.finditer(text) if tag[1]))
+    if order != sorted(order) or len(numbers) < pictures:
+        front = "".join(f"Picture {n}: {IMAGE}\n" for n in range(1, pictures + 1))
+        return front + _TAG.sub(lambda tag: f"picture {tag[1]}" if tag[1] else "", text)
+    seen: set[str] = set()
+
+    def shown(tag: re.Match[str]) -> str:
+        again = tag[1] in seen
+        seen.add(tag[1])
+        return f"picture {tag[1]}" if again else IMAGE
+
+    return _TAG.sub(shown, text)
+
+
+# ---- how a data set is read ----
+
+
+def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> Reading:
+    """How rows like these are read; `given` is what the user says of it.
+
+    Raises:
+        UserError: a column that is needed was not recognised; suggests what to say.
+    """
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    known = next((k for k in KNOWN if k.needs <= set(names)), Known("", frozenset()))
+    stated = {role: _as_names(found) for role, found in (given or {}).items() if role != "ignored"}
+    ignored = {*known.ignored, *_as_names((given or {}).get("ignored", ()))}
+    _refuse_unknown(stated, names, rows)
+    roles: dict[str, tuple[str, ...]] = {role: (name,) for role, name in known.roles.items()}
+    for role, guess in _GUESSES.items():
+        if role not in roles and role not in stated:
+            usable = [name for name in names if name not in ignored]
+            roles[role] = guess(usable, rows)
+    roles |= stated
+    if "answer" not in stated and not (stated.keys() & _PLACES) and not known.from_0:
+        roles |= _places(roles, rows)
+    if any(roles.get(role) for role in _PLACES) and "answer" not in stated:
+        roles["answer"] = ()
+    reading = Reading(
+        name="" if stated else known.name,
+        roles={role: roles[role] for role in ROLES if roles.get(role)},
+        ignored=frozenset(ignored),
+        one_picture=known.one_picture,
+        from_0=known.from_0 and "answer" not in stated,
+    )
+    _refuse_incomplete(reading, names, rows)
+    return reading
+
+
+_PLACES = {"answer_index", "answer_number"}
+
+
+def _places(
+    roles: Mapping[str, tuple[str, ...]], rows: Sequence[Row]
+) -> dict[str, tuple[str, ...]]:
+    """The answer's role where all answers are whole numbers and places of options.
+
+    They count from 0 if a 0 is among them, from 1 if the number of options is. Where no row tells,
+    or the numbers may be options themselves, nothing is decided: such a row is refused later with
+    the words that settle it.
+    """
+    pairs = [pair for row in rows if (pair := _place_in(row, roles))]
+    if not pairs or any(place is None for place, _ in pairs):
+        return {}
+    if any(place == 0 for place, _ in pairs) and all(p < n for p, n in pairs if p is not None):
+        return {"answer_index": roles["answer"]}
+    if any(place == n for place, n in pairs):
+        return {"answer_number": roles["answer"]}
+    return {}
+
+
+def _place_in(row: Row, roles: Mapping[str, tuple[str, ...]]) -> tuple[int | None, int] | None:
+    """The place that an answer may be and how many options there are; None without options."""
+    try:
+        found = options.read([cell(row, name) for name in roles.get("choices", ())])
+    except ValueError:
+        return None
+    value = _first_filled(row, roles.get("answer", ()))
+    if not found or value is None:
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    numbers = any(option.strip().strip("$").isdecimal() for option in found)
+    place = int(text) if text.isdecimal() and not isinstance(value, bool) and not numbers else None
+    return place, len(found)
+
+
+def _problem(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    return _first(names, PROBLEM, rows)
+
+
+def _answer(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    return _first(names, ANSWER, rows)
+
+
+def _index(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    found = _first(names, INDEX, rows)
+    return found if found and not _first(names, ("answer",), rows) else ()
+
+
+def _choices(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    if found := _first(names, CHOICES, rows):
+        return found
+    lettered = [name for name in names if _LETTERED.fullmatch(name)]
+    return tuple(lettered) if len(lettered) >= 2 else ()
+
+
+def _id(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:  # noqa: ARG001  as the others
+    folded = {name.lower(): name for name in names}
+    return next(((folded[name],) for name in IDS if name in folded), ())
+
+
+def _context(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    return _first(names, CONTEXT, rows)
+
+
+def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns with pictures in them: one, or a numbered series."""
+    with_pictures = [n for n in names if any(columns.are_pictures(row.get(n)) for row in rows)]
+    named = [n for n in names if n.lower() in IMAGES and _filled(n, rows)]
+    inside = [n for n in with_pictures if any(_is_content(row.get(n)) for row in rows)]
+    if len(inside) == 1:
+        return (inside[0],)  # names of files beside it say where its pictures came from
+    series = _series(with_pictures)
+    if series and set(inside or with_pictures) <= set(series):
+        return series
+    candidates = inside or list(dict.fromkeys((*named, *with_pictures)))
+    usual = [n for n in candidates if n.lower() in IMAGES]
+    if len(candidates) == 1 or len(usual) == 1:
+        return ((usual or candidates)[0],)
+    return (usual[0],) if usual else ()
+
+
+def _series(names: Sequence[str]) -> tuple[str, ...]:
+    """image_1, image_2 … in the order of their numbers; empty if the names are no series."""
+    numbered = [m for m in map(_NUMBERED.fullmatch, names) if m and m[1]]
+    if not numbered or len({m[1] for m in numbered}) > 1:
+        return ()
+    return tuple(m[0] for m in sorted(numbered, key=lambda m: int(m[2])))
+
+
+def _is_content(value: Any) -> bool:
+    """Whether a cell holds pictures themselves and not their names."""
+    found = columns.items(value)
+    return bool(found) and columns.are_pictures(value) and not any(map(_is_name, found))
+
+
+def _is_name(item: Any) -> bool:
+    return columns.is_file_name(item) or (
+        isinstance(item, Mapping) and not item.get("bytes") and columns.is_picture(item)
+    )
+
+
+_GUESSES = {
+    "problem": _problem,
+    "images": _images,
+    "answer": _answer,
+    "answer_index": _index,
+    "choices": _choices,
+    "id": _id,
+    "context": _context,
+}
+
+
+def _first(names: Sequence[str], usual: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """The first of the usual names, in any case, that is a column with something in it."""
+    folded = {name.lower(): name for name in reversed(names)}
+    for word in usual:
+        if word in folded and _filled(folded[word], rows):
+            return (folded[word],)
+    return next(((folded[word],) for word in usual if word in folded), ())
+
+
+def _filled(name: str, rows: Sequence[Row]) -> bool:
+    return any(_is_filled(row.get(name)) for row in rows)
+
+
+def _is_filled(value: Any) -> bool:
+    return value is not None and not (isinstance(value, str | list | tuple) and len(value) == 0)
+
+
+def _as_names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
+def _refuse_unknown(
+    stated: Mapping[str, tuple[str, ...]], names: Sequence[str], rows: Sequence[Row]
+) -> None:
+    for role, found in stated.items():
+        if role not in ROLES:
+            raise UserError(f"env.columns knows no {role}; it takes {', '.join(ROLES)} and ignored")
+        for name in found:
+            if name not in names and all(cell(row, name) is None for row in rows):
+                raise UserError(
+                    f"env.columns={{{role}: {name}}}: there is no column {name};"
+                    f" found {', '.join(names)}"
+                )
+
+
+def _refuse_incomplete(reading: Reading, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Raise `UserError` where the question or the answer was not found."""
+    talk = any(_is_conversation(reading.value(row, "problem")) for row in rows)
+    answered = talk or {"answer", "answer_index", "answer_number"} & set(reading.roles)
+    missing = [role for role in ("problem", "answer") if role not in reading.roles]
+    if missing == ["answer"] and answered:
+        return
+    if missing:
+        raise UserError(
+            f"no column was recognised as the {' and the '.join(missing)};"
+            f" found {', '.join(names)}. Say which is which, for example"
+            f" {_suggestion(reading, missing, names, rows)}"
+        )
+
+
+def _is_conversation(value: Any) -> bool:
+    try:
+        return conversation(value) is not None
+    except ValueError:
+        return True  # it is one, and its row is refused later
+
+
+def _suggestion(
+    reading: Reading, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
+) -> str:
+    """The reading with the missing roles filled by what looks most like them."""
+    taken = {name for found in reading.roles.values() for name in found}
+    lengths = {name: _typical_length(name, rows) for name in names if name not in taken}
+    texts = {name: length for name, length in lengths.items() if length}
+    filled = dict(reading.roles)
+    for role in missing:
+        if texts:
+            pick = max(texts, key=texts.__getitem__) if role == "problem" else None
+            pick = pick or min(texts, key=texts.__getitem__)
+            filled[role] = (pick,)
+            del texts[pick]
+        else:
+            filled[role] = ("NAME",)
+    return replace(reading, roles={r: filled[r] for r in ROLES if r in filled}).mapping
+
+
+def _typical_length(name: str, rows: Sequence[Row]) -> int:
+    """Characters of a column's texts and numbers, 0 where it holds something else."""
+    values = [row.get(name) for row in rows]
+    texts = [str(v) for v in values if isinstance(v, str | int | float) and not isinstance(v, bool)]
+    same = len(texts) > 1 and len(set(texts)) == 1  # a constant is no answer
+    if not texts or same or any(columns.are_pictures(text) for text in texts):
+        return 0
+    return 1 + sum(map(len, texts)) // len(texts)

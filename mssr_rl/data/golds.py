@@ -1,0 +1,228 @@
+r"""Gold answers as a person would write them: out of tags, solutions, numbers' noise and lists.
+
+    <answer> 3 </answer>      We add ... #### 10      ... is \boxed{10}.      The answer is 10.
+    0.10000000149 (float32)   Decimal("7.50")         ["7"]                   "C. 12" among options
+
+A reward can only be as good as the gold: what no short answer could match is refused with its
+reason, and what was taken out of a longer text is said (`Gold.said`), so that nothing changes
+unseen.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mssr_rl.data import options
+from mssr_rl.grading.choices import gold_letter
+from mssr_rl.grading.verify import last_box
+
+LONGEST = 160  # characters of an answer that somebody could be expected to write
+WORDIEST = 12  # its words
+
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_HASHES = re.compile(r"####\s*([^\n#]+?)\s*$")
+_SENTENCE = re.compile(
+    r"(?:^|[\s,(])(?:final |correct |right )?(?:answer|option|choice)\s*(?:is|are|:|=)\s*:?\s*"
+    r"(?P<answer>[^\n]{1,160}?)\s*\.?\s*$",
+    re.IGNORECASE,
+)
+_LETTER_AND_TEXT = re.compile(r"\(?([A-Z])[).:\uff0e\u3001]\s*(.+)", re.DOTALL)
+_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
+_NO_ANSWER = ("nan", "none", "null", "n/a", "<na>")
+
+
+class Gold(NamedTuple):
+    """The answer that is graded against, and a word on what it was taken from."""
+
+    text: str
+    said: str = ""  # the kind of text it stood in; empty if it is the text as stored
+
+
+def gold(value: Any, found: Sequence[str] | None = None) -> Gold:
+    """The gold answer in a cell; `found` are the row's options.
+
+    Raises:
+        ValueError: no short answer could be right; says why.
+    """
+    text = _plain(value, found)
+    short = _short(text)
+    answer = _of_options(short.text, found) if found else short.text
+    if not answer:
+        raise ValueError("has an empty answer: every problem needs one")
+    if answer.casefold() in _NO_ANSWER and not (found and answer in found):
+        raise ValueError(
+            f"has the answer {answer!r}, which stands for none: every problem needs one"
+        )
+    if len(answer) > LONGEST or (len(answer.split()) > WORDIEST and not found):
+        raise ValueError(
+            f"has a solution text as its answer, {answer[:60]!r} …, and no short answer in it"
+            " (a box, ####, or 'The answer is'): no response could match it; give the answer alone"
+        )
+    return Gold(answer, short.said)
+
+
+def _plain(value: Any, found: Sequence[str] | None) -> str:
+    """A stored value as text."""
+    if isinstance(value, list | tuple | np.ndarray):
+        value = _only(list(value))
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, Mapping | bool | bytes | set):
+        raise ValueError(
+            f"has an answer that is no text and no number but {_kind(value)}: {str(value)[:60]};"
+            " write the answer itself"
+        )
+    if isinstance(value, int) and found:
+        _refuse_two_readings(value, found)
+    if isinstance(value, float | Decimal):
+        plain = str(value) if isinstance(value, Decimal) else repr(value)
+        return _without_bare_fraction(_denoised(_expanded(plain)))
+    text = str(value).strip()
+    return _denoised(text) if _DECIMAL.fullmatch(text) else text
+
+
+def _only(items: list[Any]) -> Any:
+    distinct = [item for i, item in enumerate(items) if item not in items[:i]]
+    if len(distinct) == 1:
+        return distinct[0]
+    raise ValueError(
+        f"has {'an empty list' if not items else f'a list of {len(items)} answers'} as its answer:"
+        f" {str(items)[:60]}; write the one that pays, or several as one text"
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "a bool", bytes: "bytes", set: "a set"}
+    return names.get(type(value), "a dict")
+
+
+def _refuse_two_readings(value: int, found: Sequence[str]) -> None:
+    """A whole number beside options that are numbers: is it the option, or its place?"""
+    if str(value) not in found:
+        return
+    place = found[value] if 0 <= value < len(found) else None
+    if place is not None and place != str(value):
+        raise ValueError(
+            f"has the answer {value} with the options {', '.join(found)}: that is the option"
+            f" {value}, or the place of {place} counted from 0; say env.columns="
+            "{answer_index: answer} for places (answer_number from 1), or write options as text"
+        )
+
+
+def _denoised(text: str) -> str:
+    """A decimal without the noise of a float32 or float64: 0.10000000149 is 0.1."""
+    value = float(text)
+    digits = sum(c.isdigit() for c in text.lstrip("+-0."))
+    if "e" in text.lower() or not math.isfinite(value) or digits < 10:
+        return text
+    if short := _as_float32(text, value):
+        return short
+    rounded = f"{value:.12g}"
+    noise = digits >= 16 and "e" not in rounded and len(rounded) <= len(text) - 4
+    return rounded if noise else text
+
+
+def _as_float32(text: str, value: float) -> str | None:
+    """The short decimal that float32 stores as this value; None if that would be a coincidence."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(single):
+        return None
+    places = len(text.partition(".")[2])
+    exact = format(Decimal(float(single)), f".{places}f")
+    short = _without_bare_fraction(format(Decimal(str(single)), "f"))
+    significant = len(short.replace(".", "").lstrip("-0"))
+    same = exact == format(Decimal(text), f".{places}f")
+    return short if same and significant <= 7 and len(short) < len(text) else None
+
+
+def _expanded(text: str) -> str:
+    """1e-05 as 0.00001; numbers that far from 1 are nobody's to write out."""
+    if "e" not in text.lower() or abs(Decimal(text).adjusted()) > 15:
+        return text
+    return format(Decimal(text), "f")
+
+
+def _without_bare_fraction(text: str) -> str:
+    """3.0 is 3; 7.50 stays."""
+    whole, point, part = text.partition(".")
+    return whole if point and not part.strip("0") else text
+
+
+# ---- out of a longer text ----
+
+
+def _short(text: str) -> Gold:
+    """The answer in a solution text; a text that is an answer itself comes back unchanged."""
+    if tagged := _TAGGED.findall(text):
+        inner = _short(tagged[-1].strip())
+        alone = _TAGGED.fullmatch(text.strip()) is not None
+        return Gold(inner.text, inner.said or ("" if alone else "a solution with answer tags"))
+    if m := _HASHES.search(text):
+        return Gold(m[1].strip().rstrip("."), "a solution that ends with ####")
+    box = last_box(text)
+    if box is not None and box.strip():
+        alone = text.strip().rstrip(".").strip("$ ") == f"\\boxed{{{box}}}"
+        _refuse_several_boxes(text)
+        return Gold(box.strip(), "" if alone else "a solution with a box")
+    if m := _SENTENCE.search(text):
+        return Gold(_undressed(m["answer"]), "a sentence that gives the answer")
+    return Gold(text, "")
+
+
+def _refuse_several_boxes(text: str) -> None:
+    found = re.findall(r"\\boxed\{([^{}]*)\}(?:\s|\$|,|or|and)*(?=\\boxed\{([^{}]*)\})", text)
+    if any(a.strip() != b.strip() for a, b in found):
+        raise ValueError(f"has several boxes side by side in its answer: {text[-80:]!r}; write one")
+
+
+def _undressed(text: str) -> str:
+    """Without the sentence's own bold signs, quotes and dollars."""
+    stripped = text.strip().strip("*").strip()
+    for left, right in (('"', '"'), ("$", "$"), ("\\(", "\\)")):
+        if len(stripped) > 2 and stripped.startswith(left) and stripped.endswith(right):
+            stripped = stripped[len(left) : -len(right)].strip()
+    return stripped
+
+
+def _of_options(text: str, found: Sequence[str]) -> str:
+    """The gold among options: a letter that there is, alone or with its text, or an option."""
+    if text in found:
+        return text
+    letter = gold_letter(text) if len(text) <= 8 else None
+    if letter is None and (m := _LETTER_AND_TEXT.fullmatch(text)):
+        letter = m[1]
+        _refuse_contradiction(m, found)
+    if letter is None:
+        _refuse_lone_place(text, found)
+        return text
+    if options.LETTERS.index(letter) >= len(found):
+        raise ValueError(f"has the answer {text!r} but only {len(found)} options")
+    return letter
+
+
+def _refuse_contradiction(m: re.Match[str], found: Sequence[str]) -> None:
+    place = options.LETTERS.index(m[1])
+    if place < len(found) and _bare(m[2]) != _bare(found[place]):
+        raise ValueError(
+            f"has the answer {m[0][:40]!r}, but its option {m[1]} is {found[place][:40]!r}"
+        )
+
+
+def _refuse_lone_place(text: str, found: Sequence[str]) -> None:
+    """A number that is no option, beside options: it was meant as a place, from 0 or from 1."""
+    if text.isdecimal() and not any(option.strip().strip("$").isdecimal() for option in found):
+        raise ValueError(
+            f"has the answer {text}, which is none of its {len(found)} options; if it is the place"
+            " of one, say env.columns={answer_index: answer} (from 0) or answer_number (from 1)"
+        )
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\s$.]+", "", text).casefold()

@@ -1,0 +1,178 @@
+"""What is known of pictures by the hash of their bytes: whether they decode, and a thumbnail.
+
+Every picture is decoded once, by several threads (Pillow's decoders run side by side), and what was
+found is kept in a small database, so that the next start only hashes. The database lies in
+MSSR_CACHE, by default ~/.cache/mssr_rl, under a name that changes with Pillow and with our limits;
+where it cannot be used, pictures are decoded each time.
+"""
+
+import hashlib
+import io
+import os
+import sqlite3
+import sys
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from mssr_rl.data import pictures
+
+SIDE = 64  # of a thumbnail [pixels]
+WORKERS = min(8, os.cpu_count() or 1)
+SAID_EVERY = 5.0  # [s] between two lines of progress
+_FORM = "1"  # of the table: to be raised when what is stored changes
+
+Thumbnail = NDArray[np.uint8]  # SIDE * SIDE levels of grey
+
+
+class Look(NamedTuple):
+    """What decoding a picture has shown."""
+
+    content: bytes  # as a person sees it: the bytes that were given, or a new PNG
+    fault: str = ""  # why it cannot be used; empty if it can
+
+
+class _Known(NamedTuple):
+    fault: str
+    changed: bool  # as_seen gives other bytes: made again when needed
+    thumbnail: bytes  # compressed; of the picture as it is seen
+
+
+class Progress:
+    """A line now and then on what has been decoded, for readings that take a while."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.count, self.decoded = what, 0, 0
+        self._next = time.monotonic() + SAID_EVERY
+
+    def add(self, count: int, decoded: int) -> None:
+        """So many pictures more, and how many of them were not known before."""
+        self.count += count
+        self.decoded += decoded
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + SAID_EVERY
+            sys.stderr.write(f"{self.what}: {self.count:,} pictures, {self.decoded:,} decoded\n")
+            sys.stderr.flush()
+
+
+def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> list[Look]:
+    """Each picture as it is seen, or why it cannot be used; in order."""
+    marks = [digest(content) for content in contents]
+    known = _read(marks)
+    todo = {
+        m: c for m, c in zip(marks, contents, strict=True) if m not in known or known[m].changed
+    }
+    with ThreadPoolExecutor(WORKERS) as pool:
+        fresh = dict(zip(todo, pool.map(_look, todo.values()), strict=True))
+    new = {mark: found for mark, (_, found) in fresh.items() if mark not in known}
+    _store([*new.items(), *_of_changed(fresh, new)])
+    if progress is not None:
+        progress.add(len(contents), len(new))
+    return [
+        fresh[m][0] if m in fresh else Look(c, known[m].fault)
+        for m, c in zip(marks, contents, strict=True)
+    ]
+
+
+def thumbnails(contents: Iterable[bytes]) -> dict[bytes, Thumbnail]:
+    """Thumbnails of pictures that can be decoded, by `digest`."""
+    by_mark = {digest(content): content for content in contents}
+    known = _read(list(by_mark))
+    found = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
+    missing = [mark for mark in by_mark if mark not in found]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        fresh = dict(zip(missing, pool.map(_look, (by_mark[m] for m in missing)), strict=True))
+    _store([(mark, new) for mark, (_, new) in fresh.items()])
+    found |= {mark: new.thumbnail for mark, (_, new) in fresh.items() if new.thumbnail}
+    return {m: np.frombuffer(zlib.decompress(packed), np.uint8) for m, packed in found.items()}
+
+
+def digest(content: bytes) -> bytes:
+    """The hash that a picture's bytes are known by."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _look(content: bytes) -> tuple[Look, _Known]:
+    try:
+        shown = pictures.as_seen(content)
+        with pictures.decode(shown) as image:
+            small = image.convert("L").resize(
+                (SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0
+            )
+    except ValueError as error:
+        return Look(content, str(error)), _Known(str(error), changed=False, thumbnail=b"")
+    packed = zlib.compress(small.tobytes(), 1)
+    return Look(shown), _Known("", changed=shown is not content, thumbnail=packed)
+
+
+def _of_changed(
+    fresh: dict[bytes, tuple[Look, _Known]], new: dict[bytes, _Known]
+) -> Iterator[tuple[bytes, _Known]]:
+    """The new bytes of pictures that were changed are asked about later: they are known too."""
+    for mark in new:
+        look, found = fresh[mark]
+        if found.changed:
+            yield digest(look.content), found._replace(changed=False)
+
+
+# ---- the database ----
+
+
+def database() -> Path:
+    """Where findings are kept for this Pillow and these limits."""
+    folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
+    limits = (pictures.MAX_PIXELS, pictures.MAX_FRAME_PIXELS, pictures.MAX_BYTES, pictures.FORMATS)
+    name = hashlib.blake2b(
+        repr((_FORM, SIDE, PIL.__version__, limits)).encode(), digest_size=6
+    ).hexdigest()
+    return Path(folder).expanduser() / f"pictures-{name}.sqlite"
+
+
+def _read(marks: Sequence[bytes]) -> dict[bytes, _Known]:
+    path = database()
+    found: dict[bytes, _Known] = {}
+    if not path.is_file():
+        return {}
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=10)) as base:
+        for start in range(0, len(marks), 500):
+            some = marks[start : start + 500]
+            rows = base.execute(
+                "SELECT mark, fault, changed, thumbnail FROM pictures"  # noqa: S608  only marks
+                f" WHERE mark IN ({','.join('?' * len(some))})",
+                some,
+            )
+            found |= {mark: _Known(fault, bool(changed), t) for mark, fault, changed, t in rows}
+    return found
+
+
+def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:
+    """Keep the findings; without a place to keep them they are found again next time."""
+    if not rows:
+        return
+    path = database()
+    with suppress(OSError, sqlite3.Error):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=10)) as base, base:
+            base.execute(
+                "CREATE TABLE IF NOT EXISTS pictures"
+                " (mark BLOB PRIMARY KEY, fault TEXT, changed INTEGER, thumbnail BLOB)"
+            )
+            base.executemany(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)",
+                [(mark, k.fault, int(k.changed), k.thumbnail) for mark, k in rows],
+            )
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height of a picture that was looked at, from its header [pixels]."""
+    with Image.open(io.BytesIO(content)) as image:
+        return image.size

@@ -1,0 +1,277 @@
+"""Files with rows: each common way to write a table, read as mappings from column to value.
+
+    .parquet  .arrow (save_to_disk)  .jsonl  .json  .csv  .tsv      and .gz of the last four
+
+JSON comes in many forms: a list of objects, objects one after the other, a list under a key
+(`data`, `rows`), objects by id, columns as lists, pandas' `split` and `index`, the hub's row pages.
+What a file holds is found by its content where its name leaves that open. Whatever cannot be read
+is a `UserError` with the file and the line.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from mssr_rl import untrusted
+from mssr_rl.data import parquet
+from mssr_rl.errors import UserError
+from mssr_rl.files import write_bytes
+
+Row = Mapping[str, Any]
+
+PLAIN = (".jsonl", ".json", ".csv", ".tsv")
+SUFFIXES = (".parquet", ".arrow", *PLAIN, *(f"{suffix}.gz" for suffix in PLAIN))
+JSON_BYTES = 2**30  # of a .json unpacked, which is read as a whole; the others are not
+ROW_BYTES = 2**27  # of a line of text: a picture of 64 MiB in base64
+ARROW_BYTES = 2**40
+_LFS = b"version https://git-lfs"
+_UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
+
+
+def suffix_of(path: Path) -> str:
+    """The ending that says how a file is read, `.jsonl.gz` for example; empty for other files."""
+    name = path.name.lower()
+    return next((suffix for suffix in SUFFIXES[::-1] if name.endswith(suffix)), "")
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """The rows of a file; it must end with one of SUFFIXES."""
+    _refuse_pointer(path)
+    yield from _READERS[suffix_of(path).removesuffix(".gz")](path)
+
+
+def write_parquet(path: Path, rows: Iterable[Row]) -> None:
+    """Store rows so that a reader finds all of them or no file at all."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), content)
+    write_bytes(path, content.getvalue())
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    """A file of `save_to_disk`: Arrow's stream format; its file format is taken too."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    try:
+        with untrusted.opened(path, ARROW_BYTES) as file:
+            for batch in _batches(file):
+                for start in range(0, batch.num_rows, parquet.SLICE):
+                    yield from batch.slice(start, parquet.SLICE).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as arrow: {first_line(error)}") from error
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    magic = file.read(6)
+    file.seek(0)
+    if magic == b"ARROW1":
+        stored = pa.ipc.open_file(file)
+        yield from (stored.get_batch(i) for i in range(stored.num_record_batches))
+    else:
+        yield from pa.ipc.open_stream(file)
+
+
+# ---- JSON ----
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    """An object a line; a file that begins otherwise is read as one JSON text."""
+    number = 1
+    try:
+        for number, line in enumerate(_lines(path), 1):
+            if line.strip():
+                yield _object(json.loads(line), f"{path} line {number}")
+    except (ValueError, RecursionError) as error:
+        if number == 1 and (whole := _whole_after_all(path)) is not None:
+            yield from whole
+            return
+        raise UserError(f"{path} line {number} is no JSON: {first_line(error)}") from error
+    except _UNREADABLE as error:
+        raise UserError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _whole_after_all(path: Path) -> list[Row] | None:
+    """The rows of a JSON text over several lines; None if it is none either."""
+    try:
+        return list(_json_forms(_several(_content(path)), path))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json(path: Path) -> Iterator[Row]:
+    try:
+        text = _content(path)
+        found = _several(text)
+    except (ValueError, RecursionError, *_UNREADABLE) as error:
+        raise UserError(f"{path} cannot be read as JSON: {first_line(error)}") from error
+    yield from _json_forms(found, path)
+
+
+def _content(path: Path) -> str:
+    with _unpacked(path) as file:
+        content = file.read(JSON_BYTES + 1)
+    if len(content) > JSON_BYTES:
+        raise UserError(f"{path} is larger than {JSON_BYTES >> 20} MiB; write it as .jsonl")
+    return content.decode(_encoding(content))
+
+
+def _several(text: str) -> Any:
+    """One JSON value, or the list of those that follow each other."""
+    decoder, place, found = json.JSONDecoder(), 0, []
+    while place < len(text):
+        while place < len(text) and text[place] in " \t\r\n,\ufeff":
+            place += 1
+        if place < len(text):
+            value, place = decoder.raw_decode(text, place)
+            found.append(value)
+    return found[0] if len(found) == 1 else found
+
+
+def _json_forms(content: Any, path: Path) -> Iterator[Row]:
+    rows = _listed(content)
+    if rows is None:
+        raise UserError(
+            f"{path} holds no list of rows, or several; use a list of objects, or .jsonl"
+        )
+    for i, item in enumerate(rows):
+        yield _object(item, f"{path} row {i}")
+
+
+def _listed(content: Any) -> list[Any] | None:
+    """The rows in whichever form they stand; None if there are none."""
+    if isinstance(content, list):
+        return [item["row"] if _is_page_row(item) else item for item in content]
+    if not isinstance(content, dict) or not content:
+        return None
+    if {"columns", "data"} <= content.keys() and isinstance(content["columns"], list):
+        return [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
+    if all(isinstance(value, dict) for value in content.values()):
+        return _by_id(content)
+    return _below_a_key(content) or ([content] if _is_row(content) else None)
+
+
+def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
+    """The one list of objects in an object, or its columns if it has only lists of one length."""
+    lists = {k: v for k, v in content.items() if isinstance(v, list)}
+    objects = [v for v in lists.values() if v and all(isinstance(item, dict) for item in v)]
+    if len(objects) == 1 and not _is_row(content):
+        return _listed(objects[0])
+    columns = len(lists) == len(content) and len({len(v) for v in lists.values()}) == 1
+    if objects or not columns:
+        return None  # several lists of objects: one for each split, for example
+    return [dict(zip(content, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def _by_id(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    """Objects by id, or pandas' columns, which are objects by the row's number."""
+    first = next(iter(content.values()))
+    if all(str(key).isdecimal() for key in first) and first:
+        return [{name: column.get(key) for name, column in content.items()} for key in first]
+    return [{"id": key, **row} for key, row in content.items()]
+
+
+def _is_page_row(item: Any) -> bool:
+    return isinstance(item, dict) and "row_idx" in item and isinstance(item.get("row"), dict)
+
+
+def _is_row(content: Mapping[str, Any]) -> bool:
+    """Whether an object is a problem itself: it has text of its own beside its lists."""
+    return sum(isinstance(value, str) for value in content.values()) >= 2
+
+
+# ---- tables of text ----
+
+
+def _separated(separators: str, kind: str) -> Callable[[Path], Iterator[Row]]:
+    """Rows with a header; fields may be long, as pictures in base64 are; empty ones are null."""
+
+    def read(path: Path) -> Iterator[Row]:
+        csv.field_size_limit(ROW_BYTES)
+        try:
+            lines = _lines(path)
+            head = next(lines, "")
+            separator = max(separators, key=head.count)
+            for row in csv.DictReader(chain([head], lines), delimiter=separator, strict=True):
+                yield _filled(row, path)
+        except (csv.Error, *_UNREADABLE) as error:
+            raise UserError(f"{path} cannot be read as {kind}: {first_line(error)}") from error
+
+    return read
+
+
+def _filled(row: dict[str | Any, Any], path: Path) -> Row:
+    if None in row:
+        raise UserError(
+            f"{path} has a row with more fields than columns, {str(row)[:80]};"
+            " quote fields that hold a separator"
+        )
+    return {name: None if value == "" else value for name, value in row.items()}
+
+
+_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+    ".parquet": parquet.rows,
+    ".arrow": _arrow,
+    ".jsonl": _json_lines,
+    ".json": _json,
+    ".csv": _separated(",;\t", "CSV"),
+    ".tsv": _separated("\t", "TSV"),
+}
+
+
+# ---- opening ----
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines with their ends, decoded: UTF-8, or what a byte order mark says."""
+    with _unpacked(path) as file:
+        if _encoding(file.peek(2)) == "utf-16":  # whose lines do not end with a byte
+            yield from _content(path).splitlines(keepends=True)
+            return
+        number = 0
+        while line := file.readline(ROW_BYTES + 1):
+            number += 1
+            if len(line) > ROW_BYTES:
+                raise UserError(f"{path} line {number} is longer than {ROW_BYTES >> 20} MiB")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
+    with untrusted.opened(path, untrusted.STREAM_BYTES) as file:
+        plain: Any = gzip.GzipFile(fileobj=file) if path.name.lower().endswith(".gz") else file
+        with io.BufferedReader(plain) as reader:
+            yield reader
+
+
+def _encoding(start: bytes) -> str:
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _refuse_pointer(path: Path) -> None:
+    with untrusted.opened(path, untrusted.STREAM_BYTES) as file:
+        if file.read(len(_LFS)) == _LFS:
+            raise UserError(
+                f"{path} is a pointer of git LFS, the data are not here: run git lfs pull"
+            )
+
+
+def _object(item: Any, where: str) -> Row:
+    if not isinstance(item, dict):
+        raise UserError(f"{where} is no object with columns but {type(item).__name__}")
+    return item
+
+
+def first_line(error: Exception) -> str:
+    """An error's first line, cut to a length that fits a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
