@@ -31,6 +31,7 @@ OPTIONS = """{}
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
+        columns: which column is what, where the rows have other columns than the set.
     """
 
 
@@ -64,6 +65,7 @@ class Wanted:
     blind: bool = False
     instruction: str = INSTRUCTION
     reward: str = "accuracy"
+    columns: str = ""
 
 
 DRAWN = {"train": 512, "val": 120, "test": 240}
@@ -80,6 +82,7 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
         limit: int | None = None,
         reward: str = "accuracy",
         blind: bool = False,
+        columns: str = "",
     ) -> ProblemEnv:
         wanted = Wanted(
             split=split,
@@ -88,6 +91,7 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
             blind=blind,
             instruction=instruction,
             reward=reward,
+            columns=columns,
         )
         return environment(form, wanted)
 
@@ -116,6 +120,8 @@ def environment(form: Format, wanted: Wanted) -> ProblemEnv:
 def problems(form: Format, wanted: Wanted) -> list[Problem]:
     """The problems of one split; a `UserError` names the split or row that cannot be had."""
     source = source_of(form, wanted)
+    if wanted.columns:
+        return reader.problems(source, wanted.split, wanted.limit, wanted.columns)
     rows = source._replace(rows=lambda: _normalised(form, source))
     return reader.normalised(rows, wanted.split, wanted.limit)
 

@@ -91,6 +91,7 @@ def hallusion_bench(
     reward: str = "accuracy",
     blind: bool = False,
     compat: str = "strict",
+    columns: str = "",
 ) -> ProblemEnv:
     """Yes or no about pictures and edited pictures (lmms-lab/HallusionBench).
 
@@ -102,6 +103,7 @@ def hallusion_bench(
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
         compat: strict, or mssr: the released code's substring rule.
+        columns: which column is what, where the rows have other columns than the set.
     """
     if compat not in COMPAT:
         raise UserError(f"compat={compat}: choose from {', '.join(COMPAT)}")
@@ -110,6 +112,12 @@ def hallusion_bench(
         rule = "the last box anywhere, else the text None; the gold is looked for in it"
         form = bench.scored(FORMAT, verify=as_mssr, extraction=rule)
     wanted = bench.Wanted(
-        split=split, data=data, limit=limit, blind=blind, instruction=instruction, reward=reward
+        split=split,
+        data=data,
+        limit=limit,
+        blind=blind,
+        instruction=instruction,
+        reward=reward,
+        columns=columns,
     )
     return bench.environment(form, wanted)

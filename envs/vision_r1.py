@@ -18,23 +18,25 @@ def vision_r1(
     limit: int | None = None,
     reward: str = "accuracy",
     blind: bool = False,
+    columns: str = "",
 ) -> ProblemEnv:
     """Reward 1 for a right answer in the last box after the think block, else 0.
 
     Args:
         split: train, val or test.
-        data: mini, a .parquet or .jsonl file, a folder of them, or a hub id owner/name.
+        data: mini, a file or folder in any format of docs/data.md, or a hub id owner/name.
         instruction: what is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
         blind: grey pictures, to see how much is guessed.
+        columns: which column is what, as {problem: question, images: img, answer: label}.
     """
     if data == "mini":
         from mssr_rl.envs.mini import mini_problems
 
         problems = mini_problems(split, limit)
     else:
-        problems = reader.load(data, split, limit)
+        problems = reader.load(data, split, limit, columns)
     problems = good_golds(problems, data)
     return ProblemEnv(
         problems,

@@ -4,11 +4,14 @@ Knows the shape of words and values and nothing about keys: `compose` does. Hydr
 larger (`+key`, `~key`, braces, sweeps); what is left out of it is refused here, in a sentence.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from mssr_rl.errors import UserError
 from mssr_rl.typed import alternatives, takes_text
+
+_MAPPING = re.compile(r"\{[^{}]*:[^{}]*\}")  # of an option that takes it as text: env.columns
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
@@ -50,6 +53,6 @@ def _split(word: str) -> tuple[str, str]:
         raise UserError(f"{word!r} has no key right before the equals sign; write key=value")
     if not value.strip():
         raise UserError(f"{key}= has no value; write {key}=value, or {key}=null for none")
-    if "{" in word or "}" in word:
+    if ("{" in word or "}" in word) and not _MAPPING.fullmatch(value.strip()):
         raise UserError(f"{word}: braces are not understood; a list is written [a,b]")
     return key, value

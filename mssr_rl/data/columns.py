@@ -7,12 +7,13 @@ every row: a column with pictures in it is used, named by the user as ignored, o
 import ast
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from PIL import Image
 
 from mssr_rl.data import pictures
+from mssr_rl.errors import UserError
 
 MAX_CELL = 2**20  # characters of a cell that is looked into for a list
 
@@ -58,18 +59,27 @@ def is_file_name(item: Any) -> bool:
     return isinstance(item, str) and _FILE.fullmatch(item.strip()) is not None
 
 
-def unread(row: Mapping[str, Any], read: Collection[Any], skip: Iterable[str] = ()) -> list[str]:
+def unread(row: Mapping[str, Any], read: Collection[Any], skip: Collection[str] = ()) -> list[str]:
     """The columns of a row whose pictures are not among those that were `read`.
 
     A file name beside pictures that were read says where these came from, so it is no other
     picture; `skip` names columns that need not be looked at.
     """
     contents = {_content(item) for item in read}
+    left = [str(name) for name in row if name not in skip]
     return [
-        str(name)
-        for name, value in row.items()
-        if name not in skip and are_pictures(value) and _missed(items(value), contents)
+        name
+        for name in left
+        if are_pictures(found := value(row, name)) and _missed(items(found), contents)
     ]
+
+
+def value(row: Mapping[str, Any], name: str) -> Any:
+    """A row's value for being looked at; None where its file cannot give it."""
+    try:
+        return row.get(name)
+    except UserError:
+        return None  # a damaged column that nothing needs
 
 
 def _missed(found: list[Any], read: Collection[bytes | str]) -> bool:

@@ -15,7 +15,7 @@ from mssr_rl.errors import UserError
 SHOWN = 3  # faults that an error names
 
 _list: ContextVar[list[str] | None] = ContextVar("faults", default=None)
-_notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+_notes: ContextVar["Notes | None"] = ContextVar("notes", default=None)
 
 
 class BadRows(UserError):
@@ -35,11 +35,12 @@ def met(error: UserError) -> None:
     found.append(str(error))
 
 
-def note(text: str) -> None:
-    """Something to say once the data are read; said once however often it is noted."""
+def note(text: str, example: str = "") -> None:
+    """Something to say once the data are read, with how often it was noted and a first example."""
     found = _notes.get()
-    if found is not None and text not in found:
-        found.append(text)
+    if found is not None:
+        count, first = found.get(text, (0, example))
+        found[text] = (count + 1, first)
 
 
 @contextmanager
@@ -53,10 +54,19 @@ def listed() -> Iterator[list[str]]:
         _list.reset(token)
 
 
+class Notes(dict[str, tuple[int, str]]):
+    """What was noted: how often, and the first example."""
+
+    @property
+    def lines(self) -> list[str]:
+        """One sentence for each thing."""
+        return [f"{n:,} {text}: {first}" if first else text for text, (n, first) in self.items()]
+
+
 @contextmanager
-def noted() -> Iterator[list[str]]:
+def noted() -> Iterator[Notes]:
     """What is noted inside."""
-    found: list[str] = []
+    found = Notes()
     token = _notes.set(found)
     try:
         yield found

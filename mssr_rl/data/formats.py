@@ -108,6 +108,7 @@ class Reading:
     ignored: frozenset[str] = frozenset()
     one_picture: bool = False
     from_0: bool = False
+    settled: frozenset[str] = frozenset()  # columns that hold no pictures
 
     @property
     def says(self) -> str:
@@ -124,7 +125,7 @@ class Reading:
         listed = ", ".join(f"{role}: {_one_or_list(found)}" for role, found in parts.items())
         return f"env.columns={{{listed}}}"
 
-    def row(self, raw: Row) -> Row:
+    def row(self, raw: Row, keep: Iterable[str] = ()) -> Row:
         """The raw row in the reader's columns; what it has besides stays.
 
         Raises:
@@ -137,11 +138,8 @@ class Reading:
         self._refuse_unread(raw, pictures)
         if found and not options.shown(text, found):
             text = options.with_options(text, found)
-        kept = {k: v for k, v in raw.items() if k not in ("id", "images", "choices", "problem")}
-        if identity := self.roles.get("id"):
-            kept["id"] = cell(raw, identity[0])
         return {
-            **kept,
+            **{name: raw[name] for name in keep if name in raw},
             "problem": tagged(text, len(pictures), lenient=self.one_picture),
             "images": pictures,
             "answer": self._answer(raw, talk, found),
@@ -182,10 +180,11 @@ class Reading:
         return [item for name in names for item in columns.items(cell(raw, name))]
 
     def _refuse_unread(self, raw: Row, pictures: Sequence[Any]) -> None:
-        used = {name for names in self.roles.values() for name in names}
-        if missed := columns.unread(raw, pictures, used | self.ignored):
+        used = {name.partition(".")[0] for names in self.roles.values() for name in names}
+        if missed := columns.unread(raw, pictures, used | self.ignored | self.settled):
             raise ValueError(
-                f"the column {missed[0]!r} holds pictures and would not be read; {self._hint(missed)}"
+                f"the column {missed[0]!r} holds pictures and would not be read;"
+                f" {self._hint(missed)}"
             )
         if "choices" in self.roles:
             return
@@ -271,6 +270,36 @@ def _in_order(text: str, numbers: set[int], pictures: int) -> str:
 # ---- how a data set is read ----
 
 
+def parsed(text: str) -> Mapping[str, Any]:
+    """What `env.columns` states: {role: column, role: [column, column]}; empty if nothing.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not text.strip():
+        return {}
+    stripped = text.strip().removeprefix("{").removesuffix("}")
+    pairs = re.findall(r"([^:,\[\]]+):\s*(\[[^\[\]]*\]|[^,\[\]]+)\s*(?:,|$)", stripped)
+    read = {_bare(role): _bare_names(names) for role, names in pairs}
+    rest = re.sub(r"([^:,\[\]]+):\s*(\[[^\[\]]*\]|[^,\[\]]+)\s*(?:,|$)", "", stripped)
+    if rest.strip() or not read:
+        raise UserError(
+            f"env.columns={text} cannot be read; write it as"
+            " env.columns={problem: question, images: [left, right], answer: key}"
+        )
+    return read
+
+
+def _bare(name: str) -> str:
+    return name.strip().strip("'\"")
+
+
+def _bare_names(names: str) -> str | list[str]:
+    if not names.startswith("["):
+        return _bare(names)
+    return [_bare(name) for name in names[1:-1].split(",") if name.strip()]
+
+
 def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> Reading:
     """How rows like these are read; `given` is what the user says of it.
 
@@ -298,9 +327,20 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> R
         ignored=frozenset(ignored),
         one_picture=known.one_picture,
         from_0=known.from_0 and "answer" not in stated,
+        settled=_settled(names, rows),
     )
     _refuse_incomplete(reading, names, rows)
     return reading
+
+
+def _settled(names: Sequence[str], rows: Sequence[Row]) -> frozenset[str]:
+    """Columns with something in them that is no picture: later rows need not be searched."""
+    cells = {name: [columns.value(row, name) for row in rows] for name in names}
+    return frozenset(
+        name
+        for name, values in cells.items()
+        if any(map(_is_filled, values)) and not any(map(columns.are_pictures, values))
+    )
 
 
 _PLACES = {"answer_index", "answer_number"}
@@ -371,7 +411,9 @@ def _context(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns with pictures in them: one, or a numbered series."""
-    with_pictures = [n for n in names if any(columns.are_pictures(row.get(n)) for row in rows)]
+    with_pictures = [
+        n for n in names if any(columns.are_pictures(columns.value(row, n)) for row in rows)
+    ]
     named = [n for n in names if n.lower() in IMAGES and _filled(n, rows)]
     inside = [n for n in with_pictures if any(_is_content(row.get(n)) for row in rows)]
     if len(inside) == 1:

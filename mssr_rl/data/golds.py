@@ -18,7 +18,7 @@ import numpy as np
 
 from mssr_rl.data import options
 from mssr_rl.grading.choices import gold_letter
-from mssr_rl.grading.verify import last_box
+from mssr_rl.grading.verify import gold_response, last_box, verify
 
 LONGEST = 160  # characters of an answer that somebody could be expected to write
 WORDIEST = 12  # its words
@@ -200,7 +200,7 @@ def _of_options(text: str, found: Sequence[str]) -> str:
         letter = m[1]
         _refuse_contradiction(m, found)
     if letter is None:
-        _refuse_lone_place(text, found)
+        _refuse_none_of(text, found)
         return text
     if options.LETTERS.index(letter) >= len(found):
         raise ValueError(f"has the answer {text!r} but only {len(found)} options")
@@ -215,13 +215,18 @@ def _refuse_contradiction(m: re.Match[str], found: Sequence[str]) -> None:
         )
 
 
-def _refuse_lone_place(text: str, found: Sequence[str]) -> None:
-    """A number that is no option, beside options: it was meant as a place, from 0 or from 1."""
-    if text.isdecimal() and not any(option.strip().strip("$").isdecimal() for option in found):
-        raise ValueError(
-            f"has the answer {text}, which is none of its {len(found)} options; if it is the place"
-            " of one, say env.columns={answer_index: answer} (from 0) or answer_number (from 1)"
-        )
+def _refuse_none_of(text: str, found: Sequence[str]) -> None:
+    """Raise where nobody who chooses an option could be right."""
+    if any(verify(gold_response(option), text).correct for option in found):
+        return
+    place = (
+        "; if it is the place of one, say env.columns={answer_index: answer} (counted from 0) or"
+        " answer_number (from 1)"
+    )
+    raise ValueError(
+        f"has the answer {text[:40]!r}, which is none of its {len(found)} options"
+        f" ({', '.join(found)[:80]}){place if text.isdecimal() else ''}"
+    )
 
 
 def _bare(text: str) -> str:

@@ -29,7 +29,13 @@ MAX_PIXELS = 50_000_000
 MAX_FRAME_PIXELS = 8 * MAX_PIXELS  # of all frames of an animation together
 MAX_BYTES = 64 * 2**20  # of an encoded picture, in a file or in a row
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures")  # names of files are looked for there
+IMAGE_FOLDERS = (
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "pictures",
+)  # names of files are looked for there
 
 # Said of pictures that are refused below, or that viewers show all the same. Not by
 # catch_warnings: threads decode, and it is not made for them.

@@ -6,8 +6,8 @@
                                        choices, id, family, level, subject: if there
 
 Where the rows lie is the business of `sources` and `tables`, which column is what that of
-`formats`, pictures those of `pictures` and `seen`, answers those of `golds`. Whatever cannot be used is a
-`UserError` that names the file and the row.
+`formats`; pictures are that of `pictures` and `seen`, answers that of `golds`. Whatever cannot be
+used is a `UserError` that names the file and the row.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,24 +54,22 @@ class Draft(NamedTuple):
     problem: Problem
 
 
-def load(
-    data: str, split: str, limit: int | None = None, given: Mapping[str, Any] | None = None
-) -> list[Problem]:
+def load(data: str, split: str, limit: int | None = None, stated: str = "") -> list[Problem]:
     """The problems of one split ("train", "val", "test") of a file, a folder or a hub id.
 
     A missing val is the data's test (and the reverse, both with a warning); where there is only a
     train split, or one file, a tenth of it (at most 512 rows, chosen by a hash of their keys) is
     both val and test and is missing from train. `limit` keeps the first rows of what remains;
-    `given` says which column is what, see `formats`.
+    `stated` says which column is what, see `formats`.
     """
-    return problems(_find(data, split), split, limit, given)
+    return problems(_find(data, split), split, limit, stated)
 
 
 def problems(
     source: sources.Source,
     split: str,
     limit: int | None = None,
-    given: Mapping[str, Any] | None = None,
+    stated: str = "",
 ) -> list[Problem]:
     """The problems of a source that was already found, in any of the known formats."""
     rows = iter(source.rows())
@@ -79,7 +77,7 @@ def problems(
     if not first:
         raise UserError(f"{source.name} has no rows in its {source.split} split")
     try:
-        reading = formats.reading_of(first, given)
+        reading = formats.reading_of(first, formats.parsed(stated))
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from error
     faults.note(f"{source.name} {reading.says}")
@@ -178,7 +176,7 @@ def _drafts(
     for i, key, raw in rows:
         where = f"{source.name} row {i} (id {key})"
         try:
-            row = reading.row(raw) if reading else raw
+            row = reading.row(raw, (*TAGS, *EXTRAS)) if reading else raw
             yield Draft(where, _draft(key, row, source.folder))
         except ValueError as error:
             colon = "" if str(error).startswith(("has ", "is ", "names ")) else ":"
@@ -190,7 +188,7 @@ def _draft(key: str, row: Row, folder: Path | None) -> Problem:
     found = options.read([row.get("choices")])
     gold = golds.gold(row.get("answer"), found)
     if gold.said:
-        faults.note(f"answers stand in longer texts ({gold.said}): {gold.text!r} of row {key}")
+        faults.note(f"answers were taken out of {gold.said}", f"{gold.text!r} of row {key}")
     images = _encoded(row.get("images"), folder)
     text = row.get("problem")
     if not isinstance(text, str) or not text.strip():

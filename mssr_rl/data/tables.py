@@ -59,7 +59,7 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> None:
 
 def _arrow(path: Path) -> Iterator[Row]:
     """A file of `save_to_disk`: Arrow's stream format; its file format is taken too."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     try:
         with untrusted.opened(path, ARROW_BYTES) as file:
