@@ -11,7 +11,7 @@ takes; the factory's keyword-only signature is the environment's config.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import gymnasium
 from gymnasium.error import ResetNeeded
@@ -21,7 +21,8 @@ from mssr_rl.data import faults, pictures
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
 from mssr_rl.grading.reward import Reward, accuracy, parse
-from mssr_rl.grading.verify import Verdict, gold_response, verify
+from mssr_rl.grading.verify import Verdict, gold_response, verify, with_think_block
+from mssr_rl.options import Option, arguments, options_of
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import posed
 from mssr_rl.registry import Registry
@@ -44,12 +45,35 @@ class Rules:
     respond: Callable[[str], str] = gold_response  # an answer in the format that pays
     metric: str = "accuracy"
     metrics: Metrics | None = None  # figures beside accuracy, from (problems, 0 or 1 each)
+    format: Literal["think", "box"] = "think"
 
     def verdict(self, problem: Problem, response: str) -> Verdict:
         """The verdict on a response to a problem."""
+        if self.format == "box":
+            response = with_think_block(response)
         if self.per_problem is not None:
             return self.per_problem(problem, response)
         return self.verify(response, problem.answer, problem.choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """What every environment can be told about its rows and its answers.
+
+    Args:
+        bad_rows: stop names rows that cannot be used; leave_out goes on without them.
+        long_prompts: the same for prompts over rollout.max_prompt_tokens.
+        overlap: stop where val or test rows are also in train; allow goes on and says so.
+        format: think wants a think block first; box reads the last box of any response.
+    """
+
+    bad_rows: Literal["stop", "leave_out"] = "stop"
+    long_prompts: Literal["stop", "leave_out"] = "stop"
+    overlap: Literal["stop", "allow"] = "stop"
+    format: Literal["think", "box"] = "think"
+
+
+_HANDLING = options_of(Handling)
 
 
 class Graded(NamedTuple):
@@ -87,7 +111,20 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
             {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
         )
         self.action_space = UnicodeText()
+        self.handling = Handling()
+        self.left_out: tuple[str, ...] = ()  # why rows are not among the problems
+        self.notes: tuple[str, ...] = ()  # how the rows were read
         self._open: int | None = None  # the problem that waits for its response
+
+    def handled(
+        self, handling: Handling, left_out: Sequence[str], notes: Sequence[str]
+    ) -> "ProblemEnv":
+        """The environment under the options that all have, with what was found of its rows."""
+        self.handling, self.left_out, self.notes = handling, tuple(left_out), tuple(notes)
+        if handling.format == "box":
+            rule = "the last box, behind the think block where there is one"
+            self.rules = replace(self.rules, format="box", extraction=rule)
+        return self
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -109,6 +146,8 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
 
     def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
         """The verdict on an answer that belongs to no row."""
+        if self.rules.format == "box":
+            response = with_think_block(response)
         return self.rules.verify(response, answer, choices)
 
     def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
@@ -130,6 +169,8 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
             for part in (*(t.encode("utf-8", "surrogatepass") for t in texts), *problem.images):
                 digest.update(len(part).to_bytes(8, "little") + part)
             digest.update(len(texts).to_bytes(8, "little"))
+        if self.left_out:  # data with rows that are missing are other data
+            digest.update(f"{len(self.left_out)} left out".encode())
         return digest.hexdigest()
 
     def _observation(self, index: int) -> Observation:
@@ -184,7 +225,38 @@ def _picture(problem: Problem, content: bytes) -> Image.Image:
         raise UserError(f"problem {problem.key}: its picture cannot be used, {error}") from error
 
 
-environments: Registry[ProblemEnv] = Registry("environment", "mssr_rl.environments")
+class Environments(Registry[ProblemEnv]):
+    """The registry of environments; each takes the options of `Handling` beside its own."""
+
+    def options(self, name: str) -> dict[str, Option]:
+        """What can be set on `name`: its own options, then those that all have."""
+        own = super().options(name)
+        return {**own, **{k: v for k, v in _HANDLING.items() if k not in own}}
+
+    def make(self, name: str, /, **options: object) -> ProblemEnv:
+        """Build `name`, its rows read to the end whatever is wrong with some of them.
+
+        Raises:
+            BadRows: rows cannot be used, and `bad_rows` does not leave them out; or none is left.
+        """
+        own = super().options(name)
+        shared = {k: v for k, v in options.items() if k in _HANDLING and k not in own}
+        handling = Handling(**arguments(Handling, _HANDLING, shared))
+        with faults.listed() as found, faults.noted() as notes:
+            try:
+                env = super().make(name, **{k: v for k, v in options.items() if k not in shared})
+            except UserError as error:
+                if not found:
+                    raise
+                raise faults.BadRows(found, "; no row is left") from error
+        if found and handling.bad_rows == "stop":
+            raise faults.BadRows(
+                found, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
+            )
+        return env.handled(handling, found, notes.lines)
+
+
+environments = Environments("environment", "mssr_rl.environments")
 Factory = TypeVar("Factory", bound=Callable[..., ProblemEnv])
 
 

@@ -1,21 +1,22 @@
 """The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong.
 
 data=PLACE split=NAME limit=N env.option=value plugins=[module]   which rows
-against=NAME,NAME     look for this environment's rows in those environments' test splits
+against=NAME:PLACE    look for this environment's rows in that one's test split, read from PLACE
 audit=true            compare verifiers
 max_prompt_tokens=N   list prompts that are longer, by the processor of model.path=PATH
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, passport
 from mssr_rl.check_env.trial import Finding, tried
 from mssr_rl.config import names, overrides, plugins
 from mssr_rl.data import faults, overlap
+from mssr_rl.data.sources import SPLITS
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
@@ -25,13 +26,6 @@ OWN = frozenset(
     | {"model.path"}
 )
 SHOWN = 12  # findings of one law that are printed in full
-
-
-class Checked(NamedTuple):
-    """An environment and what is wrong with its rows."""
-
-    env: ProblemEnv
-    faults: list[str]
 
 
 def main(words: list[str]) -> int:
@@ -46,8 +40,7 @@ def main(words: list[str]) -> int:
     _refuse_idle(given)
     plugins.prepare(n for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip())
     workers.warm()
-    checked = made(given, given["env"], given.get("split"))
-    wrong = sum(_say(line) for line in _report(checked, given))
+    wrong = sum(_say(line) for line in _report(given))
     _say("sound" if not wrong else f"{wrong} findings")
     return 1 if wrong else 0
 
@@ -63,25 +56,32 @@ def _refuse_idle(given: Mapping[str, str]) -> None:
         raise UserError("model.path= has no effect without max_prompt_tokens=N, whose model it is")
 
 
-def made(given: Mapping[str, str], name: str, split: str | None) -> Checked:
-    """The environment of these words, rows that cannot be used left out and listed."""
+def made(given: Mapping[str, str], name: str, split: str | None) -> ProblemEnv:
+    """The environment of these words, rows that cannot be used left out and listed.
+
+    Raises:
+        BadRows: none can be used.
+    """
     options = names.options("env", name)
     for key in ("data", "limit"):
         if key in given and key not in options:
             raise UserError(f"{key}= has no effect: env={name} has no option {key}; leave it out")
     texts = {key: text for key, text in given.items() if key.startswith("env.")}
     texts |= {f"env.{k}": given[k] for k in ("data", "limit") if k in given}
-    chosen = names.choose("env", {"name": name}, texts)
-    with faults.listed() as found:
-        env = environments.make(name, **chosen.options, **({"split": split} if split else {}))
-    return Checked(env, found)
+    chosen = {**names.choose("env", {"name": name}, texts).options, "bad_rows": "leave_out"}
+    return environments.make(name, **chosen, **({"split": split} if split else {}))
 
 
-def _report(checked: Checked, given: Mapping[str, str]) -> Iterator[str]:
+def _report(given: Mapping[str, str]) -> Iterator[str]:
     """Lines; those that begin with FAIL are findings."""
-    env = checked.env
+    try:
+        env = made(given, given["env"], given.get("split"))
+    except faults.BadRows as bad:
+        yield from _bad_rows(bad.rows)
+        return
     yield from passport.lines(env)
-    yield from (f"FAIL row       {fault}" for fault in checked.faults)
+    yield from (f"note          {note}" for note in env.notes)
+    yield from _bad_rows(env.left_out)
     for law in laws.LAWS:
         trial = tried(partial(law, env))
         yield from _findings(trial.findings)
@@ -90,10 +90,15 @@ def _report(checked: Checked, given: Mapping[str, str]) -> Iterator[str]:
     yield f"speed         {laws.items_per_second(env):,.0f} responses a second"
     if "max_prompt_tokens" in given:
         yield from _too_long(env, int(given["max_prompt_tokens"]), given.get("model.path", "tiny"))
+    yield from _between_splits(env, given)
     for other in filter(None, given.get("against", "").split(",")):
-        yield from _overlap(env, other)
+        yield from _overlap(env, other, given)
     if given.get("audit", "false").lower() == "true":
         yield from audit.lines(audit.audit(env))
+
+
+def _bad_rows(rows: Sequence[str]) -> Iterator[str]:
+    yield from (f"FAIL row       {row}" for row in rows)
 
 
 def _findings(found: list[Finding]) -> Iterator[str]:
@@ -103,12 +108,55 @@ def _findings(found: list[Finding]) -> Iterator[str]:
         yield f"FAIL {found[0].law}: and {len(found) - SHOWN} more"
 
 
-def _overlap(env: ProblemEnv, other: str) -> Iterator[str]:
-    theirs = environments.make(other, split="test")
+def _between_splits(env: ProblemEnv, given: Mapping[str, str]) -> Iterator[str]:
+    """What the checked split shares with the data's other splits: said, a run decides about it."""
+    mine = given.get("split") or env.split
+    problems = {mine: env.problems}
+    for split in SPLITS:
+        if split != mine and (other := _other_split(given, split)):
+            problems[split] = other.problems
+    ordered = {split: problems[split] for split in SPLITS if split in problems}
+    for found in overlap.between(ordered):
+        if mine in (found.split, found.other) and (found.hits or found.stands_in):
+            stops = found.hits and "; a run stops at that unless env.overlap=allow"
+            yield f"overlap       {found.says}{stops or ''}"
+
+
+def _other_split(given: Mapping[str, str], split: str) -> ProblemEnv | None:
+    """The same data's other split, None where there is none or where it cannot be read."""
+    try:
+        return made({k: v for k, v in given.items() if k != "limit"}, given["env"], split)
+    except UserError:
+        return None
+
+
+def _overlap(env: ProblemEnv, other: str, given: Mapping[str, str]) -> Iterator[str]:
+    name, theirs = _against(other, given)
     hits = overlap.alike(env.problems, theirs.problems)
-    yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {other}'s test split"
+    yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {name}'s test split"
     for hit in hits[:SHOWN]:
-        yield f"FAIL overlap: {hit.ours} is {other}'s {hit.theirs}: {hit.why}"
+        yield f"FAIL overlap: {hit.ours} is {name}'s {hit.theirs}: {hit.why}"
+
+
+def _against(word: str, given: Mapping[str, str]) -> tuple[str, ProblemEnv]:
+    """The environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
+
+    Without a place it is the user's own data, if they serve that environment too; never data that
+    would be generated unasked.
+    """
+    name, colon, place = word.partition(":")
+    if colon:
+        return word, environments.make(name, split="test", data=place, bad_rows="leave_out")
+    if name == given["env"]:
+        return name, made(given, name, "test")
+    names.options("env", name)
+    data = given.get("data", given.get("env.data", ""))
+    if (Path(data).expanduser() / name).is_dir() and data:
+        return name, environments.make(name, split="test", data=data, bad_rows="leave_out")
+    raise UserError(
+        f"against={name} names no data: write against={name}:PLACE, where PLACE is a file, a folder"
+        " or a hub id, real for the set itself, or drawn for generated rows in its format"
+    )
 
 
 def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:

@@ -521,17 +521,15 @@ def _suggestion(
 ) -> str:
     """The reading with the missing roles filled by what looks most like them."""
     taken = {name for found in reading.roles.values() for name in found}
-    lengths = {name: _typical_length(name, rows) for name in names if name not in taken}
-    texts = {name: length for name, length in lengths.items() if length}
+    texts = {name: length for name in names if (length := _typical_length(name, rows)) > 0}
+    free = [name for name in texts if name not in taken]
     filled = dict(reading.roles)
     for role in missing:
-        if texts:
-            pick = max(texts, key=texts.__getitem__) if role == "problem" else None
-            pick = pick or min(texts, key=texts.__getitem__)
-            filled[role] = (pick,)
-            del texts[pick]
-        else:
-            filled[role] = ("NAME",)
+        pick = max if role == "problem" else min
+        # A column that always says the same may be a question, never an answer.
+        likely = [n for n in free if role == "problem" or not _is_constant(n, rows)] or free
+        filled[role] = (pick(likely, key=texts.__getitem__) if likely else "NAME",)
+        free = [name for name in free if name not in filled[role]]
     return replace(reading, roles={r: filled[r] for r in ROLES if r in filled}).mapping
 
 
@@ -539,7 +537,10 @@ def _typical_length(name: str, rows: Sequence[Row]) -> int:
     """Characters of a column's texts and numbers, 0 where it holds something else."""
     values = [row.get(name) for row in rows]
     texts = [str(v) for v in values if isinstance(v, str | int | float) and not isinstance(v, bool)]
-    same = len(texts) > 1 and len(set(texts)) == 1  # a constant is no answer
-    if not texts or same or any(columns.are_pictures(text) for text in texts):
+    if not texts or any(columns.are_pictures(text) for text in texts):
         return 0
     return 1 + sum(map(len, texts)) // len(texts)
+
+
+def _is_constant(name: str, rows: Sequence[Row]) -> bool:
+    return len(rows) > 1 and len({str(row.get(name)) for row in rows}) == 1

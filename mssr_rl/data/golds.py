@@ -124,7 +124,7 @@ def _denoised(text: str) -> str:
     if short := _as_float32(text, value):
         return short
     rounded = f"{value:.12g}"
-    noise = digits >= 16 and "e" not in rounded and len(rounded) <= len(text) - 4
+    noise = digits >= 16 and "e" not in rounded and len(rounded) <= 10
     return rounded if noise else text
 
 

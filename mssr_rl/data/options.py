@@ -126,13 +126,14 @@ def _from_text(text: str) -> list[str]:
 
 
 def _text(item: Any) -> str:
+    inner = item
     if isinstance(item, Mapping):
-        item = item.get("text", item.get("content", item.get("value")))
-    if isinstance(item, bool) or not isinstance(item, str | int | float):
+        inner = item.get("text", item.get("content", item.get("value")))
+    if isinstance(inner, bool) or not isinstance(inner, str | int | float):
         raise ValueError(f"has choices that are no texts but {type(item).__name__}")
-    if isinstance(item, float) and item.is_integer():
-        return str(int(item))
-    return str(item).strip()
+    if isinstance(inner, float) and inner.is_integer():
+        return str(int(inner))
+    return str(inner).strip()
 
 
 def _is_none(value: Any) -> bool:

@@ -85,6 +85,17 @@ def gold_response(answer: str) -> str:
     return f"<think></think>{_BOX}{answer}}}"
 
 
+def with_think_block(response: str) -> str:
+    """The response as one of a model that thinks first: what it wrote, behind an empty block.
+
+    A response with a think block of its own keeps only what follows it; one that never ends its
+    block has answered nothing.
+    """
+    if _END in response:
+        return f"{_START}{_END}{response[response.rfind(_END) + len(_END) :]}"
+    return response if _START in response else f"{_START}{_END}{response}"
+
+
 def after_thinking(response: str) -> str | None:
     """What follows the think block, or None if the response does not open with a closed one.
 

@@ -76,14 +76,12 @@ def test_a_decompression_bomb_costs_nothing(tmp_path: Path, side: int) -> None:
 
 
 ADDRESSES = [
-    "file:///etc/passwd",
     "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
     "http://[fd00:ec2::254]/latest/meta-data/",
     "http://metadata.google.internal/computeMetadata/v1/",
     "http://127.0.0.1:8265/api/jobs",
     "https://example.org/cat.png",
     "ftp://example.org/cat.png",
-    "data:image/png;base64,iVBORw0KGgo=",
 ]
 
 
@@ -98,7 +96,11 @@ def test_an_address_is_never_fetched(
 
 
 @pytest.mark.parametrize(
-    "path", ["../../secret.png", "a/../../secret.png", "/etc/passwd", "..", "~/../secret.png/../.."]
+    "path",
+    [
+        *("../../secret.png", "a/../../secret.png", "/etc/passwd", "..", "~/../secret.png/../.."),
+        *("file:///etc/passwd", "file://../../secret.png", "file:///%2e%2e/%2e%2e/etc/passwd"),
+    ],
 )
 def test_a_path_out_of_the_data_folder_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "secret.png").write_bytes(png(8, 8))

@@ -37,6 +37,8 @@ def test_the_default_is_the_generated_data(env: ProblemEnv) -> None:
         "limit",
         "reward",
         "blind",
+        "columns",
+        *("bad_rows", "long_prompts", "overlap", "format"),  # of every environment
     }
     assert environments.options("vision_r1")["data"].default == "mini"
 
