@@ -109,12 +109,12 @@ def _written_list(text: str) -> list[Any] | None:
     stripped = text.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")) or len(stripped) > MAX_CELL:
         return None
-    found = _parsed(json.loads, stripped) or _parsed(ast.literal_eval, stripped)
+    found = literal(json.loads, stripped) or literal(ast.literal_eval, stripped)
     return found if isinstance(found, list) else None
 
 
-def _parsed(read: Callable[[str], Any], text: str) -> Any:
-    """What `read` makes of the text, None if nothing; both readers take literals only."""
+def literal(read: Callable[[str], Any], text: str) -> Any:
+    """What `json.loads` or `ast.literal_eval` makes of the text, None if nothing."""
     try:
         return read(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):

@@ -108,11 +108,8 @@ def _from_text(text: str) -> list[str]:
     listed = columns.items(text)
     if len(listed) > 1 or listed != [text]:
         return [_text(item) for item in listed]
-    if text.lstrip().startswith("{"):
-        try:
-            return _several(json.loads(text))
-        except (ValueError, RecursionError):
-            pass
+    if isinstance(found := columns.literal(json.loads, text), Mapping):
+        return _several(found)
     if found := inline(text):
         return found
     parts = _RUN_ON.split(text)
