@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.linear import Equation, equation, linear_sum
 from mssr_rl.grading.quantities import OverLimit, Quantity, quantity, same_quantity
+from mssr_rl.grading.words import SHORT_WORDS
 
 MAX_CHARS = 4096  # of one answer; integers stay below Python's own limit on digits
 MAX_ITEMS = 64  # of one tuple, list or set
@@ -60,7 +61,7 @@ _HEAD = re.compile(
 )
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
 _CLOCK = re.compile(r"[0-9]+(?::[0-9]+)+")
-_HALF_DAY = re.compile(r"[0-9]+:[0-9]+ ?[AaPp]\.?[Mm]\.?")
+_HALF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?([AaPp])\.?[Mm]\.?")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+")
 _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
@@ -161,8 +162,16 @@ def _list_and_set(a: Value, b: Value) -> bool:
     return {a.brackets, b.brackets} == {"", "{}"}
 
 
+def same_brackets(said: str, gold: str, count: int) -> bool:
+    """May the brackets of a point be left out, or added around three numbers or more?
+
+    Around two they may not be added: (0, 4) could be an interval.
+    """
+    return (said == "" and gold == "()") or (said == "()" and gold == "" and count > 2)
+
+
 def _same_group(a: Group, b: Group) -> bool:
-    if a.brackets != b.brackets:
+    if a.brackets != b.brackets and not same_brackets(a.brackets, b.brackets, len(b.items)):
         return False
     if a.brackets != "{}":
         return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))
@@ -232,10 +241,19 @@ def _split(text: str) -> list[str] | None:
 
 
 def _key(text: str) -> str:
-    """A clean text for comparison as text: no needless blanks, and words without their case."""
-    if _SHORT_TEXT.fullmatch(text):
-        return text.casefold()
+    """A clean text for comparison as text: no needless blanks, and words without their case.
+
+    AB is a segment and ab a product: two or three capitals keep their case, unless they are a word.
+    """
+    words = text.rstrip("!")
+    if _SHORT_TEXT.fullmatch(words):
+        letters = len(words) <= 3 and words.isupper() and words.casefold() not in SHORT_WORDS
+        return words if letters else words.casefold()
     bare = _AROUND_SIGNS.sub(r"\1", text)
-    if _HALF_DAY.fullmatch(bare):
-        return bare.casefold().replace(".", "").replace(" ", "")
-    return bare
+    return _time(m) if (m := _HALF_DAY.fullmatch(bare)) else bare
+
+
+def _time(m: re.Match[str]) -> str:
+    """8:34 pm is 20:34; before one in the afternoon the half of the day has to be said."""
+    hour, minute, half = int(m[1]), m[2], m[3].casefold()
+    return f"{hour + 12}:{minute}" if half == "p" and hour < 12 else f"{hour}:{minute}{half}m"

@@ -158,6 +158,7 @@ _REWRITES: list[tuple[re.Pattern[str], str]] = [(re.compile(old), new) for old, 
     (rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$", r"\\emptyset"),
     (r"^\s*=\s*|(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
 )]  # fmt: skip
+_DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2})")
 _COMMAND = re.compile(r"\\(?:left|right)\s*\.(?![0-9])|\\([A-Za-z]+)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v]{2,}")
 _FAMILY = re.compile(
@@ -189,6 +190,7 @@ def tidy(text: str) -> str:
     r"""`text` with one spelling for each meaning: {3 \over 4} and \dfrac{3}{4} as \frac{3}{4}."""
     text = _BLANKS.sub(" ", text.translate(LOOKALIKES)).strip()
     if "\\" in text:
+        text = _undoubled(text)
         text = _FAMILY.sub(_family, text)
         text = _COMMAND.sub(lambda m: _COMMANDS.get(m[1], m[0]) if m[1] else " ", text)
         text = _unwrapped(_infix(text))
@@ -196,6 +198,13 @@ def tidy(text: str) -> str:
         for old, new in _REWRITES:
             text = old.sub(new, text)
     return text.strip()
+
+
+def _undoubled(text: str) -> str:
+    r"""With one backslash for two before a name, where text was escaped twice; not in rows."""
+    if r"\begin" in text:
+        return text.replace("\\\\", "\\") if r"\\begin" in text else text
+    return _DOUBLED.sub(r"\\", text)
 
 
 def _family(m: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
     units        a word that counts or measures may stand behind a number; these may not
     choices      what is said of a letter may stand behind it; a denial may not
     judge        "The answer is 15" says 15; "The answer is not 15" does not
+    answers, algebra  a short word is no product of letters
 
 Each list is open to new words, and only here.
 """
@@ -33,6 +34,11 @@ MULTIPLIERS = _words(
     "thousandths twice double triple score percentage percentages percentiles squared cubed "
     "factorial root roots square cube base power powers exponent"
 )
+# Words of up to three letters, which are no products of letters.
+SHORT_WORDS = _words(
+    "an are as at but by do for if in is it me my no nor not of off on so the to up us we yes all "
+    "any few one two six ten his her our out who why how can may"
+)
 _DENIED = re.compile(
     r"\W*(?:(?:is|was|are|can|cannot|should|must|would|could|may|might|isn|doesn|has|seems|looks|"
     r"gets|not|no|nor|or|and|but|maybe|perhaps|if)\b|(?:wrong|false|incorrect|untrue)\b)",
@@ -53,7 +59,8 @@ _NOUNS = _words(
 _TEXT = r"(?:\\(?:text|textbf|textrm|mathrm|mbox)\s*\{\s*)?"
 _PREFIX = re.compile(
     rf"\s*{_TEXT}(?P<said>(?:[A-Za-z]+[ ,]+){{0,9}}?(?:[A-Za-z]+))\s*"
-    r"(?::|\b(?<=is)|\b(?<=are)|\b(?<=be)|\b(?<=equals))\s*[:=]?\s*\}?\s*(?P<value>\S.*)",
+    r"(?::|\b(?:(?<=is)|(?<=are)|(?<=be)|(?<=equals)|(?<=nswer)(?! ?(?:is|are)\b)))"
+    r"\s*[:=]?\s*\}?\s*(?P<value>\S.*)",
     re.DOTALL,
 )
 _CHINESE_PREFIX = re.compile(

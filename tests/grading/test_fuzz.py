@@ -23,10 +23,17 @@ ANSWERS = [answer for row in GOLD for answer in row["pays"] + row["does_not"]]
 GOLDS = [row["gold"] for row in GOLD]
 PIECES = [
     r"\frac", r"\sqrt", r"\sqrt[3]", r"\text{", r"\boxed{", r"\%", r"^\circ", r"\{", r"\}", "{",
-    "}", "(", ")", "[", "]", ",", ".", "/", "^", "_", "$", "=", "<", r"\le", "+", "-", r"\pm", "!",
-    "|", ":", "*", r"\cdot", r"\sin", r"\log", r"\ln", r"\pi", "e", "i", r"\infty", r"\cup",
-    r"\begin{pmatrix}", r"\end{pmatrix}", "&", r"\\", r"\overline", r"\binom", r"\text{ or }", "x",
-    "y", "A", "cm", "0", "1", "2", "9", "99999", "10^{", "\0", "\ud800", "٣", "−", " ", "...",
+    "}", "(", ")", "[", "]", ",", ".", "/", "^", "_", "$", "=", "<", r"\le", "+", "-", r"\pm",
+    "!", "|", ":", "*", r"\cdot", r"\sin", r"\log", r"\ln", r"\pi", "e", "i", r"\infty",
+    r"\cup", r"\begin{pmatrix}", r"\end{pmatrix}", "&", "\\\\", r"\overline", r"\binom",
+    r"\text{ or }", "x", r"\begin{cases}", r"\end{cases}", r"\sum_{k=1}^{n}",
+    r"\prod_{i=1}^{4}", r"\pmod{7}", r"\bmod", r"\choose", r"\over", r"\color{red}", r"\large",
+    r"\approx", r"\equiv", r"\mid", r"\ldots", ";", r"\mathbf{i}", r"\hat{j}", r"\langle",
+    r"\rangle", r"\setminus", r"\cap", r"\ne", r"\mathbb{R}", r"\angle",
+    r"\operatorname{arcsin}", r"\tanh", r"\max", r"\gcd", r"\text{ if }", r"\text{ cm}", "厘米",
+    "答案是", "^{-1}", "^T", "_n", "_{k}", "C_{5}^{2}", r"\infty", "k", "n", "or", "and", "=",
+    "=", r"\!", "USD", "y", "A", "cm", "0", "1", "2", "9", "99999", "10^{", "\x00", "\ud800",
+    "٣", "−", " ", "...",
 ]  # fmt: skip
 TAGS = ["<think>", "</think>", "\\boxed{", "}", "{", "\n", "x", "<think>", "</think>\\boxed{5}"]
 Source = Callable[[random.Random], str]

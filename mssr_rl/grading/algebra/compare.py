@@ -150,7 +150,7 @@ def _members(node: Node) -> Node:
         spelt = _members(part)
         spread = spelt.kind == "set" and part.kind != "set"  # a plus-minus, not a set in a set
         parts += spelt.parts if spread else (spelt,)
-    is_set = node.name == "or" or len(parts) > len(node.parts)
+    is_set = node.name == "or" or len(parts) > len(node.parts) or forms.are_values_of_one(parts)
     return Node("set" if is_set else node.kind, node.value, tuple(parts))
 
 
@@ -182,7 +182,7 @@ def _same_values(said: Node, gold: Node) -> bool:
         return _same_set(said, gold)
     if _is_numbers(said, gold):
         return intervals.same(said, gold)
-    if vectors := forms.as_vectors(said, gold):
+    if vectors := forms.as_vectors(said, gold) or forms.as_points(said, gold):
         return _in_order(*vectors)
     if said.kind in SHAPES or gold.kind in SHAPES:
         return said.kind == gold.kind and _same_shape(said, gold)
@@ -230,6 +230,8 @@ def _right_side(a: Node, head: names.Head) -> Node:
     left, *values = a.parts
     if a.name == "in":
         return values[0]
+    if a.name == "=" and not symbols(left) and head(values[0], left):
+        return left  # 2 = x
     if set(a.name.split()) != {"="} or not all(head(left, value) for value in values):
         return a
     return values[-1] if all(_same(values[0], value) for value in values[1:]) else a
@@ -261,13 +263,14 @@ def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 
 def _same_list(a: Node, b: Node) -> bool:
-    """In order, but a system of equations in any order, and conditions on one letter as a set."""
+    """In order, but equations and points in any order, and conditions on one letter as a set."""
     if a.name != b.name and "and" not in (a.name, b.name):
         return False
     if all(part.kind == "relation" for part in (*a.parts, *b.parts)):
         one, other = intervals.of_conditions(a), intervals.of_conditions(b)
         if one and other and symbols(a) == symbols(b):
             return intervals.same(one, other)
+    if all(part.kind in ("relation", "group", "list") for part in (*a.parts, *b.parts)):
         fits = len(a.parts) == len(b.parts) <= MAX_MEMBERS
         return fits and _covers(a.parts, b.parts)
     return _in_order(a.parts, b.parts)

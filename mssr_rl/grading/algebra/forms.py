@@ -4,11 +4,12 @@ r"""One value in several forms: vectors, residues, constants of integration, deg
 functions, and none decides whether two expressions are the same: that is `identity`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
 from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
+from mssr_rl.grading.algebra.names import in_usual_order
 from mssr_rl.grading.algebra.tree import (
     Node,
     difference,
@@ -18,10 +19,12 @@ from mssr_rl.grading.algebra.tree import (
     symbols,
     walk,
 )
+from mssr_rl.grading.answers import same_brackets
 
 _TURNED = {">": "<", ">=": "<="}
 _I, _J = Node("constant", "i"), Node("symbol", "j")
 _BASIS = ("i", "j", "k")
+_POINTS = {"()", ",", "and"}
 _VARIABLES = frozenset({"x", "y", "t", "u", "s", "z", "r", "theta", "w", "v"})
 _CONSTANTS = frozenset("CcKkDdAaBbMm")
 
@@ -51,6 +54,36 @@ def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ..
     else:
         return None
     return (found, components(gold)) if found else None
+
+
+def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
+    """The coordinates of both, if one is (2, 3) and the other x = 2, y = 3 or, in part, 2, 3."""
+    pair = {said.kind, gold.kind} == {"list", "group"} and {said.value, gold.value} <= _POINTS
+    if not pair:
+        return None
+    said_in, gold_in = (n.name if n.kind == "group" else "" for n in (said, gold))
+    bare = not any(part.kind == "relation" for n in (said, gold) for part in n.parts)
+    if bare and same_brackets(said_in, gold_in, len(gold.parts)):
+        return said.parts, gold.parts
+    found = [n.parts if n.kind == "group" else _coordinates(n) for n in (said, gold)]
+    return (found[0], found[1]) if all(found) else None
+
+
+def _coordinates(node: Node) -> tuple[Node, ...]:
+    """2 and 3 of x = 2, y = 3; the letters have to come in their usual order."""
+    if any(part.kind != "relation" or part.name != "=" for part in node.parts):
+        return ()
+    ordered = in_usual_order([part.parts[0] for part in node.parts])
+    return tuple(part.parts[1] for part in node.parts) if ordered else ()
+
+
+def are_values_of_one(parts: Sequence[Node]) -> bool:
+    """Is it n = 2, 3, 4: several values of one letter?"""
+    if len(parts) < 2:
+        return False
+    first, *rest = parts
+    named = first.kind == "relation" and first.name == "=" and first.parts[0].kind == "symbol"
+    return named and all(not symbols(part) for part in rest)
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from mssr_rl.grading.algebra.tree import Unreadable
 from mssr_rl.grading.latex import FUNCTIONS, tidy
 from mssr_rl.grading.quantities import OverLimit
+from mssr_rl.grading.words import SHORT_WORDS
 
 MAX_TOKENS = 1024
 MAX_DIGITS = 2048  # of one number
@@ -23,12 +24,6 @@ GREEK = frozenset({
     "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi",
     "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi",
     "Psi", "Omega", "ell",
-})  # fmt: skip
-_ENGLISH = frozenset({
-    "an", "are", "as", "at", "but", "by", "do", "for", "if", "in", "is", "it", "me", "my",
-    "no", "nor", "not", "of", "off", "on", "so", "the", "to", "up", "us", "we", "yes", "all",
-    "any", "few", "one", "two", "six", "ten", "his", "her", "our", "out", "who", "why", "how",
-    "can", "may",
 })  # fmt: skip
 
 
@@ -192,7 +187,7 @@ def _letters(run: str, spaced: bool) -> list[Token]:
         if run.startswith(name) and len(run) == len(name) + 1:
             return [Token("command", name, spaced), Token("letter", run[-1])]
     longest = 4 if run.isupper() else 3  # a quadrilateral ABCD
-    if len(run) > longest or low in _ENGLISH:
+    if len(run) > longest or (low in SHORT_WORDS and not run.isupper()):
         raise Unreadable(run[:40])
     return [Token("letter", sign, spaced and not i) for i, sign in enumerate(run)]
 

@@ -5,7 +5,7 @@ in its own words. Neither may use the letters of the value, and x + y = 5 names 
 2x = 6 is an equation still to be solved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from mssr_rl.grading.algebra.tree import Node, equal, symbols, walk
 
@@ -24,10 +24,8 @@ def gold_of(left: Node, right: Node) -> bool:
         return function not in symbols(right)
     if symbols(left) & symbols(right):
         return False
-    if left.kind == "symbol":
-        return not left.name.startswith(_FIGURES)  # a triangle is not five
-    if left.kind == "group":
-        return _in_usual_order(left)
+    if left.kind in _SIMPLE:
+        return _SIMPLE[left.kind](left)
     return _is_segment(left) or (_is_measure(left) and not symbols(right))
 
 
@@ -88,10 +86,10 @@ def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[N
     return equal(target, turned).parts, gold.parts
 
 
-def _in_usual_order(group: Node) -> bool:
+def in_usual_order(names: Sequence[Node]) -> bool:
     """(x, y), (a, b), (x, y, z): a reader takes it in this order without being told."""
-    letters = [part.name for part in group.parts if part.kind == "symbol"]
-    if len(letters) != len(group.parts) or group.value != "()":
+    letters = [part.name for part in names if part.kind == "symbol"]
+    if len(letters) != len(names) or len(set(letters)) != len(letters):
         return False
     return letters == sorted(letters, key=lambda name: (len(name.split("_")[0]) > 1, name))
 
@@ -110,3 +108,10 @@ def _numbers(node: Node) -> bool:
     if _is_call(node):
         return False
     return node.kind in _VALUES or any(map(_numbers, node.parts))
+
+
+_SIMPLE: Mapping[str, Callable[[Node], bool]] = {
+    "symbol": lambda left: not left.name.startswith(_FIGURES),  # a triangle is not five
+    "group": lambda left: left.value == "()" and in_usual_order(left.parts),
+    "literal": lambda left: not _numbers(left),  # S : T = 7 : 32
+}

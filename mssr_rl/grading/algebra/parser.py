@@ -42,9 +42,17 @@ class _Parser(Operands):
     """The levels above a term, loosest first."""
 
     def answer(self) -> Node:
-        """Answers joined by or, by and, or by commas or semicolons; one joint for the whole."""
+        """Answers joined by or, by and, by commas or by semicolons; semicolons may part lists."""
+        parts = [self._joined()]
+        while self.accept(";"):
+            parts.append(self._joined())
+        if len(parts) > 1 and all(part.kind != "list" for part in parts):
+            return Node("list", ",", tuple(parts))
+        return Node("list", ";", tuple(parts)) if len(parts) > 1 else parts[0]
+
+    def _joined(self) -> Node:
         parts, joint = [self.relation()], ""
-        while self.token and (self.token.kind == "word" or self.token.text in (",", ";")):
+        while self.token and (self.token.kind == "word" or self.token.text == ","):
             sign = self.take().text
             if sign == "," and self.at_word():
                 sign = self.take().text  # "1, 2, or 3"
@@ -55,7 +63,7 @@ class _Parser(Operands):
             parts.append(self.relation())
         if len(parts) > MAX_ITEMS:
             raise Unreadable("too many items")
-        return Node("list", joint.replace(";", ","), tuple(parts)) if joint else parts[0]
+        return Node("list", joint, tuple(parts)) if joint else parts[0]
 
     def conditions(self) -> Node:
         """One relation, or several that all hold (by commas or and) or one of which does (or)."""
