@@ -265,7 +265,7 @@ def _unknown_verb(word: str) -> str:
 
 
 def _say(text: str) -> int:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{outward.plain(text)}\n")
     return DONE
 
 

@@ -1,7 +1,15 @@
-"""What goes out to people: no secret in it, and nothing that a terminal would obey.
+"""What goes out to people: no secret in it, and nothing that its reader's program would obey.
 
-Messages quote what files, models and libraries said. `plain` makes such a text safe to print,
-`redacted` safe to keep; `secret` finds what should never have been written into a config.
+Messages quote what files, models and libraries said; a table names arms that somebody else may have
+named. Each target has one way to escape, and it stands here:
+
+    plain      a terminal: no character that moves the cursor, hides or reverses text
+    latex      table.tex: no command, comment or mathematics
+    markdown   report.md and tables: no HTML, link, heading or end of a cell
+    (HTML)     the templates' autoescape (`report.html`), and `markupsafe.escape` in drawings
+
+`redacted` makes a text safe to keep; `secret` finds what should never have been written into a
+config.
 """
 
 import os
@@ -29,6 +37,19 @@ _SHAPES = (
 _SECRET = re.compile("|".join(_SHAPES))
 _NAMED = re.compile(
     r"TOKEN(?!IZ)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL|KEY$", re.IGNORECASE
+)
+_LATEX = str.maketrans(
+    {
+        **{char: f"\\{char}" for char in "_%&#${}"},
+        "\\": "\\textbackslash{}",
+        "^": "\\textasciicircum{}",
+        "~": "\\textasciitilde{}",
+        "−": "$-$",
+        "×": "$\\times$",
+    }
+)
+_MARKDOWN = str.maketrans(
+    {**{char: f"\\{char}" for char in "\\`*[]|"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -59,6 +80,20 @@ def redacted_tree(tree: Any) -> Any:
 def plain(text: str) -> str:
     """Redacted, and every character escaped that moves a cursor, hides or reverses text."""
     return "".join(map(_visible, redacted(text)))
+
+
+def latex(text: str) -> str:
+    """Any text as LaTeX sets it, on one line: after a line's end a comment would be live."""
+    return _one_line(text).translate(_LATEX)
+
+
+def markdown(text: str) -> str:
+    """Any text as Markdown shows it, on one line, in a paragraph or in the cell of a table."""
+    return _one_line(text).translate(_MARKDOWN)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(map(_visible, text)).split())
 
 
 def _visible(char: str) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from mssr_rl.compare.matrix import Arm, Matrix, Run
 from mssr_rl.compare.standing import Standing
+from mssr_rl.outward import plain
 from mssr_rl.run.progress import Pace
 
 Look = Callable[[], Mapping[Run, Standing]]
@@ -98,7 +99,7 @@ class PlainBoard:
 
     def say(self, line: str) -> None:
         """Print it."""
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
     def show(self, look: Look) -> None:
@@ -126,7 +127,7 @@ class LiveBoard:
 
     def say(self, line: str) -> None:
         """Print it above the table."""
-        self._live.console.print(Text(line))
+        self._live.console.print(Text(plain(line)))
 
     def show(self, look: Look) -> None:
         """Draw it again, if a second has passed."""
@@ -160,7 +161,7 @@ def _row(tally: Tally, arm: Arm) -> Sequence[Text | ProgressBar]:
     spent = sum(standing.rollouts for standing in standings)
     budget = sum(run.config.budget.rollouts for run in runs)
     return (
-        Text(arm.label),
+        Text(plain(arm.label)),
         Text("".join(GLYPHS.get(standing.state, "·") for standing in standings)),
         ProgressBar(total=budget, completed=spent, width=24),
         Text(f"{spent:,}"),

@@ -25,6 +25,7 @@ from mssr_rl.comparison import race
 from mssr_rl.comparison.page import write
 from mssr_rl.config import overrides, recorded
 from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import Interrupt, Interrupted
@@ -75,7 +76,7 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
         runlock.release(task.folder.path)
     said = "\n".join([*written.sentences, f"report  {written.page}"])
     if failed:
-        sys.stdout.write(f"{said}\n")
+        sys.stdout.write(f"{plain(said)}\n")
         listed = "; ".join(f"{run.name}: {why}" for run, why in failed.items())
         raise RunFailed(
             f"{len(failed)} of {len(task.matrix.runs)} runs failed and are not in the verdict "

@@ -7,7 +7,9 @@ not there yet is missing and named.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from mssr_rl import untrusted
 from mssr_rl.comparison import imported
@@ -26,6 +28,43 @@ SOURCES = (
     "metrics.jsonl",
     "samples.jsonl",
 )
+
+
+class _Entry(msgspec.Struct):
+    name: str
+    arm: str
+    env: str
+    seed: int
+
+
+class _Rule(msgspec.Struct):
+    margin: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.01
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    baseline: str | None = None
+    race: bool = False
+
+
+class _Row(msgspec.Struct):
+    name: str
+    kind: str
+    values: dict[str, Any]
+
+
+class _Fair(msgspec.Struct):
+    env: str
+    rows: list[_Row]
+
+
+class _Told(msgspec.Struct):
+    """What compare.json must hold, whoever wrote it."""
+
+    command: list[str]
+    arms: list[str]
+    envs: list[str]
+    seeds: list[int]
+    runs: list[_Entry]
+    rule: _Rule
+    fairness: list[_Fair]
 
 
 class Run(NamedTuple):
@@ -86,9 +125,10 @@ def read(folder: Path) -> Evidence:
         )
     try:
         compare = untrusted.record(path, within=folder)
-        runs = tuple(_run(folder, entry) for entry in compare["runs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not as compare writes it: {error!r}") from error
+        msgspec.convert(compare, _Told)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path} is not as compare writes it: {error}") from error
+    runs = tuple(_run(folder, entry) for entry in compare["runs"])
     return Evidence(folder, compare, runs, imported.read(folder))
 
 

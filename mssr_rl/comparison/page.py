@@ -50,7 +50,7 @@ def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
     return {
         "report.json": document.text(found).encode("utf-8", "replace"),
         "report.md": tables.markdown(found).encode("utf-8", "replace"),
-        "table.tex": tables.latex(found).encode("utf-8", "replace"),
+        "table.tex": tables.tabular(found).encode("utf-8", "replace"),
         "report.html": fill(look(), evidence, found).encode("utf-8", "replace"),
     }
 

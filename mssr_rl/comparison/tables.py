@@ -7,25 +7,33 @@ from mssr_rl.comparison import columns
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
 from mssr_rl.comparison.columns import Shown
 from mssr_rl.comparison.health import StabilityRow
+from mssr_rl.outward import latex, plain
+from mssr_rl.outward import markdown as md
 
 Row = Mapping[str, Any]
-TEX_ESCAPES = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
+
+
+class Strong(str):
+    """Text that stands out in a table."""
+
+    __slots__ = ()
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The whole of report.md."""
-    parts = [f"# Comparison\n\n{found['verdict']}\n\n    {' '.join(found['command'])}"]
+    command = " ".join(plain(" ".join(found["command"])).split())  # in a block, all is literal
+    parts = [f"# Comparison\n\n{md(found['verdict'])}\n\n    {command}"]
     for env in found["envs"]:
-        parts += [f"## {env['env']}", *_environment(env, found["arms"])]
+        parts += [f"## {md(env['env'])}", *_environment(env, found["arms"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def latex(found: Mapping[str, Any]) -> str:
+def tabular(found: Mapping[str, Any]) -> str:
     """A booktabs table: an arm a line, an environment two columns."""
     envs = found["envs"]
-    heads = " & ".join(f"{tex(env['env'])} & 95\\,\\% interval" for env in envs)
+    heads = " & ".join(f"{latex(env['env'])} & 95\\,\\% interval" for env in envs)
     lines = [
-        f"% {tex(found['verdict'])}",
+        f"% {latex(found['verdict'])}",
         f"\\begin{{tabular}}{{l{'rr' * len(envs)}}}",
         "\\toprule",
         f"arm & {heads} \\\\",
@@ -35,11 +43,6 @@ def latex(found: Mapping[str, Any]) -> str:
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def tex(text: str) -> str:
-    """Any text as LaTeX reads it."""
-    return text.translate(TEX_ESCAPES).replace("−", "$-$").replace("×", "$\\times$")
 
 
 def percent(value: float | None) -> str:
@@ -55,9 +58,11 @@ def points(value: float | None) -> str:
 def _environment(env: Row, arms: Sequence[str]) -> list[str]:
     split, questions = env["split"], env["questions"]
     return [
-        env["in_front"],
-        *env["cautions"],
-        f"Greedy accuracy in % of the final model, {questions:,} {split} problems, {env['at']}.",
+        md(env["in_front"]),
+        *map(md, env["cautions"]),
+        md(
+            f"Greedy accuracy in % of the final model, {questions:,} {split} problems, {env['at']}."
+        ),
         "The interval is over seeds.",
         rows(LeaderboardRow, env["leaderboard"]),
         "Pairs: a minus b in points, paired by seed.",
@@ -91,7 +96,7 @@ CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
     "gap": lambda found: [points(found["value"]), _interval(found, points)],
     "range": lambda found: [_interval(found, percent)],
     "seeds": lambda by_seed: [" ".join(map(percent, by_seed.values()))],
-    "word": lambda word: [f"**{word}**"],
+    "word": lambda word: [Strong(word)],
     "p": lambda p: [f"{p:.3g}"],
 }
 
@@ -120,11 +125,15 @@ def _ledger(env: Row) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; bars in cells would end them."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines
-    )
+    """A Markdown table of cells that are any text."""
+    lines = [list(map(_cell, line)) for line in (head, *rows)]
+    lines.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(found: object) -> str:
+    """A word of ours may be marked (`Strong`); all else is literal."""
+    return f"**{md(found)}**" if isinstance(found, Strong) else md(str(found))
 
 
 def _interval(found: Row, shown: Any) -> str:
@@ -145,4 +154,4 @@ def _tex_row(arm: str, envs: Sequence[Row]) -> str:
         value = percent(found["value"]).replace("–", "--")
         span = "--" if found["low"] is None else _interval(found, percent).replace(" to ", "--")
         cells.append(f"{value} & {span}")
-    return f"{tex(arm)} & {' & '.join(cells)} \\\\"
+    return f"{latex(arm)} & {' & '.join(cells)} \\\\"

@@ -20,6 +20,7 @@ from mssr_rl.config import names, overrides, plugins
 from mssr_rl.errors import UserError
 from mssr_rl.lens import page, runs, view
 from mssr_rl.lens.lines import Recording, open_recording
+from mssr_rl.outward import plain
 
 USAGE = (
     "lens takes a .jsonl file of recorded batches or run=DIR, then algo=NAME or algo=a,b,c and "
@@ -135,4 +136,4 @@ def _list(text: str) -> list[str]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{plain(text)}\n")
