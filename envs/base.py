@@ -74,6 +74,7 @@ class Handling:
 
 
 _HANDLING = options_of(Handling)
+OF_ALL = (*_HANDLING, "columns")  # options that go unsaid where they are as usual
 
 
 class Graded(NamedTuple):

@@ -80,7 +80,7 @@ def _report(given: Mapping[str, str]) -> Iterator[str]:
         yield from _bad_rows(bad.rows)
         return
     yield from passport.lines(env)
-    yield from (f"note          {note}" for note in env.notes)
+    yield from (f"read          {note}" for note in env.notes)
     yield from _bad_rows(env.left_out)
     for law in laws.LAWS:
         trial = tried(partial(law, env))

@@ -114,7 +114,7 @@ class Reading:
     def says(self) -> str:
         """The reading in words, and as the option that would ask for it."""
         named = ", ".join(", ".join(found) for found in self.roles.values() if found)
-        return f"read as {self.name}: {named}" if self.name else f"read by columns: {self.mapping}"
+        return f"as {self.name}: {named}" if self.name else f"by their names: {self.mapping}"
 
     @property
     def mapping(self) -> str:

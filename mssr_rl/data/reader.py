@@ -80,7 +80,7 @@ def problems(
         reading = formats.reading_of(first, formats.parsed(stated))
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from error
-    faults.note(f"{source.name} {reading.says}")
+    faults.note(reading.says)
     again = source._replace(rows=lambda: itertools.chain(first, rows))
     return _all(again, split, limit, reading)
 

@@ -12,6 +12,7 @@ from mssr_rl.budget import SOFT, allowance
 from mssr_rl.config import Config, EngineConfig, hydra_groups
 from mssr_rl.planning import memory, prompt_sizes
 from mssr_rl.problem import Problem
+from mssr_rl.run import splits
 from mssr_rl.run.arm import initial_rollouts
 from mssr_rl.typed import show
 
@@ -58,7 +59,8 @@ def schedule(config: Config, initial: int = 0) -> Schedule:
 
 def words(config: Config) -> list[str]:
     """The plan, a line a subject."""
-    problems = problems_by_split(config)
+    read = splits.read(config)
+    problems = _problems(read)
     sizes = {split: len(found) for split, found in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
     longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
@@ -67,7 +69,8 @@ def words(config: Config) -> list[str]:
     at_most = "at most " if algorithm.resampling else ""
     said = {
         "algorithm": _choice(config.algo.name, config.algo.options),
-        "problems": f"{_choice(config.env.name, config.env.options)}: {_counts(sizes)}",
+        "problems": f"{_choice(config.env.name, splits.told(config))}: {_counts(sizes)}",
+        **_of_rows(read),
         "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
         "model": memory.describe(config.model.path),
         "engine": _engine(config.engine),
@@ -101,12 +104,21 @@ def _unequal(per_algo: Mapping[str, Any]) -> str:
 
 def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
     """The problems of every split; reads the data."""
-    from mssr_rl.envs import environments
+    return _problems(splits.read(config))
 
-    return {
-        split: environments.make(config.env.name, split=split, **config.env.options).problems
-        for split in ("train", "val", "test")
-    }
+
+def _problems(read: splits.Splits) -> dict[str, Sequence[Problem]]:
+    return {env.split: env.problems for env in (read.train, read.val, read.test)}
+
+
+def _of_rows(read: splits.Splits) -> dict[str, str]:
+    """How the rows were read, which are left out, and what the splits share."""
+    found: dict[str, str] = {}
+    for line in splits.said(read):
+        subject, _, sentence = line.partition(" ")
+        known = f"{found[subject]}; " if subject in found else ""
+        found[subject] = known + sentence.strip()
+    return found
 
 
 def _choice(name: str, options: Mapping[str, Any]) -> str:

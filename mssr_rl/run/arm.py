@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
-from mssr_rl.data import overlap
 from mssr_rl.engine.base import Engine, Sampling, UpdatePlan
-from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.envs import ProblemEnv
 from mssr_rl.loss import Loss
 from mssr_rl.models import native
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded
-from mssr_rl.run import plugin_sources, problem_stream, provenance
+from mssr_rl.run import plugin_sources, problem_stream, provenance, splits
 from mssr_rl.run.scoring import EvalPlan
+from mssr_rl.run.splits import Splits
 from mssr_rl.seeds import derive
 
 MakeEngine = Callable[[Config], Engine]
@@ -32,16 +32,28 @@ class Arm(NamedTuple):
 
     config: Config
     algorithm: Algorithm
-    train: ProblemEnv
-    val: ProblemEnv
-    test: ProblemEnv
+    splits: Splits
     engine: Engine
     group_size: int
     allowance: Allowance
     make_engine: MakeEngine  # another one, should this one be lost
     initial_rollouts: int = 0  # drawn before step 1, charged
     without_pictures: tuple[Problem, ...] = ()  # the training problems, where the loss wants them
-    overlaps: tuple[overlap.Shared, ...] = ()  # what val and test share with train, and each other
+
+    @property
+    def train(self) -> ProblemEnv:
+        """What is trained on."""
+        return self.splits.train
+
+    @property
+    def val(self) -> ProblemEnv:
+        """What is scored while training."""
+        return self.splits.val
+
+    @property
+    def test(self) -> ProblemEnv:
+        """What is scored at the end."""
+        return self.splits.test
 
     @property
     def problems_per_step(self) -> int:
@@ -81,11 +93,6 @@ class Arm(NamedTuple):
         return min(self.problems_per_step, ceil(KL_ROLLOUTS / self.group_size))
 
 
-def environment(config: Config, split: str) -> ProblemEnv:
-    """The config's environment, at one split."""
-    return environments.make(config.env.name, split=split, **config.env.options)
-
-
 def eval_plan(config: Config) -> EvalPlan:
     """How the config's splits are scored: whole distribution, so top_p plays no part."""
     return EvalPlan(
@@ -100,7 +107,8 @@ def eval_plan(config: Config) -> EvalPlan:
 def assemble(config: Config, make_engine: MakeEngine) -> Arm:
     """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
-    train, val, test = (environment(config, split) for split in ("train", "val", "test"))
+    read = splits.read(config)
+    train = read.train
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
     return Arm(
@@ -110,10 +118,7 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
         initial_rollouts=initial,
         without_pictures=tuple(map(blinded, train.problems)) if blind else (),
         group_size=config.rollout.group_size or algorithm.default_group_size,
-        train=train,
-        val=val,
-        test=test,
-        overlaps=overlap.between({env.split: env.problems for env in (train, val, test)}),
+        splits=read,
         engine=started(config, make_engine, train),
         make_engine=make_engine,
     )
@@ -141,7 +146,7 @@ def opening(arm: Arm) -> list[str]:
     counts = " / ".join(
         f"{len(env.problems):,} {env.split}" for env in (arm.train, arm.val, arm.test)
     )
-    options = " ".join(f"{name}={value}" for name, value in c.env.options.items())
+    options = " ".join(f"{name}={value}" for name, value in splits.told(c).items())
     where = f"{c.engine.name}: {c.engine.device}, {c.engine.threads} threads, {c.engine.dtype}"
     shape = f"{per_step} ({arm.problems_per_step} problems × {arm.group_size}), {updates} updates"
     left = f", {a.left} left unspent" if a.left else ""
@@ -155,20 +160,14 @@ def opening(arm: Arm) -> list[str]:
         f"family  {arm.engine.computes}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
-        *(f"overlap {line}" for line in _overlap_lines(arm.overlaps)),
+        *splits.said(arm.splits),
         *([f"slower  {native.kernels().why}"] if slower else []),
     ]
-
-
-def _overlap_lines(overlaps: tuple[overlap.Shared, ...]) -> list[str]:
-    found = [shared.says for shared in overlaps if shared.hits or shared.stands_in]
-    return found or ["no problem of val or test is in train, nor one of test in val"]
 
 
 def facts(arm: Arm) -> Mapping[str, Any]:
     """What run.json says about an arm beside its config."""
     c = arm.config
-    envs = (arm.train, arm.val, arm.test)
     first_epoch = problem_stream.epoch_order(c.seed, 0, len(arm.train.problems))
     keys = (arm.train.problems[row].key for row in first_epoch)
     kl_rollouts = arm.kl_problems * arm.group_size
@@ -178,15 +177,7 @@ def facts(arm: Arm) -> Mapping[str, Any]:
         "plugins": plugin_sources.of(c),
         "git": provenance.git_revision(),
         "machine": provenance.machine(),
-        "data": {
-            env.split: {
-                "problems": len(env.problems),
-                "fingerprint": env.fingerprint(),
-                "keys": provenance.order_fingerprint(problem.key for problem in env.problems),
-            }
-            for env in envs
-        },
-        "overlap": [overlap.record(shared) for shared in arm.overlaps],
+        **splits.record(arm.splits),
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
         # An algorithm that draws its problems follows no order that another arm could share.
         "problem_order": None

@@ -26,10 +26,11 @@ from mssr_rl.data.sources import NoSuchSplit
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring
-from mssr_rl.run.arm import MakeEngine, environment, eval_plan
+from mssr_rl.run.arm import MakeEngine, eval_plan
 from mssr_rl.run.judge import Judge, judged
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation
+from mssr_rl.run.splits import environment
 
 SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl

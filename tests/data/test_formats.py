@@ -433,8 +433,8 @@ def test_how_the_columns_were_read_is_said() -> None:
         read(FORMATS["verl"][0])
         read({"question": "How many?", "label": "5", "img": IMAGE})
     assert said.lines == [
-        "rows read as verl: prompt, images, reward_model.ground_truth",
-        "rows read by columns: env.columns={problem: question, images: img, answer: label}",
+        "as verl: prompt, images, reward_model.ground_truth",
+        "by their names: env.columns={problem: question, images: img, answer: label}",
     ]
 
 

@@ -15,7 +15,8 @@ from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.errors import UserError
 from mssr_rl.planning import memory, plan, prompt_sizes
-from mssr_rl.run.arm import environment, initial_rollouts
+from mssr_rl.run.arm import initial_rollouts
+from mssr_rl.run.splits import environment
 from mssr_rl.run.trainer import run
 
 

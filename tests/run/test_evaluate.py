@@ -13,8 +13,9 @@ from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.run import evaluate, scoring, trainer
-from mssr_rl.run.arm import environment, eval_plan
+from mssr_rl.run.arm import eval_plan
 from mssr_rl.run.scoring import Evaluation
+from mssr_rl.run.splits import environment
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]

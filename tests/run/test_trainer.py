@@ -146,13 +146,14 @@ def test_the_first_lines_say_what_is_used_and_the_first_rewards_are_shown(
     folder = trainer.run(configure("algo=grpo"), make_engine)
     said = capsys.readouterr()
     assert said.out == ""  # stdout is for data
-    first = said.err.splitlines()[:6]
+    first = said.err.splitlines()[:8]
     assert "grpo, seed 0" in first[0]
     assert "on engine local: cpu" in first[1]
-    assert "60 train / 30 val / 20 test problems" in first[2]
-    assert "384 rollouts: 6 steps of 64 (8 problems × 8), 4 updates" in first[3]
-    assert "no problem of val or test is in train" in first[4]
-    assert str(folder) in first[5]
+    assert "60 train / 30 val / 20 test problems" in first[3]
+    assert "384 rollouts: 6 steps of 64 (8 problems × 8), 4 updates" in first[4]
+    assert first[5] == "read    as Vision-R1: problem, images, answer, id"
+    assert "no problem of val or test is in train" in first[6]
+    assert str(folder) in first[7]
     assert "rewards of step 1" in said.err
 
 

@@ -1,0 +1,190 @@
+"""The problems of a run: three splits, read and held against each other and the model, once.
+
+    read(config)        train, val and test as environments, rows left out where that was asked for
+    said(splits)        what a person should know of them before anything starts
+    record(splits)      the same for run.json
+
+Training rows that are also val or test rows stop a run here, before an engine is started, and so
+does a picture or a prompt that the model cannot take.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.config import Config
+from mssr_rl.data import overlap, seen
+from mssr_rl.data.faults import BadRows
+from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.envs.base import OF_ALL
+from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
+from mssr_rl.models.family import Family, PictureRule
+from mssr_rl.models.load import Wanted, family_of_folder, wanted
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import IMAGE
+from mssr_rl.run import provenance
+
+NAMES = ("train", "val", "test")
+CHANCE = 0.01  # share of a split's rows that may nearly be training rows: drawings coincide
+
+
+class Splits(NamedTuple):
+    """What a run trains on, chooses by and is scored on."""
+
+    train: ProblemEnv
+    val: ProblemEnv
+    test: ProblemEnv
+    overlaps: tuple[overlap.Shared, ...]  # of val and test with train, and of test with val
+
+
+def read(config: Config) -> Splits:
+    """The splits of a run.
+
+    Raises:
+        BadRows: rows cannot be used, or shown to the model, and are not to be left out.
+        UserError: val or test rows are also training rows.
+    """
+    train, val, test = (environment(config, split) for split in NAMES)
+    found = overlap.between({env.split: env.problems for env in (train, val, test)})
+    _refuse_overlap(found, train.handling.overlap)
+    return Splits(train, val, test, found)
+
+
+def environment(config: Config, split: str) -> ProblemEnv:
+    """The config's environment at one split, without rows that the model cannot be shown."""
+    env = environments.make(config.env.name, split=split, **config.env.options)
+    if not (Path(model_folder(config.model.path)) / "config.json").is_file():
+        return env  # a hub id: the engine finds out
+    try:
+        family = _family(wanted(config, remember=False))
+    except UserError:
+        return env  # the engine says why this is no model
+    return without_unfit(env, family, config.rollout.max_prompt_tokens)
+
+
+def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
+    """The environment without pictures and prompts that the model cannot take.
+
+    Raises:
+        BadRows: there are such rows, and the environment's handling does not leave them out.
+    """
+    rule = family.picture_rule()
+    pictures = {p.key: why for p in env.problems if (why := _unfit_picture(p, rule))}
+    env = _without(env, pictures, "bad_rows")
+    return _without(env, dict(_long_prompts(env.problems, family, longest)), "long_prompts")
+
+
+def _without(env: ProblemEnv, unfit: Mapping[str, str], option: str) -> ProblemEnv:
+    if not unfit:
+        return env
+    rows = [f"{env.split} problem {key}: {why}" for key, why in unfit.items()]
+    if getattr(env.handling, option) == "stop":
+        raise BadRows(rows, f"; env.{option}=leave_out goes on without them")
+    kept = tuple(problem for problem in env.problems if problem.key not in unfit)
+    if not kept:
+        raise BadRows(rows, f"; no row of {env.split} is left")
+    env.problems = kept
+    env.left_out = (*env.left_out, *rows)
+    return env
+
+
+@lru_cache(maxsize=2)
+def _family(model: Wanted) -> Family:
+    return family_of_folder(model)
+
+
+def _unfit_picture(problem: Problem, rule: PictureRule) -> str | None:
+    for content in problem.images:
+        if why := rule(*seen.size(content)):
+            return f"the model cannot take its picture, {why}"
+    return None
+
+
+def _long_prompts(
+    problems: Sequence[Problem], family: Family, longest: int
+) -> Iterator[tuple[str, str]]:
+    """(key, why) of prompts over the model's limit.
+
+    Only what could be too long is put through the processor: a token is at least a byte, and
+    pictures of one size take one number of tokens.
+    """
+    taken: dict[tuple[int, int], int] = {}
+    template: int | None = None  # tokens that every prompt has, at most
+    for problem in problems:
+        try:
+            sizes = [seen.size(content) for content in problem.images]
+            for size, content in zip(sizes, problem.images, strict=True):
+                if size not in taken:
+                    alone = Problem(key=problem.key, prompt=IMAGE, answer="", images=(content,))
+                    taken[size] = family.block([alone], "cpu").image_tokens
+            if template is None:
+                template = family.length(Problem(key=problem.key, prompt="?", answer=""))
+            most = template + len(problem.prompt.encode("utf-8", "replace"))
+            if most + sum(taken[size] for size in sizes) > longest:
+                family.length(problem)
+        except UserError as error:
+            yield problem.key, str(error)
+
+
+def _refuse_overlap(found: Sequence[overlap.Shared], handling: str) -> None:
+    """Raise for rows of val or test that are also in train, and of test that are also in val."""
+    stopping = [shared.says for shared in found if _too_many(shared)]
+    if stopping and handling == "stop":
+        raise UserError(
+            f"{'; '.join(stopping)}. What is trained on or chosen by cannot be tested on: take the"
+            " rows out of one of the two, or say env.overlap=allow, and every report will say so"
+        )
+
+
+def _too_many(shared: overlap.Shared) -> bool:
+    near = len(shared.hits) - shared.exact
+    return shared.exact > 0 or near > CHANCE * shared.of
+
+
+def told(config: Config) -> dict[str, Any]:
+    """The environment's options, without those of all environments that are as usual."""
+    usual = environments.options(config.env.name)
+    given = config.env.options.items()
+    return {k: v for k, v in given if k not in OF_ALL or v != usual[k].default}
+
+
+def said(splits: Splits) -> list[str]:
+    """Lines on how the rows were read, which are left out, and which stand in two splits."""
+    envs = (splits.train, splits.val, splits.test)
+    notes = dict.fromkeys(note for env in envs for note in env.notes)
+    missing = [f"left out {line}" for line in _left_out(envs)]
+    return (
+        [f"read    {note}" for note in notes]
+        + missing
+        + [f"overlap {line}" for line in overlap_lines(splits.overlaps)]
+    )
+
+
+def _left_out(envs: Sequence[ProblemEnv]) -> Iterator[str]:
+    for env in envs:
+        if env.left_out:
+            yield f"{len(env.left_out):,} rows of {env.split}, the first: {env.left_out[0]}"
+
+
+def overlap_lines(found: Sequence[overlap.Shared]) -> list[str]:
+    """What the splits share, in words."""
+    some = [shared.says for shared in found if shared.hits or shared.stands_in]
+    return some or ["no problem of val or test is in train, nor one of test in val"]
+
+
+def record(splits: Splits) -> dict[str, Any]:
+    """`data` and `overlap` of run.json."""
+    return {
+        "data": {
+            env.split: {
+                "problems": len(env.problems),
+                "fingerprint": env.fingerprint(),
+                "keys": provenance.order_fingerprint(problem.key for problem in env.problems),
+                **({"left_out": len(env.left_out)} if env.left_out else {}),
+            }
+            for env in (splits.train, splits.val, splits.test)
+        },
+        "overlap": [overlap.record(shared) for shared in splits.overlaps],
+    }
