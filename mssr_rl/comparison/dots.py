@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mssr_rl.report.axis import ticks
-from mssr_rl.report.text import percent, trusted
+from mssr_rl.report.text import escaped, percent, trusted
 
 WIDTH, HEIGHT, PAD = 320, 22, 14
 
@@ -53,7 +53,7 @@ def dots(row: Mapping[str, Any], scale: Scale, colour: int) -> Markup:
     mean = f'<path class="mean" d="M{scale.x(found["value"]):.1f} 3V{HEIGHT - 3}"/>'
     seeds = "".join(
         f'<circle cx="{scale.x(value):.1f}" cy="{middle}" r="3.2">'
-        f"<title>seed {escape(seed)}: {percent(value)}</title></circle>"
+        f"<title>seed {escaped(seed)}: {percent(value)}</title></circle>"
         for seed, value in row["by_seed"].items()
     )
     return trusted(

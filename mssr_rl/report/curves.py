@@ -10,10 +10,10 @@ from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mssr_rl.report.axis import Axis, compact, count_axis, label, value_axis
-from mssr_rl.report.text import number, percent, trusted
+from mssr_rl.report.text import escaped, number, percent, trusted
 
 MAX_POINTS = 480  # per line; longer series keep the extremes of each bin
 MAX_TARGETS = 60  # places to point at
@@ -236,8 +236,8 @@ def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
     )
     short = [short_text(chart, i, name, p) for i, name, p in here]
     return (
-        f'<title>{escape(title)}</title><path d="M{x:.1f} {TOP}V{box.y.start}"/>{dots}'
-        f'<text x="{box.x.end}" y="12">{" · ".join([*map(escape, where), *short])}</text>'
+        f'<title>{escaped(title)}</title><path d="M{x:.1f} {TOP}V{box.y.start}"/>{dots}'
+        f'<text x="{box.x.end}" y="12">{" · ".join([*map(escaped, where), *short])}</text>'
     )
 
 
@@ -252,8 +252,8 @@ def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
     """A value above the chart: with its line's name, or in its colour where there are many."""
     text = value_text(p, chart).partition(" (")[0]
     if len(chart.lines) > FEW_LINES:
-        return f'<tspan class="s{i}">{escape(text)}</tspan>'
-    return escape(f"{name} {text}" if len(chart.lines) > 1 else text)
+        return f'<tspan class="s{i}">{escaped(text)}</tspan>'
+    return escaped(f"{name} {text}" if len(chart.lines) > 1 else text)
 
 
 def summary(chart: Chart) -> str:
@@ -278,4 +278,4 @@ def draw(chart: Chart) -> Markup:
             body += [f'<g class="s{i}">', *draw_line(line, box), "</g>"]
     body += targets(chart, box)
     view = f'viewBox="0 0 {chart.width} {chart.height}" role="img"'
-    return trusted(f'<svg {view} aria-label="{escape(summary(chart))}">{"".join(body)}</svg>')
+    return trusted(f'<svg {view} aria-label="{escaped(summary(chart))}">{"".join(body)}</svg>')

@@ -21,6 +21,7 @@ def templates(*folders: Path) -> Environment:
     env = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -36,6 +37,11 @@ def templates(*folders: Path) -> Environment:
     )
     env.globals.update(before_after=bars.before_after, scale=bars.scale)
     return env
+
+
+def _finalized(thing: Any) -> Any:
+    """What a template is about to write: autoescape leaves characters that nobody can see."""
+    return text.seen(thing) if type(thing) is str else thing
 
 
 def shown(thing: Any) -> str:

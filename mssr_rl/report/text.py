@@ -8,7 +8,7 @@ import unicodedata
 from math import isfinite
 from typing import NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 KEPT = frozenset("\n\t\u200c\u200d")  # the two joiners are part of ordinary spelling
@@ -39,6 +39,16 @@ def visible(char: str) -> str:
     if char in KEPT or unicodedata.category(char) not in HIDDEN:
         return char
     return f"⟨U+{ord(char):04X}⟩"
+
+
+def seen(text: str) -> str:
+    """The text with every character visible, as pages show it."""
+    return text if text.isprintable() else "".join(map(visible, text))
+
+
+def escaped(text: object) -> Markup:
+    """Any text as HTML shows it."""
+    return escape(seen(str(text)))
 
 
 def excerpt(text: str, limit: int) -> Excerpt:
