@@ -22,6 +22,7 @@ class Ledger:
     rollouts: int = 0  # charged, initial and discarded ones included
     initial_rollouts: int = 0  # of these, drawn before step 1
     discarded_rollouts: int = 0  # of these, generated but not trained on
+    unscorable_rollouts: int = 0  # of these, left out because nothing could score them
     prompts: int = 0  # problems posed
     updates: int = 0  # optimiser updates
     prompt_tokens: int = 0  # image tokens included

@@ -135,8 +135,16 @@ class Weights(NamedTuple):
     shares: Tensor  # a plain token mean, for what is only measured
 
 
-def token_weights(mask_BT: Tensor, loss: Loss) -> Weights:
-    """How much every token of an update counts, for the mask of the whole update."""
+def token_weights(mask_BT: Tensor, loss: Loss, counted_B: Tensor | None = None) -> Weights:
+    """How much every token of an update counts, for the mask of the whole update.
+
+    A sequence that is not counted weighs nothing, and the others weigh what they would without it.
+    """
+    if counted_B is not None and not counted_B.all():
+        alone = token_weights(mask_BT[counted_B], loss)
+        empty_BT = torch.zeros_like(mask_BT)
+        row = counted_B.nonzero()[:, 0]
+        return Weights(*(empty_BT.index_copy(0, row, w.to(mask_BT.dtype)) for w in alone))
     constant = loss.length_constant or loss.micro_size
     terms_BT = weights_BT(mask_BT, loss.aggregate, constant)
     if loss.ratio == "sequence":  # every token holds its response's loss: their mean is that loss

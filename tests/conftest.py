@@ -118,7 +118,7 @@ class TabularEngine:
         measured = done[0][1]
         pg_loss, kl_loss, clipped, norm = torch.stack([s for s, _ in done]).mean(0).tolist()
         means = {key: sum(m[key] for _, m in done) / len(done) for key in measured}
-        tokens = int(rollouts.mask_BT.sum())
+        tokens = plan.tokens(rollouts.mask_BT)
         return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens, means)
 
     def _one_update(
@@ -129,7 +129,7 @@ class TabularEngine:
         digits = torch.tensor([_digit(rollouts.problems[row]) for row in rows])
         logits_BTV = self.logits[digits].repeat_interleave(rollouts.group_size, 0)
         heard = _hear(logits_BTV, rollouts.token_BT[row_B], picked.mask_BT)
-        weights = token_weights(picked.mask_BT, plan.loss)
+        weights = token_weights(picked.mask_BT, plan.loss, plan.counted_in(torch.tensor(row_B)))
         part = objective(Policy(*heard), picked, weights, plan.loss, plan.extras)
         self.optimiser.zero_grad()
         check_finite({"the loss": part.total})

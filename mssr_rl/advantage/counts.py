@@ -35,11 +35,19 @@ def from_rollouts(reward_NK: Tensor, strength: float, smoothing: float = 0.0) ->
     """A belief worth `strength` outcomes, as right as K initial rollouts were.
 
     alpha = strength * (sum r + smoothing) / (K + 2 * smoothing): MSSR smooths by 0, SPO's code by a
-    half, so that nothing is taken for certain.
+    half, so that nothing is taken for certain. A reward that is NaN is no answer.
     """
-    right_N = reward_NK.to(torch.float64).sum(1) + smoothing
-    alpha_N = strength * right_N / (reward_NK.shape[1] + 2 * smoothing)
+    right_N = reward_NK.to(torch.float64).nansum(1) + smoothing
+    answers_N = (~reward_NK.isnan()).sum(1)
+    alpha_N = strength * right_N / (answers_N + 2 * smoothing)
     return Counts(alpha_N, strength - alpha_N)
+
+
+def learnt(before: Counts, reward_NK: Tensor, found: Counts) -> Counts:
+    """What was `found` in initial rollouts; of a problem none of which has a reward, as before."""
+    some_N = (~reward_NK.isnan()).any(1)
+    pairs = zip(found, before, strict=True)
+    return Counts(*(torch.where(some_N, new, old) for new, old in pairs))
 
 
 def counted(old: Counts, batch: Batch, eta_B: Tensor) -> Counts:

@@ -22,6 +22,7 @@ from mssr_rl.advantage.counts import (
     counted,
     earlier_visits,
     from_rollouts,
+    learnt,
     prior,
     value,
 )
@@ -110,8 +111,9 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
 
     def learn(old: Drifted, reward_NK: Tensor) -> Drifted:
         smoothing = 0.5 if tracker.smoothing is None else tracker.smoothing
-        counts = from_rollouts(reward_NK, tracker.strength, smoothing)
-        return old._replace(**counts._asdict())
+        found = from_rollouts(reward_NK, tracker.strength, smoothing)
+        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, found)
+        return old._replace(**kept._asdict())
 
     wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
     return Transform("subtract_drifting_value", "rollout", "rollout", init, update, wanted)

@@ -9,6 +9,7 @@ policy's entropy in `shaping`; a chain is built by `transform`.
 Shapes: B rollouts, problem-major; P problems with G rollouts each (B = P * G); T response tokens.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -25,7 +26,7 @@ def subtract_group_mean() -> Transform:
     """A = r - mean of the problem's G rewards. A decided group (all equal) gives exactly 0."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
-        return _centred_groups(a_B, batch).flatten()
+        return _by_group(a_B, batch, _centred_groups)
 
     return stateless("subtract_group_mean", "rollout", "rollout", f)
 
@@ -34,8 +35,7 @@ def subtract_leave_one_out_mean() -> Transform:
     """A = r - mean of the problem's other G - 1 rewards, which is G / (G - 1) * (r - mean)."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
-        g = batch.group_size
-        return _centred_groups(a_B, batch).flatten() * g / (g - 1)
+        return _by_group(a_B, batch, _without_itself)
 
     return stateless("subtract_leave_one_out_mean", "rollout", "rollout", f)
 
@@ -47,9 +47,13 @@ def divide_by_group_std(
     require(eps > 0, "eps", eps, "above 0")
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
-        a_PG = _groups(a_B, batch)
+        return _by_group(a_B, batch, divided)
+
+    def divided(a_PG: Tensor) -> Tensor:
+        if a_PG.shape[1] == 1:
+            return torch.zeros_like(a_PG)  # left alone, it has no spread to be measured by
         std_P1 = a_PG.std(1, correction=1 if std == "sample" else 0, keepdim=True)
-        return (a_PG / (std_P1 + eps)).flatten()
+        return a_PG / (std_P1 + eps)
 
     return stateless("divide_by_group_std", "rollout", "rollout", f)
 
@@ -153,6 +157,19 @@ def return_to_go(gamma: float = 1.0) -> Transform:
 # ---- what they share -----------------------------------------------------------------------------
 
 
+def _by_group(a_B: Tensor, batch: Batch, f: Callable[[Tensor], Tensor]) -> Tensor:
+    """`f` of the groups as a matrix [P, G], float64; unequal ones size by size."""
+    if batch.group_B is None:
+        return f(_groups(a_B, batch)).flatten()
+    out_B = torch.empty_like(a_B, dtype=torch.float64)
+    size_B = torch.bincount(batch.group_B)[batch.group_B]
+    for size in size_B.unique().tolist():
+        row = (size_B == size).nonzero()[:, 0]
+        row = row[batch.group_B[row].sort(stable=True).indices]  # a group's stand together
+        out_B[row] = f(a_B[row].to(torch.float64).view(-1, size)).flatten()
+    return out_B
+
+
 def _groups(a_B: Tensor, batch: Batch) -> Tensor:
     """float64 [P, G]."""
     g = batch.group_size
@@ -175,8 +192,13 @@ def _groups(a_B: Tensor, batch: Batch) -> Tensor:
     return a_B.to(torch.float64).view(-1, g)
 
 
-def _centred_groups(a_B: Tensor, batch: Batch) -> Tensor:
-    a_PG = _groups(a_B, batch)
+def _without_itself(a_PG: Tensor) -> Tensor:
+    """Each value less the mean of the others; one alone has none, and gives 0."""
+    g = a_PG.shape[1]
+    return _centred_groups(a_PG) * g / max(g - 1, 1)
+
+
+def _centred_groups(a_PG: Tensor) -> Tensor:
     decided_P1 = (a_PG == a_PG[:, :1]).all(1, keepdim=True)
     # A mean of equal numbers can miss them by a rounding, and dividing by a std makes that visible.
     return (a_PG - a_PG.mean(1, keepdim=True)).masked_fill(decided_P1, 0)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, counted, from_rollouts, prior, value
+from mssr_rl.advantage.counts import Counts, counted, from_rollouts, learnt, prior, value
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
@@ -117,7 +117,9 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         return Step(a_B - value_B, recent._replace(**after._asdict()), metrics)
 
     def learn(old: Beliefs, reward_NK: Tensor) -> Beliefs:
-        return old._replace(**from_rollouts(reward_NK, tracker.strength)._asdict())
+        found = from_rollouts(reward_NK, tracker.strength)
+        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, found)
+        return old._replace(**kept._asdict())
 
     wanted = InitialRollouts(tracker.n_init or 1, learn) if tracker.prior == "rollouts" else None
     return Transform("subtract_tracked_value", "rollout", "rollout", init, update, wanted)

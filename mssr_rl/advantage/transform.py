@@ -30,6 +30,9 @@ class Batch(NamedTuple):
     logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]
     kl_step: float | None = None  # KL between the policies before and after the last update
     group_size: int = 1  # G
+    # int64: which of the P groups a rollout is in, where rollouts were left out because nothing
+    # could score them, so that groups are smaller and unequal; None: G consecutive ones each.
+    group_B: Tensor | None = None
     response_limit: int | None = None  # tokens a response could have had; None: not known
 
 
@@ -42,7 +45,11 @@ class Step(NamedTuple):
 
 
 class InitialRollouts(NamedTuple):
-    """What a step wants to see before the first training step; charged to the budget."""
+    """What a step wants to see before the first training step; charged to the budget.
+
+    A reward that nothing could score is NaN where `fault.unscorable=leave_out`; what is learnt must
+    not depend on it, nor hold NaN.
+    """
 
     per_problem: int
     learn: Callable[[Any, Tensor], Any]  # state, rewards [N, per_problem] -> state

@@ -152,6 +152,11 @@ class FaultConfig:
     non_finite: Literal["stop", "skip"] = option(
         "NaN or infinity in a step: stop the run, or leave the step out", "stop"
     )
+    unscorable: Literal["stop", "leave_out"] = option(
+        "a response that gets no reward (None, NaN): stop the run, or leave that rollout out of "
+        "baselines, loss and accuracy",
+        "stop",
+    )
     stall_seconds: float = option(
         "in one phase before every stack is written to stacks.txt; 0: never",
         600.0,

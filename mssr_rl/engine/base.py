@@ -73,6 +73,17 @@ class UpdatePlan:
     seed: int  # shuffles whole groups into updates
     extras: Extras = Extras()
     anchor_BT: Tensor | None = None  # log-probabilities without pictures, if extras ask for them
+    # bool: a rollout that is not counted is no part of the loss, as if it had not been drawn. Every
+    # problem has one that is. None: all are.
+    counted_B: Tensor | None = None
+
+    def counted_in(self, row_B: Tensor) -> Tensor | None:
+        """The same for some of the rollouts."""
+        return None if self.counted_B is None else self.counted_B[row_B]
+
+    def tokens(self, mask_BT: Tensor) -> int:
+        """Response tokens that are trained on."""
+        return int((mask_BT if self.counted_B is None else mask_BT[self.counted_B]).sum())
 
 
 class Engine(Protocol):

@@ -176,7 +176,7 @@ class LocalEngine:
             clip_fraction=mean[2],
             grad_norm=sum(update.grad_norm for update in done) / len(done),
             updates=len(done),
-            trained_tokens=int(rollouts.mask_BT.sum()),
+            trained_tokens=plan.tokens(rollouts.mask_BT),
             measured={k: sum(u.measured[k] for u in done) / len(done) for k in done[0].measured},
         )
 
@@ -184,8 +184,8 @@ class LocalEngine:
         self, rollouts: Rollouts, given: Given, rows: Tensor, plan: UpdatePlan
     ) -> "_Update":
         """Micro-batches add up to one gradient; their token weights are of the whole update."""
-        mask_BT = rollouts.mask_BT[rollouts_of(rows, rollouts.group_size)]
-        weights = token_weights(mask_BT, plan.loss)
+        row_B = rollouts_of(rows, rollouts.group_size)
+        weights = token_weights(rollouts.mask_BT[row_B], plan.loss, plan.counted_in(row_B))
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         size = self._together(rollouts, rows)
         split = (w.split(size * rollouts.group_size) for w in weights)

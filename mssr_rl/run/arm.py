@@ -101,6 +101,7 @@ def eval_plan(config: Config) -> EvalPlan:
         limit=config.eval.limit,
         at_once=EVALUATED_TOGETHER * config.train.rollouts_per_step,
         seed=config.seed,
+        unscorable=config.fault.unscorable,
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from mssr_rl.advantage import Batch, Step
+from mssr_rl.advantage import Batch
 from mssr_rl.errors import NotFinite
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Gathered
@@ -20,7 +20,8 @@ class Draft:
     found: Gathered | None = None
     anchor_BT: Tensor | None = None
     batch: Batch | None = None
-    credit: Step | None = None
+    reference_BT: Tensor | None = None
+    advantage_BT: Tensor | None = None
     updates: int = 0  # made before it broke
     updated: bool = False  # every update of the step was made
 

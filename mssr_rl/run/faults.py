@@ -100,11 +100,10 @@ def _tensors(draft: Draft) -> dict[str, Tensor]:
     assert draft.found is not None
     found = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
     found["anchor_BT"] = draft.anchor_BT
+    found["reference_BT"] = draft.reference_BT
+    found["advantage_BT"] = draft.advantage_BT
     if draft.batch is not None:
-        found["reward_B"] = draft.batch.reward_B
-        found["reference_BT"] = draft.batch.logprob_ref_BT
-    if draft.credit is not None:
-        found["advantage_BT"] = draft.credit.advantage
+        found["reward_B"] = draft.found.spread(draft.batch.reward_B)
     return {name: t.detach().cpu().contiguous() for name, t in found.items() if t is not None}
 
 

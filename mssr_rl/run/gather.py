@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
@@ -21,8 +22,9 @@ from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
-from mssr_rl.run.samples import Sample
-from mssr_rl.run.scoring import graded
+from mssr_rl.run.marking import graded
+from mssr_rl.run.mishaps import EnvironmentFailed
+from mssr_rl.run.samples import Sample, shown
 from mssr_rl.seeds import derive
 
 Poll = Callable[[str], None]  # called before a phase, with its name; raises to end the run
@@ -38,6 +40,26 @@ class Gathered(NamedTuple):
     spent: Ledger  # without time
     batches: int  # how often was generated
     decided: bool = False  # no group was worth it: there is nothing to learn from these
+    unscorable: int = 0  # of all that were generated
+    # bool: has a reward; None: all have. Every problem has a rollout that does.
+    counted_B: Tensor | None = None
+
+    @property
+    def counted(self) -> list[Sample]:
+        """The samples that have a reward."""
+        return [sample for sample in self.samples if sample.scored]
+
+    def only_counted(self, x: Tensor) -> Tensor:
+        """Some B rows, those that count."""
+        return x if self.counted_B is None else x[self.counted_B]
+
+    def spread(self, x: Tensor) -> Tensor:
+        """What was made of the rows that count, with 0 in the place of the others."""
+        if self.counted_B is None:
+            return x
+        out = x.new_zeros((len(self.counted_B), *x.shape[1:]))
+        out[self.counted_B] = x
+        return out
 
 
 class _Lot(NamedTuple):
@@ -52,12 +74,14 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     """Everything a step needs, generated in one batch, or in several where groups are dropped."""
     wanted, resampling = arm.problems_per_step, arm.algorithm.resampling
     kept: list[_Lot] = []
+    unscorable = 0
     spent, position, batches = Ledger(), state.position, 0
     for batch in range(_batches(arm, state)):
         poll("rollout")
         rows = _pose(arm, state, position, batch)
         lot = _generate(arm, rows, (state.step + 1, batch), clock, poll)
         position, spent, batches = position + len(rows), spent + _cost(lot), batches + 1
+        unscorable += sum(not sample.scored for sample in lot.samples)
         missing = wanted - sum(len(one.rows) for one in kept)
         good = range(len(rows)) if resampling is None else _worth_it(lot, resampling)
         kept.append(_cut(lot, list(good)[:missing]))
@@ -66,9 +90,22 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     decided = not any(one.rows for one in kept)
     if decided:
         kept = [lot]  # the step goes on with the last, and learns nothing
-    rows, rollouts, samples = _merged([one for one in kept if one.rows])
-    spent += Ledger(discarded_rollouts=spent.rollouts - len(samples))
-    return Gathered(rows, rollouts, samples, position, spent, batches, decided)
+    rows, rollouts, samples = _with_a_reward(_merged([one for one in kept if one.rows]))
+    counted_B = torch.tensor([sample.scored for sample in samples])
+    spent += Ledger(
+        discarded_rollouts=spent.rollouts - int(counted_B.sum()), unscorable_rollouts=unscorable
+    )
+    return Gathered(
+        rows,
+        rollouts,
+        samples,
+        position,
+        spent,
+        batches,
+        decided,
+        unscorable,
+        None if counted_B.all() else counted_B,
+    )
 
 
 def _batches(arm: Arm, state: TrainState) -> int:
@@ -105,16 +142,40 @@ def _generate(arm: Arm, rows: list[int], when: tuple[int, int], clock: Clock, po
         rollouts = arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
     poll("reward")
     with clock.phase("reward"):
-        samples = graded(arm.train, rows, rollouts)
+        samples = graded(arm.train, rows, rollouts, arm.config.fault.unscorable)
     return _Lot(rows, rollouts, samples)
+
+
+def _with_a_reward(lot: _Lot) -> _Lot:
+    """Without the problems none of whose rollouts could be scored."""
+    group = lot.rollouts.group_size
+    places = [
+        place
+        for place in range(len(lot.rows))
+        if any(sample.scored for sample in lot.samples[place * group : (place + 1) * group])
+    ]
+    if not places:
+        raise EnvironmentFailed(
+            f"the environment gave no reward for any of the {len(lot.samples)} responses of a step,"
+            f" the first of them to problem {shown(lot.samples[0].problem.key)}: there is nothing "
+            "to learn from; mend its reward, then resume=true"
+        )
+    return _cut(lot, places)
 
 
 def _worth_it(lot: _Lot, resampling: Resampling) -> Sequence[int]:
     """The groups an algorithm keeps, as indices into the lot's problems."""
     rewards = [sample.graded.reward for sample in lot.samples]
     reward_PG = torch.tensor(rewards, dtype=torch.float64).view(len(lot.rows), -1)
-    found: list[Any] = resampling.keeps(reward_PG).nonzero()[:, 0].tolist()
-    return found
+    if not reward_PG.isnan().any():
+        found: list[Any] = resampling.keeps(reward_PG).nonzero()[:, 0].tolist()
+        return found
+    scored = [row_G[~row_G.isnan()] for row_G in reward_PG]  # groups are unequal then
+    return [
+        place
+        for place, row_G in enumerate(scored)
+        if len(row_G) and bool(resampling.keeps(row_G[None]).all())
+    ]
 
 
 def _cut(lot: _Lot, places: list[int]) -> _Lot:

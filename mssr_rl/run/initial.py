@@ -12,12 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mssr_rl.advantage import state_tensors
 from mssr_rl.budget import Ledger
+from mssr_rl.errors import RunFailed
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Poll, generation_cost
-from mssr_rl.run.scoring import graded
+from mssr_rl.run.marking import graded
 from mssr_rl.seeds import derive
 
 
@@ -38,8 +40,15 @@ def initialised(arm: Arm, state: TrainState, poll: Poll) -> TrainState:
     wanted = arm.algorithm.advantage.initial
     assert wanted is not None  # `is_due` said so
     found = _answers(arm, wanted.per_problem, poll)
+    learnt = wanted.learn(state.algorithm, found.reward_NK)
+    if any(not tensor.isfinite().all() for tensor in state_tensors(learnt).values()):
+        raise RunFailed(
+            f"{arm.config.algo.name} learnt NaN or infinity from its initial rollouts, "
+            f"{int(found.reward_NK.isnan().sum())} of which have no reward (NaN); its "
+            "InitialRollouts.learn must leave those out"
+        )
     return state._replace(
-        algorithm=wanted.learn(state.algorithm, found.reward_NK),
+        algorithm=learnt,
         ledger=state.ledger + found.spent,
     )
 
@@ -60,9 +69,10 @@ def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
             rollouts = arm.engine.rollout(problems, per_problem, sampling, seed)
         poll("reward")
         with clock.phase("reward"):
-            samples = graded(arm.train, rows, rollouts)
+            samples = graded(arm.train, rows, rollouts, arm.config.fault.unscorable)
         rewards += [sample.graded.reward for sample in samples]
-        spent += generation_cost(rollouts)
+        unscorable = sum(not sample.scored for sample in samples)
+        spent += generation_cost(rollouts) + Ledger(unscorable_rollouts=unscorable)
     seconds = Ledger(initial_rollouts=spent.rollouts, seconds_by_phase=clock.seconds())
     reward_NK = torch.tensor(rewards, dtype=torch.float64).view(size, per_problem)
     return Answers(reward_NK, spent + seconds)

@@ -19,8 +19,8 @@ from mssr_rl.run import checkpoint, faults
 from mssr_rl.run.arm import Arm, MakeEngine, assemble
 from mssr_rl.run.faults import OF_ROLLOUTS, KeptStep
 from mssr_rl.run.gather import Gathered
+from mssr_rl.run.marking import graded
 from mssr_rl.run.samples import shown
-from mssr_rl.run.scoring import graded
 from mssr_rl.run.step import credit, first_state, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
@@ -64,18 +64,27 @@ def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
 def _again(arm: Arm, kept: KeptStep) -> str:
     """Graded, credited and learned from once more; what came of it."""
     state = checkpoint.read(kept.folder, first_state(arm).algorithm).state
-    samples = graded(arm.train, kept.rows, kept.rollouts)
-    found = Gathered(kept.rows, kept.rollouts, samples, state.position, Ledger(), 1)
+    samples = graded(arm.train, kept.rows, kept.rollouts, arm.config.fault.unscorable)
+    counted_B = torch.tensor([sample.scored for sample in samples])
+    found = Gathered(
+        kept.rows,
+        kept.rollouts,
+        samples,
+        state.position,
+        Ledger(),
+        1,
+        counted_B=None if counted_B.all() else counted_B,
+    )
     batch = make_batch(arm, found, kept.tensors["reference_BT"], state.kl_step)
     try:
-        advantage_BT = credit(arm, batch, state).advantage
-        _update(arm, kept, advantage_BT)
+        advantage_BT = found.spread(credit(arm, batch, state).advantage)
+        _update(arm, kept, advantage_BT, found.counted_B)
     except NonFinite as error:
         return f"again: {error}"
     return "this time every number is finite: batch and policy alone do not explain it"
 
 
-def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor) -> None:
+def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None) -> None:
     """The update that broke if there was one, else all of the step's."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))
@@ -83,6 +92,7 @@ def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor) -> None:
     plan = replace(
         arm.update_plan(kept.step, epoch=0),
         anchor_BT=None if anchor_BT is None else anchor_BT[row_B],
+        counted_B=None if counted_B is None else counted_B[row_B],
     )
     reference_BT = kept.tensors["reference_BT"]
     stats = arm.engine.update(rollouts, advantage_BT[row_B], reference_BT[row_B], plan)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from mssr_rl.seeds import derive
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
+UNSCORABLE = "unscorable"  # the reason of a rollout that has no reward
 SHOWN = 160  # characters of a response on the plain log
 
 
@@ -29,6 +31,11 @@ class Sample(NamedTuple):
     problem: Problem
     response: str
     graded: Graded
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a reward; one that is not scored is left out of everything."""
+        return not isnan(self.graded.reward)
 
 
 def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
@@ -51,8 +58,8 @@ def record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict
         "answer": problem.answer,
         "response": sample.response,
         "extracted": verdict.extracted,
-        "reward": sample.graded.reward,
-        "reason": verdict.reason,
+        "reward": sample.graded.reward if sample.scored else None,
+        "reason": verdict.reason if sample.scored else UNSCORABLE,
     }
 
 
@@ -60,7 +67,7 @@ def audit_line(sample: Sample) -> str:
     """A rollout in one line for the eye: what was said, what was read out of it, and what for."""
     verdict = sample.graded.verdict
     return (
-        f"  {verdict.reason:<10} read {shown(verdict.extracted)}, "
+        f"  {verdict.reason if sample.scored else UNSCORABLE:<10} read {shown(verdict.extracted)}, "
         f"wanted {shown(sample.problem.answer)}, in {shown(sample.response)}"
     )
 

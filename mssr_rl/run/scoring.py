@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.base import Engine, Rollouts, Sampling
+from mssr_rl.engine.base import Engine, Sampling
 from mssr_rl.envs.base import ProblemEnv
-from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.errors import RunFailed
 from mssr_rl.problem import Problem
-from mssr_rl.run.mishaps import EnvironmentFailed, place
+from mssr_rl.run.marking import Unscorable, graded
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
 
@@ -27,6 +27,7 @@ class EvalPlan:
     limit: int | None  # only the first so many problems
     at_once: int  # rollouts asked for together; between such portions an evaluation can be ended
     seed: int
+    unscorable: Unscorable = "stop"
 
 
 class Score(NamedTuple):
@@ -50,26 +51,42 @@ class Evaluation(NamedTuple):
     right_sampled: tuple[int, ...]  # n, how many of k
     greedy: tuple[Sample, ...]  # n, to show
     spent: Ledger
+    unscorable: int = 0  # problems that are not among the n: some answer to them has no reward
 
 
 def evaluate(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, step: int, poll: Callable[[], None]
 ) -> Evaluation:
-    """Score `env`'s problems; `poll` is called between batches and may raise to end early."""
+    """Score `env`'s problems; `poll` is called between batches and may raise to end early.
+
+    A problem is left out if any of its answers cannot be scored, where that may be left out.
+    """
     rows = range(len(env.problems))[: plan.limit]
-    problems = tuple(env.problems[row] for row in rows)
     greedy_sampling = replace(plan.sampling, temperature=0.0)
     greedy, spent = _answers(engine, env, replace(plan, sampling=greedy_sampling, samples=1), poll)
-    right = tuple(int(sample.graded.verdict.correct) for sample in greedy)
     drawn_sampling = replace(plan.sampling, temperature=1.0)
     drawn, spent_too = _answers(engine, env, replace(plan, sampling=drawn_sampling), poll)
-    right_sampled = tuple(
-        sum(sample.graded.verdict.correct for sample in drawn[i : i + plan.samples])
-        for i in range(0, len(drawn), plan.samples)
-    )
-    n, k = len(problems), plan.samples
+    k = plan.samples
+    of_each = [(row, greedy[row], drawn[row * k : (row + 1) * k]) for row in rows]
+    kept = [one for one in of_each if all(s.scored for s in (one[1], *one[2]))]
+    if not kept:
+        raise RunFailed(
+            f"no problem of {env.name} {env.split} could be scored at step {step}: every one has "
+            "an answer without a reward; mend the environment's reward"
+        )
+    right = tuple(int(one.graded.verdict.correct) for _, one, _ in kept)
+    right_sampled = tuple(sum(s.graded.verdict.correct for s in others) for _, _, others in kept)
+    n = len(kept)
     score = Score(step, env.name, env.split, n, sum(right) / n, sum(right_sampled) / (n * k), k)
-    return Evaluation(score, problems, right, right_sampled, tuple(greedy), spent + spent_too)
+    return Evaluation(
+        score,
+        tuple(env.problems[row] for row, _, _ in kept),
+        right,
+        right_sampled,
+        tuple(one for _, one, _ in kept),
+        spent + spent_too,
+        len(rows) - n,
+    )
 
 
 def rescored(found: Evaluation, right: Sequence[bool]) -> Evaluation:
@@ -89,26 +106,9 @@ def _answers(
         problems = [env.problems[row] for row in rows]
         seed = derive(plan.seed, "evaluate", env.name, env.split, rows[0])
         rollouts = engine.rollout(problems, plan.samples, plan.sampling, seed)
-        answers += graded(env, rows, rollouts)
+        answers += graded(env, rows, rollouts, plan.unscorable)
         spent += Ledger(evaluation_rollouts=len(rollouts.responses))
     return answers, spent
-
-
-def graded(env: ProblemEnv, rows: Sequence[int], rollouts: Rollouts) -> list[Sample]:
-    """Every rollout with its verdict; `rows` are the P problems' rows in `env`."""
-    row_B = [row for row in rows for _ in range(rollouts.group_size)]
-    try:
-        verdicts = env.grade(row_B, rollouts.responses)
-    except (UserError, RunFailed):
-        raise
-    except Exception as error:  # an environment may be anybody's code
-        raise EnvironmentFailed(
-            f"the environment {env.name} raised while it graded {len(row_B)} responses: "
-            f"{type(error).__name__}: {error} ({place(error)}); a response is never to blame, "
-            "however odd: mend its verify or reward, then resume=true"
-        ) from error
-    pairs = zip(row_B, rollouts.responses, verdicts, strict=True)
-    return [Sample(env.problems[row], response, verdict) for row, response, verdict in pairs]
 
 
 def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -124,6 +124,7 @@ def record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
         "per_problem": dict(zip(keys, evaluation.right, strict=True)),
         "per_problem_sampled": dict(zip(keys, evaluation.right_sampled, strict=True)),
         "by_tag": by_tag(evaluation),
+        **({"unscorable": evaluation.unscorable} if evaluation.unscorable else {}),
         "budget": {**ledger.marks(), "image_tokens": ledger.image_tokens},
     }
 

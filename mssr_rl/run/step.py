@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.base import Rollouts, UpdateStats
+from mssr_rl.engine.base import UpdateStats
+from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run import mismatch
@@ -62,29 +63,35 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
 def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepResult:
     step, clock = draft.step, draft.clock
     draft.found = found = gather(arm, state, clock, poll)
-    rollouts, samples = found.rollouts, found.samples
+    rollouts = found.rollouts
     poll("logprob")
     with clock.phase("logprob"):
-        reference_BT = arm.engine.reference_logprob(rollouts)
+        draft.reference_BT = reference_BT = arm.engine.reference_logprob(rollouts)
         draft.anchor_BT = anchor_BT = _anchor(arm, found)
     draft.batch = batch = make_batch(arm, found, reference_BT, state.kl_step)
     given = credit(arm, batch, state)
     if found.decided:
         given = given._replace(advantage=torch.zeros_like(given.advantage))
-    draft.credit = given
+    draft.advantage_BT = advantage_BT = found.spread(given.advantage)
     poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
     with clock.phase("update"):
-        stats = _update(arm, rollouts, _Signal(given.advantage, reference_BT, anchor_BT), draft)
+        stats = _update(arm, found, _Signal(advantage_BT, reference_BT, anchor_BT), draft)
     draft.updated = True
     check_finite(
         {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
     )
     with clock.phase("logprob"):
-        kl_step = _kl_step(arm, rollouts, step)
+        kl_step = _kl_step(arm, found, step)
     ledger = state.ledger + found.spent + _spent(stats, clock)
     measured = {
         "step": step,
-        **rollout_metrics(batch, given.advantage, _reasons(samples), rollouts.truncated_B),
+        **rollout_metrics(
+            batch,
+            given.advantage,
+            _reasons(found.counted),
+            found.only_counted(rollouts.truncated_B),
+        ),
+        **_unscorable_metrics(arm, found),
         **mismatch.metrics(rollouts),
         **_update_metrics(arm, stats, kl_step),
         **given.metrics,
@@ -93,8 +100,9 @@ def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepRe
     }
     check_finite(measured)
     new = TrainState(given.state, step, found.position, ledger, kl_step, state.scores)
-    recorded = Recorded(batch, rollouts.token_BT, samples, len(arm.train.problems))
-    return StepResult(new, measured, samples, recorded)
+    token_BT = found.only_counted(rollouts.token_BT)
+    recorded = Recorded(batch, token_BT, found.counted, len(arm.train.problems))
+    return StepResult(new, measured, found.samples, recorded)
 
 
 def leave_out(state: TrainState, draft: Draft) -> StepResult:
@@ -113,9 +121,9 @@ def leave_out(state: TrainState, draft: Draft) -> StepResult:
     ledger = state.ledger + found.spent + lost
     measured = {
         "step": draft.step,
-        **reward_metrics(batch.reward_B, _reasons(found.samples)),
+        **reward_metrics(batch.reward_B, _reasons(found.counted)),
         **policy_metrics(batch),
-        **length_metrics(batch.mask_BT, found.rollouts.truncated_B),
+        **length_metrics(batch.mask_BT, found.only_counted(found.rollouts.truncated_B)),
         **_cost_metrics(ledger, draft.clock),
         "fault/skipped": 1.0,
     }
@@ -137,17 +145,19 @@ def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
 
 
 def make_batch(arm: Arm, found: Gathered, reference_BT: Tensor, kl_step: float | None) -> Batch:
-    """What the advantage chain may read."""
-    rewards, rollouts = [sample.graded.reward for sample in found.samples], found.rollouts
+    """What the advantage chain may read: rollouts that nothing could score are not in it."""
+    rewards, rollouts = [sample.graded.reward for sample in found.counted], found.rollouts
+    group = torch.arange(len(found.rows)).repeat_interleave(rollouts.group_size)
     return Batch(
         reward_B=torch.tensor(rewards, dtype=torch.float64),
-        problem_B=torch.tensor(found.rows).repeat_interleave(rollouts.group_size),
-        mask_BT=rollouts.mask_BT,
-        logprob_BT=rollouts.logprob_BT,
-        entropy_BT=rollouts.entropy_BT,
-        logprob_ref_BT=reference_BT,
+        problem_B=torch.tensor(found.rows)[found.only_counted(group)],
+        mask_BT=found.only_counted(rollouts.mask_BT),
+        logprob_BT=found.only_counted(rollouts.logprob_BT),
+        entropy_BT=found.only_counted(rollouts.entropy_BT),
+        logprob_ref_BT=found.only_counted(reference_BT),
         kl_step=kl_step,
         group_size=rollouts.group_size,
+        group_B=None if found.counted_B is None else found.only_counted(group),
         response_limit=arm.config.rollout.max_response_tokens,
     )
 
@@ -165,7 +175,16 @@ def credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
         "the reference's log-probability": batch.logprob_ref_BT,
     }
     check_finite({name: tensor for name, tensor in tensors.items() if tensor is not None})
-    given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+    try:
+        given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+    except (RuntimeError, ValueError) as error:
+        if batch.group_B is None:
+            raise
+        raise RunFailed(
+            f"{arm.config.algo.name} cannot take groups that have lost a rollout to "
+            f"fault.unscorable=leave_out ({type(error).__name__}: {error}); a step of its own that "
+            "needs whole groups must go by Batch.group_B"
+        ) from error
     check_finite({"the advantage": given.advantage})
     return given
 
@@ -178,13 +197,17 @@ class _Signal(NamedTuple):
     anchor_BT: Tensor | None
 
 
-def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, draft: Draft) -> UpdateStats:
+def _update(arm: Arm, found: Gathered, signal: _Signal, draft: Draft) -> UpdateStats:
     """`train.epochs` passes over the batch; means over all their updates."""
     passes: list[UpdateStats] = []
     for epoch in range(arm.config.train.epochs):
-        plan = replace(arm.update_plan(draft.step, epoch), anchor_BT=signal.anchor_BT)
+        plan = replace(
+            arm.update_plan(draft.step, epoch),
+            anchor_BT=signal.anchor_BT,
+            counted_B=found.counted_B,
+        )
         given = (signal.advantage_BT, signal.reference_BT)
-        passes.append(arm.engine.update(rollouts, *given, plan))
+        passes.append(arm.engine.update(found.rollouts, *given, plan))
         draft.updates += passes[-1].updates
     updates = draft.updates
 
@@ -205,11 +228,12 @@ def _update(arm: Arm, rollouts: Rollouts, signal: _Signal, draft: Draft) -> Upda
     )
 
 
-def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
+def _kl_step(arm: Arm, found: Gathered, step: int) -> float:
     """KL(policy before the step || after it), k3 per token, mean over responses [nat].
 
     On some whole problems drawn with the seed; a response without tokens counts as 0.
     """
+    rollouts = found.rollouts
     rng = np.random.default_rng(derive(arm.config.seed, "kl_step", step))
     size = len(rollouts.problems)
     chosen = np.sort(rng.choice(size, min(arm.kl_problems, size), replace=False)).tolist()
@@ -218,7 +242,8 @@ def _kl_step(arm: Arm, rollouts: Rollouts, step: int) -> float:
     row_B = (torch.tensor(chosen)[:, None] * rollouts.group_size + group).flatten()
     mask_BT = rollouts.mask_BT[row_B]
     k3_BT = kl(rollouts.logprob_BT[row_B], new_BT, "k3") * mask_BT
-    return float((k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)).mean())
+    mean_B = k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)
+    return float((mean_B if found.counted_B is None else mean_B[found.counted_B[row_B]]).mean())
 
 
 def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
@@ -244,6 +269,13 @@ def _gather_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
         return {}
     dropped = found.spent.discarded_rollouts / found.spent.rollouts
     return {"sampling/batches": found.batches, "sampling/dropped_fraction": dropped}
+
+
+def _unscorable_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
+    """How many of the rollouts had no reward, where these are left out."""
+    if arm.config.fault.unscorable == "stop":
+        return {}
+    return {"reward/unscorable_fraction": found.unscorable / found.spent.rollouts}
 
 
 def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, float]:

@@ -189,7 +189,7 @@ class OpenRlhfEngine:
         )
         split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
         parts = shards(rollouts, given, plan, split)
-        told = replace(plan, anchor_BT=None)  # it is in the shards
+        told = replace(plan, anchor_BT=None, counted_B=None)  # they are in the shards
         self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [
@@ -199,7 +199,7 @@ class OpenRlhfEngine:
         )
         self._trainers("offload_states")
         self.sync()
-        return _stats(done_by_rank, int(rollouts.mask_BT.sum()))
+        return _stats(done_by_rank, plan.tokens(rollouts.mask_BT))
 
     def sync(self) -> None:
         """The policy's weights to every rollout engine."""

@@ -77,7 +77,7 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> 
     found: list[list[Shard]] = [[] for _ in range(split.ranks)]
     for problems in order.split(plan.samples_per_update // rollouts.group_size):
         picked = rollouts_of(problems, rollouts.group_size)
-        weights = token_weights(rollouts.mask_BT[picked], plan.loss)
+        weights = token_weights(rollouts.mask_BT[picked], plan.loss, plan.counted_in(picked))
         weights = weights._replace(surrogate=weights.surrogate * importance[picked])
         for rank, part in enumerate(_full_parts(len(picked), plan.samples_per_update, split)):
             row = picked[part.row]
