@@ -1,7 +1,7 @@
 """The surrogate, the KL estimators and the aggregations, against hand-worked numbers and laws."""
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mssr_rl.errors import UserError
-from mssr_rl.loss import Aggregate, Estimator, Loss, aggregate, kl, surrogate, weights_BT
+from mssr_rl.loss import (
+    Aggregate,
+    Estimator,
+    Loss,
+    aggregate,
+    kl,
+    surrogate,
+    token_weights,
+    weights_BT,
+)
 
 OLD = torch.tensor([[0.5, 0.2, 0.9, 1.0], [0.3, 0.6, 0.1, 0.4]], dtype=torch.float64).log()
 NEW = torch.tensor([[0.75, 0.15, 0.9, 1.0], [0.3, 0.3, 0.6, 0.1]], dtype=torch.float64).log()
@@ -88,6 +97,27 @@ def test_what_stands_in_the_padding_plays_no_part(how: Aggregate) -> None:
     assert aggregate(noisy, mask, how, 4) == expected
     padded = aggregate(torch.nn.functional.pad(x, (0, 2), value=7.0), wider, how, 4)
     assert torch.isclose(padded, expected, rtol=1e-15)  # a wider row may be summed in another order
+
+
+@aggregates
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+def test_a_sequence_that_is_not_counted_leaves_the_others_the_weights_they_have_without_it(
+    how: Aggregate, ratio: Any
+) -> None:
+    _, mask = _constant_responses([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 1, 4, 2, 2, 1])
+    constant = {"seq-mean-token-sum-norm": {"length_constant": 7}}.get(how, {})
+    loss = Loss(aggregate=how, ratio=ratio, **constant)
+    counted = torch.tensor([True, False, True, True, True, False])
+    for found, alone in zip(
+        token_weights(mask, loss, counted), token_weights(mask[counted], loss), strict=True
+    ):
+        assert torch.equal(found[counted], alone)
+        assert not found[~counted].any()
+    everyone = torch.ones(6, dtype=torch.bool)
+    for found, plain in zip(
+        token_weights(mask, loss, everyone), token_weights(mask, loss), strict=True
+    ):
+        assert torch.equal(found, plain)
 
 
 @aggregates

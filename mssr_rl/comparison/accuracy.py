@@ -41,12 +41,30 @@ def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
 
 
 def scores(runs: Sequence[Run], arms: Sequence[str], split: str) -> Scores:
-    """{arm: {seed: {problem: 0 or 1}}} of the runs that count."""
-    found = {
-        arm: {run.seed: right(row) for run in counted(runs, arm) if (row := run.last(split))}
+    """{arm: {seed: {problem: 0 or 1}}} of the runs that count.
+
+    Where a run left out problems that nothing could score, those that all runs have scored.
+    """
+    rows = {
+        (arm, run.seed): row
         for arm in arms
+        for run in counted(runs, arm)
+        if (row := run.last(split))
     }
-    return {arm: by_seed for arm, by_seed in found.items() if by_seed}
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    common = _scored_by_all(list(rows.values()))
+    for (arm, seed), row in rows.items():
+        shares = right(row)
+        kept = shares if common is None else {key: shares[key] for key in shares if key in common}
+        found.setdefault(arm, {})[seed] = kept
+    return found
+
+
+def _scored_by_all(rows: Sequence[Row]) -> set[str] | None:
+    """The problems that all evaluations have; None if no run has left out any."""
+    if not any(row.get("unscorable") for row in rows):
+        return None
+    return set.intersection(*(set(row[GREEDY]) for row in rows))
 
 
 def compared(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> Comparison | None:

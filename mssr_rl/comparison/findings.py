@@ -116,6 +116,16 @@ def _unusual(
             run.name for run in runs if not run.counts and run.state != DROPPED
         ],
         "Collapsed, and counted with their last evaluation": collapsed,
+        "Answers that no reward was given for were left out": [
+            f"{run.name} ({run.summary['ledger']['unscorable_rollouts']:,} rollouts in training)"
+            for run in runs
+            if run.counts and run.summary.get("ledger", {}).get("unscorable_rollouts")
+        ],
+        "Problems with such an answer are not in the accuracy": [
+            f"{run.name} ({row['unscorable']:,} of {split})"
+            for run in runs
+            if run.counts and (row := run.last(split)) and row.get("unscorable")
+        ],
         "Went on after something had changed": [
             f"{run.name} {change.sentence()}"
             for run in runs

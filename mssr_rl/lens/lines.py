@@ -31,6 +31,9 @@ MOST_TOKENS = 2**25  # of a padded batch: 256 MiB a tensor
 RAGGED = ("logprob", "logprob_ref", "entropy")
 
 
+BEYOND = 1 << 20  # groups of one step
+
+
 class Line(NamedTuple):
     """One step."""
 
@@ -103,8 +106,20 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         kl_step=_kl_step(record, where),
         group_size=_group_size(record, groups, where),
         response_limit=_optional(record, "response_limit", where),
+        group_B=_unequal_groups(record, len(problems), where),
     )
     return Line(where, problems, lengths, groups, batch, record)
+
+
+def _unequal_groups(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:
+    """Which group each rollout is in, of a step that left some out; None where none were."""
+    found = record.get("group")
+    if found is None:
+        return None
+    whole = isinstance(found, list) and all(type(one) is int and 0 <= one < BEYOND for one in found)
+    if not whole or len(found) != count:
+        raise UserError(f"{where}: group must hold a whole number from 0 on for every rollout")
+    return torch.tensor(found)
 
 
 class _Ragged(NamedTuple):

@@ -36,6 +36,7 @@ class Gathered(NamedTuple):
     rows: list[int]  # P rows of the training set
     rollouts: Rollouts
     samples: list[Sample]  # B
+    shown: list[Sample]  # the same, and those of problems that nothing could score
     position: int  # in the problem stream, after it
     spent: Ledger  # without time
     batches: int  # how often was generated
@@ -90,7 +91,8 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     decided = not any(one.rows for one in kept)
     if decided:
         kept = [lot]  # the step goes on with the last, and learns nothing
-    rows, rollouts, samples = _with_a_reward(_merged([one for one in kept if one.rows]))
+    all_kept = _merged([one for one in kept if one.rows])
+    rows, rollouts, samples = _with_a_reward(all_kept)
     counted_B = torch.tensor([sample.scored for sample in samples])
     spent += Ledger(
         discarded_rollouts=spent.rollouts - int(counted_B.sum()), unscorable_rollouts=unscorable
@@ -99,6 +101,7 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
         rows,
         rollouts,
         samples,
+        all_kept.samples,
         position,
         spent,
         batches,

@@ -45,6 +45,7 @@ class Recorded(NamedTuple):
             "group_size": batch.group_size,
             "response_limit": batch.response_limit,
             "kl_step": batch.kl_step,
+            **({} if batch.group_B is None else {"group": batch.group_B.tolist()}),
             "reward": batch.reward_B.tolist(),
             **{name: self._rows(x_BT) for name, x_BT in ragged.items() if x_BT is not None},
         }

@@ -70,6 +70,7 @@ def _again(arm: Arm, kept: KeptStep) -> str:
         kept.rows,
         kept.rollouts,
         samples,
+        samples,
         state.position,
         Ledger(),
         1,

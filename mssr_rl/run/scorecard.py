@@ -74,7 +74,7 @@ def compare(one: Path, other: Path) -> list[dict[str, Any]]:
 
 
 def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    names = list(a["per_problem"])
+    names = [name for name in a["per_problem"] if name in b["per_problem"]]  # all, if all scored
     before, after = ([row["per_problem"][name] for name in names] for row in (a, b))
     change = paired_change(before, after)
     return {

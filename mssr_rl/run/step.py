@@ -102,7 +102,7 @@ def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepRe
     new = TrainState(given.state, step, found.position, ledger, kl_step, state.scores)
     token_BT = found.only_counted(rollouts.token_BT)
     recorded = Recorded(batch, token_BT, found.counted, len(arm.train.problems))
-    return StepResult(new, measured, found.samples, recorded)
+    return StepResult(new, measured, found.shown, recorded)
 
 
 def leave_out(state: TrainState, draft: Draft) -> StepResult:
@@ -114,7 +114,7 @@ def leave_out(state: TrainState, draft: Draft) -> StepResult:
     assert found is not None
     assert batch is not None
     lost = Ledger(
-        discarded_rollouts=len(found.samples),
+        discarded_rollouts=len(found.counted),
         updates=draft.updates,
         seconds_by_phase=draft.clock.seconds(),
     )
@@ -132,7 +132,7 @@ def leave_out(state: TrainState, draft: Draft) -> StepResult:
     new = TrainState(
         state.algorithm, draft.step, found.position, ledger, None, state.scores, skipped
     )
-    return StepResult(new, finite, found.samples, None)
+    return StepResult(new, finite, found.shown, None)
 
 
 def _anchor(arm: Arm, found: Gathered) -> Tensor | None:

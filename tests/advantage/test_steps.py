@@ -88,6 +88,29 @@ def test_leaving_one_out_is_the_mean_of_the_others() -> None:
     assert close(apply(subtract_leave_one_out_mean(), pairs), [1, -1, 0, 0])
 
 
+def test_groups_that_have_lost_rollouts_are_worked_out_by_hand() -> None:
+    """Groups of 3, 1 and 2 of what were 4, 4 and 4: means and spreads of those that are left."""
+    left = batch([1, 0, 0, 1, 1, 0], group_size=4)
+    left = left._replace(group_B=torch.tensor([0, 0, 0, 1, 2, 2]))
+    centred = [2 / 3, -1 / 3, -1 / 3, 0, 0.5, -0.5]
+    assert close(apply(subtract_group_mean(), left), centred)
+    assert close(apply(subtract_leave_one_out_mean(), left), [1, -0.5, -0.5, 0, 1, -1])
+    sample, population = (1 / 3) ** 0.5, (2 / 9) ** 0.5  # of 1, 0, 0
+    for kind, spreads in (("sample", (sample, 0.5**0.5)), ("population", (population, 0.5))):
+        step = chain(subtract_group_mean(), divide_by_group_std(1e-12, kind))  # type: ignore[arg-type]
+        expected = [x / (spreads[0] if i < 3 else spreads[1]) for i, x in enumerate(centred)]
+        assert close(apply(step, left), expected)
+
+
+def test_lost_rollouts_of_two_groups_of_one_problem_are_not_mixed() -> None:
+    twice = batch([1, 0, 0, 0, 1], group_size=3)._replace(
+        problem_B=torch.zeros(5, dtype=torch.int64), group_B=torch.tensor([0, 0, 0, 1, 1])
+    )
+    third = 1 / 3
+    expected = [2 * third, -third, -third, -0.5, 0.5]
+    assert close(apply(subtract_group_mean(), twice), expected)
+
+
 @pytest.mark.parametrize(
     ("group_size", "message"),
     [

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import torch
 
 from mssr_rl.algos import algorithms
-from mssr_rl.conformance.batches import draw
+from mssr_rl.conformance.batches import changed, draw
 from mssr_rl.loss import Loss
 
 every = pytest.mark.parametrize("name", algorithms.names())
@@ -17,6 +18,27 @@ def test_more_rollouts_than_the_minimum_are_fine(name: str) -> None:
     found = advantage.update(grouped.reward_B, grouped, advantage.init(12)).advantage
     assert found.isfinite().all()
     assert (found != 0).any()
+
+
+@every
+def test_groups_that_have_all_lost_a_rollout_are_smaller_groups(name: str) -> None:
+    advantage, small = algorithms.make(name).advantage, draw(9, 4)
+    group_B = torch.arange(len(small.reward_B)) // 4
+    lost = small._replace(group_size=5, group_B=group_B)
+    one, two = (advantage.update(b.reward_B, b, advantage.init(12)) for b in (small, lost))
+    assert torch.equal(one.advantage, two.advantage)
+    assert one.metrics == two.metrics
+
+
+@every
+def test_unequal_groups_give_numbers_even_where_one_rollout_is_left(name: str) -> None:
+    advantage, whole = algorithms.make(name).advantage, draw(9, 4)
+    group_B = torch.arange(len(whole.reward_B)) // 4
+    kept = torch.arange(len(group_B)) % 4 < (1 + group_B % 4)  # 1, 2, 3, 4, 1, ...
+    left = changed(whole, lambda x: x[kept])._replace(group_B=group_B[kept])
+    found = advantage.update(left.reward_B, left, advantage.init(12)).advantage
+    assert found.isfinite().all()
+    assert found.shape == left.mask_BT.shape
 
 
 @every

@@ -79,17 +79,19 @@ def test_both_engines_score_the_same_responses_alike(engine, problems) -> None:
     assert torch.allclose(engine.logprob(rollouts, [1, 3]), reference[[2, 3, 6, 7]], atol=1e-5)
 
 
+@pytest.mark.parametrize("left_out", [[], [1, 5, 6]])
 @pytest.mark.parametrize("loss", [{}, {"aggregate": "seq-mean-token-mean", "entropy_coef": 0.1}])
 def test_one_update_is_the_local_engines_update(
-    engine, loss: dict, tmp_path: Path, problems
+    engine, loss: dict, left_out: list[int], tmp_path: Path, problems
 ) -> None:
     rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
     rollouts = rollouts._replace(logprob_BT=rollouts.logprob_BT - 0.05 * rollouts.mask_BT)
     reference = rollouts.logprob_BT - 0.1
     other = local()
-    stats = [
-        one.update(rollouts, credit(rollouts), reference, plan(**loss)) for one in (engine, other)
-    ]
+    counted = torch.tensor([i not in left_out for i in range(16)])
+    told = replace(plan(**loss), counted_B=counted if left_out else None)
+    stats = [one.update(rollouts, credit(rollouts), reference, told) for one in (engine, other)]
+    assert stats[0].trained_tokens == int(rollouts.mask_BT[counted].sum())
     assert stats[0].updates == stats[1].updates == 2
     assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
     after = engine.logprob(rollouts, range(4)), other.logprob(rollouts, range(4))

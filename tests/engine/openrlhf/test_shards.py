@@ -56,6 +56,23 @@ def test_ranks_share_every_row_once_and_weights_add_up_to_the_update(ranks, aggr
             assert problem.key == str(int(token) // 4 // 2)
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_rollouts_that_are_not_counted_weigh_nothing_on_any_rank(ranks: int) -> None:
+    batch = rollouts(8, 2)
+    counted = torch.arange(16) % 5 != 0
+    plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=1, counted_B=counted)
+    parts = shards(batch, given(batch), plan, Split(ranks, None))
+    for update in range(2):
+        here = [of_rank[update] for of_rank in parts]
+        weight = torch.cat([shard.weights.terms for shard in here])
+        rows = torch.cat([shard.rows.token_BT[:, 0] for shard in here]) // 4
+        assert torch.allclose(weight.sum(), torch.tensor(1.0), atol=1e-6)
+        assert not weight[~counted[rows]].any()
+        tokens = (batch.mask_BT[rows] * counted[rows][:, None]).sum()
+        there = (weight > 0).float() * weight.max()
+        assert torch.allclose(there.sum(), there.max() * tokens, atol=1e-6)
+
+
 @drawn(count=st.integers(1, 40), parts=st.integers(1, 8))
 def test_parts_are_equal_and_miss_nothing(count: int, parts: int) -> None:
     found = equal_parts(count, parts)
