@@ -1,30 +1,46 @@
 """`python -m mssr_rl grade FILE.jsonl [env=NAME]`: grades responses from a file, a line for each.
 
 Reads objects {"id", "response", "answer", "choices"?} (and the columns by which an environment
-grades: MathVista's "precision" and "answer_type") and writes {"id", "reward", "extracted",
-"reason"} to stdout in the same order. The response may hold anything; the rest of a line is the
-user's own, and what is wrong with it is a `UserError` that names the line. With `env=` the
-environment's own verifier grades; `plugins=[module]` makes a name of your own known.
+grades: MathVista's "precision" and "answer_type") from a .jsonl file, a .jsonl.gz or, as `-`,
+standard input, and writes {"id", "reward", "extracted", "reason"} to stdout in the same order. The
+response may hold anything; the rest of a line is the user's own. A line that cannot be graded is
+named on stderr and left out, the others are graded, and the exit code is 1. With `env=` the
+environment's own verifier grades; `plugins=[module]` makes a name of your own known. `against=`
+holds the verdicts against another grader's (`disagreements`), `export=` keeps where they differ.
 """
 
+import gzip
 import json
 import sys
+import time
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from mssr_rl import untrusted
 from mssr_rl.config import overrides
 from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
+from mssr_rl.grading.readable import parseable
 from mssr_rl.grading.reward import Reward, accuracy
 from mssr_rl.grading.verify import Verdict, verify
 from mssr_rl.problem import Problem
 
+if TYPE_CHECKING:
+    from mssr_rl.disagreements import Disagreements
+
 LINE_BYTES = 2**26  # of one response with its row
-USAGE = "grade takes a .jsonl file and, if you like, env=NAME and plugins=[module]"
+EVERY = 10.0  # seconds between two words on the progress
+NAMED = 20  # lines and gold answers that are named one by one
+USAGE = (
+    "grade takes a .jsonl or .jsonl.gz file, or - for standard input, and, if you like, env=NAME, "
+    "plugins=[module], against=math-verify and export=FILE.html or .csv"
+)
 
 Judge = tuple[Callable[[Problem, str], Verdict], Reward]
 
@@ -55,29 +71,39 @@ class Item(NamedTuple):
         )
 
 
+class Words(NamedTuple):
+    """What the command line says."""
+
+    file: str
+    env: str | None
+    plugins: str
+    against: str | None
+    export: Path | None
+
+
 def main(arguments: list[str]) -> int:
-    """Grade the file named in `arguments`; 0 when every line was graded, whatever the verdicts."""
-    files = [word for word in arguments if "=" not in word and not word.startswith("-")]
-    words = overrides.parse(word for word in arguments if word not in files)
-    if len(files) != 1 or set(words) - {"env", "plugins"}:
-        raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
-    judge = _judge(words.get("env"), words.get("plugins", "[]"))
+    """Grade the file named in `arguments`: 0 when every line was graded, 1 when some were not."""
+    words = _words(arguments)
+    judge = _judge(words.env, words.plugins)
+    disagreements = _disagreements(words.against)
     workers.warm()
-    for item in read_items(Path(files[0])):
-        sys.stdout.write(json.dumps(grade(item, judge)) + "\n")
-    return 0
-
-
-def read_items(file: Path) -> Iterator[Item]:
-    """The lines of a file, blank ones left out."""
-    try:
-        for number, line in enumerate(untrusted.lines(file, LINE_BYTES), 1):
-            if line is None:
-                raise UserError(f"{file} line {number} is longer than {LINE_BYTES >> 20} MiB")
-            if line.strip():
-                yield _item(line, f"{file} line {number}")
-    except FileNotFoundError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+    progress = _Progress()
+    for item in progress.items(_rows(words.file)):
+        result = grade(item, judge)
+        sys.stdout.write(json.dumps(result) + "\n")
+        progress.count(str(result["reason"]))
+        if words.env is None:
+            progress.look_at(item)
+        if disagreements:
+            disagreements.add(item.name, item.answer, result)
+    sys.stdout.flush()
+    progress.close()
+    if disagreements:
+        _say(disagreements.summary())
+        if words.export:
+            disagreements.write(words.export)
+            _say(f"wrote {words.export}")
+    return 1 if progress.left_out else 0
 
 
 def grade(item: Item, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
@@ -95,6 +121,86 @@ def grade(item: Item, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
     }
 
 
+class _Progress:
+    """Counts, what was left out and why, and a word on stderr from time to time."""
+
+    def __init__(self) -> None:
+        self.begun = self.said = time.monotonic()
+        self.reasons: Counter[str] = Counter()
+        self.left_out = 0
+        self.golds: dict[str, bool] = {}  # a gold answer, and whether it can be read
+
+    def items(self, rows: Iterator["Item | UserError"]) -> Iterator[Item]:
+        """The lines that can be graded; the others are named."""
+        for row in rows:
+            if isinstance(row, Item):
+                yield row
+                continue
+            self.left_out += 1
+            if self.left_out <= NAMED:
+                _say(f"{row}; left out")
+        if not self.reasons and not self.left_out:
+            raise UserError("there is no line to grade: the file is empty")
+
+    def count(self, reason: str) -> None:
+        """One more line with this reason."""
+        self.reasons[reason] += 1
+        now = time.monotonic()
+        if now - self.said > EVERY:
+            self.said = now
+            _say(f"{self.reasons.total():,} graded, {self._rate(now):,.0f} a second")
+
+    def look_at(self, item: Item) -> None:
+        """Note whether the gold answer can be read."""
+        if item.answer not in self.golds:
+            self.golds[item.answer] = parseable(item.answer, item.choices)
+
+    def close(self) -> None:
+        """The summary."""
+        unread = [gold for gold, readable in self.golds.items() if not readable]
+        if unread:
+            few = ", ".join(ascii(gold[:40]) for gold in unread[:NAMED])
+            more = f" and {len(unread) - NAMED:,} more" if len(unread) > NAMED else ""
+            what = "gold answers cannot be read and pay" if unread[1:] else "gold answer pays"
+            _say(f"{len(unread):,} {what} only word for word: {few}{more}")
+        now = time.monotonic()
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
+        left = f"; {self.left_out:,} lines left out" if self.left_out else ""
+        graded = self.reasons.total()
+        _say(f"graded {graded:,} in {now - self.begun:.1f} s: {counts or 'nothing'}{left}")
+
+    def _rate(self, now: float) -> float:
+        return self.reasons.total() / max(now - self.begun, 1e-9)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+    sys.stderr.flush()
+
+
+def _words(arguments: list[str]) -> Words:
+    files = [w for w in arguments if w == "-" or ("=" not in w and not w.startswith("-"))]
+    words = overrides.parse(word for word in arguments if word not in files)
+    if len(files) != 1 or set(words) - {"env", "plugins", "against", "export"}:
+        raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
+    export = Path(words["export"]) if "export" in words else None
+    if export and "against" not in words:
+        raise UserError("export= keeps disagreements: say with whom, as in against=math-verify")
+    if export and export.suffix not in (".html", ".csv"):
+        raise UserError(f"export={export}: write a file that ends in .html or .csv")
+    return Words(
+        files[0], words.get("env"), words.get("plugins", "[]"), words.get("against"), export
+    )
+
+
+def _disagreements(other: str | None) -> "Disagreements | None":
+    if other is None:
+        return None
+    from mssr_rl.disagreements import Disagreements  # what it needs takes a second to import
+
+    return Disagreements(other)
+
+
 def _judge(env: str | None, plugins: str) -> Judge:
     """The verifier and reward of a named environment, or the default ones."""
     if env is None:
@@ -106,6 +212,46 @@ def _judge(env: str | None, plugins: str) -> Judge:
     few = {"limit": 1} if "limit" in environments.options(env) else {}  # its data are not needed
     made = environments.make(env, **few)
     return made.rules.verdict, made.reward
+
+
+def _rows(name: str) -> Iterator["Item | UserError"]:
+    """The lines, blank ones aside; for one that cannot be graded the reason why."""
+    for number, line in enumerate(_lines(name), 1):
+        where = f"{'standard input' if name == '-' else name} line {number}"
+        if line is None:
+            yield UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
+        elif line.strip():
+            try:
+                yield _item(line, where)
+            except UserError as error:
+                yield error
+
+
+def _lines(name: str) -> Iterator[bytes | None]:
+    """The lines of the file; None for one that is too long to be held."""
+    try:
+        with _opened(name) as file:
+            while line := file.readline(LINE_BYTES + 1):
+                if len(line) <= LINE_BYTES:
+                    yield line
+                    continue
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LINE_BYTES)
+                yield None
+    except FileNotFoundError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{name} cannot be read to its end: {error}") from error
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    with untrusted.opened(Path(name), untrusted.STREAM_BYTES) as file:
+        packed = name.lower().endswith(".gz")
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=file) if packed else file)
 
 
 def _item(line: bytes, where: str) -> Item:

@@ -1,7 +1,11 @@
 """Grading from the shell: what comes out for what goes in, and lines that cannot be graded."""
 
+import csv
+import gzip
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mssr_rl.disagreements import Disagreements
 from mssr_rl.errors import UserError
 from mssr_rl.grade import Item, grade, main
 
@@ -141,11 +146,13 @@ def test_an_environment_s_rule_for_single_problems_grades(
 
 
 @pytest.mark.parametrize("precision", ["much", [1], {"a": 1}, 1e400, float("nan")])
-def test_a_precision_that_is_none_is_named(tmp_path: Path, precision: Any) -> None:
+def test_a_precision_that_is_none_is_named(
+    tmp_path: Path, precision: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     odd = line("a", boxed("1.24"), "1.2", precision=precision, answer_type="float")
     (tmp_path / "r.jsonl").write_text(json.dumps(odd) + "\n")
-    with pytest.raises(UserError, match="line 1: precision is no number of decimal places"):
-        main([str(tmp_path / "r.jsonl"), "env=mathvista"])
+    assert main([str(tmp_path / "r.jsonl"), "env=mathvista"]) == 1
+    assert "line 1: precision is no number of decimal places" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -161,21 +168,113 @@ def test_a_precision_that_is_none_is_named(tmp_path: Path, precision: Any) -> No
         ('{"response": "5", "answer": "5", "choices": "AB"}', "line 2: choices is no list"),
     ],
 )
-def test_a_line_that_cannot_be_graded_is_named(text: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / "r.jsonl").write_text(f"{json.dumps(line('a', ''))}\n{text}\n")
-    with pytest.raises(UserError, match=says):
+def test_a_line_that_cannot_be_graded_is_named_and_the_others_are_graded(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, last = json.dumps(line("a", "")), json.dumps(line("b", boxed("5")))
+    (tmp_path / "r.jsonl").write_text(f"{first}\n{text}\n{last}\n")
+    assert main([str(tmp_path / "r.jsonl")]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(found)["id"] for found in out.splitlines()] == ["a", "b"]
+    assert re.search(says, err)
+    assert "graded 2 in" in err
+    assert "1 correct" in err
+    assert "1 lines left out" in err
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_a_file_without_a_line_is_an_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text(text)
+    with pytest.raises(UserError, match="no line to grade: the file is empty"):
         main([str(tmp_path / "r.jsonl")])
+
+
+def test_a_packed_file_and_standard_input_are_graded_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line("a", boxed("5")), line("b", boxed("6"))]
+    plain = graded(lines, tmp_path, capsys)
+    content = (tmp_path / "responses.jsonl").read_bytes()
+    (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(content))
+    assert main([str(tmp_path / "r.jsonl.gz")]) == 0
+    assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == plain
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert main(["-"]) == 0
+    assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == plain
+
+
+def test_a_packed_file_that_is_cut_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.dumps(line("a", boxed("5"))).encode() + b"\n"
+    (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(content * 500)[:-20])
+    with pytest.raises(UserError, match=r"r\.jsonl\.gz cannot be read to its end"):
+        main([str(tmp_path / "r.jsonl.gz")])
+    assert capsys.readouterr().out
+
+
+def test_gold_answers_that_pay_only_word_for_word_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "r.jsonl"
+    golds = [r"\unknownmacro{3}", "5", r"\unknownmacro{3}", "B"]
+    file.write_text("".join(json.dumps(line(g, boxed(g), g)) + "\n" for g in golds))
+    assert main([str(file)]) == 0
+    assert r"1 gold answer pays only word for word: '\\unknownmacro{3}'" in capsys.readouterr().err
+
+
+def test_disagreements_with_another_grader_are_printed_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        line("same", boxed("5")),
+        line("time", boxed("3:20"), "3/20"),
+        line("order", boxed("4,3"), "3,4"),
+        line("no box", "<think></think>5"),
+    ]
+    page, sheet = tmp_path / "d.html", tmp_path / "d.csv"
+    for file in (page, sheet):
+        graded(lines, tmp_path, capsys, "against=math-verify", f"export={file}")
+    main([str(tmp_path / "responses.jsonl"), "against=math-verify"])
+    said = capsys.readouterr().err
+    assert "math-verify agrees on 1 of 3 answers" in said
+    assert "time: 3:20 for 3/20: ours wrong, math-verify right" in said
+    with sheet.open(newline="", encoding="utf-8") as found:
+        rows = list(csv.reader(found))
+    assert rows[1:] == [
+        ["time", "3:20", "3/20", "wrong", "right"],
+        ["order", "4,3", "3,4", "wrong", "right"],
+    ]
+    assert "<td>3:20</td><td>3/20</td>" in page.read_text(encoding="utf-8")
+
+
+def test_what_a_model_wrote_stays_data_in_the_files_that_keep_disagreements(tmp_path: Path) -> None:
+    kept = Disagreements("exact")
+    for answer in ("<script>alert(1)</script>", "=cmd|'/c calc'!A1", "-5", "\u202e5\ud800"):
+        kept.add("a", "5", {"extracted": answer, "reason": "correct"})
+    kept.write(tmp_path / "d.html")
+    kept.write(tmp_path / "d.csv")
+    page = (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert r"\u202e5\ud800" in page
+    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as found:
+        cells = [row[1] for row in csv.reader(found)][1:]
+    assert cells[1:3] == ["'=cmd|'/c calc'!A1", "-5"]
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "grade takes a .jsonl file and, if you like, env=NAME .*; got nothing"),
+        ([], "grade takes a .jsonl or .jsonl.gz file, or - .*; got nothing"),
         (["a.jsonl", "b.jsonl"], "got a.jsonl b.jsonl"),
         (["missing.jsonl"], "missing.jsonl cannot be read: No such file"),
         (["a.jsonl", "evn=x"], "grade takes"),
         (["a.jsonl", "env=vision_r2"], "no environment 'vision_r2'; did you mean 'vision_r1'"),
         (["a.jsonl", "--env"], "without dashes"),
+        (["a.jsonl", "against=math_verify"], "no such grader; did you mean math-verify"),
+        (["a.jsonl", "export=d.html"], "say with whom, as in against=math-verify"),
+        (["a.jsonl", "against=exact", "export=d.pdf"], "ends in .html or .csv"),
     ],
 )
 def test_wrong_usage_is_answered_in_a_sentence(words: list[str], says: str) -> None:
@@ -191,6 +290,6 @@ def test_the_command_writes_results_to_stdout_and_talk_to_stderr(tmp_path: Path)
         "extracted": "5",
         "reason": "correct",
     }
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "line 2 has no 'response'" in done.stderr
+    assert done.returncode == 1
+    assert "r.jsonl line 2 has no 'response'; found id; left out\n" in done.stderr
+    assert done.stderr.count("\n") == 2

@@ -20,7 +20,8 @@ LAYERS = (
     """envs algos""",
     """config""",
     """engine models""",
-    """run planning report grade lens conformance cards check_env scaffold exporters doctor""",
+    """run planning report grade lens conformance cards check_env scaffold exporters doctor
+    disagreements""",
     """comparison""",
     """compare imports""",
     """helptext cli child __main__ __init__""",
