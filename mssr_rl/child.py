@@ -10,6 +10,7 @@ import signal
 import sys
 
 from mssr_rl import cli
+from mssr_rl.run import interrupt
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -23,4 +24,5 @@ def follow(parent: int) -> None:
 
 if __name__ == "__main__":
     follow(int(sys.argv[1]))
-    raise SystemExit(cli.main(sys.argv[2:]))
+    interrupt.come_twice()
+    cli.script(sys.argv[2:])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from mssr_rl import __version__, outward
+from mssr_rl import __version__, outward, stdio
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 
@@ -30,6 +30,7 @@ class Verb(NamedTuple):
 
     says: str
     run: Callable[[Namespace], int]
+    keeps: bool = False  # what it makes in a folder; standard output says it once more
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,16 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Collapsed as error:
         return _complain(error, COLLAPSED)
     except Interrupted as stop:
-        return _complain(stop, stop.exit_code)
+        return _complain(stop, stop.exit_code)  # before KeyboardInterrupt, of which it is one
     except RunFailed as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def script() -> NoReturn:
-    """The `mssr_rl` command of an installed package."""
-    raise SystemExit(main())
+def script(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The `mssr_rl` command of an installed package: `main` as a process of its own."""
+    stdio.secure()
+    code = main(arguments)
+    sys.stdout.flush()  # here and not when Python ends, which would complain of a lost reader
+    raise SystemExit(code)
 
 
 class _Parser(ArgumentParser):
@@ -84,7 +88,10 @@ def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
     if given.cfg and given.verb != "train":
         raise UserError(f"--cfg shows what train would do; {given.verb} has no one config")
     given.words += leftover  # whoever reads the words says why they are wrong
-    return VERBS[given.verb].run(given)
+    verb = VERBS[given.verb]
+    if verb.keeps and not given.plan and not given.cfg:
+        stdio.output_is_not_all()
+    return verb.run(given)
 
 
 def _train(given: Namespace) -> int:
@@ -235,9 +242,11 @@ def _export(given: Namespace) -> int:
 
 
 VERBS: Mapping[str, Verb] = {
-    "train": Verb("train one policy; --plan says in words what would be done", _train),
-    "compare": Verb("algo=a,b seeds=K: train all, same budget, and say which is better", _compare),
-    "eval": Verb("score a model or a checkpoint", _eval),
+    "train": Verb("train one policy; --plan says in words what would be done", _train, keeps=True),
+    "compare": Verb(
+        "algo=a,b seeds=K: train all, same budget, and say which is better", _compare, keeps=True
+    ),
+    "eval": Verb("score a model or a checkpoint", _eval, keeps=True),
     "grade": Verb("grade responses in a .jsonl file", _grade),
     "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
     "check": Verb(
@@ -269,6 +278,6 @@ def _say(text: str) -> int:
     return DONE
 
 
-def _complain(error: Exception, code: int) -> int:
+def _complain(error: BaseException, code: int) -> int:
     sys.stderr.write(f"mssr_rl: {outward.plain(str(error))}\n")
     return code

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
 from mssr_rl.compare import fairness, folder, machine, nodes, process, trial
-from mssr_rl.compare.board import Board, Tally, board
+from mssr_rl.compare.board import Tally, board
 from mssr_rl.compare.derived import deriver
 from mssr_rl.compare.fairness import Fairness
 from mssr_rl.compare.folder import Folder
@@ -28,7 +28,7 @@ from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
-from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
 from mssr_rl.stats import racing
 from mssr_rl.stats.verdict import Rule
 
@@ -64,16 +64,18 @@ class Task(NamedTuple):
 
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
-    task = prepare(words)
-    task.folder.path.mkdir(parents=True, exist_ok=True)
-    runlock.acquire(task.folder.path)
-    try:
-        if task.settings.ray:
-            nodes.refuse_blind_nodes(task.folder.path)
-        failed = _train(task, task.accepting(launch or task.launch))
-        written = write(task.folder.path)
-    finally:
-        runlock.release(task.folder.path)
+    with Interrupt(UNBEGUN) as interrupt:
+        task = prepare(words)
+        task.folder.path.mkdir(parents=True, exist_ok=True)
+        runlock.acquire(task.folder.path)
+        try:
+            if task.settings.ray:
+                nodes.refuse_blind_nodes(task.folder.path)
+            interrupt.hold()
+            failed = _train(task, task.accepting(launch or task.launch), interrupt)
+            written = write(task.folder.path)
+        finally:
+            runlock.release(task.folder.path)
     said = "\n".join([*written.sentences, f"report  {written.page}"])
     if failed:
         sys.stdout.write(f"{plain(said)}\n")
@@ -139,7 +141,11 @@ def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
 
 def plan(words: Sequence[str], launch: Launch | None = None) -> str:
     """What would be done, in words, with the time it takes as measured on a short trial."""
-    task = prepare(words)
+    with Interrupt(UNBEGUN):  # so that trials end, and their folder goes
+        return _plan(prepare(words), launch)
+
+
+def _plan(task: Task, launch: Launch | None) -> str:
     runs, standings = task.matrix.runs, [look(task.folder.of(run)) for run in task.matrix.runs]
     out = race.ruled_out_in(task.folder.path)
     left = [r for r, s in zip(runs, standings, strict=True) if s.state not in FINISHED]
@@ -194,7 +200,7 @@ def _differences(task: Task) -> list[str]:
 # ---- training ----
 
 
-def _train(task: Task, launch: Launch) -> Mapping[Any, str]:
+def _train(task: Task, launch: Launch, interrupt: Interrupt) -> Mapping[Any, str]:
     standings = {run: look(task.folder.of(run)) for run in task.matrix.runs}
     finished = {run: s for run, s in standings.items() if s.state in FINISHED}
     with closing(board(Tally(task.matrix, finished))) as shown:
@@ -206,14 +212,13 @@ def _train(task: Task, launch: Launch) -> Mapping[Any, str]:
         if finished:
             shown.say(f"kept      {len(finished)} finished runs")
         task.folder.record(facts(task))
-        return _work(task, shown, launch)
+        crew = Crew(task.folder, task.matrix, shown, launch)
+        return _work(crew, task.share, interrupt)
 
 
-def _work(task: Task, shown: Board, launch: Launch) -> Mapping[Any, str]:
-    crew = Crew(task.folder, task.matrix, shown, launch)
+def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
     try:
-        with Interrupt() as interrupt:
-            crew.work(task.share, interrupt.check)
+        crew.work(share, interrupt.check)
     except Interrupted as stop:
         raise Interrupted(f"{stop}; the same command goes on from here", stop.signum) from None
     return crew.failed

@@ -9,6 +9,7 @@ process that was forked from this one starts helpers of its own.
 import atexit
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 
 MOST = 4
 PATIENCE = 0.93  # seconds for a reply; the helper kills its grader well before (`helper.SECONDS`)
+DEAF_TO = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTERM,
+)
 START = 30.0  # seconds that a start may take on a busy machine; it belongs to no response
 
 
@@ -120,8 +129,12 @@ def warm() -> None:
 
 
 def _program() -> str:
+    # First of all deaf: a batch system signals every process of a job, and a run that saves and
+    # ends may still be grading. A helper ends when its parent does.
+    deaf = f"import signal; [signal.signal(n, signal.SIG_IGN) for n in {[*map(int, DEAF_TO)]}]"
     paths = [str(Path(__file__).parents[2]), *sys.path]
-    return f"import sys; sys.path[:] = {paths!r}; from mssr_rl.grading.helper import main; main()"
+    grade = f"sys.path[:] = {paths!r}; from mssr_rl.grading.helper import main; main()"
+    return f"{deaf}; import sys; {grade}"
 
 
 def _forget() -> None:

@@ -27,6 +27,7 @@ from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring
 from mssr_rl.run.arm import MakeEngine, eval_plan
+from mssr_rl.run.interrupt import Interrupt
 from mssr_rl.run.judge import Judge, judged
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation
@@ -34,6 +35,7 @@ from mssr_rl.run.splits import environment
 
 SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl
+UNFINISHED = "a scoring does not go on: the same command without name= scores again"
 
 
 def main(words: Sequence[str]) -> None:
@@ -67,7 +69,7 @@ def run(
     configs = [replace(config, model=model) for config in configs]
     chosen = [(config, env) for config in configs for env in _envs(config, splits, len(configs))]
     records = []
-    with closing(_log(configs)) as log, ExitStack() as stack:
+    with Interrupt(UNFINISHED), closing(_log(configs)) as log, ExitStack() as stack:
         with log.starting():
             engine = make_engine(configs[0])
         stack.callback(engine.close)
@@ -176,4 +178,4 @@ def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str,
 
 
 def _never() -> None:
-    """Nothing to save, so Ctrl-C ends an evaluation the ordinary way."""
+    """Nothing to save, so a signal ends an evaluation wherever it is."""

@@ -73,6 +73,7 @@ def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
         rewards += [sample.graded.reward for sample in samples]
         unscorable = sum(not sample.scored for sample in samples)
         spent += generation_cost(rollouts) + Ledger(unscorable_rollouts=unscorable)
+    poll("start")  # a signal may have hit the graders too: then nothing is learned from their word
     seconds = Ledger(initial_rollouts=spent.rollouts, seconds_by_phase=clock.seconds())
     reward_NK = torch.tensor(rewards, dtype=torch.float64).view(size, per_problem)
     return Answers(reward_NK, spent + seconds)

@@ -4,6 +4,7 @@ A resumed run must be the same run: its config may differ from the recorded one 
 not change a step, such as a larger budget.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,8 @@ def open_log(config: Config) -> RunLog:
         log = runlog.create(runs_dir, config.name)
     else:
         log = runlog.create_unnamed(runs_dir, config.env.name, config.algo.name, f"s{config.seed}")
-    files.write_bytes(log.folder / "config.yaml", _to_keep(config))
+    with log.starting():
+        files.write_bytes(log.folder / "config.yaml", _to_keep(config))
     return log
 
 
@@ -103,7 +105,8 @@ def _to_keep(config: Config) -> bytes:
 
 def way_back(config: Config, log: RunLog) -> str:
     """The words that continue a run; the rest of its settings are in its config.yaml."""
-    elsewhere = "" if config.runs_dir == Config.runs_dir else f" runs_dir={config.runs_dir}"
+    where = shlex.quote(config.runs_dir)
+    elsewhere = "" if config.runs_dir == Config.runs_dir else f" runs_dir={where}"
     return f"resume=true name={log.name}{elsewhere}"
 
 

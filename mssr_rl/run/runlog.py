@@ -113,15 +113,17 @@ class RunLog:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Note in run.json that the run failed if the block raises, and how in traceback.txt."""
+        """Note in run.json how the run ended if the block raises, the rest in traceback.txt."""
         try:
             yield
         except BaseException as error:
             with suppress(OSError):  # a full disk may be the very reason
-                if not isinstance(error, Interrupted):
+                if isinstance(error, Interrupted):
+                    self.end("interrupted", str(error))
+                else:
                     story = redacted("".join(traceback.format_exception(error)))
                     (self.folder / "traceback.txt").write_text(story, "utf-8", "backslashreplace")
-                self.end("failed", f"{type(error).__name__}: {error}")
+                    self.end("failed", f"{type(error).__name__}: {error}")
             raise
 
     @contextmanager

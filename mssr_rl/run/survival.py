@@ -23,14 +23,15 @@ def survive(session: "Session", loop: Callable[[], None]) -> None:
         try:
             return loop()
         except EngineLost as loss:
+            session.interrupt.check()  # it was told to end, as this process was
             session.screen.say(f"{loss}; restart {restart} of {retries}")
             _restart(session)
     try:
         return loop()
     except EngineLost as loss:
-        back = lifecycle.way_back(session.arm.config, session.log)
+        session.interrupt.check()
         raise EngineLost(
-            f"{loss}; fault.retries={retries} restarts were made; {back} continues"
+            f"{loss}; fault.retries={retries} restarts were made; {session.goes_on()}"
         ) from loss
 
 

@@ -6,7 +6,7 @@ ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is 
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from mssr_rl.run.changes import Change
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
-from mssr_rl.run.interrupt import Interrupt, Interrupted
+from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
 from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
@@ -49,6 +49,7 @@ from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
 SHOWN_PER_EVALUATION = 16
+AS_IT_WAS = "the run is as it was, and the same command continues it"
 
 
 def train(config: Config) -> None:
@@ -63,26 +64,30 @@ def run(
     config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
 ) -> Path:
     """`train` with an engine, and a kind of session, of the caller's; returns the run directory."""
-    with closing(lifecycle.open_log(config)) as log:  # first: an engine takes minutes to start
-        with closing(display(config.budget.rollouts)) as screen:
-            with log.starting():
-                arm = assemble(config, make_engine)
-            going = None
-            try:
-                going = (session or Session)(arm, log, screen)
-                going.run()
-            finally:
-                (arm if going is None else going.arm).engine.close()
+    unbegun = AS_IT_WAS if config.resume else UNBEGUN
+    with Interrupt(unbegun) as interrupt, ExitStack() as stack:
+        # First: an engine takes minutes to start.
+        log = stack.enter_context(closing(lifecycle.open_log(config)))
+        screen = stack.enter_context(closing(display(config.budget.rollouts)))
+        with log.starting():
+            arm = assemble(config, make_engine)
+        going = None
+        try:
+            going = (session or Session)(arm, log, screen, interrupt)
+            going.run()
+        finally:
+            (arm if going is None else going.arm).engine.close()
         return log.folder
 
 
 class Session:
     """A run in progress: its parts, and `state`, where it stands."""
 
-    def __init__(self, arm: Arm, log: RunLog, screen: Display) -> None:
+    def __init__(self, arm: Arm, log: RunLog, screen: Display, interrupt: Interrupt) -> None:
         self.arm = arm
         self.log = log
         self.screen = screen
+        self.interrupt = interrupt
         self.state = first_state(arm)
         self.saved: int | None = None  # the step of the newest checkpoint
         self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
@@ -90,18 +95,19 @@ class Session:
 
     def run(self) -> None:
         """Run to the end, and note which end it was."""
+        self.interrupt.hold()
         known, config = facts(self.arm), self.arm.config
         # A run that may not go on stays as it is: what it is refused for is not noted as its end.
         found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
         try:
             with self.log.ending():  # overwritten below where the end has a better name
                 self._begin(known, found)
-                with Interrupt() as interrupt, self._watch():
-                    survive(self, partial(self._loop_or_save, interrupt))
+                with self._watch():
+                    survive(self, self._loop_or_save)
         except Interrupted as stop:
-            reason = f"{stop} after step {self.state.step}, which is saved"
+            reason = f"{stop} {self._kept()}"
             self._end("interrupted", reason)
-            sentence = f"{reason}; {lifecycle.way_back(self.arm.config, self.log)} continues"
+            sentence = f"{reason}; {self.goes_on()}"
             if stop.signum == signal.SIGINT:
                 self.screen.say(sentence)
                 raise KeyboardInterrupt from None
@@ -125,6 +131,19 @@ class Session:
         new = changes.at(self.state.step, found, config.accept)
         lifecycle.describe(self.log, known, config, new)
 
+    def goes_on(self) -> str:
+        """What continues the run, for the end of a sentence."""
+        return f"{lifecycle.way_back(self.arm.config, self.log)} continues"
+
+    def _kept(self) -> str:
+        """Where a run stands that was asked to end."""
+        step = self.state.step
+        if step == 0:
+            return "before step 1"
+        if step != self.saved:  # the engine was lost before it could be saved
+            return f"after step {step}; what came after the newest checkpoint is done again"
+        return f"after step {step}, which is saved"
+
     # ---- the loop ----
 
     def _watch(self) -> Watch:
@@ -133,15 +152,15 @@ class Session:
     def _enter(self, phase: str) -> None:
         self.pulse.enter(phase, self.state.step, self.state.ledger.rollouts)
 
-    def _loop_or_save(self, interrupt: Interrupt) -> None:
+    def _poll(self, phase: str) -> None:
+        """Between two phases: end here if that was asked for, else enter the next one."""
+        self.interrupt.check()
+        self._enter(phase)
+
+    def _loop_or_save(self) -> None:
         """Whatever ends the loop early: the last completed step is saved where that can be done."""
-
-        def poll(phase: str) -> None:
-            interrupt.check()
-            self._enter(phase)
-
         try:
-            self._loop(poll)
+            self._loop(self._poll)
         except Interrupted:
             self._save()  # in here, while a second signal still leaves at once
             raise
@@ -242,7 +261,9 @@ class Session:
         clock = Clock()
         plan, between = eval_plan(self.arm.config), partial(poll, "evaluate")
         found = scoring.evaluate(self.arm.engine, env, plan, step, between)
-        self._enter("record")  # no checkpoint from here until the state knows what is on record
+        # A batch system signals every process, graders too: what one of them died on was no
+        # answer's fault, so an evaluation that was signalled is not recorded but done again.
+        poll("record")  # no checkpoint from here until the state knows what is on record
         spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
         self.log.write("eval", scoring.record(found, ledger))

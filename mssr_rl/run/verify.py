@@ -45,6 +45,10 @@ class _UpTo(trainer.Session):
         super().__init__(*parts)
         self._last = last
 
+    def goes_on(self) -> str:
+        """Of a copy that is thrown away."""
+        return "the run itself is as it was, and the same command begins the proof again"
+
     def _spent_all(self) -> str | None:
         return "far enough" if self.state.step >= self._last else super()._spent_all()
 
