@@ -2,8 +2,29 @@
 
 import json
 import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+# What operating systems, network disks and file managers put into any folder, for their own use.
+OF_THE_SYSTEM = (
+    *(".DS_Store", "._*", ".AppleDouble", "__MACOSX"),
+    *("Thumbs.db", "ehthumbs.db", "desktop.ini"),
+    *("@eaDir", ".nfs*", ".fuse_hidden*", ".directory"),
+)
+
+
+def of_the_system(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's content, such as .DS_Store."""
+    return any(fnmatchcase(name, pattern) for pattern in OF_THE_SYSTEM)
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Every file below `folder` that is somebody's content."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(map(of_the_system, path.relative_to(folder).parts)):
+            yield path
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:

@@ -1,14 +1,20 @@
-"""The kill drill: `kill -9` at random moments of a laptop run, each run resumed and compared.
+"""The drill: a laptop run stopped in every way and phase, each run resumed and compared.
 
-    python scripts/kill_drill.py kills=40 [seed=0] [folder=/tmp/drill]
+    python scripts/kill_drill.py stops=56 comparisons=4 [seed=0] [folder=/tmp/drill]
+    python scripts/kill_drill.py kills=40 [seed=0]
 
-Every trial is a run of the shipped model in a process of its own, killed once. One in three is
-killed while a checkpoint is being written, one in six while it evaluates; the others at a moment
-drawn from the length of an undisturbed run. Then the same run is resumed, to its end. A trial
-passes when metrics.jsonl, eval.jsonl, samples.jsonl and the last checkpoint are those of the
-undisturbed run, byte for byte, wall time aside. The drill fails itself if too few kills hit a save,
-or an update or an evaluation was never hit. A SIGKILL shows the death of a process, not a loss of
-power.
+Every trial is a run of the shipped model in a process of its own, stopped once. With `stops` the
+trials go through all pairs of a signal and a phase: SIGKILL and the seven that ask a run to end;
+start, first evaluation, rollout, update, save, evaluation and report. With `comparisons` the driver
+of a comparison is stopped, by another signal each time. With `kills` it is SIGKILL only, one in
+three while a checkpoint is written, one in six while it evaluates, the others at any moment.
+
+After a stop its exit code, status and last sentence are looked at: the run is taken up again with
+the words that the sentence gives. A trial passes when they are true, and when metrics.jsonl,
+eval.jsonl, samples.jsonl and the last checkpoint are those of the undisturbed run, byte for byte,
+wall time aside; a comparison's when every run is, and its report says the same. The drill fails
+itself if a pair was never hit, or too few kills hit a save. A SIGKILL shows the death of a process,
+not a loss of power.
 
 Lives are forked from this process, which has imported everything and computed nothing: a start
 costs a second instead of ten.
@@ -17,20 +23,24 @@ costs a second instead of ten.
 import json
 import os
 import random
+import re
+import resource
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl import cli
 from mssr_rl.config.overrides import parse
-from mssr_rl.run import checkpoint, sameness
+from mssr_rl.run import checkpoint, interrupt, runlock, sameness
+from mssr_rl.run.status import status
 
 WORDS = [
     "algo=mssr",
@@ -46,11 +56,16 @@ WORDS = [
     "eval.every=2",
     "checkpoint.every=1",
 ]
+COMPARED = ["algo=grpo,mssr", "seeds=1", "jobs=2", *WORDS[1:]]
 LAST = 5  # step
-AIMED = ("save", "", "evaluate", "save", "", "")  # at what the trials go, one after the other
+AIMED = ("save", "", "evaluation", "save", "", "")  # at what kills go, one after the other
 MUST_HIT = {"update", "evaluate", "checkpoint"}
 ENOUGH = 20  # kills to expect that of
 LONGEST_LIFE = 300.0  # [s]
+PATIENCE = 60.0  # for a run that was asked to end [s]
+
+SIGNALS = (signal.SIGKILL, *interrupt.SIGNALS)
+DRIVER_SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT)
 
 Moment = Callable[[Path], bool]  # whether it has come, for a run directory; waits a little
 
@@ -63,28 +78,66 @@ class Kill(NamedTuple):
     in_save: bool  # an unfinished checkpoint was left behind
 
 
+class Stop(NamedTuple):
+    """One trial of a run that is stopped."""
+
+    folder: Path
+    name: str
+    signum: signal.Signals
+    phase: str  # that it aims at
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.folder / self.name
+
+
 def main(arguments: list[str]) -> int:
-    """Run the drill; 0 if every trial passed and the kills were spread as they should be."""
-    words = {"kills": "40", "seed": "0", **parse(arguments)}
+    """Run the drill; 0 if every trial passed and the stops were spread as they should be."""
+    words = {"seed": "0", **parse(arguments)}
+    if not words.keys() & {"kills", "stops", "comparisons"}:
+        words["kills"] = "40"
     chance = random.Random(int(words["seed"]))
     folder = Path(words.get("folder") or tempfile.mkdtemp(prefix="kill_drill_"))
     folder.mkdir(parents=True, exist_ok=True)
     preload()
     length = undisturbed(folder)
     print(f"undisturbed: {length:.1f} s, in {folder}", flush=True)
-    kills, failures = [], 0
-    for number in range(int(words["kills"])):
+    codes = [
+        killing(folder, int(words.get("kills", 0)), length, chance),
+        stopping(folder, int(words.get("stops", 0)), length, chance),
+        comparing(folder, int(words.get("comparisons", 0)), chance),
+    ]
+    return max(codes)
+
+
+def undisturbed(folder: Path) -> float:
+    """The run everything is compared with; how long it took [s]."""
+    begun = time.monotonic()
+    code = wait(start(folder, "whole", [*WORDS, "name=whole"]))
+    if code != 0:
+        raise SystemExit(f"the undisturbed run failed, see {folder / 'whole.log'}")
+    return time.monotonic() - begun
+
+
+# ---- kill -9 at any moment ----
+
+
+def killing(folder: Path, kills: int, length: float, chance: random.Random) -> int:
+    """So many kills; the exit code."""
+    hits, failures = [], 0
+    for number in range(kills):
         name, aimed = f"trial_{number}", AIMED[number % len(AIMED)]
-        draw = AIMS.get(aimed) or partial(at_a_moment, length)
+        draw = AIMS[aimed] if aimed else partial(at_a_moment, length)
         killed = kill_once(folder, name, partial(draw, chance))
         found = resume_and_compare(folder, name)
-        kills.append(killed)
+        hits.append(killed)
         failures += bool(found)
         where = "inside a save" if killed.in_save else f"in {killed.phase}"
         print(
             f"{name}: killed {where} after step {killed.step}: {found or 'identical'}", flush=True
         )
-    return verdict(kills, failures)
+    return verdict(hits, failures) if kills else 0
 
 
 def verdict(kills: list[Kill], failures: int) -> int:
@@ -102,17 +155,16 @@ def verdict(kills: list[Kill], failures: int) -> int:
     return 1 if failures else 0
 
 
-def undisturbed(folder: Path) -> float:
-    """The run everything is compared with; how long it took [s]."""
-    begun = time.monotonic()
-    code = wait(start(folder, "whole", [*WORDS, "name=whole"]))
-    if code != 0:
-        raise SystemExit(f"the undisturbed run failed, see {folder / 'whole.log'}")
-    return time.monotonic() - begun
-
-
 def kill_once(folder: Path, name: str, draw: Callable[[], Moment]) -> Kill:
-    """Start a run and kill it at the moment drawn; another one if it has ended before."""
+    """Start a run and kill it at the moment drawn."""
+    pid = alive_at(folder, name, draw)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return what_was_hit(folder / name)
+
+
+def alive_at(folder: Path, name: str, draw: Callable[[], Moment]) -> int:
+    """A run at the moment drawn, its process id; another one if it has ended before."""
     while True:
         pid, moment = start(folder, name, [*WORDS, f"name={name}"]), draw()
         deadline = time.monotonic() + LONGEST_LIFE
@@ -121,9 +173,100 @@ def kill_once(folder: Path, name: str, draw: Callable[[], Moment]) -> Kill:
                 shutil.rmtree(folder / name)
                 break
         else:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return what_was_hit(folder / name)
+            return pid
+
+
+# ---- every signal in every phase ----
+
+
+def stopping(folder: Path, stops: int, length: float, chance: random.Random) -> int:
+    """So many pairs of signal and phase; the exit code."""
+    failures, slowest = 0, 0.0
+    hits: Counter[str] = Counter()
+    for number in range(stops):
+        # The two counts have no common divisor, so all pairs come in turn.
+        signum, phase = SIGNALS[number % len(SIGNALS)], PHASES[number % len(PHASES)]
+        stop = Stop(folder, f"stop_{number}", signum, phase)
+        found, seconds, hit = stop_and_compare(stop, length, chance)
+        hits[hit] += 1
+        failures += bool(found)
+        slowest = max(slowest, seconds)
+        print(
+            f"{stop.name}: {signum.name} aimed at {phase}, hit {hit}, ended in {seconds:.1f} s: "
+            f"{found or 'identical'}",
+            flush=True,
+        )
+    if stops:
+        print(f"{stops - failures} of {stops} stopped runs are the undisturbed one once resumed")
+        print(f"slowest end {slowest:.1f} s; by phase: {dict(sorted(hits.items()))}")
+    missed = set(PHASES) - hits.keys() if stops >= len(PHASES) else set()
+    if missed:
+        print(f"the drill itself failed: none of {', '.join(sorted(missed))} was hit")
+    return 1 if failures or missed else 0
+
+
+def stop_and_compare(
+    stop: Stop, length: float, chance: random.Random
+) -> tuple[list[str], float, str]:
+    """What was not true or not the same, how long the end took [s], and the phase that was hit."""
+    draw = partial(at_the_start, length) if stop.phase == "start" else AIMS[stop.phase]
+    pid = alive_at(stop.folder, stop.name, partial(draw, chance))
+    hit = phase_of(stop.run)
+    os.kill(pid, stop.signum)
+    asked = time.monotonic()
+    code = wait(pid)
+    seconds = time.monotonic() - asked
+    said = (stop.folder / f"{stop.name}.log").read_text("utf-8", "replace")
+    found = [*untruths(stop, code, said)]
+    if seconds > PATIENCE:
+        found.append(f"it took {seconds:.0f} s to end")
+    found += resume_and_compare(stop.folder, stop.name, way_back(said))
+    return found, seconds, hit
+
+
+def untruths(stop: Stop, code: int, said: str) -> Iterator[str]:
+    """What exit code, status and words of a run that was stopped get wrong."""
+    signum = stop.signum
+    asked = {0 if signum == signal.SIGTERM else 128 + signum}
+    unheard = {-signum}  # it had not begun to listen: Python was still loading
+    begun = (stop.run / "run.json").exists()
+    allowed = {-signum} if signum == signal.SIGKILL else asked if begun else asked | unheard
+    state = status(stop.run, stop.folder).state if begun else "absent"
+    if state == "done":
+        allowed = allowed | {0}  # it was at its end, and came to it
+    if code not in allowed:
+        yield f"exit code {code} where {allowed} is right"
+    honest = {"done", "absent", "died" if signum == signal.SIGKILL else "interrupted"}
+    if state not in honest:
+        yield f"its status is {state}"
+    if "Traceback" in said:
+        yield "it left a traceback"
+    if state == "interrupted" and (way_back(said) is None or signum.name not in said):
+        yield "no sentence says what it ended by and how it goes on"
+    if runlock.owner(stop.run) is not None:
+        yield "its folder is still taken"
+
+
+def way_back(said: str) -> list[str] | None:
+    """The words that a stopped run gave for going on."""
+    found = re.findall(r"; (resume=true name=.*) continues$", said, re.MULTILINE)
+    return shlex.split(found[-1]) if found else None
+
+
+def phase_of(run: Path) -> str:
+    """One of `PHASES`, or what the heartbeat calls it."""
+    beat = heartbeat(run)
+    if any((run / "checkpoints").glob("writing_*")):
+        return "save"
+    if beat is None:
+        return "start"
+    if beat["phase"] == "evaluate" and beat["step"] == 0:
+        return "first evaluation"
+    names = {"evaluate": "evaluation", "checkpoint": "save", "end": "report"}
+    return str(names.get(beat["phase"], beat["phase"]))
+
+
+# ---- the moments ----
 
 
 def at_a_moment(length: float, chance: random.Random) -> Moment:
@@ -133,6 +276,17 @@ def at_a_moment(length: float, chance: random.Random) -> Moment:
     def has_come(_: Path) -> bool:
         time.sleep(max(0.0, min(0.02, due - time.monotonic())))
         return time.monotonic() >= due
+
+    return has_come
+
+
+def at_the_start(length: float, chance: random.Random) -> Moment:
+    """Before the run does anything: in the first tenth of its life."""
+    due = time.monotonic() + chance.uniform(0.0, 0.1) * length
+
+    def has_come(run: Path) -> bool:
+        time.sleep(0.002)
+        return time.monotonic() >= due or heartbeat(run) is not None
 
     return has_come
 
@@ -151,13 +305,13 @@ def at_a_save(chance: random.Random) -> Moment:
     return has_come
 
 
-def at_an_evaluation(chance: random.Random) -> Moment:
-    """Within one of the evaluations, the first and the last included."""
-    step, into = chance.choice((0, 2, 4, LAST)), chance.uniform(0.0, 0.2)
+def in_phase(phase: str, steps: tuple[int, ...], into: float, chance: random.Random) -> Moment:
+    """Within a phase, at most so many seconds into it, after one of these steps."""
+    step, wait = chance.choice(steps), chance.uniform(0.0, into)
 
     def has_come(run: Path) -> bool:
-        if (beat := heartbeat(run)) and beat["phase"] == "evaluate" and beat["step"] >= step:
-            time.sleep(into)
+        if (beat := heartbeat(run)) and beat["phase"] == phase and beat["step"] >= step:
+            time.sleep(wait)
             return True
         time.sleep(0.002)
         return False
@@ -165,7 +319,15 @@ def at_an_evaluation(chance: random.Random) -> Moment:
     return has_come
 
 
-AIMS = {"save": at_a_save, "evaluate": at_an_evaluation}
+AIMS: dict[str, Callable[[random.Random], Moment]] = {
+    "first evaluation": partial(in_phase, "evaluate", (0,), 0.1),
+    "rollout": partial(in_phase, "rollout", (0, 1, 2, 3, 4), 0.1),
+    "update": partial(in_phase, "update", (0, 1, 2, 3, 4), 0.2),
+    "save": at_a_save,
+    "evaluation": partial(in_phase, "evaluate", (2, 4, LAST), 0.1),
+    "report": partial(in_phase, "end", (LAST,), 0.1),
+}
+PHASES = ("start", *AIMS)
 
 
 def heartbeat(run: Path) -> dict[str, Any] | None:
@@ -184,35 +346,107 @@ def what_was_hit(run: Path) -> Kill:
     return Kill(beat["phase"], beat["step"], in_save) if beat else Kill("start", 0, in_save)
 
 
-def resume_and_compare(folder: Path, name: str) -> list[str]:
+# ---- going on ----
+
+
+def resume_and_compare(folder: Path, name: str, words: list[str] | None = None) -> list[str]:
     """Take the run up again, to its end; what differs from the undisturbed one."""
     begun = (folder / name / "config.yaml").exists()
-    words = [f"name={name}", "resume=true"] if begun else [*WORDS, f"name={name}"]
-    code = wait(start(folder, name, words))
+    known = [f"name={name}", "resume=true"] if begun else [*WORDS, f"name={name}"]
+    code = wait(start(folder, name, words or known))
     if code != 0:
         return [f"resuming ended with exit code {code}, see {folder / name}.log"]
-    whole, again = (
-        checkpoint.newest_first(folder / run / "checkpoints")[0] for run in ("whole", name)
-    )
-    return [
-        *sameness.stream_differences(folder / "whole", folder / name),
-        *sameness.checkpoint_differences(whole, again),
-    ]
+    return differences(folder / "whole", folder / name)
+
+
+def differences(whole: Path, run: Path) -> list[str]:
+    """Between two runs that have ended."""
+    ends = (checkpoint.newest_first(folder / "checkpoints")[0] for folder in (whole, run))
+    return [*sameness.stream_differences(whole, run), *sameness.checkpoint_differences(*ends)]
+
+
+# ---- comparisons ----
+
+
+def comparing(folder: Path, comparisons: int, chance: random.Random) -> int:
+    """So many stops of a comparison's driver; the exit code."""
+    if not comparisons:
+        return 0
+    begun = time.monotonic()
+    if wait(start_comparison(folder, "compared")) != 0:
+        raise SystemExit(f"the undisturbed comparison failed, see {folder / 'compared.log'}")
+    length, failures = time.monotonic() - begun, 0
+    for number in range(comparisons):
+        signum = DRIVER_SIGNALS[number % len(DRIVER_SIGNALS)]
+        found = stop_comparison(folder, f"compared_{number}", signum, chance.uniform(0, length))
+        failures += bool(found)
+        print(f"compared_{number}: {signum.name}: {found or 'identical'}", flush=True)
+    print(f"{comparisons - failures} of {comparisons} stopped comparisons are the undisturbed one")
+    return 1 if failures else 0
+
+
+def stop_comparison(folder: Path, name: str, signum: signal.Signals, after: float) -> list[str]:
+    """What was not true, or differs once the same command was given again."""
+    pid = start_comparison(folder, name)
+    time.sleep(after)
+    os.kill(pid, signum)
+    code = wait(pid)
+    heard = 0 if signum == signal.SIGTERM else 128 + signum
+    found = [] if code in (heard, -signum, 0) else [f"exit code {code} where {heard} is right"]
+    runs = folder / name / "runs"
+    if signum != signal.SIGKILL and any(runlock.owner(run) for run in runs.glob("*")):
+        found.append("a run is still at work")
+    if wait(start_comparison(folder, name)) != 0:
+        return [*found, f"the same command failed, see {folder / name}.log"]
+    for run in sorted((folder / "compared" / "runs").iterdir()):
+        found += differences(run, runs / run.name)
+    if verdict_of(folder / name) != verdict_of(folder / "compared"):
+        found.append("the report says something else")
+    return found
+
+
+def verdict_of(comparison: Path) -> Any:
+    """report.json without time, place and hashes of what holds times."""
+    found = json.loads((comparison / "report.json").read_text("utf-8"))
+    return _untimed({key: found[key] for key in ("arms", "seeds", "verdict", "envs", "runs")})
+
+
+def _untimed(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _untimed(value) for key, value in tree.items() if "seconds" not in key}
+    return [_untimed(item) for item in tree] if isinstance(tree, list) else tree
+
+
+# ---- processes ----
 
 
 def start(folder: Path, name: str, words: list[str]) -> int:
     """A process that trains; its id."""
+    runs_dir = [] if any(word.startswith("runs_dir=") for word in words) else [f"runs_dir={folder}"]
+    return forked(folder / f"{name}.log", ["train", *words, *runs_dir])
+
+
+def start_comparison(folder: Path, name: str) -> int:
+    """A process that drives a comparison; its id."""
+    words = ["compare", *COMPARED, f"name={name}", f"comparisons_dir={folder}"]
+    return forked(folder / f"{name}.log", words)
+
+
+def forked(log: Path, words: list[str]) -> int:
+    """A process that does what the words say; its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
         return pid
-    log = os.open(folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGQUIT before it is heard
     code = 1
     try:
-        code = cli.main(["train", *words, f"runs_dir={folder}"])
+        code = cli.main(words)
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 

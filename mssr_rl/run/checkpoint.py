@@ -12,6 +12,7 @@ is safe.
 """
 
 import errno
+import itertools
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,6 +50,14 @@ class Restored(NamedTuple):
     stream_sizes: Mapping[str, int]  # of the run's .jsonl files when it was written [bytes]
 
 
+class Mark(NamedTuple):
+    """What tells a saved state from a later one: at its step evaluations may have come since."""
+
+    step: int
+    scores: int
+    initial_rollouts: int
+
+
 class Store(NamedTuple):
     """Where a run's checkpoints are, and how many of them stay."""
 
@@ -67,8 +76,7 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
         write_state(state, stream_sizes, folder)
 
     try:
-        if not final.exists() or fault(final):  # else: a run that was resumed and ended at once
-            write(final, fill)
+        write(final, fill)
     except (OSError, SafetensorError) as error:
         raise RunFailed(
             f"the checkpoint of step {state.step} could not be written to {store.folder}: {error}; "
@@ -82,12 +90,13 @@ def write(final: Path, fill: Callable[[Path], None]) -> None:
     aside = final.with_name(f"writing_{final.name.removeprefix('step_')}")
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        aside.mkdir(parents=True, exist_ok=True)  # a file that another system holds may be left
         fill(aside)
         _seal(aside)
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one that a resumed run comes by again
+        before = _moved_away(final)
         aside.rename(final)
         files.sync(final.parent)
+        shutil.rmtree(before, ignore_errors=True)
     except (OSError, SafetensorError):
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -103,10 +112,34 @@ def _refuse_a_full_disk(store: Store) -> None:
         )
 
 
+def _moved_away(final: Path) -> Path:
+    """The place of what has been `final` up to now: a damaged one, or one of fewer evaluations.
+
+    Never deleted before the new one is there; `tidy` puts it back if a kill comes in between.
+    """
+    name = f"replaced_{final.name.removeprefix('step_')}"
+    places = (final.with_name(f"{name}.{n}") for n in itertools.count())
+    place = next(place for place in places if not place.exists())
+    if final.exists():
+        final.rename(place)
+    return place
+
+
 def tidy(folder: Path) -> None:
-    """Remove what a killed process had not finished writing."""
+    """Remove what a killed process had not finished writing, put back what it had moved away."""
     for unfinished in folder.glob("writing_*"):
         shutil.rmtree(unfinished, ignore_errors=True)
+    for before in folder.glob("replaced_*.*"):
+        final = folder / f"step_{before.stem.removeprefix('replaced_')}"
+        if final.exists():
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            before.rename(final)
+
+
+def mark(state: TrainState) -> Mark:
+    """See `Mark`."""
+    return Mark(state.step, len(state.scores), state.ledger.initial_rollouts)
 
 
 def _prune(store: Store, state: TrainState) -> None:
@@ -146,7 +179,8 @@ def _seal(folder: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+    found = (path for path in files.below(folder) if path.name != "manifest.json")
+    return sorted(found)
 
 
 def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mssr_rl.models import model_folder
 from mssr_rl.run import changes, checkpoint, plugin_sources, runlog
 from mssr_rl.run.arm import Arm
 from mssr_rl.run.changes import Change, Changed
-from mssr_rl.run.checkpoint import Restored, Store, TrainState
+from mssr_rl.run.checkpoint import Found, Restored, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.summary import gpus
 
@@ -136,6 +136,26 @@ def describe(
     files.write_bytes(log.folder / "config.yaml", text)
 
 
+def _begin_anew(log: RunLog, found: Found) -> str:
+    """Forget what was done since step 0, unless a checkpoint of it has been lost.
+
+    Steps that no checkpoint had followed yet are done again and come out the same; where there was
+    one, its loss is not what somebody wants who says resume=true.
+    """
+    steps = log.path("metrics").read_bytes().count(b"\n")
+    if steps and (found.skipped or log.record().get("saved") is not None):
+        place = log.folder / "checkpoints"
+        why = "; ".join(found.skipped[:3]) or f"there is none in {place}"
+        raise UserError(
+            f"{log.folder} has {steps} steps on record and no whole checkpoint to go on from: "
+            f"{why}. Put one back into {place}, or start a new run under another name=; to do all "
+            "steps again in this folder, delete its metrics.jsonl, eval.jsonl and samples.jsonl"
+        )
+    log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
+    done = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
+    return f"resume  {done}starting at step 0"
+
+
 def store(log: RunLog, config: Config) -> Store:
     """Where the run's checkpoints go; weights and AdamW's two moments are what takes room."""
     weights = Path(model_folder(config.model.path)).glob("*.safetensors")
@@ -150,8 +170,7 @@ def restore(arm: Arm, log: RunLog, initial: TrainState) -> tuple[TrainState, lis
     found = checkpoint.newest_valid(folder)
     said = list(found.skipped)
     if found.folder is None:
-        log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
-        return initial, [*said, "resume  no whole checkpoint is there: starting at step 0"]
+        return initial, [*said, _begin_anew(log, found)]
     restored: Restored = checkpoint.read(found.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)
     arm.engine.load(found.folder)

@@ -68,26 +68,27 @@ class RunLog:
     def sizes(self) -> dict[str, int]:
         """Bytes in each stream, once they are safely on the disk."""
         for stream in STREAMS:
-            files.sync(self._path(stream))
-        return {stream: self._path(stream).stat().st_size for stream in STREAMS}
+            files.sync(self.path(stream))
+        return {stream: self.path(stream).stat().st_size for stream in STREAMS}
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Forget what was written after `sizes` were taken."""
         for stream in STREAMS:
-            if self._path(stream).stat().st_size < sizes[stream]:
+            if self.path(stream).stat().st_size < sizes[stream]:
                 raise UserError(
-                    f"{self._path(stream)} is shorter than its checkpoint says; it was edited. "
+                    f"{self.path(stream)} is shorter than its checkpoint says; it was edited. "
                     "Restore the file, or start a new run under another name="
                 )
             self._streams[stream].truncate(sizes[stream])
 
     def read(self, stream: str) -> list[dict[str, Any]]:
         """Every object of a stream."""
-        path = self._path(stream)
+        path = self.path(stream)
         lines = enumerate(untrusted.lines(path), 1)
         return [untrusted.parsed(line or b"", f"{path} line {number}") for number, line in lines]
 
-    def _path(self, stream: str) -> Path:
+    def path(self, stream: str) -> Path:
+        """The file of a stream."""
         return self.folder / f"{stream}.jsonl"
 
     # ---- documents ----
@@ -165,8 +166,9 @@ def create(runs_dir: Path, name: str) -> RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_a_run(folder)
         runlock.acquire(folder)
-        _refuse_a_run(folder)  # another process may have had the same idea in between
-        return RunLog(folder, fresh=True)
+        with runlock.kept(folder):
+            _refuse_a_run(folder)  # another process may have had the same idea in between
+            return RunLog(folder, fresh=True)
     except OSError as error:
         raise UserError(
             f"the run directory {folder} cannot be written: {error.strerror or error}; "
@@ -177,7 +179,8 @@ def create(runs_dir: Path, name: str) -> RunLog:
 def _refuse_a_run(folder: Path) -> None:
     """Only a new folder will do, or one whose run was killed before it had written its config."""
     beginnings = set(BEGINNINGS) - {"config.yaml"}
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml.")}
+    there = (path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml."))
+    names = {name for name in there if not files.of_the_system(name)}
     if names - beginnings:
         raise UserError(
             f"{folder} exists already, and a run never writes over another: choose another name=, "
@@ -211,9 +214,10 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
         raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
     try:
         runlock.acquire(folder)
-        files.sweep(folder)
-        (folder / "traceback.txt").unlink(missing_ok=True)  # of an end that is overcome
-        return RunLog(folder)
+        with runlock.kept(folder):
+            files.sweep(folder)
+            (folder / "traceback.txt").unlink(missing_ok=True)  # of an end that is overcome
+            return RunLog(folder)
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written, so its run cannot go on: {error.strerror or error}; "

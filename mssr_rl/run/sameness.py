@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import untrusted
+from mssr_rl import files, untrusted
 from mssr_rl.run.runlog import STREAMS
 
 Row = Mapping[str, Any]
@@ -79,6 +79,5 @@ def _first(mine: Row, yours: Row) -> str:
 
 def _files(folder: Path) -> dict[str, Path]:
     clocked = {"state.json", "manifest.json"}  # these hold seconds, and a hash of them
-    found = (path for path in folder.rglob("*") if path.is_file())
-    named = {path.relative_to(folder).as_posix(): path for path in found}
+    named = {path.relative_to(folder).as_posix(): path for path in files.below(folder)}
     return {name: path for name, path in named.items() if name not in clocked}

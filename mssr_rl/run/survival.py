@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mssr_rl.errors import EngineLost
-from mssr_rl.run import lifecycle, watch
+from mssr_rl.run import checkpoint, lifecycle, watch
 from mssr_rl.run.arm import started
 from mssr_rl.run.step import first_state
 
@@ -41,7 +41,7 @@ def _restart(session: "Session") -> None:
     arm = session.arm
     session.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
     session.state, said = lifecycle.restore(session.arm, session.log, first_state(session.arm))
-    session.saved = session.state.step
+    session.saved = checkpoint.mark(session.state)
     session.rows = [watch.kept(row) for row in session.log.read("metrics")]
     for line in said:
         session.screen.say(line)

@@ -89,7 +89,7 @@ class Session:
         self.screen = screen
         self.interrupt = interrupt
         self.state = first_state(arm)
-        self.saved: int | None = None  # the step of the newest checkpoint
+        self.saved: checkpoint.Mark | None = None  # of the newest checkpoint
         self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
         self.pulse = Pulse(log.folder, arm.allowance.steps)
 
@@ -124,7 +124,7 @@ class Session:
             self.screen.say(line)
         if config.resume:
             self.state, said = lifecycle.restore(self.arm, self.log, self.state)
-            self.saved = self.state.step
+            self.saved = checkpoint.mark(self.state)
             self.rows = [watch.kept(row) for row in self.log.read("metrics")]
             for line in said:
                 self.screen.say(line)
@@ -140,7 +140,9 @@ class Session:
         step = self.state.step
         if step == 0:
             return "before step 1"
-        if step != self.saved:  # the engine was lost before it could be saved
+        if (
+            self.saved is None or step != self.saved.step
+        ):  # the engine was lost before it could be saved
             return f"after step {step}; what came after the newest checkpoint is done again"
         return f"after step {step}, which is saved"
 
@@ -287,13 +289,14 @@ class Session:
 
     def _save(self) -> None:
         """Write a checkpoint of the state, once."""
-        if self.saved == self.state.step:
+        if self.saved == checkpoint.mark(self.state):
             return
         self._enter("checkpoint")
         clock = Clock()
         store = lifecycle.store(self.log, self.arm.config)
         checkpoint.save(store, self.arm.engine, self.state, self.log.sizes())
-        self.saved = self.state.step
+        self.saved = checkpoint.mark(self.state)
+        self.log.describe(saved=self.state.step)
         spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 

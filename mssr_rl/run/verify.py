@@ -5,6 +5,7 @@ whole checkpoint k (or at step 0) is resumed, the ordinary way, up to its newest
 row and every byte of the two is compared, wall time aside. The run itself is not touched.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import untrusted
+from mssr_rl import files, untrusted
 from mssr_rl.config import compose, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
@@ -95,7 +96,11 @@ def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
     """The run as it was when the stretch began."""
     copy = scratch / "again"
     copy.mkdir()
-    for name in ("config.yaml", "run.json", *(f"{stream}.jsonl" for stream in STREAMS)):
+    # Without the note that there were checkpoints, all streams may be cut back to step 0.
+    known = {"saved": None} if stretch.begin is None else {}
+    record = untrusted.record(run / "run.json", within=run)
+    files.write_json(copy / "run.json", {**record, **known})
+    for name in ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS)):
         (copy / name).write_bytes(untrusted.content(run / name, LONGEST, within=run))
     if stretch.begin is not None:
         shutil.copytree(stretch.begin, copy / "checkpoints" / stretch.begin.name)
