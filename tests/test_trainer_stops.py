@@ -14,9 +14,10 @@ from torch import Tensor
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan, UpdateStats
-from mssr_rl.errors import Collapsed, UserError
-from mssr_rl.run import checkpoint, trainer
-from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.errors import Collapsed, EngineLost, UserError
+from mssr_rl.report import page
+from mssr_rl.run import checkpoint, evaluate, runlock, sameness, scoring, trainer, verify
+from mssr_rl.run.interrupt import SIGNALS, Interrupted
 
 pytestmark = pytest.mark.slow
 
@@ -166,6 +167,105 @@ def test_ctrl_c_saves_and_ends_as_a_keyboard_interrupt(
     known = json.loads((folder / "run.json").read_text())
     assert known["status"] == "interrupted"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("signum", [s for s in SIGNALS if s != signal.SIGINT])
+def test_every_usual_signal_saves_and_leaves_a_status_that_is_true(
+    configure: Configure, make_engine: MakeEngine, signum: signal.Signals
+) -> None:
+    stop = hooked(make_engine, signal_at(3, signum))
+    with pytest.raises(Interrupted, match=f"ended by {signum.name} after step 3, which is saved; "):
+        trainer.run(configure("name=run"), stop)
+    folder = Path(configure().runs_dir) / "run"
+    assert newest(folder).name == "step_3"
+    known = json.loads((folder / "run.json").read_text())
+    assert known["status"] == "interrupted"
+    assert known["exit_reason"] == f"ended by {signum.name} after step 3, which is saved"
+    assert not (folder / "traceback.txt").exists()
+    assert runlock.owner(folder) is None
+
+
+def test_a_signal_between_a_step_and_its_evaluation_leaves_the_same_checkpoint(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    words = ["eval.every=2"]
+    whole = trainer.run(configure(*words, "name=whole"), make_engine)
+    last = hooked(make_engine, signal_at(6, signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        trainer.run(configure(*words, "name=half"), last)
+    half = trainer.run(configure(*words, "name=half", "resume=true"), make_engine)
+    assert list(sameness.checkpoint_differences(newest(whole), newest(half))) == []
+
+
+def test_a_signal_that_comes_at_the_end_lets_the_run_come_to_it(
+    configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = page.write
+
+    def signalled(folder: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        return written(folder)
+
+    monkeypatch.setattr(page, "write", signalled)
+    folder = trainer.run(configure("name=run"), make_engine)
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
+    assert "</html>" in (folder / "report.html").read_text()
+
+
+def test_a_start_that_is_interrupted_leaves_nothing_and_says_so(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    def signalled(config: Config) -> Engine:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return make_engine(config)
+
+    with pytest.raises(Interrupted, match="by SIGHUP; nothing was begun, and the same command"):
+        trainer.run(configure("name=run"), signalled)
+    assert not (Path(configure().runs_dir) / "run").exists()
+    folder = trainer.run(configure("name=run"), make_engine)  # the same command
+    before = (folder / "run.json").read_bytes()
+    with pytest.raises(Interrupted, match="the run is as it was, and the same command continues"):
+        trainer.run(configure("name=run", "resume=true"), signalled)
+    assert (folder / "run.json").read_bytes() == before
+    trainer.run(configure("name=run", "resume=true"), make_engine)
+
+
+def test_an_engine_lost_to_the_same_signal_is_not_started_again(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    def both(update: int) -> None:
+        if update == 4:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            raise EngineLost("the policy's process died")
+
+    with pytest.raises(Interrupted, match="by SIGUSR1 after step 3; what came after the newest"):
+        trainer.run(configure("name=half"), hooked(make_engine, both))
+    whole = trainer.run(configure("name=whole"), make_engine)
+    half = trainer.run(configure("name=half", "resume=true"), make_engine)
+    assert without_seconds(half, "metrics") == without_seconds(whole, "metrics")
+
+
+def test_an_interrupted_proof_promises_no_way_back_into_its_copy(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    folder = trainer.run(configure("name=run"), make_engine)
+    stop = hooked(make_engine, signal_at(1, signal.SIGTERM))
+    with pytest.raises(Interrupted, match="the run itself is as it was, and the same command") as s:
+        verify.verify(folder, stop)
+    assert "resume=true" not in str(s.value)
+
+
+def test_an_interrupted_scoring_is_no_death_without_a_word(
+    configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(scoring, "evaluate", signalled)
+    with pytest.raises(Interrupted, match="by SIGHUP; a scoring does not go on"):
+        evaluate.run([configure("name=scores")], make_engine)
+    known = json.loads((Path(configure().runs_dir) / "scores" / "run.json").read_text())
+    assert known["status"] == "interrupted"
 
 
 def test_a_run_that_was_run_with_other_settings_is_not_continued(

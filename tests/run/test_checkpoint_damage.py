@@ -169,6 +169,51 @@ def test_a_file_that_was_put_there_later_is_noticed(store: Store) -> None:
     assert "policy/pytorch_model.bin was put there later" in said
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", "policy/.DS_Store", "._state.json", "policy/._model.safetensors"),
+        *("Thumbs.db", "desktop.ini", ".nfs000000000012ab4500000001", "policy/.nfs01"),
+        *("@eaDir/state.json@SynoEAStream", "policy/@eaDir/x", ".fuse_hidden0000001", ".directory"),
+    ],
+)
+def test_what_a_system_puts_into_any_folder_is_no_damage(
+    store: Store, engine: Engine, name: str
+) -> None:
+    path = store.folder / "step_4" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\x00")
+    assert newest(store) == ("step_4", "")
+    checkpoint.save(store, engine, state(4), {})
+    assert newest(store) == ("step_4", "")
+    assert not path.exists()
+
+
+# ---- written again ----
+
+
+def test_a_checkpoint_that_is_written_again_is_there_at_every_moment(
+    store: Store, engine: Engine, tmp_path: Path
+) -> None:
+    """Of the only step that is kept, with one more evaluation; killed before each of its acts."""
+    act, begun, outcomes = 0, store.folder, set()
+    later = state(4)._replace(skipped=7)
+    while True:
+        act += 1
+        trial = Store(tmp_path / f"trial_{act}", 1)
+        shutil.copytree(begun / "step_4", trial.folder / "step_4")
+        killed = killed_at(act, lambda t=trial: checkpoint.save(t, engine, later, {}), trial.folder)
+        checkpoint.tidy(trial.folder)
+        assert newest(trial) == ("step_4", "")
+        assert [path.name for path in trial.folder.iterdir()] == ["step_4"]
+        found = checkpoint.read(trial.folder / "step_4", later.algorithm).state
+        outcomes.add(found.skipped)
+        if not killed:
+            break
+    assert act > 10
+    assert outcomes == {0, 7}
+
+
 # ---- no room ----
 
 

@@ -1,6 +1,7 @@
 """What may differ in a run that goes on, and what a start that fails leaves behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine
 from mssr_rl.errors import UserError
-from mssr_rl.run import evaluate, lifecycle, scoring, trainer
+from mssr_rl.run import evaluate, lifecycle, sameness, scoring, trainer
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
@@ -96,6 +97,51 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(
     said = " ".join(capsys.readouterr().err.split())
     assert "other arithmetic than before: was torch's operations; is" in said
     assert "not to the last digit" in said
+
+
+def damage(folder: Path) -> None:
+    for state in folder.glob("checkpoints/*/state.json"):
+        state.write_bytes(b"")
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_in_silence(
+    configure: Configure, make_engine: MakeEngine, tmp_path: Path
+) -> None:
+    folder = trainer.run(configure("name=run"), make_engine)
+    shutil.copytree(folder / "checkpoints", tmp_path / "backup")
+    streams = {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+    damage(folder)
+    again = configure("name=run", "resume=true")
+    with pytest.raises(UserError, match=r"6 steps on record and no whole checkpoint .*: skipped "):
+        trainer.run(again, make_engine)
+    assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+    shutil.rmtree(folder / "checkpoints")
+    with pytest.raises(UserError, match=r"to go on from: there is none in .*checkpoints\. Put one"):
+        trainer.run(again, make_engine)
+    assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+    # The ways out that the sentence gives are ways out.
+    shutil.copytree(tmp_path / "backup", folder / "checkpoints")
+    trainer.run(again, make_engine)
+    damage(folder)
+    for path in streams:
+        path.unlink()
+    trainer.run(again, make_engine)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_steps_that_no_checkpoint_had_followed_are_done_again_and_that_is_said(
+    configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("name=run", "checkpoint.every=0")
+    folder = trainer.run(configure(*words), make_engine)
+    before = sameness.rows(folder, "metrics")
+    shutil.rmtree(folder / "checkpoints")  # as if it had been killed before its only save
+    known = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**known, "saved": None}))
+    trainer.run(configure(*words, "resume=true"), make_engine)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "6 steps had no checkpoint yet and are done again: starting at step 0" in said
+    assert sameness.rows(folder, "metrics") == before
 
 
 def test_an_engine_is_closed_whatever_fails_after_its_start(
