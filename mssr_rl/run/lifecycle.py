@@ -136,24 +136,27 @@ def describe(
     files.write_bytes(log.folder / "config.yaml", text)
 
 
-def _begin_anew(log: RunLog, found: Found) -> str:
-    """Forget what was done since step 0, unless a checkpoint of it has been lost.
+def newest(log: RunLog) -> Found:
+    """The checkpoint that the run goes on from.
 
-    Steps that no checkpoint had followed yet are done again and come out the same; where there was
-    one, its loss is not what somebody wants who says resume=true.
+    None where nothing was saved yet: what was done since step 0 is done again, and comes out the
+    same. Where something was, its loss is not what somebody wants who says resume=true.
+
+    Raises:
+        UserError: there are steps on record, and the checkpoints that they had are gone.
     """
-    steps = log.path("metrics").read_bytes().count(b"\n")
-    if steps and (found.skipped or log.record().get("saved") is not None):
-        place = log.folder / "checkpoints"
-        why = "; ".join(found.skipped[:3]) or f"there is none in {place}"
+    folder = log.folder / "checkpoints"
+    checkpoint.tidy(folder)
+    found = checkpoint.newest_valid(folder)
+    steps = log.steps()
+    if found.folder is None and steps and (found.skipped or log.record().get("saved") is not None):
+        why = "; ".join(found.skipped[:3]) or f"there is none in {folder}"
         raise UserError(
             f"{log.folder} has {steps} steps on record and no whole checkpoint to go on from: "
-            f"{why}. Put one back into {place}, or start a new run under another name=; to do all "
+            f"{why}. Put one back into {folder}, or start a new run under another name=; to do all "
             "steps again in this folder, delete its metrics.jsonl, eval.jsonl and samples.jsonl"
         )
-    log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
-    done = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
-    return f"resume  {done}starting at step 0"
+    return found
 
 
 def store(log: RunLog, config: Config) -> Store:
@@ -163,14 +166,16 @@ def store(log: RunLog, config: Config) -> Store:
     return Store(log.folder / "checkpoints", config.checkpoint.keep, expected)
 
 
-def restore(arm: Arm, log: RunLog, initial: TrainState) -> tuple[TrainState, list[str]]:
-    """Put engine and streams back to the newest whole checkpoint; what happened, in sentences."""
-    folder = store(log, arm.config).folder
-    checkpoint.tidy(folder)
-    found = checkpoint.newest_valid(folder)
+def restore(
+    arm: Arm, log: RunLog, initial: TrainState, found: Found
+) -> tuple[TrainState, list[str]]:
+    """Put engine and streams back to what `newest` found; what happened, in sentences."""
     said = list(found.skipped)
     if found.folder is None:
-        return initial, [*said, _begin_anew(log, found)]
+        steps = log.steps()
+        again = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
+        log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
+        return initial, [*said, f"resume  {again}starting at step 0"]
     restored: Restored = checkpoint.read(found.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)
     arm.engine.load(found.folder)

@@ -87,6 +87,10 @@ class RunLog:
         lines = enumerate(untrusted.lines(path), 1)
         return [untrusted.parsed(line or b"", f"{path} line {number}") for number, line in lines]
 
+    def steps(self) -> int:
+        """How many are on record."""
+        return sum(1 for _ in untrusted.lines(self.path("metrics")))
+
     def path(self, stream: str) -> Path:
         """The file of a stream."""
         return self.folder / f"{stream}.jsonl"

@@ -40,7 +40,9 @@ def _restart(session: "Session") -> None:
     session.arm.engine.close()
     arm = session.arm
     session.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
-    session.state, said = lifecycle.restore(session.arm, session.log, first_state(session.arm))
+    newest = lifecycle.newest(session.log)
+    first = first_state(session.arm)
+    session.state, said = lifecycle.restore(session.arm, session.log, first, newest)
     session.saved = checkpoint.mark(session.state)
     session.rows = [watch.kept(row) for row in session.log.read("metrics")]
     for line in said:

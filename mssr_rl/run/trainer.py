@@ -31,6 +31,7 @@ from mssr_rl.run import (
 )
 from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
 from mssr_rl.run.changes import Change
+from mssr_rl.run.checkpoint import Found
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
@@ -99,9 +100,10 @@ class Session:
         known, config = facts(self.arm), self.arm.config
         # A run that may not go on stays as it is: what it is refused for is not noted as its end.
         found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
+        newest = lifecycle.newest(self.log) if config.resume else None
         try:
             with self.log.ending():  # overwritten below where the end has a better name
-                self._begin(known, found)
+                self._begin(known, found, newest)
                 with self._watch():
                     survive(self, self._loop_or_save)
         except Interrupted as stop:
@@ -117,13 +119,15 @@ class Session:
             raise
         self._end("done", self._spent_all() or "the budget is spent")
 
-    def _begin(self, known: Mapping[str, Any], found: Sequence[Change]) -> None:
+    def _begin(
+        self, known: Mapping[str, Any], found: Sequence[Change], newest: Found | None = None
+    ) -> None:
         """Say what is used and what has changed, and pick up where the run was left."""
         config = self.arm.config
         for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(found)):
             self.screen.say(line)
-        if config.resume:
-            self.state, said = lifecycle.restore(self.arm, self.log, self.state)
+        if newest is not None:
+            self.state, said = lifecycle.restore(self.arm, self.log, self.state, newest)
             self.saved = checkpoint.mark(self.state)
             self.rows = [watch.kept(row) for row in self.log.read("metrics")]
             for line in said:
@@ -140,9 +144,7 @@ class Session:
         step = self.state.step
         if step == 0:
             return "before step 1"
-        if (
-            self.saved is None or step != self.saved.step
-        ):  # the engine was lost before it could be saved
+        if self.saved is None or step != self.saved.step:  # the engine was lost with it
             return f"after step {step}; what came after the newest checkpoint is done again"
         return f"after step {step}, which is saved"
 

@@ -5,7 +5,6 @@ whole checkpoint k (or at step 0) is resumed, the ordinary way, up to its newest
 row and every byte of the two is compared, wall time aside. The run itself is not touched.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
