@@ -21,7 +21,7 @@ from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import Crew, Share
 from mssr_rl.compare.settings import Settings, take
 from mssr_rl.compare.standing import FINISHED, look
-from mssr_rl.comparison import race
+from mssr_rl.comparison import looks, race
 from mssr_rl.comparison.page import write
 from mssr_rl.config import overrides, recorded
 from mssr_rl.errors import RunFailed, UserError
@@ -224,6 +224,15 @@ def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
     return crew.failed
 
 
+def _planned(task: Task) -> int:
+    """The seeds that were asked for when no run had come to its end yet: later ones are looks."""
+    known, asked = task.folder.recorded(), len(task.matrix.seeds)
+    begun = any(look(task.folder.of(run)).state in FINISHED for run in task.matrix.runs)
+    if not begun or "rule" not in known:
+        return asked
+    return int(known["rule"].get("planned", len(known["seeds"])))
+
+
 def facts(task: Task) -> dict[str, Any]:
     """compare.json."""
     settings = task.settings
@@ -241,9 +250,11 @@ def facts(task: Task) -> dict[str, Any]:
             "margin": settings.margin,
             "baseline": settings.baseline,
             "race": settings.race,
+            "planned": _planned(task),
             "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race spends its own share
         },
         "varies": list(settings.varies),
+        "looks": looks.marked(task.folder.path),
         "fairness": [
             {
                 "env": fair.env,

@@ -134,7 +134,7 @@ def leaderboard(found: Comparison, runs: Sequence[Run]) -> tuple[LeaderboardRow,
 
 @dataclass(frozen=True)
 class Tested:
-    """A test's p-value as it is, and adjusted over the pairs."""
+    """A test's p-value as it is, and by Holm over the pairs of this table."""
 
     p: float
     p_holm: float
@@ -150,11 +150,28 @@ class SignFlips:
 
 @dataclass(frozen=True)
 class MoreSeeds:
-    """What more seeds could do (`stats.verdict.Outlook`)."""
+    """What more seeds could do (`stats.power.Outlook`)."""
 
     detectable: float | None
     seeds_to_detect: int | None
     seeds_to_equate: int | None
+    fewest_to_detect: int | None
+    most_to_detect: int | None
+    look_to_detect: int | None
+
+
+@dataclass(frozen=True)
+class DecidedAt:
+    """What made the word at a look, adjusted over all words of the report (`verdict.Decision`)."""
+
+    verdict: str
+    look: int
+    seeds: int
+    level: float
+    family: int
+    p: float
+    p_equivalence: float
+    exaggeration: float | None
 
 
 @dataclass(frozen=True)
@@ -186,6 +203,7 @@ class PairRow:
     a: Annotated[str, Column("a", "name")]
     b: Annotated[str, Column("b", "name")]
     verdict: Annotated[str, Column("verdict", "word")]
+    fixed: Annotated[str, Column("fixed-K reading", "name")]  # decides nothing
     sentence: str
     why: str
     difference: Annotated[Estimate, Column("a − b", "gap")]
@@ -193,6 +211,7 @@ class PairRow:
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]
     differences: tuple[float, ...]
+    decision: Annotated[DecidedAt | None, Column("p (t, adjusted)", "p", part="p")]
     t_test: Annotated[Tested | None, Column("p (t, Holm)", "p", part="p_holm")]
     equivalence: Annotated[Tested | None, Column("p (TOST, Holm)", "p", part="p_holm")]
     sign_flip: Annotated[SignFlips | None, Column("p (sign flips)", "p", part="p")]
@@ -213,6 +232,7 @@ def _pair(pair: Pair, rule: Rule, at: str) -> PairRow:
         a=pair.a,
         b=pair.b,
         verdict=pair.verdict,
+        fixed=pair.fixed,
         sentence=sentence(pair, rule, at),
         why=pair.why,
         difference=estimate(test.interval if test else None, difference),
@@ -220,6 +240,7 @@ def _pair(pair: Pair, rule: Rule, at: str) -> PairRow:
         seeds=pair.seeds,
         unpaired=pair.unpaired,
         differences=pair.differences,
+        decision=DecidedAt(*pair.decision) if pair.decision else None,
         t_test=Tested(test.p, test.p_holm) if test else None,
         equivalence=Tested(test.p_equivalence, test.p_equivalence_holm) if test else None,
         sign_flip=SignFlips(*test.sign_flip) if test else None,

@@ -130,6 +130,36 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class LookRow:
+    """A number of seeds at which words are given (`stats.sequential.Analysis`)."""
+
+    number: int
+    seeds: int
+    level: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A report that was made before, or this one."""
+
+    seeds: int  # finished then
+    runs: int
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When words are given, and when somebody looked."""
+
+    planned: int  # seeds
+    complete: int  # seeds whose runs have all come to an end
+    newest: LookRow | None  # the words are its
+    next: LookRow
+    recorded: tuple[Seen, ...]
+    says: str
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """The whole document."""
 
@@ -140,6 +170,7 @@ class Report:
     seeds: tuple[int, ...]
     rule: RuleOf
     verdict: str
+    looks: Looks
     envs: tuple[OnEnvironment, ...]
     overall: Overall | None
     imported: tuple[ImportedRow, ...]

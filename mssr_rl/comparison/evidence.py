@@ -20,6 +20,7 @@ from mssr_rl.run.runlog import checked
 
 COUNTED = ("done", "collapsed")
 DROPPED = "dropped"  # ruled out by the race (`race`), trained or not
+LOOKS = "looks.jsonl"  # see `looks`
 SOURCES = (
     "config.yaml",
     "run.json",

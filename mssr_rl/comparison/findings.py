@@ -8,7 +8,7 @@ stands under keys called "seconds" and nowhere else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mssr_rl.comparison import accuracy, headline, health, progress, race, spending
+from mssr_rl.comparison import accuracy, cautions, headline, health, looks, progress, race, spending
 from mssr_rl.comparison.columns import estimate, within_0_and_1
 from mssr_rl.comparison.document import (
     VERSION,
@@ -25,12 +25,12 @@ from mssr_rl.comparison.document import (
 )
 from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, sources
 from mssr_rl.comparison.imported import Imported
-from mssr_rl.run import changes, provenance
-from mssr_rl.stats import aggregate
+from mssr_rl.run import provenance
+from mssr_rl.stats import aggregate, family
 from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
-from mssr_rl.stats.words import underpowered
 
+OVERALL = ""  # the mean over environments, among them; no environment has an empty name
 _ByEnv = Mapping[str, Mapping[int, float]]
 
 
@@ -39,11 +39,18 @@ def made_by() -> str | None:
     return provenance.versions()["mssr_rl"]
 
 
+def rule_of(evidence: Evidence) -> Rule:
+    """The rule of the verdicts, as it was fixed when training began."""
+    told = evidence.compare["rule"]
+    return Rule(**{key: value for key, value in told.items() if key in Rule._fields})
+
+
 def findings(evidence: Evidence) -> Report:
     """The document, of evidence that the race has settled."""
     compare, standings = evidence.compare, race.standings(evidence)
-    rule = Rule(**{key: value for key, value in compare["rule"].items() if key in Rule._fields})
-    envs = tuple(_on(evidence, env, rule, standings) for env in compare["envs"])
+    rule = rule_of(evidence)
+    words = _words(evidence, rule, standings)
+    envs = tuple(_on(evidence, env, words.get(env), standings) for env in compare["envs"])
     return Report(
         version=VERSION,
         made_by=made_by(),
@@ -52,8 +59,9 @@ def findings(evidence: Evidence) -> Report:
         seeds=tuple(compare["seeds"]),
         rule=RuleOf(rule.margin, rule.alpha, rule.baseline),
         verdict=" ".join(one.verdict for one in envs),
+        looks=looks.summary(evidence, rule.alpha),
         envs=envs,
-        overall=_overall(evidence, rule, standings) if len(envs) > 1 else None,
+        overall=_overall(evidence, words[OVERALL]) if OVERALL in words else None,
         imported=tuple(map(_imported, evidence.imported)),
         race={arm: RaceRow(*one) for arm, one in standings.items()},
         runs=tuple(
@@ -68,12 +76,29 @@ def _imported(other: Imported) -> ImportedRow:
     return ImportedRow(**other.about._asdict(), steps=len(other.rows), last=last)
 
 
+def _words(
+    evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]
+) -> dict[str, Comparison]:
+    """{environment: its verdicts}, and those on their mean: one family, as of the newest look."""
+    arms, envs = evidence.compare["arms"], evidence.compare["envs"]
+    each = {env: accuracy.compared(evidence.on(env), arms, rule) for env in envs}
+    found = {env: on for env, on in each.items() if on is not None}
+    resolution = {env: smallest_step(evidence, [env]) for env in found}
+    over_all = _macro(evidence, rule) if len(envs) > 1 else None
+    if over_all is not None:
+        found[OVERALL], resolution[OVERALL] = over_all, smallest_step(evidence)
+    stage = looks.stage(evidence, looks.read(evidence.folder), rule.alpha)
+    return {
+        env: race.decided(on, standings, 1 if env == OVERALL else len(envs))
+        for env, on in family.decided(found, resolution, stage).items()
+    }
+
+
 def _on(
-    evidence: Evidence, env: str, rule: Rule, standings: Mapping[str, Standing]
+    evidence: Evidence, env: str, found: Comparison | None, standings: Mapping[str, Standing]
 ) -> OnEnvironment:
     runs, arms = evidence.on(env), evidence.compare["arms"]
-    found, at = accuracy.compared(runs, arms, rule), headline.budget(runs)
-    found = race.decided(found, standings, len(evidence.compare["envs"])) if found else None
+    at, rule = headline.budget(runs), rule_of(evidence)
     split, fairness = accuracy.split_of(runs), _fairness(evidence, env)
     there = [arm for arm in arms if any(run.arm == arm and run.counts for run in runs)]
     return OnEnvironment(
@@ -84,8 +109,10 @@ def _on(
         verdict=headline.headline(found, env, at),
         in_front=headline.top_pair(found, at) if found else "",
         cautions=(
-            *headline.caution(found, _unusual(runs, split, found, rule)),
-            *headline.dropped(standings, [run.arm for run in runs if run.state == DROPPED]),
+            *cautions.few(found),
+            *cautions.unusual(runs, split, found, rule),
+            *cautions.problems(runs, split, rule),
+            *cautions.dropped(standings, [run.arm for run in runs if run.state == DROPPED]),
         ),
         leaderboard=accuracy.leaderboard(found, runs) if found else (),
         pairs=accuracy.pairs(found, at) if found else (),
@@ -102,48 +129,6 @@ def _last(runs: Sequence[Run], split: str) -> list[Any]:
     return [row for run in runs if run.counts and (row := run.last(split))]
 
 
-def _unusual(
-    runs: Sequence[Run], split: str, found: Comparison | None, rule: Rule
-) -> dict[str, list[str]]:
-    collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
-    weak = [
-        f"{pair.a} and {pair.b}"
-        for pair in (underpowered(found) if found else [])
-        if pair.verdict == "inconclusive"
-    ]
-    return {
-        "Missing, and not in the verdict": [
-            run.name for run in runs if not run.counts and run.state != DROPPED
-        ],
-        "Collapsed, and counted with their last evaluation": collapsed,
-        "Answers that no reward was given for were left out": [
-            f"{run.name} ({run.summary['ledger']['unscorable_rollouts']:,} rollouts in training)"
-            for run in runs
-            if run.counts and run.summary.get("ledger", {}).get("unscorable_rollouts")
-        ],
-        "Problems with such an answer are not in the accuracy": [
-            f"{run.name} ({row['unscorable']:,} of {split})"
-            for run in runs
-            if run.counts and (row := run.last(split)) and row.get("unscorable")
-        ],
-        "Went on after something had changed": [
-            f"{run.name} {change.sentence()}"
-            for run in runs
-            if run.counts and run.files is not None
-            for change in changes.noted(run.files.run)
-        ],
-        "Decided on val, because these have no test": (
-            [run.name for run in runs if run.counts and not run.last("test")]
-            if split == "val"
-            else []
-        ),
-        "Without a finished run, so that all pairs were tested against each other": (
-            [] if rule.baseline is None or (found and found.rule.baseline) else [rule.baseline]
-        ),
-        "Underpowered, a difference of 5 margins could have been missed": weak,
-    }
-
-
 def _fairness(evidence: Evidence, env: str) -> tuple[SettingRow, ...]:
     recorded = evidence.compare["fairness"]
     rows: Sequence[Mapping[str, Any]] = next(
@@ -155,16 +140,20 @@ def _fairness(evidence: Evidence, env: str) -> tuple[SettingRow, ...]:
     )
 
 
-def _overall(evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]) -> Overall | None:
+def _macro(evidence: Evidence, rule: Rule) -> Comparison | None:
     """Over all environments: the mean of their accuracies, seed by seed."""
-    arms, envs = evidence.compare["arms"], evidence.compare["envs"]
-    values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
     macro = mean_by_seed(evidence)
     if not macro:
         return None
     tested = rule if rule.baseline in macro else rule._replace(baseline=None)
-    found = race.decided(compare_values(macro, smallest_step(evidence), tested), standings)
-    gains = {arm: _gains(evidence, arm) for arm in macro}
+    return compare_values(macro, smallest_step(evidence), tested)
+
+
+def _overall(evidence: Evidence, found: Comparison) -> Overall:
+    envs = evidence.compare["envs"]
+    arms = [arm for arm in evidence.compare["arms"] if arm in {one.name for one in found.arms}]
+    values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
+    gains = {arm: _gains(evidence, arm) for arm in arms}
     return Overall(
         leaderboard=tuple(
             MeanRow(arm.name, within_0_and_1(estimate(arm.interval, arm.mean)))
@@ -216,9 +205,9 @@ def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def smallest_step(evidence: Evidence) -> float:
-    """The smallest step of a mean over environments, by the largest set that decided."""
-    envs, sizes = evidence.compare["envs"], [1]
+def smallest_step(evidence: Evidence, envs: Sequence[str] | None = None) -> float:
+    """The smallest step of a mean over (all) environments, by the largest set that decided."""
+    envs, sizes = evidence.compare["envs"] if envs is None else envs, [1]
     for env in envs:
         runs = evidence.on(env)
         sizes += [int(row["n"]) for row in _last(runs, accuracy.split_of(runs))]

@@ -1,9 +1,8 @@
 """The verdict in words. Pure; the pairs' own sentences are `mssr_rl.stats.words`'."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison
 from mssr_rl.stats.words import sentence
 
@@ -28,32 +27,6 @@ def top_pair(found: Comparison, at: str) -> str:
     return f"In front: {sentence(found.pair(first, second), found.rule, at)}."
 
 
-def caution(found: Comparison | None, runs: Mapping[str, Sequence[str]]) -> list[str]:
-    """What a reader must know before believing the headline; a sentence each."""
-    said = []
-    if found is not None:
-        seeds = min(len(arm.values) for arm in found.arms)
-        if seeds < 5:
-            said.append(
-                f"With {seeds} seed{'s' * (seeds != 1)} an arm only large differences can be shown."
-            )
-    for what, names in runs.items():
-        if names:
-            said.append(f"{what}: {', '.join(names)}.")
-    return said
-
-
-def dropped(standings: Mapping[str, Standing], unrun: Sequence[str]) -> list[str]:
-    """What the race ended; `unrun` names the arm of every run it ruled out, trained or not."""
-    return [
-        f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
-        f"{one.threshold:,.0f} asked), {unrun.count(arm)} later "
-        f"run{'s' * (unrun.count(arm) != 1)} not counted."
-        for arm, one in standings.items()
-        if one.out_after is not None
-    ]
-
-
 def _clauses(found: Comparison) -> list[str]:
     beaten: dict[str, list[str]] = {}
     for pair in found.pairs:
@@ -61,7 +34,7 @@ def _clauses(found: Comparison) -> list[str]:
             winner, loser = (pair.a, pair.b) if pair.verdict == "better" else (pair.b, pair.a)
             beaten.setdefault(winner, []).append(loser)
     order = [arm.name for arm in found.arms if arm.name in beaten]
-    clauses = [f"{arm} is better than {_and(beaten[arm])}" for arm in order]
+    clauses = [f"{arm} is better than {both(beaten[arm])}" for arm in order]
     equal = [f"{p.a} and {p.b}" for p in found.pairs if p.verdict == "equivalent"]
     if equal:
         clauses.append(f"{'; '.join(equal)} are equivalent within {found.rule.size}")
@@ -77,7 +50,8 @@ def _undecided(found: Comparison) -> list[str]:
     return [f"{len(open_pairs)} of {len(found.pairs)} pairs are inconclusive"]
 
 
-def _and(names: Sequence[str]) -> str:
+def both(names: Sequence[str]) -> str:
+    """Names as a list in words."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

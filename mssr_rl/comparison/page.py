@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mssr_rl import files
-from mssr_rl.comparison import charts, columns, document, dots, tables
+from mssr_rl.comparison import charts, columns, document, dots, looks, tables
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
 from mssr_rl.comparison.columns import Shown
 from mssr_rl.comparison.evidence import Evidence, Run, read
@@ -36,13 +36,15 @@ class Written(NamedTuple):
 
 
 def write(folder: Path) -> Written:
-    """Write all four files."""
+    """Write all four files, and that somebody looked."""
     evidence = settled(read(folder))
+    looks.record(evidence)
     report = findings(evidence)
     for name, content in contents(evidence, document.plain(report)).items():
         files.write_bytes(folder / name, content)
-    said = [line for on in report.envs for line in (on.verdict, on.in_front) if line]
-    return Written(folder / "report.html", tuple(said))
+    said = [line for on in report.envs for line in (on.verdict, on.in_front)]
+    said += [report.looks.says, *report.looks.cautions]
+    return Written(folder / "report.html", tuple(line for line in said if line))
 
 
 def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:

@@ -64,11 +64,10 @@ class AreaRow:
 
 @dataclass(frozen=True)
 class AreaPair:
-    """Two arms by area."""
+    """Two arms by area; no word, which would be one more of many looks at the same runs."""
 
     a: str
     b: str
-    verdict: str
     difference: Estimate
     p_holm: float | None
 
@@ -144,7 +143,7 @@ def _speed(runs: Sequence[Run], arms: Sequence[str], axis: str, rule: Rule) -> S
 def _area_pair(pair: Pair) -> AreaPair:
     difference = estimate(pair.test.interval if pair.test else None)
     p_holm = pair.test.p_holm if pair.test else None
-    return AreaPair(pair.a, pair.b, pair.verdict, difference, p_holm)
+    return AreaPair(pair.a, pair.b, difference, p_holm)
 
 
 def _reached(by_seed: Mapping[int, Curve], target: float) -> ToTarget:

@@ -21,8 +21,10 @@ class Strong(str):
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The whole of report.md."""
+    looks = found["looks"]
     command = " ".join(plain(" ".join(found["command"])).split())  # in a block, all is literal
-    parts = [f"# Comparison\n\n{md(found['verdict'])}\n\n    {command}"]
+    parts = [f"# Comparison\n\n{md(found['verdict'])}", *map(md, (looks["says"], *looks["cautions"]))]
+    parts += [f"    {command}"]
     for env in found["envs"]:
         parts += [f"## {md(env['env'])}", *_environment(env, found["arms"])]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -65,7 +67,8 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
         ),
         "The interval is over seeds.",
         rows(LeaderboardRow, env["leaderboard"]),
-        "Pairs: a minus b in points, paired by seed.",
+        "Pairs: a minus b in points, paired by seed. The adjusted p-values make the word.",
+        "The fixed-K reading takes the seeds at hand as planned; it decides nothing.",
         rows(PairRow, env["pairs"]),
         "Fairness: what differs between the arms.",
         _fairness(env, arms),

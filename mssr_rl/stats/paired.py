@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes 50 times as long
 
 from mssr_rl.errors import UserError
 from mssr_rl.stats.intervals import Interval
@@ -63,20 +64,20 @@ def spread(values: Sequence[float], resolution: float) -> Spread | None:
 
 def t_interval(found: Spread, confidence: float = 0.95) -> Interval:
     """Student's interval of the mean."""
-    half = float(stats.t.ppf(0.5 + confidence / 2, found.seeds - 1)) * found.error
+    half = float(stdtrit(found.seeds - 1, 0.5 + confidence / 2)) * found.error
     return Interval(found.mean, found.mean - half, found.mean + half)
 
 
 def t_test(found: Spread) -> float:
     """The two-sided p of "the mean is 0"."""
-    return float(2 * stats.t.sf(abs(found.mean) / found.error, found.seeds - 1))
+    return float(2 * stdtr(found.seeds - 1, -abs(found.mean) / found.error))
 
 
 def tost(found: Spread, margin: float) -> float:
     """The p of "the mean is at least `margin` away from 0"; small means equivalent."""
     degrees = found.seeds - 1
-    above = stats.t.sf((found.mean + margin) / found.error, degrees)
-    below = stats.t.sf((margin - found.mean) / found.error, degrees)
+    above = stdtr(degrees, -(found.mean + margin) / found.error)
+    below = stdtr(degrees, -(margin - found.mean) / found.error)
     return float(max(above, below))
 
 

@@ -5,8 +5,11 @@ Holm over the pairs that are tested:
 
     equivalent     TOST at the margin has p < alpha, also when the small difference is significant
     better, worse  else, the t-test has p < alpha
-    inconclusive   else; always below two seeds in common, because one training of each says nothing
-                   about the spread over trainings
+    inconclusive   else; always below three seeds in common: one training of each says nothing about
+                   the spread over trainings, and two agree by accident too often
+
+This is the fixed reading: it takes the seeds at hand as planned, and one set of arms as all that is
+asked. A comparison that grows, or asks about several environments, gets its words from `family`.
 
 What questions say (`questions`) stands beside the word and never makes it.
 """
@@ -15,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from statsmodels.stats.multitest import multipletests
-
 from mssr_rl.errors import UserError
 from mssr_rl.stats import power, questions
 from mssr_rl.stats.intervals import Interval, negated, within
 from mssr_rl.stats.paired import SignFlip, Spread, sign_flip, spread, t_interval, t_test, tost
+from mssr_rl.stats.power import Outlook, Seen
 from mssr_rl.stats.questions import Opinions, Questions
+from mssr_rl.stats.sequential import FEWEST
 
 Word = Literal["better", "worse", "equivalent", "inconclusive"]
 Scores = Mapping[str, Mapping[int, Questions]]  # arm -> seed -> questions
@@ -60,12 +63,17 @@ class Evidence(NamedTuple):
     sign_flip: SignFlip
 
 
-class Outlook(NamedTuple):
-    """What more seeds could do, at 80 % power and this pair's spread; None: over a thousand."""
+class Decision(NamedTuple):
+    """What made the word at a look, over the family of all words of a report (`family`)."""
 
-    detectable: float | None  # the smallest difference that the seeds at hand would show
-    seeds_to_detect: int | None  # in all, for a true difference as large as the margin
-    seeds_to_equate: int | None  # in all, for equivalence if the arms are equal
+    verdict: Word
+    look: int  # its number
+    seeds: int  # in common at the look
+    level: float  # an adjusted p below this decides
+    family: int  # pairs that were tested, over all environments
+    p: float  # paired t, adjusted over the family
+    p_equivalence: float  # TOST, adjusted over the family
+    exaggeration: float | None  # of decided differences, were the truth half of the seen one
 
 
 class Pair(NamedTuple):
@@ -81,6 +89,10 @@ class Pair(NamedTuple):
     test: Evidence | None  # None below two seeds in common
     outlook: Outlook | None
     opinions: Opinions | None  # question level; None where only values were given
+    fixed: Word = (
+        "inconclusive"  # the word if the seeds at hand were planned, and nothing else asked
+    )
+    decision: Decision | None = None  # None before the first look, and where no family was judged
 
 
 class Arm(NamedTuple):
@@ -160,19 +172,26 @@ def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the same order."""
-    if len(p_values) < 2:
-        return list(p_values)
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    """Holm's adjusted p-values, in the same order.
+
+    Plain, because `multipletests` of statsmodels collects garbage on every call.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for done, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - done)))
+        adjusted[i] = largest
+    return adjusted
 
 
 def turned(pair: Pair) -> Pair:
     """The same pair as seen from the other arm."""
-    test, opinions = pair.test, pair.opinions
+    test, opinions, decision = pair.test, pair.opinions, pair.decision
     return pair._replace(
         a=pair.b,
         b=pair.a,
         verdict=OPPOSITE[pair.verdict],
+        fixed=OPPOSITE[pair.fixed],
+        decision=decision and decision._replace(verdict=OPPOSITE[decision.verdict]),
         differences=tuple(-d for d in pair.differences),
         test=test and test._replace(interval=negated(test.interval)),
         opinions=opinions and questions.turned(opinions),
@@ -235,12 +254,13 @@ def _pair(names: tuple[str, str], values: Values, test: Evidence | None, rule: R
     a, b = (values[name] for name in names)
     seeds = tuple(sorted(a.keys() & b.keys()))
     word: Word = "inconclusive"
-    if test is not None:
+    if test is not None and len(seeds) >= FEWEST:
         mean = test.interval.value
         word = decide(mean, test.p_holm, test.p_equivalence_holm, rule.alpha)
     return Pair(
         *names,
         verdict=word,
+        fixed=word,
         why=_why(word, test, len(seeds), rule),
         seeds=seeds,
         unpaired=tuple(sorted(a.keys() ^ b.keys())),
@@ -257,6 +277,11 @@ def _why(word: Word, test: Evidence | None, seeds: int, rule: Rule) -> str:
         return (
             f"{'one seed' if seeds == 1 else 'no seed'} in common: one training of each says "
             "nothing about the spread over trainings; at least two seeds each are needed"
+        )
+    if seeds < FEWEST:
+        return (
+            f"two seeds in common: that two differences agree is an accident too often; at least "
+            f"{FEWEST} seeds each are needed"
         )
     alpha = f"{rule.alpha:g}"
     if word == "equivalent":
@@ -278,13 +303,9 @@ def _with_opinions(pair: Pair, scores: Scores) -> Pair:
 def _with_outlook(pair: Pair, rule: Rule, alpha: float) -> Pair:
     if pair.test is None:
         return pair
-    sd = pair.test.sd
-    outlook = Outlook(
-        detectable=power.detectable(sd, len(pair.seeds), alpha),
-        seeds_to_detect=power.seeds_to_detect(sd, rule.margin, alpha),
-        seeds_to_equate=power.seeds_to_equate(sd, rule.margin, alpha),
+    return pair._replace(
+        outlook=power.outlook(Seen(pair.test.sd, len(pair.seeds)), rule.margin, alpha)
     )
-    return pair._replace(outlook=outlook)
 
 
 def _arm(name: str, runs: Mapping[int, float], resolution: float) -> Arm:

@@ -3,10 +3,13 @@
 from mssr_rl.stats.intervals import Interval
 from mssr_rl.stats.verdict import Comparison, Pair, Rule
 
+TELLING = 1.1  # times too large: less is lost in the interval
+
 
 def sentence(pair: Pair, rule: Rule, at: str) -> str:
     """For instance: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % -0.8 to +2.0;
-    detecting 1 point needs about 8 more seeds)". `at` names the budget.
+    detecting 1 point takes about 13 seeds in all, 7 to 94 by the spread's uncertainty)". `at` names
+    the budget.
     """
     said = {
         "better": f"{pair.a} is better than {pair.b} at {at}",
@@ -24,16 +27,28 @@ def points(found: Interval) -> str:
 
 
 def more_seeds(pair: Pair, rule: Rule) -> str:
-    """What it would take, where it is not decided yet."""
+    """What it would take, where it is not decided yet, and how well that is known."""
     if pair.outlook is None:
         return ""
-    needed = pair.outlook.seeds_to_detect
+    needed, most = pair.outlook.seeds_to_detect, pair.outlook.most_to_detect
     if needed is None:
-        return f"detecting {rule.size} needs more than 1,000 seeds"
-    more = needed - len(pair.seeds)
-    if more <= 0:
+        return f"detecting {rule.size} takes more than 1,000 seeds"
+    if most is not None and most <= len(pair.seeds):
         return f"enough seeds to detect {rule.size}"
-    return f"detecting {rule.size} needs about {more} more seed{'s' * (more != 1)}"
+    up_to = "over 1,000" if most is None else f"{most:,}"
+    span = f"{pair.outlook.fewest_to_detect:,} to {up_to} by the spread's uncertainty"
+    return f"detecting {rule.size} takes about {needed:,} seeds in all, {span}"
+
+
+def too_large(pair: Pair) -> str:
+    """By how much a decided difference may be exaggerated; empty where that is next to nothing."""
+    ratio = pair.decision.exaggeration if pair.decision else None
+    if ratio is None or ratio < TELLING:
+        return ""
+    return (
+        f"decided differences read too large: {ratio:.1f} times a truth of half of this one, at "
+        f"{len(pair.seeds)} seeds"
+    )
 
 
 def underpowered(found: Comparison) -> list[Pair]:
@@ -53,4 +68,4 @@ def _evidence(pair: Pair, rule: Rule) -> str:
     parts = [points(pair.test.interval)]
     if pair.verdict == "inconclusive":
         parts.append(more_seeds(pair, rule))
-    return "; ".join(parts)
+    return "; ".join(part for part in (*parts, too_large(pair)) if part)

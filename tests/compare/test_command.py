@@ -95,6 +95,10 @@ def test_a_comparison_ends_with_a_verdict_and_a_folder_that_can_be_verified(
     assert {row["arm"] for row in found["leaderboard"]} == {"grpo", "mssr"}
     assert all(set(row["by_seed"]) == {"0", "1"} for row in found["leaderboard"])
     assert "verified" in verify(folder)
+    # Planned with one seed: two give no word yet, and both looks are on record.
+    seen = report(folder)["looks"]
+    assert (seen["planned"], seen["complete"], seen["newest"]) == (1, 2, None)
+    assert [one["seeds"] for one in seen["recorded"]] == [1, 2]
     # Again: nothing is left to do.
     assert command.compare(two, launch) == said
     assert starts(folder) == 4

@@ -20,7 +20,7 @@ def said(*change: float) -> str:
 def test_an_inconclusive_pair_says_what_would_decide_it() -> None:
     assert said(0.01, -0.01, 0.02, 0.00, 0.01) == (
         "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % −0.8 to +2.0; "
-        "detecting 1 point needs about 8 more seeds)"
+        "detecting 1 point takes about 13 seeds in all, 6 to 87 by the spread's uncertainty)"
     )
 
 

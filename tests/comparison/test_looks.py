@@ -1,0 +1,199 @@
+"""Every look is on record, words come at fixed looks only, and a bent record is noticed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mssr_rl.comparison import looks
+from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.findings import findings
+from mssr_rl.comparison.looks import marked
+from mssr_rl.comparison.page import write
+from mssr_rl.comparison.race import settled
+from mssr_rl.comparison.verify import verify
+from mssr_rl.errors import RunFailed, UserError
+
+Make = Callable[..., Path]
+Cut = Callable[[int], dict[str, Any]]
+
+
+@pytest.fixture
+def grown(make_comparison: Make) -> tuple[Path, Cut]:
+    """A comparison of six seeds, and a way to see it at fewer: the report, after a look."""
+    folder = make_comparison({"grpo": 0.4, "mssr": 0.6}, seeds=6)
+    path = folder / "compare.json"
+    whole = json.loads(path.read_text())
+
+    def cut(seeds: int) -> dict[str, Any]:
+        document = {
+            **whole,
+            "rule": {**whole["rule"], "planned": 3},
+            "seeds": whole["seeds"][:seeds],
+            "runs": [run for run in whole["runs"] if run["seed"] < seeds],
+        }
+        path.write_text(json.dumps(document))
+        return read_again(folder)
+
+    return folder, cut
+
+
+def read_again(folder: Path) -> dict[str, Any]:
+    """A look without its pages, which take most of the time."""
+    evidence = settled(read(folder))
+    looks.record(evidence)
+    return findings(evidence)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "looks.jsonl").read_text().splitlines()]
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_reading_the_same_runs_twice_is_one_look(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    first = cut(3)
+    assert cut(3) == first
+    assert [(one["look"], one["planned"], one["seeds"], one["runs"]) for one in lines(folder)] == [
+        (1, 3, 3, 6)
+    ]
+    cut(4)
+    assert [one["seeds"] for one in lines(folder)] == [3, 4]
+
+
+def test_words_come_at_the_planned_seeds_and_at_twice_as_many(grown: tuple[Path, Cut]) -> None:
+    _, cut = grown
+    early, first, between, second = cut(2), cut(3), cut(5), cut(6)
+    levels = [found["looks"]["newest"] for found in (early, first, between, second)]
+    assert levels == [
+        None,
+        {"number": 1, "seeds": 3, "level": pytest.approx(0.045)},
+        levels[1],
+        {"number": 2, "seeds": 6, "level": pytest.approx(0.0025)},
+    ]
+    words = [f["envs"][0]["pairs"][0]["verdict"] for f in (early, first, between, second)]
+    assert words == ["inconclusive", "worse", "worse", "worse"]
+    assert early["envs"][0]["pairs"][0]["decision"] is None
+    assert between["envs"][0]["pairs"][0]["decision"]["seeds"] == 3
+    assert len(between["envs"][0]["pairs"][0]["seeds"]) == 5  # numbers are of all seeds at hand
+
+
+def test_the_report_says_what_looking_again_does(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    says = cut(5)["looks"]["says"]
+    assert says in write(folder).sentences
+    assert says == (
+        "Words are those of look 1, at 3 seeds, though 5 are finished: an adjusted p below 0.045 "
+        "decides. Every further look gives chance another try, so the next word is given at 6 "
+        "seeds and asks for an adjusted p below 0.0025; in between no word changes."
+    )
+    assert says in (folder / "report.md").read_text()
+    assert says in (folder / "report.html").read_text()
+    assert cut(2)["looks"]["says"] == (
+        "No verdict yet: words are given when the first 3 seeds have come to an end, and 2 have."
+    )
+
+
+def test_a_look_before_the_planned_seeds_is_said_afterwards(grown: tuple[Path, Cut]) -> None:
+    _, cut = grown
+    cut(2)
+    assert cut(3)["looks"]["cautions"] == [
+        "Read before the planned seeds were finished, without words: at 2 seeds."
+    ]
+
+
+def test_a_seed_whose_run_failed_is_waited_for_no_longer(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    edit(folder / "runs/vision_r1-mssr-s1/run.json", status="running")
+    assert cut(3)["looks"]["complete"] == 1
+    edit(folder / "runs/vision_r1-mssr-s1/run.json", status="failed")
+    found = cut(3)
+    assert found["looks"]["complete"] == 3
+    assert "fewer than 3 of the first 3 seeds" in found["envs"][0]["pairs"][0]["why"] or (
+        found["envs"][0]["pairs"][0]["why"].startswith("two seeds in common")
+    )
+    assert cut(6)["envs"][0]["pairs"][0]["decision"]["seeds"] == 5
+
+
+def test_a_deleted_record_is_noticed(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    cut(3), cut(4)
+    write(folder)
+    edit(folder / "compare.json", looks=marked(folder))
+    (folder / "looks.jsonl").unlink()
+    with pytest.raises(RunFailed, match="looks"):
+        verify(folder)
+    assert (
+        "The record of looks was changed: looks.jsonl has 1, and there were 2 when training last "
+        "began."
+    ) in read_again(folder)["looks"]["cautions"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"seeds": 3', '"seeds": 6', "line 2 of looks.jsonl does not follow"),
+        ('"look": 1', '"look": 7', "line 1 of looks.jsonl does not follow"),
+        ('"planned": 3, "seeds": 3', '"planned": "x"', "line 1 of looks.jsonl cannot be read"),
+        ("{", "\x00\xff", "line 1 of looks.jsonl cannot be read"),
+    ],
+)
+def test_an_edited_record_is_noticed_and_left_as_it_is(
+    grown: tuple[Path, Cut], old: str, new: str, says: str
+) -> None:
+    folder, cut = grown
+    cut(3), cut(4)
+    write(folder)
+    path = folder / "looks.jsonl"
+    path.write_text(path.read_text().replace(old, new, 1))
+    bent = path.read_text()
+    with pytest.raises(RunFailed, match="looks"):
+        verify(folder)
+    assert f"The record of looks was changed: {says}." in cut(6)["looks"]["cautions"]
+    assert path.read_text() == bent
+
+
+def test_another_plan_after_a_look_is_noticed(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    cut(3)
+    rule = json.loads((folder / "compare.json").read_text())["rule"]
+    edit(folder / "compare.json", rule={**rule, "planned": 2})
+    (said,) = read_again(folder)["looks"]["cautions"]
+    assert said == (
+        "The plan was changed after a look: 3 seeds were planned at the first, now compare.json "
+        "says 2."
+    )
+    edit(folder / "compare.json", rule={**rule, "planned": "many"})
+    with pytest.raises(UserError, match="planned='many' is no number of seeds"):
+        read_again(folder)
+
+
+def test_a_pause_without_a_look_is_said(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    for seed in range(6):
+        hour = 1 + (seed > 1) * 5  # the third seed ended five hours after the second
+        for arm in ("grpo", "mssr"):
+            path = folder / f"runs/vision_r1-{arm}-s{seed}/run.json"
+            edit(path, ended=f"2026-01-01T{hour:02d}:0{seed}:00+00:00")
+    (said,) = cut(6)["looks"]["cautions"]
+    assert said == (
+        "Nothing ran for a while after 2 seeds had ended, and no look is recorded there. If "
+        "somebody read results then, the plan of 3 seeds must be older."
+    )
+
+
+def test_a_comparison_without_a_plan_was_planned_with_what_it_was_first_read_at(
+    make_comparison: Make,
+) -> None:
+    folder = make_comparison({"grpo": 0.4, "mssr": 0.6})
+    found = read_again(folder)
+    assert (found["looks"]["planned"], found["looks"]["newest"]["number"]) == (3, 1)
+    document = json.loads((folder / "compare.json").read_text())
+    edit(folder / "compare.json", seeds=[0, 1, 2, 3])
+    assert document["rule"].get("planned") is None
+    assert read_again(folder)["looks"]["planned"] == 3
