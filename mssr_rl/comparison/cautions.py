@@ -8,18 +8,20 @@ from mssr_rl.comparison.evidence import DROPPED, Run
 from mssr_rl.run import changes
 from mssr_rl.stats.racing import Standing
 from mssr_rl.stats.verdict import Comparison, Rule
-from mssr_rl.stats.words import underpowered
+from mssr_rl.stats.words import leaning, underpowered
 
 FEW = 5  # seeds; fewer show only large differences
 
 
 def few(found: Comparison | None) -> Iterator[str]:
-    """What few seeds cannot show."""
+    """What few seeds cannot show, and what they may show that is not there."""
     if found is None:
         return
     seeds = min(len(arm.values) for arm in found.arms)
     if seeds < FEW:
         yield f"With {seeds} seed{'s' * (seeds != 1)} an arm only large differences can be shown."
+    if said := leaning(found):
+        yield said
 
 
 def unusual(runs: Sequence[Run], split: str, found: Comparison | None, rule: Rule) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Is the method honest? Comparisons simulated where the truth is known, and how often it was said.
 
-    python -m mssr_rl.stats.simulation [simulations=1000]
+    python -m mssr_rl.stats.simulation [simulations=1000] [only=questions]
 
-prints the tables of docs/statistics.md; with 1,000 simulations it takes about six minutes.
+prints the tables of docs/statistics.md; with 1,000 simulations it takes about six minutes. Those in
+which every question is simulated are here (`only=questions`); those of looking again, several
+environments, odd noise and the rest are in `stress` (`only=runs`) and take half a minute.
 
 The model: the answer of a run to a question is right with probability sigmoid(logit), and the logit
 is a question's difficulty (sd 1.5, the same for all arms and seeds) plus how well this training
@@ -12,21 +14,23 @@ merit. Arms of the same seed share nothing but the questions, which is the worst
 Shapes: A arms, K seeds, N questions.
 """
 
-import gc
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from mssr_rl.stats import stress
+from mssr_rl.stats.family import Asked, decisions
 from mssr_rl.stats.intervals import Interval, paired_change
 from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.questions import SAYS, SIMULATED, bootstrap
-from mssr_rl.stats.rates import rate
-from mssr_rl.stats.verdict import Rule, Values, judge
+from mssr_rl.stats.sequential import looks
+from mssr_rl.stats.stress import Found
+from mssr_rl.stats.verdict import Rule, Values
 
 QUESTION_SD, RUN_SD, RUN_QUESTION_SD = 1.5, 0.12, 0.6  # in logits
 PLANTED = 0.08  # a gain of 8 points
@@ -34,18 +38,6 @@ DRAWS = 400  # bootstrap resamples in the simulation
 RULE = Rule()
 
 Array = NDArray[np.float64]
-
-
-class Found(NamedTuple):
-    """How often something happened in so many simulations."""
-
-    times: int
-    of: int
-
-    @property
-    def share(self) -> Interval:
-        """With the exact 95 % interval of the simulation itself."""
-        return rate(self.times, self.of)
 
 
 def answers(
@@ -85,11 +77,14 @@ def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: in
 
 
 def called(comparisons: Sequence[Values], questions: int, words: Sequence[str]) -> Found:
-    """In how many comparisons any pair got one of these words."""
-    times = sum(
-        any(pair.verdict in words for pair in judge(values, 1 / questions, RULE).pairs)
-        for values in comparisons
-    )
+    """In how many comparisons any pair got one of these words, at the planned look."""
+    times = 0
+    for values in comparisons:
+        seeds = next(iter(values.values()))
+        look = next(looks(len(seeds), RULE.alpha))
+        asked = Asked(values, list(combinations(values, 2)), 1 / questions)
+        found = decisions({"": asked}, look, seeds, RULE.margin)
+        times += any(one.verdict in words for one in found.values())
     return Found(times, len(comparisons))
 
 
@@ -122,7 +117,7 @@ def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
 
 
 def tables(simulations: int) -> Iterator[str]:
-    """All of it in Markdown, a line at a time."""
+    """Those with questions, in Markdown, a line at a time."""
     yield from _verdict_table(simulations)
     yield from _coverage_table(simulations)
 
@@ -165,13 +160,16 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+PARTS: Mapping[str, Callable[[int], Iterator[str]]] = {"questions": tables, "runs": stress.tables}
+
+
 def main(words: Sequence[str]) -> None:
     """Print the tables."""
-    gc.freeze()  # statsmodels collects garbage in every Holm adjustment: leave it little to look at
     given: Mapping[str, str] = dict(word.split("=", 1) for word in words)
-    for line in tables(int(given.get("simulations", 1_000))):
-        sys.stdout.write(line)
-        sys.stdout.flush()
+    for part in [given["only"]] if "only" in given else PARTS:
+        for line in PARTS[part](int(given.get("simulations", 1_000))):
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

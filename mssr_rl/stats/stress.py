@@ -1,0 +1,362 @@
+"""Are the words honest where people look twice, ask often, have few seeds, and noise is odd?
+
+The second half of what `python -m mssr_rl.stats.simulation` prints. Here a run is one number, its
+accuracy, with a standard deviation of 2 points over seeds, so that thousands of comparisons cost
+seconds; what questions do to it is in `simulation`.
+
+Shapes: R simulated comparisons, A arms, K seeds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, islice, takewhile
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from mssr_rl.stats.family import Asked, decisions
+from mssr_rl.stats.intervals import Z95, Interval, clustered
+from mssr_rl.stats.paired import spread, t_test
+from mssr_rl.stats.power import Seen, detectable
+from mssr_rl.stats.racing import threshold
+from mssr_rl.stats.rates import rate
+from mssr_rl.stats.sequential import FEWEST, FIRST, Analysis, looks
+from mssr_rl.stats.verdict import differences, holm
+
+Array = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+ALPHA, RUN_SD, GRID, MARGIN = 0.05, 0.02, 1e-3, 0.01
+SCHEDULES = ((3, 10), (2, 10), (3, 30))  # seeds at the first and at the last look
+FEW_SEEDS = (3, 4, 5, 8, 10)
+GROUPS = 10.0  # how far two groups of runs lie apart, in standard deviations within one
+RARE = 0.1  # runs that end badly
+EVERY = 0.0007  # the level that every number of seeds could have, with five arms or more
+MOST = 100  # seeds that are counted
+FASTER = 20  # times as many comparisons where one costs next to nothing
+
+
+class Found(NamedTuple):
+    """How often something happened in so many simulations."""
+
+    times: int
+    of: int
+
+    @property
+    def share(self) -> Interval:
+        """With the exact 95 % interval of the simulation itself."""
+        return rate(self.times, self.of)
+
+
+def normal(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """Bell-shaped runs, mean 0 and standard deviation 1."""
+    return rng.standard_normal(size)
+
+
+def two_groups(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """Half of the runs end `GROUPS` standard deviations below the other half; mean 0."""
+    return rng.standard_normal(size) + GROUPS * ((rng.random(size) < 0.5) - 0.5)
+
+
+def rare(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """One run of ten ends `GROUPS` standard deviations below the others; mean 0."""
+    return rng.standard_normal(size) - GROUPS * ((rng.random(size) < RARE) - RARE)
+
+
+def skewed(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """Log-normal runs with a long upper end; mean 0."""
+    return np.asarray(np.exp(rng.standard_normal(size)) - np.exp(0.5))
+
+
+SHAPES: Mapping[str, tuple[Draw, Draw]] = {
+    "bell-shaped, both arms": (normal, normal),
+    "two groups, both arms": (two_groups, two_groups),
+    "skewed, both arms": (skewed, skewed),
+    "two groups in one arm": (two_groups, normal),
+    "one bad run of ten in one arm": (rare, normal),
+    "skewed in one arm": (skewed, normal),
+}
+
+
+def p_values(d_RK: Array) -> Array:
+    """Two-sided p of Student's t after 2, 3, ..., K seeds: R x K - 1."""
+    k = np.arange(1, d_RK.shape[1] + 1)
+    total_RK, square_RK = d_RK.cumsum(1), (d_RK * d_RK).cumsum(1)
+    variance_RK = (square_RK - total_RK**2 / k)[:, 1:] / (k[1:] - 1)
+    t_RK = total_RK[:, 1:] / k[1:] / np.sqrt(np.maximum(variance_RK, 1e-300) / k[1:])
+    return np.asarray(2 * stdtr(k[1:] - 1, -np.abs(t_RK)))
+
+
+def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
+    """Accuracies of equal arms: R x A x K."""
+    return 0.5 + RUN_SD * rng.standard_normal(size)
+
+
+# ---- what is simulated ----
+
+
+def until_decided(schedule: tuple[int, int], arms: int, simulations: int) -> tuple[Found, Found]:
+    """Equal arms, looked at after every seed: ever called different by plain tests, and by looks.
+
+    The plain tests are Holm's at 5 % over the pairs, each time anew.
+    """
+    first, last = schedule
+    rng = np.random.default_rng([first, last, arms])
+    accuracy_RAK = equal(rng, (simulations, arms, last))
+    pairs = list(combinations(range(arms), 2))
+    p_PRK = np.stack([p_values(accuracy_RAK[:, a] - accuracy_RAK[:, b]) for a, b in pairs])
+    plain_R = (len(pairs) * p_PRK.min(0)[:, first - 2 :] < ALPHA).any(1)
+    at = list(takewhile(lambda look: look.seeds <= last, looks(first, ALPHA)))
+    ours = sum(
+        any(different({"": asked}, look) for look in at) for asked in map(_asked, accuracy_RAK)
+    )
+    return Found(int(plain_R.sum()), simulations), Found(ours, simulations)
+
+
+def different(asked: Mapping[str, Asked], look: Analysis) -> bool:
+    """Whether any pair is called better or worse."""
+    found = decisions(asked, look, range(look.seeds), MARGIN).values()
+    return any(one.verdict in ("better", "worse") for one in found)
+
+
+def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Found, Found]:
+    """Five equal arms: a false word anywhere, each environment adjusted alone and all together."""
+    rng = np.random.default_rng([envs, seeds])
+    look = Analysis(1, seeds, FIRST * ALPHA)
+    alone = together = 0
+    for _ in range(simulations):
+        accuracy_EAK = equal(rng, (envs, 5, seeds))
+        each = [*accuracy_EAK, accuracy_EAK.mean(0)] if envs > 1 else [*accuracy_EAK]
+        asked = {str(env): _asked(accuracy_AK) for env, accuracy_AK in enumerate(each)}
+        alone += any(min(_holm(one)) < ALPHA for one in asked.values())
+        together += different(asked, look)
+    return Found(alone, simulations), Found(together, simulations)
+
+
+def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Found:
+    """Arms of equal means, runs of these shapes: called different at a planned look."""
+    rng = np.random.default_rng([seeds, 7])
+    a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
+    level = FIRST * ALPHA if seeds >= FEWEST else ALPHA  # of two seeds: the plain test
+    return Found(int((p_values(a_RK - b_RK)[:, -1] < level).sum()), simulations)
+
+
+class Power(NamedTuple):
+    """How often a true difference is found, with the right sign, by so many seeds."""
+
+    plain: float  # a t-test at 5 % there, and nowhere before
+    ours: float  # at this look or an earlier one
+    level: float  # .045 at the planned seeds and one level at every other number
+    e_value: float  # the anytime-valid t-test, read after every seed
+
+
+def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
+    """A true difference of `effect` standard deviations, in a comparison that is extended."""
+    rng = np.random.default_rng([planned, seeds])
+    d_RK = effect + rng.standard_normal((simulations, seeds))
+    p_RK, k = p_values(d_RK), np.arange(2, seeds + 1)
+    right_RK = d_RK.cumsum(1)[:, 1:] > 0
+    ours = {look.seeds: look.level for look in islice(looks(planned, ALPHA), 9)}
+    ours_K = np.array([ours.get(seeds, 0.0) for seeds in k.tolist()])
+    level_K = np.where(k == planned, FIRST * ALPHA, np.where(k > FEWEST, EVERY, 0.0))
+    total_RK, square_RK = d_RK.cumsum(1)[:, 1:], (d_RK * d_RK).cumsum(1)[:, 1:]
+    whole_RK = (k + 1) * square_RK
+    e_RK = np.sqrt(1 / (k + 1)) * (whole_RK / (whole_RK - total_RK**2)) ** (k / 2)
+    return Power(
+        float(((p_RK < ALPHA) & right_RK)[:, -1].mean()),
+        *(
+            float((hit_RK & right_RK).any(1).mean())
+            for hit_RK in (p_RK < ours_K, p_RK < level_K, e_RK >= 1 / ALPHA)
+        ),
+    )
+
+
+def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Found, float]:
+    """How often a difference of `effect` standard deviations is decided, and the ratio it reads."""
+    rng = np.random.default_rng([seeds, 11])
+    d_RK = effect + rng.standard_normal((simulations, seeds))
+    decided_R = p_values(d_RK)[:, -1] < FIRST * ALPHA
+    size = float(np.abs(d_RK.mean(1))[decided_R].mean() / effect) if decided_R.any() else np.nan
+    return Found(int(decided_R.sum()), simulations), size
+
+
+class Estimate(NamedTuple):
+    """What K seeds say of the seeds that are needed."""
+
+    low: float  # 2.5 and 97.5 % of the estimates
+    high: float
+    held: Found  # the printed range holds the truth
+    enough: Found  # said although more are needed
+
+
+def needed(seeds: int, truth: int, simulations: int) -> Estimate:
+    """Where `truth` seeds are needed."""
+    limit_N = np.array(
+        [1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)]
+    )  # spread they bear
+    sd = 0.999 * limit_N[truth - 2]
+    rng = np.random.default_rng([seeds, 13])
+    seen_R = sd * np.sqrt(rng.chisquare(seeds - 1, simulations) / (seeds - 1))
+    ends = np.array(Seen(1.0, seeds).range)
+    said_3R = 2 + np.searchsorted(limit_N, np.stack([seen_R, *np.outer(ends, seen_R)]))
+    low, high = np.quantile(said_3R[0], [0.025, 0.975])
+    held_R = (said_3R[1] <= truth) & (truth <= said_3R[2])
+    enough_R = (said_3R[2] <= seeds) & (seeds < truth)
+    return Estimate(
+        float(low),
+        float(high),
+        Found(int(held_R.sum()), simulations),
+        Found(int(enough_R.sum()), simulations),
+    )
+
+
+def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Found:
+    """Two arms of equal means: out of the race at any seed."""
+    rng = np.random.default_rng([seeds, 17])
+    a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
+    d_RK, k = a_RK - b_RK, np.arange(1, seeds + 1)
+    total_RK, whole_RK = d_RK.cumsum(1), (k + 1) * (d_RK * d_RK).cumsum(1)
+    e_RK = np.sqrt(1 / (k + 1)) * (whole_RK / (whole_RK - total_RK**2)) ** (k / 2)
+    return Found(int(((e_RK >= threshold(2)) & (total_RK < 0)).any(1).sum()), simulations)
+
+
+def covered(share: float, alike: float, simulations: int) -> tuple[Found, Found]:
+    """40 clusters of 5 rows: covered by the robust interval, and by ours. `alike` correlates."""
+    rng = np.random.default_rng(19)
+    a, b = share * (1 / alike - 1), (1 - share) * (1 / alike - 1)
+    right_RGM = rng.random((simulations, 40, 5)) < rng.beta(a, b, (simulations, 40, 1))
+    mean_R = right_RGM.mean((1, 2))
+    off_RG = right_RGM.sum(2) - 5 * mean_R[:, None]
+    robust_R = np.abs(mean_R - share) <= Z95 * np.sqrt((off_RG**2).sum(1)) / 200
+    ours = sum(
+        one.low <= share <= one.high for one in map(clustered, right_RGM.astype(int).tolist())
+    )
+    return Found(int(robust_R.sum()), simulations), Found(ours, simulations)
+
+
+def _asked(accuracy_AK: Array) -> Asked:
+    values = {f"a{i}": dict(enumerate(row)) for i, row in enumerate(accuracy_AK.tolist())}
+    return Asked(values, list(combinations(values, 2)), GRID)
+
+
+def _holm(asked: Asked) -> list[float]:
+    """As words were given when each environment was a family of its own."""
+    seen = [
+        spread(differences(asked.values[a], asked.values[b]), asked.resolution)
+        for a, b in asked.pairs
+    ]
+    return holm([t_test(one) for one in seen if one is not None])
+
+
+# ---- the tables ----
+
+
+def tables(simulations: int) -> Iterator[str]:
+    """All of it in Markdown, a line at a time."""
+    many = FASTER * simulations
+    yield from _looks_table(5 * simulations)
+    yield from _power_table(many)
+    yield from _environments_table(5 * simulations)
+    yield from _shapes_table(many)
+    yield from _size_table(many)
+    yield from _seeds_table(many)
+    yield from _race_table(many)
+    yield from _edges_table(2 * simulations)
+
+
+def _looks_table(simulations: int) -> Iterator[str]:
+    yield from _head(
+        "equal arms, until decided",
+        [
+            "two arms: 5 % each time",
+            "two arms: looks",
+            "five arms: 5 % each time",
+            "five arms: looks",
+        ],
+    )
+    for first, last in SCHEDULES:
+        both = [until_decided((first, last), arms, simulations) for arms in (2, 5)]
+        yield _row(f"{first} to {last} seeds", [_cell(one) for pair in both for one in pair])
+
+
+def _power_table(simulations: int) -> Iterator[str]:
+    names = ["plain test at 5 %, only there", "looks", "one level at every other seed", "e-value"]
+    yield from _head("true difference of one standard deviation, found by", names)
+    for planned in (3, 5, 10):
+        for seeds in (planned, 2 * planned, 4 * planned):
+            cells = [f"{100 * x:.1f} %" for x in found(planned, seeds, 1.0, simulations)]
+            yield _row(f"{seeds} seeds, {planned} planned", cells)
+
+
+def _environments_table(simulations: int) -> Iterator[str]:
+    yield from _head("five equal arms, five seeds: any false word", ["each alone", "one family"])
+    for envs in (1, 3, 9):
+        cells = [_cell(one) for one in on_environments(envs, 5, simulations)]
+        yield _row(f"{envs} environment{'s' * (envs > 1)}", cells)
+
+
+def _shapes_table(simulations: int) -> Iterator[str]:
+    seeds = (2, *FEW_SEEDS)
+    yield from _head("arms of equal means called different", [f"{k} seeds" for k in seeds])
+    for name, shape in SHAPES.items():
+        yield _row(name, [_percent(shaped(shape, k, simulations)) for k in seeds])
+
+
+def _size_table(simulations: int) -> Iterator[str]:
+    effects = (0.5, 1.0, 2.0)
+    yield from _head(
+        "decided differences read so many times a truth of",
+        [f"{effect:g} of their spread" for effect in effects],
+    )
+    for seeds in FEW_SEEDS:
+        cells = [read_too_large(effect, seeds, simulations) for effect in effects]
+        yield _row(
+            f"{seeds} seeds", [f"{size:.2f} (decided in {_percent(one)})" for one, size in cells]
+        )
+
+
+def _seeds_table(simulations: int) -> Iterator[str]:
+    yield from _head(
+        "where 15 seeds are needed",
+        ["95 % of estimates", "printed range holds 15", '"enough" is said'],
+    )
+    for seeds in (2, 3, 5, 10):
+        one = needed(seeds, 15, simulations)
+        span = f"{one.low:.0f} to {one.high:.0f}"
+        yield _row(f"{seeds} seeds say", [span, _percent(one.held), _percent(one.enough)])
+
+
+def _race_table(simulations: int) -> Iterator[str]:
+    yield from _head(
+        "arms of equal means, out of the race by 30 seeds", ["the arm so", "the baseline so"]
+    )
+    for name, shape in SHAPES.items():
+        both = (raced(shape, 30, simulations), raced(shape[::-1], 30, simulations))
+        yield _row(name, [_percent(one) for one in both])
+
+
+def _edges_table(simulations: int) -> Iterator[str]:
+    yield from _head("40 clusters of 5 rows, 95 % interval covers", ["robust", "ours"])
+    for share in (0.01, 0.03, 0.1):
+        for alike in (0.3, 0.8):
+            name = f"{100 * share:g} % right, correlation {alike:g}"
+            yield _row(name, [_percent(one) for one in covered(share, alike, simulations)])
+
+
+def _head(first: str, names: Sequence[str]) -> Iterator[str]:
+    yield "\n" + _row(first, names) + f"|---|{'---|' * len(names)}\n"
+
+
+def _row(first: str, cells: Sequence[str]) -> str:
+    return f"| {first} | {' | '.join(cells)} |\n"
+
+
+def _cell(one: Found) -> str:
+    share = one.share
+    low, high = (f"{100 * end:.1f} %" for end in (share.low, share.high))
+    return f"{_percent(one)} ({low} to {high})"
+
+
+def _percent(one: Found) -> str:
+    return f"{100 * one.share.value:.1f} %"
