@@ -147,7 +147,7 @@ class Power(NamedTuple):
 
     plain: float  # a t-test at 5 % there, and nowhere before
     ours: float  # at this look or an earlier one
-    level: float  # .045 at the planned seeds and one level at every other number
+    level: float  # .046 at the planned seeds and one level at every other number
     e_value: float  # the anytime-valid t-test, read after every seed
 
 

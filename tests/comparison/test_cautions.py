@@ -13,9 +13,8 @@ from mssr_rl.comparison.findings import findings
 Make = Callable[..., Path]
 
 
-def cautions(folder: Path) -> list[str]:
-    found: list[str] = findings(read(folder))["envs"][0]["cautions"]
-    return found
+def cautions(folder: Path) -> tuple[str, ...]:
+    return findings(read(folder)).envs[0].cautions
 
 
 def edit_runs(folder: Path, **changes: Any) -> None:

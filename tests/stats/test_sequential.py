@@ -12,7 +12,7 @@ from mssr_rl.stats.sequential import following, looks, reached
 def test_the_looks_of_five_planned_seeds() -> None:
     found = list(islice(looks(5, 0.05), 4))
     assert [(look.number, look.seeds) for look in found] == [(1, 5), (2, 10), (3, 20), (4, 40)]
-    assert [look.level for look in found] == pytest.approx([0.045, 0.0025, 0.00125, 0.000625])
+    assert [look.level for look in found] == pytest.approx([0.046, 0.002, 0.001, 0.0005])
 
 
 @given(st.integers(1, 50), st.floats(0.001, 0.2))

@@ -57,7 +57,7 @@ def test_two_seeds_whose_runs_fall_into_two_groups_agree_by_accident() -> None:
 @pytest.mark.parametrize("seeds", [3, 10])
 def test_decided_differences_read_as_much_too_large_as_is_computed(seeds: int) -> None:
     _, ratio = stress.read_too_large(1.0, seeds, 40_000)
-    assert exaggeration(Truth(1.0, 1.0), seeds, 0.045) == pytest.approx(ratio, abs=0.02)
+    assert exaggeration(Truth(1.0, 1.0), seeds, 0.046) == pytest.approx(ratio, abs=0.02)
 
 
 def test_the_range_of_needed_seeds_holds_the_truth() -> None:
@@ -72,6 +72,6 @@ def test_what_the_page_says_of_odd_noise_is_what_the_document_has() -> None:
     document = DOCUMENT.read_text(encoding="utf-8")
     names = ("two groups in one arm", "one bad run of ten in one arm")
     for place, name in enumerate(names):
-        row = re.findall(rf"^\\| {name} \\|(.*)\\|$", document, re.MULTILINE)[0]
+        row = re.findall(rf"^\| {name} \|(.*)\|$", document, re.MULTILINE)[0]
         said = [float(cell.strip(" %")) / 100 for cell in row.split("|")]
         assert said[1:] == pytest.approx([MISLED[seeds][place] for seeds in stress.FEW_SEEDS])
