@@ -23,7 +23,10 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The whole of report.md."""
     looks = found["looks"]
     command = " ".join(plain(" ".join(found["command"])).split())  # in a block, all is literal
-    parts = [f"# Comparison\n\n{md(found['verdict'])}", *map(md, (looks["says"], *looks["cautions"]))]
+    parts = [
+        f"# Comparison\n\n{md(found['verdict'])}",
+        *map(md, (looks["says"], *looks["cautions"])),
+    ]
     parts += [f"    {command}"]
     for env in found["envs"]:
         parts += [f"## {md(env['env'])}", *_environment(env, found["arms"])]
