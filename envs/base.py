@@ -23,7 +23,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.grading.reward import Reward, accuracy, parse
 from mssr_rl.grading.verify import Verdict, gold_response, verify, with_think_block
 from mssr_rl.options import Option, arguments, options_of
-from mssr_rl.problem import Problem
+from mssr_rl.problem import Problem, unusable
 from mssr_rl.prompts import posed
 from mssr_rl.registry import Registry
 
@@ -101,6 +101,12 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
     ) -> None:
         if not problems:
             raise UserError(f"environment {name} has no problems in its {split} split")
+        for row, problem in enumerate(problems):
+            if (fault := unusable(problem)) is not None:
+                raise UserError(
+                    f"environment {name}: row {row} of its {split} split, counted from 0,"
+                    f" {fault}; correct that row or take it out"
+                )
         self.rules = rules or Rules()
         if verify is not None:
             self.rules = replace(self.rules, verify=verify, extraction="the environment's own")
@@ -250,6 +256,12 @@ class Environments(Registry[ProblemEnv]):
                 if not found:
                     raise
                 raise faults.BadRows(found, "; no row is left") from error
+        made: Any = env
+        if not isinstance(made, ProblemEnv):
+            raise UserError(
+                f"environment {name} makes a {type(made).__name__}, but a run asks the problems of"
+                " a list: its factory must return a ProblemEnv (docs/environments.md)"
+            )
         if found and handling.bad_rows == "stop":
             raise faults.BadRows(
                 found, "; check env=… lists them, env.bad_rows=leave_out goes on without them"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,3 +16,39 @@ class Problem:
     choices: tuple[str, ...] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)  # e.g. family, level: for break-downs
     extras: Mapping[str, str] = field(default_factory=dict)  # what a scoring rule needs besides
+
+
+def unusable(problem: Any) -> str | None:
+    """Why something is no problem that can be posed and written down, in words; None if it is.
+
+    Its pictures are not decoded.
+    """
+    if not isinstance(problem, Problem):
+        return f"is {type(problem).__name__}, no Problem"
+    texts: dict[str, Any] = {
+        "key": problem.key,
+        "prompt": problem.prompt,
+        "answer": problem.answer,
+        **{f"choice {i}": choice for i, choice in enumerate(problem.choices or ())},
+        **{f"tag {name!r}": value for name, value in problem.tags.items()},
+    }
+    for name, text in texts.items():
+        if (fault := text_fault(text, empty=name not in ("key", "prompt"))) is not None:
+            return f"has a {name} that {fault}"
+    if not all(isinstance(content, bytes) for content in problem.images):
+        return "has images that are not the bytes of encoded pictures"
+    return None
+
+
+def text_fault(text: Any, *, empty: bool) -> str | None:
+    """Why something is no text that can be written to a file; None if it is. May it be empty?"""
+    if not isinstance(text, str):
+        return f"is {type(text).__name__}, not text"
+    if not empty and not text.strip():
+        return "is empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        lone = f"U+{ord(text[error.start]):04X} at character {error.start}"
+        return f"holds half of a surrogate pair ({lone}), which no file can hold as text"
+    return None

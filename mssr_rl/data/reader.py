@@ -24,7 +24,7 @@ from mssr_rl.data import columns, faults, formats, golds, options, pictures, see
 from mssr_rl.data.hub import hub_source
 from mssr_rl.data.tables import SUFFIXES, Row
 from mssr_rl.errors import UserError
-from mssr_rl.problem import Problem
+from mssr_rl.problem import Problem, text_fault, unusable
 
 TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for break-downs
 EXTRAS = (  # kept for scoring rules and reports
@@ -153,6 +153,8 @@ def _key(row: Row, i: int, source: sources.Source, name: str) -> str:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise UserError(f"{source.name} row {i} has no id; give every row one, or drop the column")
+    if (fault := text_fault(str(value), empty=False)) is not None:
+        raise UserError(f"{source.name} row {i} has an id that {fault}")
     return str(value)
 
 
@@ -193,7 +195,7 @@ def _draft(key: str, row: Row, folder: Path | None) -> Problem:
     text = row.get("problem")
     if not isinstance(text, str) or not text.strip():
         raise ValueError("has an empty problem: it must be text")
-    return Problem(
+    made = Problem(
         key=key,
         prompt=formats.tagged(text, len(images)),
         answer=gold.text,
@@ -202,6 +204,9 @@ def _draft(key: str, row: Row, folder: Path | None) -> Problem:
         tags=_kept(row, TAGS),
         extras=_kept(row, EXTRAS),
     )
+    if (fault := unusable(made)) is not None:
+        raise ValueError(fault)
+    return made
 
 
 def _encoded(value: Any, folder: Path | None) -> tuple[bytes, ...]:

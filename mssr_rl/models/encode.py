@@ -109,11 +109,11 @@ class PromptEncoder:
         kept = self._seen.get(id(problem))
         if kept is not None:
             return len(kept[1].tokens)
-        return len(self.layout(problem, [self.pixels(data) for data in problem.images]).tokens)
+        return len(self.layout(problem, self._pixels_of(problem)).tokens)
 
     def block(self, problems: Sequence[Problem]) -> Prompts:
         """Pad a block of problems on the right, and gather their pictures by size."""
-        pictures = [[self.pixels(data) for data in problem.images] for problem in problems]
+        pictures = [self._pixels_of(problem) for problem in problems]
         layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
         width = max(len(layout.tokens) for layout in layouts)
         shape = (len(layouts), width)
@@ -132,6 +132,14 @@ class PromptEncoder:
             torch.tensor([layout.next_position for layout in layouts]),
             self._pictures([p for row in pictures for p in row], token_PL),
         )
+
+    def _pixels_of(self, problem: Problem) -> list[Pixels]:
+        try:
+            return [self.pixels(data) for data in problem.images]
+        except ValueError as error:  # of its data, or of its shape
+            raise UserError(
+                f"problem {problem.key}: its picture cannot be used, {error}"
+            ) from error
 
     @property
     def _token_side(self) -> int:

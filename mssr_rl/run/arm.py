@@ -18,6 +18,7 @@ from mssr_rl.models import native
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded
 from mssr_rl.run import plugin_sources, problem_stream, provenance, splits
+from mssr_rl.run.rehearsal import rehearse
 from mssr_rl.run.scoring import EvalPlan
 from mssr_rl.run.splits import Splits
 from mssr_rl.seeds import derive
@@ -110,6 +111,8 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     read = splits.read(config)
     train = read.train
+    for env in (train, read.val, read.test):
+        rehearse(env, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
     return Arm(

@@ -29,6 +29,7 @@ from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scor
 from mssr_rl.run.arm import MakeEngine, eval_plan
 from mssr_rl.run.interrupt import Interrupt
 from mssr_rl.run.judge import Judge, judged
+from mssr_rl.run.rehearsal import rehearse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation
 from mssr_rl.run.splits import environment
@@ -105,7 +106,9 @@ def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterato
     """The splits asked for; unasked, val and test of the only environment, test of each of many."""
     for split in splits or (SPLITS if count == 1 else SPLITS[-1:]):
         try:
-            yield environment(config, split)
+            env = environment(config, split)
+            rehearse(env, config.fault.unscorable)
+            yield env
         except NoSuchSplit:
             if splits is not None or split == SPLITS[-1]:
                 raise

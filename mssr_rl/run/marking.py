@@ -34,24 +34,31 @@ def graded(
         EnvironmentFailed: it raised, or gave what is no reward.
     """
     row_B = [row for row in rows for _ in range(rollouts.group_size)]
-    marks = marked(env, row_B, rollouts.responses, unscorable)
+    marks = marked(env, row_B, rollouts.responses, unscorable, ", then resume=true")
     pairs = zip(row_B, rollouts.responses, marks, strict=True)
     return [Sample(env.problems[row], response, mark) for row, response, mark in pairs]
 
 
 def marked(
-    env: ProblemEnv, rows: Sequence[int], responses: Sequence[str], unscorable: Unscorable
+    env: ProblemEnv,
+    rows: Sequence[int],
+    responses: Sequence[str],
+    unscorable: Unscorable,
+    again: str = "",
 ) -> list[Graded]:
-    """What `env` gives for `responses[i]` to the problem of `rows[i]`, checked."""
-    found = _asked(env, rows, responses)
+    """What `env` gives for `responses[i]` to the problem of `rows[i]`, checked.
+
+    `again` is how to go on once it is mended, for the end of a sentence.
+    """
+    found = _asked(env, rows, responses, again)
     if not isinstance(found, Sequence) or len(found) != len(rows):
         many = len(found) if isinstance(found, Sequence) else type(found).__name__
         raise EnvironmentFailed(
             f"the environment {env.name} gave {many} verdicts for {len(rows)} responses; its grade "
-            "must give one each, in their order"
+            f"must give one each, in their order: mend it{again}"
         )
     return [
-        _checked(mark, _Place(env, row, response), unscorable)
+        _checked(mark, _Place(env, row, response, again), unscorable)
         for mark, row, response in zip(found, rows, responses, strict=True)
     ]
 
@@ -64,17 +71,17 @@ def of_row(env: ProblemEnv, row: int) -> str:
 class _Place:
     """Which response a mark is for."""
 
-    def __init__(self, env: ProblemEnv, row: int, response: str) -> None:
-        self.env, self.row, self.response = env, row, response
+    def __init__(self, env: ProblemEnv, row: int, response: str, again: str) -> None:
+        self.env, self.row, self.response, self.again = env, row, response, again
 
-    def fails(self, what: str, way_out: str) -> EnvironmentFailed:
+    def fails(self, what: str, mend: str, otherwise: str = "") -> EnvironmentFailed:
         return EnvironmentFailed(
             f"the environment {self.env.name} {what} for an answer to {of_row(self.env, self.row)}"
-            f": {shown(self.response)}; {way_out}"
+            f": {shown(self.response)}; mend its {mend}{self.again}{otherwise}"
         )
 
 
-def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str]) -> Any:
+def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str], again: str) -> Any:
     try:
         return env.grade(rows, responses)
     except (UserError, RunFailed):
@@ -82,14 +89,14 @@ def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str]) -> An
     except Exception as error:  # an environment may be anybody's code
         at = _first_that_raises(env, rows, responses)
         what = f"raised {type(error).__name__}: {error} ({place(error)})"
-        way = "a response is never to blame, however odd: mend its verify or reward"
+        never = "; a response is never to blame, however odd"
         if at is None:
             raise EnvironmentFailed(
                 f"the environment {env.name} {what} while it graded {len(rows)} responses, the "
-                f"first of them to {of_row(env, rows[0])}; {way}, then resume=true"
+                f"first of them to {of_row(env, rows[0])}{never}: mend its verify or reward{again}"
             ) from error
-        where = _Place(env, rows[at], responses[at])
-        raise where.fails(what, f"{way}, then resume=true") from error
+        where = _Place(env, rows[at], responses[at], again)
+        raise where.fails(what, "verify or reward", never) from error
 
 
 def _first_that_raises(
@@ -111,26 +118,25 @@ def _checked(mark: Any, where: _Place, unscorable: Unscorable) -> Graded:
     if not isinstance(mark, tuple) or len(mark) != 2:
         raise where.fails(
             f"gave {shown(repr(mark))}, which is no Graded(reward, verdict),",
-            "mend its grade, then resume=true",
+            "grade",
         )
     reward, verdict = _number(mark[0]), mark[1]
     if reward is None:
         raise where.fails(
             f"gave the reward {shown(repr(mark[0]))}, which is no finite number,",
-            "mend its reward, then resume=true",
+            "reward",
         )
     if math.isnan(reward):
         if unscorable == "stop":
             raise where.fails(
                 f"gave no reward ({shown(repr(mark[0]))})",
-                "mend its reward; or fault.unscorable=leave_out leaves such rollouts out of "
-                "baselines, loss and accuracy, and counts them",
+                "reward",
+                "; or fault.unscorable=leave_out leaves such rollouts out of baselines, loss and "
+                "accuracy, and counts them",
             )
         return Graded(math.nan, verdict if isinstance(verdict, Verdict) else Verdict("error", None))
     if not isinstance(verdict, Verdict):
-        raise where.fails(
-            f"gave {shown(repr(verdict))}, which is no Verdict,", "mend its grade, then resume=true"
-        )
+        raise where.fails(f"gave {shown(repr(verdict))}, which is no Verdict,", "grade")
     return Graded(reward, verdict)
 
 

@@ -18,13 +18,14 @@ from mssr_rl.data import overlap, seen
 from mssr_rl.data.faults import BadRows
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.envs.base import OF_ALL
-from mssr_rl.errors import UserError
+from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.models import model_folder
 from mssr_rl.models.family import Family, PictureRule
 from mssr_rl.models.load import Wanted, family_of_folder, wanted
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 from mssr_rl.run import provenance
+from mssr_rl.run.mishaps import place
 
 NAMES = ("train", "val", "test")
 CHANCE = 0.01  # share of a split's rows that may nearly be training rows: drawings coincide
@@ -54,7 +55,7 @@ def read(config: Config) -> Splits:
 
 def environment(config: Config, split: str) -> ProblemEnv:
     """The config's environment at one split, without rows that the model cannot be shown."""
-    env = environments.make(config.env.name, split=split, **config.env.options)
+    env = _made(config, split)
     if not (Path(model_folder(config.model.path)) / "config.json").is_file():
         return env  # a hub id: the engine finds out
     try:
@@ -62,6 +63,19 @@ def environment(config: Config, split: str) -> ProblemEnv:
     except UserError:
         return env  # the engine says why this is no model
     return without_unfit(env, family, config.rollout.max_prompt_tokens)
+
+
+def _made(config: Config, split: str) -> ProblemEnv:
+    name = config.env.name
+    try:
+        return environments.make(name, split=split, **config.env.options)
+    except (UserError, RunFailed):
+        raise
+    except Exception as error:  # an environment may be anybody's code
+        raise UserError(
+            f"env={name} raised while it made its {split} split: {type(error).__name__}: {error} "
+            f"({place(error)}); mend it, or the row that it was reading"
+        ) from error
 
 
 def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
@@ -97,7 +111,11 @@ def _family(model: Wanted) -> Family:
 
 def _unfit_picture(problem: Problem, rule: PictureRule) -> str | None:
     for content in problem.images:
-        if why := rule(*seen.size(content)):
+        try:
+            why = rule(*seen.size(content))
+        except (ValueError, OSError) as error:
+            return f"its picture cannot be used, {error}"
+        if why:
             return f"the model cannot take its picture, {why}"
     return None
 

@@ -53,6 +53,11 @@ class Silent:
         return marks
 
 
+def posing(arm: Arm, env: Any) -> Arm:
+    """The arm with another environment to train on."""
+    return arm._replace(splits=arm.splits._replace(train=env))
+
+
 class Watched:
     """An engine that keeps what it was told to update with."""
 
@@ -105,7 +110,7 @@ def test_a_step_is_for_the_others_what_it_is_without_the_rollout(
     full = step.train_step(whole, state, poll)
     assert full.recorded is not None
     arm, place = arm_of(name, configure, make_engine, LEAVE_OUT), 1
-    silent = arm._replace(train=Silent(arm.train, [place]))  # type: ignore[arg-type]
+    silent = posing(arm, Silent(arm.train, [place]))
     found = step.train_step(silent, state, poll)
 
     expected = arm.algorithm.advantage.update
@@ -168,7 +173,7 @@ def test_a_problem_that_nothing_can_score_is_no_part_of_the_step(
 ) -> None:
     arm = arm_of(name, configure, make_engine, LEAVE_OUT)
     gone = range(arm.group_size, 2 * arm.group_size)
-    silent = arm._replace(train=Silent(arm.train, gone))  # type: ignore[arg-type]
+    silent = posing(arm, Silent(arm.train, gone))
     state = step.first_state(arm)
     found = step.train_step(silent, state, poll)
     rollouts, _, _, plan = arm.engine.told  # type: ignore[attr-defined]
@@ -182,7 +187,7 @@ def test_where_nothing_can_be_scored_the_run_ends(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     arm = arm_of("grpo", configure, make_engine, LEAVE_OUT)
-    silent = arm._replace(train=Silent(arm.train, range(4 * arm.group_size)))  # type: ignore[arg-type]
+    silent = posing(arm, Silent(arm.train, range(4 * arm.group_size)))
     with pytest.raises(RunFailed, match="gave no reward for any of the 32 responses"):
         step.train_step(silent, step.first_state(arm), poll)
 
@@ -217,7 +222,7 @@ def test_what_is_learnt_before_step_1_leaves_them_out_too(
     arms = [assemble(configure(*words, *more), make_engine) for more in ((), (LEAVE_OUT,))]
     at_once = 4 * (64 // 4)  # responses of a batch
     silent = Silent(arms[1].train, [0, 1, 2, 3, 5])  # the first problem has none left
-    arms[1] = arms[1]._replace(train=silent)  # type: ignore[arg-type]
+    arms[1] = posing(arms[1], silent)
     states = [initial.initialised(arm, step.first_state(arm), poll) for arm in arms]
     before = state_tensors(step.first_state(arms[0]).algorithm)
     full, cut = (state_tensors(state.algorithm) for state in states)
