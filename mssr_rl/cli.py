@@ -1,42 +1,36 @@
 """The command line: a verb, `key=value` words, an exit code.
 
-argparse reads the verb and the few flags; what has an equals sign is `compose`'s. Modules are
-imported once their verb is known, so a typo costs a second. stdout is for data, stderr for talk.
+A verb's words are declared beside it (`verbs`, `config.words`); here they are only brought into one
+shape: `--seed 3`, `--seed=3` and `seed=3` are the same. Modules are imported once their verb is
+known, so a typo costs a second. stdout is for data, stderr for talk.
 """
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from mssr_rl import __version__, outward, stdio
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.verbs import VERBS, form_of
 
 # Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
-# machine twenty times slower than one; EXPERIMENTS.md has the figures.
+# machine twenty times slower than one; docs/speed.md has the figures.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Read by torch at its first allocation: large tensors get large pages. Where fresh pages are slow
-# a step took a fifth less time; EXPERIMENTS.md has the figures.
+# a step took a fifth less time; docs/speed.md has the figures.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
-
-class Verb(NamedTuple):
-    """One thing the program does."""
-
-    says: str
-    run: Callable[[Namespace], int]
-    keeps: bool = False  # what it makes in a folder; standard output says it once more
+SHOWING = ("plan=", "cfg=")  # with these words a verb prints what it would do, and keeps nothing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the words say; the exit code of contract A."""
+    """Do what the words say; the exit code is 0, 1 (failed), 2 (usage), 3 (collapsed) or 130."""
     try:
-        return _dispatch(_parser().parse_known_intermixed_args(arguments))
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         return _complain(error, USAGE)
     except Collapsed as error:
@@ -57,210 +51,50 @@ def script(arguments: Sequence[str] | None = None) -> NoReturn:
     raise SystemExit(code)
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see --help")
-
-
-def _parser() -> ArgumentParser:
-    parser = _Parser(prog="mssr_rl", add_help=False, allow_abbrev=False)
-    parser.add_argument("verb", nargs="?")
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("--version", action="store_true")
-    parser.add_argument("--plan", action="store_true")
-    parser.add_argument("--cfg", choices=["job"])
-    return parser
-
-
-def _dispatch(parsed: tuple[Namespace, list[str]]) -> int:
-    given, leftover = parsed
-    if given.version:
+def _dispatch(arguments: list[str]) -> int:
+    if "--version" in arguments:
         return _say(f"mssr_rl {__version__}")
-    if given.help or (given.verb is None and not leftover):
-        from mssr_rl import helptext
-
-        return _say(helptext.page({name: verb.says for name, verb in VERBS.items()}, given.words))
-    if given.verb not in VERBS:
-        raise UserError(_unknown_verb(given.verb or leftover[0]))
-    if given.plan and given.verb not in ("train", "compare"):
-        raise UserError(f"--plan shows what train or compare would do; {given.verb} has no plan")
-    if given.cfg and given.verb != "train":
-        raise UserError(f"--cfg shows what train would do; {given.verb} has no one config")
-    given.words += leftover  # whoever reads the words says why they are wrong
-    verb = VERBS[given.verb]
-    if verb.keeps and not given.plan and not given.cfg:
+    verb = next((word for word in arguments if word in VERBS), None)
+    if not arguments or {"-h", "--help"} & set(arguments):
+        return _say(_help(verb, arguments))
+    if verb is None:
+        raise UserError(_unknown_verb(arguments[0]))
+    arguments.remove(verb)
+    words = list(without_dashes(verb, arguments))
+    if VERBS[verb].keeps and not any(word.startswith(SHOWING) for word in words):
         stdio.output_is_not_all()
-    return verb.run(given)
+    made = form_of(verb, words).main()(words)
+    if isinstance(made, str):
+        return _say(made)
+    return made or DONE
 
 
-def _train(given: Namespace) -> int:
-    from mssr_rl.config.compose import load, to_yaml
-    from mssr_rl.config.engines import refuse_lost_updates
+def _help(verb: str | None, arguments: Sequence[str]) -> str:
+    from mssr_rl import helptext
 
-    config = load(given.words)
-    if given.plan or given.cfg:
-        refuse_lost_updates(config)
-        from mssr_rl.planning import plan
-
-        lines = plan.words(config)
-        if given.cfg:
-            return _say("\n".join(f"# {line}" for line in lines) + f"\n{to_yaml(config)}")
-        return _say("\n".join(lines))
-    from mssr_rl.run.trainer import train
-
-    train(config)
-    return DONE
+    words = [word for word in arguments if word not in ("-h", "--help")]
+    if verb is not None:
+        words.remove(verb)  # once: `train --help resume` asks about a key
+    return helptext.page(verb, words)
 
 
-def _compare(given: Namespace) -> int:
-    from mssr_rl.compare import command
+def without_dashes(verb: str, arguments: Sequence[str]) -> Iterator[str]:
+    """`--seed 3` and `--seed=3` as `seed=3`; `--race`, which is true or false, as `race=true`."""
+    from mssr_rl.verbs import switches
 
-    return _say(command.plan(given.words) if given.plan else command.compare(given.words))
-
-
-def _eval(given: Namespace) -> int:
-    from mssr_rl.run.evaluate import main as evaluate
-
-    evaluate(given.words)
-    return DONE
-
-
-def _grade(given: Namespace) -> int:
-    from mssr_rl.grade import main as grade
-
-    return grade(given.words)
-
-
-def _doctor(given: Namespace) -> int:
-    from mssr_rl import doctor
-
-    if given.words:
-        raise UserError("doctor takes no words: it looks at this machine")
-    return _say("\n".join(doctor.words()))
-
-
-def _report(given: Namespace) -> int:
-    from mssr_rl.config.overrides import parse
-
-    words = parse(given.words)
-    if set(words) == {"verify"}:
-        from mssr_rl.comparison.verify import verify
-
-        return _say(verify(Path(words["verify"])))
-    if set(words) != {"run"}:
-        raise UserError(
-            "report takes run=FOLDER, e.g. report run=runs/NAME, to write a report again, or "
-            "verify=FOLDER to check that of a comparison"
-        )
-    return _say(str(_write_report(Path(words["run"]))))
-
-
-def _import(given: Namespace) -> int:
-    from mssr_rl.imports.command import main as bring
-
-    return _say(bring(given.words))
-
-
-def _write_report(folder: Path) -> Path:
-    if (folder / "compare.json").exists():
-        from mssr_rl.comparison.page import write as write_comparison
-
-        return write_comparison(folder).page
-    from mssr_rl.report.page import write
-
-    return write(folder)
-
-
-def _run_words(given: Namespace, key: str) -> dict[str, str]:
-    """The words of a verb that takes a run folder, and what of its config may run code."""
-    from mssr_rl.config.overrides import parse
-
-    words, verb = parse(given.words), given.verb
-    if key not in words or set(words) - {key, "plugins", "engine", "cluster.address"}:
-        raise UserError(
-            f"{verb} takes {key}=FOLDER, e.g. {verb} {key}=runs/NAME, and plugins=[...], "
-            "engine=NAME and cluster.address=PLACE where the run had them"
-        )
-    return words
-
-
-def _replay(given: Namespace) -> int:
-    words = _run_words(given, "run")
-    from mssr_rl.run.replay import main as replay
-
-    for line in replay(Path(words["run"]), words):
-        _say(line)
-    return DONE
-
-
-def _resume(given: Namespace) -> int:
-    words = _run_words(given, "verify")
-    from mssr_rl.run.verify import main as verify
-
-    return _say(verify(Path(words["verify"]), words))
-
-
-def _status(given: Namespace) -> int:
-    from mssr_rl.config.overrides import parse
-    from mssr_rl.run.status import main as status
-
-    words = parse(given.words)
-    if set(words) - {"runs_dir"}:
-        raise UserError("status takes runs_dir=FOLDER, or nothing for runs and comparisons")
-    folders = [words["runs_dir"]] if words else ["runs", "comparisons"]
-    lines = status([Path(folder) for folder in folders])
-    return _say("\n".join(map(outward.plain, lines)))
-
-
-def _lens(given: Namespace) -> int:
-    from mssr_rl.lens.command import main as lens
-
-    return lens(given.words)
-
-
-def _check(given: Namespace) -> int:
-    if any(word.startswith("env=") for word in given.words):
-        from mssr_rl.check_env.verb import main as check_env
-
-        return check_env(given.words)
-    from mssr_rl.conformance.command import main as check
-
-    return check(given.words)
-
-
-def _new(given: Namespace) -> int:
-    from mssr_rl.scaffold import main as new
-
-    return new(given.words)
-
-
-def _export(given: Namespace) -> int:
-    from mssr_rl.exporters import main as export
-
-    return export(given.words)
-
-
-VERBS: Mapping[str, Verb] = {
-    "train": Verb("train one policy; --plan says in words what would be done", _train, keeps=True),
-    "compare": Verb(
-        "algo=a,b seeds=K: train all, same budget, and say which is better", _compare, keeps=True
-    ),
-    "eval": Verb("score a model or a checkpoint", _eval, keeps=True),
-    "grade": Verb("grade responses in a .jsonl file", _grade),
-    "lens": Verb("what algorithms make of the same rollouts: FILE.jsonl or run=FOLDER", _lens),
-    "check": Verb(
-        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws", _check
-    ),
-    "new": Verb("write a new environment and its test: env=NAME", _new),
-    "export": Verb("an environment's reward for another trainer: env=NAME to=trl", _export),
-    "report": Verb("run=FOLDER: write a report again; verify=FOLDER: recompute it", _report),
-    "import": Verb("FILE comparison=FOLDER: another trainer's run beside a comparison's", _import),
-    "doctor": Verb("say what this machine can run, and which versions do not fit", _doctor),
-    "status": Verb("what every run here is doing: runs_dir=FOLDER", _status),
-    "resume": Verb("prove that a run resumes bit for bit: verify=FOLDER", _resume),
-    "replay": Verb("do a step again in which a number was no number: run=FOLDER", _replay),
-}
+    yes_or_no, rest = switches(verb), iter(arguments)
+    for word in rest:
+        if not word.startswith("--") or word == "--":
+            yield word
+            continue
+        key, equals, value = word[2:].partition("=")
+        key = key.replace("-", "_")
+        if equals:
+            yield f"{key}={value}"
+        elif key in yes_or_no:
+            yield f"{key}=true"
+        else:
+            yield f"{key}={next(rest, 'true')}"
 
 
 def _unknown_verb(word: str) -> str:

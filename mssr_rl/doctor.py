@@ -5,11 +5,14 @@ Looks, starts nothing, and needs none of the cluster's packages to say that they
 
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
+from mssr_rl.config.words import read
 from mssr_rl.engine.openrlhf import versions
 from mssr_rl.run.provenance import machine
 
@@ -45,9 +48,15 @@ def findings() -> list[Finding]:
     ]
 
 
-def words() -> list[str]:
+@dataclass(frozen=True)
+class DoctorWords:
+    """Nothing: `doctor` looks at this machine."""
+
+
+def main(arguments: Sequence[str]) -> str:
     """The findings, a line each."""
-    return [str(finding) for finding in findings()]
+    read(DoctorWords, arguments)
+    return "\n".join(map(str, findings()))
 
 
 def _versions(device: str) -> Finding:

@@ -10,13 +10,16 @@ extra_info["key"]; OpenRLHF: a label key:NAME), or against a gold answer where t
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mssr_rl.config import names, overrides
+from mssr_rl.config import names
 from mssr_rl.config.plugins import prepare
+from mssr_rl.config.words import options_of, read
 from mssr_rl.envs import Graded, environments
 from mssr_rl.errors import UserError
+from mssr_rl.typed import option
 
 OPENRLHF = '''"""For OpenRLHF's --train.agent_func_path: {name}; labels are golds, or key:NAME."""
 
@@ -66,7 +69,6 @@ from mssr_rl.exporters import verl_score
 prepare({plugins!r})
 compute_score = verl_score({name!r}, **{options!r})
 '''
-WORDS = ("env", "to", "split", "plugins")
 TEMPLATES = {"openrlhf": OPENRLHF, "trl": TRL, "verl": VERL}
 
 
@@ -137,19 +139,24 @@ def verl_score(name: str, **options: Any) -> Callable[..., float]:
     return compute_score
 
 
-def main(words: list[str]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ExportWords:
+    """What `export` is told."""
+
+    env: str = option("the environment whose reward is exported")
+    to: Literal["openrlhf", "trl", "verl"] = option("the trainer that will call it")
+    split: str | None = option("train, val or test; null: the environment's default", None)
+    options: Mapping[str, str] = options_of("env")
+    plugins: tuple[str, ...] = option("modules that register environments", ())
+
+
+def main(arguments: Sequence[str]) -> int:
     """`export env=NAME to=TRAINER`: write the file that the trainer is given."""
-    given = overrides.parse(words)
-    unknown = [key for key in given if key not in WORDS and not key.startswith("env.")]
-    if unknown or "env" not in given or given.get("to") not in TEMPLATES:
-        ways = " or to=".join(TEMPLATES)
-        raise UserError(f"export takes env=NAME and to={ways}, split=NAME, env.option=…")
-    name, to = given["env"], given["to"]
-    plugins = [n.strip() for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip()]
-    prepare(plugins)
-    texts = {key: text for key, text in given.items() if key.startswith("env.")}
-    options = {"split": given["split"]} if "split" in given else {}
-    options |= names.choose("env", {"name": name}, texts).options
+    asked = read(ExportWords, arguments)
+    prepare(asked.plugins)
+    name, to, plugins = asked.env, asked.to, list(asked.plugins)
+    options = {"split": asked.split} if asked.split else {}
+    options |= names.choose("env", {"name": name}, asked.options).options
     path = Path(f"{name}_{to}.py")
     if path.exists():
         raise UserError(f"{path} exists here already: move it away first")

@@ -15,14 +15,15 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from mssr_rl import untrusted
-from mssr_rl.config import overrides
+from mssr_rl.config.words import file_name, read
 from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
@@ -30,6 +31,7 @@ from mssr_rl.grading.readable import parseable
 from mssr_rl.grading.reward import Reward, accuracy
 from mssr_rl.grading.verify import Verdict, verify
 from mssr_rl.problem import Problem
+from mssr_rl.typed import option
 
 if TYPE_CHECKING:
     from mssr_rl.disagreements import Disagreements
@@ -37,10 +39,6 @@ if TYPE_CHECKING:
 LINE_BYTES = 2**26  # of one response with its row
 EVERY = 10.0  # seconds between two words on the progress
 NAMED = 20  # lines and gold answers that are named one by one
-USAGE = (
-    "grade takes a .jsonl or .jsonl.gz file, or - for standard input, and, if you like, env=NAME, "
-    "plugins=[module], against=math-verify and export=FILE.html or .csv"
-)
 
 Judge = tuple[Callable[[Problem, str], Verdict], Reward]
 
@@ -71,19 +69,21 @@ class Item(NamedTuple):
         )
 
 
-class Words(NamedTuple):
-    """What the command line says."""
+@dataclass(frozen=True, kw_only=True)
+class GradeWords:
+    """What `grade` is told."""
 
-    file: str
-    env: str | None
-    plugins: str
-    against: str | None
-    export: Path | None
+    file: str = file_name("responses, .jsonl or .jsonl.gz, or - for standard input")
+    env: str | None = option("grade as this environment does; null: by value", None)
+    plugins: tuple[str, ...] = option("modules that register environments", ())
+    against: str | None = option("another grader, e.g. math-verify: where it disagrees", None)
+    export: str | None = option("write where they disagree to this .html or .csv file", None)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Grade the file named in `arguments`: 0 when every line was graded, 1 when some were not."""
-    words = _words(arguments)
+    words = read(GradeWords, arguments)
+    export = _export(words)
     judge = _judge(words.env, words.plugins)
     disagreements = _disagreements(words.against)
     workers.warm()
@@ -100,9 +100,9 @@ def main(arguments: list[str]) -> int:
     progress.close()
     if disagreements:
         _say(disagreements.summary())
-        if words.export:
-            disagreements.write(words.export)
-            _say(f"wrote {words.export}")
+        if export:
+            disagreements.write(export)
+            _say(f"wrote {export}")
     return 1 if progress.left_out else 0
 
 
@@ -178,19 +178,14 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _words(arguments: list[str]) -> Words:
-    files = [w for w in arguments if w == "-" or ("=" not in w and not w.startswith("-"))]
-    words = overrides.parse(word for word in arguments if word not in files)
-    if len(files) != 1 or set(words) - {"env", "plugins", "against", "export"}:
-        raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
-    export = Path(words["export"]) if "export" in words else None
-    if export and "against" not in words:
+def _export(words: GradeWords) -> Path | None:
+    if words.export is None:
+        return None
+    if words.against is None:
         raise UserError("export= keeps disagreements: say with whom, as in against=math-verify")
-    if export and export.suffix not in (".html", ".csv"):
-        raise UserError(f"export={export}: write a file that ends in .html or .csv")
-    return Words(
-        files[0], words.get("env"), words.get("plugins", "[]"), words.get("against"), export
-    )
+    if Path(words.export).suffix not in (".html", ".csv"):
+        raise UserError(f"export={words.export}: write a file that ends in .html or .csv")
+    return Path(words.export)
 
 
 def _disagreements(other: str | None) -> "Disagreements | None":
@@ -201,14 +196,14 @@ def _disagreements(other: str | None) -> "Disagreements | None":
     return Disagreements(other)
 
 
-def _judge(env: str | None, plugins: str) -> Judge:
+def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
     """The verifier and reward of a named environment, or the default ones."""
     if env is None:
         return by_value, accuracy
     from mssr_rl.config.plugins import prepare
     from mssr_rl.envs import environments
 
-    prepare(name.strip() for name in plugins.strip("[]").split(",") if name.strip())
+    prepare(plugins)
     few = {"limit": 1} if "limit" in environments.options(env) else {}  # its data are not needed
     made = environments.make(env, **few)
     return made.rules.verdict, made.reward

@@ -1,57 +1,210 @@
-"""What `--help` prints: verbs, what is registered, and every key with its value and meaning.
+"""What `--help` prints: all verbs, one verb, one key, or every key.
 
-Nothing is written down twice: names come from the registries, keys from the config's fields, values
-from the recipe. `--help algo=NAME` adds that algorithm's own options.
+Nothing is written down twice: verbs come from `verbs`, their words from the declarations, names
+from the registries, keys of a run from the config's fields, values from the recipe.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import MISSING, fields, is_dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
 
-from mssr_rl.compare.settings import Settings
-from mssr_rl.config import Choice, keys, names
+from mssr_rl.config import Choice, Config, keys, names
 from mssr_rl.config.compose import load
-from mssr_rl.typed import show
+from mssr_rl.config.words import FILE, OTHERS, Word, declared
+from mssr_rl.errors import UserError
+from mssr_rl.typed import closest, describe, show
+from mssr_rl.verbs import VERBS, Form
 
-TITLES = {"algo": "algorithms, algo=NAME", "env": "environments, env=NAME"}
-EXAMPLE = "mssr_rl VERB key=value ...      e.g. mssr_rl train algo={algo} env={env} seed=1"
+CHOOSING = ("algo", "env", "recipe", "plugins")  # words that change what help shows
 
 
-def page(verbs: Mapping[str, str], words: Sequence[str]) -> str:
-    """The whole text; `words` may choose an algorithm and an environment to be shown in full."""
-    config = load(
-        [word for word in words if word.partition("=")[0] in ("algo", "env", "recipe", "plugins")]
-    )
-    parts = [EXAMPLE.format(algo=config.algo.name, env=config.env.name), "", *_table(verbs)]
-    for group, title in TITLES.items():
+class Key(NamedTuple):
+    """One key of a run."""
+
+    name: str
+    value: Any  # as the recipe sets it
+    kind: Any
+    doc: str
+    bound: Any
+
+
+def page(verb: str | None, words: Sequence[str]) -> str:
+    """The help that is asked for; `words` may name a key, or choose algorithm and environment."""
+    topics = [word for word in words if "=" not in word]
+    config = load([w for w in words if "=" in w and w.partition("=")[0] in CHOOSING])
+    if topics == ["keys"]:
+        return _every_key(config)
+    if topics:
+        return "\n\n".join(_about(topic, config) for topic in topics)
+    if verb is not None:
+        return _verb(verb, config)
+    return _overview() if not words else "\n".join(_options(config))
+
+
+# ---- the whole program ----
+
+
+def _overview() -> str:
+    lines = ["mssr_rl VERB key=value ...", ""]
+    lines += _table({name: verb.says for name, verb in VERBS.items()})
+    for group, title in (("algo", "algorithms, algo=NAME"), ("env", "environments, env=NAME")):
         known = names.registry(group)
-        parts += ["", title, *_table({name: known.about(name) for name in known.names()})]
+        lines += ["", title, *_table({name: known.about(name) for name in known.names()})]
+    first = (verb.forms[-1].examples[0] for verb in VERBS.values())
+    lines += ["", "examples", *(f"  mssr_rl {next(first)}" for _ in range(3))]
+    lines += [
+        "",
+        "mssr_rl VERB --help     one verb: its words and examples",
+        "mssr_rl --help KEY      one key: what it does and which values it takes",
+        "mssr_rl --help keys     every key of a run",
+    ]
+    return "\n".join(lines)
+
+
+# ---- one verb ----
+
+
+def _verb(name: str, config: Config) -> str:
+    verb = VERBS[name]
+    lines = [f"mssr_rl {name}: {verb.says}"]
+    for form in verb.forms:
+        known = declared(form.declaration())
+        lines += ["", f"{_usage(name, known)}    {form.says}"]
+        lines += _table({_typed(word): word.doc for word in known if not word.needed})
+        lines += [f"  mssr_rl {example}" for example in form.examples]
+        lines += _of_runs(form, config)
+    lines += ["", "mssr_rl --help KEY explains one key"]
+    return "\n".join(lines)
+
+
+def _usage(verb: str, known: Sequence[Word]) -> str:
+    needed = [w.name if w.role == FILE else f"{w.name}=..." for w in known if w.needed]
+    rest = ["[key=value ...]"] if any(not word.needed for word in known) else []
+    return " ".join(["mssr_rl", verb, *needed, *rest])
+
+
+def _typed(word: Word) -> str:
+    if word.role == OTHERS:
+        return "key=value"
+    return f"{word.name}=..." if word.role else f"{word.name}={show(word.default)}"
+
+
+def _of_runs(form: Form, config: Config) -> list[str]:
+    """The keys of a run that a form takes most often."""
+    if not form.everyday:
+        return []
+    chosen = {"algo": config.algo.name, "env": config.env.name, "recipe": config.recipe}
+    chosen |= {"model": config.model.path, "engine": config.engine.name}
+    every = {key.name: key for key in _keys(config)}
+    rows = {}
+    for name in form.everyday:
+        if name in chosen:
+            rows[f"{name}={chosen[name]}"] = _groups(name)
+        elif name in every:
+            rows[f"{name}={show(every[name].value)}"] = every[name].doc
+    rest = len(every) - len(form.everyday)
+    return [
+        *("", f"keys of a run most often set, as recipe={config.recipe} sets them"),
+        *_table(rows),
+        f"  and {rest} more: mssr_rl --help keys",
+    ]
+
+
+def _groups(name: str) -> str:
+    """What can be chosen under a name such as recipe=."""
+    if name in keys.FILES:
+        return f"one of {', '.join(keys.choices(name))}"
+    return f"a name from mssr_rl --help; its own options: mssr_rl --help {name}=NAME"
+
+
+# ---- one key ----
+
+
+def _about(topic: str, config: Config) -> str:
+    topic = topic.lstrip("-").replace("-", "_")
+    found = [*_among_words(topic), *_among_keys(topic, config), *_among_options(topic)]
+    if topic in keys.GROUPS:
+        found.append(f"{topic}={_groups(topic)}")
+    if not found:
+        known = [key.name for key in _keys(config)] + [w.name for _, w in _all_words()]
+        close = keys.from_habit(topic) or closest(topic, known)
+        advice = f"did you mean {close}?" if close else "mssr_rl --help keys lists them all"
+        raise UserError(f"no key {topic}; {advice}")
+    return "\n".join(found)
+
+
+def _all_words() -> Iterator[tuple[str, Word]]:
+    for verb, about in VERBS.items():
+        for form in about.forms:
+            yield from ((verb, w) for w in declared(form.declaration()) if w.role in (None, FILE))
+
+
+def _among_words(topic: str) -> Iterator[str]:
+    for verb, word in _all_words():
+        if word.name == topic:
+            default = "" if word.default is MISSING else f", by default {show(word.default)}"
+            yield f"{verb} {word.name}: {word.doc}\n  {_values(word.kind, word.bound)}{default}"
+
+
+def _among_keys(topic: str, config: Config) -> Iterator[str]:
+    for key in _keys(config):
+        if key.name in (topic, keys.from_habit(topic)):
+            yield (
+                f"{key.name}: {key.doc}\n  {_values(key.kind, key.bound)}, "
+                f"in recipe={config.recipe} {show(key.value)}"
+            )
+
+
+def _among_options(topic: str) -> Iterator[str]:
+    group, dot, option = topic.partition(".")
+    if not dot or group not in keys.REGISTERED:
+        return
+    for name in names.registry(group).names():
+        entry = names.options(group, name).get(option)
+        if entry:
+            takes = f"{describe(entry.annotation)}, by default {show(entry.default)}"
+            yield f"{topic} of {group}={name}: {entry.doc}\n  {takes}"
+
+
+def _values(kind: Any, bound: Any) -> str:
+    return f"{describe(kind)}, {bound.says}" if bound else describe(kind)
+
+
+# ---- every key ----
+
+
+def _every_key(config: Config) -> str:
+    lines = _options(config)
+    every = groupby(_keys(config), lambda key: key.name.rpartition(".")[0])
+    for section, found in every:
+        lines += ["", f"{section}." if section else "a run"]
+        lines += _table({f"{key.name}={show(key.value)}": key.doc for key in found})
+    return "\n".join(lines)
+
+
+def _options(config: Config) -> list[str]:
+    """The options of the algorithm and the environment that are chosen."""
+    lines = []
     for group, choice in (("algo", config.algo), ("env", config.env)):
-        parts += ["", f"options of {group}={choice.name}", *_keys(_options(group, choice))]
-    files = {group: f"one of {', '.join(keys.choices(group))}" for group in keys.FILES}
-    parts += ["", "groups of settings", *_table(files)]
-    parts += ["", f"keys, as recipe={config.recipe} sets them", *_keys(_fields(config))]
-    parts += ["", "keys of compare; a comma sweeps any other key", *_keys(_fields(Settings()))]
-    return "\n".join(parts)
+        rows = {
+            f"{group}.{option}={show(choice.options[option])}": entry.doc
+            for option, entry in names.options(group, choice.name).items()
+        }
+        lines += [f"options of {group}={choice.name}", *_table(rows), ""]
+    return lines[:-1]
 
 
-def _options(group: str, choice: Choice) -> Iterator[tuple[str, Any, str]]:
-    for option, entry in names.options(group, choice.name).items():
-        yield f"{group}.{option}", choice.options[option], entry.doc
-
-
-def _fields(section: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
+def _keys(section: Any, path: str = "") -> Iterator[Key]:
     for field in fields(section):
-        value = getattr(section, field.name)
+        value, name = getattr(section, field.name), f"{path}{field.name}"
+        if isinstance(value, Choice):
+            continue
         if is_dataclass(value):
-            if not isinstance(value, Choice):
-                yield from _fields(value, f"{path}{field.name}.")
+            yield from _keys(value, f"{name}.")
         else:
-            yield f"{path}{field.name}", value, field.metadata["doc"]
-
-
-def _keys(found: Iterator[tuple[str, Any, str]]) -> list[str]:
-    return _table({f"{key}={show(value)}": doc for key, value, doc in found})
+            kind = keys.fixed_kinds()[name]
+            yield Key(name, value, kind, field.metadata["doc"], field.metadata.get("bound"))
 
 
 def _table(rows: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,13 @@ Both are written into the current folder and work as they are; the next commands
 
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mssr_rl.config import overrides
+from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
+from mssr_rl.typed import option
 
 MODULE = '''"""The environment {name}: put your problems, and if need be your own rule, here."""
 
@@ -41,12 +44,18 @@ def test_no_law_is_broken() -> None:
 '''
 
 
-def main(words: list[str]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class NewWords:
+    """What `new` is told."""
+
+    env: str = option("the new environment's name: small letters, digits and _")
+
+
+def main(arguments: Sequence[str]) -> int:
     """Write the two files."""
-    given = overrides.parse(words)
-    name = given.get("env", "")
-    if set(given) != {"env"} or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError("new takes env=NAME, a name of small letters, digits and _, nothing else")
+    name = read(NewWords, arguments).env
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(f"env={name}: a name here is small letters, digits and _, letter first")
     files = {f"{name}.py": MODULE, f"test_{name}.py": TEST}
     for file in files:
         if Path(file).exists():

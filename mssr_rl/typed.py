@@ -80,6 +80,14 @@ def convert(value: object, kind: object, key: str) -> Any:
     raise UserError(f"{key}={show(value)} is not {describe(kind)}")
 
 
+def checked(value: object, kind: object, key: str, bound: Bound | None) -> Any:
+    """`convert`, and the number is inside its bound."""
+    converted = convert(value, kind, key)
+    if bound and converted is not None and not bound.holds(converted):
+        raise UserError(f"{key}={show(value)} must be {bound.says}")
+    return converted
+
+
 def alternatives(kind: object) -> tuple[object, ...]:
     """The members of a union, or the kind itself."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
@@ -88,6 +96,12 @@ def alternatives(kind: object) -> tuple[object, ...]:
 def takes_text(kind: object) -> bool:
     """Whether any text at all is a value of this kind."""
     return str in alternatives(kind)
+
+
+def lists_texts(kind: object) -> bool:
+    """Whether a list of names is a value of this kind."""
+    lists = [one for one in alternatives(kind) if get_origin(one) is tuple]
+    return any(get_args(one)[0] is str or get_origin(get_args(one)[0]) is Literal for one in lists)
 
 
 def describe(kind: object) -> str:
@@ -138,10 +152,7 @@ def _entry(entry: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -
         if not isinstance(value, Mapping):
             raise UserError(f"{key}={show(value)}: {key} is a section; write {key}.option=value")
         return build(kind, value, f"{key}.")  # type: ignore[arg-type]
-    converted, bound = convert(value, kind, key), entry.metadata.get("bound")
-    if bound and converted is not None and not bound.holds(converted):
-        raise UserError(f"{key}={show(value)} must be {bound.says}")
-    return converted
+    return checked(value, kind, key, entry.metadata.get("bound"))
 
 
 def _try(value: object, kind: object) -> tuple[bool, Any]:
@@ -169,5 +180,7 @@ def _describe_one(kind: object) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(show(member) for member in get_args(kind))
     if get_origin(kind) in (tuple, list):
-        return "a list such as [a,b]"
+        member = get_args(kind)[0]
+        few = get_origin(member) is Literal
+        return f"a list of {', '.join(get_args(member))}" if few else "a list such as [a,b]"
     return WORDS.get(kind, str(kind))

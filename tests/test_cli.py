@@ -13,9 +13,11 @@ from mssr_rl import __version__, cli
 from mssr_rl.algos import algorithms
 from mssr_rl.config.compose import from_dict, load
 from mssr_rl.config.keys import fixed_kinds
+from mssr_rl.config.words import declared, read
 from mssr_rl.envs import environments
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.verbs import VERBS, form_of, of_runs
 
 Captured = pytest.CaptureFixture[str]
 
@@ -60,45 +62,55 @@ def test_a_typo_is_found_before_torch_is_imported(word: str) -> None:
 
 def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
     assert complaint(capsys, "trian") == "cannot 'trian'; did you mean train?"
-    assert complaint(capsys, "xyz") == f"cannot 'xyz'; choose from {', '.join(cli.VERBS)}"
+    assert complaint(capsys, "xyz") == f"cannot 'xyz'; choose from {', '.join(VERBS)}"
 
 
 def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:
     said = complaint(capsys, "algo=mssr")
-    verbs = ", ".join(cli.VERBS)
+    verbs = ", ".join(VERBS)
     assert said == f"say first what to do with algo=mssr: {verbs}; e.g. train algo=mssr"
 
 
-def test_flags_of_other_programs_are_explained(capsys: Captured) -> None:
-    said = complaint(capsys, "train", "--num_generations", "8")
-    assert said == (
-        "--num_generations is not understood: options are written key=value, without dashes"
+def test_words_with_dashes_are_understood(capsys: Captured) -> None:
+    """As other programs are called: --key value, --key=value, and --flag alone."""
+    forms = (
+        ["train", "algo=grpo", "env.limit=8", "seed=5", "plan=true"],
+        ["train", "--algo", "grpo", "--env.limit", "8", "--seed", "5", "--plan"],
+        ["--plan", "train", "--algo=grpo", "--env.limit=8", "--seed=5"],
     )
-    said = complaint(capsys, "train", "--seed=8")
-    assert said == "--seed=8 is not understood: options are written key=value, without dashes"
+    said = []
+    for words in forms:
+        assert cli.main(words) == cli.DONE
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+    assert "algorithm    grpo" in said[0]
 
 
-def test_cfg_needs_to_know_of_what(capsys: Captured) -> None:
-    assert "--cfg" in complaint(capsys, "train", "--cfg")
-    assert "job" in complaint(capsys, "train", "--cfg", "all")
+def test_a_flag_of_another_program_is_translated(capsys: Captured) -> None:
+    said = complaint(capsys, "train", "--num_generations", "8")
+    assert said == "unknown key num_generations; did you mean rollout.group_size?"
+    assert complaint(capsys, "train", "--seed") == "seed=true is not a whole number"
 
 
-def test_a_plan_is_for_training_only(capsys: Captured) -> None:
-    assert "grade has no plan" in complaint(capsys, "grade", "x.jsonl", "--plan")
+def test_a_word_is_for_the_verbs_that_declare_it(capsys: Captured) -> None:
+    assert "unknown word plan" in complaint(capsys, "grade", "x.jsonl", "--plan")
+    assert "cfg=all is not one of job" in complaint(capsys, "train", "--cfg", "all")
 
 
-def test_report_wants_a_run_and_nothing_else(capsys: Captured) -> None:
-    assert "report takes run=FOLDER" in complaint(capsys, "report")
-    assert "report takes run=FOLDER" in complaint(capsys, "report", "seed=1")
+def test_a_verb_without_its_words_says_what_it_takes(capsys: Captured) -> None:
+    wanted = "report takes run=..., or verify=...; e.g. report run=runs/first"
+    assert complaint(capsys, "report") == wanted
+    assert complaint(capsys, "report", "seed=1") == wanted
+    assert "unknown word seed" in complaint(capsys, "report", "run=a", "seed=1")
 
 
 def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
     capsys: Captured, tmp_path: Path
 ) -> None:
     for verb, key in (("resume", "verify"), ("replay", "run")):
-        said = complaint(capsys, verb, "seed=1")
-        assert f"{verb} takes {key}=FOLDER" in said
-        assert "plugins=[...]" in said
+        assert f"{verb} takes {key}=..." in complaint(capsys, verb, "seed=1")
+        said = complaint(capsys, verb, f"{key}={tmp_path}", "seed=1")
+        assert "known here: plugins, engine, cluster.address" in said
     assert "is not a run directory" in complaint(capsys, "resume", f"verify={tmp_path}")
     assert "keeps no step that broke" in complaint(
         capsys, "replay", f"run={tmp_path}", "plugins=[a]"
@@ -122,18 +134,18 @@ def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
 def test_every_end_has_its_exit_code(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end(_: object) -> int:
+    def end(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "VERBS", {"train": cli.Verb("", end)})
+    monkeypatch.setattr(of_runs, "train", end)
     assert cli.main(["train"]) == code
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def end(_: object) -> int:
+    def end(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "VERBS", {"train": cli.Verb("", end)})
+    monkeypatch.setattr(of_runs, "train", end)
     with pytest.raises(ZeroDivisionError):
         cli.main(["train"])
 
@@ -146,14 +158,64 @@ def test_the_version_is_printed(capsys: Captured) -> None:
     assert capsys.readouterr().out == f"mssr_rl {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["train", "--help"]])
-def test_help_lists_what_is_registered_and_every_key(words: list[str], capsys: Captured) -> None:
-    assert cli.main(words) == 0
-    said = capsys.readouterr().out
+def helped(captured: Captured, *words: str) -> str:
+    assert cli.main(words) == cli.DONE
+    return captured.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_lists_verbs_algorithms_and_environments(words: list[str], capsys: Captured) -> None:
+    said = helped(capsys, *words)
+    first_words = {line.split()[0] for line in said.splitlines() if line.strip()}
+    assert {*algorithms.names(), *environments.names(), *VERBS} <= first_words
+
+
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_help_fits_a_screen_and_shows_examples(verb: str | None, capsys: Captured) -> None:
+    said = helped(capsys, *([verb] if verb else []), "--help")
+    assert said.count("\n") < 60
+    assert f"mssr_rl {verb or 'train'}" in said
+    assert "--help KEY" in said
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_word_of_a_verb_stands_in_its_help_and_is_explained(
+    verb: str, capsys: Captured
+) -> None:
+    said = helped(capsys, verb, "--help")
+    for form in VERBS[verb].forms:
+        for word in declared(form.declaration()):
+            assert word.name in said
+            assert word.doc
+            if word.role is None:
+                assert f"{verb} {word.name}: {word.doc}" in helped(
+                    capsys, verb, "--help", word.name
+                )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_examples_of_help_are_words_that_their_verb_takes(verb: str) -> None:
+    for form in VERBS[verb].forms:
+        for example in form.examples:
+            first, *told = example.split()
+            words = list(cli.without_dashes(verb, told))
+            assert first == verb
+            assert form_of(verb, words) == form
+            read(form.declaration(), words)
+
+
+def test_help_lists_every_key_of_a_run_and_explains_each(capsys: Captured) -> None:
+    said = helped(capsys, "train", "--help", "keys")
     first_words = {line.split()[0].partition("=")[0] for line in said.splitlines() if line.strip()}
-    assert {*algorithms.names(), *environments.names()} <= first_words
     assert set(fixed_kinds()) <= first_words
-    assert set(cli.VERBS) <= first_words
+    one = helped(capsys, "--help", "train.lr")
+    assert one.splitlines() == [
+        "train.lr: AdamW's learning rate, constant",
+        "  a number, above 0, in recipe=laptop 0.0001",
+    ]
+    assert "algo.gamma of algo=mssr:" in helped(capsys, "--help", "algo.gamma")
+    assert "train.lr" in helped(capsys, "--help", "learning_rate")
+    assert complaint(capsys, "--help", "train.lrr") == "no key train.lrr; did you mean train.lr?"
 
 
 def test_every_registered_name_has_a_line_of_help() -> None:
@@ -162,8 +224,7 @@ def test_every_registered_name_has_a_line_of_help() -> None:
 
 
 def test_help_shows_the_options_of_the_algorithm_asked_about(capsys: Captured) -> None:
-    assert cli.main(["train", "algo=grpo", "--help"]) == 0
-    said = capsys.readouterr().out
+    said = helped(capsys, "--help", "algo=grpo")
     assert "algo.std=sample" in said
     assert "algo.gamma" not in said
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,14 @@ import pytest
 from mssr_rl import algos, cli, envs
 from mssr_rl.compare import command
 from mssr_rl.config.keys import choices
+from mssr_rl.verbs import VERBS
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compare.md", "docs/cluster.md"),
-    *("docs/algorithms.md", "docs/reliability.md", "examples/README.md"),
+    *("docs/algorithms.md", "docs/reliability.md", "docs/walkthrough.md", "examples/README.md"),
 )
 NEW_RUN = "train algo=centred env=additions --plan"
 EXPENSIVE = ("test_engine.py", "test_docs.py", "test_examples.py")  # they start other processes
@@ -62,6 +64,23 @@ def test_the_example_of_the_readme_registers_an_environment() -> None:
     assert graded.verdict.correct
 
 
+def test_the_program_of_the_walkthrough_runs() -> None:
+    source = "\n".join(blocks("docs/walkthrough.md"))
+    assert source.count("assert") >= 8
+    exec(compile(source, "docs/walkthrough.md", "exec"), {})
+
+
+def test_what_the_walkthrough_names_exists() -> None:
+    """`module.function` in its text is a function of ours, wherever the module lies."""
+    said = re.sub(r"```.*?```", "", text("docs/walkthrough.md"), flags=re.DOTALL)
+    named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)\.([a-z_]+)`", said))
+    ours = {(m, f) for m, f in named if (ROOT / "mssr_rl" / m.partition(".")[0]).is_dir()}
+    assert len(ours) >= 8
+    for module, name in ours:
+        if not hasattr(import_module(f"mssr_rl.{module}"), name):
+            import_module(f"mssr_rl.{module}.{name}")
+
+
 @pytest.mark.usefixtures("examples")
 @pytest.mark.parametrize("line", commands("bash scripts/run.sh"))
 def test_every_documented_run_has_a_plan(line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +102,7 @@ def test_every_documented_verb_exists(line: str) -> None:
     """A line that wraps behind the program's name names no verb, and is no command."""
     assert len(line.split()) > 3, f"{line!r} names no verb: keep a command on one line"
     verbs = line.split()[3].strip("{}").split(",")
-    assert set(verbs) <= set(cli.VERBS)
+    assert set(verbs) <= set(VERBS)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_the_files_for_trl_and_verl_grade(
 
 def test_an_unknown_trainer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", "env=math12k", "to=elsewhere"]) == cli.USAGE
-    assert "to=openrlhf or to=trl or to=verl" in capsys.readouterr().err
+    assert "to=elsewhere is not one of openrlhf, trl, verl" in capsys.readouterr().err
 
 
 def test_a_gold_answer_that_looks_like_a_key_is_a_gold_answer() -> None:

@@ -24,6 +24,7 @@ LAYERS = (
     disagreements""",
     """comparison""",
     """compare imports""",
+    """verbs""",
     """helptext cli child __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

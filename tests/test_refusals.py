@@ -26,7 +26,8 @@ REFUSALS = {
     "train.zzz=1": "unknown key train.zzz; --help shows the keys",
     "train=3": "train is a section; write train.option=value",
     "env.split=test": (
-        "env=vision_r1 has no option split; its options: data, instruction, limit, reward, blind"
+        "env=vision_r1 has no option split; its options: data, instruction, limit, reward, "
+        "blind, columns, bad_rows, long_prompts, overlap, format"
     ),
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
     "algo.std=sample": "algo=mssr has no option std; it is an option of dapo, grpo",
@@ -48,7 +49,7 @@ REFUSALS = {
     "budget.rollouts=-5": "budget.rollouts=-5 must be at least 1",
     "engine.dtype=float64": "engine.dtype=float64 is not one of float32, bfloat16",
     "resume=yes_please": "resume=yes_please is not true or false",
-    "plugins=mine": "plugins=mine is not a list such as [a,b]",
+    "plugins=[mine": "plugins=[mine has a bracket without its partner; a list is written [a,b]",
     "algo.gamma=abc": "algo.gamma=abc is not a number",
     "env.limit=many": "env.limit=many is not a whole number or null",
     # shape

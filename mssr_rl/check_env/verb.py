@@ -1,13 +1,8 @@
-"""The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong.
-
-data=PLACE split=NAME limit=N env.option=value plugins=[module]   which rows
-against=NAME:PLACE    look for this environment's rows in that one's test split, read from PLACE
-audit=true            compare verifiers
-max_prompt_tokens=N   list prompts that are longer, by the processor of model.path=PATH
-"""
+"""The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,45 +10,45 @@ from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, passport
 from mssr_rl.check_env.trial import Finding, tried
 from mssr_rl.config import names, overrides, plugins
+from mssr_rl.config.words import called, options_of, read
 from mssr_rl.data import faults, overlap
 from mssr_rl.data.sources import SPLITS
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
+from mssr_rl.typed import COUNT, option
 
-OWN = frozenset(
-    {"env", "data", "split", "limit", "plugins", "against", "audit", "max_prompt_tokens"}
-    | {"model.path"}
-)
 SHOWN = 12  # findings of one law that are printed in full
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentWords:
+    """What `check env=NAME` is told."""
+
+    env: str = option("the environment that is checked")
+    data: str | None = option("where its rows lie; the same as env.data", None)
+    split: str | None = option("train, val or test; null: the environment's default", None)
+    limit: int | None = option("only the first rows; the same as env.limit", None, COUNT)
+    options: Mapping[str, str] = options_of("env")
+    plugins: tuple[str, ...] = option("modules that register environments", ())
+    against: tuple[str, ...] = option(
+        "environments in whose test split its rows must not be; NAME:PLACE reads it from PLACE", ()
+    )
+    audit: bool = option("show where other verifiers disagree with ours", False)
+    max_prompt_tokens: int | None = option("list prompts that are longer", None, COUNT)
+    model_path: str | None = called("model.path", "whose processor counts the tokens", None)
 
 
 def main(words: list[str]) -> int:
     """Check the environment that the words name."""
-    given = overrides.parse(words)
-    unknown = [key for key in given if key not in OWN and not key.startswith("env.")]
-    if unknown or "env" not in given:
-        raise UserError(
-            f"check takes env=NAME and {', '.join(sorted(OWN - {'env'}))}, env.option;"
-            f" got {' '.join(words) or 'nothing'}"
-        )
-    _refuse_idle(given)
-    plugins.prepare(n for n in given.get("plugins", "[]").strip("[]").split(",") if n.strip())
+    asked, given = read(EnvironmentWords, words), overrides.parse(words)
+    if asked.model_path is not None and asked.max_prompt_tokens is None:
+        raise UserError("model.path= has no effect without max_prompt_tokens=N, whose model it is")
+    plugins.prepare(asked.plugins)
     workers.warm()
     wrong = sum(_say(line) for line in _report(given))
     _say("sound" if not wrong else f"{wrong} findings")
     return 1 if wrong else 0
-
-
-def _refuse_idle(given: Mapping[str, str]) -> None:
-    """Raise `UserError` for a word that cannot be read, or that would be without effect."""
-    if given.get("audit", "false").lower() not in ("true", "false"):
-        raise UserError(f"audit={given['audit']}: write audit=true, or leave it out")
-    length = given.get("max_prompt_tokens")
-    if length is not None and not (length.isascii() and length.isdecimal() and int(length)):
-        raise UserError(f"max_prompt_tokens={length} is no whole number of tokens from 1 on")
-    if "model.path" in given and length is None:
-        raise UserError("model.path= has no effect without max_prompt_tokens=N, whose model it is")
 
 
 def made(given: Mapping[str, str], name: str, split: str | None) -> ProblemEnv:
@@ -91,7 +86,7 @@ def _report(given: Mapping[str, str]) -> Iterator[str]:
     if "max_prompt_tokens" in given:
         yield from _too_long(env, int(given["max_prompt_tokens"]), given.get("model.path", "tiny"))
     yield from _between_splits(env, given)
-    for other in filter(None, given.get("against", "").split(",")):
+    for other in overrides.listed("against", given.get("against", "[]")):
         yield from _overlap(env, other, given)
     if given.get("audit", "false").lower() == "true":
         yield from audit.lines(audit.audit(env))

@@ -19,11 +19,12 @@ from mssr_rl.compare.folder import Folder
 from mssr_rl.compare.matrix import Matrix, spell_out
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import Crew, Share
-from mssr_rl.compare.settings import Settings, take
+from mssr_rl.compare.settings import Settings
 from mssr_rl.compare.standing import FINISHED, look
 from mssr_rl.comparison import looks, race
 from mssr_rl.comparison.page import write
-from mssr_rl.config import overrides, recorded
+from mssr_rl.config import recorded
+from mssr_rl.config.words import read
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
@@ -62,6 +63,12 @@ class Task(NamedTuple):
         return start
 
 
+def main(arguments: Sequence[str]) -> str:
+    """The verdict, or with `plan=true` what it would take."""
+    told = [word for word in arguments if not word.startswith("plan=")]
+    return plan(told) if read(Settings, arguments).plan else compare(told)
+
+
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
     with Interrupt(UNBEGUN) as interrupt:
@@ -90,9 +97,9 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
 
 def prepare(words: Sequence[str]) -> Task:
     """Everything that can be known and refused before a process is started."""
-    given = overrides.parse(words)
-    settings, rest = take(given)
+    settings = read(Settings, words)
     recorded.check_accepted(settings.accept)
+    rest = dict(settings.runs)
     where = folder.place(settings, rest)
     known = where.recorded().get("threads")  # a taken up run must compute as it began
     few = spell_out(rest, settings, where.runs)

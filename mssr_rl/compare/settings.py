@@ -5,10 +5,9 @@ Declared as `mssr_rl.config.schema` declares a run's, so that types, bounds and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Literal
 
-from mssr_rl import typed
-from mssr_rl.config import overrides
+from mssr_rl.config.words import others
 from mssr_rl.typed import COUNT, POSITIVE, option
 
 
@@ -38,17 +37,7 @@ class Settings:
     )
     name: str | None = option("of the comparison's folder; null: made from the command", None)
     comparisons_dir: str = option("where comparisons go", "comparisons")
-
-
-KINDS: Mapping[str, Any] = get_type_hints(Settings)
-
-
-def take(given: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """What is `compare`'s of the words, and what is the runs'."""
-    own = {
-        key: overrides.read_value(key, text, KINDS[key])
-        for key, text in given.items()
-        if key in KINDS
-    }
-    rest = {key: text for key, text in given.items() if key not in KINDS}
-    return typed.build(Settings, own), rest
+    plan: bool = option("say what would be done and how long it takes, and start no run", False)
+    runs: Mapping[str, str] = others(
+        "any key of a run; a comma sweeps it, NAME.key=value is said of one algorithm's arms"
+    )

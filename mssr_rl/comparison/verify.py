@@ -5,7 +5,8 @@ report.md, table.tex and report.html byte by byte, as the version that report.js
 (`versions`). What was not checked is said.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from math import isclose
 from pathlib import Path
@@ -18,12 +19,26 @@ from mssr_rl.comparison.findings import findings, made_by
 from mssr_rl.comparison.outcome import Outcome, joined
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.versions import VERSIONS, Version, version_of
+from mssr_rl.config.words import read as read_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
+from mssr_rl.typed import option
 
 MOST = 10  # faults that are named
 CONTEXT = 40  # characters either side of a difference
 DRAWN = ("report.html", "report.md", "table.tex")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyWords:
+    """What `report verify=` is told."""
+
+    verify: str = option("the folder of a comparison")
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Verify the comparison that the words name."""
+    return verify(Path(read_words(VerifyWords, arguments).verify))
 
 
 def verify(folder: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mssr_rl.errors import UserError
-from mssr_rl.typed import alternatives, takes_text
+from mssr_rl.typed import alternatives, lists_texts, takes_text
 
 _MAPPING = re.compile(r"\{[^{}]*:[^{}]*\}")  # of an option that takes it as text: env.columns
 
@@ -29,6 +29,8 @@ def read_value(key: str, text: str, kind: object) -> Any:
     """What a text stands for: itself for a kind that takes any text, else by Hydra's grammar."""
     if takes_text(kind):
         return None if text == "null" and type(None) in alternatives(kind) else text
+    if lists_texts(kind):
+        return listed(key, text)
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -39,6 +41,25 @@ def read_value(key: str, text: str, kind: object) -> Any:
     if found.is_sweep_override():
         raise UserError(f"{key}={text}: one run takes one value; a list is written [a,b]")
     return found.value()
+
+
+def listed(key: str, text: str) -> tuple[str, ...]:
+    """A list of names: `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is the empty one."""
+    inner = text.strip()
+    if inner.startswith("[") != inner.endswith("]"):
+        raise UserError(f"{key}={text} has a bracket without its partner; a list is written [a,b]")
+    inner = inner[1:-1].strip() if inner.startswith("[") else inner
+    if not inner:
+        return ()
+    items = tuple(_unquoted(item.strip()) for item in inner.split(","))
+    if not all(items):
+        raise UserError(f"{key}={text} names nothing between two commas; a list is written [a,b]")
+    return items
+
+
+def _unquoted(item: str) -> str:
+    quoted = len(item) > 1 and item[0] == item[-1] and item[0] in "'\""
+    return item[1:-1].strip() if quoted else item
 
 
 def _split(word: str) -> tuple[str, str]:

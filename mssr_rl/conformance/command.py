@@ -4,19 +4,29 @@ A line for each law on stdout; exit code 1 if one is broken.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mssr_rl.algos import algorithms
-from mssr_rl.config import names, overrides, plugins
+from mssr_rl.config import names, plugins
+from mssr_rl.config.words import options_of, read
 from mssr_rl.conformance.laws import LAWS, Law, Subject
-from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.errors import RunFailed
+from mssr_rl.typed import option
 
-USAGE = "check takes algo=NAME, its options as algo.option=value, and plugins=[module]"
+
+@dataclass(frozen=True, kw_only=True)
+class AlgorithmWords:
+    """What `check algo=NAME` is told."""
+
+    algo: str = option("the algorithm that is checked")
+    options: Mapping[str, str] = options_of("algo")
+    plugins: tuple[str, ...] = option("modules that register algorithms", ())
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the named algorithm; 0 when it keeps every law, else `RunFailed`."""
-    subject = _subject(arguments)
+    subject = _subject(read(AlgorithmWords, arguments))
     broken = 0
     for law in LAWS:
         why = verdict(law, subject)
@@ -35,13 +45,7 @@ def verdict(law: Law, subject: Subject) -> str | None:
         return f"it fails with {type(error).__name__}: {error}"
 
 
-def _subject(arguments: Sequence[str]) -> Subject:
-    words = overrides.parse(arguments)
-    options = {key: text for key, text in words.items() if key.startswith("algo.")}
-    others = set(words) - set(options) - {"plugins"}
-    if others != {"algo"}:
-        raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
-    wanted = words.get("plugins", "").strip("[]").split(",")
-    plugins.prepare(module.strip() for module in wanted if module.strip())
-    choice = names.choose("algo", {"name": words["algo"]}, options)
+def _subject(words: AlgorithmWords) -> Subject:
+    plugins.prepare(words.plugins)
+    choice = names.choose("algo", {"name": words.algo}, words.options)
     return Subject(choice.name, lambda: algorithms.make(choice.name, **choice.options))

@@ -2,7 +2,7 @@
 
 `train.micro_batch` counts rollouts that each have a prompt of their own. Rollouts of one problem
 share theirs, so on a CPU more of them make the same block: small blocks spend their time between
-operations, large ones outgrow the cache (EXPERIMENTS.md). A GPU's blocks hold `train.micro_batch`
+operations, large ones outgrow the cache (docs/speed.md). A GPU's blocks hold `train.micro_batch`
 rollouts whatever they share, because there memory is what blocks are cut for.
 """
 

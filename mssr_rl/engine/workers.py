@@ -2,7 +2,7 @@
 
 Blocks are cut by size, never by the number of threads, and what comes of them is put together in
 their order: a run's numbers do not depend on how many threads made them. Threads that share every
-single operation instead wait for each other thousands of times a step (EXPERIMENTS.md).
+single operation instead wait for each other thousands of times a step (docs/speed.md).
 """
 
 import sys
@@ -16,7 +16,7 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 # Python's default is 5 ms, in which a thread does dozens of operations: another that comes back
-# from one must not wait that long for its turn (EXPERIMENTS.md).
+# from one must not wait that long for its turn (docs/speed.md).
 TURN = 1e-4  # [s]
 
 

@@ -12,28 +12,31 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
 
-from mssr_rl import typed, untrusted
+from mssr_rl import untrusted
 from mssr_rl.comparison import imported
 from mssr_rl.comparison.page import write
-from mssr_rl.config import overrides
+from mssr_rl.config.words import file_name, read
 from mssr_rl.errors import UserError
 from mssr_rl.imports import naming, readers
 from mssr_rl.typed import Bound, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class ImportWords:
     """What an import is told."""
 
-    comparison: str = option("the comparison's folder", "")
-    name: str = option("of the run in the report", "")
-    rollouts_per_step: int = option(
-        "responses sampled between two steps of the file",
-        0,
-        Bound("at least 0 and at most 1e9", 0, 10**9),
+    file: str = file_name(
+        "what the other trainer wrote: .jsonl, trainer_state.json, .csv, or events"
     )
+    comparison: str = option("the comparison's folder")
+    # EasyR1: rollout_batch_size x rollout.n; verl: train_batch_size x rollout.n; TRL: the
+    # completions of one optimiser step.
+    rollouts_per_step: int = option(
+        "responses sampled between two steps of the file, which place it beside other runs",
+        bound=Bound("at least 1 and at most 1e9", 1, 10**9),
+    )
+    name: str | None = option("of the run in the report; null: the file's", None)
     step: str | None = option("the file's name for the step; null: the usual ones", None)
     reward: str | None = option("the file's name for the mean training reward", None)
     accuracy: str | None = option("the file's name for accuracy on validation", None)
@@ -45,12 +48,10 @@ class Words:
     clipped: str | None = option("the file's name for the share of clipped ratios", None)
 
 
-KINDS: dict[str, Any] = get_type_hints(Words)
-
-
 def main(arguments: Sequence[str]) -> str:
     """Import one run; what was taken for what, and where the report lies."""
-    path, words = _read(arguments)
+    words = _read(arguments)
+    path = Path(words.file)
     folder = Path(words.comparison)
     compare = folder / "compare.json"
     recorded = readers.read(path, words.step)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> str:
         for step, numbers in recorded.rows.items()
     ]
     about = imported.About(
-        name=words.name,
+        name=words.name or re.sub(r"\.\w+$", "", path.name),
         format=recorded.format,
         file=path.name,
         sha256=_hash(path),
@@ -82,34 +83,14 @@ def main(arguments: Sequence[str]) -> str:
     return f"{path.name}: {recorded.format}, {len(rows)} steps; {taken}\nreport  {page}"
 
 
-def _read(arguments: Sequence[str]) -> tuple[Path, Words]:
-    files = [word for word in arguments if "=" not in word]
-    if len(files) != 1:
+def _read(arguments: Sequence[str]) -> ImportWords:
+    words = read(ImportWords, arguments)
+    if not (Path(words.comparison) / "compare.json").exists():
         raise UserError(
-            "import takes one FILE and comparison=FOLDER, e.g. import experiment_log.jsonl "
-            'comparison=comparisons/NAME name="GRPO of EasyR1" rollouts_per_step=512'
+            f"comparison={words.comparison}: name the folder of a comparison, which holds a "
+            "compare.json"
         )
-    given = overrides.parse([word for word in arguments if "=" in word])
-    read = {
-        key: overrides.read_value(key, text, KINDS.get(key, str)) for key, text in given.items()
-    }
-    words: Words = typed.build(Words, read)
-    if not words.comparison or not (Path(words.comparison) / "compare.json").exists():
-        raise UserError(
-            f"comparison={words.comparison or '(missing)'}: name the folder of a comparison, which "
-            "holds a compare.json"
-        )
-    if words.rollouts_per_step < 1:
-        raise UserError(
-            "rollouts_per_step=N is needed to draw the run beside others: how many responses were "
-            "sampled for one step of the file (EasyR1: rollout_batch_size x rollout.n; verl: "
-            "train_batch_size x rollout.n; TRL: the completions of one optimiser step)"
-        )
-    return Path(files[0]), words if words.name else _named(words, Path(files[0]))
-
-
-def _named(words: Words, path: Path) -> Words:
-    return typed.build(Words, {**vars(words), "name": re.sub(r"\.\w+$", "", path.name)})
+    return words
 
 
 def _hash(path: Path) -> str:

@@ -12,52 +12,62 @@ keeps the same kind of memory as the run's.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mssr_rl.algos import Algorithm, algorithms
-from mssr_rl.config import names, overrides, plugins
+from mssr_rl.config import names, plugins
+from mssr_rl.config.words import file_name, options_of, read
 from mssr_rl.errors import UserError
 from mssr_rl.lens import page, runs, view
 from mssr_rl.lens.lines import Recording, open_recording
 from mssr_rl.outward import plain
-
-USAGE = (
-    "lens takes a .jsonl file of recorded batches or run=DIR, then algo=NAME or algo=a,b,c and "
-    "options as algo.option=value"
-)
+from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
 
 
-class Request(NamedTuple):
-    """What was asked for."""
+@dataclass(frozen=True, kw_only=True)
+class LensFileWords:
+    """What `lens FILE` is told."""
 
-    file: Path | None
-    run: Path | None
-    step: int | None
-    algos: list[str]
-    options: Mapping[str, str]
+    file: str = file_name("recorded batches, one training step a line (docs/algorithms.md)")
+    algo: tuple[str, ...] = option("one or more algorithms, e.g. grpo,mssr")
+    options: Mapping[str, str] = options_of("algo")
+    plugins: tuple[str, ...] = option("modules that register algorithms", ())
 
 
-def main(arguments: Sequence[str]) -> int:
+@dataclass(frozen=True, kw_only=True)
+class LensRunWords:
+    """What `lens run=FOLDER` is told."""
+
+    run: str = option("the folder of a run that kept batches (lens.every)")
+    algo: tuple[str, ...] = option("one or more algorithms; left out: the run's own", ())
+    step: int | None = option("which recorded step; null: the newest", None, COUNT_OR_NONE_AT_ALL)
+    options: Mapping[str, str] = options_of("algo")
+    plugins: tuple[str, ...] = option("modules that register algorithms", ())
+
+
+def look_at_file(arguments: Sequence[str]) -> int:
     """Print what every named algorithm makes of the batches; 0 when all could be read."""
-    asked = _parse(arguments)
-    if asked.run is None:
-        assert asked.file is not None
-        recording = open_recording(asked.file)
-        chosen = {name: _made(name, {}, asked.options) for name in _named(asked, [])}
-        states = {name: view.first_look(made, recording) for name, made in chosen.items()}
-        _refuse_stray_options(asked, list(chosen))
-        return _print(recording, chosen, states)
-    return _look_at_run(asked.run, asked)
+    asked = read(LensFileWords, arguments)
+    plugins.prepare(asked.plugins)
+    recording = open_recording(Path(asked.file))
+    chosen = {name: _made(name, {}, asked.options) for name in _once(asked.algo)}
+    states = {name: view.first_look(made, recording) for name, made in chosen.items()}
+    _refuse_stray_options(asked.options, list(chosen))
+    return _print(recording, chosen, states)
 
 
-def _look_at_run(folder: Path, asked: Request) -> int:
-    found = runs.open_run(folder, asked.step)
+def look_at_run(arguments: Sequence[str]) -> int:
+    """The same of a run's recorded batch, and its page."""
+    asked = read(LensRunWords, arguments)
+    plugins.prepare(asked.plugins)
+    found = runs.open_run(Path(asked.run), asked.step)
     chosen = {
         name: _made(name, found.options if name == found.algo else {}, asked.options)
-        for name in _named(asked, [found.algo])
+        for name in _once(asked.algo or (found.algo,))
     }
-    _refuse_stray_options(asked, list(chosen))
+    _refuse_stray_options(asked.options, list(chosen))
     looks = runs.look(found, chosen)
     written = page.write(found, looks)
     _say(f"lens    {written}")
@@ -84,31 +94,7 @@ def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mappin
     return 0
 
 
-def _parse(arguments: Sequence[str]) -> Request:
-    files = [word for word in arguments if "=" not in word and not word.startswith("-")]
-    words = overrides.parse(word for word in arguments if word not in files)
-    options = {key: text for key, text in words.items() if key.startswith("algo.")}
-    others = {key: text for key, text in words.items() if key not in options}
-    unknown = set(others) - {"algo", "run", "step", "plugins"}
-    if unknown or len(files) > 1 or bool(files) == ("run" in others):
-        raise UserError(f"{USAGE}; got {' '.join(arguments) or 'nothing'}")
-    step = others.get("step")
-    if step is not None and not (step.isdecimal() and "run" in others):
-        raise UserError(f"step={step} must be the number of a recorded step, and goes with run=DIR")
-    plugins.prepare(_list(others.get("plugins", "")))
-    return Request(
-        file=Path(files[0]) if files else None,
-        run=Path(others["run"]) if "run" in others else None,
-        step=None if step is None else int(step),
-        algos=_list(others.get("algo", "")),
-        options=options,
-    )
-
-
-def _named(asked: Request, default: list[str]) -> list[str]:
-    chosen = asked.algos or default
-    if not chosen:
-        raise UserError(f"lens needs algo=NAME, one or more of {', '.join(algorithms.names())}")
+def _once(chosen: Sequence[str]) -> Sequence[str]:
     twice = next((name for name in chosen if chosen.count(name) > 1), None)
     if twice:
         raise UserError(f"algo={','.join(chosen)} names {twice} twice; leave one out")
@@ -123,16 +109,12 @@ def _made(name: str, recorded: Mapping[str, Any], given: Mapping[str, str]) -> A
     return algorithms.make(name, **choice.options)
 
 
-def _refuse_stray_options(asked: Request, chosen: Sequence[str]) -> None:
+def _refuse_stray_options(options: Mapping[str, str], chosen: Sequence[str]) -> None:
     known = {option for name in chosen for option in names.options("algo", name)}
-    for key in asked.options:
+    for key in options:
         option = key.partition(".")[2]
         if option not in known:
             raise names.refuse_option("algo", chosen[0], option)
-
-
-def _list(text: str) -> list[str]:
-    return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
 
 
 def _say(text: str) -> None:

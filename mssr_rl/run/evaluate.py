@@ -39,16 +39,20 @@ SHOWN = 16  # answers of each split in samples.jsonl
 UNFINISHED = "a scoring does not go on: the same command without name= scores again"
 
 
-def main(words: Sequence[str]) -> None:
-    """Score what the words name, or compare what was scored."""
+def compare_results(arguments: Sequence[str]) -> None:
+    """Two folders of results, question by question, a line for each environment."""
     from mssr_rl.run import evaluate_words
 
-    asked = evaluate_words.read(words)
-    if asked.compare is not None:
-        for row in scorecard.compare(*asked.compare):
-            sys.stdout.write(json.dumps(row) + "\n")
-        return
+    for row in scorecard.compare(*evaluate_words.two_folders(arguments)):
+        sys.stdout.write(json.dumps(row) + "\n")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Score what the words name."""
     from mssr_rl.engine import make_engine
+    from mssr_rl.run import evaluate_words
+
+    asked = evaluate_words.read(arguments)
 
     judge = None
     if asked.judge is not None:

@@ -5,13 +5,15 @@ have it, and must be known to one of them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from mssr_rl.config import Config, keys, names, overrides, plugins
+from mssr_rl.config import Config, keys, names, overrides, plugins, words
 from mssr_rl.config.compose import load
-from mssr_rl.data.sources import SPLITS
+from mssr_rl.config.words import others
 from mssr_rl.errors import UserError
+from mssr_rl.typed import option
 
 # Keys of a training run that change a score, or where it is made and kept; the rest is refused.
 SCORING = frozenset(
@@ -20,44 +22,58 @@ SCORING = frozenset(
     | {"train.rollouts_per_step", "train.micro_batch"}  # how many answers are drawn at once
 )
 SECTIONS = ("env.", "model.", "engine.", "cluster.")
-OWN = ("split", "judge", "judge_model", "compare")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreWords:
+    """What `eval` is told, beside keys of a run that change a score."""
+
+    split: tuple[Literal["train", "val", "test"], ...] | None = option(
+        "what is scored; null: val and test of one environment, test of each of several", None
+    )
+    judge: str | None = option("address of a model that judges the answers, http://...", None)
+    judge_model: str | None = option("the name of that model; null: its server's default", None)
+    keys: Mapping[str, str] = others("env, model, engine, and other keys of a run that matter here")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairWords:
+    """What `eval compare=` is told."""
+
+    compare: tuple[str, ...] = option("two folders of results, A,B")
 
 
 class Asked(NamedTuple):
-    """What is to be done."""
+    """What is to be scored."""
 
     configs: list[Config]
     splits: tuple[str, ...] | None
     judge: str | None
     judge_model: str
-    compare: tuple[Path, Path] | None
 
 
-def read(words: Sequence[str]) -> Asked:
+def read(arguments: Sequence[str]) -> Asked:
     """Take the words apart; a `UserError` for what cannot be meant."""
-    given = overrides.parse(words)
-    own = {name: given.pop(name) for name in OWN if name in given}
-    if "compare" in own:
-        return Asked([], None, None, "", _two_folders(own, given))
-    if "judge_model" in own and "judge" not in own:
+    asked = words.read(ScoreWords, arguments)
+    given = dict(asked.keys)
+    if asked.judge_model is not None and asked.judge is None:
         raise UserError("judge_model names the model behind judge=URL, which is missing")
     _refuse_idle(given)
     if "model" in given and given["model"] not in keys.choices("model"):
         if not Path(given["model"]).is_dir():
             raise UserError(f"model={given['model']} is neither a folder nor a model of configs/")
         given["model.path"] = given.pop("model")
-    plugins.prepare(n.strip() for n in given.get("plugins", "").strip("[]").split(",") if n.strip())
-    splits = tuple(own["split"].split(",")) if "split" in own else None
-    for split in splits or ():
-        if split not in SPLITS:
-            raise UserError(f"split={split}: choose from {', '.join(SPLITS)}")
-    return Asked(
-        [load(one) for one in _for_each(given)],
-        splits,
-        own.get("judge"),
-        own.get("judge_model", "default"),
-        None,
-    )
+    plugins.prepare(overrides.listed("plugins", given.get("plugins", "[]")))
+    configs = [load(one) for one in _for_each(given)]
+    return Asked(configs, asked.split, asked.judge, asked.judge_model or "default")
+
+
+def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
+    """The two folders of `eval compare=A,B`."""
+    folders = words.read(PairWords, arguments).compare
+    if len(folders) != 2:
+        raise UserError(f"compare={','.join(folders)}: name two result folders, eval compare=A,B")
+    return Path(folders[0]), Path(folders[1])
 
 
 def _refuse_idle(given: Mapping[str, str]) -> None:
@@ -72,18 +88,11 @@ def _refuse_idle(given: Mapping[str, str]) -> None:
             )
 
 
-def _two_folders(own: dict[str, str], rest: dict[str, str]) -> tuple[Path, Path]:
-    folders = [Path(name) for name in own["compare"].split(",")]
-    if len(folders) != 2 or len(own) > 1 or rest:
-        raise UserError("compare takes two result folders and nothing else: eval compare=A,B")
-    return folders[0], folders[1]
-
-
 def _for_each(given: dict[str, str]) -> list[list[str]]:
     """The words of each environment's own config."""
     if "env" not in given:
         return [[f"{key}={value}" for key, value in given.items()]]
-    chosen = [name.strip() for name in given["env"].split(",") if name.strip()]
+    chosen = overrides.listed("env", given["env"])
     known = {name: names.options("env", name) for name in chosen}
     for key in given:
         option = key.removeprefix("env.")

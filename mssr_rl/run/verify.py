@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
-from mssr_rl.config import compose, recorded
+from mssr_rl.config import compose, overrides, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
@@ -69,7 +69,8 @@ def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = record
     first, last = stretch.steps
     with tempfile.TemporaryDirectory(prefix="verify_") as scratch:
         copy = _copy(run, stretch, Path(scratch))
-        again = replace(config, name=copy.name, runs_dir=scratch, resume=True)
+        accept = overrides.listed("accept", words.get("accept", "[]"))
+        again = replace(config, name=copy.name, runs_dir=scratch, resume=True, accept=accept)
         with suppress(Collapsed):  # if the run did, so will the copy; its rows are what counts
             trainer.run(again, make_engine, partial(_UpTo, last))
         found = list(_differences(run, copy, stretch))

@@ -8,15 +8,15 @@ import pytest
 from mssr_rl.compare import fairness, matrix, settings
 from mssr_rl.compare.derived import deriver
 from mssr_rl.compare.fairness import Fairness, Row
-from mssr_rl.config import overrides
+from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
 
 BASE = ("env=vision_r1", "env.limit=16", "seeds=1")
 
 
 def examined(*words: str) -> Fairness:
-    own, rest = settings.take(overrides.parse([*BASE, *words]))
-    runs = matrix.spell_out(rest, own, Path("runs")).runs
+    own = read(settings.Settings, [*BASE, *words])
+    runs = matrix.spell_out(own.runs, own, Path("runs")).runs
     return fairness.examine({r.arm.label: r.config for r in runs}, deriver(), own.varies)
 
 

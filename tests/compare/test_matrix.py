@@ -6,13 +6,13 @@ import pytest
 
 from mssr_rl.compare import matrix, settings
 from mssr_rl.compare.matrix import Matrix
-from mssr_rl.config import overrides
+from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
 
 
 def spelled(*words: str) -> Matrix:
-    own, rest = settings.take(overrides.parse(words))
-    return matrix.spell_out(rest, own, Path("runs"))
+    own = read(settings.Settings, words)
+    return matrix.spell_out(own.runs, own, Path("runs"))
 
 
 def labels(*words: str) -> list[str]:

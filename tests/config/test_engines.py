@@ -8,8 +8,9 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.compare import matrix
-from mssr_rl.compare.settings import take
+from mssr_rl.compare.settings import Settings
 from mssr_rl.config.compose import load
+from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
 
 
@@ -64,8 +65,8 @@ def _plan(words: Sequence[str]) -> Any:
 
 
 def _arms(words: Sequence[str]) -> Any:
-    settings, rest = take(dict(word.split("=", 1) for word in words))
-    return matrix.spell_out(rest, settings, Path("runs"))
+    settings = read(Settings, words)
+    return matrix.spell_out(settings.runs, settings, Path("runs"))
 
 
 def _train(words: Sequence[str]) -> Any:

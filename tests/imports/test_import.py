@@ -146,9 +146,13 @@ def refused(make: Make, *words: str) -> str:
 def test_whatever_is_wrong_is_said(make_comparison: Make, tmp_path: Path) -> None:
     file = str(verl(tmp_path))
     here = ("comparison=HERE", "rollouts_per_step=8")
-    assert "import takes one FILE" in refused(make_comparison, *here)
-    assert "rollouts_per_step=N is needed" in refused(make_comparison, file, "comparison=HERE")
-    assert "holds a compare.json" in refused(make_comparison, file, "rollouts_per_step=8")
+    assert "the name of a file is missing" in refused(make_comparison, *here)
+    assert "rollouts_per_step= is missing: responses sampled" in refused(
+        make_comparison, file, "comparison=HERE"
+    )
+    assert "comparison= is missing" in refused(make_comparison, file, "rollouts_per_step=8")
+    nowhere = ("comparison=nowhere", "rollouts_per_step=8")
+    assert "holds a compare.json" in refused(make_comparison, file, *nowhere)
     assert "does not exist" in refused(make_comparison, "no.jsonl", *here)
     unknown = refused(make_comparison, file, *here, "reward=critic/reward/mean")
     assert "did you mean critic/rewards/mean?" in unknown

@@ -183,7 +183,7 @@ def changed(**entries: object) -> list[dict[str, Any]]:
         (["algo=mvsr", "algo.lam=1"], LINES, "algo=mvsr has no option lam"),
         (["algo=mvrs"], LINES, r"no algorithm 'mvrs'; did you mean 'mvsr'\?"),
         (["algo=mvsr,mvsr"], LINES, "names mvsr twice"),
-        ([], LINES, "lens needs algo=NAME"),
+        ([], LINES, r"lens takes run=\.\.\., or FILE algo="),
         (["algo=mssr", "algo.entropy_policy=current"], LINES, "use entropy_policy=rollout"),
         (["algo=mssr"], [{k: v for k, v in LINES[0].items() if k != "entropy"}], "entropy=full"),
         (
@@ -198,8 +198,8 @@ def changed(**entries: object) -> list[dict[str, Any]]:
         (["algo=mvsr"], changed(kl_step=-0.02), "kl_step=-0.02 is below 0"),
         (["algo=mvsr"], changed(kl_step="much"), "kl_step=much is not a number"),
         (["algo=mvsr"], [], "holds no batch"),
-        (["algo=mvsr", "step=3"], LINES, r"step=3 .* goes with run=DIR"),
-        (["algo=mvsr", "speed=3"], LINES, "lens takes a .jsonl file"),
+        (["algo=mvsr", "step=3"], LINES, "unknown word step; known here: algo, plugins"),
+        (["algo=mvsr", "speed=3"], LINES, "unknown word speed"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -154,7 +154,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     def _send_all(self) -> None:
         """One behind the other, announced at once.
 
-        OpenRLHF 0.11.2 announces each, and waits for the answer (EXPERIMENTS.md has the cost).
+        OpenRLHF 0.11.2 announces each, and waits for the answer (docs/speed.md has the cost).
         """
         if self.strategy.is_rank_0():
             weights = self._weights()

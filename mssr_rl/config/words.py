@@ -1,0 +1,137 @@
+"""The words of a verb: declared once, as the fields of a frozen dataclass, and read from there.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Words:
+        env: str = option("the environment that is checked")
+        limit: int | None = option("problems that are looked at; null: all", None, COUNT)
+        options: Mapping[str, str] = options_of("env")
+
+`read` gives such an object or a `UserError` that names the word; `helptext` prints the same fields.
+Types, bounds and defaults are those of `mssr_rl.typed`, values those of `overrides`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, Field, field, fields
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+from mssr_rl import typed
+from mssr_rl.config import keys, overrides
+from mssr_rl.errors import UserError
+
+W = TypeVar("W")
+
+FILE, OTHERS = "FILE", "*"  # roles of a field; any other role is a prefix such as "env."
+
+
+def file_name(doc: str, default: Any = MISSING) -> Any:
+    """A field for the one word that is written without a key: the name of a file."""
+    return _field(doc, default, role=FILE)
+
+
+def called(name: str, doc: str, default: Any = MISSING, bound: typed.Bound | None = None) -> Any:
+    """A field whose word is no name of Python's, such as "cluster.address"."""
+    return _field(doc, default, bound=bound, name=name)
+
+
+def options_of(group: str) -> Any:
+    """A field that takes `group.option=value`, as text: their types are the chosen name's."""
+    return _many(f"{group}.", f"an option of what {group}= names; --help {group}=NAME lists them")
+
+
+def others(doc: str) -> Any:
+    """A field that takes every word that no other field declares, as text."""
+    return _many(OTHERS, doc)
+
+
+class Word(NamedTuple):
+    """One declared word."""
+
+    name: str  # as it is typed: "limit", "FILE", "env.option"
+    field: str
+    kind: Any
+    default: Any  # MISSING: it has to be given
+    doc: str
+    bound: typed.Bound | None
+    role: str | None
+
+    @property
+    def needed(self) -> bool:
+        """Whether it has to be given."""
+        return self.default is MISSING and self.role in (None, FILE)
+
+
+def declared(kind: type) -> tuple[Word, ...]:
+    """The words of a declaration, in its order."""
+    kinds = get_type_hints(kind)
+    return tuple(_word(one, kinds[one.name]) for one in fields(kind))
+
+
+def read(kind: type[W], arguments: Sequence[str]) -> W:
+    """What the arguments say.
+
+    Raises:
+        UserError: a word is unknown, missing, given twice, of the wrong type or out of bounds.
+    """
+    known = declared(kind)
+    named, texts = _files(arguments, any(word.role == FILE for word in known))
+    given = overrides.parse(texts)
+    values: dict[str, Any] = {}
+    for word in known:
+        values |= _taken(word, given, named)
+    if given:
+        raise unknown(next(iter(given)), known)
+    missing = next((word for word in known if word.needed and word.field not in values), None)
+    if missing:
+        name = "the name of a file" if missing.role == FILE else f"{missing.name}="
+        raise UserError(f"{name} is missing: {missing.doc}")
+    return kind(**values)
+
+
+def unknown(key: str, known: Iterable[Word]) -> UserError:
+    """Why a word is refused, and which one was probably meant."""
+    names = [word.name for word in known if word.role in (None, OTHERS)]
+    if not names:
+        return UserError(f"unknown word {key}: no word is taken here")
+    close = typed.closest(key, names) or keys.from_habit(key)
+    if close in names:
+        return UserError(f"unknown word {key}; did you mean {close}?")
+    return UserError(f"unknown word {key}; known here: {', '.join(names)}")
+
+
+def _word(one: Field[Any], kind: Any) -> Word:
+    about, role = one.metadata, one.metadata.get("role")
+    name = about.get("name", one.name)
+    if role is not None:
+        name = {FILE: FILE, OTHERS: "key"}.get(role, f"{role}option")
+    return Word(name, one.name, kind, one.default, about["doc"], about.get("bound"), role)
+
+
+def _taken(word: Word, given: dict[str, str], named: list[str]) -> dict[str, Any]:
+    """{field: value} of one word; what it takes is no longer among `given`."""
+    if word.role is None:
+        if word.name not in given:
+            return {}
+        value = overrides.read_value(word.name, given.pop(word.name), word.kind)
+        return {word.field: typed.checked(value, word.kind, word.name, word.bound)}
+    if word.role == FILE:
+        return {word.field: named[0]} if named else {}
+    mine = [key for key in given if word.role == OTHERS or key.startswith(word.role)]
+    return {word.field: {key: given.pop(key) for key in mine}}
+
+
+def _files(arguments: Sequence[str], wanted: bool) -> tuple[list[str], list[str]]:
+    named = [a for a in arguments if wanted and "=" not in a and (a == "-" or a[:1] != "-")]
+    if len(named) > 1:
+        raise UserError(f"one file at a time; got {' and '.join(named)}")
+    return named, [argument for argument in arguments if argument not in named]
+
+
+def _field(doc: str, default: Any = MISSING, **about: Any) -> Any:
+    metadata = {"doc": doc, **about}
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _many(role: str, doc: str) -> Any:
+    return field(default_factory=dict, metadata={"doc": doc, "role": role})

@@ -1,0 +1,299 @@
+"""What the program does: every verb, the forms it is called in, and where each of them lives.
+
+A form names a declaration of words (`config.words`) and the function that is given the arguments.
+Nothing of a verb is imported before it is called or its help is wanted.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from mssr_rl.errors import UserError
+
+
+class Form(NamedTuple):
+    """One way to call a verb."""
+
+    says: str
+    words: str  # "module:Class", the declaration
+    run: str  # "module:function", called with the arguments; gives an exit code, a text, or None
+    examples: tuple[str, ...]
+    everyday: tuple[str, ...] = ()  # keys of a run that its help shows; empty where it takes none
+
+    def declaration(self) -> Any:
+        """The dataclass of its words."""
+        return _named(self.words)
+
+    def main(self) -> Callable[[Sequence[str]], int | str | None]:
+        """The function that does it."""
+        found: Callable[[Sequence[str]], int | str | None] = _named(self.run)
+        return found
+
+
+class Verb(NamedTuple):
+    """One thing the program does."""
+
+    says: str
+    forms: tuple[Form, ...]
+    keeps: bool = False  # what it makes in a folder; standard output says it once more
+
+
+RUN_KEYS = (
+    *("algo", "env", "recipe", "model", "engine", "seed", "name", "resume", "plugins"),
+    *("budget.rollouts", "train.rollouts_per_step", "train.samples_per_update", "train.lr"),
+    *("rollout.group_size", "rollout.temperature", "eval.every", "checkpoint.every", "env.data"),
+)
+
+VERBS: Mapping[str, Verb] = {
+    "train": Verb(
+        "train one policy; --plan says in words what would be done",
+        (
+            Form(
+                "train one policy, evaluate it, and write a report",
+                "mssr_rl.verbs.of_runs:TrainWords",
+                "mssr_rl.verbs.of_runs:train",
+                (
+                    "train algo=mssr env=vision_r1",
+                    "train algo=grpo env=vision_r1 train.lr=2e-4 budget.rollouts=7680 --plan",
+                    "train name=first resume=true",
+                ),
+                RUN_KEYS,
+            ),
+        ),
+        keeps=True,
+    ),
+    "compare": Verb(
+        "train several algorithms with the same budget, and say which is better",
+        (
+            Form(
+                "train every arm with every seed, and write one report with the verdict",
+                "mssr_rl.compare.settings:Settings",
+                "mssr_rl.compare.command:main",
+                (
+                    "compare algo=grpo,rloo,mssr env=vision_r1 seeds=5",
+                    "compare algo=mssr algo.gamma=0.4,2.0 env=vision_r1 --plan",
+                    "compare algo=mssr ablate=all env=vision_r1 recipe=quick seeds=2",
+                ),
+                RUN_KEYS[:5],
+            ),
+        ),
+        keeps=True,
+    ),
+    "eval": Verb(
+        "score a model or a checkpoint on one or more environments",
+        (
+            Form(
+                "compare two folders of results, question by question",
+                "mssr_rl.run.evaluate_words:PairWords",
+                "mssr_rl.run.evaluate:compare_results",
+                ("eval compare=runs/eval_a,runs/eval_b",),
+            ),
+            Form(
+                "score a model or a checkpoint, greedy and sampled",
+                "mssr_rl.run.evaluate_words:ScoreWords",
+                "mssr_rl.run.evaluate:main",
+                (
+                    "eval model.path=runs/first env=vision_r1",
+                    "eval model=tiny env=mathverse,mathvista,mmk12 split=test",
+                    "eval model=tiny env=mathvista judge=http://127.0.0.1:8000/v1",
+                ),
+                (
+                    "env",
+                    "model",
+                    "model.path",
+                    "engine",
+                    "recipe",
+                    "name",
+                    "plugins",
+                    "eval.samples",
+                ),
+            ),
+        ),
+        keeps=True,
+    ),
+    "grade": Verb(
+        "grade the responses of a .jsonl file",
+        (
+            Form(
+                "a verdict on every line of a file",
+                "mssr_rl.grade:GradeWords",
+                "mssr_rl.grade:main",
+                (
+                    "grade responses.jsonl",
+                    "grade responses.jsonl.gz env=mathvista",
+                    "grade responses.jsonl against=math-verify export=differences.html",
+                ),
+            ),
+        ),
+    ),
+    "lens": Verb(
+        "what several algorithms make of the same rollouts",
+        (
+            Form(
+                "the newest recorded batch of a run, and a page lens.html in its folder",
+                "mssr_rl.lens.command:LensRunWords",
+                "mssr_rl.lens.command:look_at_run",
+                ("lens run=runs/first algo=grpo,mssr", "lens run=runs/first step=30"),
+            ),
+            Form(
+                "recorded batches in a file, one step a line",
+                "mssr_rl.lens.command:LensFileWords",
+                "mssr_rl.lens.command:look_at_file",
+                (
+                    "lens batches.jsonl algo=mssr algo.gamma=2.0",
+                    "lens batches.jsonl algo=grpo,mvsr",
+                ),
+            ),
+        ),
+    ),
+    "check": Verb(
+        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws",
+        (
+            Form(
+                "can the reward be fooled, and are the rows sound?",
+                "mssr_rl.check_env.verb:EnvironmentWords",
+                "mssr_rl.check_env.verb:main",
+                (
+                    "check env=vision_r1 env.data=FOLDER",
+                    "check env=mine plugins=[mine] against=mathverse,mathvista",
+                    "check env=vision_r1 max_prompt_tokens=512 model.path=tiny",
+                ),
+            ),
+            Form(
+                "does the algorithm keep the laws that every algorithm keeps?",
+                "mssr_rl.conformance.command:AlgorithmWords",
+                "mssr_rl.conformance.command:main",
+                ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
+            ),
+        ),
+    ),
+    "new": Verb(
+        "write a new environment and its test",
+        (
+            Form(
+                "write NAME.py and test_NAME.py into this folder",
+                "mssr_rl.scaffold:NewWords",
+                "mssr_rl.scaffold:main",
+                ("new env=mine",),
+            ),
+        ),
+    ),
+    "export": Verb(
+        "write an environment's reward for another trainer",
+        (
+            Form(
+                "write NAME_TRAINER.py into this folder",
+                "mssr_rl.exporters:ExportWords",
+                "mssr_rl.exporters:main",
+                ("export env=vision_r1 to=trl", "export env=mathvista to=verl split=test"),
+            ),
+        ),
+    ),
+    "report": Verb(
+        "write a report again (run=FOLDER), or recompute one (verify=FOLDER)",
+        (
+            Form(
+                "write the report of a run or of a comparison again",
+                "mssr_rl.verbs.of_runs:ReportWords",
+                "mssr_rl.verbs.of_runs:report",
+                ("report run=runs/first", "report run=comparisons/NAME"),
+            ),
+            Form(
+                "recompute the report of a comparison from its raw files",
+                "mssr_rl.comparison.verify:VerifyWords",
+                "mssr_rl.comparison.verify:main",
+                ("report verify=comparisons/NAME",),
+            ),
+        ),
+    ),
+    "import": Verb(
+        "draw another trainer's run beside a comparison's",
+        (
+            Form(
+                "the curves of EasyR1, verl, TRL, TensorBoard or a csv file, in no verdict",
+                "mssr_rl.imports.command:ImportWords",
+                "mssr_rl.imports.command:main",
+                (
+                    "import experiment_log.jsonl comparison=comparisons/two rollouts_per_step=2560",
+                    "import trainer_state.json comparison=comparisons/two rollouts_per_step=64",
+                ),
+            ),
+        ),
+    ),
+    "doctor": Verb(
+        "say what this machine can run, and which versions do not fit",
+        (
+            Form(
+                "look at this machine",
+                "mssr_rl.doctor:DoctorWords",
+                "mssr_rl.doctor:main",
+                ("doctor",),
+            ),
+        ),
+    ),
+    "status": Verb(
+        "what every run here is doing",
+        (
+            Form(
+                "a line for every run, from its own files",
+                "mssr_rl.verbs.of_runs:StatusWords",
+                "mssr_rl.verbs.of_runs:status",
+                ("status", "status runs_dir=comparisons"),
+            ),
+        ),
+    ),
+    "resume": Verb(
+        "prove that a run resumes bit for bit",
+        (
+            Form(
+                "do the steps between two checkpoints again, in a copy, and compare every byte",
+                "mssr_rl.verbs.of_runs:ResumeWords",
+                "mssr_rl.verbs.of_runs:resume",
+                ("resume verify=runs/first",),
+            ),
+        ),
+    ),
+    "replay": Verb(
+        "do a broken step again, and show where its numbers stop being finite",
+        (
+            Form(
+                "do a step again that met NaN or infinity",
+                "mssr_rl.verbs.of_runs:ReplayWords",
+                "mssr_rl.verbs.of_runs:replay",
+                ("replay run=runs/first",),
+            ),
+        ),
+    ),
+}
+
+
+def form_of(verb: str, arguments: Iterable[str]) -> Form:
+    """The form of a verb whose needed words are all given."""
+    from mssr_rl.config.words import FILE, declared
+
+    keys = {word.partition("=")[0] for word in arguments if "=" in word}
+    keys |= {FILE for word in arguments if "=" not in word}
+    wanted = []
+    for form in VERBS[verb].forms:
+        needed = [word for word in declared(form.declaration()) if word.needed]
+        if {word.name for word in needed} <= keys:
+            return form
+        wanted.append(" ".join(w.name if w.name == FILE else f"{w.name}=..." for w in needed))
+    example = VERBS[verb].forms[0].examples[0]
+    raise UserError(f"{verb} takes {', or '.join(wanted)}; e.g. {example}")
+
+
+def switches(verb: str) -> set[str]:
+    """The words of a verb that are true or false: typed with dashes they need no value."""
+    from mssr_rl.config.keys import fixed_kinds
+    from mssr_rl.config.words import declared
+
+    forms = VERBS[verb].forms
+    own = {w.name for form in forms for w in declared(form.declaration()) if w.kind is bool}
+    takes_keys = any(form.everyday for form in forms)
+    return own | {key for key, kind in fixed_kinds().items() if takes_keys and kind is bool}
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
