@@ -1,12 +1,12 @@
 """Reading model folders in the ordinary `save_pretrained` layout, and who computes with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import (
 
 from mssr_rl.config.schema import Config
 from mssr_rl.errors import UserError
-from mssr_rl.models import families, qwen2_5_vl
+from mssr_rl.models import bounds, families, qwen2_5_vl
 from mssr_rl.models.chat import ChatEncoder
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Family, PictureRule
@@ -57,12 +57,10 @@ def load_model(path: str, device: str, dtype: str) -> Any:
     """
     folder = local_folder(path)
     auto = AutoModelForImageTextToText if sees(read_config(path)) else AutoModelForCausalLM
-    try:  # weights are read as safetensors, never unpickled: a model folder may come from anybody
+    with _built_from(path):  # weights are read as safetensors, never unpickled
         model = auto.from_pretrained(
             folder, dtype=getattr(torch, dtype), **DATA_ONLY, use_safetensors=True
         )
-    except (OSError, ValueError, SafetensorError) as problem:
-        raise _unloadable(path, problem) from problem
     return model.to(device).eval()  # no dropout: rollout and training see the same policy
 
 
@@ -72,10 +70,9 @@ def read_config(path: str) -> Any:
     Raises:
         UserError: it cannot be read, or is of no model that answers in text.
     """
-    try:
+    with _built_from(path):
         config = AutoConfig.from_pretrained(local_folder(path), **DATA_ONLY)
-    except (OSError, ValueError, KeyError) as problem:
-        raise _unloadable(path, problem) from problem
+    bounds.refuse_surplus(local_folder(path), config.to_dict())
     known = sees(config) or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     if not known or getattr(config, "is_encoder_decoder", False):
         raise UserError(
@@ -97,7 +94,8 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
     Not wider: a sampler that keeps to the model's own would scale pictures once more.
     """
     families.of(read_config(path).model_type).ready()
-    processor = read_processor(local_folder(path))
+    with _built_from(path):
+        processor = read_processor(local_folder(path))
     if min_pixels is None and max_pixels is None:
         return processor
     size = processor.image_processor.size
@@ -133,9 +131,10 @@ def family_of_folder(wanted: Wanted) -> Family:
 
 def read_generation(path: str) -> Any:
     """The generation config of a model folder, or what its config says of it."""
-    try:
-        return GenerationConfig.from_pretrained(local_folder(path))
-    except OSError:  # a folder may leave it out
+    folder = local_folder(path)
+    with _built_from(path):
+        if (folder / "generation_config.json").exists():  # a folder may leave it out
+            return GenerationConfig.from_pretrained(folder)
         return GenerationConfig.from_model_config(read_config(path))
 
 
@@ -167,10 +166,8 @@ def _family(
 
 
 def _tokenizer(path: str) -> Any:
-    try:
+    with _built_from(path):
         return AutoTokenizer.from_pretrained(local_folder(path), **DATA_ONLY)
-    except (OSError, ValueError, KeyError) as problem:
-        raise _unloadable(path, problem) from problem
 
 
 def picture_rule(wanted: Wanted) -> PictureRule:
@@ -191,10 +188,25 @@ def save_model(model: Any, processor: Any, folder: Path) -> None:
     save_processor(processor, folder)
 
 
+@contextmanager
+def _built_from(path: str) -> Iterator[None]:
+    """Around what a library builds from somebody else's files, which it does not look at.
+
+    A wrong type or a zero shows as whatever stumbles over it. `bounds` says most of it better.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as problem:
+        raise _unloadable(path, problem) from problem
+
+
 def _unloadable(path: str, problem: Exception) -> UserError:
+    kind = "" if isinstance(problem, OSError | ValueError) else f"{type(problem).__name__}: "
     return UserError(
-        f"model.path={path} could not be loaded ({_first_line(problem)}); give a folder in the "
-        "save_pretrained layout, a model id your machine can reach, or `tiny`"
+        f"model.path={path} could not be loaded ({kind}{_first_line(problem)}); give a folder in "
+        "the save_pretrained layout, a model id your machine can reach, or `tiny`"
     )
 
 

@@ -5,20 +5,25 @@ that `auto_map` names in a JSON file, and `custom_generate/generate.py`. We neve
 OpenRLHF does, in every place where it loads something; `without_code` is put around those.
 """
 
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
-from mssr_rl.models import model_folder
+from mssr_rl.models import bounds, model_folder
 
 # Weights are read as safetensors, never unpickled, and Python files are never run.
 DATA_ONLY = {"trust_remote_code": False}
 
 FETCHED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  # of the hub: data, no code
+MOST = {".jinja": 2**20, ".json": 2**29, ".txt": 2**28, ".model": 2**28}  # bytes by suffix
+LARGEST = 2**42
+ADAPTER = "adapter_config.json"
 OWN_GENERATE = Path("custom_generate/generate.py")
 
 # No class is looked up in these, and a word of a vocabulary may well read "auto_map".
@@ -31,6 +36,10 @@ def local_folder(path: str) -> Path:
     Raises:
         UserError: there is no such folder, and no such id that this machine can reach.
     """
+    return _vetted(_found(path))
+
+
+def _found(path: str) -> Path:
     folder = Path(model_folder(path))
     if folder.is_dir():
         return folder
@@ -45,6 +54,37 @@ def local_folder(path: str) -> Path:
             f"hub's model of that name cannot be had ({_first_line(error)}); give a folder in the "
             "save_pretrained layout, a model id your machine can reach, or `tiny`"
         ) from error
+
+
+@lru_cache(maxsize=32)
+def _looked_at(folder: Path, _: tuple[tuple[str, int, int], ...]) -> None:
+    if (folder / ADAPTER).exists():
+        raise UserError(
+            f"{folder} is refused: it holds an adapter ({ADAPTER}), whose base model lies "
+            "elsewhere; merge the two and give the merged model"
+        )
+    bounds.check(folder)
+
+
+def _vetted(folder: Path) -> Path:
+    """The folder, once its settings were found to be those of a model; again if they change."""
+    places = (folder, folder / "additional_chat_templates")
+    marks = []
+    for path in sorted(path for place in places if place.is_dir() for path in place.iterdir()):
+        try:
+            at = path.stat()
+        except OSError:  # a link that leads nowhere: whoever wants the file says that it is missing
+            continue
+        if stat.S_ISDIR(at.st_mode):
+            continue
+        if not stat.S_ISREG(at.st_mode):
+            raise UserError(f"{path} is refused: it is no ordinary file, and would be waited for")
+        most = MOST.get(path.suffix, LARGEST)
+        if at.st_size > most:
+            raise UserError(f"{path} is refused: its {at.st_size:,} bytes are more than {most:,}")
+        marks.append((path.name, at.st_size, at.st_mtime_ns))
+    _looked_at(folder, tuple(marks))
+    return folder
 
 
 def refuse_code(folder: Path) -> None:

@@ -5,16 +5,13 @@ An estimate, and says so. For `plan`.
 Shapes: M sequences of a micro-batch, L tokens of one, D hidden size, V vocabulary.
 """
 
-import json
-import math
-import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mssr_rl.config import Config
 from mssr_rl.engine.blocks import Tokens, problems_together
 from mssr_rl.errors import UserError
-from mssr_rl.models import model_folder
+from mssr_rl.models import bounds, model_folder
 
 GIB = 2**30
 LIBRARIES = 0.9 * GIB  # Python with torch, transformers and the rest, measured on Linux
@@ -126,7 +123,7 @@ def shape(folder: Path) -> Shape:
     try:
         return Shape(
             kind=config.model_type,
-            parameters=sum(_parameters(file) for file in files),
+            parameters=sum(map(bounds.parameters, files)),
             layers=text.num_hidden_layers,
             hidden=text.hidden_size,
             vocabulary=text.vocab_size,
@@ -135,16 +132,6 @@ def shape(folder: Path) -> Shape:
         raise UserError(
             f"{folder / 'config.json'} has no {error.name}: not a language model?"
         ) from error
-
-
-def _parameters(file: Path) -> int:
-    """The numbers in a safetensors file, from its header."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header: dict[str, Any] = json.loads(stream.read(length))
-    return sum(
-        math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-    )
 
 
 def _gb(size: float) -> str:
