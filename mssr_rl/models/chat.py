@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
+from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE, chat_messages
 
@@ -123,10 +124,7 @@ class ChatEncoder:
                 {"role": m["role"], "content": "".join(part["text"] for part in m["content"])}
                 for m in messages
             ]
-        text: str = self._speaker.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
-        return text
+        return spoken(self._speaker, messages)
 
     def _opening(self) -> str:
         """What the template already writes of the response: a think tag, or nothing."""

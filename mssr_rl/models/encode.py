@@ -21,6 +21,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
 from mssr_rl.models.pictures import Pictures
+from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
 
@@ -147,10 +148,7 @@ class PromptEncoder:
 
     def text_tokens(self, problem: Problem) -> list[int]:
         """The chat text in tokens, one image token for each picture."""
-        messages = chat_messages(problem)
-        text = self.processor.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False
-        )
+        text = spoken(self.processor, chat_messages(problem))
         (encoded,) = self._text.encode_batch_fast([text], add_special_tokens=False)
         return list(encoded.ids)
 

@@ -1,0 +1,54 @@
+"""A chat template tried out of the way: run as a file, with nothing of ours imported.
+
+`templates` starts it with limits on time and memory, hands it the template and a conversation as
+JSON, and only wants to know whether it ends: the text itself comes from transformers afterwards,
+which compiles a template the same way (5.15, `_compile_jinja_template`).
+"""
+
+import json
+import sys
+from typing import Any, ClassVar
+
+import jinja2.ext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class Generation(jinja2.ext.Extension):
+    """The tag with which templates mark what a model has said; here its content is just shown."""
+
+    tags: ClassVar[set[str]] = {"generation"}
+
+    def parse(self, parser: Any) -> Any:
+        """The block's own statements."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def main() -> None:
+    """Print how many characters the conversation takes, or why there is none."""
+    asked = json.load(sys.stdin)
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
+    environment.globals |= {"raise_exception": _stop, "strftime_now": str}
+    environment.filters["tojson"] = json.dumps
+    length = 0
+    try:
+        for piece in environment.from_string(asked["template"]).generate(**asked["told"]):
+            length += len(piece)
+            if length > asked["longest"]:
+                break
+        said: dict[str, Any] = {"length": length}
+    except MemoryError:
+        said = {"memory": True}
+    except Exception as error:  # noqa: BLE001  what fails by itself fails again, and is told then
+        said = {"error": type(error).__name__}
+    sys.stdout.write(json.dumps(said))
+
+
+def _stop(message: object) -> None:
+    raise jinja2.TemplateError(str(message))
+
+
+if __name__ == "__main__":
+    main()

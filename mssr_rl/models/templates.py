@@ -1,0 +1,111 @@
+"""A conversation as a model's chat template writes it; the template may be anybody's.
+
+A template is a small program in Jinja's sandbox: it reaches nothing outside, but may loop for ever
+or multiply a text until memory is gone. So the first conversation is written by a process of its
+own first, which has limits (`template_trial`).
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mssr_rl.errors import UserError
+from mssr_rl.models import TINY
+
+LONGEST = 2_000_000  # characters of one prompt as the model is given it
+SECONDS = 5  # of processor time; a template takes a thousandth of one
+PATIENCE = 60.0  # [s] on a busy machine
+MEMORY = 2**30  # bytes
+TRIAL = Path(__file__).with_name("template_trial.py")
+
+
+def spoken(speaker: Any, messages: Sequence[Any]) -> str:
+    """The messages as a processor or tokenizer writes them, with the opening of a response.
+
+    Raises:
+        UserError: the template does not end, fills the memory, or fails.
+    """
+    try_out(_template(speaker), json.dumps(list(messages)))
+    try:
+        text: str = speaker.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=False
+        )
+    except (TemplateError, ArithmeticError, LookupError, MemoryError, RecursionError) as error:
+        raise _refusal(f"fails with {type(error).__name__}: {_first_line(error)}") from error
+    if len(text) > LONGEST:
+        raise _refusal(f"writes more than {LONGEST:,} characters for one problem")
+    return text
+
+
+def try_out(template: str, messages: str) -> None:
+    """Raise `UserError` if a template does not come to an end on a conversation, given as JSON."""
+    if template and template not in _tried:
+        if template != _ours():
+            _refuse_endless(template, json.loads(messages))
+        _tried.add(template)
+
+
+_tried: set[str] = set()
+
+
+@lru_cache(maxsize=1)
+def _ours() -> str:
+    return (TINY / "chat_template.jinja").read_text("utf-8")
+
+
+def _template(speaker: Any) -> str:
+    """The template that transformers will take; of several, the one named `default`."""
+    found = speaker.chat_template
+    if isinstance(found, dict):
+        found = found.get("default")
+    return found if isinstance(found, str) else ""
+
+
+def _refuse_endless(template: str, messages: list[Any]) -> None:
+    told = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}
+    asked = json.dumps({"template": template, "told": told, "longest": LONGEST})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(TRIAL)],
+            input=asked,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            preexec_fn=_limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _refusal(f"does not end within {PATIENCE:g} s") from None
+    if done.returncode < 0:
+        raise _refusal(f"does not end within {SECONDS} s of processor time")
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:  # Python itself ran out of memory
+        raise _refusal(f"takes more than {MEMORY >> 20} MiB") from None
+    if "memory" in said:
+        raise _refusal(f"takes more than {MEMORY >> 20} MiB")
+    if said.get("length", 0) > LONGEST:
+        raise _refusal(f"writes more than {LONGEST:,} characters for one problem")
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+def _refusal(what: str) -> UserError:
+    return UserError(
+        f"the model's chat template {what}; put that of the published model into its folder, as "
+        "chat_template.jinja"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no reason given").splitlines()[0][:200]
