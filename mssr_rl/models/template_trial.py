@@ -7,7 +7,7 @@ which compiles a template the same way (5.15, `_compile_jinja_template`).
 
 import json
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 class Generation(jinja2.ext.Extension):
     """The tag with which templates mark what a model has said; here its content is just shown."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012  Jinja declares it so
 
     def parse(self, parser: Any) -> Any:
         """The block's own statements."""

@@ -19,8 +19,7 @@ DOUBLING = (
 ENDLESS = {
     "loops": (LOOPS, "does not end within"),
     "macro": (
-        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}"
-        "{{ m(40) }}",
+        "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(40) }}",
         "does not end within",
     ),
     "doubling": (DOUBLING, "takes more than"),
