@@ -11,7 +11,7 @@ from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.page import write
-from mssr_rl.comparison.tables import latex, markdown
+from mssr_rl.comparison.tables import markdown, tabular
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -203,4 +203,4 @@ def test_several_environments_are_summed_up_beside_their_own_verdicts(make_compa
 def test_names_cannot_break_a_table(make_comparison: Any) -> None:
     named = document(make_comparison({"a_b": 0.4, "c|d": 0.6}))
     assert r"c\|d" in markdown(named)
-    assert "a\\_b &" in latex(named)
+    assert "a\\_b &" in tabular(named)
