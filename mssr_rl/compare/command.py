@@ -7,6 +7,7 @@ compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and h
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
-from mssr_rl.stats import racing
+from mssr_rl.stats import racing, sequential
 from mssr_rl.stats.verdict import Rule
 
 # A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
@@ -181,6 +182,7 @@ def opening(task: Task) -> list[str]:
         f"each        {config.budget.rollouts:,} rollouts, {size}",
         f"at once     {share.jobs} runs, {share.threads} thread{'s' * (share.threads > 1)} each",
         f"verdict     by seed on the test split; differences below {margin} do not matter",
+        f"looks       {_looks(task)}",
         f"results     {task.folder.path}",
     ]
     if task.settings.race:
@@ -194,6 +196,16 @@ def opening(task: Task) -> list[str]:
             "show large differences"
         )
     return lines
+
+
+def _looks(task: Task) -> str:
+    """When words are given, and whether these seeds bring one."""
+    planned, seeds = _planned(task), len(task.matrix.seeds)
+    at = [one.seeds for one in islice(sequential.looks(planned, Rule().alpha), 3)]
+    after = sequential.following(seeds, planned, Rule().alpha).seeds
+    words = f"words are given at {at[0]} seeds, then at {at[1]}, {at[2]} and so on"
+    new = sequential.following(seeds - 1, planned, Rule().alpha).seeds == seeds
+    return words if new else f"{words}; {seeds} bring none, plan {after}"
 
 
 def _differences(task: Task) -> list[str]:

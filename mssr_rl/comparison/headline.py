@@ -45,6 +45,8 @@ def _undecided(found: Comparison) -> list[str]:
     open_pairs = [pair for pair in found.pairs if pair.verdict == "inconclusive"]
     if not open_pairs:
         return []
+    if all(pair.decision is None for pair in found.pairs):
+        return ["no verdict yet"]
     if len(open_pairs) == len(found.pairs):
         return [f"inconclusive, no two of the {len(found.arms)} arms can be told apart"]
     return [f"{len(open_pairs)} of {len(found.pairs)} pairs are inconclusive"]

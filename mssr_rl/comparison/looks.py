@@ -3,8 +3,8 @@
 A look is a report made from a set of finished runs; the same runs read twice are one look. A line
 an entry, in the order of time:
 
-    {"look": 1, "planned": 5, "seeds": 5, "runs": 25, "data": hash of what was read,
-     "at": time, "previous": hash of the line before}
+    {"look": 1, "planned": 5, "seeds": 5, "runs": 25, "rule": margin, baseline and alpha,
+     "data": hash of what was read, "at": time, "previous": hash of the line before}
 
 No word depends on how many lines there are: when words are given is fixed by the planned number of
 seeds alone (`stats.sequential`). The record shows what was read when, and that the plan is older
@@ -40,6 +40,7 @@ class Entry(NamedTuple):
     planned: int
     seeds: int  # finished
     runs: int  # that counted
+    rule: str  # what was asked of them
     data: str
 
 
@@ -64,9 +65,8 @@ def read(folder: Path) -> Record:
     for number, line in enumerate(content.splitlines(), 1):
         try:
             found = untrusted.parsed(line, LOOKS)
-            entry = Entry(
-                int(found["planned"]), int(found["seeds"]), int(found["runs"]), str(found["data"])
-            )
+            plan, seeds, runs = (int(found[name]) for name in ("planned", "seeds", "runs"))
+            entry = Entry(plan, seeds, runs, str(found["rule"]), str(found["data"]))
         except (untrusted.Unusable, ValueError, KeyError, TypeError):
             return Record(tuple(entries), last, f"line {number} of {LOOKS} cannot be read")
         if found.get("previous") != last or found.get("look") != number:
@@ -97,10 +97,10 @@ def _now(evidence: Evidence, known: Record) -> Entry | None:
     counted = [run for run in evidence.runs if run.counts]
     if not counted:
         return None
-    data = _data(evidence)
-    if known.entries and known.entries[-1].data == data:
+    asked, data = _rule(evidence), _data(evidence)
+    if known.entries and (known.entries[-1].rule, known.entries[-1].data) == (asked, data):
         return known.entries[-1]
-    return Entry(planned(evidence, known), complete(evidence), len(counted), data)
+    return Entry(planned(evidence, known), complete(evidence), len(counted), asked, data)
 
 
 def marked(folder: Path) -> dict[str, Any]:
@@ -189,6 +189,8 @@ def _cautions(evidence: Evidence, known: Record, at: Stage) -> Iterator[str]:
             f"The plan was changed after a look: {known.entries[0].planned} seeds were planned at "
             f"the first, now compare.json says {at.planned}."
         )
+    if other := sorted({one.rule for one in known.entries} - {_rule(evidence)}):
+        yield f"The question was changed after a look, which was read with {'; '.join(other)}."
     seen = {one.seeds for one in known.entries}
     for seeds in _pauses(evidence):
         if seeds not in seen:
@@ -232,6 +234,11 @@ def _seconds(run: Run) -> float | None:
     """How long a run took, charged."""
     found = run.summary.get("ledger", {}).get("seconds")
     return float(found) if isinstance(found, (int, float)) else None
+
+
+def _rule(evidence: Evidence) -> str:
+    told = evidence.compare["rule"]
+    return ", ".join(f"{name}={told.get(name)}" for name in ("margin", "baseline", "alpha"))
 
 
 def _data(evidence: Evidence) -> str:

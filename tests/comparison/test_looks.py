@@ -135,6 +135,7 @@ def test_a_deleted_record_is_noticed(grown: tuple[Path, Cut]) -> None:
     ) in read_again(folder)["looks"]["cautions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -172,6 +173,20 @@ def test_another_plan_after_a_look_is_noticed(grown: tuple[Path, Cut]) -> None:
     edit(folder / "compare.json", rule={**rule, "planned": "many"})
     with pytest.raises(UserError, match="planned='many' is no number of seeds"):
         read_again(folder)
+
+
+def test_another_question_after_a_look_is_said(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    cut(3)
+    rule = json.loads((folder / "compare.json").read_text())["rule"]
+    edit(folder / "compare.json", rule={**rule, "margin": 0.05})
+    for _ in range(2):
+        (said,) = read_again(folder)["looks"]["cautions"]
+        assert said == (
+            "The question was changed after a look, which was read with margin=0.01, "
+            "baseline=None, alpha=0.05."
+        )
+    assert len(lines(folder)) == 2
 
 
 def test_a_pause_without_a_look_is_said(grown: tuple[Path, Cut]) -> None:
