@@ -12,8 +12,9 @@ told. `data` is then
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mssr_rl.data import columns, faults, reader, sources
 from mssr_rl.envs.base import ProblemEnv, Rules, good_golds, register
@@ -48,6 +49,8 @@ class Format:
     drawn: Callable[[str, int], Iterator[Row]]  # raw rows of (split, count) from the families
     config: str | None = None  # of the hub's data set
     rules: Rules = field(default_factory=Rules)
+    official: Rules | None = None  # those of the benchmark's own code
+    beside: str | None = None  # a stored split whose rows count too
 
     @property
     def module(self) -> str:
@@ -66,6 +69,7 @@ class Wanted:
     instruction: str = INSTRUCTION
     reward: str = "accuracy"
     columns: str = ""
+    scoring: str = "ours"
 
 
 DRAWN = {"train": 512, "val": 120, "test": 240}
@@ -103,9 +107,45 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
     return register(form.name, gym_id=form.gym_id)(make)
 
 
+def registered_with_official(form: Format) -> Callable[..., ProblemEnv]:
+    """The same for a format that has a benchmark's own rules, chosen by `scoring`."""
+
+    def make(
+        *,
+        split: str = "test",
+        data: str = "drawn",
+        instruction: str = INSTRUCTION,
+        limit: int | None = None,
+        reward: str = "accuracy",
+        blind: bool = False,
+        columns: str = "",
+        scoring: Literal["ours", "official"] = "ours",
+    ) -> ProblemEnv:
+        wanted = Wanted(
+            split=split,
+            data=data,
+            limit=limit,
+            blind=blind,
+            instruction=instruction,
+            reward=reward,
+            columns=columns,
+            scoring=scoring,
+        )
+        return environment(form, wanted)
+
+    about = OPTIONS.format(form.about).rstrip()
+    make.__doc__ = f"{about}\n        scoring: ours, or official: the rule of the set's own code."
+    make.__name__, make.__module__ = form.name, form.module
+    return register(form.name, gym_id=form.gym_id)(make)
+
+
 def environment(form: Format, wanted: Wanted) -> ProblemEnv:
     """The environment of a format over the rows that are asked for."""
-    found = good_golds(problems(form, wanted), f"{form.name} {wanted.data}", form.rules)
+    found = problems(form, wanted)
+    if wanted.scoring == "official" and form.official is not None:
+        form = replace(form, rules=form.official)  # which decide what their own golds pay
+    else:
+        found = good_golds(found, f"{form.name} {wanted.data}", form.rules)
     return ProblemEnv(
         found,
         name=form.name,
@@ -122,8 +162,25 @@ def problems(form: Format, wanted: Wanted) -> list[Problem]:
     source = source_of(form, wanted)
     if wanted.columns:
         return reader.problems(source, wanted.split, wanted.limit, wanted.columns)
+    if form.beside and (other := _stored_beside(form, wanted)):
+        source = _with_rows_of(source, other)
     rows = source._replace(rows=lambda: _normalised(form, source))
     return reader.normalised(rows, wanted.split, wanted.limit)
+
+
+def _with_rows_of(source: sources.Source, other: sources.Source) -> sources.Source:
+    return source._replace(rows=lambda: chain(source.rows(), other.rows()))
+
+
+def _at(form: Format, split: str) -> Format:
+    return replace(form, splits={split: (str(form.beside),)}, beside=None)
+
+
+def _stored_beside(form: Format, wanted: Wanted) -> sources.Source | None:
+    """The other rows of a copy on disk, None where one file holds all."""
+    if wanted.data == "drawn" or Path(wanted.data).expanduser().is_file():
+        return None
+    return source_of(_at(form, wanted.split), wanted)
 
 
 def source_of(form: Format, wanted: Wanted) -> sources.Source:

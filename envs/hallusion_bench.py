@@ -9,7 +9,10 @@ their figures. Always "no" has aAcc 57.83, fAcc 12.14, qAcc 20.00 on the real ro
 box, and of "none" without one, so that "no" is right for every response without a box.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
 
 from mssr_rl.envs import bench, drawn
 from mssr_rl.envs.base import ProblemEnv, Rules, register
@@ -23,9 +26,11 @@ COMPAT = ("strict", "mssr")
 
 
 def _row(raw: bench.Row) -> bench.Row | None:
+    return _any_row(raw) if bench.pictures_of(raw, "image") else None
+
+
+def _any_row(raw: bench.Row) -> bench.Row:
     images = bench.pictures_of(raw, "image")
-    if not images:
-        return None
     answer = str(raw["gt_answer"])
     if answer not in ANSWERS:
         raise ValueError(f"gt_answer is {answer!r}, neither 0 nor 1")
@@ -65,6 +70,15 @@ def as_mssr(response: str, answer: str, choices: Sequence[str] | None) -> Verdic
     return Verdict("correct" if right else "wrong" if box is not None else "no_answer", box)
 
 
+def by_words(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
+    """VLMEvalKit's rule without its judge: the word yes or the word no stands in it, not both."""
+    words = set(re.sub(r"[^\w\s]", " ", response.lower()).split())
+    said = [word for word in ("yes", "no") if word in words]
+    if len(said) != 1:
+        return Verdict("no_answer", None)
+    return Verdict("correct" if said[0] == answer else "wrong", said[0])
+
+
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     rows = drawn.pair_rows(split, count)
     return (row for _, row in zip(range(count), rows, strict=False))
@@ -79,6 +93,18 @@ FORMAT = bench.Format(
     drawn=_drawn,
     rules=Rules(verify=verify, metric="aAcc, fAcc, qAcc", metrics=metrics),
 )
+OFFICIAL = replace(
+    FORMAT,
+    row=_any_row,
+    beside="non_image",
+    official=Rules(
+        verify=by_words,
+        respond=str.capitalize,
+        extraction="the word yes or no, not both, anywhere in the response",
+        metric="aAcc, fAcc, qAcc over all rows, those without a picture too",
+        metrics=metrics,
+    ),
+)
 
 
 @register("hallusion_bench", gym_id="HallusionBench")
@@ -92,6 +118,7 @@ def hallusion_bench(
     blind: bool = False,
     compat: str = "strict",
     columns: str = "",
+    scoring: Literal["ours", "official"] = "ours",
 ) -> ProblemEnv:
     """Yes or no about pictures and edited pictures (lmms-lab/HallusionBench).
 
@@ -104,10 +131,13 @@ def hallusion_bench(
         blind: grey pictures, to see how much is guessed.
         compat: strict, or mssr: the released code's substring rule.
         columns: which column is what, where the rows have other columns than the set.
+        scoring: ours, or official: rows without a picture count, yes or no anywhere.
     """
     if compat not in COMPAT:
         raise UserError(f"compat={compat}: choose from {', '.join(COMPAT)}")
-    form = FORMAT
+    form = FORMAT if scoring == "ours" else OFFICIAL
+    if compat == "mssr" and scoring == "official":
+        raise UserError("compat=mssr and scoring=official are two rules: choose one of them")
     if compat == "mssr":
         rule = "the last box anywhere, else the text None; the gold is looked for in it"
         form = bench.scored(FORMAT, verify=as_mssr, extraction=rule)
@@ -119,5 +149,6 @@ def hallusion_bench(
         instruction=instruction,
         reward=reward,
         columns=columns,
+        scoring=scoring,
     )
     return bench.environment(form, wanted)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 
 from mssr_rl.data import options
-from mssr_rl.envs import bench, drawn
+from mssr_rl.envs import bench, drawn, official_mathv
+from mssr_rl.envs.base import Rules
 
 _TAG = re.compile(r"<image[0-9]*>")
 
@@ -25,6 +26,7 @@ def _row(raw: bench.Row) -> bench.Row:
         "problem": options.with_options(text, choices) if choices else text,
         "images": images,
         "answer": bench.text_of(raw, "answer").replace("\f", "\\f").strip(),
+        "raw_answer": bench.text_of(raw, "answer"),
         "choices": choices,
         "level": raw.get("level"),
         "subject": raw.get("subject"),
@@ -54,5 +56,11 @@ FORMAT = bench.Format(
     splits={"val": ("testmini", "val"), "test": ("test",)},
     row=_row,
     drawn=_drawn,
+    official=Rules(
+        per_problem=official_mathv.verdict,
+        extraction=official_mathv.EXTRACTION,
+        respond=official_mathv.response,
+        metric="accuracy by the set's own code",
+    ),
 )
-mathvision = bench.registered(FORMAT)
+mathvision = bench.registered_with_official(FORMAT)

@@ -3,7 +3,8 @@
 Columns: pid, question, image (path), decoded_image, choices or null, unit, precision, answer (an
 option's *text*), question_type, answer_type, query. The gold of a choice becomes its letter, by
 place, so an option text "B" is not taken for a letter. A float has a precision, stored as a float:
-both sides are rounded to it. The official nearest-option rule is left out: it pays for garbage.
+both sides are rounded to it. The set's own rule takes the nearest option, which pays for garbage:
+it is `env.scoring=official`.
 Licence cc-by-sa-4.0; training on it is prohibited, so there is no train split here.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from mssr_rl.data import options
-from mssr_rl.envs import bench, drawn
+from mssr_rl.envs import bench, drawn, official_mathvista
 from mssr_rl.envs.base import Rules
 from mssr_rl.grading.precision import verify_rounded
 from mssr_rl.grading.verify import Verdict, verify
@@ -34,6 +35,7 @@ def _row(raw: bench.Row) -> bench.Row:
         "problem": question,
         "images": bench.pictures_of(raw, "decoded_image", "image"),
         "answer": answer,
+        "raw_answer": bench.text_of(raw, "answer"),
         "choices": choices,
         **{k: raw.get(k) for k in ("unit", "precision", "answer_type", "question_type", "family")},
     }
@@ -81,5 +83,10 @@ FORMAT = bench.Format(
     row=_row,
     drawn=_drawn,
     rules=Rules(per_problem=_verdict, metric="accuracy; floats rounded to the stated precision"),
+    official=Rules(
+        per_problem=official_mathvista.verdict,
+        extraction=official_mathvista.EXTRACTION,
+        metric="accuracy by the set's own code",
+    ),
 )
-mathvista = bench.registered(FORMAT)
+mathvista = bench.registered_with_official(FORMAT)

@@ -18,6 +18,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
 from mssr_rl.typed import COUNT, option
 
+NO_LIMIT = 10**9  # tokens
 SHOWN = 12  # findings of one law that are printed in full
 
 
@@ -36,14 +37,14 @@ class EnvironmentWords:
     )
     audit: bool = option("show where other verifiers disagree with ours", False)
     max_prompt_tokens: int | None = option("list prompts that are longer", None, COUNT)
-    model_path: str | None = called("model.path", "whose processor counts the tokens", None)
+    model_path: str | None = called(
+        "model.path", "whose rules pictures and prompts must keep; null: tiny's, Qwen2.5-VL", None
+    )
 
 
 def main(words: list[str]) -> int:
     """Check the environment that the words name."""
     asked, given = read(EnvironmentWords, words), overrides.parse(words)
-    if asked.model_path is not None and asked.max_prompt_tokens is None:
-        raise UserError("model.path= has no effect without max_prompt_tokens=N, whose model it is")
     plugins.prepare(asked.plugins)
     workers.warm()
     wrong = sum(_say(line) for line in _report(given))
@@ -77,14 +78,13 @@ def _report(given: Mapping[str, str]) -> Iterator[str]:
     yield from passport.lines(env)
     yield from (f"read          {note}" for note in env.notes)
     yield from _bad_rows(env.left_out)
+    yield from _unfit(env, given)
     for law in laws.LAWS:
         trial = tried(partial(law, env))
         yield from _findings(trial.findings)
         if not trial.ended:
             return  # what follows grades in this process
     yield f"speed         {laws.items_per_second(env):,.0f} responses a second"
-    if "max_prompt_tokens" in given:
-        yield from _too_long(env, int(given["max_prompt_tokens"]), given.get("model.path", "tiny"))
     yield from _between_splits(env, given)
     for other in overrides.listed("against", given.get("against", "[]")):
         yield from _overlap(env, other, given)
@@ -154,16 +154,19 @@ def _against(word: str, given: Mapping[str, str]) -> tuple[str, ProblemEnv]:
     )
 
 
-def _too_long(env: ProblemEnv, limit: int, model: str) -> Iterator[str]:
-    """Prompts over the limit, each problem put through the model's own processor."""
+def _unfit(env: ProblemEnv, given: Mapping[str, str]) -> Iterator[str]:
+    """Rows that the model of `model.path` cannot be shown: their pictures, or their prompts."""
     from mssr_rl.models.load import Wanted, family_of_folder
+    from mssr_rl.run import splits
 
-    family = family_of_folder(Wanted(model, max_prompt_tokens=limit))
-    for problem in env.problems:
-        try:
-            family.block([problem], "cpu")
-        except UserError as error:
-            yield f"FAIL row       {error}"
+    path, limit = given.get("model.path", "tiny"), given.get("max_prompt_tokens")
+    family = family_of_folder(Wanted(path, max_prompt_tokens=int(limit or NO_LIMIT)))
+    pictures = splits.unfit_pictures(env.problems, family)
+    yield from (f"FAIL row       {key}: {why}" for key, why in pictures.items())
+    if limit is not None:
+        shown = [problem for problem in env.problems if problem.key not in pictures]
+        for _, why in splits.long_prompts(shown, family, int(limit)):
+            yield f"FAIL row       {why}"
 
 
 def _say(line: str) -> bool:

@@ -30,6 +30,7 @@ TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for
 EXTRAS = (  # kept for scoring rules and reports
     "precision", "unit", "question_for_eval", "set_id", "figure_id", "question_id", "subcategory",
     "problem_index", "answer_type", "question_type",
+    "raw_answer",
 )  # fmt: skip
 AT_ONCE, AT_ONCE_BYTES = 512, 128 * 2**20  # rows whose pictures are decoded together
 

@@ -17,9 +17,15 @@ def verify_rounded(response: str, answer: str, places: int) -> Verdict:
     if verdict.reason != "wrong" or verdict.extracted is None:
         return verdict
     said, wanted = _number(verdict.extracted), _number(answer)
-    if said is None or wanted is None or round(said, places) != round(wanted, places):
+    if said is None or wanted is None or _rounded(said, places) != _rounded(wanted, places):
         return verdict
     return Verdict("correct", verdict.extracted)
+
+
+def _rounded(value: Fraction, places: int) -> int:
+    """In units of the last place, halves away from zero as people round: 51.045 is 51.05."""
+    scaled = abs(value) * 10**places
+    return (-1 if value < 0 else 1) * int(scaled + Fraction(1, 2))
 
 
 def _number(text: str) -> Fraction | None:

@@ -84,16 +84,20 @@ def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
     Raises:
         BadRows: there are such rows, and the environment's handling does not leave them out.
     """
+    env = _without(env, unfit_pictures(env.problems, family), "bad_rows")
+    return _without(env, dict(long_prompts(env.problems, family, longest)), "long_prompts")
+
+
+def unfit_pictures(problems: Sequence[Problem], family: Family) -> dict[str, str]:
+    """Why rows have pictures that the model cannot take, by key."""
     rule = family.picture_rule()
-    pictures = {p.key: why for p in env.problems if (why := _unfit_picture(p, rule))}
-    env = _without(env, pictures, "bad_rows")
-    return _without(env, dict(_long_prompts(env.problems, family, longest)), "long_prompts")
+    return {p.key: why for p in problems if (why := _unfit_picture(p, rule))}
 
 
 def _without(env: ProblemEnv, unfit: Mapping[str, str], option: str) -> ProblemEnv:
     if not unfit:
         return env
-    rows = [f"{env.split} problem {key}: {why}" for key, why in unfit.items()]
+    rows = [f"{env.split} row {key}: {why}" for key, why in unfit.items()]
     if getattr(env.handling, option) == "stop":
         raise BadRows(rows, f"; env.{option}=leave_out goes on without them")
     kept = tuple(problem for problem in env.problems if problem.key not in unfit)
@@ -120,7 +124,7 @@ def _unfit_picture(problem: Problem, rule: PictureRule) -> str | None:
     return None
 
 
-def _long_prompts(
+def long_prompts(
     problems: Sequence[Problem], family: Family, longest: int
 ) -> Iterator[tuple[str, str]]:
     """(key, why) of prompts over the model's limit.

@@ -242,7 +242,6 @@ def _helpers() -> list[psutil.Process]:
         ("limit=3", "limit= has no effect: env=hanging has no option limit"),
         ("data=x", "data= has no effect: env=hanging has no option data"),
         ("audit=yes", "audit=yes: write audit=true"),
-        ("model.path=tiny", "model.path= has no effect without max_prompt_tokens=N"),
         ("max_prompt_tokens=abc", "max_prompt_tokens=abc is no whole number"),
         ("max_prompt_tokens=0", "max_prompt_tokens=0 is no whole number"),
     ],

@@ -102,9 +102,7 @@ def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(da
         file.write(
             "\n" + json.dumps({"id": "x", "problem": "?", "answer": "1", "images": ["thin.png"]})
         )
-    with pytest.raises(
-        BadRows, match="train problem x: the model cannot take its picture"
-    ) as caught:
+    with pytest.raises(BadRows, match="train row x: the model cannot take its picture") as caught:
         splits.read(config(data))
     assert "env.bad_rows=leave_out goes on without them" in str(caught.value)
     found = splits.read(config(data, "env.bad_rows=leave_out"))
@@ -118,7 +116,7 @@ def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(da
 def test_prompts_over_the_limit_stop_or_are_left_out(data: Path) -> None:
     with (data / "train.jsonl").open("a") as file:
         file.write("\n" + json.dumps({"id": "x", "problem": "count " * 900, "answer": "1"}))
-    with pytest.raises(BadRows, match=r"train problem x: the prompt of x has \d+ tokens, over"):
+    with pytest.raises(BadRows, match=r"train row x: the prompt of x has \d+ tokens, over"):
         splits.read(config(data))
     with pytest.raises(BadRows, match=r"env\.long_prompts=leave_out"):
         splits.read(config(data, "env.bad_rows=leave_out"))
