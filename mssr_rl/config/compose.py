@@ -42,7 +42,7 @@ def from_dict(plain: Mapping[str, Any]) -> Config:
 
 def read(path: Path) -> Config:
     """The config of a run folder's config.yaml."""
-    return from_dict(recorded.plain(path))
+    return from_dict(recorded.whole(path))
 
 
 def read_foreign(path: Path, words: Mapping[str, str]) -> Config:

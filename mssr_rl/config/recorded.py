@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mssr_rl import untrusted
+from mssr_rl import typed, untrusted
 from mssr_rl.config import hydra_groups, keys, overrides, safe_yaml
-from mssr_rl.config.schema import Config
+from mssr_rl.config.schema import Choice, Config
 from mssr_rl.errors import UserError
 
 ACCEPTABLE = ("plugins", "config", "data", "record")  # what `accept=` may name
@@ -55,7 +55,7 @@ def of_run(folder: Path, accept: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def whole(path: Path) -> dict[str, Any]:
-    """The entries of a config.yaml in which no section is missing."""
+    """The entries of a config.yaml: no section is missing, every value is of its kind."""
     if not path.exists():
         raise UserError(f"{path} is gone")
     if path.is_file() and path.stat().st_size == 0:
@@ -67,6 +67,11 @@ def whole(path: Path) -> dict[str, Any]:
     ]
     if missing:
         raise UserError(f"{path} was cut short or is no config of a run: it has no {missing[0]}")
+    bare = {g: Choice(name=str(found[g]["name"]), options={}) for g in keys.REGISTERED}
+    try:
+        typed.build(Config, {**found, **bare})
+    except UserError as error:
+        raise UserError(f"{path} was cut short or edited: {error}") from error
     return found
 
 

@@ -19,6 +19,7 @@ from mssr_rl.typed import option
 SCORING = frozenset(
     {"env", "model", "engine", "recipe", "name", "runs_dir", "seed", "plugins"}
     | {"eval.samples", "eval.limit", "rollout.max_prompt_tokens", "rollout.max_response_tokens"}
+    | {"fault.unscorable"}
     | {"train.rollouts_per_step", "train.micro_batch"}  # how many answers are drawn at once
 )
 SECTIONS = ("env.", "model.", "engine.", "cluster.")

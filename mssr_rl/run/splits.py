@@ -129,10 +129,11 @@ def long_prompts(
 ) -> Iterator[tuple[str, str]]:
     """(key, why) of prompts over the model's limit.
 
-    Only what could be too long is put through the processor: a token is at least a byte, and
-    pictures of one size take one number of tokens.
+    Only what could be too long, or could be read as more than text, is put through the processor: a
+    token is at least a byte, and pictures of one size take one number of tokens.
     """
     taken: dict[tuple[int, int], int] = {}
+    signs = tuple(family.tokenizer.all_special_tokens)  # one of them may stand for a picture
     template: int | None = None  # tokens that every prompt has, at most
     for problem in problems:
         try:
@@ -144,7 +145,8 @@ def long_prompts(
             if template is None:
                 template = family.length(Problem(key=problem.key, prompt="?", answer=""))
             most = template + len(problem.prompt.encode("utf-8", "replace"))
-            if most + sum(taken[size] for size in sizes) > longest:
+            odd = any(sign in problem.prompt for sign in signs)
+            if odd or most + sum(taken[size] for size in sizes) > longest:
                 family.length(problem)
         except UserError as error:
             yield problem.key, str(error)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mssr_rl import files
+from mssr_rl import cli, files
 from mssr_rl.compare import command
 from mssr_rl.compare.settings import Settings
+from mssr_rl.comparison import cautions
 from mssr_rl.comparison.evidence import Run
-from mssr_rl.comparison.findings import _unusual
 from mssr_rl.config import Config, recorded
 from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Engine
@@ -68,8 +68,8 @@ class Begun:
         assert page.count("This run went on after a change") == len(found)
         files_of_run = read_run(self.folder)
         run = Run("run", "a", "e", 0, "done", files_of_run)
-        caution = _unusual([run], "test", None, Rule())
-        assert len(caution["Went on after something had changed"]) == len(found)
+        said = " ".join(cautions.unusual([run], "test", None, Rule()))
+        assert said.count("run after step") == len(found)
         return [(change["what"], change["accepted"]) for change in found]
 
 
@@ -174,12 +174,29 @@ def test_a_config_that_was_cut_short_ends_in_a_sentence_and_its_copy_goes_on(
         }
 
 
-@pytest.mark.parametrize("content", [b"\x00\xff", b"[1, 2]", b"- a: {b", b"algo: 3\nenv: 4\n"])
+@pytest.mark.parametrize(
+    "content", [b"\x00\xff", b"[1, 2]", b"- a: {b", b"algo: 3\nenv: 4\n", b"WRONG KIND"]
+)
 def test_what_is_no_config_at_all_is_named(begun: Begun, content: bytes) -> None:
-    (begun.folder / "config.yaml").write_bytes(content)
+    path = begun.folder / "config.yaml"
+    odd = path.read_bytes().replace(b"lr: 0.05", b"lr: fast")
+    path.write_bytes(odd if content == b"WRONG KIND" else content)
     said = begun.refuses()
     assert "config.yaml" in said
     assert "accept=[config] to go on with the settings that run.json kept" in said
+
+
+@pytest.mark.parametrize("verb", ["resume verify", "replay run", "report run"])
+@pytest.mark.parametrize("left", [0.0, 0.3])
+def test_other_verbs_say_so_too(begun: Begun, verb: str, left: float, capsys: Captured) -> None:
+    path = begun.folder / "config.yaml"
+    path.write_bytes(path.read_bytes()[: int(left * path.stat().st_size)])
+    (begun.folder / "faults" / "step_1").mkdir(parents=True)
+    name, key = verb.split()
+    code = cli.main([name, f"{key}={begun.folder}"])
+    assert code in (0, 2)  # a report shows what is there
+    assert "Traceback" not in capsys.readouterr().err
+    assert (code == 0) == (name == "report")
 
 
 def test_a_config_that_is_gone_is_taken_from_the_record_if_that_is_accepted(begun: Begun) -> None:

@@ -137,3 +137,15 @@ def test_bad_rows_are_all_named_at_once(data: Path) -> None:
         splits.read(config(data))
     assert len(caught.value.rows) == 5
     assert len(splits.read(config(data, "env.bad_rows=leave_out")).test.problems) == 1
+
+
+def test_a_text_that_holds_the_models_sign_for_a_picture_is_found_before_anything_starts(
+    data: Path,
+) -> None:
+    lines = (data / "test.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    (data / "test.jsonl").write_text(
+        "\n".join([*lines[:-1], json.dumps({**last, "problem": "What is <|image_pad|>?"})])
+    )
+    with pytest.raises(BadRows, match=rf"test problem {last['id']}.*sign for a picture"):
+        splits.read(config(data))
