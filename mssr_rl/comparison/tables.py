@@ -70,7 +70,7 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
         ),
         "The interval is over seeds.",
         rows(LeaderboardRow, env["leaderboard"]),
-        "Pairs: a minus b in points, paired by seed. The adjusted p-values make the word.",
+        "Pairs: a minus b in points, paired by seed. Adjusted p-values make the word.",
         "The fixed-K reading takes the seeds at hand as planned; it decides nothing.",
         rows(PairRow, env["pairs"]),
         "Fairness: what differs between the arms.",

@@ -81,14 +81,7 @@ def decided(
     """
     said: dict[Key, Decision] = {}
     if stage.look is not None:
-        asked = {
-            env: Asked(
-                {arm.name: arm.values for arm in on.arms},
-                [(pair.a, pair.b) for pair in on.pairs],
-                resolution[env],
-            )
-            for env, on in found.items()
-        }
+        asked = {env: _asked(on, resolution[env]) for env, on in found.items()}
         margin = next((on.rule.margin for on in found.values()), Rule().margin)
         said = decisions(asked, stage.look, stage.seeds, margin)
     family = max(1, sum(pair.test is not None for on in found.values() for pair in on.pairs))
@@ -117,6 +110,11 @@ def decisions(
     }
     tests = {key: Both(t_test(found), tost(found, margin)) for key, found in spreads.items()}
     return {key: _decision(spreads[key], p, look, len(tests)) for key, p in adjusted(tests).items()}
+
+
+def _asked(on: Comparison, resolution: float) -> Asked:
+    values = {arm.name: arm.values for arm in on.arms}
+    return Asked(values, [(pair.a, pair.b) for pair in on.pairs], resolution)
 
 
 def _spread(asked: Asked, pair: tuple[str, str], seeds: Collection[int]) -> Spread | None:

@@ -32,7 +32,7 @@ SCHEDULES = ((3, 10), (2, 10), (3, 30))  # seeds at the first and at the last lo
 FEW_SEEDS = (3, 4, 5, 8, 10)
 GROUPS = 10.0  # how far two groups of runs lie apart, in standard deviations within one
 RARE = 0.1  # runs that end badly
-EVERY = 0.0007  # the level that every number of seeds could have, with five arms or more
+EVERY = 0.0007  # a level that every number of seeds could have; a little more than 5 % leave
 MOST = 100  # seeds that are counted
 FASTER = 20  # times as many comparisons where one costs next to nothing
 

@@ -62,7 +62,7 @@ def leaning(found: Comparison) -> str:
     if not decided:
         return ""
     seeds = min(MISLED, key=lambda known: (abs(known - min(decided)), known))
-    groups, rare = (f"{100 * share:.0f} %" for share in MISLED[seeds])
+    groups, rare = (f"{100 * share:.3g} %" for share in MISLED[seeds])
     return (
         "Better and worse lean on bell-shaped noise. In simulations at "
         f"{seeds} seeds, arms of equal means were called different in {groups} where the runs of "
