@@ -29,9 +29,11 @@ class Batch(NamedTuple):
     entropy_BT: Tensor | None = None  # of the rollout policy, over the full vocabulary [nat]
     logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]
     kl_step: float | None = None  # KL between the policies before and after the last update
-    group_size: int = 1  # G
+    group_size: int = (
+        1  # G; 0 where groups are unequal, so that nobody cuts them wrongly in silence
+    )
     # int64: which of the P groups a rollout is in, where rollouts were left out because nothing
-    # could score them, so that groups are smaller and unequal; None: G consecutive ones each.
+    # could score them, so that groups are unequal; None: G consecutive ones each.
     group_B: Tensor | None = None
     response_limit: int | None = None  # tokens a response could have had; None: not known
 

@@ -96,6 +96,7 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
     mask_BT = torch.arange(max(lengths, default=0)) < torch.tensor(lengths)[:, None]
     groups = [len(list(run)) for _, run in groupby(problems)]
     padded = {name: _padded(values.flat, mask_BT) for name, values in ragged.items()}
+    unequal_B = _unequal_groups(record, len(problems), where)
     batch = Batch(
         reward_B=reward_B,
         problem_B=torch.tensor([row_of[key] for key in problems]),
@@ -104,9 +105,9 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         entropy_BT=padded.get("entropy"),
         logprob_ref_BT=padded.get("logprob_ref"),
         kl_step=_kl_step(record, where),
-        group_size=_group_size(record, groups, where),
+        group_size=_group_size(record, groups, where) if unequal_B is None else 0,
         response_limit=_optional(record, "response_limit", where),
-        group_B=_unequal_groups(record, len(problems), where),
+        group_B=unequal_B,
     )
     return Line(where, problems, lengths, groups, batch, record)
 

@@ -53,7 +53,7 @@ def look(algorithm: Algorithm, line: Line, state: Any) -> Seen:
 
 
 def _check_groups(algorithm: Algorithm, line: Line) -> None:
-    if algorithm.min_group_size == 1:
+    if algorithm.min_group_size == 1 or line.batch.group_B is not None:
         return
     unequal = "group_size" not in line.record and len(set(line.groups)) > 1
     if not unequal and line.batch.group_size >= algorithm.min_group_size:

@@ -112,7 +112,7 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
     read = splits.read(config)
     train = read.train
     for env in (train, read.val, read.test):
-        rehearse(env, config.fault.unscorable)
+        rehearse(env, config.env.name, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
     return Arm(

@@ -111,7 +111,7 @@ def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterato
     for split in splits or (SPLITS if count == 1 else SPLITS[-1:]):
         try:
             env = environment(config, split)
-            rehearse(env, config.fault.unscorable)
+            rehearse(env, config.env.name, config.fault.unscorable)
             yield env
         except NoSuchSplit:
             if splits is not None or split == SPLITS[-1]:

@@ -42,7 +42,7 @@ class Recorded(NamedTuple):
             "problem": [sample.problem.key for sample in self.samples],
             "row": batch.problem_B.tolist(),
             "problems": self.size,
-            "group_size": batch.group_size,
+            **({"group_size": batch.group_size} if batch.group_B is None else {}),
             "response_limit": batch.response_limit,
             "kl_step": batch.kl_step,
             **({} if batch.group_B is None else {"group": batch.group_B.tolist()}),

@@ -22,15 +22,17 @@ MOST_AT_ONCE = 64  # answers
 OURS = "mssr_rl."
 
 
-def rehearse(env: ProblemEnv, unscorable: Unscorable) -> None:
+def rehearse(env: ProblemEnv, registered: str, unscorable: Unscorable) -> None:
     """Raise if a problem cannot be told apart, posed or graded; the sentence names its row.
+
+    `registered` is what `env=` called the environment: its own name may be another's.
 
     Raises:
         UserError: two problems have one key.
         EnvironmentFailed: the environment raised, or gave what is no observation or no reward.
     """
     _keys(env)
-    if env.name in environments.names() and environments.module(env.name).startswith(OURS):
+    if environments.module(registered).startswith(OURS):
         return
     end = time.monotonic() + PATIENCE
     for row in range(len(env.problems)):

@@ -156,7 +156,7 @@ def make_batch(arm: Arm, found: Gathered, reference_BT: Tensor, kl_step: float |
         entropy_BT=found.only_counted(rollouts.entropy_BT),
         logprob_ref_BT=found.only_counted(reference_BT),
         kl_step=kl_step,
-        group_size=rollouts.group_size,
+        group_size=rollouts.group_size if found.counted_B is None else 0,
         group_B=None if found.counted_B is None else found.only_counted(group),
         response_limit=arm.config.rollout.max_response_tokens,
     )
@@ -177,7 +177,7 @@ def credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
     check_finite({name: tensor for name, tensor in tensors.items() if tensor is not None})
     try:
         given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, LookupError, ArithmeticError) as error:
         if batch.group_B is None:
             raise
         raise RunFailed(

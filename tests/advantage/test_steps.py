@@ -91,7 +91,7 @@ def test_leaving_one_out_is_the_mean_of_the_others() -> None:
 def test_groups_that_have_lost_rollouts_are_worked_out_by_hand() -> None:
     """Groups of 3, 1 and 2 of what were 4, 4 and 4: means and spreads of those that are left."""
     left = batch([1, 0, 0, 1, 1, 0], group_size=4)
-    left = left._replace(group_B=torch.tensor([0, 0, 0, 1, 2, 2]))
+    left = left._replace(group_size=0, group_B=torch.tensor([0, 0, 0, 1, 2, 2]))
     centred = [2 / 3, -1 / 3, -1 / 3, 0, 0.5, -0.5]
     assert close(apply(subtract_group_mean(), left), centred)
     assert close(apply(subtract_leave_one_out_mean(), left), [1, -0.5, -0.5, 0, 1, -1])
@@ -104,7 +104,9 @@ def test_groups_that_have_lost_rollouts_are_worked_out_by_hand() -> None:
 
 def test_lost_rollouts_of_two_groups_of_one_problem_are_not_mixed() -> None:
     twice = batch([1, 0, 0, 0, 1], group_size=3)._replace(
-        problem_B=torch.zeros(5, dtype=torch.int64), group_B=torch.tensor([0, 0, 0, 1, 1])
+        problem_B=torch.zeros(5, dtype=torch.int64),
+        group_size=0,
+        group_B=torch.tensor([0, 0, 0, 1, 1]),
     )
     third = 1 / 3
     expected = [2 * third, -third, -third, -0.5, 0.5]

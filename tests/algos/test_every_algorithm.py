@@ -24,7 +24,7 @@ def test_more_rollouts_than_the_minimum_are_fine(name: str) -> None:
 def test_groups_that_have_all_lost_a_rollout_are_smaller_groups(name: str) -> None:
     advantage, small = algorithms.make(name).advantage, draw(9, 4)
     group_B = torch.arange(len(small.reward_B)) // 4
-    lost = small._replace(group_size=5, group_B=group_B)
+    lost = small._replace(group_size=0, group_B=group_B)
     one, two = (advantage.update(b.reward_B, b, advantage.init(12)) for b in (small, lost))
     assert torch.equal(one.advantage, two.advantage)
     assert one.metrics == two.metrics
@@ -35,7 +35,7 @@ def test_unequal_groups_give_numbers_even_where_one_rollout_is_left(name: str) -
     advantage, whole = algorithms.make(name).advantage, draw(9, 4)
     group_B = torch.arange(len(whole.reward_B)) // 4
     kept = torch.arange(len(group_B)) % 4 < (1 + group_B % 4)  # 1, 2, 3, 4, 1, ...
-    left = changed(whole, lambda x: x[kept])._replace(group_B=group_B[kept])
+    left = changed(whole, lambda x: x[kept])._replace(group_size=0, group_B=group_B[kept])
     found = advantage.update(left.reward_B, left, advantage.init(12)).advantage
     assert found.isfinite().all()
     assert found.shape == left.mask_BT.shape

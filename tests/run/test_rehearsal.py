@@ -33,6 +33,24 @@ def problems(count: int = 5, **odd: Any) -> list[Problem]:
     return made
 
 
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment of somebody's own."""
+
+    def own(*, split: str = "test") -> ProblemEnv:
+        return Own(problems(), split)
+
+    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
+    environments._entries.pop("own", None)
+    register("own")(own)
+
+
+def again(make: Callable[..., ProblemEnv]) -> None:
+    """The same, made otherwise."""
+    environments._entries.pop("own")
+    register("own")(make)
+
+
 class Own(ProblemEnv):
     """Somebody's own environment."""
 
@@ -72,7 +90,7 @@ POSED: list[tuple[Callable[[int, Any], Any], str]] = [
 @pytest.mark.parametrize(("what", "said"), POSED)
 def test_a_row_that_cannot_be_posed_is_named(what: Callable[[int, Any], Any], said: str) -> None:
     with pytest.raises(RunFailed) as failed:
-        rehearse(Poses(what), "stop")
+        rehearse(Poses(what), "own", "stop")
     assert said in str(failed.value)
     assert "problem 'p2' (row 2 of train, counted from 0)" in str(failed.value)
     assert "resume=true" not in str(failed.value)  # there is no run yet
@@ -96,14 +114,14 @@ class Grades(Own):
 @pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), "1", [1], ValueError("no key")])
 def test_a_row_that_cannot_be_graded_is_named_before_a_response_is(odd: Any) -> None:
     with pytest.raises(RunFailed) as failed:
-        rehearse(Grades(odd), "stop")
+        rehearse(Grades(odd), "own", "stop")
     assert "problem 'p2' (row 2 of train, counted from 0)" in str(failed.value)
 
 
 def test_what_may_be_left_out_is_no_reason_to_stop() -> None:
-    rehearse(Grades(None), "leave_out")
+    rehearse(Grades(None), "own", "leave_out")
     with pytest.raises(RunFailed, match="no finite number"):
-        rehearse(Grades("1"), "leave_out")
+        rehearse(Grades("1"), "own", "leave_out")
 
 
 def test_a_slow_environment_is_not_asked_about_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,14 +133,14 @@ def test_a_slow_environment_is_not_asked_about_every_row(monkeypatch: pytest.Mon
     monkeypatch.setattr(rehearsal, "PATIENCE", 0.05)
     env = Slow(1.0)
     env.problems = tuple(Problem(key=str(i), prompt="what", answer="1") for i in range(500))
-    rehearse(env, "stop")
+    rehearse(env, "own", "stop")
     assert env.asked < 30
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     env = Own(problems(key="p1"))
     with pytest.raises(UserError, match=r"'p1' \(row 2 of train.* has the key of row 1"):
-        rehearse(env, "stop")
+        rehearse(env, "own", "stop")
 
 
 LONE = "ab\ud800c"
@@ -160,9 +178,7 @@ def test_what_is_no_problem_at_all_is_told_apart() -> None:
 # ---- in a run ----
 
 
-def test_a_run_does_not_start_its_engine_for_a_row_that_fails(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_does_not_start_its_engine_for_a_row_that_fails(configure: Configure) -> None:
     def must_not(_: Config) -> Engine:
         raise AssertionError("an engine was started")
 
@@ -173,8 +189,7 @@ def test_a_run_does_not_start_its_engine_for_a_row_that_fails(
             [Problem(key=f"{split}{i}", prompt=f"{split} {i}", answer="1") for i in range(5)]
         )
 
-    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
-    register("own")(make)
+    again(make)
     data = {"env": "own", "env.data": None}
     config = own_config(configure, data)
     with pytest.raises(RunFailed, match=r"'p2' \(row 2 of train"):
@@ -198,14 +213,13 @@ def own_config(configure: Configure, changed: dict[str, Any]) -> Config:
     ],
 )
 def test_an_environment_that_cannot_be_made_is_a_sentence(
-    make: Callable[[str], Any], said: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[str], Any], said: str, configure: Configure
 ) -> None:
     def own(*, split: str = "test") -> ProblemEnv:
         found: ProblemEnv = make(split)
         return found
 
-    monkeypatch.setattr(environments, "_entries", dict(environments._entries))
-    register("own")(own)
+    again(own)
     with pytest.raises(UserError) as refused:
         trainer.run(own_config(configure, {"env": "own"}), lambda _: None)  # type: ignore[arg-type,return-value]
     assert said in str(refused.value)

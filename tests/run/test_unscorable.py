@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage import Batch, state_tensors
+from mssr_rl.advantage import Batch, chain, state_tensors, stateless, to_tokens
 from mssr_rl.algos import algorithms
 from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import Run
@@ -77,6 +78,7 @@ class Watched:
 def arm_of(name: str, configure: Configure, make_engine: MakeEngine, *words: str) -> Arm:
     made = algorithms.make(name)
     group = max(made.default_group_size, 3) if made.min_group_size > 1 else 1
+    group = next((int(w.partition("=")[2]) for w in words if "group_size" in w), group)
     resampled = "dynamic_sampling" in algorithms.options(name)
     whole = ("algo.dynamic_sampling=false",) * resampled
     size = 4 * group
@@ -98,7 +100,21 @@ def without(batch: Batch, place: int) -> Batch:
     there = [i for i in range(len(batch.reward_B)) if i != place]
     cut = {name: x[there] if isinstance(x, Tensor) else x for name, x in batch._asdict().items()}
     groups = torch.arange(len(batch.reward_B)) // batch.group_size
-    return Batch(**{**cut, "group_B": groups[there]})
+    if batch.group_size == 1:
+        return Batch(**cut)
+    return Batch(**{**cut, "group_size": 0, "group_B": groups[there]})
+
+
+def test_an_algorithm_that_cuts_groups_itself_is_told_that_they_are_unequal(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    """Four of 32 are lost: 28 could be cut into groups of 4 that mix problems."""
+    arm = arm_of("grpo", configure, make_engine, LEAVE_OUT, "rollout.group_size=4")
+    own = stateless("own", "rollout", "rollout", lambda a, b: a.view(-1, b.group_size).flatten())
+    made = replace(arm.algorithm, advantage=chain(own, to_tokens()))
+    silent = posing(arm._replace(algorithm=made), Silent(arm.train, [0, 5, 9, 14]))
+    with pytest.raises(RunFailed, match="cannot take groups that have lost a rollout"):
+        step.train_step(silent, step.first_state(silent), poll)
 
 
 @every
