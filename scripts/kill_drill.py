@@ -1,12 +1,13 @@
 """The drill: a laptop run stopped in every way and phase, each run resumed and compared.
 
-    python scripts/kill_drill.py stops=56 comparisons=4 [seed=0] [folder=/tmp/drill]
+    python scripts/kill_drill.py stops=56 comparisons=4 [first=0] [seed=0] [folder=/tmp/drill]
     python scripts/kill_drill.py kills=40 [seed=0]
 
 Every trial is a run of the shipped model in a process of its own, stopped once. With `stops` the
 trials go through all pairs of a signal and a phase: SIGKILL and the seven that ask a run to end;
 start, first evaluation, rollout, update, save, evaluation and report. With `comparisons` the driver
-of a comparison is stopped, by another signal each time. With `kills` it is SIGKILL only, one in
+of a comparison is stopped, by another signal each time. Several drills share the pairs if each is told
+the number of its `first` trial. With `kills` it is SIGKILL only, one in
 three while a checkpoint is written, one in six while it evaluates, the others at any moment.
 
 After a stop its exit code, status and last sentence are looked at: the run is taken up again with
@@ -101,11 +102,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(words.get("folder") or tempfile.mkdtemp(prefix="kill_drill_"))
     folder.mkdir(parents=True, exist_ok=True)
     preload()
-    length = undisturbed(folder)
+    length, first = undisturbed(folder), int(words.get("first", 0))
     print(f"undisturbed: {length:.1f} s, in {folder}", flush=True)
     codes = [
         killing(folder, int(words.get("kills", 0)), length, chance),
-        stopping(folder, int(words.get("stops", 0)), length, chance),
+        stopping(folder, range(first, first + int(words.get("stops", 0))), length, chance),
         comparing(folder, int(words.get("comparisons", 0)), chance),
     ]
     return max(codes)
@@ -179,11 +180,12 @@ def alive_at(folder: Path, name: str, draw: Callable[[], Moment]) -> int:
 # ---- every signal in every phase ----
 
 
-def stopping(folder: Path, stops: int, length: float, chance: random.Random) -> int:
-    """So many pairs of signal and phase; the exit code."""
+def stopping(folder: Path, trials: range, length: float, chance: random.Random) -> int:
+    """The pairs of signal and phase of these numbers; the exit code."""
     failures, slowest = 0, 0.0
     hits: Counter[str] = Counter()
-    for number in range(stops):
+    stops = len(trials)
+    for number in trials:
         # The two counts have no common divisor, so all pairs come in turn.
         signum, phase = SIGNALS[number % len(SIGNALS)], PHASES[number % len(PHASES)]
         stop = Stop(folder, f"stop_{number}", signum, phase)

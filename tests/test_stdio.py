@@ -16,17 +16,21 @@ WRONG = {"wrong"}  # refused for another reason
 KEPT = {"train", "compare", "eval"}  # their work is in a folder
 FULL = "mssr_rl: standard output cannot be written: No space left on device"
 
+CONDITIONS = ["output_left", "reader_left", "terminal_gone", "closed", "full", "both_full"]
+
 CameTo = dict[str, tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lost")
-
-
-def under(condition: str, counting_data: Path, folder: Path, *which: str) -> CameTo:
-    command = [sys.executable, str(SCRIPT), str(counting_data), str(folder), condition, *which]
+def folder(counting_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the verbs have been run, and what each came to under each condition."""
+    made = tmp_path_factory.mktemp("lost")
+    command = [sys.executable, str(SCRIPT), str(counting_data), str(made), *CONDITIONS]
     subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+def under(condition: str, folder: Path) -> CameTo:
     found: CameTo = json.loads((folder / f"{condition}.json").read_text())
     return found
 
@@ -48,38 +52,34 @@ def refuse_a_broken_record(run: Path) -> None:
 
 
 def test_every_verb_ends_quietly_where_the_reader_of_its_output_has_left(
-    counting_data: Path, folder: Path
+    folder: Path,
 ) -> None:
-    came_to = under("output_left", counting_data, folder, "all")
+    came_to = under("output_left", folder)
     assert {words.split()[0] for words in came_to} >= {*cli.VERBS} - {"replay"} | {"wrong"}
     refuse_tracebacks(came_to)
     assert codes(came_to) == {name: 2 if name in WRONG else 0 for name in came_to}
     quiet = set(came_to) - KEPT - WRONG - {"lens of a run", "resume", "import"}
     assert [name for name in quiet if came_to[name][1]] == []
-    refuse_a_broken_record(folder / "runs" / "train_output_left")
+    refuse_a_broken_record(folder / "runs" / "output_left")
 
 
 @pytest.mark.parametrize("condition", ["reader_left", "terminal_gone", "closed"])
-def test_a_run_goes_on_without_anybody_who_reads_it(
-    counting_data: Path, folder: Path, condition: str
-) -> None:
-    came_to = under(condition, counting_data, folder)
+def test_a_run_goes_on_without_anybody_who_reads_it(folder: Path, condition: str) -> None:
+    came_to = under(condition, folder)
     refuse_tracebacks(came_to)
     assert codes(came_to) == {name: 2 if name in WRONG else 0 for name in came_to}
-    refuse_a_broken_record(folder / "runs" / f"train_{condition}")
+    refuse_a_broken_record(folder / "runs" / condition)
 
 
 @pytest.mark.parametrize("condition", ["full", "both_full"])
-def test_what_only_goes_to_a_full_disk_is_no_success(
-    counting_data: Path, folder: Path, condition: str
-) -> None:
-    came_to = under(condition, counting_data, folder)
+def test_what_only_goes_to_a_full_disk_is_no_success(folder: Path, condition: str) -> None:
+    came_to = under(condition, folder)
     refuse_tracebacks(came_to)
     lost = set(came_to) - KEPT - WRONG
     assert {name for name, (code, _) in came_to.items() if code == 1} == lost
     if condition == "full":
         assert all(FULL in came_to[name][1] for name in lost)
-    refuse_a_broken_record(folder / "runs" / f"train_{condition}")
+    refuse_a_broken_record(folder / "runs" / condition)
 
 
 @pytest.mark.parametrize("lost", ["<&- >&- 2>&-", "| head -n 1", ">/dev/null 2>&-"])

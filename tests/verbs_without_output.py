@@ -1,9 +1,10 @@
 """For test_stdio.py: every verb in a process of its own whose standard streams are lost.
 
-    python verbs_without_output.py DATA FOLDER CONDITION [all]
+    python verbs_without_output.py DATA FOLDER CONDITION ...
 
 DATA is a folder of counting problems. A verb is a fork of this process, which has imported what
-they need. What each came to goes to FOLDER/CONDITION.json as {name: [exit code, what it said]}.
+they need. Under the first condition it is all verbs, under the others a few. What each came to goes
+to FOLDER/CONDITION.json as {name: [exit code, what it said]}.
 """
 
 import io
@@ -26,7 +27,7 @@ from mssr_rl import engine as engines
 from mssr_rl.compare import process
 
 HERE = Path(__file__).parent
-DATA, FOLDER, CONDITION, *ALL = sys.argv[1:]
+DATA, FOLDER, *CONDITIONS = sys.argv[1:]
 SHORT = [
     "algo=grpo",
     "env=vision_r1",
@@ -45,7 +46,7 @@ MADE = ["train", *SHORT, "name=made"]
 QUICK = {
     "help": ["--help"],
     "version": ["--version"],
-    "train": ["train", *SHORT, f"name=train_{CONDITION}"],
+    "train": ["train", *SHORT],
     "grade": ["grade", "responses.jsonl"],
     "lens": ["lens", "runs/made/lens/step_1.jsonl", "algo=grpo,mssr"],
     "status": ["status"],
@@ -171,17 +172,17 @@ def main() -> None:
         return process.start(command, log, threads)
 
     process.launch = launch  # type: ignore[assignment]
-    if not Path("runs/made").exists():
-        assert in_a_process(MADE, Path("made.log"), nothing_lost) == 0, Path("made.log").read_text()
+    assert in_a_process(MADE, Path("made.log"), nothing_lost) == 0, Path("made.log").read_text()
     response = {"response": "<think>x</think>\\boxed{5}", "answer": "5"}
     lines = [json.dumps({"id": n, **response}) + "\n" for n in range(2_000)]
     Path("responses.jsonl").write_text("".join(lines))
-    came_to = {}
-    for name, words in (VERBS if ALL else QUICK).items():
-        said = Path("said.log")
-        code = in_a_process(words, said, globals()[CONDITION])
-        came_to[name] = (code, said.read_text())
-    Path(f"{CONDITION}.json").write_text(json.dumps(came_to))
+    for condition in CONDITIONS:
+        came_to = {}
+        for name, words in (VERBS if condition == CONDITIONS[0] else QUICK).items():
+            said, named = Path("said.log"), [f"name={condition}"] if name == "train" else []
+            code = in_a_process([*words, *named], said, globals()[condition])
+            came_to[name] = (code, said.read_text())
+        Path(f"{condition}.json").write_text(json.dumps(came_to))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import errno
 import itertools
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,7 +99,8 @@ def write(final: Path, fill: Callable[[Path], None]) -> None:
         files.sync(final.parent)
         shutil.rmtree(before, ignore_errors=True)
     except (OSError, SafetensorError):
-        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            tidy(final.parent)
         raise
 
 

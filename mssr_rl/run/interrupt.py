@@ -75,8 +75,14 @@ class Interrupt:
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """From here on there is something to save: a signal waits for the next `check`."""
+        """From here on there is something to save: a signal waits for the next `check`.
+
+        Takes the handlers back where a library has set its own meanwhile, as Ray does.
+        """
         self._at_once = None
+        if self.signum is None:
+            for signum in self._before:
+                signal.signal(signum, self._note)
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal has come."""

@@ -29,7 +29,7 @@ from mssr_rl.errors import UserError
 LOCK_BYTES = 10_000
 CLOCK_SLACK = 2.0  # [s] start times are derived from the boot time, which may be adjusted
 SILENCE = 600.0  # [s] without a heartbeat after which an owner out of sight is taken for dead
-TRIES, NAP = 20, 0.05  # somebody who looks at a lock holds it for microseconds  [s]
+TRIES, NAP = 10, 0.05  # somebody who looks at a lock holds it for microseconds  [s]
 
 
 class Owner(NamedTuple):

@@ -40,6 +40,7 @@ def _restart(session: "Session") -> None:
     session.arm.engine.close()
     arm = session.arm
     session.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
+    session.interrupt.hold()
     newest = lifecycle.newest(session.log)
     first = first_state(session.arm)
     session.state, said = lifecycle.restore(session.arm, session.log, first, newest)

@@ -255,12 +255,16 @@ def test_the_plan_measures_the_pace_and_starts_nothing(
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_exits_as_asked(words: list[str], slowly: Slowly) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_saves_and_exits_as_asked(
+    words: list[str], slowly: Slowly, signum: signal.Signals
+) -> None:
     child = drive(words, pause=0.15)
     wait_for(lambda: steps(place(words)) >= 1)
-    child.terminate()
+    child.send_signal(signum)
     _, said = child.communicate(timeout=60)
     assert f"{Interrupted.__name__}" in said  # the driver below has no command line to catch it
+    assert f"ended by {signum.name}; the same command goes on from here" in said
     assert {look(folder).state for folder in runs(place(words))} == {"interrupted"}
 
 

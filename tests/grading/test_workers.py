@@ -125,6 +125,19 @@ def test_a_helper_that_dies_is_an_error_once_and_is_replaced() -> None:
     pool.end()
 
 
+def test_a_signal_to_every_process_of_a_job_costs_no_answer() -> None:
+    """As a batch system sends it; the run saves and ends, and may be grading meanwhile."""
+    assert found() == WANTED
+    helper = workers._pool.free[-1].process.pid
+    everybody = [helper, *(child.pid for child in psutil.Process(helper).children())]
+    assert len(everybody) == 2
+    for signum in workers.DEAF_TO:
+        for pid in everybody:
+            os.kill(pid, signum)
+    assert found() == WANTED
+    assert workers._pool.free[-1].process.pid == helper
+
+
 def test_a_grader_that_is_killed_is_replaced_by_its_template() -> None:
     pool = workers.Pool()
     assert pool.ask(("2+x", "x+2", None)) == "correct"

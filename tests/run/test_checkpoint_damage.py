@@ -214,6 +214,22 @@ def test_a_checkpoint_that_is_written_again_is_there_at_every_moment(
     assert outcomes == {0, 7}
 
 
+def test_one_that_cannot_be_replaced_stays(
+    store: Store, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith("writing_"):
+            raise OSError("the disk is gone for a moment")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(RunFailed, match="step 4 could not be written"):
+        checkpoint.save(store, engine, state(4)._replace(skipped=7), {})
+    assert newest(store) == ("step_4", "")
+
+
 # ---- no room ----
 
 

@@ -71,6 +71,14 @@ def test_before_there_is_anything_to_save_it_is_raised_at_once(signum: signal.Si
             interrupt.check()
 
 
+def test_a_library_that_sets_handlers_of_its_own_does_not_keep_them() -> None:
+    with Interrupt(UNBEGUN) as interrupt:
+        signal.signal(signal.SIGTERM, lambda *_: pytest.fail("Ray's"))
+        interrupt.hold()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupt.signum == signal.SIGTERM
+
+
 def test_exit_codes_are_those_of_the_contract_and_else_as_shells_have_them() -> None:
     codes = {signum.name: Interrupted("", signum).exit_code for signum in SIGNALS}
     asked = {"SIGINT": 130, "SIGTERM": 0, "SIGHUP": 129, "SIGQUIT": 131}
