@@ -6,8 +6,8 @@
 Every trial is a run of the shipped model in a process of its own, stopped once. With `stops` the
 trials go through all pairs of a signal and a phase: SIGKILL and the seven that ask a run to end;
 start, first evaluation, rollout, update, save, evaluation and report. With `comparisons` the driver
-of a comparison is stopped, by another signal each time. Several drills share the pairs if each is told
-the number of its `first` trial. With `kills` it is SIGKILL only, one in
+of a comparison is stopped, by another signal each time. Several drills share the pairs if each has
+another `first` trial. With `kills` it is SIGKILL only, one in
 three while a checkpoint is written, one in six while it evaluates, the others at any moment.
 
 After a stop its exit code, status and last sentence are looked at: the run is taken up again with
@@ -65,6 +65,7 @@ ENOUGH = 20  # kills to expect that of
 LONGEST_LIFE = 300.0  # [s]
 PATIENCE = 60.0  # for a run that was asked to end [s]
 
+AT_THE_END = {"report", "record", "evaluation"}  # of the test split, when its last poll is over
 SIGNALS = (signal.SIGKILL, *interrupt.SIGNALS)
 DRIVER_SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT)
 
@@ -219,23 +220,23 @@ def stop_and_compare(
     code = wait(pid)
     seconds = time.monotonic() - asked
     said = (stop.folder / f"{stop.name}.log").read_text("utf-8", "replace")
-    found = [*untruths(stop, code, said)]
+    found = [*untruths(stop, code, said, hit)]
     if seconds > PATIENCE:
         found.append(f"it took {seconds:.0f} s to end")
     found += resume_and_compare(stop.folder, stop.name, way_back(said))
     return found, seconds, hit
 
 
-def untruths(stop: Stop, code: int, said: str) -> Iterator[str]:
-    """What exit code, status and words of a run that was stopped get wrong."""
+def untruths(stop: Stop, code: int, said: str, hit: str = "") -> Iterator[str]:
+    """What exit code, status and words of a run that was stopped in the phase `hit` get wrong."""
     signum = stop.signum
     asked = {0 if signum == signal.SIGTERM else 128 + signum}
     unheard = {-signum}  # it had not begun to listen: Python was still loading
     begun = (stop.run / "run.json").exists()
     allowed = {-signum} if signum == signal.SIGKILL else asked if begun else asked | unheard
     state = status(stop.run, stop.folder).state if begun else "absent"
-    if state == "done":
-        allowed = allowed | {0}  # it was at its end, and came to it
+    if state == "done" and hit in AT_THE_END:
+        allowed = allowed | {0}  # it came to its end
     if code not in allowed:
         yield f"exit code {code} where {allowed} is right"
     honest = {"done", "absent", "died" if signum == signal.SIGKILL else "interrupted"}
@@ -394,8 +395,9 @@ def stop_comparison(folder: Path, name: str, signum: signal.Signals, after: floa
     os.kill(pid, signum)
     code = wait(pid)
     heard = 0 if signum == signal.SIGTERM else 128 + signum
-    found = [] if code in (heard, -signum, 0) else [f"exit code {code} where {heard} is right"]
     runs = folder / name / "runs"
+    allowed = {0 if (folder / name / "report.json").exists() else heard, heard, -signum}
+    found = [] if code in allowed else [f"exit code {code} where {allowed} is right"]
     if signum != signal.SIGKILL and any(runlock.owner(run) for run in runs.glob("*")):
         found.append("a run is still at work")
     if wait(start_comparison(folder, name)) != 0:
@@ -444,6 +446,8 @@ def forked(log: Path, words: list[str]) -> int:
     os.dup2(said, 1)
     os.dup2(said, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGQUIT before it is heard
+    for signum in interrupt.SIGNALS:  # a drill in the background may ignore some, a life does not
+        signal.signal(signum, signal.SIG_DFL)
     code = 1
     try:
         code = cli.main(words)
