@@ -60,8 +60,12 @@ def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[Buffe
         raise
     except (OSError, ValueError, RuntimeError) as error:
         raise Unusable(f"{path} cannot be read: {_why(error)}") from error
+    try:
+        _refuse(path, os.fstat(handle), limit)  # what was opened, not what the name says now
+    except Unusable:
+        os.close(handle)
+        raise
     with os.fdopen(handle, "rb") as file:
-        _refuse(path, os.fstat(handle), limit)
         try:
             yield file
         except OSError as error:

@@ -19,6 +19,7 @@ from mssr_rl.report.runfiles import Row, RunFiles, read_run
 from mssr_rl.run.runlog import checked
 
 COUNTED = ("done", "collapsed")
+OF_AN_EVALUATION = ("split", "n", "accuracy", "samples", "per_problem")
 DROPPED = "dropped"  # ruled out by the race (`race`), trained or not
 LOOKS = "looks.jsonl"  # see `looks`
 SOURCES = (
@@ -126,9 +127,12 @@ def read(folder: Path) -> Evidence:
         )
     try:
         compare = untrusted.record(path, within=folder)
-        msgspec.convert(compare, _Told)
+        told = msgspec.convert(compare, _Told)
     except msgspec.ValidationError as error:
         raise UserError(f"{path} is not as compare writes it: {error}") from error
+    for run in told.runs:
+        if run.arm not in told.arms or run.env not in told.envs or run.seed not in told.seeds:
+            raise UserError(f"{path} is not as compare writes it: a run of no arm it names")
     runs = tuple(_run(folder, entry) for entry in compare["runs"])
     return Evidence(folder, compare, runs, imported.read(folder))
 
@@ -157,5 +161,8 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
     where = folder / "runs" / checked(entry["name"])  # it must not lead out of the folder
     whole = (where / "config.yaml").exists() and (where / "run.json").exists()
     files = read_run(where) if whole else None
+    for row in files.evaluations if files else ():
+        if lacking := [key for key in OF_AN_EVALUATION if key not in row]:
+            raise UserError(f"{where / 'eval.jsonl'}: an evaluation without {lacking[0]}")
     state = str(files.run.get("status", "running")) if files else "missing"
     return Run(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)

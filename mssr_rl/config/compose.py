@@ -75,6 +75,9 @@ def _checked_choice(group: str, name: str) -> str:
 
 def _typed(entries: Mapping[str, Any]) -> Config:
     """Everything but the options of algorithm and environment, checked."""
+    for group in keys.REGISTERED:
+        if not isinstance(entries.get(group), Mapping) or "name" not in entries[group]:
+            raise UserError(f"the config names no {group}, with {group}.name and its options")
     bare = {g: Choice(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
     return typed.build(Config, {**entries, **bare})
 

@@ -4,10 +4,12 @@ Only two files must exist: config.yaml and run.json, which are written before th
 that is no JSON object (cut short by a kill) is skipped and counted, never guessed at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
@@ -15,6 +17,50 @@ from mssr_rl.errors import UserError
 Row = Mapping[str, Any]
 
 BEYOND = 1e15  # no step is as large
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+
+
+class _Tagged(msgspec.Struct):
+    n: Count = 0
+    accuracy: Share | None = None
+    accuracy_sampled: Share | None = None
+
+
+class _Evaluation(msgspec.Struct):
+    """A line of eval.jsonl: what is there must be of its kind, whoever wrote it."""
+
+    env: str = ""
+    split: str = "val"
+    n: Count = 0
+    accuracy: Share | None = None
+    accuracy_sampled: Share | None = None
+    samples: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 1
+    per_problem: dict[str, Share] = {}
+    per_problem_sampled: dict[str, Annotated[float, msgspec.Meta(ge=0, le=10**6)]] = {}
+    by_tag: dict[str, dict[str, _Tagged]] = {}
+
+
+def _is_evaluation(row: Row) -> bool:
+    try:
+        msgspec.convert(row, _Evaluation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _is_measured(row: Row) -> bool:
+    """Whether every value of a line of metrics.jsonl is a number or null."""
+    return not set(map(type, row.values())) - {int, float, bool, type(None)}
+
+
+FITS: Mapping[str, Callable[[Row], bool]] = {
+    "metrics.jsonl": _is_measured,
+    "eval.jsonl": _is_evaluation,
+    "samples.jsonl": bool,  # shown as text, whatever it is
+}
 
 
 class RunFiles(NamedTuple):
@@ -97,7 +143,7 @@ def _lines(folder: Path, name: str) -> Lines:
     bad = 0
     with suppress(FileNotFoundError):
         for row in untrusted.rows(folder / name, within=folder):
-            if row is not None and _is_step(row.get("step")):
+            if row is not None and _is_step(row.get("step")) and FITS[name](row):
                 rows.append(row)
             else:
                 bad += 1
