@@ -8,6 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mssr_rl import untrusted
+
 # What runs of before wrote when they were stopped before step 1: an optimiser without a state.
 UNREADABLE = b"\x18" + bytes(7) + b'{},"__metadata__":{}}   '
 
@@ -25,7 +27,7 @@ def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str,
 
 def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, str]:
     """Put back what `save_optimiser` wrote; returns the words."""
-    if path.stat().st_size == len(UNREADABLE) and path.read_bytes() == UNREADABLE:
+    if path.stat().st_size == len(UNREADABLE) and untrusted.content(path) == UNREADABLE:
         return {}
     states: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
