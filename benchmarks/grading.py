@@ -1,18 +1,23 @@
-"""Grading beside math-verify, on the same answers: answers a second.
+"""Grading beside math-verify, on the same answers: answers a second, and which stage decides.
 
-    python -m benchmarks grading             the answers of tests/grading/golden
+    python -m benchmarks grading             the answers of tests/grading/golden/answers.jsonl
     python -m benchmarks grading FILE.jsonl  the lines that `mssr_rl grade` takes
 
 Both times are of processor seconds on one core; ours include the grading process. Every answer is
 graded once, so nothing comes from a memory of earlier verdicts. math-verify parses the gold
-answer and the content of the box, and keeps its own time limits.
+answer and the content of the box, and keeps its own time limits. The stages are those of
+docs/grading.md, counted on all golden answers, in this process.
 """
 
 import json
 import time
 from argparse import Namespace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from math_verify import parse
 from math_verify import verify as math_verify
@@ -22,11 +27,17 @@ from benchmarks.measure import Stopwatch
 from benchmarks.table import table
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
+from mssr_rl.grading.algebra import identity, symbolic
+from mssr_rl.grading.algebra.compare import equivalent
+from mssr_rl.grading.answers import NeedsAlgebra, read_off, read_off_or
+from mssr_rl.grading.judge import decide
+from mssr_rl.grading.quantities import OverLimit
 from mssr_rl.grading.verify import gold_response, last_box, verify
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "grading" / "golden" / "answers.jsonl"
+GOLDEN = Path(__file__).parents[1] / "tests" / "grading" / "golden"
 PLAIN = 40_000
 HEADER = ("what", "answers", "answers per CPU s")
+STAGES = ("stage that decides", "answers", "right", "ms each")
 
 
 class Case(NamedTuple):
@@ -56,8 +67,85 @@ def measured(given: Namespace) -> Report:
         ("mixed answers, ours", len(mixed), ours),
         ("mixed answers, math-verify", len(mixed), theirs),
     ]
-    text = f"{table(HEADER, rows)}\n\nours over math-verify: {ours / theirs:.1f}"
+    stages = _stages(_labelled()[:: 8 if given.short else 1])
+    text = (
+        f"{table(HEADER, rows)}\n\nours over math-verify: {ours / theirs:.1f}\n\n"
+        f"{table(STAGES, stages)}"
+    )
     return Report(text, {"plain": rate, "mixed": ours, "math_verify": theirs})
+
+
+class Labelled(NamedTuple):
+    """An answer whose verdict is known."""
+
+    text: str
+    gold: str
+    choices: list[str] | None
+    pays: bool
+
+
+def _stages(cases: list[Labelled]) -> list[tuple[str, int, int, float]]:
+    """For each stage: the answers that it decides, how many rightly, and milliseconds of each."""
+    counts, right = Counter[str](), Counter[str]()
+    seconds: dict[str, float] = defaultdict(float)
+    for case in cases:
+        started = time.process_time()
+        stage, pays = _decided(case)
+        seconds[stage] += time.process_time() - started
+        counts[stage] += 1
+        right[stage] += pays == case.pays
+    return [(s, n, right[s], 1000 * seconds[s] / n) for s, n in counts.most_common()]
+
+
+def _decided(case: Labelled) -> tuple[str, bool]:
+    asked = (case.text, case.gold, case.choices)
+    try:
+        return "read off", decide(*asked, read_off)
+    except OverLimit:
+        return "over a limit", False
+    except NeedsAlgebra:
+        pass
+    with _noted() as used:
+        try:
+            pays = decide(*asked, read_off_or(equivalent))
+        except OverLimit:
+            pays = False
+    return next((stage for stage in ("sympy", "numbers") if stage in used), "structure"), pays
+
+
+@contextmanager
+def _noted() -> Iterator[set[str]]:
+    """The set of the stages below structure that are asked in the meantime."""
+    used: set[str] = set()
+    with (
+        patch.object(identity, "_agree", _noting(identity._agree, "numbers", used)),  # noqa: SLF001
+        patch.object(symbolic, "same", _noting(symbolic.same, "sympy", used)),
+    ):
+        yield used
+
+
+def _noting(function: Callable[..., Any], stage: str, used: set[str]) -> Callable[..., Any]:
+    def noting(*given: Any, **more: Any) -> Any:
+        used.add(stage)
+        return function(*given, **more)
+
+    return noting
+
+
+def _labelled() -> list[Labelled]:
+    found = []
+    for row in (*_rows("answers"), *_rows("rules")):
+        for of in ("pays", "does_not"):
+            boxes = [last_box(gold_response(text)) for text in row[of]]
+            found += [
+                Labelled(box, row["gold"], row.get("choices"), of == "pays") for box in boxes if box
+            ]
+    return found
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    lines = (GOLDEN / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def _ours(cases: list[Case]) -> float:
@@ -86,9 +174,8 @@ def _from_file(file: Path) -> list[Case]:
 
 
 def _golden() -> list[Case]:
-    rows = [json.loads(line) for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
     return [
         Case(gold_response(answer), row["gold"])
-        for row in rows
+        for row in _rows("answers")
         for answer in (*row["pays"], *row["does_not"])
     ]

@@ -173,7 +173,10 @@ def same_brackets(said: str, gold: str, count: int) -> bool:
 def _same_group(a: Group, b: Group) -> bool:
     if a.brackets != b.brackets and not same_brackets(a.brackets, b.brackets, len(b.items)):
         return False
-    if a.brackets != "{}":
+    points = not a.brackets and all(isinstance(x, Group) for x in (*a.items, *b.items))
+    if points and len(a.items) != len(b.items):
+        return False
+    if a.brackets != "{}" and not points:
         return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))
     return all(any(_same(x, y) for y in b.items) for x in a.items) and all(
         any(_same(x, y) for x in a.items) for y in b.items

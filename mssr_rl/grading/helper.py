@@ -9,6 +9,7 @@ and die with their template, which ends when its parent closes the pipe.
 """
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -40,6 +41,9 @@ class Grader(NamedTuple):
 def main() -> None:
     """Serve until standard input ends."""
     symbolic.warm()
+    equivalent(r"\sqrt{2}\sin 2x", r"2^{3/2}\cos x\sin x")  # constants, caches: forks have them
+    gc.collect()
+    gc.freeze()  # a grader that collects garbage would copy every page of sympy's
     served, grader = 0, _fork()
     frames.send(1, "ready")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads it from here on

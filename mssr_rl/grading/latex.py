@@ -118,46 +118,54 @@ _COMMANDS = {
 }  # fmt: skip
 _FAMILIES = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "tt": "mathtt", "sf": "mathsf"}
 _IN_TEXT = rf"\\(?:{_TEXT}|mbox)\s*\{{"
-_REWRITES: list[tuple[re.Pattern[str], str]] = [(re.compile(old), new) for old, new in (
-    ((r"\\\{\s*\\begin\s*\{(array|aligned|matrix|split)\}(?:\s*\{[lcr|]*\})?(.*?)"
+# What has to be in a text for a rule to apply, the rule's pattern, and what it makes of it.
+_RULES: tuple[tuple[str, str, str], ...] = (
+    (r"\begin", (r"\\\{\s*\\begin\s*\{(array|aligned|matrix|split)\}(?:\s*\{[lcr|]*\})?(.*?)"
       r"\\end\s*\{\1\}(?!\s*\\\})"), r"\\begin{cases}\2\\end{cases}"),
-    (r"\\(?:text|f)?color(?:box)?\s*(?:\[[^\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}", ""),
-    (r"\\tag\*?\s*\{[^{}]{0,20}\}|\\label\s*\{[^{}]{0,20}\}", ""),
-    (r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
-    (r"\\operatorname\s*\*", r"\\operatorname"),
-    (rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS)})\s*\}}", r"\\\1 "),
-    (r"(?<=[0-9])\s*\{?,\}?\s*\\!\s*(?=[0-9]{3}(?![0-9]))", "{,}"),
-    (r"√\s*([0-9]+(?:\.[0-9]+)?)", r"\\sqrt{\1}"), ("√", r"\\sqrt "),
-    (r"(?<=,)\s*(?:\.\.\.|…)\s*(?=,|$)", r" \\ldots "),
-    (rf"\(\s*(?:\\[bp]mod|{_IN_TEXT}\s*mod\s*\}}?|mod\b)\s*\{{?\s*([0-9]+|[a-z])\s*\}}?\s*\)",
-     r"\\pmod{\1}"),
-    (r"\\(?:mathrm|text)\s*\{\s*C\s*\}(?=\s*[_^])", "C"),
-    ((r"(?:\{\s*\})?\s*[_^]\s*\{?\s*([0-9]+|[nmk])\s*\}?\s*C\s*_\s*\{?\s*([0-9]+|[nmkr])\s*\}?"),
-     r"\\binom{\1}{\2}"),
-    (r"(?<=[0-9)\]}])\s*or(?=[A-Z(\\])", " or "),
-    (r"(?<=[0-9])!=(?!=)", "! ="),  # 3!=6 is about a factorial, x != 6 is not
-    (r"\\begin\s*\{[dr]cases\}", r"\\begin{cases}"), (r"\\end\s*\{[dr]cases\}", r"\\end{cases}"),
+    ("color", r"\\(?:text|f)?color(?:box)?\s*(?:\[[^\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}", ""),
+    (r"\tag", r"\\tag\*?\s*\{[^{}]{0,20}\}", ""),
+    ("frown", r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
+    (r"\operatorname", r"\\operatorname\s*\*", r"\\operatorname"),
+    ("{", rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS)})\s*\}}",
+     r"\\\1 "),
+    (r"\!", r"(?<=[0-9])\s*\{?,\}?\s*\\!\s*(?=[0-9]{3}(?![0-9]))", "{,}"),
+    ("√", r"√\s*([0-9]+(?:\.[0-9]+)?)", r"\\sqrt{\1}"),
+    ("√", "√", r"\\sqrt "),
+    (",", r"(?<=,)\s*(?:\.\.\.|…)\s*(?=,|$)", r" \\ldots "),
+    ("mod", (rf"\(\s*(?:\\[bp]mod|{_IN_TEXT}\s*mod\s*\}}?|mod\b)\s*\{{?\s*([0-9]+|[a-z])"
+             r"\s*\}?\s*\)"), r"\\pmod{\1}"),
+    ("C", r"\\(?:mathrm|text)\s*\{\s*C\s*\}(?=\s*[_^])", "C"),
+    ("C", (r"(?:\{\s*\})?\s*[_^]\s*\{?\s*([0-9]+|[nmk])\s*\}?\s*C\s*_\s*\{?\s*([0-9]+|[nmkr])"
+           r"\s*\}?"), r"\\binom{\1}{\2}"),
+    ("or", r"(?<=[0-9)\]}])\s*or(?=[A-Z(\\])", " or "),
+    ("!=", r"(?<=[0-9])!=(?!=)", "! ="),  # 3!=6 is about a factorial, x != 6 is not
+    ("cases", r"\\(begin|end)\s*\{[dr]cases\}", r"\\\1{cases}"),
     # units: a fraction of two, micro- before one, ohms behind a number
-    (rf"\\frac\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}",
-     r"\\text{ \1/\2}"),
-    (rf"(?:{_IN_TEXT}\s*\}}\s*)?\\mu\s*{_IN_TEXT}\s*([A-Za-z]{{1,2}})\s*\}}", r"\\text{ µ\1}"),
-    (rf"({_IN_TEXT}\s*)\\mu\s*([A-Za-z]{{1,2}}\s*\}})", r"\1µ\2"),
-    (rf"(?<=[0-9])\s*(?:\\[,;: ]|~)?\s*(?:{_IN_TEXT})?\s*([kM]?)\\Omega\s*\}}?\s*$",
+    (r"\frac", (rf"\\frac\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}\s*\}}\s*\{{\s*{_IN_TEXT}([^{{}}]*)\}}"
+                r"\s*\}"), r"\\text{ \1/\2}"),
+    (r"\mu", rf"(?:{_IN_TEXT}\s*\}}\s*)?\\mu\s*{_IN_TEXT}\s*([A-Za-z]{{1,2}})\s*\}}",
+     r"\\text{ µ\1}"),
+    (r"\mu", rf"({_IN_TEXT}\s*)\\mu\s*([A-Za-z]{{1,2}}\s*\}})", r"\1µ\2"),
+    (r"\Omega", (rf"(?<=[0-9])\s*(?:\\[,;: ]|~)?\s*(?:{_IN_TEXT})?\s*([kM]?)\\Omega\s*\}}?\s*$"),
      r"\\text{ \1ohm}"),
-    (r"(?<=[0-9}])\s*\^\s*\{?\s*(?:\\circ|\\text\s*\{\s*o\s*\}|(?<=\{)o(?=\s*\}))\s*\}?", "°"),
-    (r"\^\s*\{\s*('+)\s*\}|\^\s*('+)", r"\1\2"),
+    ("^", r"(?<=[0-9}])\s*\^\s*\{?\s*(?:\\circ|\\text\s*\{\s*o\s*\}|(?<=\{)o(?=\s*\}))\s*\}?", "°"),
+    ("'", r"\^\s*\{\s*('+)\s*\}|\^\s*('+)", r"\1\2"),
     # what is about right stands behind a sign of its own
-    ((rf"(?<=\S)\s*{_IN_TEXT}\s*,?\s*(?:(?:or|which is)\s+)?"
-      r"(?:approx(?:imately|\.)?|about|roughly)\s*\}"), r"\\approx "),
-    (r"(?<=\S)\s*\(\s*\\approx([^()]*)\)\s*\.?\s*$", r"\\approx \1"),
-    (r"(?<!\.)\.\s?(\$?)$", r"\1"),
+    ("}", (rf"(?<=\S)\s*{_IN_TEXT}\s*,?\s*(?:(?:or|which is)\s+)?"
+           r"(?:approx(?:imately|\.)?|about|roughly)\s*\}"), r"\\approx "),
+    (r"\approx", r"(?<=\S)\s*\(\s*\\approx([^()]*)\)\s*\.?\s*$", r"\\approx \1"),
+    (".", r"(?<!\.)\.\s?(\$?)$", r"\1"),
     # sets of numbers in words
-    ((rf"(?:{_IN_TEXT})?\s*\b[Aa]ll real numbers? (?:except|besides|other than)(?: for)?"
-      r"(?:\s*x\s*=)?\s*\}?\s*([-+0-9][^{}]{0,40}?)\s*\}?\s*$"), r"\\mathbb{R}\\setminus\\{\1\\}"),
-    (rf"^(?:{_IN_TEXT})?\s*([+-]?)\s*(?:positive )?infinity\s*\}}?$", r"\1\\infty"),
-    (rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$", r"\\emptyset"),
-    (r"^\s*=\s*|(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
-)]  # fmt: skip
+    ("real", (rf"(?:{_IN_TEXT})?\s*\b[Aa]ll real numbers? (?:except|besides|other than)(?: for)?"
+              r"(?:\s*x\s*=)?\s*\}?\s*([-+0-9][^{}]{0,40}?)\s*\}?\s*$"),
+     r"\\mathbb{R}\\setminus\\{\1\\}"),
+    ("infinity", rf"^(?:{_IN_TEXT})?\s*([+-]?)\s*(?:positive )?infinity\s*\}}?$", r"\1\\infty"),
+    ("solution", rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$",
+     r"\\emptyset"),
+    ("=", r"^\s*=\s*", ""),
+    ("", r"(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
+)  # fmt: skip
+_REWRITES = [(needle, re.compile(old), new) for needle, old, new in _RULES]
 _DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2})")
 _COMMAND = re.compile(r"\\(?:left|right)\s*\.(?![0-9])|\\([A-Za-z]+)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v]{2,}")
@@ -185,7 +193,7 @@ _PLAIN_NEEDS = re.compile(r"\.$|^=|real num|mod|\.\.|infinity|solution")
 _MAX_NESTED = 8  # infix fractions, and dressing around the whole
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def tidy(text: str) -> str:
     r"""`text` with one spelling for each meaning: {3 \over 4} and \dfrac{3}{4} as \frac{3}{4}."""
     text = _BLANKS.sub(" ", text.translate(LOOKALIKES)).strip()
@@ -195,8 +203,9 @@ def tidy(text: str) -> str:
         text = _COMMAND.sub(lambda m: _COMMANDS.get(m[1], m[0]) if m[1] else " ", text)
         text = _unwrapped(_infix(text))
     if _PLAIN.fullmatch(text) is None or _PLAIN_NEEDS.search(text):
-        for old, new in _REWRITES:
-            text = old.sub(new, text)
+        for needle, old, new in _REWRITES:
+            if needle in text:
+                text = old.sub(new, text)
     return text.strip()
 
 
@@ -262,6 +271,7 @@ def _opening(text: str, position: int) -> int:
     return opened[-1] if opened else -1
 
 
+@lru_cache(maxsize=2048)
 def clean(text: str) -> str:
     """`text` without what changes its look but not its value."""
     if _PLAIN.fullmatch(text):  # nothing to take off: most answers of a run

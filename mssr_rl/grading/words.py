@@ -73,6 +73,7 @@ _SUFFIX = re.compile(
     r"\s*[.!]?\s*\}?\s*",
     re.DOTALL,
 )
+_PROSE = re.compile(r"[A-Za-z]{2,}[ :}]|(?<!\\)[A-Za-z]{4}|[\u4e00-\u9fff]")
 _VALUE = re.compile(r"[-+0-9.\\$({\[|]|\\?[A-Za-z](?![A-Za-z])|\*\*")
 _ANSWERS = re.compile(r"\b(?:the|thus|so|hence|therefore|final|our|correct)\b", re.IGNORECASE)
 
@@ -89,6 +90,8 @@ def affirms(text: str) -> bool:
 
 def without_prose(text: str) -> str | None:
     """The value in "The area is 5", "Answer: 5", "5 is the answer", "n = 3 only", or None."""
+    if not _PROSE.search(text):
+        return None
     if found := _CHINESE_PREFIX.match(text):
         told = _CHINESE_IS.fullmatch(found["said"]) and not _TAKEN_BACK.search(found["said"])
         return found["value"] if told else None

@@ -14,6 +14,7 @@ from mssr_rl.grading.algebra.tree import (
     Node,
     difference,
     holds,
+    in_radians,
     number,
     replaced,
     symbols,
@@ -255,10 +256,7 @@ def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
     pi = Node("constant", "pi")
     if sum(angles) != 1 or pi not in walk(gold if angles[0] else said):
         return None
-    one, other = (
-        Node("product", "", (n.parts[0], pi, number(Fraction(1, 180)))) if n.kind == "angle" else n
-        for n in (said, gold)
-    )
+    one, other = (in_radians(node) or node for node in (said, gold))
     return one, other
 
 

@@ -79,7 +79,6 @@ def _arccosh(value: Any) -> Any:
     return mpmath.acosh(value)
 
 
-OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
 # By exponentials, whose size the caller sees: tanh 50 is 1 but for e^-100.
 BY_EXPONENTIALS: Mapping[str, Callable[[Any, Any], Any]] = {
     "sinh": lambda up, down: (up - down) / 2,

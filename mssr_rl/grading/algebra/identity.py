@@ -21,9 +21,8 @@ from mssr_rl.grading.algebra.numeric import Numeric
 from mssr_rl.grading.algebra.tree import (
     INFINITY,
     Node,
-    calls,
     difference,
-    holds,
+    marks,
     number,
     replaced,
     symbols,
@@ -55,13 +54,14 @@ def same_value(a: Node, b: Node) -> bool:
         return _infinity(a) == _infinity(b)
     if a == b:
         return _has_value(a)
-    names = symbols(a) | symbols(b)
-    points = _points(names, _bounds(a) | _bounds(b), _breaks(a) + _breaks(b))
-    strict = any(holds(node, "piecewise") or calls(node, "abs") for node in (a, b))
-    agree = _agree(a, b, points, strict=strict)
+    names, found = symbols(a) | symbols(b), marks(a) | marks(b)
+    whole = _bounds(a) | _bounds(b) if "big" in found else frozenset()
+    breaks = _breaks(a) + _breaks(b) if "piecewise" in found else []
+    strict = not found.isdisjoint(("piecewise", "abs"))
+    agree = _agree(a, b, _points(names, whole, breaks), strict=strict)
     if agree:
         return True
-    if _has_root(a) and _has_root(b) and names - _OF_ANY_SIGN:
+    if names - _OF_ANY_SIGN and _has_root(a) and _has_root(b):
         positive = _agree(a, b, map(_positive, _points(names)), strict=False)
         agree = positive or agree
     return symbolic.same(a, b) if agree is None else agree
@@ -126,7 +126,7 @@ def _has_value(node: Node) -> bool:
 
 
 def _has_root(node: Node) -> bool:
-    return calls(node, "root") or any(
+    return "root" in marks(node) or any(
         part.kind == "power"
         and not symbols(part.parts[1])
         and (value_near(part.parts[1]) or Fraction(1)).denominator == 2
@@ -173,12 +173,13 @@ def _positive(point: Point) -> Point:
 
 def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool | None:
     """None if they agree, at too few points; `strict`: both have to have a value, or none."""
-    compared, free = 0, bool(symbols(a) | symbols(b))
+    compared, free, pair, digits = 0, bool(symbols(a) | symbols(b)), _Pair.of(a, b), DIGITS
     for point in points:
         try:
-            if not _same_at(a, b, point):
+            enough = _digits_that_agree(pair, point, digits)
+            if not enough:
                 return False
-            compared += 1
+            compared, digits = compared + 1, enough
             if compared == PLENTY + MAX_BREAKS * strict:
                 return True
         except Undefined:
@@ -189,20 +190,44 @@ def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool |
     return True if compared >= ENOUGH else None if compared else False
 
 
-def _same_at(a: Node, b: Node, point: Point) -> bool:
+class _Pair(NamedTuple):
+    """Two expressions, whether they are complex, and the digits that they are written with."""
+
+    a: Node
+    b: Node
+    is_complex: bool
+    written: int
+
+    @classmethod
+    def of(cls, a: Node, b: Node) -> "_Pair":
+        return cls(a, b, "i" in marks(a) or "i" in marks(b), _written(a) + _written(b))
+
+
+def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
+    """To how many digits the two agree at the point, if to as many as it takes; else 0.
+
+    `digits` is where to start: what was enough at the point before mostly is enough again.
+    """
     try:
-        return exact(a, point) == exact(b, point)
+        return digits if exact(pair.a, point) == exact(pair.b, point) else 0
     except NotRational:
         pass
-    first = _difference(a, b, point, DIGITS)
-    if first.apart:
-        return False
-    return not _difference(a, b, point, _enough_digits(first.range, a, b)).apart
+    if digits > DIGITS:
+        found = _difference(pair, point, digits)
+        if found.apart:
+            return 0
+        if digits >= _enough_digits(found.range, pair.written):
+            return digits
+    found = _difference(pair, point, DIGITS)
+    if found.apart:
+        return 0
+    enough = _enough_digits(found.range, pair.written)
+    return 0 if _difference(pair, point, enough).apart else enough
 
 
-def _enough_digits(size: int, *nodes: Node) -> int:
+def _enough_digits(size: int, written: int) -> int:
     """So many that a difference cannot hide below the smallest part of either side."""
-    digits = DIGITS + 3 * size + sum(map(_written, nodes))
+    digits = DIGITS + 3 * size + written
     if digits > MAX_DIGITS:
         raise OverLimit(f"{digits} digits")
     return digits
@@ -213,13 +238,12 @@ class _Difference(NamedTuple):
     range: int
 
 
-def _difference(a: Node, b: Node, point: Point, digits: int) -> _Difference:
+def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
     """Do the sides differ by more than rounding explains?"""
-    numeric = Numeric(digits, complex_numbers=_is_complex(a) or _is_complex(b))
-    left, right = numeric.value(a, point), numeric.value(b, point)
+    numeric = Numeric(digits, complex_numbers=pair.is_complex)
+    left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
     with mp.workdps(digits):
-        bound = numeric.largest * mpf(10) ** (12 - digits)
-        return _Difference(abs(left - right) > bound, numeric.range)
+        return _Difference(abs(left - right) > numeric.error(), numeric.range)
 
 
 def _written(node: Node) -> int:
@@ -230,7 +254,7 @@ def _written(node: Node) -> int:
 
 
 def _is_complex(node: Node) -> bool:
-    return any(part == Node("constant", "i") for part in walk(node))
+    return "i" in marks(node)
 
 
 def _value_at(node: Node, point: Point, digits: int = DIGITS) -> Any:
@@ -263,12 +287,11 @@ def _sign(node: Node, point: Point) -> int:
         numeric = Numeric(digits, complex_numbers=_is_complex(node))
         found = numeric.value(node, point)
         with mp.workdps(digits):
-            bound = numeric.largest * mpf(10) ** (12 - digits)
-            if abs(found) > bound:
-                if abs(mpmath.im(found)) > bound:
+            if abs(found) > numeric.error():
+                if abs(mpmath.im(found)) > numeric.error():
                     raise Undefined("no real number")
                 return 1 if mpmath.re(found) > 0 else -1
-        digits = _enough_digits(numeric.range, node)
+        digits = _enough_digits(numeric.range, _written(node))
     return 0
 
 

@@ -26,11 +26,10 @@ from mssr_rl.grading.algebra.exact import (
 from mssr_rl.grading.algebra.functions import (
     BY_EXPONENTIALS,
     FUNCTIONS,
-    OF_ANGLES,
     constant,
     divided,
 )
-from mssr_rl.grading.algebra.tree import Node, Unreadable, number, replaced
+from mssr_rl.grading.algebra.tree import Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
@@ -39,13 +38,13 @@ MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
 class Numeric:
     """Evaluates to `digits` significant digits and remembers how large and small it got.
 
-    `largest` bounds the rounding error, and `range` is the span in powers of ten within which
-    parts of the sum may hide: both decide how many digits tell two expressions apart.
+    `largest`, a power of two, bounds the rounding error, and `range` is the span in powers of ten
+    within which parts of the sum may hide: both decide how many digits tell two expressions apart.
     """
 
     def __init__(self, digits: int, *, complex_numbers: bool) -> None:
         self.digits, self.complex = digits, complex_numbers
-        self.largest, self.range = mpmath.mpf(0), 0
+        self.largest, self.range = -(10**6), 0
 
     def value(self, node: Node, point: Point) -> Any:
         """The mpmath number; `Undefined` where there is none."""
@@ -65,8 +64,6 @@ class Numeric:
             return _SPECIAL[node.kind](self, node, point)
         if node.kind not in _OPERATIONS and node.kind not in ("power", "call"):
             raise Unreadable(f"a {node.kind} inside an expression")
-        if node.kind == "call" and node.name in OF_ANGLES:
-            node = replaced(node, _radians)
         values = [self._value(part, point) for part in node.parts]
         if all(isinstance(value, Fraction) for value in values):
             try:
@@ -82,7 +79,8 @@ class Numeric:
 
     def _real_seen(self, value: Fraction) -> Fraction:
         """The fraction itself; how large it is counts."""
-        self._real(value)
+        if value:
+            self._note(value.numerator.bit_length() - value.denominator.bit_length() + 1)
         return value
 
     def _real(self, value: Any) -> Any:
@@ -157,22 +155,23 @@ class Numeric:
         return all(_HOLDS[sign](left, right) for sign, left, right in pairs)
 
     def _checked(self, value: Any) -> Any:
-        if mpmath.isnan(value) or mpmath.isinf(value):
-            raise Undefined("no finite value")
         if value:
-            order = abs(int(mpmath.mag(value))) * 3 // 10  # powers of two to powers of ten
-            if order > 2 * MAX_POWER_OF_TEN:
-                raise OverLimit("a number")
-            self.range = max(self.range, order)
-            self.largest = max(self.largest, abs(value))
+            bits = mpmath.mag(value)
+            if not isinstance(bits, int):
+                raise Undefined("no finite value")
+            self._note(bits)
         return value
 
+    def _note(self, bits: int) -> None:
+        """A part of the size 2^bits has been met."""
+        order = abs(bits) * 3 // 10  # powers of two to powers of ten
+        if order > 2 * MAX_POWER_OF_TEN:
+            raise OverLimit("a number")
+        self.range, self.largest = max(self.range, order), max(self.largest, bits)
 
-def _radians(node: Node) -> Node | None:
-    """Degrees inside of a sine or cosine, as what they are: a number of times pi over 180."""
-    if node.kind != "angle":
-        return None
-    return Node("product", "", (node.parts[0], Node("constant", "pi"), number(Fraction(1, 180))))
+    def error(self) -> Any:
+        """What rounding can have done, with a margin of ten digits and more."""
+        return mpmath.ldexp(mpmath.mpf(10) ** (12 - self.digits), self.largest)
 
 
 _ORDERED = frozenset({"max", "min", "floor", "ceiling", "factorial", "binomial", "arcsin"})

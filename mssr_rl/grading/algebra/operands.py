@@ -12,7 +12,15 @@ from fractions import Fraction
 from mssr_rl.grading.algebra.cursor import Cursor
 from mssr_rl.grading.algebra.lexer import GREEK, Token
 from mssr_rl.grading.algebra.literals import decimal, repeating
-from mssr_rl.grading.algebra.tree import ALWAYS, REALS, Node, Unreadable, number
+from mssr_rl.grading.algebra.tree import (
+    ALWAYS,
+    REALS,
+    Node,
+    Unreadable,
+    in_radians,
+    number,
+    replaced,
+)
 from mssr_rl.grading.latex import FUNCTIONS, clean
 from mssr_rl.grading.quantities import OverLimit
 
@@ -22,6 +30,7 @@ _INVERSE = {
     "sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot", "sec": "arcsec",
     "csc": "arccsc", "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh",
 }  # fmt: skip
+_OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
 _MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"})
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
@@ -433,6 +442,8 @@ class Operands(Cursor, ABC):
         if name in _INVERSE and power == Node("negative", "", (number(1),)):
             name, power = _INVERSE[name], None
         arguments = self._arguments(name)
+        if name in _OF_ANGLES:
+            arguments = (replaced(arguments[0], in_radians),)
         node = Node("call", name, arguments if base is None else (*arguments, base))
         return Node("power", "", (node, power)) if power else node
 

@@ -15,7 +15,7 @@ from mssr_rl.grading.algebra.tree import INFINITY, Node, Unreadable, holds, numb
 
 MAX_NODES = 200
 MAX_SIDE = 6  # of a matrix
-_MATRIX_MATHS = ("sum", "product", "negative", "power", "quotient", "call")
+_MATHS = ("sum", "product", "negative", "power", "quotient", "call")
 
 
 def warm() -> None:
@@ -31,8 +31,12 @@ def needed_for(node: Node) -> bool:
     """Is it calculation with matrices, a sum without end, or a set by a condition?"""
     if node.kind == "builder":
         return True
-    endless = any(part.kind == "big" and part.parts[2] == INFINITY for part in walk(node))
-    return endless or (node.kind in _MATRIX_MATHS and holds(node, "matrix"))
+    if node.kind not in (*_MATHS, "big"):
+        return False
+    return any(
+        part.kind == "matrix" or (part.kind == "big" and part.parts[2] == INFINITY)
+        for part in walk(node)
+    )
 
 
 def same(a: Node, b: Node) -> bool:

@@ -61,21 +61,36 @@ def equal(left: Node, right: Node) -> Node:
     return Node("relation", "=", (left, right))
 
 
+def in_radians(node: Node) -> Node | None:
+    """An amount of degrees as what it is, a number of times pi over 180; None for the rest."""
+    if node.kind != "angle":
+        return None
+    return Node("product", "", (node.parts[0], Node("constant", "pi"), number(Fraction(1, 180))))
+
+
 def walk(node: Node) -> Iterator[Node]:
     """The node and everything below it."""
-    yield node
-    for part in node.parts:
-        yield from walk(part)
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(part.parts[::-1])
 
 
 def symbols(node: Node) -> frozenset[str]:
     """The names of the free letters in it."""
-    if node.kind == "symbol":
-        return frozenset((node.name,))
-    if node.kind == "big":
-        bound, low, high, term = node.parts
-        return symbols(low) | symbols(high) | (symbols(term) - symbols(bound))
-    return frozenset().union(*map(symbols, node.parts))
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if part.kind == "symbol":
+            found.add(part.name)
+        elif part.kind == "big":
+            bound, low, high, term = part.parts
+            found |= symbols(low) | symbols(high) | (symbols(term) - symbols(bound))
+        else:
+            waiting.extend(part.parts)
+    return frozenset(found)
 
 
 def holds(node: Node, *kinds: str) -> bool:
@@ -83,9 +98,12 @@ def holds(node: Node, *kinds: str) -> bool:
     return any(part.kind in kinds for part in walk(node))
 
 
-def calls(node: Node, *names: str) -> bool:
-    """Is one of the functions called in it?"""
-    return any(part.kind == "call" and part.name in names for part in walk(node))
+def marks(node: Node) -> frozenset[str]:
+    """The kinds of nodes in it, and the names of its functions and constants."""
+    return frozenset(
+        part.name if part.kind in ("call", "constant", "basis") else part.kind
+        for part in walk(node)
+    )
 
 
 def replaced(node: Node, by: Callable[[Node], Node | None]) -> Node:
