@@ -98,7 +98,9 @@ def read_off_or(algebra: Same) -> Same:
 def is_plain_value(text: str) -> bool:
     """Is it a number, a clock time or several of them, as they can be read off?"""
     value = _read(text)
-    return not isinstance(value, Words) and _settled(value)
+    if isinstance(value, Words):
+        return bool(_CLOCK.fullmatch(value.text.removesuffix("am").removesuffix("pm")))
+    return _settled(value)
 
 
 def same_text(a: str, b: str) -> bool:

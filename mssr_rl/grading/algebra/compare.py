@@ -32,6 +32,7 @@ SHAPES = (
     "group", "list", "set", "union", "cap", "without", "matrix", "relation", "literal", "row",
     "modulo", "builder", "domain", "name", "ellipsis",
 )  # fmt: skip
+_PLAIN_JOINTS = {",", ";"}
 _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 
 
@@ -98,6 +99,8 @@ def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Pa
         return None
     unit = units.pop() if units else ""
     constant = first.node.kind not in (*SHAPES, "basis") and not symbols(first.node)
+    if constant and len(parts) == 2 and last.node.kind == "symbol":
+        return Part(equal(last.node, first.node), unit)  # 2 = x
     if constant or (first.node.kind == "group" and not symbols(first.node)):
         derived = first.node != last.node or not beside_relation
         return Part(last.node, unit) if derived and _same(first.node, last.node) else None
@@ -264,15 +267,14 @@ def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 def _same_list(a: Node, b: Node) -> bool:
     """In order, but equations and points in any order, and conditions on one letter as a set."""
-    if a.name != b.name and "and" not in (a.name, b.name):
+    if a.name != b.name and not {a.name, b.name} <= _PLAIN_JOINTS and "and" not in (a.name, b.name):
         return False
     if all(part.kind == "relation" for part in (*a.parts, *b.parts)):
         one, other = intervals.of_conditions(a), intervals.of_conditions(b)
         if one and other and symbols(a) == symbols(b):
             return intervals.same(one, other)
     if all(part.kind in ("relation", "group", "list") for part in (*a.parts, *b.parts)):
-        fits = len(a.parts) == len(b.parts) <= MAX_MEMBERS
-        return fits and _covers(a.parts, b.parts)
+        return len(a.parts) + len(b.parts) <= 2 * MAX_MEMBERS and _covers(a.parts, b.parts)
     return _in_order(a.parts, b.parts)
 
 

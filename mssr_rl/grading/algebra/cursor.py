@@ -8,34 +8,35 @@ class Cursor:
     """The tokens, the position among them, how deep the reader is, and the letters bound there."""
 
     def __init__(self, found: list[Token]) -> None:
-        self.found, self.at, self.depth = found, 0, 0
+        self.found, self.depth = found, 0
+        self.at, self.token = 0, found[0] if found else None
         self.bars, self.colons = 0, 1  # is a bar one that closes; may a colon make a ratio
         self.bound: frozenset[str] = frozenset()
 
-    @property
-    def token(self) -> Token | None:
-        """The next token, if any."""
-        return self.found[self.at] if self.at < len(self.found) else None
+    def move(self, at: int) -> None:
+        """Go to a position; `token` is the one there, None at the end."""
+        self.at, self.token = at, self.found[at] if at < len(self.found) else None
 
     def take(self) -> Token:
         """The next token, taken."""
-        if self.token is None:
+        token = self.token
+        if token is None:
             raise Unreadable("the text ends too early")
-        self.at += 1
-        return self.found[self.at - 1]
+        self.move(self.at + 1)
+        return token
 
     def accept(self, text: str) -> bool:
         """Take the next token if it is this one."""
         if self.token is None or self.token.text != text or self.token.kind in _WITH_TEXT:
             return False
-        self.at += 1
+        self.move(self.at + 1)
         return True
 
     def accept_kind(self, kind: str, text: str | None = None) -> bool:
         """Take the next token if it is of this kind."""
         if self.token is None or self.token.kind != kind or text not in (None, self.token.text):
             return False
-        self.at += 1
+        self.move(self.at + 1)
         return True
 
     def expect(self, text: str) -> None:

@@ -125,7 +125,7 @@ class Operands(Cursor, ABC):
                 part = number(decimal(token.text) / parts)
                 total = Node("sum", "", (total, part))
             else:
-                self.at = start
+                self.move(start)
         return Node("angle", "", (total,))
 
     def _power(self, base: Node) -> Node:
@@ -138,7 +138,7 @@ class Operands(Cursor, ABC):
         braced = self.accept("{")
         if self.accept("circ") and (not braced or self.accept("}")):
             return True
-        self.at = start
+        self.move(start)
         return False
 
     def _exponent(self) -> Node:
@@ -155,7 +155,7 @@ class Operands(Cursor, ABC):
         start = self.at
         part = self._plain_fraction()
         if part is None:
-            self.at = start
+            self.move(start)
             return node
         return number(Fraction(node.value) + part)
 
@@ -171,7 +171,7 @@ class Operands(Cursor, ABC):
             return None
         if not (top.isdecimal() and bottom.isdecimal() and int(bottom)):
             return None
-        self.at += width
+        self.move(self.at + width)
         return Fraction(int(top), int(bottom))
 
     def _base(self) -> Node:
@@ -206,7 +206,7 @@ class Operands(Cursor, ABC):
         top, bottom = self.found[self.at + 1], self.found[self.at + 3]
         if not (top.kind == bottom.kind == "number" and (top.text + bottom.text).isdecimal()):
             return None
-        self.at += 5
+        self.move(self.at + 5)
         return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
 
     def _chosen_of(self, upper: str) -> Node | None:
@@ -217,7 +217,7 @@ class Operands(Cursor, ABC):
         lower = self._argument()
         top = number(int(upper)) if upper.isdecimal() else Node("symbol", upper)
         if upper.isdecimal() and lower.kind == "number" and Fraction(lower.value) > int(upper):
-            self.at = start
+            self.move(start)
             return None
         return Node("call", "binomial", (top, lower))
 
@@ -369,6 +369,7 @@ class Operands(Cursor, ABC):
         token = self.token
         if token and token.kind == "number" and len(token.text) > 1 and token.text.isdecimal():
             self.found[self.at] = Token("number", token.text[1:])
+            self.move(self.at)
             return number(int(token.text[0]))
         return self._base()
 

@@ -26,12 +26,13 @@ def parse(text: str) -> Node:
         Unreadable: it is none that the parser knows.
         OverLimit: it is longer or deeper than an answer is worth.
     """
-    return _read(_Parser(tokens(text)))
+    found = tokens(text)
+    while found and found[-1].text in (".", ";"):
+        found.pop()
+    return _read(_Parser(found))
 
 
 def _read(reader: "_Parser") -> Node:
-    while reader.found and reader.found[-1].text in (".", ";"):
-        reader.found.pop()
     node = reader.answer()
     if reader.token is not None:
         raise Unreadable(f"{reader.token.text!r} is left over")
