@@ -165,8 +165,9 @@ def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
     """The one list of objects in an object, or its columns if it has only lists of one length."""
     lists = {k: v for k, v in content.items() if isinstance(v, list)}
     objects = [v for v in lists.values() if v and all(isinstance(item, dict) for item in v)]
-    if len(objects) == 1 and not _is_row(content):
-        return _listed(objects[0])
+    pages = [rows for rows in objects if all(map(_is_page_row, rows))]
+    if len(pages or objects) == 1 and not _is_row(content):
+        return _listed((pages or objects)[0])
     columns = len(lists) == len(content) and len({len(v) for v in lists.values()}) == 1
     if objects or not columns:
         return None  # several lists of objects: one for each split, for example

@@ -103,7 +103,7 @@ def test_prompts_over_the_models_limit_are_listed(capsys: pytest.CaptureFixture[
 
 def test_wrong_words_are_answered_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "data=x")[0] == cli.USAGE
-    assert "check takes env=NAME" in run(capsys, "env=mmk12", "dta=x")[1]
+    assert "unknown word dta; did you mean data?" in run(capsys, "env=mmk12", "dta=x")[1]
     assert "did you mean" in run(capsys, "env=mathvist")[1]
 
 
@@ -241,9 +241,9 @@ def _helpers() -> list[psutil.Process]:
     [
         ("limit=3", "limit= has no effect: env=hanging has no option limit"),
         ("data=x", "data= has no effect: env=hanging has no option data"),
-        ("audit=yes", "audit=yes: write audit=true"),
-        ("max_prompt_tokens=abc", "max_prompt_tokens=abc is no whole number"),
-        ("max_prompt_tokens=0", "max_prompt_tokens=0 is no whole number"),
+        ("audit=yes", "audit=yes is not true or false"),
+        ("max_prompt_tokens=abc", "max_prompt_tokens=abc is not a whole number"),
+        ("max_prompt_tokens=0", "max_prompt_tokens=0 must be at least 1"),
     ],
 )
 def test_a_word_without_effect_is_refused(
