@@ -12,8 +12,10 @@ from statistics import median
 from mssr_rl.data.overlap import posed
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.grading.choices import gold_letter
+from mssr_rl.grading.readable import parseable
 from mssr_rl.problem import Problem
 
+SHOWN = 12  # golds that are listed
 _KINDS = (
     ("integer", r"[+-]?[0-9]+"),
     ("decimal", r"[+-]?[0-9]*\.[0-9]+"),
@@ -43,15 +45,23 @@ def lines(env: ProblemEnv) -> list[str]:
     pictures = Counter(len(problem.images) for problem in problems)
     lengths = sorted(len(problem.prompt) for problem in problems)
     floor, by_template = guessing_floor(problems)
+    verbatim = [p for p in problems if not parseable(p.answer, p.choices)]
     return [
         f"{env.name} {env.split}: {len(problems):,} problems, fingerprint {env.fingerprint()}",
         "answers       " + ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common()),
+        *([_verbatim(verbatim)] if verbatim else []),
         "pictures      "
         + ", ".join(f"{n:,} with {count}" for count, n in sorted(pictures.items())),
         f"prompts       {lengths[0]:,} to {lengths[-1]:,} signs, median {median(lengths):,.0f}",
         f"duplicates    {duplicates(problems):,} rows pose what an earlier row poses",
         f"guessing      {floor:.1%} by one answer, {by_template:.1%} by one to each template",
     ]
+
+
+def _verbatim(problems: Sequence[Problem]) -> str:
+    """Golds that no other spelling can pay, the first of them listed."""
+    shown = ", ".join(f"{p.answer[:40]!r} of {p.key}" for p in problems[:SHOWN])
+    return f"verbatim      {len(problems):,} golds pay only where they are repeated: {shown}"
 
 
 def duplicates(problems: Sequence[Problem]) -> int:

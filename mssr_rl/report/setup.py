@@ -32,7 +32,7 @@ STATUS = {
     "collapsed": "stopped: training collapsed",
     "failed": "failed",
 }
-SAID_ABOVE = frozenset({"status", "exit_reason", "name", "changes", "config"})
+SAID_ABOVE = frozenset({"overlap", "status", "exit_reason", "name", "changes", "config"})
 
 
 class Fact(NamedTuple):
@@ -71,10 +71,32 @@ def describe(files: RunFiles) -> Setup:
         status=status(files),
         changes=tuple(change.sentence() for change in changes.noted(files.run)),
         settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
-        origin=tuple(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),
-        ledger=tuple(_spent(k, v) for k, v in ledger.items() if isinstance(v, (int, float))),
+        origin=(
+            *(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),
+            *in_two_splits(files.run.get("overlap")),
+        ),
+        ledger=(
+            *(_spent(k, v) for k, v in ledger.items() if isinstance(v, (int, float))),
+            *left_out(files.run.get("data")),
+        ),
         phases=phases(ledger.get("seconds_by_phase") or _timings(files.metrics)),
     )
+
+
+def left_out(data: object) -> Iterator[Fact]:
+    """Rows that were not used, by split; a run that used all has none."""
+    for split, known in data.items() if isinstance(data, Mapping) else ():
+        count = known.get("left_out") if isinstance(known, Mapping) else None
+        if isinstance(count, int) and count:
+            yield Fact(f"rows of {split} left out", count)
+
+
+def in_two_splits(overlap: object) -> Iterator[Fact]:
+    """What was found when the splits were held against each other."""
+    for pair in overlap if isinstance(overlap, list) else ():
+        if isinstance(pair, Mapping):
+            found = "one set of rows" if pair.get("stands_in") else f"{pair.get('rows')} rows"
+            yield Fact(f"{pair.get('split')} in {pair.get('with')}", f"{found} of {pair.get('of')}")
 
 
 def status(files: RunFiles) -> str:

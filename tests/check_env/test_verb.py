@@ -123,6 +123,14 @@ def test_the_kind_of_an_answer(answer: str, kind: str) -> None:
     assert passport.kind_of(problem("a", "?", answer)) == kind
 
 
+def test_golds_that_pay_only_when_repeated_are_counted_and_listed() -> None:
+    golds = {"a": "5", "b": r"\begin{cases} x", "c": "Monday", "d": "3 apples and 4 pears"}
+    env = ProblemEnv([problem(k, "?", gold) for k, gold in golds.items()], name="x", split="test")
+    (line,) = [line for line in passport.lines(env) if line.startswith("verbatim")]
+    assert "2 golds pay only where they are repeated" in line
+    assert "of b, '3 apples and 4 pears' of d" in line
+
+
 def test_the_guessing_floor_by_hand() -> None:
     answers = [("1 + 1?", "2"), ("2 + 2?", "4"), ("3 + 1?", "4"), ("Is it?", "yes")]
     problems = [problem(str(i), q, a) for i, (q, a) in enumerate(answers)]

@@ -77,3 +77,21 @@ def test_a_finished_run_takes_them_from_its_summary() -> None:
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "seed: ${nothing}"])
 def test_an_odd_config_is_no_obstacle(text: str) -> None:
     assert describe(run(config_text=text)).title["algo"] == "–"
+
+
+def test_rows_that_were_left_out_and_rows_in_two_splits_are_told() -> None:
+    known = {
+        "status": "done",
+        "data": {"train": {"problems": 97, "left_out": 3}, "val": {"problems": 20}},
+        "overlap": [
+            {"split": "val", "with": "train", "rows": 4, "of": 20, "stands_in": False},
+            {"split": "test", "with": "val", "rows": 0, "of": 20, "stands_in": True},
+            "no finding",
+        ],
+    }
+    found = describe(run(run=known))
+    assert ("rows of train left out", 3) in found.ledger
+    told = {fact.name: fact.value for fact in found.origin}
+    assert told["val in train"] == "4 rows of 20"
+    assert told["test in val"] == "one set of rows of 20"
+    assert "overlap" not in told
