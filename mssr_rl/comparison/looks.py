@@ -112,8 +112,9 @@ def marked(folder: Path) -> dict[str, Any]:
 def complete(evidence: Evidence) -> int:
     """How many seeds, from the first on, have nothing left to come."""
     ended = {run.seed: True for run in evidence.runs}
+    given_up = evidence.compare.get("given_up") or ()  # crashed twice, and may not even say so
     for run in evidence.runs:
-        ended[run.seed] &= run.state in ENDED
+        ended[run.seed] &= run.state in ENDED or run.name in given_up
     seeds: Sequence[int] = evidence.compare["seeds"]
     return next((i for i, seed in enumerate(seeds) if not ended.get(seed, False)), len(seeds))
 

@@ -180,6 +180,7 @@ def test_a_run_that_always_crashes_is_reported_and_the_others_are_compared(
     found = report(place(words))["envs"][0]
     assert "vision_r1-mssr-s0" in " ".join(found["cautions"])
     assert [row["arm"] for row in found["leaderboard"]] == ["grpo"]
+    assert report(place(words))["looks"]["complete"] == 1  # nothing more is waited for
     assert "report" in capsys.readouterr().out
 
 

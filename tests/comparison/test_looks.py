@@ -1,6 +1,7 @@
 """Every look is on record, words come at fixed looks only, and a bent record is noticed."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,16 @@ def test_a_seed_whose_run_failed_is_waited_for_no_longer(grown: tuple[Path, Cut]
         found["envs"][0]["pairs"][0]["why"].startswith("two seeds in common")
     )
     assert cut(6)["envs"][0]["pairs"][0]["decision"]["seeds"] == 5
+
+
+def test_a_run_that_compare_gave_up_is_waited_for_no_longer(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    shutil.rmtree(folder / "runs/vision_r1-mssr-s1")
+    assert cut(6)["looks"]["complete"] == 1
+    edit(folder / "compare.json", given_up=["vision_r1-mssr-s1"])
+    found = read_again(folder)
+    assert found["looks"]["complete"] == 6
+    assert found["envs"][0]["pairs"][0]["decision"]["seeds"] == 5
 
 
 def test_a_deleted_record_is_noticed(grown: tuple[Path, Cut]) -> None:
