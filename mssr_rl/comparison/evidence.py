@@ -5,7 +5,8 @@ with its last evaluation, because leaving it out would reward the collapse; one 
 not there yet is missing and named.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.report.runfiles import Row, RunFiles, read_run
 from mssr_rl.run.runlog import checked
 
+PICTURE = re.compile(r"samples/[A-Za-z0-9._-]{1,200}")
 COUNTED = ("done", "collapsed")
 OF_AN_EVALUATION = ("split", "n", "accuracy", "samples", "per_problem")
 DROPPED = "dropped"  # ruled out by the race (`race`), trained or not
@@ -99,6 +101,12 @@ class Run(NamedTuple):
         """summary.json."""
         return self.files.summary if self.files else {}
 
+    def final_answers(self) -> Iterator[Row]:
+        """What was recorded at the last evaluation of each split."""
+        last = {split: row["step"] for split in ("val", "test") if (row := self.last(split))}
+        samples = self.files.samples if self.files else ()
+        return (row for row in samples if row["step"] == last.get(str(row.get("split"))))
+
     def last(self, split: str) -> Row | None:
         """The newest evaluation of a split."""
         return next((row for row in reversed(self.evaluations) if row["split"] == split), None)
@@ -150,6 +158,7 @@ def sources(evidence: Evidence) -> dict[str, str]:
             path = evidence.folder / "runs" / run.name / name
             if path.exists():
                 found[f"runs/{run.name}/{name}"] = untrusted.sha256(path)
+        found |= _pictures(evidence.folder, run)
     for other in evidence.imported:
         for name in imported.FILES:
             path = other.folder / name
@@ -166,3 +175,13 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
             raise UserError(f"{where / 'eval.jsonl'}: an evaluation without {lacking[0]}")
     state = str(files.run.get("status", "running")) if files else "missing"
     return Run(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)
+
+
+def _pictures(folder: Path, run: Run) -> dict[str, str]:
+    """Those of the answers that the page may show."""
+    where = f"runs/{run.name}"
+    rows = run.final_answers() if run.counts else ()
+    names = {name for row in rows for name in row.get("images", ()) if isinstance(name, str)}
+    inside = [name for name in sorted(names) if PICTURE.fullmatch(name)]
+    paths = {f"{where}/{name}": folder / where / name for name in inside}
+    return {name: untrusted.sha256(path) for name, path in paths.items() if path.is_file()}

@@ -5,7 +5,7 @@ the final models can be laid next to each other. What a model wrote is data: cut
 handed to an escaping template; a picture is stored once, however many arms answered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mssr_rl.comparison.evidence import Run
@@ -49,7 +49,7 @@ def theatre(runs: Sequence[Run], arms: Sequence[str]) -> Theatre:
     by_problem: dict[tuple[int, str, str], dict[str, tuple[Run, Row]]] = {}
     for run in runs:
         if run.counts:
-            for row in _final(run):
+            for row in run.final_answers():
                 key = (run.seed, str(row["split"]), str(row["key"]))
                 by_problem.setdefault(key, {})[run.arm] = (run, row)
     ordered = sorted(by_problem.items(), key=lambda item: (not _disagree(item[1]), item[0]))
@@ -61,13 +61,6 @@ def theatre(runs: Sequence[Run], arms: Sequence[str]) -> Theatre:
             break
         scenes.append(scene)
     return Theatre(tuple(arms), tuple(scenes), len(by_problem))
-
-
-def _final(run: Run) -> Iterator[Row]:
-    """What was recorded at a run's last evaluation of each split."""
-    last = {split: row["step"] for split in ("val", "test") if (row := run.last(split))}
-    samples = run.files.samples if run.files else ()
-    return (row for row in samples if row["step"] == last.get(str(row.get("split"))))
 
 
 def _disagree(answers: Mapping[str, tuple[Run, Row]]) -> bool:

@@ -2,10 +2,12 @@
 
 Everything is computed and drawn again from the raw files, and compared: report.json value by value,
 report.md, table.tex and report.html byte by byte, as the version that report.json names wrote them
-(`versions`). What was not checked is said.
+(`versions`). Then the raw files are held against each other (`consistency`), recorded answers are
+graded again (`regrading`), checkpoints are held against their hashes (`weights`), and with
+`deep=true` the final ones answer the test split again (`deep`). What was not checked is said.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import isclose
@@ -13,46 +15,87 @@ from pathlib import Path
 from typing import Any
 
 from mssr_rl import untrusted
-from mssr_rl.comparison import accuracy, document
+from mssr_rl.comparison import consistency, deep, document, regrading, weights
 from mssr_rl.comparison.evidence import Evidence, read, sources
 from mssr_rl.comparison.findings import findings, made_by
 from mssr_rl.comparison.outcome import Outcome, joined
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.versions import VERSIONS, Version, version_of
+from mssr_rl.config.recorded import NO_WORDS
+from mssr_rl.config.words import called, options_of
 from mssr_rl.config.words import read as read_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
 from mssr_rl.typed import option
 
+DEEP = "that the runs' models answer as recorded: deep=true has the final weights answer again"
 MOST = 10  # faults that are named
 CONTEXT = 40  # characters either side of a difference
 DRAWN = ("report.html", "report.md", "table.tex")
+KNOWN = (*DRAWN, "compare.json", "report.json", "runs", "logs", "imported", "lock", "looks.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyWords:
-    """What `report verify=` is told."""
+    """What `report verify=` is told; all but the folder and `deep` allow what the runs had."""
 
     verify: str = option("the folder of a comparison")
+    deep: bool = option("have the final checkpoints answer the test split again", False)
+    plugins: tuple[str, ...] = option("the modules that the runs imported", ())
+    engine: str | None = option("the engine, where it is another than local", None)
+    address: str | None = called("cluster.address", "the Ray cluster that the runs used", None)
+    env: Mapping[str, str] = options_of("env")
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """As `config.recorded` and `rerun` read them."""
+        found = {"engine": self.engine, "cluster.address": self.address}
+        texts = {key: text for key, text in found.items() if text is not None}
+        return {**texts, **self.env, "plugins": f"[{','.join(self.plugins)}]"}
 
 
 def main(arguments: Sequence[str]) -> str:
     """Verify the comparison that the words name."""
-    return verify(Path(read_words(VerifyWords, arguments).verify))
+    asked = read_words(VerifyWords, arguments)
+    return verify(Path(asked.verify), asked.texts, deeply=asked.deep)
 
 
-def verify(folder: Path) -> str:
-    """What holds and what was not checked, in lines; `RunFailed` names what does not hold."""
-    evidence = settled(read(folder))
+def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = False) -> str:
+    """What holds and what was not checked, in lines; `RunFailed` names what does not hold.
+
+    `words` name what of the folder's configs may be used here (`rerun`); `deeply` has the final
+    weights answer again.
+    """
+    evidence = read(folder)
     said = _said(folder / "report.json")
     version = VERSIONS[version_of(said)]
+    evidence = settled(evidence)
     again, broken = _again(evidence, version, said)
     checks = [
-        Outcome(faults=tuple(_changed(evidence, said))),
-        Outcome(faults=tuple(_untrue(evidence))),
+        Outcome(faults=tuple(_changed(version.sources(sources(evidence)), said))),
+        consistency.check(evidence),
         Outcome(faults=(broken,)) if broken else _report(folder, evidence, said, again),
     ]
+    # What takes longer waits until all of this is in order.
+    later: tuple[Callable[[], Outcome], ...] = (
+        lambda: regrading.check(evidence, words),
+        lambda: weights.check(evidence),
+        lambda: deep.check(evidence, words) if deeply else Outcome(unchecked=(DEEP,)),
+        lambda: Outcome(unchecked=tuple(_beside(folder))),
+    )
+    for check in later:
+        if not any(one.faults for one in checks):
+            checks.append(check())
     return _told(folder, said, again, joined(checks))
+
+
+def _beside(folder: Path) -> Iterator[str]:
+    """What lies in the folder and no report is made from."""
+    others = sorted(path.name for path in folder.iterdir() if path.name not in KNOWN)
+    if others:
+        yield f"what else lies in the folder: {', '.join(name[:60] for name in others[:MOST])}"
+    yield "each run's own report.html, log, charts and lens files"
+    yield "that training measured what metrics.jsonl says: resume verify=RUN does its steps again"
 
 
 def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> str:
@@ -92,9 +135,9 @@ def _again(
     return {**again, "made_by": said.get("made_by")}, ""  # who wrote it is their word
 
 
-def _changed(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[str]:
+def _changed(now: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[str]:
     """Raw files that are not those the report was made from."""
-    now, then = sources(evidence), said.get("sources")
+    then = said.get("sources")
     if not isinstance(then, dict):
         yield "report.json does not name the files it was made from"
         return
@@ -105,20 +148,6 @@ def _changed(evidence: Evidence, said: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} came after the report"
         elif now[name] != then[name]:
             yield f"{name} was changed after the report was made"
-
-
-def _untrue(evidence: Evidence) -> Iterator[str]:
-    """Evaluations whose own accuracy does not follow from their problems."""
-    kinds = (("accuracy", accuracy.GREEDY), ("accuracy_sampled", accuracy.SAMPLED))
-    for run in evidence.runs:
-        for row in run.evaluations:
-            for name, kind in kinds:
-                value = accuracy.mean_right(row, kind)
-                if value is not None and not isclose(value, row[name], abs_tol=1e-9):
-                    yield (
-                        f"runs/{run.name}/eval.jsonl: {name} on {row['split']} at step "
-                        f"{row['step']} is {row[name]:.6g}, its problems say {value:.6g}"
-                    )
 
 
 # ---- the report ----

@@ -35,6 +35,7 @@ TEX_ESCAPES = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
 def document(evidence: Evidence, now: Row) -> dict[str, Any]:
     """Today's document as version 1 had it."""
     found: dict[str, Any] = promised({"format": 1, **now}, 1)
+    found["sources"] = sources(now["sources"])
     rule = Rule(**found["rule"])
     for on in found["envs"]:
         on.update(_on(evidence, on, rule, found["race"]))
@@ -46,6 +47,11 @@ def document(evidence: Evidence, now: Row) -> dict[str, Any]:
         at = "the mean over environments"
         found["overall"]["pairs"] = [_whole(pair, rule, at) for pair in decided]
     return found
+
+
+def sources(now: Mapping[str, str]) -> dict[str, str]:
+    """{path: hash} of the files it was made from: pictures were not among them."""
+    return {name: digest for name, digest in now.items() if "/samples/" not in name}
 
 
 # ---- the rule of then ----

@@ -18,13 +18,14 @@ Document = Mapping[str, Any]
 class Version(NamedTuple):
     """How a version said what the runs say."""
 
+    sources: Callable[[Mapping[str, str]], Mapping[str, str]]  # which files it was made from
     document: Callable[[Evidence, Document], dict[str, Any]]  # from today's document
     contents: Callable[[Evidence, Document], dict[str, bytes]]  # its files, from its document
 
 
 VERSIONS: Mapping[int, Version] = {
-    1: Version(version_1.document, version_1.contents),
-    document.VERSION: Version(lambda _, now: dict(now), page.contents),
+    1: Version(version_1.sources, version_1.document, version_1.contents),
+    document.VERSION: Version(dict, lambda _, now: dict(now), page.contents),
 }
 
 

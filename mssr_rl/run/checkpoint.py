@@ -180,6 +180,14 @@ def _seal(folder: Path) -> None:
     files.sync(folder)
 
 
+def seal_of(folder: Path) -> str | None:
+    """The hash of a checkpoint's manifest, which stands for all of its files; None without one."""
+    try:
+        return str(_identity(folder / "manifest.json")["sha256"])
+    except FileNotFoundError:
+        return None
+
+
 def _files(folder: Path) -> list[Path]:
     found = (path for path in files.below(folder) if path.name != "manifest.json")
     return sorted(found)

@@ -302,6 +302,13 @@ class Session:
         spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 
+    def _final_checkpoint(self) -> dict[str, Any] | None:
+        """Which one it is and what it holds, so that `report verify=` knows it again."""
+        if self.saved is None:
+            return None
+        folder = lifecycle.store(self.log, self.arm.config).folder / f"step_{self.saved}"
+        return {"step": self.saved, "manifest": checkpoint.seal_of(folder)}
+
     def _record(self) -> Trace:
         return watch.record(self.arm.allowance.steps, self.rows, self.state.scores)
 
@@ -329,7 +336,9 @@ class Session:
         found = summary(self.arm.config, self.state, ending)
         self.log.summarise(found)
         self.log.end(status, reason)
-        self.log.describe(peak_memory_mib=provenance.peak_memory_mib())
+        self.log.describe(
+            peak_memory_mib=provenance.peak_memory_mib(), final_checkpoint=self._final_checkpoint()
+        )
         for line in closing_lines(found):
             self.screen.say(line)
         self.screen.say(f"report  {page.write(self.log.folder)}")

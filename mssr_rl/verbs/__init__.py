@@ -202,7 +202,7 @@ VERBS: Mapping[str, Verb] = {
                 "recompute the report of a comparison from its raw files",
                 "mssr_rl.comparison.verify:VerifyWords",
                 "mssr_rl.comparison.verify:main",
-                ("report verify=comparisons/NAME",),
+                ("report verify=comparisons/NAME", "report verify=comparisons/NAME deep=true"),
             ),
         ),
     ),

@@ -86,7 +86,7 @@ def write_run(folder: Path, arm: str, seed: int, shares: tuple[float, ...]) -> N
     rows = [evaluation(4 * i, "val", share, name) for i, share in enumerate(shares)]
     rows.append(evaluation(12, "test", shares[-1], name))
     steps = [metrics(step, 0.02 * step) for step in range(1, 13)]
-    shown = [sample(i, (i + len(arm) + seed) % 3 > 0, EVIL) for i in range(16)]
+    shown = [sample(i, rows[-1]["per_problem"][f"p{i}"] == 1, EVIL) for i in range(16)]
     for stream, lines in (("eval", rows), ("metrics", steps), ("samples", shown)):
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder / f"{stream}.jsonl").write_text(text)

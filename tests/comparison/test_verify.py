@@ -56,7 +56,7 @@ def test_one_answer_in_a_raw_file_is_found_and_named(folder: Path) -> None:
         verify(folder)
     said = str(caught.value)
     assert "runs/vision_r1-mssr-s1/eval.jsonl was changed" in said
-    assert "accuracy on val at step 0 is 0.3, its problems say" in said
+    assert "on val at step 0 accuracy is 0.3, its problems say" in said
 
 
 def test_a_missing_raw_file_is_named(folder: Path) -> None:

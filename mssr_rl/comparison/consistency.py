@@ -1,0 +1,274 @@
+"""Do a comparison's raw files tell one story? Held against each other; nothing is run.
+
+Who edits one file of a run must edit the others to fit: an evaluation's accuracy follows from its
+problems and agrees with summary.json, recorded answers with the problems they answer, the ledger
+with metrics.jsonl, config.yaml with what compare.json compares. A file that is silent on something
+is not at fault for it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise, product
+from math import isclose
+from typing import Any
+
+from mssr_rl.comparison import accuracy
+from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.comparison.outcome import Outcome
+from mssr_rl.config import recorded
+from mssr_rl.errors import UserError
+from mssr_rl.report.runfiles import Row
+
+SPENT = ("rollouts", "prompts", "updates", "generated_tokens", "trained_tokens")
+SCORE = ("step", "n", "accuracy", "accuracy_sampled")
+NOT_RIGHT = ("wrong", "no_answer", "bad_format", "timeout", "error")
+MISSING = object()
+
+
+def check(evidence: Evidence) -> Outcome:
+    """Every run's files against each other, and the runs against the comparison."""
+    runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]
+    faults = [*_matrix(evidence), *_unlisted(evidence)]
+    for run in runs:
+        where = f"runs/{run.name}"
+        for one in (*RUN, partial(_as_compared, evidence=evidence)):
+            faults += [f"{where}/{fault}" for fault in _guarded(one, run)]
+    rows = sum(len(run.metrics) + len(run.evaluations) for run in runs)
+    says = f"{rows:,} rows of metrics.jsonl and eval.jsonl agree with each other and with the rest"
+    return Outcome(tuple(faults), checked=(says,))
+
+
+def _guarded(one: Callable[[Run], Iterator[str]], run: Run) -> Iterator[str]:
+    """The faults that a check finds; files of another shape than ours are a fault too."""
+    try:
+        yield from one(run)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        yield f"a file is not as training writes it: {error!r:.200}"
+    except UserError as error:
+        yield str(error)
+
+
+# ---- which runs ----
+
+
+def _matrix(evidence: Evidence) -> Iterator[str]:
+    """Every arm has one run on every environment with every seed, and nothing else is compared."""
+    compare = evidence.compare
+    wanted = Counter(product(compare["arms"], compare["envs"], compare["seeds"]))
+    listed = Counter((run.arm, run.env, run.seed) for run in evidence.runs)
+    for arm, env, seed in (wanted - listed).elements():
+        yield f"compare.json lists no run of {arm} on {env} with seed {seed}"
+    for arm, env, seed in (listed - wanted).elements():
+        yield f"compare.json lists a run of {arm} on {env} with seed {seed} that is not compared"
+    names = Counter(run.name for run in evidence.runs)
+    yield from (f"compare.json lists {name} {n} times" for name, n in names.items() if n > 1)
+
+
+def _unlisted(evidence: Evidence) -> Iterator[str]:
+    """Runs that lie in the folder and are in no verdict: were they left out for their results?"""
+    folder, listed = evidence.folder / "runs", {run.name for run in evidence.runs}
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    for name in found:
+        if name not in listed and (folder / name).is_dir():
+            yield f"runs/{name[:100]} is not listed in compare.json: a run that was left out"
+
+
+# ---- one run ----
+
+
+def _evaluations(run: Run) -> Iterator[str]:
+    for row in run.evaluations:
+        where = f"eval.jsonl: on {row['split']} at step {row['step']}"
+        for fault in _evaluation(row):
+            yield f"{where} {fault}"
+
+
+def _evaluation(row: Row) -> Iterator[str]:
+    for name, kind in (("accuracy", accuracy.GREEDY), ("accuracy_sampled", accuracy.SAMPLED)):
+        value = accuracy.mean_right(row, kind)
+        if value is not None and not _close(value, row.get(name)):
+            yield f"{name} is {row.get(name)!s:.20}, its problems say {value:.6g}"
+    greedy, sampled = row.get(accuracy.GREEDY, {}), row.get(accuracy.SAMPLED)
+    if row.get("n") != len(greedy):
+        yield f"n is {row.get('n')!s:.20}, there are {len(greedy)} problems"
+    if any(right not in (0, 1) for right in greedy.values()):
+        yield "an answer is neither right nor wrong"
+    if sampled is not None and sampled.keys() != greedy.keys():
+        yield "other problems were sampled than answered greedily"
+    if any(not 0 <= right <= row["samples"] for right in (sampled or {}).values()):
+        yield "more answers are right than were sampled"
+    for tag, kinds in row.get("by_tag", {}).items():
+        yield from _by_tag(tag, kinds, row)
+
+
+def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
+    """The kinds of a tag share out those problems that carry it: all of them, as a rule."""
+    n = sum(kind["n"] for kind in kinds.values())
+    if n != row["n"]:
+        if n > row["n"]:
+            yield f"the kinds of {tag} hold {n} of {row['n']} problems"
+        return  # some problems do not carry the tag
+    for name in ("accuracy", "accuracy_sampled"):
+        if all(name in kind for kind in kinds.values()):
+            mean = sum(kind["n"] * kind[name] for kind in kinds.values()) / n
+            if not _close(mean, row[name]):
+                yield f"{name} is {row[name]:.6g}, its kinds of {tag} say {mean:.6g}"
+
+
+def _same_problems(run: Run) -> Iterator[str]:
+    """A split is the same problems at every evaluation of a run."""
+    first: dict[str, set[str]] = {}
+    for row in run.evaluations:
+        keys = set(row.get(accuracy.GREEDY, {}))
+        if row.get("unscorable"):
+            continue  # the problems that no reward was given for are left out
+        if first.setdefault(row["split"], keys) != keys:
+            yield f"eval.jsonl: {row['split']} at step {row['step']} has other problems than before"
+
+
+def _samples(run: Run) -> Iterator[str]:
+    """A recorded greedy answer is right exactly where its evaluation counts it as right."""
+    asked = {(row["split"], row["step"]): row[accuracy.GREEDY] for row in run.evaluations}
+    for row in run.files.samples if run.files else ():
+        right = asked.get((row.get("split"), row["step"]), {})
+        if row.get("key") in right and right[row["key"]] != int(row.get("reason") == "correct"):
+            yield (
+                f"samples.jsonl: the answer to {row['key']!s:.60} on {row['split']} at step "
+                f"{row['step']} is {row.get('reason')!s:.20}, eval.jsonl counts {right[row['key']]}"
+            )
+
+
+def _metrics(run: Run) -> Iterator[str]:
+    """Steps from 1 on, each once, and budgets that only grow."""
+    steps = [row["step"] for row in run.metrics]
+    if steps != list(range(1, len(steps) + 1)):
+        yield "metrics.jsonl: its steps are not 1, 2, 3 and so on"
+    for name in SPENT:
+        key = f"budget/{name}"
+        marks = [(row["step"], row[key]) for row in run.metrics if key in row]
+        for (_, before), (step, after) in pairwise(marks):
+            if after < before:
+                yield f"metrics.jsonl: {key} falls from {before} to {after} at step {step}"
+
+
+def _ledger(run: Run) -> Iterator[str]:
+    """What was spent is the same in metrics.jsonl, eval.jsonl and summary.json."""
+    at = {row["step"]: {name: row.get(f"budget/{name}") for name in SPENT} for row in run.metrics}
+    ends = [("summary.json: ledger", run.summary.get("ledger", {}))] if run.counts else []
+    last = max(at, default=0)
+    marks = [(f"eval.jsonl: the budget at step {r['step']}", r["step"], r.get("budget", {}))
+             for r in run.evaluations]  # fmt: skip
+    for where, step, found in [*((where, last, found) for where, found in ends), *marks]:
+        for name, value in at.get(step, {}).items():
+            if value is not None and found.get(name, value) != value:
+                yield f"{where} has {found[name]} {name}, metrics.jsonl says {value}"
+
+
+def _summary(run: Run) -> Iterator[str]:
+    """summary.json repeats the first and last evaluations, the steps and the status."""
+    summary, val = run.summary, [row for row in run.evaluations if row["split"] == "val"]
+    if not run.counts:
+        return  # it may be of an earlier end, which the run has left behind
+    ends: dict[tuple[str, str], Row] = {
+        ("warm_start", "val"): val[0] if val else {},
+        ("final", "val"): val[-1] if val else {},
+        ("final", "test"): run.last("test") or {},
+    }
+    for (when, split), row in ends.items():
+        said: Row = (summary.get(when) or {}).get(split) or {}
+        for name in SCORE if said and row else ():
+            if not _close(row.get(name), said.get(name)):
+                yield (
+                    f"summary.json: {when}.{split}.{name} is {said.get(name)!s:.20}, "
+                    f"eval.jsonl says {row.get(name)!s:.20}"
+                )
+    if run.metrics and summary.get("steps", run.metrics[-1]["step"]) != run.metrics[-1]["step"]:
+        yield f"summary.json: {summary['steps']} steps, metrics.jsonl ends at {len(run.metrics)}"
+    if summary.get("status", run.state) != run.state:
+        yield f"summary.json: the run is {summary['status']!s:.20}, run.json says {run.state:.20}"
+
+
+def _paid(run: Run) -> Iterator[str]:
+    """Where right answers earn 1 and all others 0, the mean reward is the share of right ones."""
+    if _config_of(run).get("env.reward") != "accuracy":
+        return
+    keys = [f"reward/{reason}_fraction" for reason in NOT_RIGHT]
+    for row in run.metrics:
+        known = all(key in row for key in keys)
+        if not known or any("unscorable" in key and row[key] for key in row):
+            continue
+        right = 1.0 - sum(row[key] for key in keys)
+        if abs(row["reward/mean"] - right) > 1e-6:
+            yield (
+                f"metrics.jsonl: reward/mean is {row['reward/mean']:.6g} at step {row['step']}, "
+                f"the shares of unpaid answers say {right:.6g}"
+            )
+
+
+def _schedule(run: Run) -> Iterator[str]:
+    """A run that is done was scored on val when its config says, and on test at its end."""
+    every, last = _config_of(run).get("eval.every"), len(run.metrics)
+    if run.state != "done" or not isinstance(every, int) or not last:
+        return
+    due = {0, last, *range(0, last + 1, every)} if every else {0, last}
+    for split, wanted in (("val", sorted(due)), ("test", [last])):
+        found = [row["step"] for row in run.evaluations if row["split"] == split]
+        if found != wanted:
+            yield f"eval.jsonl: {split} was scored at steps {found}, it was due at {wanted}"
+
+
+RUN = (_evaluations, _schedule, _paid, _same_problems, _samples, _metrics, _ledger, _summary)
+
+
+# ---- what it is compared as ----
+
+
+def _as_compared(run: Run, evidence: Evidence) -> Iterator[str]:
+    """config.yaml, summary.json and run.json against what compare.json says of the arm."""
+    config = _config_of(run)
+    for key, value in {"seed": run.seed, "env.name": run.env, "name": run.name}.items():
+        if config.get(key, value) != value:
+            yield f"config.yaml: {key} is {config[key]!s:.40}, compare.json says {value}"
+    if run.files and run.files.run.get("name", run.name) != run.name:
+        yield f"run.json: this is the run {run.files.run['name']!s:.60}"
+    summary = run.summary
+    for key, name in (("algo", "algo.name"), ("env", "env.name"), ("seed", "seed")):
+        if key in summary and config.get(name, summary[key]) != summary[key]:
+            said = f"{summary[key]!s:.40}, config.yaml says {config[name]!s:.40}"
+            yield f"summary.json: {key} is {said}"
+    for row in _settings(run, evidence):
+        value, wanted = config.get(row["name"], MISSING), row["values"].get(run.arm)
+        if value is not MISSING and not _same(value, wanted):
+            yield f"config.yaml: {row['name']} is {value!s:.40}, compare.json says {wanted!s:.40}"
+
+
+def _settings(run: Run, evidence: Evidence) -> Sequence[Row]:
+    """The fairness check's rows on the run's environment."""
+    fair = evidence.compare["fairness"]
+    rows = [row for one in fair if one["env"] == run.env for row in one["rows"]]
+    return [row for row in rows if row["name"] != "engine.threads"]  # free to change in a resume
+
+
+def _config_of(run: Run) -> dict[str, Any]:
+    """{dotted key: value} of its config.yaml."""
+    assert run.files is not None
+    return dict(_leaves(recorded.plain(run.files.folder / "config.yaml")))
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _same(a: Any, b: Any) -> bool:
+    lists = isinstance(a, list | tuple) and isinstance(b, list | tuple)
+    return list(a) == list(b) if lists else bool(a == b) or _close(a, b)
+
+
+def _close(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (a, b))
+    return isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) if numbers else bool(a == b)

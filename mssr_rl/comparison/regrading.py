@@ -1,0 +1,99 @@
+"""Recorded answers graded again: does samples.jsonl pay what the environment pays?
+
+Every row is looked up by its key in the environment's own problems, so that a changed answer key or
+question is found too, and its response is graded by the environment's rules and reward.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isclose
+from typing import NamedTuple
+
+from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.comparison.outcome import Outcome
+from mssr_rl.comparison.rerun import NotHere, Reruns
+from mssr_rl.config.recorded import NO_WORDS
+from mssr_rl.envs import ProblemEnv
+from mssr_rl.grading import workers
+from mssr_rl.report.runfiles import Row
+
+
+class Graded(NamedTuple):
+    """What came of one run."""
+
+    faults: list[str]
+    rows: int
+    left: list[str]  # why rows were not graded, a reason a row
+
+
+def check(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
+    """Every recorded answer of every run."""
+    reruns = Reruns(evidence, words)
+    workers.warm()
+    runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]
+    found = [_run(run, reruns) for run in runs]
+    left = Counter(reason for one in found for reason in one.left)
+    rows = sum(one.rows for one in found)
+    return Outcome(
+        faults=tuple(fault for one in found for fault in one.faults),
+        checked=(f"{rows:,} recorded answers earn what they earned, graded again",) if rows else (),
+        unchecked=tuple(f"{n:,} recorded answers: {why}" for why, n in left.items()),
+    )
+
+
+def _run(run: Run, reruns: Reruns) -> Graded:
+    faults: list[str] = []
+    graded, left = 0, []
+    for split, rows in _by_split(run.files.samples if run.files else ()).items():
+        try:
+            env = reruns.problems(run, split, to_grade=True)
+        except NotHere as why:
+            left += [str(why)] * len(rows)
+            continue
+        faults += [f"runs/{run.name}/samples.jsonl: {fault}" for fault in _faults(env, rows)]
+        graded += len(rows)
+    return Graded(faults, graded, left)
+
+
+def _by_split(samples: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in samples:
+        found.setdefault(str(row.get("split")), []).append(row)
+    return found
+
+
+def _faults(env: ProblemEnv, rows: Sequence[Row]) -> Iterator[str]:
+    number = {problem.key: i for i, problem in enumerate(env.problems)}
+    for row in rows:
+        where = f"{row.get('key')!s:.60} on {env.split} at step {row['step']}"
+        at = number.get(str(row.get("key")))
+        if at is None:
+            yield f"{where} is no problem of {env.name}"
+            continue
+        yield from (f"{where} {fault}" for fault in _fault(env, at, row))
+
+
+def _fault(env: ProblemEnv, at: int, row: Row) -> Iterator[str]:
+    problem = env.problems[at]
+    for name, ours in (("answer", problem.answer), ("prompt", problem.prompt)):
+        if row.get(name) != ours:
+            yield f"has the {name} {row.get(name)!r:.60}, the problem's is {ours!r:.60}"
+    response = row.get("response")
+    if not isinstance(response, str):
+        yield "has no response"
+        return
+    (graded,) = env.grade([at], [response])
+    for name, then, now in (
+        ("reward", row.get("reward"), graded.reward),
+        ("reason", row.get("reason"), graded.verdict.reason),
+        ("extracted", row.get("extracted"), graded.verdict.extracted),
+    ):
+        if not _same(then, now):
+            yield f"has the {name} {then!r:.60}, graded again it is {now!r:.60}"
+            return
+
+
+def _same(then: object, now: object) -> bool:
+    if isinstance(then, int | float) and isinstance(now, int | float):
+        return isclose(then, now)
+    return then == now
