@@ -46,6 +46,12 @@ class _Rule(msgspec.Struct):
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     baseline: str | None = None
     race: bool = False
+    planned: Annotated[int, msgspec.Meta(ge=1)] | None = None  # seeds; None: made before looks
+
+
+class _Marks(msgspec.Struct):
+    count: Annotated[int, msgspec.Meta(ge=0)] = 0
+    last: str = ""
 
 
 class _Row(msgspec.Struct):
@@ -69,6 +75,8 @@ class _Told(msgspec.Struct):
     runs: list[_Entry]
     rule: _Rule
     fairness: list[_Fair]
+    looks: _Marks | None = None  # written down when training last began
+    given_up: list[str] = []  # runs that crashed twice
 
 
 class Run(NamedTuple):

@@ -1,6 +1,7 @@
 """Every look is on record, words come at fixed looks only, and a bent record is noticed."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -181,9 +182,34 @@ def test_another_plan_after_a_look_is_noticed(grown: tuple[Path, Cut]) -> None:
         "The plan was changed after a look: 3 seeds were planned at the first, now compare.json "
         "says 2."
     )
-    edit(folder / "compare.json", rule={**rule, "planned": "many"})
-    with pytest.raises(UserError, match="planned='many' is no number of seeds"):
-        read_again(folder)
+
+
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"rule": {"planned": "many"}}, r"rule\.planned"),
+        ({"rule": {"planned": 0}}, r"rule\.planned"),
+        ({"looks": "many"}, "looks"),
+        ({"looks": {"count": -1}}, r"looks\.count"),
+        ({"given_up": [1]}, "given_up"),
+    ],
+)
+def test_a_bent_plan_is_refused_by_name(
+    make_comparison: Make, odd: dict[str, Any], says: str
+) -> None:
+    folder = make_comparison({"grpo": 0.4})
+    edit(folder / "compare.json", **odd)
+    with pytest.raises(UserError, match=says):
+        read(folder)
+
+
+def test_a_record_that_is_no_file_is_a_fault_and_no_hang(grown: tuple[Path, Cut]) -> None:
+    folder, cut = grown
+    os.mkfifo(folder / "looks.jsonl")
+    assert (
+        "The record of looks was changed: looks.jsonl cannot be read."
+        in (cut(3)["looks"]["cautions"])
+    )
 
 
 def test_another_question_after_a_look_is_said(grown: tuple[Path, Cut]) -> None:
