@@ -1,0 +1,129 @@
+"""Sums told in words, without pictures, that a small language model solves sometimes.
+
+Levels 1 to 4 take turns: sums of one digit, products and differences of one digit, sums of two
+digits, two operations. Numbers decide the split, so no sum of val or test is ever trained on, in
+whichever words.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mssr_rl.envs.base import ProblemEnv, register
+from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
+
+COUNTS = {"train": 1024, "val": 128, "test": 256}
+SHARES = {"train": 6, "val": 2, "test": 2}  # of ten sums
+
+NAMES = ("Ann", "Ben", "Carla", "David", "Emma", "Farid", "Grace", "Hugo", "Iris", "Jonas")
+THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pens", "stamps", "shells")
+
+
+class Sum(NamedTuple):
+    """What is computed: numbers and the answer, apart from any words."""
+
+    sign: str
+    numbers: tuple[int, ...]
+    answer: int
+
+
+PLAIN = "What is {sum}?"
+TOLD = {
+    "+": (
+        "{name} has {0} {things} and gets {1} more. How many {things} does {name} have now?",
+        "There are {0} {things} on the table and {1} in the box. How many are there in all?",
+    ),
+    "-": (
+        "{name} has {0} {things} and gives {1} away. How many {things} are left?",
+        "Of {0} {things}, {1} are sold. How many remain?",
+    ),
+    "×": (
+        "{name} has {0} bags with {1} {things} in each. How many {things} is that?",
+        "There are {0} rows of {1} {things}. How many {things} are there?",
+    ),
+    "+-": (
+        "{name} has {0} {things}, finds {1} and loses {2}. How many {things} does {name} have now?",
+    ),
+    "×+": (
+        "{name} buys {0} boxes of {1} {things} and {2} single ones. How many {things} is that?",
+    ),
+}
+
+
+def _drawn(level: int, draw: random.Random) -> Sum:
+    """One sum of a level."""
+    a, b, c = (draw.randint(2, 9) for _ in range(3))
+    if level == 1:
+        return Sum("+", (a, b), a + b)
+    if level == 2:
+        more, less = max(a, b), min(a, b)
+        return Sum("×", (a, b), a * b) if c % 2 else Sum("-", (more, less), more - less)
+    if level == 3:
+        a, b = draw.randint(11, 60), draw.randint(11, 39)
+        return Sum("+", (a, b), a + b)
+    if c % 2:
+        return Sum("×+", (a, b, c), a * b + c)
+    return Sum("+-", (a, b, min(c, a)), a + b - min(c, a))
+
+
+def _split_of(made: Sum) -> str:
+    """Decided by the numbers alone; the two orders of a sum are one."""
+    label = f"{made.sign} {sorted(made.numbers)}".encode()
+    bucket = int.from_bytes(hashlib.blake2b(label, digest_size=4).digest()) % 10
+    return "train" if bucket < SHARES["train"] else ("val", "test")[bucket % 2]
+
+
+def _words(made: Sum, draw: random.Random) -> str:
+    if draw.random() < 0.3:
+        signs = [*made.sign, ""] if len(made.sign) > 1 else [made.sign, ""]
+        parts = zip(made.numbers, signs, strict=True)
+        return PLAIN.format(sum=" ".join(f"{number} {sign}" for number, sign in parts).strip())
+    told = draw.choice(TOLD[made.sign])
+    return told.format(*made.numbers, name=draw.choice(NAMES), things=draw.choice(THINGS))
+
+
+def _problems(split: str, count: int) -> Iterator[Problem]:
+    draw = random.Random(f"arithmetic {split}")
+    made = 0
+    while made < count:
+        level = made % 4 + 1
+        found = _drawn(level, draw)
+        if _split_of(found) != split:
+            continue
+        made += 1
+        yield Problem(
+            key=f"arithmetic-{split}-{made:04}",
+            prompt=_words(found, draw),
+            answer=str(found.answer),
+            tags={"family": f"sum {found.sign}", "level": str(level)},
+        )
+
+
+@register("arithmetic", gym_id="Arithmetic")
+def arithmetic(
+    *,
+    split: str = "train",
+    instruction: str = "short",
+    limit: int | None = None,
+    reward: str = "accuracy",
+) -> ProblemEnv:
+    """Reward 1 for a right answer in the last box, else 0; text only, for language models.
+
+    Args:
+        split: train, val or test.
+        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        limit: take only the first problems of the split.
+        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+    """
+    if split not in COUNTS:
+        raise UserError(f"no split {split!r}; choose from {', '.join(COUNTS)}")
+    problems = list(_problems(split, min(limit or COUNTS[split], COUNTS[split])))
+    return ProblemEnv(
+        problems,
+        name="arithmetic",
+        split=split,
+        instruction=instruction,
+        reward=reward,
+    )
