@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/compare.md", "docs/cluster.md"),
     *("docs/algorithms.md", "docs/reliability.md", "docs/walkthrough.md", "examples/README.md"),
+    "docs/models.md",
 )
 NEW_RUN = "train algo=centred env=additions --plan"
 EXPENSIVE = ("test_engine.py", "test_docs.py", "test_examples.py")  # they start other processes

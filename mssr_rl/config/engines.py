@@ -7,7 +7,7 @@ refusal costs seconds, a failed start minutes.
 from dataclasses import fields
 from typing import Any
 
-from mssr_rl.config.schema import ClusterConfig, Config, FaultConfig
+from mssr_rl.config.schema import ClusterConfig, Config, FaultConfig, RolloutConfig
 from mssr_rl.errors import UserError
 from mssr_rl.typed import show
 
@@ -20,6 +20,8 @@ def check(config: Config) -> None:
     changed = _changed("cluster", config.cluster, ClusterConfig())
     if config.fault.retries != FaultConfig.retries:
         changed.append(f"fault.retries={config.fault.retries}")
+    if config.rollout.sampler != RolloutConfig.sampler:
+        changed.append(f"rollout.sampler={config.rollout.sampler}")
     if changed:
         raise UserError(
             f"{changed[0]} has no effect with engine={config.engine.name}; add engine=openrlhf, or "
@@ -53,7 +55,9 @@ def _changed(name: str, section: Any, default: Any) -> list[str]:
 def _check_cluster(config: Config) -> None:
     cluster, ranks = config.cluster, config.cluster.nodes * config.cluster.gpus_per_node
     sampling = cluster.rollout_engines * cluster.tensor_parallel
-    if cluster.colocate and sampling != ranks:
+    if config.rollout.sampler == "transformers":
+        _check_own_sampler(cluster)
+    elif cluster.colocate and sampling != ranks:
         raise UserError(
             f"cluster.colocate=true puts rollouts on the {ranks} GPUs that train, but "
             f"cluster.rollout_engines={cluster.rollout_engines} × cluster.tensor_parallel="
@@ -73,6 +77,23 @@ def _check_cluster(config: Config) -> None:
         )
     if cluster.sleep and not cluster.colocate:
         raise UserError("cluster.sleep=true makes room on shared GPUs: it needs cluster.colocate")
+
+
+def _check_own_sampler(cluster: ClusterConfig) -> None:
+    """Training ranks that sample take nothing that is vLLM's, and hold whole weights."""
+    of_vllm = ("rollout_engines", "tensor_parallel", "sleep", "prefix_caching", "gpu_memory_share")
+    changed = _changed("cluster", cluster, ClusterConfig())
+    idle = [word for word in changed if word.split(".")[1].split("=")[0] in of_vllm]
+    if idle:
+        raise UserError(
+            f"{idle[0]} has no effect with rollout.sampler=transformers, which starts no vLLM; "
+            "leave it out"
+        )
+    if cluster.zero_stage == 3:
+        raise UserError(
+            "rollout.sampler=transformers samples with whole weights, which cluster.zero_stage=3 "
+            "has split over the ranks; take cluster.zero_stage=2"
+        )
 
 
 def _check_without_gpu(cluster: ClusterConfig) -> None:

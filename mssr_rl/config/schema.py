@@ -103,6 +103,9 @@ class RolloutConfig:
     group_size: int | None = option("rollouts per problem; null: the algorithm's own", None, COUNT)
     temperature: float = option("of sampling", 1.0, POSITIVE)
     top_p: float = option("probability mass sampled from; below 1 biases the ratios", 1.0, SHARE)
+    sampler: Literal["vllm", "transformers"] = option(
+        "who samples with engine=openrlhf: vLLM, or the training ranks themselves", "vllm"
+    )
     max_prompt_tokens: int = option("longest prompt, image tokens included", bound=COUNT)
     max_response_tokens: int = option("longest response", bound=COUNT)
 

@@ -96,6 +96,13 @@ class ChatEncoder:
         tensors.pop("labels", None)
         return tensors
 
+    def signed_tokens(self, problem: Problem) -> list[int]:
+        """The prompt's tokens with one sign for each picture."""
+        with self._lock:
+            text, special = self.text(problem), self._speaker is None
+            tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=special)
+        return tokens
+
     def text(self, problem: Problem) -> str:
         """The prompt as text, with the model's own sign for each picture.
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem
 
 Reading = Any  # what a family made of a block of prompts: only the family itself looks inside
@@ -39,11 +41,22 @@ class Block(NamedTuple):
     image_tokens: int
 
 
+class Asked(NamedTuple):
+    """A prompt for a program that spreads pictures out by itself."""
+
+    tokens: list[int]  # one sign for each picture
+    pictures: list[Image.Image]
+    length: int  # in tokens, pictures spread out
+    image_tokens: int
+
+
 class Family(Protocol):
     """A policy's family: prompts in, responses and their log-probabilities out."""
 
+    kind: str  # transformers' class of the model
     said: str  # which implementation, in words
     tokenizer: Any
+    vocabulary: Vocabulary  # what may be sampled, and what ends a response
     opening: str  # what the prompt begins of the response, such as a think tag; graded with it
 
     def length(self, problem: Problem) -> int:
@@ -74,12 +87,29 @@ class Family(Protocol):
         """Of every token of `response` = (token_BT, mask_BT). With gradient if enabled."""
         ...
 
+    def sequences(
+        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
+        """Keyword arguments of one pass of transformers' own model over whole sequences.
+
+        Prompts are padded on the left, so that all responses begin at the same column.
+        """
+        ...
+
+    def asked(self, problem: Problem) -> "Asked":
+        """One problem as vLLM is asked it."""
+        ...
+
     def part(self, reading: Reading, rows: slice) -> Reading:
         """The reading of some of its prompts."""
         ...
 
     def save(self, model: Any, folder: Path) -> None:
         """Weights, config, tokenizer and processor, as transformers and vLLM read them."""
+        ...
+
+    def save_words(self, folder: Path) -> None:
+        """Tokenizer and processor alone."""
         ...
 
     def picture_rule(self) -> PictureRule:

@@ -19,9 +19,10 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
+from mssr_rl.data.pictures import decode
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models.chat import ChatEncoder, collated
-from mssr_rl.models.family import Block, PictureRule, Scored
+from mssr_rl.models.family import Asked, Block, PictureRule, Scored
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.sampled import Drawn, Sampled, together
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
@@ -70,7 +71,8 @@ class General:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer, self.opening = encoder.tokenizer, encoder.opening
         self.shares = _differentiable(DynamicCache(config=model.config))
-        self.said = f"transformers' own {model.kind.__name__} with {encoder.said}; rollouts " + (
+        self.kind = model.kind.__name__
+        self.said = f"transformers' own {self.kind} with {encoder.said}; rollouts " + (
             "share their prompt's cache" if self.shares else "each read their prompt to train"
         )
 
@@ -109,7 +111,7 @@ class General:
         cache = DynamicCache(config=model.config)
         positions = self.positions(model, prompts.inputs)
         out = model(
-            **prompts.inputs,
+            **_precise(prompts.inputs, model.dtype),
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
@@ -206,26 +208,46 @@ class General:
         """Logits B T V from whole sequences, every rollout with a prompt of its own."""
         group_size = len(response[0]) // len(prompts.rows)
         rows = [row for row in prompts.rows for _ in range(group_size)]
-        inputs = self.sequences(model, collated(rows, self.vocabulary.pad), response)
         width = response[0].shape[1]
+        inputs = self._whole(model, rows, response)
         logits: Tensor = model(**inputs, logits_to_keep=width + 1, use_cache=False).logits
         return logits[:, -width - 1 : -1]
 
-    def sequences(self, model: Any, prompts: Inputs, response: tuple[Tensor, Tensor]) -> Inputs:
-        """Keyword arguments of a pass over left-padded prompts with their responses behind."""
+    def sequences(
+        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+    ) -> Inputs:
+        """Left-padded prompts with their responses behind."""
+        device = response[0].device
+        rows = [self.encoder.inputs(problem) for problem in problems]
+        there = [{name: x.to(device) for name, x in row.items()} for row in rows]
+        return self._whole(model, there, response)
+
+    def _whole(self, model: Any, rows: Sequence[Inputs], response: tuple[Tensor, Tensor]) -> Inputs:
+        prompts = collated(rows, self.vocabulary.pad)
         token_BT, mask_BT = response
-        inputs = dict(prompts)
         positions = self.positions(model, prompts)
         step_T = torch.arange(1, token_BT.shape[1] + 1, device=token_BT.device)
-        inputs["position_ids"] = torch.cat((positions, positions[..., -1:] + step_T), -1)
-        inputs["input_ids"] = torch.cat((prompts["input_ids"], token_BT), 1)
         mask = prompts["attention_mask"]
-        inputs["attention_mask"] = torch.cat((mask, mask_BT.to(mask)), 1)
+        whole = prompts | {
+            "position_ids": torch.cat((positions, positions[..., -1:] + step_T), -1),
+            "input_ids": torch.cat((prompts["input_ids"], token_BT), 1),
+            "attention_mask": torch.cat((mask, mask_BT.to(mask)), 1),
+        }
         for name in ("token_type_ids", "mm_token_type_ids"):
             if name in prompts:
                 kind = self.response_types.get(name, 0)
-                inputs[name] = F.pad(prompts[name], (0, token_BT.shape[1]), value=kind)
-        return inputs
+                whole[name] = F.pad(prompts[name], (0, token_BT.shape[1]), value=kind)
+        return _precise(whole, model.dtype)
+
+    def asked(self, problem: Problem) -> Asked:
+        """The text with one sign for each picture; pictures as they are."""
+        inputs = self.encoder.inputs(problem)["input_ids"][0]
+        return Asked(
+            tokens=self.encoder.signed_tokens(problem),
+            pictures=[decode(data) for data in problem.images],
+            length=len(inputs),
+            image_tokens=int(torch.isin(inputs, self.encoder.picture_tokens).sum()),
+        )
 
     def part(self, reading: Reading, rows: slice) -> Reading:
         """The reading of some of its prompts; what pictures made of them is in the cache."""
@@ -251,6 +273,11 @@ class General:
             self.tokenizer.save_pretrained(folder)
         else:
             save_processor(self.encoder.processor, folder)
+
+
+def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    """Pictures in the model's own precision."""
+    return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
 
 
 # ---- the cache --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from mssr_rl.models import bounds, families, qwen2_5_vl
 from mssr_rl.models.chat import ChatEncoder
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Family, PictureRule
-from mssr_rl.models.general import Described, General
+from mssr_rl.models.general import Described
 from mssr_rl.models.processor import read_processor, save_processor
 from mssr_rl.models.vetting import DATA_ONLY, local_folder
 from mssr_rl.models.vocabulary import Vocabulary
@@ -138,14 +138,6 @@ def read_generation(path: str) -> Any:
         return GenerationConfig.from_model_config(read_config(path))
 
 
-def vocabulary_of_folder(wanted: Wanted) -> Vocabulary:
-    """Forbidden and ending tokens, as the family of the folder reads them."""
-    family = family_of_folder(wanted)
-    if isinstance(family, General):
-        return family.vocabulary
-    return Vocabulary.read(read_config(wanted.path), read_generation(wanted.path), "cpu")
-
-
 def _family(
     described: Described, wanted: Wanted, generation: Callable[[], tuple[Any, Any]]
 ) -> Family:
@@ -156,11 +148,12 @@ def _family(
             f"model.min_pixels and model.max_pixels have no effect: {wanted.path} reads text only"
         )
     longest = wanted.max_prompt_tokens
+    given, device = generation()
     if qwen2_5_vl.knows(config):
-        return qwen2_5_vl.Qwen25VL(PromptEncoder(processor, longest, remember=wanted.remember))
+        words = PromptEncoder(processor, longest, remember=wanted.remember)
+        return qwen2_5_vl.Qwen25VL(words, Vocabulary.read(config, given, device))
     tokenizer = processor.tokenizer if processor else _tokenizer(wanted.path)
     encoder = ChatEncoder(processor, tokenizer, longest, remember=wanted.remember)
-    given, device = generation()
     vocabulary = Vocabulary.read(config, given, device, tokenizer)
     return families.of(config.model_type)(described, encoder, vocabulary)
 

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import decode, lean, score
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.family import Block, PictureRule, Scored
+from mssr_rl.models.family import Asked, Block, PictureRule, Scored
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.sequences import join
+from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem
 
 MODEL_TYPE = "qwen2_5_vl"
@@ -39,11 +42,12 @@ def knows(config: Any) -> bool:
 class Qwen25VL:
     """See `family.Family` for what each method promises."""
 
+    kind = "Qwen2_5_VLForConditionalGeneration"
     said = "Qwen2.5-VL's own fast implementation"
     opening = ""
 
-    def __init__(self, encoder: PromptEncoder) -> None:
-        self.encoder = encoder
+    def __init__(self, encoder: PromptEncoder, vocabulary: Vocabulary) -> None:
+        self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer = encoder.processor.tokenizer
 
     def length(self, problem: Problem) -> int:
@@ -71,6 +75,24 @@ class Qwen25VL:
     ) -> Scored:
         """Given responses behind the prompts' cache."""
         return score.score(model, reading, response, temperature)
+
+    def sequences(
+        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+    ) -> dict[str, Tensor]:
+        """Prompts with their responses behind, positions worked out here."""
+        joined = join(self.encoder, problems, *response)
+        return joined.inputs(response[0].device, model.dtype)
+
+    def asked(self, problem: Problem) -> Asked:
+        """Pictures of their final size, so that nothing is scaled twice."""
+        pixels = [self.encoder.pixels(data) for data in problem.images]
+        spread = self.encoder.layout(problem, pixels).tokens  # refuses what is too long
+        return Asked(
+            tokens=self.encoder.text_tokens(problem),
+            pictures=[Image.fromarray(p.transpose(1, 2, 0)) for p in pixels],
+            length=len(spread),
+            image_tokens=spread.count(self.encoder.image_token),
+        )
 
     def part(self, reading: lean.Reading, rows: slice) -> lean.Reading:
         """Views, no copies."""

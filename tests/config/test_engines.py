@@ -41,6 +41,15 @@ from mssr_rl.errors import UserError
             ],
             "it needs cluster.colocate",
         ),
+        (["rollout.sampler=transformers"], "rollout.sampler=transformers has no effect with"),
+        (
+            ["engine=openrlhf", "rollout.sampler=transformers", "cluster.prefix_caching=true"],
+            "cluster.prefix_caching=true has no effect with rollout.sampler=transformers",
+        ),
+        (
+            ["engine=openrlhf", "rollout.sampler=transformers", "cluster.zero_stage=3"],
+            "take cluster.zero_stage=2",
+        ),
     ],
 )
 def test_what_has_no_effect_or_does_not_fit_is_refused(words: list[str], message: str) -> None:

@@ -173,7 +173,7 @@ def test_a_block_scored_by_parts_has_the_same_numbers(tiny):
     with torch.no_grad():
         reading, response = lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT)
         whole = score(model, reading, response, 1.0)
-        family = Qwen25VL(encoder)
+        family = Qwen25VL(encoder, Vocabulary.of(model))
         parts = score_by_parts(family, model, reading, response, Parts(4, 3, 1.0))
     assert torch.allclose(whole.logprob_BT, parts.logprob_BT, atol=1e-5)
     assert torch.allclose(whole.entropy_BT, parts.entropy_BT, atol=1e-5)

@@ -6,38 +6,25 @@ Grading stays with the trainer, which grades for every engine.
 """
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any
 
 from openrlhf.utils.agent import AgentExecutorBase
-from PIL import Image
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling
 from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
-from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.load import processor_of
-from mssr_rl.problem import Problem
+from mssr_rl.models.family import Family
 
 NEVER = -100.0  # added to a logit; the least that vLLM takes
-
-
-class _Prompt(NamedTuple):
-    tokens: list[int]  # one image token for each picture
-    pictures: list[Image.Image]
-    length: int  # in tokens, pictures spread out
-    image_tokens: int
 
 
 class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
     """Answers problems with vLLM, in the words the other engines' models are shown."""
 
-    def prepare(self, config: Config, words: "dict[str, list[int]]") -> None:
-        """`words`: token ids that are `banned`, and those that `end` a response."""
-        processor = processor_of(config)
-        self.encoder = PromptEncoder(processor, config.rollout.max_prompt_tokens, remember=False)
-        self.words = words
+    def prepare(self, family: Family) -> None:
+        """`family`: the model's, which lays problems out."""
+        self.family = family
 
     async def execute(
         self,
@@ -50,7 +37,7 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         images: object = None,
     ) -> Group:
         """The responses to one problem; the names are OpenRLHF's."""
-        asked = await asyncio.to_thread(self._encode, prompt.problem)
+        asked = await asyncio.to_thread(self.family.asked, prompt.problem)
         found = await llm_engine.generate(
             asked.tokens,
             self._parameters(prompt, sampling_params),
@@ -60,26 +47,16 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         answers = [self._answer(output) for output in ordered]
         return Group(answers, asked.length, asked.image_tokens)
 
-    def _encode(self, problem: Problem) -> _Prompt:
-        """VLLM is given pictures of their final size, so that nothing is scaled twice."""
-        pixels = [self.encoder.pixels(data) for data in problem.images]
-        spread = self.encoder.layout(problem, pixels).tokens  # refuses what is too long
-        return _Prompt(
-            tokens=self.encoder.text_tokens(problem),
-            pictures=[Image.fromarray(p.transpose(1, 2, 0)) for p in pixels],
-            length=len(spread),
-            image_tokens=spread.count(self.encoder.image_token),
-        )
-
     def _parameters(self, request: Request, sampling: Sampling) -> SamplingParams:
+        vocabulary = self.family.vocabulary
         return SamplingParams(
             n=request.group_size,
             seed=request.seed,
             temperature=sampling.temperature,
             top_p=sampling.top_p if sampling.temperature else 1.0,
             max_tokens=sampling.max_response_tokens,
-            stop_token_ids=self.words["end"],
-            logit_bias=dict.fromkeys(self.words["banned"], NEVER),
+            stop_token_ids=vocabulary.end.tolist(),
+            logit_bias=dict.fromkeys(vocabulary.banned.tolist(), NEVER),
             logprobs=0,  # of the sampled token, no other
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,

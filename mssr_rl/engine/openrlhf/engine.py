@@ -37,7 +37,7 @@ from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.errors import UserError
 from mssr_rl.models import vetting
 from mssr_rl.models.family import Scored
-from mssr_rl.models.load import processor_of
+from mssr_rl.models.load import family_of_folder, wanted
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
@@ -46,12 +46,13 @@ from mssr_rl.seeds import derive
 class OpenRlhfEngine:
     """See `engine.base.Engine` for what each method promises."""
 
-    computes = "transformers' own class under DeepSpeed; vLLM samples"
-
     def __init__(self, config: Config) -> None:
         self.config = config
         vetting.refuse_code(vetting.local_folder(config.model.path))
-        self.processor = processor_of(config)
+        self.family = family_of_folder(wanted(config))
+        self.own_sampler = config.rollout.sampler == "transformers"
+        who = "and samples too" if self.own_sampler else "and vLLM samples"
+        self.computes = f"transformers' own {self.family.kind} trains under DeepSpeed, {who}"
         self.placed = placement(config)
         self.roll = Roll()
         self.ahead: _Reading | None = None  # the newest rollouts, before the reference
@@ -64,7 +65,8 @@ class OpenRlhfEngine:
         """Start all processes, and let them load at the same time."""
         args = namespace(self.config)
         deep = strategy(args, self.config)
-        self.samplers = rollout.start(self.config, self.bundles if self.placed.colocate else None)
+        shared = self.bundles if self.placed.colocate else None
+        self.samplers = [] if self.own_sampler else rollout.start(self.config, shared)
         self.policy, self.reference = (self._group(kind) for kind in (PolicyActor, ReferenceActor))
         self.roll.enter(_named("vLLM engine", self.samplers), alarmed=True)
         self.roll.enter(_named("training rank", _actors(self.policy)))
@@ -96,8 +98,8 @@ class OpenRlhfEngine:
         ]
         groups = self._answers(requests, sampling)
         answers = [answer for group in groups for answer in group.answers]
-        tokenizer = self.processor.tokenizer
-        sampled = rollout.padded(answers, tokenizer.pad_token_id)
+        tokenizer = self.family.tokenizer
+        sampled = rollout.padded(answers, self.family.vocabulary.pad)
         repeated = tuple(problem for problem in problems for _ in range(group_size))
         rows = Rows(repeated, sampled.token_BT, sampled.mask_BT)
         scored = self._scored(rows) if sampling.scored else _unscored(sampled.mask_BT)
@@ -105,7 +107,7 @@ class OpenRlhfEngine:
         return Rollouts(
             problems=tuple(problems),
             group_size=group_size,
-            responses=tuple(texts),
+            responses=tuple(f"{self.family.opening}{text}" for text in texts),
             token_BT=sampled.token_BT,
             mask_BT=sampled.mask_BT,
             logprob_BT=scored.logprob_BT,
@@ -119,7 +121,8 @@ class OpenRlhfEngine:
     def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """In the order of the requests, from all rollout engines at once."""
         self._samplers("wake_up")
-        calls = rollout.spread(self.samplers, requests, sampling)
+        who = _actors(self.policy) if self.own_sampler else self.samplers
+        calls = rollout.spread(who, requests, sampling)
         groups = [group for portion in self.roll.gather(calls) for group in portion]
         self._samplers("sleep")
         return groups
@@ -203,6 +206,8 @@ class OpenRlhfEngine:
 
     def sync(self) -> None:
         """The policy's weights to every rollout engine."""
+        if self.own_sampler:
+            return  # the weights that are trained are those that sample
         self._samplers("wake_up", tags=["weights"])
         self.roll.gather(self.policy.async_run_method("broadcast_to_vllm"))
         self._samplers("sleep")

@@ -32,6 +32,8 @@ class Placement(NamedTuple):
 
     def __str__(self) -> str:
         training = f"{self.training_ranks} for training (policy and reference on each)"
+        if not self.rollout_engines:
+            return f"{self.bundles} bundles of 1 GPU: {training}, where rollouts are sampled too"
         rollout = f"{self.rollout_engines} × vLLM on {self.tensor_parallel} each"
         where = "the same bundles" if self.colocate else f"{self.rollout_bundles} more"
         return f"{self.bundles} bundles of 1 GPU: {training}; {rollout}, {where}"
@@ -43,7 +45,7 @@ def placement(config: Config) -> Placement:
     return Placement(
         training_ranks=cluster.nodes * cluster.gpus_per_node,
         ranks_per_node=cluster.gpus_per_node,
-        rollout_engines=cluster.rollout_engines,
+        rollout_engines=cluster.rollout_engines if config.rollout.sampler == "vllm" else 0,
         tensor_parallel=cluster.tensor_parallel,
         colocate=cluster.colocate,
     )

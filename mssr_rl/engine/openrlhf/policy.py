@@ -18,23 +18,23 @@ import torch
 from openrlhf.trainer.ray.launcher import ReferenceModelActor
 from openrlhf.trainer.ray.ppo_actor import PolicyModelActor
 from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
+from peft import PeftModel
 from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
-from mssr_rl.engine.base import UpdatePlan
+from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.openrlhf import lora
-from mssr_rl.engine.openrlhf.sequences import join
+from mssr_rl.engine.openrlhf.rollout import Group, Request, answers_of
 from mssr_rl.engine.openrlhf.shards import Rows, Shard
 from mssr_rl.loss import Weights
-from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Scored
-from mssr_rl.models.load import processor_of
-from mssr_rl.models.processor import save_processor
+from mssr_rl.models.load import family_of, wanted
 from mssr_rl.models.vetting import local_folder, without_code
-from mssr_rl.models.vocabulary import Vocabulary, score_tokens
+from mssr_rl.models.vocabulary import score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective
 
+TOGETHER = 8  # micro-batches that are sampled at once: sampling keeps no graph
 TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
 
 
@@ -53,9 +53,7 @@ class _Scorer:
         plugins.prepare(config.plugins)
         self.config = config
         self.network = model  # a DeepSpeed engine around the transformer
-        processor = processor_of(config)
-        self.encoder = PromptEncoder(processor, config.rollout.max_prompt_tokens, remember=False)
-        self.vocabulary = Vocabulary.of(model.module)
+        self.family = family_of(_whole_model(model.module), wanted(config, remember=False))
 
     @torch.no_grad()
     def score(self, rows: Rows, size: int) -> Scored:
@@ -67,22 +65,30 @@ class _Scorer:
         return Scored(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
     def _score(self, rows: Rows) -> Scored:
-        sequences = join(self.encoder, *rows)
         device = self.network.device
+        token_BT, mask_BT = rows.token_BT.to(device), rows.mask_BT.to(device)
+        inputs = self.family.sequences(self.model_inside, rows.problems, (token_BT, mask_BT))
         logits_BTV = self.network(
-            **sequences.inputs(device, next(self.network.module.parameters()).dtype),
-            logits_to_keep=rows.token_BT.shape[1] + 1,
-            use_cache=False,
+            **inputs, logits_to_keep=token_BT.shape[1] + 1, use_cache=False
         ).logits[:, :-1]
-        chosen, token_BT = rows.mask_BT.bool().to(device), rows.token_BT.to(device)
+        chosen = mask_BT.bool()
         scores = score_tokens(
             logits_BTV[chosen],
             token_BT[chosen],
-            self.vocabulary,
+            self.family.vocabulary,
             self.config.rollout.temperature,
         )
         empty_BT = torch.zeros(chosen.shape, device=device)
         return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+
+    @property
+    def model_inside(self) -> Any:
+        """Transformers' own model, inside DeepSpeed's and PEFT's."""
+        return _whole_model(self.network.module)
+
+
+def _whole_model(module: Any) -> Any:
+    return module.get_base_model() if isinstance(module, PeftModel) else module
 
 
 class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
@@ -102,8 +108,31 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         """Load it, and meet the rollout engines that it sends its weights to."""
         path = str(local_folder(config.model.path))
         with without_code():
-            self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines))
+            # OpenRLHF waits for its engines unless it is told `None`.
+            self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines) or None)
         self._prepare(config, self.actor.model)
+
+    @torch.no_grad()
+    def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        """A group of responses to each problem, where no vLLM samples (`rollout.sampler`)."""
+        self.network.eval()
+        together = max(1, TOGETHER * self.config.train.micro_batch // requests[0].group_size)
+        blocks = [requests[i : i + together] for i in range(0, len(requests), together)]
+        return [group for block in blocks for group in self._answers(block, sampling)]
+
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+        model, device = self.model_inside, self.network.device
+        block = self.family.block([request.problem for request in requests], device)
+        shape = (requests[0].group_size, sampling.max_response_tokens)
+        draws = [torch.Generator().manual_seed(request.seed) for request in requests]
+        uniform_BT = torch.cat([torch.rand(shape, generator=draw) for draw in draws]).to(device)
+        reading = self.family.read(model, block)
+        sampled = self.family.sample(model, reading, sampling, uniform_BT)
+        answers = answers_of(sampled)
+        groups = [answers[i : i + shape[0]] for i in range(0, len(answers), shape[0])]
+        # Prompts are counted with their block; the first group carries the sum.
+        counts = [(block.prompt_tokens, block.image_tokens), *[(0, 0)] * (len(groups) - 1)]
+        return [Group(group, *count) for group, count in zip(groups, counts, strict=True)]
 
     def update(self, shards: Sequence[Shard], plan: UpdatePlan) -> list[Done]:
         """One optimiser update for each shard."""
@@ -191,7 +220,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
             if self.config.cluster.lora_rank:
                 module, whole = module.get_base_model(), lora.whole(module)
             module.save_pretrained(policy, state_dict=whole)
-            save_processor(self.encoder.processor, policy)
+            self.family.save_words(policy)
         self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
 
     def restore(self, folder: str) -> None:

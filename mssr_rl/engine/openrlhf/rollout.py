@@ -22,7 +22,9 @@ from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling
 from mssr_rl.engine.openrlhf.options import namespace
-from mssr_rl.models.vetting import DATA_ONLY, local_folder, without_code
+from mssr_rl.models.load import family_of_folder, wanted
+from mssr_rl.models.sampled import Sampled
+from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.problem import Problem
 
 AGENT = Path(__file__).with_name("agent.py")
@@ -70,7 +72,8 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
             kwargs["enable_chunked_prefill"] = False
         kwargs["worker_extension_cls"] = RECEIVER
         await super().__init__(**kwargs)
-        self.executor.prepare(config, await asyncio.to_thread(_words, config))
+        family = await asyncio.to_thread(family_of_folder, wanted(config, remember=False))
+        self.executor.prepare(family)
 
     async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
         """A group of responses to each problem."""
@@ -185,13 +188,11 @@ def padded(answers: Sequence[Answer], padding: int) -> Padded:
     return found
 
 
-def _words(config: Config) -> dict[str, list[int]]:
-    """Forbidden and ending tokens, as every engine's `Vocabulary` reads them."""
-    from transformers import AutoConfig, GenerationConfig
-
-    from mssr_rl.models.vocabulary import Vocabulary
-
-    folder = local_folder(config.model.path)
-    described = AutoConfig.from_pretrained(folder, **DATA_ONLY)
-    vocabulary = Vocabulary.read(described, GenerationConfig.from_pretrained(folder), "cpu")
-    return {"banned": vocabulary.banned.tolist(), "end": vocabulary.end.tolist()}
+def answers_of(sampled: Sampled) -> list[Answer]:
+    """A sampled block, row by row."""
+    lengths = sampled.mask_BT.sum(1).int().tolist()
+    rows = zip(sampled.token_BT.tolist(), sampled.logprob_BT.tolist(), lengths, strict=True)
+    cut = [(token[:length], logprob[:length]) for token, logprob, length in rows]
+    return [
+        Answer(*row, ended) for row, ended in zip(cut, sampled.truncated_B.tolist(), strict=True)
+    ]

@@ -3,13 +3,26 @@
 import pytest
 import torch
 
-from mssr_rl.engine.openrlhf.sequences import join
+from mssr_rl.envs.families import row
 from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.score import score
+from mssr_rl.models.sequences import join
 from mssr_rl.models.vocabulary import Vocabulary, log_probabilities
 from mssr_rl.problem import Problem
+from mssr_rl.prompts import posed
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    """One of each of four families."""
+    made = [row(f, "val", 1, i) for i, f in enumerate(("bar", "clock", "dice", "frac"))]
+    asked = [
+        Problem(key=m["id"], prompt=m["problem"], answer="1", images=(m["images"][0]["bytes"],))
+        for m in made
+    ]
+    return [posed(problem, "short") for problem in asked]
 
 
 @pytest.fixture(scope="module")
