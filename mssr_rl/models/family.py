@@ -56,6 +56,7 @@ class Family(Protocol):
     kind: str  # transformers' class of the model
     said: str  # which implementation, in words
     tokenizer: Any
+    encoder: Any  # of prompts; has the `processor`, None for a model of text
     vocabulary: Vocabulary  # what may be sampled, and what ends a response
     opening: str  # what the prompt begins of the response, such as a think tag; graded with it
 

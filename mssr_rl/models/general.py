@@ -23,7 +23,7 @@ from mssr_rl.data.pictures import decode
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models.chat import ChatEncoder, collated
 from mssr_rl.models.family import Asked, Block, PictureRule, Scored
-from mssr_rl.models.processor import save_processor
+from mssr_rl.models.processor import save_processor, sized
 from mssr_rl.models.sampled import Drawn, Sampled, together
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
 from mssr_rl.problem import Problem
@@ -240,11 +240,14 @@ class General:
         return _precise(whole, model.dtype)
 
     def asked(self, problem: Problem) -> Asked:
-        """The text with one sign for each picture; pictures as they are."""
+        """The text with one sign for each picture; pictures of their final size, if that is one."""
         inputs = self.encoder.inputs(problem)["input_ids"][0]
         return Asked(
             tokens=self.encoder.signed_tokens(problem),
-            pictures=[decode(data) for data in problem.images],
+            pictures=[
+                sized(self.encoder.processor.image_processor, decode(data))
+                for data in problem.images
+            ],
             length=len(inputs),
             image_tokens=int(torch.isin(inputs, self.encoder.picture_tokens).sum()),
         )

@@ -58,10 +58,27 @@ def load_model(path: str, device: str, dtype: str) -> Any:
     folder = local_folder(path)
     auto = AutoModelForImageTextToText if sees(read_config(path)) else AutoModelForCausalLM
     with _built_from(path):  # weights are read as safetensors, never unpickled
-        model = auto.from_pretrained(
-            folder, dtype=getattr(torch, dtype), **DATA_ONLY, use_safetensors=True
+        model, info = auto.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            **DATA_ONLY,
+            use_safetensors=True,
+            output_loading_info=True,
         )
+    _refuse_gaps(path, info)
     return model.to(device).eval()  # no dropout: rollout and training see the same policy
+
+
+def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
+    """Transformers fills weights that a folder lacks with random numbers, and only warns."""
+    lacking = sorted(info.get("missing_keys", ()))
+    misfit = sorted(str(key) for key in info.get("mismatched_keys", ()))
+    if lacking or misfit:
+        what = f"lacks {len(lacking)} weights" if lacking else f"has {len(misfit)} of another shape"
+        raise UserError(
+            f"model.path={path} {what}, such as {(lacking or misfit)[0]}: they would be random "
+            "numbers; take a whole folder, or one whose config.json describes its weights"
+        )
 
 
 def read_config(path: str) -> Any:

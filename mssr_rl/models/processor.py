@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -28,7 +29,10 @@ from transformers.models.auto.image_processing_auto import (
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+    Qwen2VLImageProcessorPil,
+    smart_resize,
+)
 
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
@@ -158,6 +162,31 @@ def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
     )
     processor.unused = {}
     return processor
+
+
+def sized(images: Any, picture: Image.Image) -> Image.Image:
+    """A picture scaled as the picture half would, so that a program that scales again finds no work.
+
+    vLLM prepares pictures with torchvision, whose filters are not Pillow's. Halves that cut a
+    picture up, or show it whole and in parts, get it as it is.
+    """
+    size = images.size
+    bounds = (getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None))
+    if hasattr(images, "merge_size") and all(bounds):
+        side = images.patch_size * images.merge_size
+        height, width = smart_resize(picture.height, picture.width, side, *bounds)
+    elif getattr(size, "height", None) and not _cuts(images):
+        height, width = size.height, size.width
+    else:
+        return picture
+    if (width, height) == picture.size:
+        return picture
+    return picture.resize((width, height), Image.Resampling(int(images.resample)))
+
+
+def _cuts(images: Any) -> bool:
+    told = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan", "image_grid_pinpoints")
+    return any(getattr(images, name, None) for name in told)
 
 
 # ---- saving -----------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "check": Verb(
-        "hold an algorithm (algo=NAME) or a reward and its data (env=NAME) to laws",
+        "hold an algorithm (algo=), a reward and its data (env=) or a model (model=) to laws",
         (
             Form(
                 "can the reward be fooled, and are the rows sound?",
@@ -164,6 +164,12 @@ VERBS: Mapping[str, Verb] = {
                 "mssr_rl.conformance.command:AlgorithmWords",
                 "mssr_rl.conformance.command:main",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
+            ),
+            Form(
+                "is a model folder what training takes it for?",
+                "mssr_rl.check_model:ModelWords",
+                "mssr_rl.check_model:main",
+                ("check model=tiny",),
             ),
         ),
     ),

@@ -3,8 +3,7 @@
 `python tests/models/trial.py` makes the twins and prints the table of docs/models.md; words are
 names of twins, or folders.
 
-Plain transformers is one row at a time: the family's processor, one forward pass over prompt and
-response, no padding, no cache, no positions of ours.
+Plain transformers is `mssr_rl.models.plain`.
 """
 
 import importlib.util
@@ -22,13 +21,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mssr_rl.data.pictures import decode
 from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.loss import Loss
-from mssr_rl.models.general import General
+from mssr_rl.models import plain
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import chat_messages
 
 GROUP, STEPS = 4, 4
 GAP = 1e-5  # float32 sums in another order, logits of order 10
@@ -79,73 +76,6 @@ def problems_for(engine: LocalEngine) -> list[Problem]:
     return PICTURED if engine.policy.config.model_type == "paligemma" else [*PICTURED, *TEXT]
 
 
-# ---- plain transformers -----------------------------------------------------------------------
-
-
-def plain_prompt(engine: LocalEngine, problem: Problem) -> dict[str, Tensor]:
-    """One prompt by the family's own processor or tokenizer."""
-    words, processor = engine.family.tokenizer, engine.family.encoder.processor
-    messages = chat_messages(problem)
-    speaker = processor if processor is not None and processor.chat_template else words
-    if processor is None:
-        messages = [{"role": "user", "content": problem.prompt}]
-    if speaker.chat_template:
-        text = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    else:
-        text = problem.prompt
-    if processor is None:
-        return dict(words([text], add_special_tokens=False, return_tensors="pt"))
-    pictures = [decode(data) for data in problem.images]
-    special = not speaker.chat_template
-    found = processor(
-        text=[text],
-        images=[pictures] if pictures else None,
-        add_special_tokens=special,
-        return_tensors="pt",
-    )
-    return {name: x for name, x in found.items() if name != "labels"}
-
-
-def plain_logprob(engine: LocalEngine, problem: Problem, response: Tensor) -> Tensor:
-    """Log-probability of each token of a response."""
-    inputs, length = plain_prompt(engine, problem), len(response)
-    inputs["input_ids"] = torch.cat((inputs["input_ids"], response[None]), 1)
-    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    suffix = 1 if engine.policy.config.model_type == "paligemma" else 0
-    for name in ("token_type_ids", "mm_token_type_ids"):
-        if name in inputs:
-            value = suffix if name == "token_type_ids" else 0
-            inputs[name] = torch.nn.functional.pad(inputs[name], (0, length), value=value)
-    with torch.no_grad():
-        logits = engine.policy(**inputs).logits[0, -length - 1 : -1].float()
-    forbidden = banned(engine)
-    logits[:, forbidden] = -torch.inf
-    return logits.log_softmax(-1).gather(1, response[:, None])[:, 0]
-
-
-def banned(engine: LocalEngine) -> list[int]:
-    """What the model may not say, as numbers."""
-    if isinstance(engine.family, General):
-        return engine.family.vocabulary.banned.tolist()
-    from mssr_rl.models.vocabulary import Vocabulary
-
-    return Vocabulary.of(engine.policy).banned.tolist()
-
-
-def plain_greedy(engine: LocalEngine, problem: Problem, tokens: int) -> list[int]:
-    """What `generate` answers."""
-    inputs = plain_prompt(engine, problem)
-    ends = engine.policy.generation_config.eos_token_id
-    out = engine.policy.generate(
-        **inputs,
-        do_sample=False,
-        max_new_tokens=tokens,
-        suppress_tokens=banned(engine) or None,
-        eos_token_id=ends,
-    )
-    return out[0, inputs["input_ids"].shape[1] :].tolist()
-
-
 # ---- a trial ----------------------------------------------------------------------------------
 
 
@@ -176,8 +106,8 @@ def trial(name: str, folder: Path, scratch: Path) -> Result:
     for row, problem in enumerate(problems):
         first = row * GROUP
         real = sampled.mask_BT[first].bool()
-        plain = plain_logprob(engine, problem, sampled.token_BT[first][real])
-        gaps.append((plain - again[first][real]).abs().max())
+        known = plain.logprob(engine.policy, engine.family, problem, sampled.token_BT[first][real])
+        gaps.append((known - again[first][real]).abs().max())
     resumed, moved = trains(engine, problems, folder, scratch)
     return Result(
         name=name,
@@ -198,7 +128,7 @@ def answers_alike(folder: Path, problems: Sequence[Problem]) -> bool:
     ours = engine.rollout(problems, 1, plan, seed=0)
     lengths = ours.mask_BT.sum(1).int().tolist()
     rows = [row[:n].tolist() for row, n in zip(ours.token_BT, lengths, strict=True)]
-    return rows == [plain_greedy(engine, problem, 8) for problem in problems]
+    return rows == [plain.greedy(engine.policy, engine.family, problem, 8) for problem in problems]
 
 
 def trains(

@@ -32,14 +32,14 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-TEXT = {
-    "hidden_size": 64,
+TEXT = {  # heads of 32, which vLLM's attention on a CPU knows
+    "hidden_size": 128,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
-    "head_dim": 16,
+    "head_dim": 32,
 }
 VISION = {
     "hidden_size": 32,
@@ -132,14 +132,14 @@ def qwen(kind: str, vision: dict[str, Any], patch: int = 14, **more: Any) -> Cal
     return make
 
 
-MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
-QWEN2_EYE = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
+MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
+QWEN2_EYE = {"depth": 2, "embed_dim": 32, "hidden_size": 128, "num_heads": 2, "mlp_ratio": 2}
 QWEN25_EYE = {
     "depth": 2,
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_heads": 2,
-    "out_hidden_size": 64,
+    "out_hidden_size": 128,
     "window_size": 56,
     "fullatt_block_indexes": [1],
 }
@@ -148,7 +148,7 @@ QWEN3_EYE = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_heads": 2,
-    "out_hidden_size": 64,
+    "out_hidden_size": 128,
     "num_position_embeddings": 64,
     "deepstack_visual_indexes": [0, 1],
 }
@@ -266,7 +266,8 @@ GEMMA = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_
 
 
 def gemma3() -> Made:
-    words = tokenizer(*GEMMA.values(), named=GEMMA)
+    lines = ("\n", "\n\n", "\n\n\n", "\n\n\n\n")  # vLLM looks these up
+    words = tokenizer(*GEMMA.values(), *lines, named=GEMMA)
     template = speaking(words, GEMMA["boi_token"])
     layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32}
     config = transformers.Gemma3Config(
@@ -288,10 +289,10 @@ def paligemma() -> Made:
     eye.image_seq_length = 16
     processor = built("PaliGemmaProcessor", image_processor=eye, tokenizer=words)
     config = transformers.PaliGemmaConfig(
-        text_config={"model_type": "gemma", **text(words, head_dim=16)},
+        text_config={"model_type": "gemma", **text(words)},
         vision_config={"model_type": "siglip_vision_model", **VISION}
-        | {"image_size": 56, "patch_size": 14, "vision_use_head": False, "projection_dim": 64},
-        projection_dim=64,
+        | {"image_size": 56, "patch_size": 14, "vision_use_head": False, "projection_dim": 128},
+        projection_dim=128,
         **ids(words, image_token_index="<image>"),
     )
     return transformers.PaliGemmaForConditionalGeneration(config), words, processor

@@ -1,0 +1,78 @@
+"""Plain transformers, one row at a time: what every implementation here is held against.
+
+The family's own processor or tokenizer, one forward pass over prompt and response, no padding, no
+cache, no positions of ours.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mssr_rl.data.pictures import decode
+from mssr_rl.models.family import Family
+from mssr_rl.models.general import General
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import IMAGE, chat_messages
+
+TYPED = ("token_type_ids", "mm_token_type_ids")
+
+
+def processor_of(family: Family) -> Any:
+    """The family's processor; None for a model of text."""
+    return family.encoder.processor
+
+
+def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
+    """One prompt as the model's keyword arguments."""
+    words, processor = family.tokenizer, processor_of(family)
+    speaker = processor if processor is not None and processor.chat_template else words
+    text = _text(speaker, problem, pictured=processor is not None)
+    # A template writes the model's own beginning; a bare text gets it from the tokenizer.
+    special = {"add_special_tokens": not speaker.chat_template, "return_tensors": "pt"}
+    if processor is None:
+        return dict(words([text], **special))
+    pictures = [decode(data) for data in problem.images]
+    made = processor(text=[text], images=[pictures] if pictures else None, **special)
+    return {name: x for name, x in made.items() if name != "labels"}
+
+
+def _text(speaker: Any, problem: Problem, *, pictured: bool) -> str:
+    if not speaker.chat_template:
+        sign = getattr(speaker, "image_token", None) or IMAGE
+        return problem.prompt.replace(IMAGE, sign)
+    messages = chat_messages(problem)
+    if not pictured:
+        messages = [{"role": "user", "content": problem.prompt}]
+    text: str = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return text
+
+
+@torch.no_grad()
+def logprob(model: Any, family: Family, problem: Problem, response_T: Tensor) -> Tensor:
+    """Log-probability of each token of a response [nat], over the tokens that may be sampled."""
+    inputs, length = prompt(family, problem), len(response_T)
+    inputs["input_ids"] = torch.cat((inputs["input_ids"], response_T[None]), 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    types = family.response_types if isinstance(family, General) else {}
+    for name in set(TYPED) & inputs.keys():
+        kind = types.get(name, 0)
+        inputs[name] = torch.nn.functional.pad(inputs[name], (0, length), value=kind)
+    logits_TV = model(**inputs).logits[0, -length - 1 : -1].float()
+    logits_TV = logits_TV.index_fill(-1, family.vocabulary.banned, -torch.inf)
+    known_T: Tensor = logits_TV.log_softmax(-1).gather(1, response_T[:, None])[:, 0]
+    return known_T
+
+
+def greedy(model: Any, family: Family, problem: Problem, tokens: int) -> list[int]:
+    """What `generate` answers."""
+    inputs = prompt(family, problem)
+    out = model.generate(
+        **inputs,
+        do_sample=False,
+        max_new_tokens=tokens,
+        suppress_tokens=family.vocabulary.banned.tolist() or None,
+        eos_token_id=family.vocabulary.end.tolist(),
+    )
+    answer: list[int] = out[0, inputs["input_ids"].shape[1] :].tolist()
+    return answer
