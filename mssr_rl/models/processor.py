@@ -165,7 +165,7 @@ def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
 
 
 def sized(images: Any, picture: Image.Image) -> Image.Image:
-    """A picture scaled as the picture half would, so that a program that scales again finds no work.
+    """A picture scaled as the picture half would, so that who scales again finds no work.
 
     vLLM prepares pictures with torchvision, whose filters are not Pillow's. Halves that cut a
     picture up, or show it whole and in parts, get it as it is.

@@ -34,7 +34,6 @@ from mssr_rl.engine.openrlhf.shards import (
 )
 from mssr_rl.engine.openrlhf.strategy import strategy
 from mssr_rl.engine.regroup import rollouts_of
-from mssr_rl.errors import UserError
 from mssr_rl.models import vetting
 from mssr_rl.models.family import Scored
 from mssr_rl.models.load import family_of_folder, wanted
@@ -154,12 +153,12 @@ class OpenRlhfEngine:
 
     def _begin(self, group: RayActorGroup, rows: Rows) -> "_Reading":
         """Split over the group's ranks in equal parts, as collective calls want it."""
-        self._refuse_mixed(rows.problems)
+        mixed = self._mixed(rows.problems)
         actors = _actors(group)
         parts = equal_parts(len(rows.problems), len(actors))
         size = self.config.train.micro_batch
         calls = [
-            actor.score.remote(rows.pick(part), size)
+            actor.score.remote(rows.pick(part), size, mixed)
             for actor, part in zip(actors, parts, strict=True)
         ]
         return _Reading(rows, calls)
@@ -168,14 +167,9 @@ class OpenRlhfEngine:
         parts, count = self.roll.gather(reading.calls), len(reading.rows.problems)
         return Scored(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
 
-    def _refuse_mixed(self, problems: Sequence[Problem]) -> None:
-        split = self.config.cluster.zero_stage == 3 and self.placed.training_ranks > 1
-        if split and only_some_have_pictures(problems):
-            raise UserError(
-                "cluster.zero_stage=3 on several ranks cannot train problems with and without "
-                "pictures together: a rank without any would not enter the vision tower that the "
-                "others wait in; take cluster.zero_stage=2, or data of one kind"
-            )
+    def _mixed(self, problems: Sequence[Problem]) -> bool:
+        """Whether some ranks may have pictures where others have none."""
+        return self.placed.training_ranks > 1 and only_some_have_pictures(problems)
 
     # ---- with gradient ---------------------------------------------------------------------
 
@@ -193,10 +187,11 @@ class OpenRlhfEngine:
         split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
         parts = shards(rollouts, given, plan, split)
         told = replace(plan, anchor_BT=None, counted_B=None)  # they are in the shards
+        mixed = self._mixed(rollouts.problems)
         self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [
-                actor.update.remote(part, told)
+                actor.update.remote(part, told, mixed)
                 for actor, part in zip(_actors(self.policy), parts, strict=True)
             ]
         )

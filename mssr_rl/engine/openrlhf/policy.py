@@ -26,7 +26,7 @@ from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.openrlhf import lora
 from mssr_rl.engine.openrlhf.rollout import Group, Request, answers_of
-from mssr_rl.engine.openrlhf.shards import Rows, Shard
+from mssr_rl.engine.openrlhf.shards import Rows, Shard, with_picture
 from mssr_rl.loss import Weights
 from mssr_rl.models.family import Scored
 from mssr_rl.models.load import family_of, wanted
@@ -56,16 +56,21 @@ class _Scorer:
         self.family = family_of(_whole_model(model.module), wanted(config, remember=False))
 
     @torch.no_grad()
-    def score(self, rows: Rows, size: int) -> Scored:
-        """Both for every response token, on the CPU, 0 where the mask is 0."""
+    def score(self, rows: Rows, size: int, mixed: bool = False) -> Scored:
+        """Both for every response token, on the CPU, 0 where the mask is 0.
+
+        `mixed`: some ranks have pictures in their rows and others may not (`with_picture`).
+        """
         self.network.eval()
+        self.mixed = mixed
         width = rows.token_BT.shape[1]
         parts = [self._score(part) for part in rows.split(size)]
         wide = [[torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in p] for p in parts]
         return Scored(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
     def _score(self, rows: Rows) -> Scored:
-        device = self.network.device
+        device, b = self.network.device, len(rows.problems)
+        rows = with_picture(rows) if self.mixed else rows
         token_BT, mask_BT = rows.token_BT.to(device), rows.mask_BT.to(device)
         inputs = self.family.sequences(self.model_inside, rows.problems, (token_BT, mask_BT))
         logits_BTV = self.network(
@@ -79,7 +84,7 @@ class _Scorer:
             self.config.rollout.temperature,
         )
         empty_BT = torch.zeros(chosen.shape, device=device)
-        return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+        return Scored(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
 
     @property
     def model_inside(self) -> Any:
@@ -134,8 +139,9 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         counts = [(block.prompt_tokens, block.image_tokens), *[(0, 0)] * (len(groups) - 1)]
         return [Group(group, *count) for group, count in zip(groups, counts, strict=True)]
 
-    def update(self, shards: Sequence[Shard], plan: UpdatePlan) -> list[Done]:
-        """One optimiser update for each shard."""
+    def update(self, shards: Sequence[Shard], plan: UpdatePlan, mixed: bool = False) -> list[Done]:
+        """One optimiser update for each shard; `mixed` as in `score`."""
+        self.mixed = mixed
         return [self._update(shard, plan) for shard in shards]
 
     def _update(self, shard: Shard, plan: UpdatePlan) -> Done:

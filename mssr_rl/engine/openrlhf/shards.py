@@ -6,10 +6,13 @@ add up, and their number changes nothing. Needs no cluster.
 Shapes: P problems, G rollouts each, B rows, T response tokens.
 """
 
+import io
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mssr_rl.engine.base import Rollouts, UpdatePlan
@@ -17,6 +20,7 @@ from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
+from mssr_rl.prompts import IMAGE
 
 
 class Rows(NamedTuple):
@@ -115,3 +119,26 @@ def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N80
 def only_some_have_pictures(problems: Sequence[Problem]) -> bool:
     """Whether a batch mixes prompts with and without pictures."""
     return len({bool(problem.images) for problem in problems}) > 1
+
+
+def with_picture(rows: Rows) -> Rows:
+    """The rows, and where none has a picture one more with a blank one that no loss counts.
+
+    Ranks meet in every weight: one that skipped the vision tower would leave the others waiting
+    (ZeRO-3), or add up other gradients than they do (ZeRO-2).
+    """
+    if any(problem.images for problem in rows.problems):
+        return rows
+    one = rows.token_BT[:1]
+    return Rows(
+        (*rows.problems, _blank()),
+        torch.cat((rows.token_BT, one)),
+        torch.cat((rows.mask_BT, torch.zeros_like(rows.mask_BT[:1]))),
+    )
+
+
+@cache
+def _blank() -> Problem:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(out, "PNG")
+    return Problem(key="blank", prompt=IMAGE, answer="", images=(out.getvalue(),))
