@@ -43,6 +43,7 @@ def _openrlhf(config: Config) -> Engine:
     from mssr_rl.engine.openrlhf import cpu, versions
 
     versions.require(config.engine.device)
+    versions.require_sampler(config)
     if config.engine.device == "cpu":
         cpu.install()
     from mssr_rl.engine.openrlhf.engine import OpenRlhfEngine

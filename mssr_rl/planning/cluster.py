@@ -6,6 +6,7 @@ Arithmetic only: neither Ray nor a model is needed. For `plan`. GiB, an estimate
 from typing import NamedTuple
 
 from mssr_rl.config import Config
+from mssr_rl.engine.openrlhf import versions
 from mssr_rl.engine.openrlhf.placement import micro_batch, placement
 from mssr_rl.planning.memory import BYTES, GIB, Shape, known_shape, update_bytes
 
@@ -23,6 +24,7 @@ class PerGpu(NamedTuple):
 
 def words(config: Config, prompt_tokens: int) -> dict[str, str]:
     """The plan's lines that only a cluster has, for prompts of at most so many tokens."""
+    versions.require_sampler(config)
     placed, size = placement(config), micro_batch(config)
     ranks = placed.training_ranks
     passes = config.train.samples_per_update // ranks // size
@@ -77,16 +79,20 @@ def _memory(config: Config, model: Shape | None, prompt_tokens: int) -> str:
     if model is None:
         return "unknown: the model is not on this machine"
     found, cluster = per_gpu(config, model, prompt_tokens), config.cluster
-    rollout = (
-        f"vLLM {cluster.gpu_memory_share:.0%} of the GPU, of which "
-        f"{_gb(model.parameters * BYTES[config.engine.dtype] / cluster.tensor_parallel)} weights"
-    )
+    rollout = _sampler(config, model)
     away = ", which leaves while training works" if cluster.sleep else ""
     return (
         f"about {_gb(sum(found))} a training GPU: policy {_gb(found.policy)}, reference "
         f"{_gb(found.reference)}, a micro-batch of {micro_batch(config)} {_gb(found.update)}; "
         f"{rollout}{away}"
     )
+
+
+def _sampler(config: Config, model: Shape) -> str:
+    if config.rollout.sampler == "transformers":
+        return "rollouts are sampled in the same processes"
+    weights = model.parameters * BYTES[config.engine.dtype] / config.cluster.tensor_parallel
+    return f"vLLM {config.cluster.gpu_memory_share:.0%} of the GPU, of which {_gb(weights)} weights"
 
 
 def _gb(size: float) -> str:

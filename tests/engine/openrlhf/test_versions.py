@@ -1,7 +1,11 @@
 """Which versions fit, and how one that does not is refused."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from mssr_rl.config.compose import load
 from mssr_rl.engine.openrlhf import cpu, versions
 from mssr_rl.errors import UserError
 
@@ -41,3 +45,16 @@ def test_every_hook_says_why_and_is_written_for_the_version_that_fits() -> None:
         assert ALL[package] == version, hook.module
         assert len(hook.reason) > 20
         assert hook.before or hook.after
+
+
+def test_a_family_that_vllm_cannot_run_is_refused_by_name_and_the_ranks_may_sample(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_vl"}))
+    words = ["engine=openrlhf", f"model.path={tmp_path}"]
+    with pytest.raises(
+        UserError, match=r"0\.29\.0 cannot sample .* a qwen3_vl model: .*IndexError"
+    ):
+        versions.require_sampler(load(words))
+    versions.require_sampler(load([*words, "rollout.sampler=transformers"]))
+    versions.require_sampler(load(["engine=openrlhf"]))
