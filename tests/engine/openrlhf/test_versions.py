@@ -52,9 +52,7 @@ def test_a_family_that_vllm_cannot_run_is_refused_by_name_and_the_ranks_may_samp
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_vl"}))
     words = ["engine=openrlhf", f"model.path={tmp_path}"]
-    with pytest.raises(
-        UserError, match=r"0\.29\.0 cannot sample .* a qwen3_vl model: .*IndexError"
-    ):
+    with pytest.raises(UserError, match=r"0\.29\.0 cannot sample .* a qwen3_vl model"):
         versions.require_sampler(load(words))
     versions.require_sampler(load([*words, "rollout.sampler=transformers"]))
     versions.require_sampler(load(["engine=openrlhf"]))
