@@ -20,13 +20,8 @@ LAYERS = (
     """envs algos""",
     """config""",
     """engine models""",
-<<<<<<< HEAD
-    """run planning report grade lens conformance cards check_env scaffold exporters doctor
-    disagreements""",
-=======
     """run planning report grade lens conformance cards check_env check_model scaffold exporters
-    doctor""",
->>>>>>> 7d6fdc4 (check model=PATH holds a folder to laws; folders that lack weights are refused; pictures reach vLLM in their final size)
+    doctor disagreements""",
     """comparison""",
     """compare imports""",
     """verbs""",

