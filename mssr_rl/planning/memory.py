@@ -5,9 +5,11 @@ An estimate, and says so. For `plan`.
 Shapes: M sequences of a micro-batch, L tokens of one, D hidden size, V vocabulary.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.config import Config
 from mssr_rl.engine.blocks import Tokens, problems_together
 from mssr_rl.errors import UserError
@@ -113,25 +115,33 @@ def known_shape(path: str) -> Shape | None:
 
 def shape(folder: Path) -> Shape:
     """Read from `config.json` and the headers of the weight files; FileNotFoundError if absent."""
-    from mssr_rl.models.load import read_config
-
+    config = untrusted.document(folder / "config.json")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"no weights in {folder}")
-    config = read_config(str(folder))
-    text = config.get_text_config()
-    try:
-        return Shape(
-            kind=config.model_type,
-            parameters=sum(map(bounds.parameters, files)),
-            layers=text.num_hidden_layers,
-            hidden=text.hidden_size,
-            vocabulary=text.vocab_size,
-        )
-    except AttributeError as error:
-        raise UserError(
-            f"{folder / 'config.json'} has no {error.name}: not a language model?"
-        ) from error
+    text = config.get("text_config", config)
+    names = ("num_hidden_layers", "hidden_size", "vocab_size")
+    if any(name not in text for name in names):
+        text = _with_defaults(folder, names)
+    return Shape(
+        kind=config["model_type"],
+        parameters=sum(map(bounds.parameters, files)),
+        layers=text["num_hidden_layers"],
+        hidden=text["hidden_size"],
+        vocabulary=text["vocab_size"],
+    )
+
+
+def _with_defaults(folder: Path, names: Sequence[str]) -> dict[str, int]:
+    """What a config leaves out is its class's default."""
+    from mssr_rl.models.load import read_config
+
+    text = read_config(str(folder)).get_text_config()
+    found = {name: getattr(text, name, None) for name in names}
+    missing = [name for name, value in found.items() if value is None]
+    if missing:
+        raise UserError(f"{folder / 'config.json'} has no {missing[0]}: not a language model?")
+    return {name: int(value) for name, value in found.items() if value is not None}
 
 
 def _gb(size: float) -> str:

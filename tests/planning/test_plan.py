@@ -161,7 +161,7 @@ def test_a_model_that_is_not_here_is_marked(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_no_language_model_is_refused(model: Path) -> None:
     (model / "config.json").write_text('{"model_type": "x"}', encoding="utf-8")
-    with pytest.raises(UserError, match="num_hidden_layers"):
+    with pytest.raises(UserError, match="model type `x`"):
         memory.shape(model)
 
 
