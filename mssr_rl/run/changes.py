@@ -125,7 +125,7 @@ def at(step: int, found: Sequence[Change], accept: Sequence[str]) -> list[Change
 def lines(found: Sequence[Change]) -> list[str]:
     """The same for the person who started it."""
     said = [f"resume  {change.says}" for change in found]
-    if any(change.what in ("program", "arithmetic") for change in found):
+    if any(change.what in ("program", "kernels") for change in found):
         said.append(
             "resume  the run goes on soundly, but not to the last digit as if it had never stopped"
         )
@@ -256,7 +256,7 @@ def _program(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Chan
 def _arithmetic(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     was, here = (_mapping(one.get("machine")).get("kernels") for one in (record, now))
     if was is not None and here is not None and was != here:
-        yield Change("arithmetic", f"other arithmetic than before: was {was}; is {here}")
+        yield Change("kernels", f"other arithmetic than before: was {was}; is {here}")
 
 
 def _mapping(found: Any) -> Mapping[str, Any]:
