@@ -163,9 +163,9 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("solution", rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$",
      r"\\emptyset"),
     ("=", r"^\s*=\s*", ""),
-    ("", r"(?:\\[,;:!> ]|\\\\|\\newline|\\(?=\s*$)|~)+\s*$", ""),
 )  # fmt: skip
 _REWRITES = [(needle, re.compile(old), new) for needle, old, new in _RULES]
+_TAILS = (r"\,", r"\;", r"\:", r"\!", r"\>", r"\newline", "\\")
 _DOUBLED = re.compile(r"(?<!\\)\\\\(?=[A-Za-z]{2})")
 _COMMAND = re.compile(r"\\(?:left|right)\s*\.(?![0-9])|\\([A-Za-z]+)")
 _BLANKS = re.compile(r"[ \t\n\r\f\v]{2,}")
@@ -206,7 +206,18 @@ def tidy(text: str) -> str:
         for needle, old, new in _REWRITES:
             if needle in text:
                 text = old.sub(new, text)
-    return text.strip()
+    return _trimmed(text).strip()
+
+
+def _trimmed(text: str) -> str:
+    """Without blanks and line breaks at the end; a pattern for them would take quadratic time."""
+    while True:
+        bare = text.rstrip(" ~")
+        tail = next((tail for tail in _TAILS if bare.endswith(tail)), "")
+        bare = bare.removesuffix(tail)
+        if bare == text:
+            return text
+        text = bare
 
 
 def _undoubled(text: str) -> str:

@@ -27,7 +27,7 @@ def parseable(gold: str, choices: Sequence[str] | None = None) -> bool:
     if gold_letter(gold) or (choices and any(same_text(gold, option) for option in choices)):
         return True
     if with_text := gold_with_text(gold):
-        return parseable(with_text.rest)
+        gold = with_text.rest
     return _is_short_text(gold) or _is_value(gold)
 
 

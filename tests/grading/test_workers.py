@@ -56,18 +56,26 @@ def test_the_verdict_is_the_same_from_main_thread_worker_threads_and_asyncio() -
 
 @pytest.mark.cluster
 def test_every_golden_verdict_is_the_same_in_a_thread_and_in_a_ray_actor() -> None:
-    lines = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in lines.splitlines()]
+    golden = Path(__file__).parent / "golden"
+    texts = [
+        (golden / f"{name}.jsonl").read_text(encoding="utf-8") for name in ("answers", "rules")
+    ]
+    rows = [json.loads(line) for text in texts for line in text.splitlines()]
     cases = [(a, row["gold"]) for row in rows for a in (*row["pays"], *row["does_not"])]
     here = all_verdicts(cases)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(all_verdicts, cases).result() == here
+
+    async def as_a_task() -> list[bool]:
+        return all_verdicts(cases)
+
+    assert asyncio.run(as_a_task()) == here
     import ray
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     begun = not ray.is_initialized()  # the engine's tests share one session
     if begun:
-        ray.init(num_cpus=1, include_dashboard=False)
+        ray.init(address="local", num_cpus=1, include_dashboard=False)
     try:
         there = ray.remote(num_cpus=0)(all_verdicts).remote(cases)
         assert ray.get(there, timeout=300) == here
