@@ -120,9 +120,11 @@ def _folder_source(folder: Path, split: str) -> Source:
         return file_source(files[stored[ours]], ours, holds_out=holds_out)
     if found := _only_split(folder):
         return file_source(found, "train", holds_out=True)
+    there = sorted(path.name for path in folder.iterdir())
+    others = f"; found {', '.join(there[:6])}{' …' if there[6:] else ''}" if there else ""
     raise UserError(
-        f"{folder} holds no train, val or test file;"
-        f" name them train.parquet, val.parquet, test.parquet (or {', '.join(SUFFIXES[1:])})"
+        f"{folder} holds no train, val or test file; name them train.parquet, val.parquet,"
+        f" test.parquet (or {', '.join(SUFFIXES[1:])}){others}"
     )
 
 

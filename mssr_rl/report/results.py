@@ -163,7 +163,12 @@ def _where(score: Score, overlap: object) -> str:
     rows = compared.get("rows")
     if rows or compared.get("stands_in"):
         count = f"{rows:,} of {compared.get('of'):,}" if isinstance(rows, int) and rows else "all"
-        return f"On {score.n:,} {name} problems ({count} are training problems too)"
+        word = (
+            "nearly training problems"
+            if rows and rows == compared.get("near")
+            else "training problems too"
+        )
+        return f"On {score.n:,} {name} problems ({count} are {word})"
     return f"On {score.n:,} held-out {name} problems"
 
 

@@ -210,5 +210,7 @@ def record(splits: Splits) -> dict[str, Any]:
             }
             for env in (splits.train, splits.val, splits.test)
         },
-        "overlap": [overlap.record(shared) for shared in splits.overlaps],
+        "overlap": [
+            {**overlap.record(shared), "stops": _too_many(shared)} for shared in splits.overlaps
+        ],
     }

@@ -37,6 +37,8 @@ def test_problems_are_called_held_out_only_where_that_was_checked() -> None:
     assert sentence(found, [{**overlapping(0), "with": "test"}, "?"]).startswith(
         "On 200 validation problems, "
     )
+    nearly = [{**overlapping(1), "near": 1}]
+    assert "(1 of 200 are nearly training problems), " in sentence(found, nearly)
     assert sentence(found, [overlapping(30)]).startswith(
         "On 200 validation problems (30 of 200 are training problems too), "
     )
