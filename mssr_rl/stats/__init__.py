@@ -8,11 +8,11 @@ modules that are needed:
     paired      spread(differences), t-test, sign flips, TOST: what decides between two arms
     verdict     compare_arms(scores, rule), compare_values(values, resolution, rule): a word a pair,
                 of the seeds at hand as if they had been planned (the fixed-K reading)
-    sequential  looks(planned, alpha): at how many seeds a growing comparison is judged, and how hard
+    sequential  looks(planned, alpha): at how many seeds a growing comparison is judged
     family      decided(found, resolution, stage): the words of a report, over all pairs and looks
     words       sentence(pair, rule, at): the pair in one sentence
     questions   second opinions at question level: McNemar, bootstraps, with their measured coverage
-    power       smallest detectable difference, seeds needed and how well that is known, exaggeration
+    power       smallest detectable difference, seeds needed and how well known, exaggeration
     aggregate   several environments: macro means, IQM, probability of improvement
     curves      area under the learning curve, budget to a target
     rates       how often training collapsed: exact interval, Fisher's test
