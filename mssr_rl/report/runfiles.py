@@ -43,6 +43,24 @@ class _Evaluation(msgspec.Struct):
     by_tag: dict[str, dict[str, _Tagged]] = {}
 
 
+class _Event(msgspec.Struct):
+    event: str
+    level: str
+    step: float
+    evidence: str
+    advice: str
+
+
+class _Stability(msgspec.Struct):
+    events: list[_Event] = []
+
+
+class _Summary(msgspec.Struct):
+    """What a page takes from summary.json."""
+
+    stability: _Stability = msgspec.field(default_factory=_Stability)
+
+
 def _is_evaluation(row: Row) -> bool:
     try:
         msgspec.convert(row, _Evaluation)
@@ -133,9 +151,15 @@ def _object(folder: Path, name: str) -> Row:
 
 def _summary(folder: Path) -> Row:
     try:
-        return _object(folder, "summary.json")
+        found = _object(folder, "summary.json")
+        msgspec.convert(found, _Summary)
     except FileNotFoundError:
         return {}
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"{folder / 'summary.json'} is not as training writes it: {error}"
+        ) from None
+    return found
 
 
 def _lines(folder: Path, name: str) -> Lines:
