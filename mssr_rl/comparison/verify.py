@@ -102,7 +102,10 @@ def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> 
     if found.faults:
         faults = found.faults
         more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
-        raise RunFailed(f"{folder} does not hold together: {'; '.join(faults[:MOST])}{more}")
+        only_drawn = all(fault.startswith(DRAWN) for fault in faults)
+        way_out = "; report run=FOLDER draws them again from the runs" if only_drawn else ""
+        listed = "; ".join(faults[:MOST])
+        raise RunFailed(f"{folder} does not hold together: {listed}{more}{way_out}")
     count = sum(1 for _ in _numbers(again))
     lines = [
         f"{count:,} numbers of {folder} follow from its {len(said['sources'])} raw files",

@@ -306,8 +306,9 @@ class Session:
         """Which one it is and what it holds, so that `report verify=` knows it again."""
         if self.saved is None:
             return None
-        folder = lifecycle.store(self.log, self.arm.config).folder / f"step_{self.saved}"
-        return {"step": self.saved, "manifest": checkpoint.seal_of(folder)}
+        step = self.saved.step
+        folder = lifecycle.store(self.log, self.arm.config).folder / f"step_{step}"
+        return {"step": step, "manifest": checkpoint.seal_of(folder)}
 
     def _record(self) -> Trace:
         return watch.record(self.arm.allowance.steps, self.rows, self.state.scores)

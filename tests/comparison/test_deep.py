@@ -116,6 +116,7 @@ def test_trained_weights_answer_as_recorded_and_need_not_answer_twice(
     for arm in ("grpo", "mssr"):
         line = f"verified     vision_r1-{arm}-s0 answers all 12 problems as before"
         assert line in said.out
+    assert "whose record does not say" not in said.out  # each run named its final checkpoint
     assert "deep         2 of 2: vision_r1-mssr-s0, 12 problems of test, 3 answers each" in said.err
     assert len(list(cache.iterdir())) == 2
 
