@@ -164,16 +164,18 @@ def _list_and_set(a: Value, b: Value) -> bool:
     return {a.brackets, b.brackets} == {"", "{}"}
 
 
-def same_brackets(said: str, gold: str, count: int) -> bool:
-    """May the brackets of a point be left out, or added around three numbers or more?
+def same_brackets(said: str, gold: str) -> bool:
+    """May the round brackets of a point be left out or added, where it can be no interval?
 
-    Around two they may not be added: (0, 4) could be an interval.
+    (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
     """
-    return (said == "" and gold == "()") or (said == "()" and gold == "" and count > 2)
+    return {said, gold} == {"", "()"}
 
 
 def _same_group(a: Group, b: Group) -> bool:
-    if a.brackets != b.brackets and not same_brackets(a.brackets, b.brackets, len(b.items)):
+    pair = [item.value for item in b.items if isinstance(item, Quantity) and item.value is not None]
+    point = len(b.items) != 2 or (len(pair) == 2 and pair[0] >= pair[1])
+    if a.brackets != b.brackets and not (point and same_brackets(a.brackets, b.brackets)):
         return False
     points = not a.brackets and all(isinstance(x, Group) for x in (*a.items, *b.items))
     if points and len(a.items) != len(b.items):

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
+from mssr_rl.grading.algebra.identity import value_near
 from mssr_rl.grading.algebra.names import in_usual_order
 from mssr_rl.grading.algebra.tree import (
     Node,
@@ -64,10 +65,19 @@ def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...
         return None
     said_in, gold_in = (n.name if n.kind == "group" else "" for n in (said, gold))
     bare = not any(part.kind == "relation" for n in (said, gold) for part in n.parts)
-    if bare and same_brackets(said_in, gold_in, len(gold.parts)):
-        return said.parts, gold.parts
+    if bare:
+        point = _is_no_interval(gold.parts) and same_brackets(said_in, gold_in)
+        return (said.parts, gold.parts) if point else None
     found = [n.parts if n.kind == "group" else _coordinates(n) for n in (said, gold)]
     return (found[0], found[1]) if all(found) else None
+
+
+def _is_no_interval(parts: Sequence[Node]) -> bool:
+    """Three numbers or more, or two that descend."""
+    if len(parts) != 2 or any(map(symbols, parts)):
+        return len(parts) != 2
+    low, high = (value_near(part) for part in parts)
+    return low is not None and high is not None and low >= high
 
 
 def _coordinates(node: Node) -> tuple[Node, ...]:

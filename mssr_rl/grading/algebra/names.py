@@ -12,6 +12,7 @@ from mssr_rl.grading.algebra.tree import Node, equal, symbols, walk
 Head = Callable[[Node, Node], bool]
 _FUNCTIONS = frozenset("fghFGHPQpqTSRNnVvuydDMm")
 _FIGURES = ("triangle", "odot", "square", "parallelogram")
+_TO_BE_SOLVED = ("root", "exp", "factorial")  # sqrt x = 3 is an equation
 _VALUES = ("number", "constant")
 _NAMED = ("symbol", "product", "quotient", "sum", "negative", "power", "group", "call", "literal")
 
@@ -62,7 +63,7 @@ def said_of(left: Node, right: Node) -> bool:
         return True
     if left.kind == "group" or symbols(right) or not symbols(left):
         return False
-    if left.kind == "call" or _is_call(left):
+    if (left.kind == "call" and left.name not in _TO_BE_SOLVED) or _is_call(left):
         return True
     if any(part.kind not in (*_NAMED, "number") for part in walk(left)):
         return False
