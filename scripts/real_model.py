@@ -27,6 +27,7 @@ def main(file: Path, folder: Path) -> None:
     end = model.config.eos_token_id
     words.eos_token = words.pad_token = words.convert_ids_to_tokens(end)
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = [end], end
+    words.clean_up_tokenization_spaces = False  # made for other tokenizers; transformers warns
     model.save_pretrained(aside)
     words.save_pretrained(aside)
     aside.rename(folder)
