@@ -179,7 +179,7 @@ def _same(said: Node, gold: Node) -> bool:
 
 
 def _same_values(said: Node, gold: Node) -> bool:
-    if symbolic.needed_for(said) or symbolic.needed_for(gold):
+    if symbolic.needed_for(said, gold):
         return symbolic.same(said, gold)
     if "set" in (said.kind, gold.kind) and not _is_numbers(said, gold):
         return _same_set(said, gold)

@@ -15,6 +15,7 @@ from mssr_rl.grading.algebra.tree import INFINITY, Node, Unreadable, holds, numb
 
 MAX_NODES = 200
 MAX_SIDE = 6  # of a matrix
+_SETS = ("builder", "group", "union", "without", "set")
 _MATHS = ("sum", "product", "negative", "power", "quotient", "call")
 
 
@@ -27,13 +28,15 @@ def warm() -> None:
     same(Node("big", "sum", (k, low, INFINITY, term)), number(2))
 
 
-def needed_for(node: Node) -> bool:
-    """Is it calculation with matrices, a sum without end, or a set by a condition?"""
-    if node.kind == "builder":
-        return True
-    if node.kind not in (*_MATHS, "big"):
-        return False
-    return any(
+def needed_for(a: Node, b: Node) -> bool:
+    """Is it calculation with matrices, a sum without end, or a set by a condition beside a set?"""
+    if "builder" in (a.kind, b.kind):
+        return a.kind in _SETS and b.kind in _SETS
+    return _is_calculation(a) or _is_calculation(b)
+
+
+def _is_calculation(node: Node) -> bool:
+    return node.kind in (*_MATHS, "big") and any(
         part.kind == "matrix" or (part.kind == "big" and part.parts[2] == INFINITY)
         for part in walk(node)
     )
