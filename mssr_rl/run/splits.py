@@ -176,14 +176,14 @@ def told(config: Config) -> dict[str, Any]:
 
 def said(splits: Splits) -> list[str]:
     """Lines on how the rows were read, which are left out, and which stand in two splits."""
-    envs = (splits.train, splits.val, splits.test)
+    lines = overlap_lines(splits.overlaps)
+    return [*rows_told(splits[:3]), *(f"overlap {line}" for line in lines)]
+
+
+def rows_told(envs: Sequence[ProblemEnv]) -> list[str]:
+    """Lines on how the rows of environments were read, and which are left out."""
     notes = dict.fromkeys(note for env in envs for note in env.notes)
-    missing = [f"left out {line}" for line in _left_out(envs)]
-    return (
-        [f"read    {note}" for note in notes]
-        + missing
-        + [f"overlap {line}" for line in overlap_lines(splits.overlaps)]
-    )
+    return [*(f"read    {note}" for note in notes), *(f"left out {one}" for one in _left_out(envs))]
 
 
 def _left_out(envs: Sequence[ProblemEnv]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mssr_rl import cli
-from mssr_rl.check_env import audit, passport, trial
+from mssr_rl.check_env import audit, passport, trial, verb
 from mssr_rl.data import overlap
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
@@ -167,6 +167,21 @@ def test_contamination_is_reported_beside_the_set_it_touches(
     code, said = run(capsys, "env=vision_r1", "split=test", "limit=20", "against=geometry3k:drawn")
     assert code == 1
     assert "20 of 20 rows occur in geometry3k:drawn's test split" in said
+
+
+def test_what_is_compared_with_is_the_data_that_were_given(tmp_path: Path) -> None:
+    rows = [{"id": f"r{i}", "problem": f"{i} + {i}?", "answer": str(2 * i)} for i in range(6)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows[3:])))
+    given = {"env": "vision_r1", "data": str(tmp_path)}
+    for word in ("vision_r1", f"vision_r1:{tmp_path}"):
+        _, theirs = verb._against(word, given)
+        assert [p.key for p in theirs.problems] == ["r3", "r4", "r5"]
+    with pytest.raises(UserError, match="against=mmk12 names no data: write against=mmk12:PLACE"):
+        verb._against("mmk12", given)
+    train = environments.make("vision_r1", data=str(tmp_path), split="train")
+    lines = list(verb._between_splits(train, given))
+    assert len([line for line in lines if "1 of 3 test rows are also in train" in line]) == 1
 
 
 # ---- verifiers that disagree ----

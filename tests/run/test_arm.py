@@ -28,14 +28,14 @@ def test_initial_rollouts_are_said_and_taken_from_the_steps(
 ) -> None:
     arm = assemble(configure("algo=mvsr_released"), make_engine)
     assert (arm.initial_rollouts, arm.allowance.steps) == (60, 5)
-    assert "384 rollouts: 60 initial ones, then 5 steps of 64" in opening(arm)[3]
+    assert "384 rollouts: 60 initial ones, then 5 steps of 64" in "\n".join(opening(arm))
     assert facts(arm)["initial_rollouts"] == 60
 
 
 def test_dropped_groups_make_the_number_of_steps_an_upper_bound(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
-    assert "at most 6 steps" in opening(assemble(configure("algo=dapo"), make_engine))[3]
+    assert "at most 6 steps" in opening(assemble(configure("algo=dapo"), make_engine))[4]
 
 
 def test_the_engine_is_told_the_problems_as_the_first_epoch_poses_them(

@@ -147,5 +147,5 @@ def test_a_text_that_holds_the_models_sign_for_a_picture_is_found_before_anythin
     (data / "test.jsonl").write_text(
         "\n".join([*lines[:-1], json.dumps({**last, "problem": "What is <|image_pad|>?"})])
     )
-    with pytest.raises(BadRows, match=rf"test problem {last['id']}.*sign for a picture"):
+    with pytest.raises(BadRows, match=rf"test row {last['id']}.*sign for a picture"):
         splits.read(config(data))
