@@ -1,5 +1,6 @@
 """MATH without pictures as hiyouga/math12k has it: columns problem and answer, LaTeX answers."""
 
+import random
 from collections.abc import Iterator
 
 from mssr_rl.envs import bench, drawn
@@ -9,14 +10,22 @@ def _row(raw: bench.Row) -> bench.Row:
     return {"problem": raw["problem"], "answer": raw["answer"]}
 
 
+SPLITS = ("train", "val", "test")
+
+
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """The sums behind the families' problems: what is read off the pictures, in words."""
+    """The sums behind the families' problems, each plus one number more.
+
+    Without their pictures the sums alone repeat between splits. The number more is of another
+    residue modulo 3 in every split, so no text stands in two of them.
+    """
     for item in drawn.items(split, 3 * count + 30):
         sums = item.steps.rstrip(".").split(". ")[-1]
         left, equals, right = sums.rpartition(" = ")
         if equals and right.lstrip("-").isdecimal() and count:
             count -= 1
-            yield {"problem": f"What is ${left}$?", "answer": right}
+            more = 3 * random.Random(item.key).randrange(4, 33) + SPLITS.index(split)
+            yield {"problem": f"What is ${left} + {more}$?", "answer": str(int(right) + more)}
 
 
 FORMAT = bench.Format(

@@ -61,7 +61,7 @@ def examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_example_of_the_readme_registers_an_environment() -> None:
     exec(compile(blocks("README.md")[0], "README.md", "exec"), {})
     env = envs.environments.make("mine", split="train")
-    (graded,) = env.grade([0], ["<think>two and three</think>\\boxed{5}"])
+    (graded,) = env.grade([0], ["<think>nothing and nothing</think>\\boxed{0}"])
     assert graded.verdict.correct
 
 

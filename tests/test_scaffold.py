@@ -31,9 +31,17 @@ def test_what_it_writes_passes_its_own_test_and_the_check(
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["env=Two Words"], ["env=a", "data=b"], ["env=1a"]])
-def test_names_that_are_no_module_are_refused(words: list[str]) -> None:
-    with pytest.raises(UserError, match="new takes env=NAME"):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "env= is missing: the new environment's name"),
+        (["env=Two Words"], "a name here is small letters, digits and _"),
+        (["env=a", "data=b"], "unknown word data; known here: env"),
+        (["env=1a"], "a name here is small letters, digits and _"),
+    ],
+)
+def test_names_that_are_no_module_are_refused(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
         main(words)
 
 
