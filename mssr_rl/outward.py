@@ -48,6 +48,8 @@ _LATEX = str.maketrans(
         "×": "$\\times$",
     }
 )
+# An underscore inside a word, as in reinforce_pp, means nothing to Markdown and stays readable.
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _MARKDOWN = str.maketrans(
     {**{char: f"\\{char}" for char in "\\`*[]|"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
@@ -89,7 +91,7 @@ def latex(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Any text as Markdown shows it, on one line, in a paragraph or in the cell of a table."""
-    return _one_line(text).translate(_MARKDOWN)
+    return _EMPHASIS.sub(r"\\_", _one_line(text).translate(_MARKDOWN))
 
 
 def _one_line(text: str) -> str:

@@ -61,7 +61,7 @@ COMPARED = ["algo=grpo,mssr", "seeds=1", "jobs=2", *WORDS[1:]]
 LAST = 5  # step
 AIMED = ("save", "", "evaluation", "save", "", "")  # at what kills go, one after the other
 MUST_HIT = {"update", "evaluate", "checkpoint"}
-ENOUGH = 20  # kills to expect that of
+ENOUGH = 20  # kills or stops to expect that of
 LONGEST_LIFE = 300.0  # [s]
 PATIENCE = 60.0  # for a run that was asked to end [s]
 
@@ -202,7 +202,7 @@ def stopping(folder: Path, trials: range, length: float, chance: random.Random) 
     if stops:
         print(f"{stops - failures} of {stops} stopped runs are the undisturbed one once resumed")
         print(f"slowest end {slowest:.1f} s; by phase: {dict(sorted(hits.items()))}")
-    missed = set(PHASES) - hits.keys() if stops >= len(PHASES) else set()
+    missed = set(PHASES) - hits.keys() if stops >= ENOUGH else set()
     if missed:
         print(f"the drill itself failed: none of {', '.join(sorted(missed))} was hit")
     return 1 if failures or missed else 0

@@ -204,6 +204,8 @@ def _of_section(found: Mapping[str, Any]) -> float:
         return max((one for one in several if isinstance(one, int)), default=0)
 
     layers = largest("num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth")
+    if not layers:  # PaliGemma's outer section repeats sizes of the inner ones, and holds no layer
+        return 0
     width = largest("hidden_size", "d_model", "n_embd", "embed_dim")
     wider = largest("intermediate_size", "moe_intermediate_size", "ffn_dim", "d_ff") or 4 * width
     experts = largest("num_experts", "num_local_experts", "n_routed_experts") or 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mssr_rl import cli, files
+from mssr_rl.algos import algorithms
 from mssr_rl.compare import command
 from mssr_rl.compare.settings import Settings
 from mssr_rl.comparison import cautions
@@ -284,6 +285,7 @@ def test_an_edited_plug_in_is_refused_unless_accepted(
     (home / f"{helper}.py").write_text("LR = 1\n")
     (home / f"{name}.py").write_text(PLUGIN.format(helper=helper, name=name))
     monkeypatch.syspath_prepend(str(home))
+    monkeypatch.setattr(algorithms, "_entries", dict(algorithms._entries))  # forgotten afterwards
     own = (f"plugins=[{name}]", f"algo={name}")
     begun = begin(configure, make_engine, *own)
     assert begun.record["plugins"][name]["files"].keys() == {f"{name}.py", f"{helper}.py"}

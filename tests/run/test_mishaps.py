@@ -205,7 +205,7 @@ def test_a_run_does_not_go_on_with_other_problems(
     trainer.run(configure(*words, "budget.rollouts=128"), make_engine)
     lines = (data / "train.jsonl").read_text()
     (data / "train.jsonl").write_text(lines.replace('"answer": "1"', '"answer": "2"'))
-    with pytest.raises(UserError, match=r"what env\.data names is not what the run began with"):
+    with pytest.raises(UserError, match=r"what env\.data names has changed in train"):
         trainer.run(configure(*words, "resume=true"), make_engine)
     (data / "train.jsonl").unlink()
     (data / "val.jsonl").unlink()
