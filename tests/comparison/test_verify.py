@@ -51,7 +51,7 @@ def test_one_number_in_the_document_is_named(folder: Path) -> None:
 @pytest.mark.slow
 def test_one_answer_in_a_raw_file_is_found_and_named(folder: Path) -> None:
     raw = folder / "runs/vision_r1-mssr-s1/eval.jsonl"
-    change(raw, r'"p7": (\d)', '"p7": 7')
+    change(raw, r'("p\d+": )0\b', r"\g<1>1")
     with pytest.raises(RunFailed) as caught:
         verify(folder)
     said = str(caught.value)
