@@ -157,6 +157,7 @@ def test_a_lens_line_cannot_be_padded_without_end(
 VALUES: tuple[object, ...] = (None, True, -1, 1e300, "x", [], {}, [[]], {"a": {}}, "\x1b[2J<b>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 @pytest.mark.parametrize("name", ["compare.json", "runs/vision_r1-grpo-s0/run.json"])
 def test_any_entry_may_be_anything(

@@ -67,6 +67,7 @@ def test_any_text_is_shown_as_one_paragraph_of_itself(text: str) -> None:
     assert commands(latex(text)) <= OURS
 
 
+@pytest.mark.slow
 def test_a_comparison_whose_arms_bear_such_names(
     comparison: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_comparison_whose_arms_bear_such_names(
     assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["0.1\x1b[2J\x1b]0;x\x07", "0.1\u202e", "x" * 10**6, 7, None, ["a"]]
 )

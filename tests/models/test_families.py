@@ -55,6 +55,7 @@ def test_a_family_agrees_with_transformers_trains_and_resumes_bit_for_bit(name, 
     assert result.resumed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", marked(VISION))
 def test_a_block_is_what_the_processor_makes_of_the_batch(name, twin):
     engine = trial.engine_of(twin(name))

@@ -25,6 +25,7 @@ time.sleep(120)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hooked", [True, False])
 def test_a_worker_ends_when_its_parent_is_killed(hooked: bool) -> None:
     hook = "cpu.end_worker_with_parent(SimpleNamespace(WorkerProc=WorkerProc))" if hooked else ""
