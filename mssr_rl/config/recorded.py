@@ -31,7 +31,7 @@ def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, An
     path = _config_file(fixed)
     if path is None or not (path.exists() or (path.parent / "run.json").exists()):
         return fresh
-    found = of_run(path.parent, listed(fixed.get("accept", "[]")))
+    found = of_run(path.parent, overrides.listed("accept", fixed.get("accept", "[]")))
     changed = [group for group in groups if _name(found.get(group)) != _name(fresh[group])]
     return {**found, **{group: fresh[group] for group in changed}}
 
@@ -160,7 +160,9 @@ def refuse_unnamed(path: Path, words: Mapping[str, str]) -> None:
     That is: import a module, start an engine that unpickles, or send work to a cluster.
     """
     found = plain(path)
-    _refuse_plugins(path, found.get("plugins") or [], listed(words.get("plugins", "[]")))
+    _refuse_plugins(
+        path, found.get("plugins") or [], overrides.listed("plugins", words.get("plugins", "[]"))
+    )
     engine, cluster = (_section(found, key) for key in ("engine", "cluster"))
     unnamed = {}
     if engine.get("name", "local") not in ("local", words.get("engine")):
@@ -173,11 +175,6 @@ def refuse_unnamed(path: Path, words: Mapping[str, str]) -> None:
             f"{path} wants to be run with {repeated}, where its checkpoints can run code, and a "
             f"run folder may come from anybody: if you trust this one, add {repeated}"
         )
-
-
-def listed(text: str) -> list[str]:
-    """The names in `[a,b]`."""
-    return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
 
 
 def _section(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
