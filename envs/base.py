@@ -286,11 +286,15 @@ def register(name: str, *, gym_id: str | None = None) -> Callable[[Factory], Fac
 
     def add(factory: Factory) -> Factory:
         environments.register(name)(factory)
+
+        def made(**options: object) -> ProblemEnv:  # with the options that all environments have
+            return environments.make(name, **options)
+
         for one in filter(None, (name, gym_id)):
             full = f"mssr_rl/{one}-v0"
             # Ours decides which names are taken; Gymnasium would only warn.
             gymnasium.registry.pop(full, None)
-            gymnasium.register(id=full, entry_point=factory)
+            gymnasium.register(id=full, entry_point=made)
         return factory
 
     return add

@@ -23,17 +23,6 @@ from mssr_rl.problem import Problem
 
 Row = Mapping[str, Any]
 INSTRUCTION = "paper"
-OPTIONS = """{}
-
-    Args:
-        split: train, val or test, where the set has them.
-        data: drawn, real, a hub id of the same format, or a copy on disk.
-        instruction: what is added to each problem: short, paper (MSSR's words) or none.
-        limit: take only the first problems of the split.
-        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
-        blind: grey pictures, to see how much is guessed.
-        columns: which column is what, where the rows have other columns than the set.
-    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +48,24 @@ class Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which problems are asked for, and how they are put."""
+class SetOptions:
+    """Which problems are asked for, and how they are put: options of every data set.
 
-    split: str
+    Args:
+        data: drawn, real, a hub id of the same format, or a copy on disk.
+        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        limit: take only the first problems of the split.
+        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        blind: grey pictures, to see how much is guessed.
+        columns: which column is what, where the rows have other columns than the set.
+    """
+
     data: str = "drawn"
-    limit: int | None = None
-    blind: bool = False
     instruction: str = INSTRUCTION
+    limit: int | None = None
     reward: str = "accuracy"
+    blind: bool = False
     columns: str = ""
-    scoring: str = "ours"
 
 
 DRAWN = {"train": 512, "val": 120, "test": 240}
@@ -78,33 +74,10 @@ DRAWN = {"train": 512, "val": 120, "test": 240}
 def registered(form: Format) -> Callable[..., ProblemEnv]:
     """The factory of a format with the usual options, registered under its name."""
 
-    def make(
-        *,
-        split: str = "test",
-        data: str = "drawn",
-        instruction: str = INSTRUCTION,
-        limit: int | None = None,
-        reward: str = "accuracy",
-        blind: bool = False,
-        columns: str = "",
-    ) -> ProblemEnv:
-        wanted = Wanted(
-            split=split,
-            data=data,
-            limit=limit,
-            blind=blind,
-            instruction=instruction,
-            reward=reward,
-            columns=columns,
-        )
-        return environment(form, wanted)
+    def make(*, split: str = "test", chosen: SetOptions = SetOptions()) -> ProblemEnv:
+        return environment(form, split, chosen)
 
-    make.__doc__, make.__name__, make.__module__ = (
-        OPTIONS.format(form.about),
-        form.name,
-        form.module,
-    )
-    return register(form.name, gym_id=form.gym_id)(make)
+    return _named(make, form)
 
 
 def registered_with_official(form: Format) -> Callable[..., ProblemEnv]:
@@ -113,59 +86,49 @@ def registered_with_official(form: Format) -> Callable[..., ProblemEnv]:
     def make(
         *,
         split: str = "test",
-        data: str = "drawn",
-        instruction: str = INSTRUCTION,
-        limit: int | None = None,
-        reward: str = "accuracy",
-        blind: bool = False,
-        columns: str = "",
         scoring: Literal["ours", "official"] = "ours",
+        chosen: SetOptions = SetOptions(),
     ) -> ProblemEnv:
-        wanted = Wanted(
-            split=split,
-            data=data,
-            limit=limit,
-            blind=blind,
-            instruction=instruction,
-            reward=reward,
-            columns=columns,
-            scoring=scoring,
-        )
-        return environment(form, wanted)
+        return environment(form, split, chosen, scoring)
 
-    about = OPTIONS.format(form.about).rstrip()
-    make.__doc__ = f"{about}\n        scoring: ours, or official: the rule of the set's own code."
+    return _named(make, form, "scoring: ours, or official: the rule of the set's own code.")
+
+
+def _named(make: Callable[..., ProblemEnv], form: Format, *more: str) -> Callable[..., ProblemEnv]:
+    lines = ("split: train, val or test, where the set has them.", *more)
+    args = "".join(f"        {line}\n" for line in lines)
+    make.__doc__ = f"{form.about}\n\n    Args:\n{args}    "
     make.__name__, make.__module__ = form.name, form.module
     return register(form.name, gym_id=form.gym_id)(make)
 
 
-def environment(form: Format, wanted: Wanted) -> ProblemEnv:
+def environment(form: Format, split: str, chosen: SetOptions, scoring: str = "ours") -> ProblemEnv:
     """The environment of a format over the rows that are asked for."""
-    found = problems(form, wanted)
-    if wanted.scoring == "official" and form.official is not None:
+    found = problems(form, split, chosen)
+    if scoring == "official" and form.official is not None:
         form = replace(form, rules=form.official)  # which decide what their own golds pay
     else:
-        found = good_golds(found, f"{form.name} {wanted.data}", form.rules)
+        found = good_golds(found, f"{form.name} {chosen.data}", form.rules)
     return ProblemEnv(
         found,
         name=form.name,
-        split=wanted.split,
-        instruction=wanted.instruction,
+        split=split,
+        instruction=chosen.instruction,
         rules=form.rules,
-        reward=wanted.reward,
-        blind=wanted.blind,
+        reward=chosen.reward,
+        blind=chosen.blind,
     )
 
 
-def problems(form: Format, wanted: Wanted) -> list[Problem]:
+def problems(form: Format, split: str, chosen: SetOptions) -> list[Problem]:
     """The problems of one split; a `UserError` names the split or row that cannot be had."""
-    source = source_of(form, wanted)
-    if wanted.columns:
-        return reader.problems(source, wanted.split, wanted.limit, wanted.columns)
-    if form.beside and (other := _stored_beside(form, wanted)):
+    source = source_of(form, split, chosen)
+    if chosen.columns:
+        return reader.problems(source, split, chosen.limit, chosen.columns)
+    if form.beside and (other := _stored_beside(form, split, chosen)):
         source = _with_rows_of(source, other)
     rows = source._replace(rows=lambda: _normalised(form, source))
-    return reader.normalised(rows, wanted.split, wanted.limit)
+    return reader.normalised(rows, split, chosen.limit)
 
 
 def _with_rows_of(source: sources.Source, other: sources.Source) -> sources.Source:
@@ -176,26 +139,25 @@ def _at(form: Format, split: str) -> Format:
     return replace(form, splits={split: (str(form.beside),)}, beside=None)
 
 
-def _stored_beside(form: Format, wanted: Wanted) -> sources.Source | None:
+def _stored_beside(form: Format, split: str, chosen: SetOptions) -> sources.Source | None:
     """The other rows of a copy on disk, None where one file holds all."""
-    if wanted.data == "drawn" or Path(wanted.data).expanduser().is_file():
+    if chosen.data == "drawn" or Path(chosen.data).expanduser().is_file():
         return None
-    return source_of(_at(form, wanted.split), wanted)
+    return source_of(_at(form, split), split, chosen)
 
 
-def source_of(form: Format, wanted: Wanted) -> sources.Source:
+def source_of(form: Format, split: str, chosen: SetOptions) -> sources.Source:
     """The raw rows that answer for a split."""
-    split = wanted.split
     if split not in form.splits:
         raise sources.NoSuchSplit(
             f"{form.name} has no {split} split, it is a benchmark: its splits are"
             f" {', '.join(form.splits)}; train on another environment"
         )
-    if wanted.data == "drawn":
-        count = min(wanted.limit or DRAWN[split], DRAWN[split])
+    if chosen.data == "drawn":
+        count = min(chosen.limit or DRAWN[split], DRAWN[split])
         name = f"drawn {form.name}"
         return sources.Source(name, split, False, None, lambda: form.drawn(split, count))
-    data = form.hub if wanted.data == "real" else wanted.data
+    data = form.hub if chosen.data == "real" else chosen.data
     path = Path(data).expanduser()
     if path.is_dir() and (path / form.name).is_dir():
         path = path / form.name

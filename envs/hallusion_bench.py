@@ -111,44 +111,23 @@ OFFICIAL = replace(
 def hallusion_bench(
     *,
     split: str = "test",
-    data: str = "drawn",
-    instruction: str = bench.INSTRUCTION,
-    limit: int | None = None,
-    reward: str = "accuracy",
-    blind: bool = False,
     compat: str = "strict",
-    columns: str = "",
     scoring: Literal["ours", "official"] = "ours",
+    chosen: bench.SetOptions = bench.SetOptions(),
 ) -> ProblemEnv:
     """Yes or no about pictures and edited pictures (lmms-lab/HallusionBench).
 
     Args:
         split: test.
-        data: drawn, real, a hub id of the same format, or a copy on disk.
-        instruction: what is added to each problem: short, paper (MSSR's words) or none.
-        limit: take only the first problems of the split.
-        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
-        blind: grey pictures, to see how much is guessed.
         compat: strict, or mssr: the released code's substring rule.
-        columns: which column is what, where the rows have other columns than the set.
         scoring: ours, or official: rows without a picture count, yes or no anywhere.
     """
     if compat not in COMPAT:
         raise UserError(f"compat={compat}: choose from {', '.join(COMPAT)}")
-    form = FORMAT if scoring == "ours" else OFFICIAL
     if compat == "mssr" and scoring == "official":
         raise UserError("compat=mssr and scoring=official are two rules: choose one of them")
+    form = FORMAT if scoring == "ours" else OFFICIAL
     if compat == "mssr":
         rule = "the last box anywhere, else the text None; the gold is looked for in it"
         form = bench.scored(FORMAT, verify=as_mssr, extraction=rule)
-    wanted = bench.Wanted(
-        split=split,
-        data=data,
-        limit=limit,
-        blind=blind,
-        instruction=instruction,
-        reward=reward,
-        columns=columns,
-        scoring=scoring,
-    )
-    return bench.environment(form, wanted)
+    return bench.environment(form, split, chosen, scoring)
