@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, passport
 from mssr_rl.check_env.trial import Finding, tried
-from mssr_rl.config import names, overrides, plugins
+from mssr_rl.config import names, plugins
 from mssr_rl.config.words import called, options_of, read
 from mssr_rl.data import faults, overlap
 from mssr_rl.data.sources import SPLITS
@@ -44,51 +44,53 @@ class EnvironmentWords:
 
 def main(words: list[str]) -> int:
     """Check the environment that the words name."""
-    asked, given = read(EnvironmentWords, words), overrides.parse(words)
+    asked = read(EnvironmentWords, words)
     plugins.prepare(asked.plugins)
     workers.warm()
-    wrong = sum(_say(line) for line in _report(given))
+    wrong = sum(_say(line) for line in _report(asked))
     _say("sound" if not wrong else f"{wrong} findings")
     return 1 if wrong else 0
 
 
-def made(given: Mapping[str, str], name: str, split: str | None) -> ProblemEnv:
+def made(asked: EnvironmentWords, split: str | None) -> ProblemEnv:
     """The environment of these words, rows that cannot be used left out and listed.
 
     Raises:
         BadRows: none can be used.
     """
-    options = names.options("env", name)
-    for key in ("data", "limit"):
-        if key in given and key not in options:
+    name, texts = asked.env, dict(asked.options)
+    known = names.options("env", name)
+    for key, value in (("data", asked.data), ("limit", asked.limit)):
+        if value is None:
+            continue
+        if key not in known:
             raise UserError(f"{key}= has no effect: env={name} has no option {key}; leave it out")
-    texts = {key: text for key, text in given.items() if key.startswith("env.")}
-    texts |= {f"env.{k}": given[k] for k in ("data", "limit") if k in given}
+        texts[f"env.{key}"] = str(value)
     chosen = {**names.choose("env", {"name": name}, texts).options, "bad_rows": "leave_out"}
     return environments.make(name, **chosen, **({"split": split} if split else {}))
 
 
-def _report(given: Mapping[str, str]) -> Iterator[str]:
+def _report(asked: EnvironmentWords) -> Iterator[str]:
     """Lines; those that begin with FAIL are findings."""
     try:
-        env = made(given, given["env"], given.get("split"))
+        env = made(asked, asked.split)
     except faults.BadRows as bad:
         yield from _bad_rows(bad.rows)
         return
     yield from passport.lines(env)
     yield from (f"read          {note}" for note in env.notes)
     yield from _bad_rows(env.left_out)
-    yield from _unfit(env, given)
+    yield from _unfit(env, asked)
     for law in laws.LAWS:
         trial = tried(partial(law, env))
         yield from _findings(trial.findings)
         if not trial.ended:
             return  # what follows grades in this process
     yield f"speed         {laws.items_per_second(env):,.0f} responses a second"
-    yield from _between_splits(env, given)
-    for other in overrides.listed("against", given.get("against", "[]")):
-        yield from _overlap(env, other, given)
-    if given.get("audit", "false").lower() == "true":
+    yield from _between_splits(env, asked)
+    for other in asked.against:
+        yield from _overlap(env, other, asked)
+    if asked.audit:
         yield from audit.lines(audit.audit(env))
 
 
@@ -103,12 +105,12 @@ def _findings(found: list[Finding]) -> Iterator[str]:
         yield f"FAIL {found[0].law}: and {len(found) - SHOWN} more"
 
 
-def _between_splits(env: ProblemEnv, given: Mapping[str, str]) -> Iterator[str]:
+def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
     """What the checked split shares with the data's other splits: said, a run decides about it."""
-    mine = given.get("split") or env.split
+    mine = asked.split or env.split
     problems = {mine: env.problems}
     for split in SPLITS:
-        if split != mine and (other := _other_split(given, split)):
+        if split != mine and (other := _other_split(asked, split)):
             problems[split] = other.problems
     ordered = {split: problems[split] for split in SPLITS if split in problems}
     for found in overlap.between(ordered):
@@ -117,23 +119,23 @@ def _between_splits(env: ProblemEnv, given: Mapping[str, str]) -> Iterator[str]:
             yield f"overlap       {found.says}{stops or ''}"
 
 
-def _other_split(given: Mapping[str, str], split: str) -> ProblemEnv | None:
+def _other_split(asked: EnvironmentWords, split: str) -> ProblemEnv | None:
     """The same data's other split, None where there is none or where it cannot be read."""
     try:
-        return made({k: v for k, v in given.items() if k != "limit"}, given["env"], split)
+        return made(replace(asked, limit=None), split)
     except UserError:
         return None
 
 
-def _overlap(env: ProblemEnv, other: str, given: Mapping[str, str]) -> Iterator[str]:
-    name, theirs = _against(other, given)
+def _overlap(env: ProblemEnv, other: str, asked: EnvironmentWords) -> Iterator[str]:
+    name, theirs = _against(other, asked)
     hits = overlap.alike(env.problems, theirs.problems)
     yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {name}'s test split"
     for hit in hits[:SHOWN]:
         yield f"FAIL overlap: {hit.ours} is {name}'s {hit.theirs}: {hit.why}"
 
 
-def _against(word: str, given: Mapping[str, str]) -> tuple[str, ProblemEnv]:
+def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
     """The environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
 
     Without a place it is the user's own data, if they serve that environment too; never data that
@@ -142,10 +144,10 @@ def _against(word: str, given: Mapping[str, str]) -> tuple[str, ProblemEnv]:
     name, colon, place = word.partition(":")
     if colon:
         return word, environments.make(name, split="test", data=place, bad_rows="leave_out")
-    if name == given["env"]:
-        return name, made(given, name, "test")
+    if name == asked.env:
+        return name, made(asked, "test")
     names.options("env", name)
-    data = given.get("data", given.get("env.data", ""))
+    data = asked.data or asked.options.get("env.data", "")
     if (Path(data).expanduser() / name).is_dir() and data:
         return name, environments.make(name, split="test", data=data, bad_rows="leave_out")
     raise UserError(
@@ -154,18 +156,18 @@ def _against(word: str, given: Mapping[str, str]) -> tuple[str, ProblemEnv]:
     )
 
 
-def _unfit(env: ProblemEnv, given: Mapping[str, str]) -> Iterator[str]:
+def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
     """Rows that the model of `model.path` cannot be shown: their pictures, or their prompts."""
     from mssr_rl.models.load import Wanted, family_of_folder
     from mssr_rl.run import splits
 
-    path, limit = given.get("model.path", "tiny"), given.get("max_prompt_tokens")
-    family = family_of_folder(Wanted(path, max_prompt_tokens=int(limit or NO_LIMIT)))
+    path, limit = asked.model_path or "tiny", asked.max_prompt_tokens
+    family = family_of_folder(Wanted(path, max_prompt_tokens=limit or NO_LIMIT))
     pictures = splits.unfit_pictures(env.problems, family)
     yield from (f"FAIL row       {key}: {why}" for key, why in pictures.items())
     if limit is not None:
         shown = [problem for problem in env.problems if problem.key not in pictures]
-        for _, why in splits.long_prompts(shown, family, int(limit)):
+        for _, why in splits.long_prompts(shown, family, limit):
             yield f"FAIL row       {why}"
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mssr_rl import cli
 from mssr_rl.check_env import audit, passport, trial, verb
+from mssr_rl.config.words import read
 from mssr_rl.data import overlap
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
@@ -174,13 +175,14 @@ def test_what_is_compared_with_is_the_data_that_were_given(tmp_path: Path) -> No
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows[3:])))
     given = {"env": "vision_r1", "data": str(tmp_path)}
+    asked = read(verb.EnvironmentWords, [f"{key}={text}" for key, text in given.items()])
     for word in ("vision_r1", f"vision_r1:{tmp_path}"):
-        _, theirs = verb._against(word, given)
+        _, theirs = verb._against(word, asked)
         assert [p.key for p in theirs.problems] == ["r3", "r4", "r5"]
     with pytest.raises(UserError, match="against=mmk12 names no data: write against=mmk12:PLACE"):
-        verb._against("mmk12", given)
+        verb._against("mmk12", asked)
     train = environments.make("vision_r1", data=str(tmp_path), split="train")
-    lines = list(verb._between_splits(train, given))
+    lines = list(verb._between_splits(train, asked))
     assert len([line for line in lines if "1 of 3 test rows are also in train" in line]) == 1
 
 
