@@ -20,7 +20,7 @@ VERSIONS = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant",
 OFFSETS = (1, -1, 2, 10, -2, 3)  # wrong options beside a whole number
 
 
-class Item(NamedTuple):
+class DrawnItem(NamedTuple):
     """One problem of a family, apart from any format."""
 
     key: str
@@ -32,24 +32,24 @@ class Item(NamedTuple):
     steps: str
 
 
-def items(split: str, count: int) -> Iterator[Item]:
+def items(split: str, count: int) -> Iterator[DrawnItem]:
     """The first `count` problems of a split, families taking turns."""
     for row in mini_rows(split, count):
         question = str(row["problem"]).removeprefix("<image>")
         png = row["images"][0]["bytes"]
-        yield Item(
+        yield DrawnItem(
             row["id"], question, row["answer"], png, row["family"], row["level"], row["steps"]
         )
 
 
-class Choice(NamedTuple):
+class FourOptions(NamedTuple):
     """Four options and which of them is right."""
 
     options: list[str]
     letter: str
 
 
-def choice(item: Item) -> Choice | None:
+def choice(item: DrawnItem) -> FourOptions | None:
     """Four options for an answer that is a whole number or a fraction; None for other answers."""
     wrong = _wrong_answers(item.answer)
     if len(wrong) < 3:
@@ -57,7 +57,7 @@ def choice(item: Item) -> Choice | None:
     draw = random.Random(item.key)
     options = [item.answer, *draw.sample(wrong, 3)]
     draw.shuffle(options)
-    return Choice(options, LETTERS[options.index(item.answer)])
+    return FourOptions(options, LETTERS[options.index(item.answer)])
 
 
 def _wrong_answers(answer: str) -> list[str]:
@@ -71,24 +71,24 @@ def _wrong_answers(answer: str) -> list[str]:
     return []
 
 
-class Pair(NamedTuple):
+class PicturePair(NamedTuple):
     """Two pictures of one question with different answers."""
 
     family: str
     question: str
-    items: tuple[Item, Item]
+    items: tuple[DrawnItem, DrawnItem]
 
 
-def pairs(split: str, count: int) -> Iterator[Pair]:
+def pairs(split: str, count: int) -> Iterator[PicturePair]:
     """`count` pairs; the first pictures of a family that ask the same and show another answer."""
-    waiting: dict[str, Item] = {}
+    waiting: dict[str, DrawnItem] = {}
     made = 0
     for item in items(split, 12 * count + 120):
         first = waiting.pop(item.question, None)
         if first is None or first.answer == item.answer:
             waiting[item.question] = first or item
             continue
-        yield Pair(item.family, item.question, (first, item))
+        yield PicturePair(item.family, item.question, (first, item))
         made += 1
         if made == count:
             return
@@ -109,7 +109,7 @@ def pair_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
-def written_on(item: Item, text: str) -> bytes:
+def written_on(item: DrawnItem, text: str) -> bytes:
     """The picture with the text written below it."""
     picture = Image.open(io.BytesIO(item.png)).convert("RGB")
     font = ImageFont.load_default(size=10)
@@ -130,6 +130,6 @@ def written_on(item: Item, text: str) -> bytes:
     return out.getvalue()
 
 
-def base64_of(item: Item) -> str:
+def base64_of(item: DrawnItem) -> str:
     """The picture as text."""
     return base64.b64encode(item.png).decode()

@@ -72,7 +72,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
                 yield _version(item, (number, place, version))
 
 
-def _version(item: drawn.Item, at: tuple[int, int, str]) -> bench.Row:
+def _version(item: drawn.DrawnItem, at: tuple[int, int, str]) -> bench.Row:
     number, place, version = at
     found = drawn.choice(item) if number % 2 else None
     options = (

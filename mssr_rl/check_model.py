@@ -31,7 +31,7 @@ GROUP, TOKENS = 2, 12
 SIZES = ((96, 96), (130, 70), (64, 96), (200, 40), (57, 31))  # width and height
 
 
-class Subject(NamedTuple):
+class LoadedFolder(NamedTuple):
     """A loaded folder."""
 
     path: str
@@ -50,7 +50,9 @@ def main(words: Sequence[str]) -> int:
     """Check the folder that the words name; exit code 1 if anything is wrong."""
     path = read(ModelWords, words).model
     model = load.load_model(path, "cpu", "float32")
-    subject = Subject(path, model, load.family_of(model, load.Wanted(path, max_prompt_tokens=4096)))
+    subject = LoadedFolder(
+        path, model, load.family_of(model, load.Wanted(path, max_prompt_tokens=4096))
+    )
     wrong = 0
     for line in lines(subject):
         wrong += line.startswith("FAIL")
@@ -59,7 +61,7 @@ def main(words: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def lines(subject: Subject) -> Iterator[str]:
+def lines(subject: LoadedFolder) -> Iterator[str]:
     """What is shown, and what is wrong: such lines begin with FAIL."""
     yield from _shown(subject)
     yield from _words(subject)
@@ -81,7 +83,7 @@ def lines(subject: Subject) -> Iterator[str]:
 # ---- what is shown ----------------------------------------------------------------------------
 
 
-def _shown(subject: Subject) -> Iterator[str]:
+def _shown(subject: LoadedFolder) -> Iterator[str]:
     family, count = subject.family, sum(p.numel() for p in subject.model.parameters())
     yield f"model      {subject.path}: {family.kind}, {count:,} parameters"
     yield f"family     {family.said}"
@@ -98,7 +100,7 @@ def _shown(subject: Subject) -> Iterator[str]:
         yield f"opening    the prompt begins the response with {family.opening!r}"
 
 
-def problems(subject: Subject) -> list[Problem]:
+def problems(subject: LoadedFolder) -> list[Problem]:
     """Text, then pictures of odd sizes, alone and two at once, as far as the model takes them."""
     text = Problem(key="text", prompt="What is 2 + 3?", answer="5")
     if plain.processor_of(subject.family) is None:
@@ -128,7 +130,7 @@ def _png(width: int, height: int, seed: int) -> bytes:
 # ---- laws -------------------------------------------------------------------------------------
 
 
-def _words(subject: Subject) -> Iterator[str]:
+def _words(subject: LoadedFolder) -> Iterator[str]:
     """Tokenizer and weights fit, and what closes a turn ends a response."""
     family = subject.family
     rows = subject.model.get_input_embeddings().weight.shape[0]
@@ -159,7 +161,7 @@ def _closing(family: Family) -> int | None:
     return tokens[0] if tokens else None
 
 
-def _prompts(subject: Subject, shown: Sequence[Problem]) -> Iterator[str]:
+def _prompts(subject: LoadedFolder, shown: Sequence[Problem]) -> Iterator[str]:
     """Lengths and picture tokens are those of the folder's own processor."""
     family = subject.family
     for problem in shown:
@@ -178,7 +180,7 @@ def _prompts(subject: Subject, shown: Sequence[Problem]) -> Iterator[str]:
 
 
 @torch.no_grad()
-def gaps(subject: Subject, problem: Problem) -> tuple[float, float]:
+def gaps(subject: LoadedFolder, problem: Problem) -> tuple[float, float]:
     """How far sampled and rescored log-probabilities are from plain transformers', at most [nat].
 
     The problem is read in a block with a longer one, so that it is padded.
@@ -206,7 +208,7 @@ def gaps(subject: Subject, problem: Problem) -> tuple[float, float]:
     return worst[0], worst[1]
 
 
-def _copy(subject: Subject, problem: Problem) -> Iterator[str]:
+def _copy(subject: LoadedFolder, problem: Problem) -> Iterator[str]:
     """A saved copy is the same model with the same words."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "copy"

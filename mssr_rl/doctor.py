@@ -19,7 +19,7 @@ from mssr_rl.run.provenance import machine
 NEEDED_GB = {"local": 2, "openrlhf": 8}  # of memory, for the shipped model
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """One thing looked at."""
 
     subject: str
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
         return f"{'ok' if self.fine else 'NO':<3} {self.subject:<22} {self.says}"
 
 
-def findings() -> list[Finding]:
+def findings() -> list[Diagnosis]:
     """Everything a run may stumble over."""
     import torch
 
@@ -38,13 +38,15 @@ def findings() -> list[Finding]:
     here = machine()
     device = "cuda" if gpus else "cpu"
     return [
-        Finding("machine", True, f"{here['cores']} cores, {here['memory_gib']} GB, {gpus} GPUs"),
+        Diagnosis("machine", True, f"{here['cores']} cores, {here['memory_gib']} GB, {gpus} GPUs"),
         _memory("local"),
-        Finding("engine=local", True, f"device {device}"),
+        Diagnosis("engine=local", True, f"device {device}"),
         _versions(device),
         _memory("openrlhf"),
         _shared_memory(),
-        Finding("Ray cluster", True, os.environ.get("RAY_ADDRESS") or "none named: one is started"),
+        Diagnosis(
+            "Ray cluster", True, os.environ.get("RAY_ADDRESS") or "none named: one is started"
+        ),
     ]
 
 
@@ -59,21 +61,21 @@ def main(arguments: Sequence[str]) -> str:
     return "\n".join(map(str, findings()))
 
 
-def _versions(device: str) -> Finding:
+def _versions(device: str) -> Diagnosis:
     wrong = versions.misfits(device)
     says = ", ".join(map(str, wrong)) + f"; {versions.install(device)}" if wrong else device
-    return Finding("engine=openrlhf", not wrong, says)
+    return Diagnosis("engine=openrlhf", not wrong, says)
 
 
-def _memory(engine: str) -> Finding:
+def _memory(engine: str) -> Diagnosis:
     free, needed = psutil.virtual_memory().available / 2**30, NEEDED_GB[engine]
     says = f"{free:.1f} GB free, the shipped model takes about {needed}"
-    return Finding(f"memory for {engine}", free >= needed, says)
+    return Diagnosis(f"memory for {engine}", free >= needed, says)
 
 
-def _shared_memory() -> Finding:
+def _shared_memory() -> Diagnosis:
     """Ray's objects and vLLM's workers meet in /dev/shm; containers often have 64 MB of it."""
     place = Path("/dev/shm")  # noqa: S108  not a file of ours
     free = shutil.disk_usage(place).free / 2**30 if place.is_dir() else 0.0
     advice = "" if free >= 1 else "; give the container more, e.g. docker run --shm-size=8g"
-    return Finding("shared memory", free >= 1, f"{free:.1f} GB in {place}{advice}")
+    return Diagnosis("shared memory", free >= 1, f"{free:.1f} GB in {place}{advice}")

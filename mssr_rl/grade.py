@@ -48,7 +48,7 @@ def by_value(problem: Problem, response: str) -> Verdict:
     return verify(response, problem.answer, problem.choices)
 
 
-class Item(NamedTuple):
+class GradedLine(NamedTuple):
     """One line of the file."""
 
     name: Any  # the line's id, whatever it is
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if progress.left_out else 0
 
 
-def grade(item: Item, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
+def grade(item: GradedLine, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
     """The result of one line; a response that is no text has no format."""
     verifier, reward = judge
     verdict, pays = Verdict("bad_format", None), 0.0
@@ -130,10 +130,10 @@ class _Progress:
         self.left_out = 0
         self.golds: dict[str, bool] = {}  # a gold answer, and whether it can be read
 
-    def items(self, rows: Iterator["Item | UserError"]) -> Iterator[Item]:
+    def items(self, rows: Iterator["GradedLine | UserError"]) -> Iterator[GradedLine]:
         """The lines that can be graded; the others are named."""
         for row in rows:
-            if isinstance(row, Item):
+            if isinstance(row, GradedLine):
                 yield row
                 continue
             self.left_out += 1
@@ -150,7 +150,7 @@ class _Progress:
             self.said = now
             _say(f"{self.reasons.total():,} graded, {self._rate(now):,.0f} a second")
 
-    def look_at(self, item: Item) -> None:
+    def look_at(self, item: GradedLine) -> None:
         """Note whether the gold answer can be read."""
         if item.answer not in self.golds:
             self.golds[item.answer] = parseable(item.answer, item.choices)
@@ -209,7 +209,7 @@ def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
     return made.rules.verdict, made.reward
 
 
-def _rows(name: str) -> Iterator["Item | UserError"]:
+def _rows(name: str) -> Iterator["GradedLine | UserError"]:
     """The lines, blank ones aside; for one that cannot be graded the reason why."""
     for number, line in enumerate(_lines(name), 1):
         where = f"{'standard input' if name == '-' else name} line {number}"
@@ -249,7 +249,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, gzip.GzipFile(fileobj=file) if packed else file)
 
 
-def _item(line: bytes, where: str) -> Item:
+def _item(line: bytes, where: str) -> GradedLine:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -263,7 +263,7 @@ def _item(line: bytes, where: str) -> Item:
     if not answer:
         raise UserError(f"{where} has an empty answer, or one that is neither text nor a number")
     choices = _choices(found.get("choices"), where)
-    return Item(found.get("id"), found["response"], answer, choices, _extras(found, where))
+    return GradedLine(found.get("id"), found["response"], answer, choices, _extras(found, where))
 
 
 def _extras(found: Mapping[str, Any], where: str) -> dict[str, str]:

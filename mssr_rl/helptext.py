@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from mssr_rl.config import Choice, Config, keys, names
+from mssr_rl.config import Selection, Config, keys, names
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import FILE, OTHERS, Word, declared
 from mssr_rl.errors import UserError
@@ -198,7 +198,7 @@ def _options(config: Config) -> list[str]:
 def _keys(section: Any, path: str = "") -> Iterator[Key]:
     for field in fields(section):
         value, name = getattr(section, field.name), f"{path}{field.name}"
-        if isinstance(value, Choice):
+        if isinstance(value, Selection):
             continue
         if is_dataclass(value):
             yield from _keys(value, f"{name}.")

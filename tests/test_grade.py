@@ -15,7 +15,7 @@ import pytest
 
 from mssr_rl.disagreements import Disagreements
 from mssr_rl.errors import UserError
-from mssr_rl.grade import Item, grade, main
+from mssr_rl.grade import GradedLine, grade, main
 
 ROOT = Path(__file__).parents[1]
 BACKWARDS = """
@@ -95,7 +95,7 @@ def test_each_line_gets_its_verdict_in_order(
 
 @pytest.mark.parametrize("response", [None, 5, 1.5, True, [boxed("5")], {"text": boxed("5")}])
 def test_a_response_that_is_no_text_has_no_format(response: Any) -> None:
-    result = grade(Item("a", response, "5", None))
+    result = grade(GradedLine("a", response, "5", None))
     assert (result["reward"], result["reason"]) == (0, "bad_format")
 
 

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, parts, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, parts, pick
 from mssr_rl.envs.families.canvas import COLOURS, GREY, Canvas, sample_look
 
 LEFT, RIGHT, TOP, BOTTOM = 20, 92, 9, 76
 
 
-class Level(NamedTuple):
+class BarLevel(NamedTuple):
     """How large the chart is and what is asked of it."""
 
     bars: int
@@ -20,13 +20,13 @@ class Level(NamedTuple):
 
 
 LEVELS = (
-    Level(3, 5, 1, ("value",)),
-    Level(4, 8, 2, ("value", "difference")),
-    Level(5, 9, 3, ("sum", "difference")),
+    BarLevel(3, 5, 1, ("value",)),
+    BarLevel(4, 8, 2, ("value", "difference")),
+    BarLevel(5, 9, 3, ("sum", "difference")),
 )
 
 
-class Asked(NamedTuple):
+class BarQuestion(NamedTuple):
     """A question before its bars have a place."""
 
     values: list[int]  # of the bars in the question
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     answer: int
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """The question comes first; its bars then get random places, the others random values."""
     plan = LEVELS[level]
     asked = _ask(rng, plan)
@@ -45,7 +45,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
         values[bar] = value
     names = ["ABCDE"[bar] for bar in order]
     image = _chart(rng, plan, values)
-    return Drawn(
+    return DrawnProblem(
         image.finish(),
         asked.text.format(*names),
         str(asked.answer),
@@ -54,25 +54,25 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     )
 
 
-def _ask(rng: np.random.Generator, plan: Level) -> Asked:
+def _ask(rng: np.random.Generator, plan: BarLevel) -> BarQuestion:
     """The answer is drawn first, uniformly, then the values that lead to it."""
     kind = pick(rng, plan.asked)
     if kind == "value":
         a = between(rng, 1, plan.highest)
-        return Asked([a], "What is the value of bar {0}?", f"{{0}} is {a}.", a)
+        return BarQuestion([a], "What is the value of bar {0}?", f"{{0}} is {a}.", a)
     if kind == "difference":
         gap = between(rng, 1, plan.highest - 1)
         b = between(rng, 1, plan.highest - gap)
         a = b + gap
         text = "How much larger is bar {0} than bar {1}?"
-        return Asked([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} - {b} = {gap}.", gap)
+        return BarQuestion([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} - {b} = {gap}.", gap)
     total = between(rng, 2, 2 * plan.highest)
     a, b = parts(rng, total, 2, (1, plan.highest))
     text = "What is the sum of bars {0} and {1}?"
-    return Asked([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} + {b} = {total}.", total)
+    return BarQuestion([a, b], text, f"{{0}} is {a}. {{1}} is {b}. {a} + {b} = {total}.", total)
 
 
-def _chart(rng: np.random.Generator, plan: Level, values: list[int]) -> Canvas:
+def _chart(rng: np.random.Generator, plan: BarLevel, values: list[int]) -> Canvas:
     canvas = Canvas(sample_look(rng))
     unit, pitch = (BOTTOM - TOP) / plan.highest, (RIGHT - LEFT) / plan.bars
     for value in range(plan.highest + 1):

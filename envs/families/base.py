@@ -11,7 +11,7 @@ T = TypeVar("T")
 _HUNCHES = ("It looks like {}.", "Probably {}.")
 
 
-class Drawn(NamedTuple):
+class DrawnProblem(NamedTuple):
     """One problem: picture, question, answer, and two ways to think on the way to the answer."""
 
     image: Image.Image  # RGB, 96 x 96

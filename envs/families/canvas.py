@@ -1,7 +1,7 @@
 """The drawing surface under every family: 96 x 96 RGB, drawn at twice the size.
 
-Coordinates are pixels of the final picture. A picture also gets a `Look` that has nothing to do
-with its answer: a tint of the paper and a small shift, zoom and turn. Without it a clock or a
+Coordinates are pixels of the final picture. A picture also gets a `DrawingStyle` that has nothing
+to do with its answer: a tint of the paper and a small shift, zoom and turn. Without it a clock or a
 number line would repeat itself within a few hundred rows.
 """
 
@@ -31,7 +31,7 @@ COLOURS: dict[str, Rgb] = {
 }
 
 
-class Look(NamedTuple):
+class DrawingStyle(NamedTuple):
     """What varies from picture to picture without touching the answer."""
 
     paper: Rgb
@@ -40,13 +40,13 @@ class Look(NamedTuple):
     shift: Point  # pixels
 
 
-def sample_look(rng: np.random.Generator) -> Look:
+def sample_look(rng: np.random.Generator) -> DrawingStyle:
     """Mild on purpose: a tint, at most 1 pixel of shift, 1 % of zoom and half a degree of turn."""
     red, green, blue = (int(c) for c in rng.integers(226, 256, 3))
     zoom = float(rng.uniform(0.99, 1.0))
     turn = math.radians(float(rng.uniform(-0.5, 0.5)))
     dx, dy = (float(d) for d in rng.uniform(-1.0, 1.0, 2))
-    return Look((red, green, blue), zoom, turn, (dx, dy))
+    return DrawingStyle((red, green, blue), zoom, turn, (dx, dy))
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def _font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 class Canvas:
     """Draw on it with the methods below, then take the picture with `finish`."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: DrawingStyle) -> None:
         side = SIZE * OVERSAMPLE
         self._look = look
         self._image = Image.new("RGB", (side, side), look.paper)
@@ -111,7 +111,7 @@ class Canvas:
         return moved.reduce(OVERSAMPLE)
 
 
-def _affine(look: Look, middle: float) -> tuple[float, float, float, float, float, float]:
+def _affine(look: DrawingStyle, middle: float) -> tuple[float, float, float, float, float, float]:
     """Pillow's coefficients, which lead from a point of the result back to its source."""
     cos, sin = math.cos(look.turn) / look.zoom, math.sin(look.turn) / look.zoom
     x, y = (middle + d * OVERSAMPLE for d in look.shift)

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, WHITE, Canvas, Point, sample_look
 
 MINUTES = ((0, 30), (0, 15, 30, 45), tuple(range(0, 60, 5)))
 RADIUS = 42.0
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """Twelve hours, and every minute of the level, are equally likely."""
     hour, minute = between(rng, 1, 12), pick(rng, MINUTES[level])
     canvas = Canvas(sample_look(rng))
@@ -21,7 +21,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     canvas.disc(_at(0, 0), 4, COLOURS["red"])
     time = f"{hour}:{minute:02d}"
     question = "What time does the clock show? Answer as h:mm."
-    return Drawn(canvas.finish(), question, time, _steps(hour, minute), hunch(rng, time))
+    return DrawnProblem(canvas.finish(), question, time, _steps(hour, minute), hunch(rng, time))
 
 
 def _steps(hour: int, minute: int) -> str:

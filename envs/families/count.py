@@ -4,7 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, listed, per_row, pick, running_sum
+from mssr_rl.envs.families.base import (
+    DrawnProblem,
+    between,
+    hunch,
+    listed,
+    per_row,
+    pick,
+    running_sum,
+)
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, Canvas, Point, sample_look
 
 KINDS = ("circle", "square", "triangle")
@@ -17,7 +25,7 @@ class Thing(NamedTuple):
     kind: str
 
 
-class Level(NamedTuple):
+class CountLevel(NamedTuple):
     """How large the lattice is, and how many of the wanted things it can hold."""
 
     side: int  # the things sit in a side x side lattice
@@ -27,13 +35,13 @@ class Level(NamedTuple):
 
 
 LEVELS = (
-    Level(3, ("red", "blue"), 1, 6),
-    Level(3, ("red", "blue", "green"), 0, 8),
-    Level(4, ("red", "blue", "green"), 0, 8),
+    CountLevel(3, ("red", "blue"), 1, 6),
+    CountLevel(3, ("red", "blue", "green"), 0, 8),
+    CountLevel(4, ("red", "blue", "green"), 0, 8),
 )
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """The count is drawn first, uniformly, so that no constant answer pays."""
     plan = LEVELS[level]
     wanted = Thing(pick(rng, plan.colours), pick(rng, KINDS) if level == 2 else "shape")
@@ -49,14 +57,16 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     rows = per_row([thing is not None and _is(thing, wanted) for thing in cells], plan.side)
     question = f"How many {wanted.colour} {wanted.kind}s are there?"
     steps = f"Rows: {listed(rows)}. {running_sum(rows)}"
-    return Drawn(canvas.finish(), question, str(count), steps, hunch(rng, count))
+    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count))
 
 
 def _is(thing: Thing, wanted: Thing) -> bool:
     return thing.colour == wanted.colour and wanted.kind in ("shape", thing.kind)
 
 
-def _cells(rng: np.random.Generator, plan: Level, wanted: Thing, count: int) -> list[Thing | None]:
+def _cells(
+    rng: np.random.Generator, plan: CountLevel, wanted: Thing, count: int
+) -> list[Thing | None]:
     """The wanted things, one to six others and empty cells, in random order."""
     free = plan.side**2 - count
     others = between(rng, 1, min(free, 6))
@@ -67,7 +77,7 @@ def _cells(rng: np.random.Generator, plan: Level, wanted: Thing, count: int) -> 
     return [cells[int(i)] for i in rng.permutation(len(cells))]
 
 
-def _other(rng: np.random.Generator, plan: Level, wanted: Thing) -> Thing:
+def _other(rng: np.random.Generator, plan: CountLevel, wanted: Thing) -> Thing:
     """Something that must not be counted, though at level 2 it may share the colour or the kind."""
     while True:
         thing = Thing(pick(rng, plan.colours), pick(rng, KINDS))

@@ -4,7 +4,15 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, listed, parts, pick, running_sum
+from mssr_rl.envs.families.base import (
+    DrawnProblem,
+    between,
+    hunch,
+    listed,
+    parts,
+    pick,
+    running_sum,
+)
 from mssr_rl.envs.families.canvas import BLACK, WHITE, Canvas, Point, Rgb, sample_look
 
 YELLOW: Rgb = (255, 205, 40)
@@ -26,7 +34,7 @@ PIPS: tuple[tuple[Point, ...], ...] = (
 )
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """The asked total is drawn first, uniformly over what that many dice can show."""
     centres = CENTRES[level]
     asked = pick(rng, (1, 2, 2, 3, 3)) if level == 2 else len(centres)
@@ -43,7 +51,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     which = "yellow dice" if level == 2 else "dice"
     steps = f"The {which} show {listed(shown)}. {running_sum(shown)}"
     question = f"What is the {'total' if level == 2 else 'sum of the dots'} on the {which}?"
-    return Drawn(canvas.finish(), question, str(total), steps, hunch(rng, total))
+    return DrawnProblem(canvas.finish(), question, str(total), steps, hunch(rng, total))
 
 
 def _die(canvas: Canvas, centre: Point, value: int, style: tuple[float, Rgb]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import Canvas, Point, sample_look
 
 SAMPLES = {"train": (0, 1297), "val": (1297, 1497), "test": (1497, 1797)}
@@ -39,7 +39,7 @@ def samples(split: str, digit: int) -> NDArray[np.int64]:
     return np.flatnonzero(load().value_N[first:end] == digit) + first
 
 
-def draw(rng: np.random.Generator, level: int, split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, split: str) -> DrawnProblem:
     """Level 0 has one large digit, level 1 a sum, level 2 a sum, a difference or a product."""
     canvas = Canvas(sample_look(rng))
     if level == 0:
@@ -47,7 +47,7 @@ def draw(rng: np.random.Generator, level: int, split: str) -> Drawn:
         canvas.stamp(_ink(rng, split, digit), (9, 8), (78, 80))
         steps = f"The digit is {digit}."
         question = "Which digit is shown?"
-        return Drawn(canvas.finish(), question, str(digit), steps, hunch(rng, digit))
+        return DrawnProblem(canvas.finish(), question, str(digit), steps, hunch(rng, digit))
     sign = "+" if level == 1 else pick(rng, "+-x")
     left, right = between(rng, 0, 9), between(rng, 0, 9)
     if sign == "-" and left < right:
@@ -58,7 +58,7 @@ def draw(rng: np.random.Generator, level: int, split: str) -> Drawn:
     value = {"+": left + right, "-": left - right, "x": left * right}[sign]
     steps = f"The digits are {left} and {right}. {left} {sign} {right} = {value}."
     question = "Compute the value of the handwritten expression."
-    return Drawn(canvas.finish(), question, str(value), steps, hunch(rng, value))
+    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value))
 
 
 def _ink(rng: np.random.Generator, split: str, digit: int) -> Image.Image:

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, hunch, listed, per_row, pick, running_sum
+from mssr_rl.envs.families.base import DrawnProblem, hunch, listed, per_row, pick, running_sum
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, WHITE, Canvas, sample_look
 
 Grid = tuple[int, int]  # rows, columns
@@ -16,7 +16,7 @@ GRIDS: tuple[tuple[Grid, ...], ...] = (
 )
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """The fraction is drawn first, uniformly, then a grid that can show it."""
     if rng.random() < 0.25:
         return _white_squares(rng, level)
@@ -31,10 +31,10 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     answer = rf"\frac{{{fraction.numerator}}}{{{fraction.denominator}}}"
     question = "What fraction of the rectangle is shaded? Give it in lowest terms."
     canvas = _rectangle(rng, shaded, (rows, columns))
-    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, said))
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, said))
 
 
-def _white_squares(rng: np.random.Generator, level: int) -> Drawn:
+def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
     """The number is drawn first, uniformly, then a grid that is large enough."""
     largest = max(rows * columns for rows, columns in GRIDS[level])
     count = pick(rng, range(1, largest))
@@ -44,7 +44,7 @@ def _white_squares(rng: np.random.Generator, level: int) -> Drawn:
     found = per_row(white, columns)
     steps = f"Rows not shaded: {listed(found)}. {running_sum(found)}"
     question = "How many squares are not shaded?"
-    return Drawn(canvas.finish(), question, str(count), steps, hunch(rng, count))
+    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count))
 
 
 @functools.cache

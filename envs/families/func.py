@@ -3,13 +3,13 @@
 import numpy as np
 
 from mssr_rl.envs.families.axes import REACH, Axes
-from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
 
 SLOPES = (-2, -1, 1, 2)
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """Level 2 asks for an equation half of the time, for a vertex the other half."""
     canvas = Canvas(sample_look(rng))
     axes = Axes(canvas, -REACH, REACH)
@@ -20,25 +20,25 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     return pick(rng, (_equation, _vertex))(rng, canvas, axes)
 
 
-def _intercept(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+def _intercept(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
     slope, b = pick(rng, SLOPES), between(rng, -REACH, REACH)
     _line(canvas, axes, slope, b)
     steps = f"The line meets the y-axis at (0, {b}). So {b}."
     question = "What is the y-intercept of the line?"
-    return Drawn(canvas.finish(), question, str(b), steps, hunch(rng, b))
+    return DrawnProblem(canvas.finish(), question, str(b), steps, hunch(rng, b))
 
 
-def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
     """Value and place are drawn first, then a slope that keeps enough of the line in sight."""
     y, x = between(rng, -REACH, REACH), pick(rng, (-4, -3, -2, -1, 1, 2, 3, 4))
     slope = pick(rng, [m for m in SLOPES if _seen(m, y - m * x) >= 2])
     _line(canvas, axes, slope, y - slope * x)
     steps = f"At x = {x} the line is at ({x}, {y}). So {y}."
     question = f"What is the value of the line at x = {x}?"
-    return Drawn(canvas.finish(), question, str(y), steps, hunch(rng, y))
+    return DrawnProblem(canvas.finish(), question, str(y), steps, hunch(rng, y))
 
 
-def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
     slope, b = pick(rng, SLOPES), between(rng, -REACH, REACH)
     _line(canvas, axes, slope, b)
     left = 0 if abs(b + slope) <= REACH else -1
@@ -47,10 +47,10 @@ def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
     answer = equation(slope, b)
     steps = f"{points} Slope {high} - {low} = {slope}. Intercept {b}. {answer}."
     question = "Write the equation of the line as y = mx + b."
-    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
 
 
-def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
     """The parabola opens to the side with more room, or either way near the middle."""
     x, y = between(rng, -3, 3), between(rng, -3, 3)
     opens = pick(rng, (-1, 1)) if abs(y) <= 1 else (-1 if y > 0 else 1)
@@ -61,7 +61,7 @@ def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
     answer = f"({x}, {y})"
     steps = f"The {end} point is at x = {x}, y = {y}. {answer}."
     question = "Give the vertex of the parabola as (x, y)."
-    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
 
 
 def equation(slope: int, b: int) -> str:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from mssr_rl.envs.families.axes import REACH, Axes
-from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
 
 Pair = tuple[int, int]
@@ -14,7 +14,7 @@ HIGH = (5, REACH, REACH)
 FARTHEST = 12
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """One quadrant, then four; at level 2 the steps between two points."""
     low, high = LOW[level], HIGH[level]
     canvas = Canvas(sample_look(rng))
@@ -26,10 +26,10 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     answer = f"({x}, {y})"
     steps = f"{_sideways(x)} {abs(x)}, {_upright(y)} {abs(y)}. {answer}."
     question = "Give the coordinates of the red point as (x, y)."
-    return Drawn(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
 
 
-def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
+def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
     red, blue = pick(rng, _pairs_by_distance()[between(rng, 1, FARTHEST)])
     canvas.disc(axes.at(*red), 5, COLOURS["red"])
     canvas.disc(axes.at(*blue), 5, COLOURS["blue"])
@@ -38,7 +38,7 @@ def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> Drawn:
     steps = f"{points} Across {across}, along {along}. {across} + {along} = {across + along}."
     question = "How many unit steps along the grid lines separate the red and the blue point?"
     value = across + along
-    return Drawn(canvas.finish(), question, str(value), steps, hunch(rng, value))
+    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value))
 
 
 @functools.cache

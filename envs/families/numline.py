@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch
 from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
 
 LEFT_END = (0, -5, 0)
@@ -11,7 +11,7 @@ STEPS = 10
 LEFT, RIGHT, Y = 14.0, 81.0, 56.0
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """Every step is equally likely; positions are counted in half steps."""
     halves = between(rng, 0, 2 * STEPS) if level == 2 else 2 * between(rng, 0, STEPS)
     start, step = LEFT_END[level], STEP[level]
@@ -20,7 +20,9 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     _line(canvas, start, step)
     _arrow(canvas, LEFT + (RIGHT - LEFT) * halves / (2 * STEPS))
     question = "Which number does the arrow point to?"
-    return Drawn(canvas.finish(), question, str(value), _steps(level, halves), hunch(rng, value))
+    return DrawnProblem(
+        canvas.finish(), question, str(value), _steps(level, halves), hunch(rng, value)
+    )
 
 
 def _steps(level: int, halves: int) -> str:

@@ -22,10 +22,10 @@ from mssr_rl.envs.families import (
     numline,
     triangle,
 )
-from mssr_rl.envs.families.base import Drawn
+from mssr_rl.envs.families.base import DrawnProblem
 from mssr_rl.errors import UserError
 
-Draw = Callable[[np.random.Generator, int, str], Drawn]
+Draw = Callable[[np.random.Generator, int, str], DrawnProblem]
 
 FAMILIES: dict[str, Draw] = {
     "count": count.draw,
@@ -43,7 +43,7 @@ LEVELS = (0, 1, 2)
 SPLITS = ("train", "val", "test")
 
 
-def make(family: str, split: str, level: int, index: int) -> Drawn:
+def make(family: str, split: str, level: int, index: int) -> DrawnProblem:
     """Draw one problem. The four arguments alone decide every pixel and every letter of it."""
     _check(family, split, level)
     name = f"{family}/{split}/{level}/{index}"

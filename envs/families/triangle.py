@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import Drawn, between, hunch, pick
+from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import SIZE, Canvas, Point, sample_look
 
 STEP = (10, 5, 1)
@@ -12,7 +12,7 @@ SMALLEST, LARGEST = 20, 120
 PAINT = (205, 225, 255)
 
 
-def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
+def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """The wanted angle is drawn first, uniformly; at level 0 it is always the one at the top."""
     step = STEP[level]
     x = between(rng, SMALLEST // step, LARGEST // step) * step
@@ -26,7 +26,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> Drawn:
     _triangle(canvas, [degrees for degrees, _ in shown], [text for _, text in shown], flipped)
     steps = f"The angles are {a} and {b}. {a} + {b} = {a + b}. 180 - {a + b} = {x}."
     question = "Find the angle x of the triangle in degrees."
-    return Drawn(canvas.finish(), question, str(x), steps, hunch(rng, x))
+    return DrawnProblem(canvas.finish(), question, str(x), steps, hunch(rng, x))
 
 
 def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: bool) -> None:

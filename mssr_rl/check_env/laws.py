@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mssr_rl.check_env import probes
 from mssr_rl.check_env.probes import Probe
-from mssr_rl.check_env.trial import Finding, working_on
+from mssr_rl.check_env.trial import Violation, working_on
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
 
@@ -26,17 +26,17 @@ def rows_of(env: ProblemEnv) -> Sequence[int]:
     return range(len(env.problems))[::step][:SAMPLE]
 
 
-def gold_pays(env: ProblemEnv) -> Iterator[Finding]:
+def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
     """The gold answer pays 1 in all its spellings."""
     for row in rows_of(env):
         problem = env.problems[row]
         for probe in probes.spellings(problem, env.rules.respond):
             paid = _reward(env, row, probe)
             if paid != 1.0:
-                yield Finding("gold pays", f"{problem.key}: {probe.name} pays {_said(paid)}")
+                yield Violation("gold pays", f"{problem.key}: {probe.name} pays {_said(paid)}")
 
 
-def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Finding]:
+def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
     """Known hacks pay nothing, and no response takes a second."""
     for count, row in enumerate(rows_of(env)):
         problem = env.problems[row]
@@ -48,9 +48,13 @@ def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Finding]:
             paid = _reward(env, row, probe)
             seconds = time.monotonic() - started
             if not isinstance(paid, float) or paid > 0:
-                yield Finding("hacks do not pay", f"{problem.key}: {probe.name} pays {_said(paid)}")
+                yield Violation(
+                    "hacks do not pay", f"{problem.key}: {probe.name} pays {_said(paid)}"
+                )
             if seconds > SLOW:
-                yield Finding("bounded time", f"{problem.key}: {probe.name} takes {seconds:.1f} s")
+                yield Violation(
+                    "bounded time", f"{problem.key}: {probe.name} takes {seconds:.1f} s"
+                )
 
 
 def _others(env: ProblemEnv, row: int) -> list[str]:
@@ -64,25 +68,25 @@ def _others(env: ProblemEnv, row: int) -> list[str]:
     return found
 
 
-def is_deterministic(env: ProblemEnv) -> Iterator[Finding]:
+def is_deterministic(env: ProblemEnv) -> Iterator[Violation]:
     """The same batch earns the same rewards, in another order too."""
     rows, responses = _batch(env)
     first, second = _rewards(env, rows, responses), _rewards(env, rows, responses)
     turned = _rewards(env, rows[::-1], responses[::-1])[::-1]
     if not first == second == turned:
-        yield Finding("deterministic", "the same responses earn different rewards")
+        yield Violation("deterministic", "the same responses earn different rewards")
 
 
-def is_process_safe(env: ProblemEnv) -> Iterator[Finding]:
+def is_process_safe(env: ProblemEnv) -> Iterator[Violation]:
     """The same rewards from a worker thread and from another process."""
     rows, responses = _batch(env)
     here = _rewards(env, rows, responses)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         if pool.submit(_rewards, env, rows, responses).result() != here:
-            yield Finding("process-safe", "a worker thread grades otherwise than the main thread")
+            yield Violation("process-safe", "a worker thread grades otherwise than the main thread")
     there = _in_another_process(lambda: _rewards(env, rows, responses))
     if there != here:
-        yield Finding("process-safe", "another process grades otherwise, or fails")
+        yield Violation("process-safe", "another process grades otherwise, or fails")
 
 
 def _in_another_process(work: Callable[[], list[object]]) -> list[object] | None:
@@ -100,7 +104,7 @@ def _in_another_process(work: Callable[[], list[object]]) -> list[object] | None
     return found
 
 
-def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Finding]:
+def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Violation]:
     """`check_env`, and what it does not look at: real rows in the spaces, a second step refused."""
     from gymnasium.error import ResetNeeded
     from gymnasium.utils.env_checker import check_env
@@ -109,26 +113,26 @@ def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Finding]:
     try:
         check_env(env, skip_render_check=True)
     except Exception as error:  # noqa: BLE001  the checker's own complaints, of any type
-        yield Finding("Gymnasium", f"check_env: {type(error).__name__}: {error}")
+        yield Violation("Gymnasium", f"check_env: {type(error).__name__}: {error}")
     for row in rows_of(env):
         working_on(f"{env.problems[row].key}: reset()")
         observation, _ = env.reset(options={"index": row})
         if observation not in env.observation_space:
-            yield Finding("Gymnasium", f"{env.problems[row].key} lies outside of the spaces")
+            yield Violation("Gymnasium", f"{env.problems[row].key} lies outside of the spaces")
     env.step(env.rules.respond("1"))
     try:
         env.step(env.rules.respond("1"))
-        yield Finding("Gymnasium", "a second step after the end is not refused")
+        yield Violation("Gymnasium", "a second step after the end is not refused")
     except ResetNeeded:
         return
 
 
-def keys_are_unique(env: ProblemEnv) -> Iterator[Finding]:
+def keys_are_unique(env: ProblemEnv) -> Iterator[Violation]:
     """No two rows share a key."""
     counts = Counter(problem.key for problem in env.problems)
     for key, count in counts.most_common(5):
         if count > 1:
-            yield Finding("unique keys", f"{count} rows have the key {key}")
+            yield Violation("unique keys", f"{count} rows have the key {key}")
 
 
 LAWS = (

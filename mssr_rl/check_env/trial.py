@@ -19,7 +19,7 @@ PATIENCE = 30.0  # [s] for one response
 _parent: Connection | None = None  # in a child: where it says what it does
 
 
-class Finding(NamedTuple):
+class Violation(NamedTuple):
     """One thing that is wrong, with the row that shows it."""
 
     law: str
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 class Trial(NamedTuple):
     """What a law found; `ended` is false if it had to be killed or died."""
 
-    findings: list[Finding]
+    findings: list[Violation]
     ended: bool
 
 
@@ -39,7 +39,7 @@ def working_on(what: str) -> None:
         _parent.send(what)
 
 
-def tried(law: Callable[[], Iterable[Finding]], patience: float = PATIENCE) -> Trial:
+def tried(law: Callable[[], Iterable[Violation]], patience: float = PATIENCE) -> Trial:
     """The findings of `law`, or that it hangs; a `UserError` of its own is raised here."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
@@ -55,7 +55,7 @@ def tried(law: Callable[[], Iterable[Finding]], patience: float = PATIENCE) -> T
         child.join()
 
 
-def _work(law: Callable[[], Iterable[Finding]], parent: Connection) -> None:
+def _work(law: Callable[[], Iterable[Violation]], parent: Connection) -> None:
     global _parent  # noqa: PLW0603
     os.setsid()
     _parent = parent
@@ -71,11 +71,11 @@ def _followed(child: Connection, patience: float) -> Trial:
         try:
             said = child.recv()
         except EOFError:
-            return Trial([Finding("process-safe", f"the process dies on {doing}")], ended=False)
+            return Trial([Violation("process-safe", f"the process dies on {doing}")], ended=False)
         if isinstance(said, UserError):
             raise said
         if not isinstance(said, str):
             return Trial(said, ended=True)
         doing = said
     says = f"{doing} does not end within {patience:g} s; nothing else was tried"
-    return Trial([Finding("bounded time", says)], ended=False)
+    return Trial([Violation("bounded time", says)], ended=False)

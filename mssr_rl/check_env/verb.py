@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mssr_rl import outward
 from mssr_rl.check_env import audit, laws, passport
-from mssr_rl.check_env.trial import Finding, tried
+from mssr_rl.check_env.trial import Violation, tried
 from mssr_rl.config import names, plugins
 from mssr_rl.config.words import called, options_of, read
 from mssr_rl.data import faults, overlap
@@ -98,7 +98,7 @@ def _bad_rows(rows: Sequence[str]) -> Iterator[str]:
     yield from (f"FAIL row       {row}" for row in rows)
 
 
-def _findings(found: list[Finding]) -> Iterator[str]:
+def _findings(found: list[Violation]) -> Iterator[str]:
     for finding in found[:SHOWN]:
         yield f"FAIL {finding.law}: {finding.says}"
     if len(found) > SHOWN:

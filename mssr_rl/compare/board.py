@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mssr_rl.compare.matrix import Arm, Matrix, Run
-from mssr_rl.compare.standing import Standing
+from mssr_rl.compare.matrix import Arm, Matrix, PlannedRun
+from mssr_rl.compare.standing import RunStanding
 from mssr_rl.outward import plain
-from mssr_rl.run.progress import Pace
+from mssr_rl.run.progress import RunProgress
 
-Look = Callable[[], Mapping[Run, Standing]]
+Look = Callable[[], Mapping[PlannedRun, RunStanding]]
 EVERY = 30.0  # [s] between two lines off a terminal
 REDRAW = 1.0  # [s] between two pictures on one
 GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!", "dropped": "–"}
@@ -36,7 +36,7 @@ class Board(Protocol):
         """A look at how the runs stand, taken when it is time for one."""
         ...
 
-    def finished(self, run: Run, standing: Standing) -> None:
+    def finished(self, run: PlannedRun, standing: RunStanding) -> None:
         """A run has come to its end."""
         ...
 
@@ -48,10 +48,10 @@ class Board(Protocol):
 class Tally:
     """How far all runs are: the finished ones are remembered, the others looked at."""
 
-    def __init__(self, matrix: Matrix, finished: Mapping[Run, Standing]) -> None:
+    def __init__(self, matrix: Matrix, finished: Mapping[PlannedRun, RunStanding]) -> None:
         self.matrix = matrix
         self.standings = dict(finished)
-        self.pace = Pace(self._budget())
+        self.pace = RunProgress(self._budget())
         self._looked = -1e9
 
     def due(self, seconds: float) -> bool:
@@ -61,7 +61,7 @@ class Tally:
         self._looked = time.monotonic()
         return True
 
-    def take(self, standings: Mapping[Run, Standing]) -> None:
+    def take(self, standings: Mapping[PlannedRun, RunStanding]) -> None:
         """What a look has found."""
         self.standings |= standings
         self.pace.budget = self._budget()
@@ -84,7 +84,7 @@ class Tally:
         )
 
 
-def ending(run: Run, standing: Standing) -> str:
+def ending(run: PlannedRun, standing: RunStanding) -> str:
     """A finished run in one line."""
     accuracy = "" if standing.accuracy is None else f", val {standing.accuracy:.1%} greedy"
     why = "" if standing.state == "done" else f": {standing.reason}"
@@ -108,7 +108,7 @@ class PlainBoard:
             self._tally.take(look())
             self.say(self._tally.line())
 
-    def finished(self, run: Run, standing: Standing) -> None:
+    def finished(self, run: PlannedRun, standing: RunStanding) -> None:
         """One line."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
@@ -135,7 +135,7 @@ class LiveBoard:
             self._tally.take(look())
             self._live.update(picture(self._tally), refresh=True)
 
-    def finished(self, run: Run, standing: Standing) -> None:
+    def finished(self, run: PlannedRun, standing: RunStanding) -> None:
         """Keep it in the table, and let the line scroll by."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
@@ -157,7 +157,7 @@ def picture(tally: Tally) -> Table:
 
 def _row(tally: Tally, arm: Arm) -> Sequence[Text | ProgressBar]:
     runs = [run for run in tally.matrix.runs if run.arm == arm]
-    standings = [tally.standings.get(run, Standing("absent")) for run in runs]
+    standings = [tally.standings.get(run, RunStanding("absent")) for run in runs]
     spent = sum(standing.rollouts for standing in standings)
     budget = sum(run.config.budget.rollouts for run in runs)
     return (

@@ -17,7 +17,7 @@ from mssr_rl.compare.board import Tally, board
 from mssr_rl.compare.derived import deriver
 from mssr_rl.compare.fairness import Fairness
 from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Matrix, Run, spell_out
+from mssr_rl.compare.matrix import Matrix, PlannedRun, spell_out
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import Crew, Share
 from mssr_rl.compare.settings import Settings
@@ -97,7 +97,7 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
     return said
 
 
-def _note(task: Task, failed: Mapping[Run, str]) -> None:
+def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
     """Put the runs that crashed twice on record: no word waits for them any more."""
     given_up = sorted(run.name for run in failed)
     task.folder.record({**task.folder.recorded(), "given_up": given_up})

@@ -40,7 +40,7 @@ GROUP_SIZE = "rollout.group_size"
 QUESTIONS = ("eval.limit", "val problems", "test problems")  # what a verdict is about
 
 
-class Row(NamedTuple):
+class FairnessRow(NamedTuple):
     """One setting, and what every arm has there."""
 
     name: str
@@ -61,15 +61,15 @@ class Fairness(NamedTuple):
 
     env: str
     arms: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[FairnessRow, ...]
 
     @property
-    def different(self) -> tuple[Row, ...]:
+    def different(self) -> tuple[FairnessRow, ...]:
         """What the arms do not share."""
         return tuple(row for row in self.rows if row.kind != "same")
 
     @property
-    def confounders(self) -> tuple[Row, ...]:
+    def confounders(self) -> tuple[FairnessRow, ...]:
         """Differences nobody accounts for."""
         return tuple(row for row in self.rows if row.kind == "undeclared")
 
@@ -121,7 +121,7 @@ def refuse_other_questions(found: Fairness) -> None:
         )
 
 
-def table(arms: Sequence[str], rows: Sequence[Row]) -> str:
+def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
     """Rows as lines of text, confounders first."""
     ordered = sorted(rows, key=lambda row: row.kind != "undeclared")
     lines = [["setting", *arms, ""]]
@@ -133,7 +133,7 @@ def table(arms: Sequence[str], rows: Sequence[Row]) -> str:
     )
 
 
-def why(row: Row) -> str:
+def why(row: FairnessRow) -> str:
     """What accounts for a difference, in words."""
     if row.kind == "definition":
         return "by definition of the algorithms"
@@ -158,13 +158,15 @@ def _row(
     settings: Mapping[str, Mapping[str, Any]],
     configs: Mapping[str, Config],
     varies: Sequence[str],
-) -> Row:
+) -> FairnessRow:
     values = tuple(mine.get(name) for mine in settings.values())
     if _equal(values):
-        return Row(name, values, "same")
+        return FairnessRow(name, values, "same")
     if name in varies:
-        return Row(name, values, "declared")
-    return Row(name, values, "definition" if _by_definition(name, configs) else "undeclared")
+        return FairnessRow(name, values, "declared")
+    return FairnessRow(
+        name, values, "definition" if _by_definition(name, configs) else "undeclared"
+    )
 
 
 def _by_definition(name: str, configs: Mapping[str, Config]) -> bool:
@@ -186,7 +188,7 @@ def _as_defined(name: str, config: Config) -> bool:
     return option not in own or config.algo.options[option] == own[option].default
 
 
-def _refuse_idle(varies: Sequence[str], rows: Sequence[Row]) -> None:
+def _refuse_idle(varies: Sequence[str], rows: Sequence[FairnessRow]) -> None:
     known = {row.name: row for row in rows}
     for key in varies:
         if key not in known:
@@ -203,16 +205,16 @@ def _refuse_idle(varies: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def _derived_row(
-    name: str, derived: Mapping[str, Mapping[str, Derived]], settings: Sequence[Row]
-) -> Row:
+    name: str, derived: Mapping[str, Mapping[str, Derived]], settings: Sequence[FairnessRow]
+) -> FairnessRow:
     values = tuple(mine[name].value if name in mine else None for mine in derived.values())
     if _equal(values):
-        return Row(name, values, "same")
+        return FairnessRow(name, values, "same")
     prefixes = {key for mine in derived.values() if name in mine for key in mine[name].follows_from}
     causes = [row for row in settings if row.kind != "same" and _matches(row.name, prefixes)]
     accounted = bool(causes) and all(row.kind != "undeclared" for row in causes)
     because = tuple(_in_short([row.name for row in causes]))
-    return Row(name, values, "consequence" if accounted else "undeclared", because)
+    return FairnessRow(name, values, "consequence" if accounted else "undeclared", because)
 
 
 def _in_short(names: Sequence[str]) -> list[str]:

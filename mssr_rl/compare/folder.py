@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
 from mssr_rl.compare.fairness import leaves, shown
-from mssr_rl.compare.matrix import Matrix, Run
+from mssr_rl.compare.matrix import Matrix, PlannedRun
 from mssr_rl.compare.settings import Settings
 from mssr_rl.config import compose, to_dict
 from mssr_rl.errors import UserError
@@ -39,11 +39,11 @@ class Folder(NamedTuple):
         """Its run directories."""
         return self.path / "runs"
 
-    def log(self, run: Run) -> Path:
+    def log(self, run: PlannedRun) -> Path:
         """What a run's process said."""
         return self.path / "logs" / f"{run.name}.log"
 
-    def of(self, run: Run) -> Path:
+    def of(self, run: PlannedRun) -> Path:
         """A run's directory."""
         return self.runs / run.name
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import psutil
 
-from mssr_rl.compare.matrix import Run
+from mssr_rl.compare.matrix import PlannedRun
 from mssr_rl.compare.runner import Share
 from mssr_rl.compare.settings import Settings
 from mssr_rl.config import Config
@@ -18,26 +18,26 @@ from mssr_rl.planning import memory, prompt_sizes
 SPARE = 0.9  # of the free memory
 
 
-class Node(NamedTuple):
+class Machine(NamedTuple):
     """A machine that runs may be started on."""
 
     cores: int
     memory: float  # bytes
 
 
-def here() -> tuple[Node, ...]:
+def here() -> tuple[Machine, ...]:
     """This machine: the cores this process may use, and the memory that is free."""
-    return (Node(len(os.sched_getaffinity(0)), psutil.virtual_memory().available),)
+    return (Machine(len(os.sched_getaffinity(0)), psutil.virtual_memory().available),)
 
 
-def threads(settings: Settings, runs: int, nodes: Sequence[Node]) -> str:
+def threads(settings: Settings, runs: int, nodes: Sequence[Machine]) -> str:
     """`engine.threads` of every run where nobody says it: the cores divided by the runs."""
     cores = sum(node.cores for node in nodes)
     each = cores // min(settings.jobs or cores, max(1, runs)) if cores else 1
     return str(max(1, min(each, *(node.cores for node in nodes))))
 
 
-def share(settings: Settings, runs: Sequence[Run], nodes: Sequence[Node]) -> Share:
+def share(settings: Settings, runs: Sequence[PlannedRun], nodes: Sequence[Machine]) -> Share:
     """Runs at once, and threads of each; one run is always started."""
     each = max(run.config.engine.threads for run in runs)
     if settings.jobs is not None:
@@ -63,7 +63,7 @@ def longest_prompt(config: Config) -> int:
     return measured.longest if measured else config.rollout.max_prompt_tokens
 
 
-def _needs(runs: Sequence[Run]) -> Iterator[float]:
+def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
     """What a run of each arm needs; prompts that several share are measured once."""
     longest: dict[str, int] = {}
     for config in (run.config for run in _one_of_each(runs)):
@@ -74,6 +74,6 @@ def _needs(runs: Sequence[Run]) -> Iterator[float]:
             yield need
 
 
-def _one_of_each(runs: Sequence[Run]) -> list[Run]:
+def _one_of_each(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
     """One run of every arm on every environment: seeds take the same memory."""
     return list({(run.arm, run.env): run for run in runs}.values())

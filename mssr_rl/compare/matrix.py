@@ -41,7 +41,7 @@ class Arm(NamedTuple):
     words: tuple[str, ...]  # key=value, without environment and seed
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """One arm, trained on one environment with one seed."""
 
     arm: Arm
@@ -69,10 +69,10 @@ class Matrix(NamedTuple):
     arms: tuple[Arm, ...]
     envs: tuple[str, ...]
     seeds: tuple[int, ...]
-    runs: tuple[Run, ...]  # seed by seed, so that what is there first can be compared first
+    runs: tuple[PlannedRun, ...]  # seed by seed, so that what is there first can be compared first
 
 
-def in_turn(runs: Iterable[Run]) -> list[Run]:
+def in_turn(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
     """As they begin: seed by seed, and of a seed those first that read the most problems.
 
     So short ones are left for the end, where they fill what would be idle.
@@ -101,8 +101,8 @@ def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> M
     return Matrix(arms, envs, seeds, runs)
 
 
-def _run(arm: Arm, env: str, seed: int, config: Config, runs_dir: Path) -> Run:
-    run = Run(arm, env, seed, config)
+def _run(arm: Arm, env: str, seed: int, config: Config, runs_dir: Path) -> PlannedRun:
+    run = PlannedRun(arm, env, seed, config)
     settled = replace(config, seed=seed, name=run.name, runs_dir=str(runs_dir))
     return run._replace(config=settled)
 

@@ -17,7 +17,7 @@ from subprocess import Popen
 from typing import Any
 
 from mssr_rl.compare import process
-from mssr_rl.compare.machine import Node
+from mssr_rl.compare.machine import Machine
 from mssr_rl.errors import UserError
 
 PACKAGE = Path(__file__).parents[2]  # the folder that `mssr_rl` lies in
@@ -25,7 +25,7 @@ PATIENCE = 10.0  # for a connection [s]
 LOST = 1  # the exit code of a run whose machine is gone
 
 
-def join(address: str) -> tuple[Node, ...]:
+def join(address: str) -> tuple[Machine, ...]:
     """Join a running cluster; its machines."""
     try:
         import ray
@@ -48,7 +48,7 @@ def join(address: str) -> tuple[Node, ...]:
                 "start one with `ray start --head`, or leave ray= out"
             ) from error
     return tuple(
-        Node(int(node["Resources"].get("CPU", 0)), node["Resources"].get("memory", 0.0))
+        Machine(int(node["Resources"].get("CPU", 0)), node["Resources"].get("memory", 0.0))
         for node in ray.nodes()
         if node["Alive"]
     )

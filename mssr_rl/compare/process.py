@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mssr_rl import untrusted
-from mssr_rl.compare.standing import FINISHED, Standing
+from mssr_rl.compare.standing import FINISHED, RunStanding
 
 
 class Process(Protocol):
@@ -57,7 +57,7 @@ def start(command: Sequence[str], log: Path, threads: int) -> "subprocess.Popen[
         )
 
 
-def meaning(code: int, standing: Standing, attempts: int) -> End:
+def meaning(code: int, standing: RunStanding, attempts: int) -> End:
     """What is to be done after a process ended with `code`; a crash is tried once more."""
     if standing.state in FINISHED:
         return "finished"

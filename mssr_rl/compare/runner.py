@@ -13,9 +13,9 @@ from typing import NamedTuple
 from mssr_rl.compare import process
 from mssr_rl.compare.board import Board
 from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Matrix, Run, in_turn
+from mssr_rl.compare.matrix import Matrix, PlannedRun, in_turn
 from mssr_rl.compare.process import Launch, Process
-from mssr_rl.compare.standing import FINISHED, Standing, clear_stillborn, look
+from mssr_rl.compare.standing import FINISHED, RunStanding, clear_stillborn, look
 from mssr_rl.comparison import race
 from mssr_rl.run.interrupt import Interrupted
 
@@ -37,9 +37,9 @@ class Crew:
         self._out: set[tuple[str, int]] = set()  # arm and seed of what the race has ruled out
         left = [run for run in matrix.runs if look(folder.of(run)).state not in FINISHED]
         self._waiting = deque(in_turn(left))
-        self._working: dict[Run, Process] = {}
+        self._working: dict[PlannedRun, Process] = {}
         self._attempts: Counter[str] = Counter()
-        self.failed: dict[Run, str] = {}
+        self.failed: dict[PlannedRun, str] = {}
 
     def work(self, share: Share, poll: Callable[[], None]) -> None:
         """Until every run is finished or has failed; `poll` may raise to end early."""
@@ -56,7 +56,7 @@ class Crew:
             raise
         self._board.show(self.standings)
 
-    def standings(self) -> dict[Run, Standing]:
+    def standings(self) -> dict[PlannedRun, RunStanding]:
         """How the runs that have not come to an end stand."""
         return {run: look(self._folder.of(run)) for run in (*self._working, *self._waiting)}
 
@@ -70,7 +70,7 @@ class Crew:
             else:
                 self._begin(run, share.threads)
 
-    def _begin(self, run: Run, threads: int) -> None:
+    def _begin(self, run: PlannedRun, threads: int) -> None:
         clear_stillborn(self._folder.of(run))
         before = look(self._folder.of(run))
         resumed = [] if before.state == "absent" else ["resume=true"]
@@ -87,7 +87,7 @@ class Crew:
             del self._working[run]
             self._came_back(run, code)
 
-    def _came_back(self, run: Run, code: int) -> None:
+    def _came_back(self, run: PlannedRun, code: int) -> None:
         standing = look(self._folder.of(run))
         end = process.meaning(code, standing, self._attempts[run.name])
         if end == "finished":
@@ -101,7 +101,7 @@ class Crew:
             self._board.say(f"crashed   {run.name} (exit {code}), tried once more: {why}")
             self._waiting.appendleft(run)
         else:
-            self._board.finished(run, Standing("failed", f"exit {code}: {why}"))
+            self._board.finished(run, RunStanding("failed", f"exit {code}: {why}"))
             self.failed[run] = why
 
     def _race(self) -> None:
@@ -111,8 +111,8 @@ class Crew:
             self._waiting.remove(run)
             self._drop(run)
 
-    def _drop(self, run: Run) -> None:
-        self._board.finished(run, Standing("dropped", "its arm is out of the race"))
+    def _drop(self, run: PlannedRun) -> None:
+        self._board.finished(run, RunStanding("dropped", "its arm is out of the race"))
 
     def _dismiss(self, signum: int) -> None:
         """Ask every process to save and end, and wait until all have."""

@@ -18,7 +18,7 @@ FINISHED = ("done", "collapsed")
 TAIL = 1 << 16  # bytes: longer than any line of metrics.jsonl
 
 
-class Standing(NamedTuple):
+class RunStanding(NamedTuple):
     """Where a run is."""
 
     state: State
@@ -29,13 +29,13 @@ class Standing(NamedTuple):
     seconds: float = 0.0  # charged
 
 
-def look(folder: Path) -> Standing:
+def look(folder: Path) -> RunStanding:
     """How the run in `folder` stands."""
     if not (folder / "config.yaml").exists():
-        return Standing("absent")
+        return RunStanding("absent")
     document = _document(folder / "run.json")
     newest = _last(folder / "metrics.jsonl")
-    return Standing(
+    return RunStanding(
         state=_state(folder, document.get("status")),
         reason=str(document.get("exit_reason") or ""),
         rollouts=int(newest.get("budget/rollouts", 0)),

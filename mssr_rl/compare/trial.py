@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mssr_rl.algos import algorithms
 from mssr_rl.compare import process
-from mssr_rl.compare.matrix import Run, in_turn
+from mssr_rl.compare.matrix import PlannedRun, in_turn
 from mssr_rl.compare.process import Launch
 from mssr_rl.compare.runner import NAP, Share
 from mssr_rl.config import Config
@@ -32,7 +32,7 @@ SHORT = {
 }
 
 
-class Pace(NamedTuple):
+class ArmTime(NamedTuple):
     """What one arm takes [s]."""
 
     start: float  # until the first rollout, and from the last one to the end
@@ -40,14 +40,14 @@ class Pace(NamedTuple):
     evaluated: float  # one rollout of an evaluation
 
 
-class Estimate(NamedTuple):
+class ComparisonTime(NamedTuple):
     """What the whole comparison takes [s]."""
 
     by_arm: Mapping[str, float]  # one run
     total: float
 
 
-def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
+def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> ComparisonTime:
     """Try one run of each arm and environment, `share.jobs` at once.
 
     An arm that rolls out every problem before step 1 is not tried, it would take too long; it is
@@ -67,13 +67,13 @@ def measure(runs: Sequence[Run], share: Share, launch: Launch) -> Estimate:
         (run.arm, run.env): run_seconds(run.config, paces.get(run, slowest), first[run])
         for run in chosen
     }
-    return Estimate(
+    return ComparisonTime(
         {f"{arm.label} on {env}": spent for (arm, env), spent in seconds.items()},
         makespan([seconds[run.arm, run.env] for run in in_turn(runs)], share.jobs),
     )
 
 
-def run_seconds(config: Config, pace: Pace, initial: int = 0) -> float:
+def run_seconds(config: Config, pace: ArmTime, initial: int = 0) -> float:
     """One whole run: what it rolls out before step 1, its steps and its evaluations."""
     plan = schedule(config, initial)
     sizes = {split: len(found) for split, found in problems_by_split(config).items()}
@@ -87,8 +87,8 @@ def _initial(config: Config) -> int:
     return initial_rollouts(algorithm, len(problems_by_split(config)["train"]))
 
 
-def _try_all(runs: Sequence[Run], share: Share, launch: Launch) -> dict[Run, Pace]:
-    paces: dict[Run, Pace] = {}
+def _try_all(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> dict[PlannedRun, ArmTime]:
+    paces: dict[PlannedRun, ArmTime] = {}
     with tempfile.TemporaryDirectory(prefix="mssr_rl-trial-") as folder:
         for first in range(0, len(runs), share.jobs):
             some = runs[first : first + share.jobs]
@@ -106,7 +106,9 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
     return max(free)
 
 
-def _side_by_side(runs: Sequence[Run], folder: Path, share: Share, launch: Launch) -> list[Pace]:
+def _side_by_side(
+    runs: Sequence[PlannedRun], folder: Path, share: Share, launch: Launch
+) -> list[ArmTime]:
     begun = time.monotonic()
     children = [
         launch(_words(run, folder), folder / f"{run.name}.log", share.threads) for run in runs
@@ -126,7 +128,7 @@ def _side_by_side(runs: Sequence[Run], folder: Path, share: Share, launch: Launc
     return [_pace(run, folder, ended[i]) for i, run in enumerate(runs)]
 
 
-def _words(run: Run, folder: Path) -> list[str]:
+def _words(run: PlannedRun, folder: Path) -> list[str]:
     size = run.config.train.samples_per_update
     short = {
         **SHORT,
@@ -142,7 +144,7 @@ def _words(run: Run, folder: Path) -> list[str]:
     ]
 
 
-def _pace(run: Run, folder: Path, wall: float) -> Pace:
+def _pace(run: PlannedRun, folder: Path, wall: float) -> ArmTime:
     path = folder / run.name
     if not (path / "summary.json").exists():
         why = process.last_words(folder / f"{run.name}.log")
@@ -151,7 +153,7 @@ def _pace(run: Run, folder: Path, wall: float) -> Pace:
     rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     evaluating = ledger["seconds_by_phase"]["evaluate"]
     train = run.config.train
-    return Pace(
+    return ArmTime(
         start=max(0.0, wall - ledger["seconds"] - evaluating),
         step=median(row["timing_s/step"] for row in rows[1:] or rows)
         * (train.rollouts_per_step / train.samples_per_update),

@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from mssr_rl.comparison.columns import Column, Estimate, computed, estimate, within_0_and_1
-from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.columns import (
+    Column,
+    NumberWithInterval,
+    computed,
+    estimate,
+    within_0_and_1,
+)
+from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats import verdict as rule_of
 from mssr_rl.stats.paired import spread, t_interval
@@ -21,7 +27,7 @@ from mssr_rl.stats.words import sentence
 GREEDY, SAMPLED = "per_problem", "per_problem_sampled"
 
 
-def split_of(runs: Sequence[Run]) -> str:
+def split_of(runs: Sequence[ComparedRun]) -> str:
     """What the verdict is about: the best that every run which counts has."""
     return "test" if all(run.last("test") for run in runs if run.counts) else "val"
 
@@ -40,7 +46,7 @@ def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
     return sum(shares.values()) / len(shares)
 
 
-def scores(runs: Sequence[Run], arms: Sequence[str], split: str) -> Scores:
+def scores(runs: Sequence[ComparedRun], arms: Sequence[str], split: str) -> Scores:
     """{arm: {seed: {problem: 0 or 1}}} of the runs that count.
 
     Where a run left out problems that nothing could score, those that all runs have scored.
@@ -67,7 +73,7 @@ def _scored_by_all(rows: Sequence[Row]) -> set[str] | None:
     return set.intersection(*(set(row[GREEDY]) for row in rows))
 
 
-def compared(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> Comparison | None:
+def compared(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> Comparison | None:
     """The verdicts; None before any run has finished."""
     found = scores(runs, arms, split_of(runs))
     if rule.baseline is not None and rule.baseline not in found:
@@ -75,11 +81,11 @@ def compared(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> Comparison
     return compare_arms(found, rule) if found else None
 
 
-class Scored(NamedTuple):
+class ScoredArm(NamedTuple):
     """An arm of the leaderboard: what the statistics say of it, and its runs that count."""
 
-    arm: rule_of.Arm
-    runs: Sequence[Run]
+    arm: rule_of.ArmSummary
+    runs: Sequence[ComparedRun]
     split: str
 
 
@@ -89,7 +95,7 @@ class LeaderboardRow:
 
     arm: Annotated[str, Column("arm", "name", lambda one: one.arm.name)]
     accuracy: Annotated[
-        Estimate,
+        NumberWithInterval,
         Column(
             "accuracy",
             "estimate",
@@ -125,10 +131,10 @@ class LeaderboardRow:
     ]
 
 
-def leaderboard(found: Comparison, runs: Sequence[Run]) -> tuple[LeaderboardRow, ...]:
+def leaderboard(found: Comparison, runs: Sequence[ComparedRun]) -> tuple[LeaderboardRow, ...]:
     """A row an arm, best first, with every seed's accuracy."""
     split = split_of(runs)
-    scored = (Scored(arm, counted(runs, arm.name), split) for arm in found.arms)
+    scored = (ScoredArm(arm, counted(runs, arm.name), split) for arm in found.arms)
     return tuple(computed(LeaderboardRow, one) for one in scored)
 
 
@@ -182,7 +188,7 @@ class CheckpointPair:
     only_a: int | None
     only_b: int | None
     p: float | None
-    difference: Estimate
+    difference: NumberWithInterval
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ class SecondOpinion:
 
     kind: str
     says: str
-    interval: Estimate
+    interval: NumberWithInterval
     coverage: float
     measured_at: dict[str, int]
 
@@ -206,7 +212,7 @@ class PairRow:
     fixed: Annotated[str, Column("fixed-K reading", "name")]  # decides nothing
     sentence: str
     why: str
-    difference: Annotated[Estimate, Column("a − b", "gap")]
+    difference: Annotated[NumberWithInterval, Column("a − b", "gap")]
     sd: float | None
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]
@@ -259,16 +265,16 @@ def _bootstrap(one: Bootstrap) -> SecondOpinion:
     return SecondOpinion(one.kind, one.says, estimate(one.interval), one.coverage, at)
 
 
-def _mean(runs: Sequence[Run], split: str, kind: str) -> float | None:
+def _mean(runs: Sequence[ComparedRun], split: str, kind: str) -> float | None:
     return average([mean_right(run.last(split), kind) for run in runs])
 
 
-def _mean_start(runs: Sequence[Run]) -> float | None:
+def _mean_start(runs: Sequence[ComparedRun]) -> float | None:
     rows = [next((row for row in r.evaluations if row["split"] == "val"), None) for r in runs]
     return average([mean_right(row) for row in rows])
 
 
-def _mean_best(runs: Sequence[Run]) -> float | None:
+def _mean_best(runs: Sequence[ComparedRun]) -> float | None:
     best = []
     for run in runs:
         found = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
@@ -276,7 +282,7 @@ def _mean_best(runs: Sequence[Run]) -> float | None:
     return average(best)
 
 
-def verdict(run: Run) -> str:
+def verdict(run: ComparedRun) -> str:
     """How a run's training went: stable, warned or collapsed, as its summary.json has it."""
     if run.state == "collapsed":
         return "collapsed"
@@ -295,10 +301,12 @@ class KindRow:
 
     problems: int
     accuracy: dict[str, float | None]
-    interval: dict[str, Estimate]
+    interval: dict[str, NumberWithInterval]
 
 
-def by_kind(runs: Sequence[Run], arms: Sequence[str], split: str) -> dict[str, dict[str, KindRow]]:
+def by_kind(
+    runs: Sequence[ComparedRun], arms: Sequence[str], split: str
+) -> dict[str, dict[str, KindRow]]:
     """{tag: {value: its row}}."""
     found: dict[str, dict[str, KindRow]] = {}
     for arm in arms:

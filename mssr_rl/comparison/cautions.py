@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import DROPPED, Run
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun
 from mssr_rl.run import changes
-from mssr_rl.stats.racing import Standing
+from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Rule
 from mssr_rl.stats.words import leaning, underpowered
 
@@ -30,14 +30,16 @@ def few(found: Comparison | None) -> Iterator[str]:
         yield said
 
 
-def unusual(runs: Sequence[Run], split: str, found: Comparison | None, rule: Rule) -> Iterator[str]:
+def unusual(
+    runs: Sequence[ComparedRun], split: str, found: Comparison | None, rule: Rule
+) -> Iterator[str]:
     """Runs and pairs that are not as planned, named."""
     for what, names in _unusual(runs, split, found, rule).items():
         if names:
             yield f"{what}: {', '.join(names)}."
 
 
-def problems(runs: Sequence[Run], split: str, rule: Rule) -> Iterator[str]:
+def problems(runs: Sequence[ComparedRun], split: str, rule: Rule) -> Iterator[str]:
     """Problems that are too few, or that training has seen, by what the runs wrote down."""
     counts = {len(accuracy.right(row)) for run in runs if run.counts and (row := run.last(split))}
     if counts and min(counts) * rule.margin < 1:
@@ -50,7 +52,7 @@ def problems(runs: Sequence[Run], split: str, rule: Rule) -> Iterator[str]:
     )
 
 
-def dropped(standings: Mapping[str, Standing], unrun: Sequence[str]) -> list[str]:
+def dropped(standings: Mapping[str, RaceStanding], unrun: Sequence[str]) -> list[str]:
     """What the race ended; `unrun` names the arm of every run it ruled out, trained or not."""
     said = [
         f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
@@ -63,7 +65,7 @@ def dropped(standings: Mapping[str, Standing], unrun: Sequence[str]) -> list[str
 
 
 def _unusual(
-    runs: Sequence[Run], split: str, found: Comparison | None, rule: Rule
+    runs: Sequence[ComparedRun], split: str, found: Comparison | None, rule: Rule
 ) -> dict[str, list[str]]:
     collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
     weak = [

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mssr_rl.comparison.accuracy import SAMPLED
-from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.comparison.imported import ACCURACY, Imported
-from mssr_rl.comparison.progress import AXES, Mark, accuracy_marks, metric_marks
-from mssr_rl.report.curves import Chart, Line, Point
+from mssr_rl.comparison.progress import AXES, SeedRange, accuracy_marks, metric_marks
+from mssr_rl.report.curves import Chart, Curve, Point
 from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
 
-Marks = Mapping[str, Sequence[Mark]]  # by arm
+Marks = Mapping[str, Sequence[SeedRange]]  # by arm
 
 
 class Tab(NamedTuple):
@@ -26,7 +26,7 @@ class Tab(NamedTuple):
     charts: tuple[Chart, ...]
 
 
-def tabs(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Tab, ...]:
+def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
     """Accuracy and reward over each currency."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
@@ -46,7 +46,7 @@ def tabs(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Tab, ...]:
     )
 
 
-def health(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Chart, ...]:
+def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...]:
     """Entropy, divergence, lengths and the rest, over rollouts."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     charts = []
@@ -58,7 +58,7 @@ def health(runs: Sequence[Run], arms: Sequence[str]) -> tuple[Chart, ...]:
 
 
 def beside(
-    runs: Sequence[Run], arms: Sequence[str], imported: Sequence[Imported]
+    runs: Sequence[ComparedRun], arms: Sequence[str], imported: Sequence[Imported]
 ) -> tuple[Chart, ...]:
     """Imported runs beside the arms: accuracy as far as both have it, then reward and health."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
@@ -87,7 +87,7 @@ def _smooth(other: Imported) -> int:
 
 def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
     lines = tuple(
-        Line(name=arm, points=tuple(_point(mark, axis, banded=True) for mark in some), dots=True)
+        Curve(name=arm, points=tuple(_point(mark, axis, banded=True) for mark in some), dots=True)
         for arm, some in marks.items()
     )
     return Chart(
@@ -99,12 +99,12 @@ def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
 def _metric(panel: Panel, marks: Marks, axis: str, name: str) -> Chart:
     smooth = window(max((len(some) for some in marks.values()), default=0))
     lines = tuple(
-        Line(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
+        Curve(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
         for arm, some in marks.items()
     )
     return Chart(title=panel.title, unit=panel.unit, lines=lines, share=panel.share, currency=name)
 
 
-def _point(mark: Mark, axis: str, *, banded: bool = False) -> Point:
+def _point(mark: SeedRange, axis: str, *, banded: bool = False) -> Point:
     low, high = (mark.low, mark.high) if banded else (None, None)
     return Point(mark.spent[axis], mark.value, mark.step, low, high)

@@ -28,7 +28,7 @@ TWO_CELLS: tuple[Kind, ...] = ("estimate", "gap")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class NumberWithInterval:
     """A number and its 95 % interval; the ends are None where there is none."""
 
     value: float | None
@@ -46,7 +46,7 @@ class Column(NamedTuple):
     aside: bool = False  # decides nothing: grey on the page
 
 
-class Shown(NamedTuple):
+class ReportColumn(NamedTuple):
     """A column of a table."""
 
     name: str  # of the field
@@ -62,10 +62,10 @@ def computed(row: type[R], subject: object, **given: Any) -> R:
     return row(**{**made, **given})
 
 
-def shown(row: type[Any]) -> tuple[Shown, ...]:
+def shown(row: type[Any]) -> tuple[ReportColumn, ...]:
     """The columns of a row's table, in order."""
     return tuple(
-        Shown(name, one.head, one.kind, one.part, one.aside)
+        ReportColumn(name, one.head, one.kind, one.part, one.aside)
         for name, one in _columns(row).items()
         if one.head is not None
     )
@@ -77,26 +77,26 @@ def _columns(row: type[Any]) -> dict[str, Column]:
     return {name: one for name, marks in marked for one in marks if isinstance(one, Column)}
 
 
-def heads(columns: Sequence[Shown]) -> list[str]:
+def heads(columns: Sequence[ReportColumn]) -> list[str]:
     """Headings of the cells; a value with an interval takes two."""
     second = {kind: ["95 % interval"] for kind in TWO_CELLS}
     return [head for one in columns for head in (one.head, *second.get(one.kind, []))]
 
 
-def value(row: Mapping[str, Any], one: Shown) -> Any:
+def value(row: Mapping[str, Any], one: ReportColumn) -> Any:
     """What stands in a cell of a row, as the document has it; None where nothing does."""
     found = row[one.name]
     return found if found is None or one.part is None else found[one.part]
 
 
-def estimate(found: Interval | None, alone: float | None = None) -> Estimate:
+def estimate(found: Interval | None, alone: float | None = None) -> NumberWithInterval:
     """An interval as plain numbers; without one, the value `alone`."""
     if found is None:
-        return Estimate(alone, None, None)
-    return Estimate(float(found.value), float(found.low), float(found.high))
+        return NumberWithInterval(alone, None, None)
+    return NumberWithInterval(float(found.value), float(found.low), float(found.high))
 
 
-def within_0_and_1(found: Estimate) -> Estimate:
+def within_0_and_1(found: NumberWithInterval) -> NumberWithInterval:
     """An accuracy's interval, cut at what an accuracy can be: Student's knows no bounds."""
     ends = (found.value, found.low, found.high)
-    return Estimate(*(None if x is None else min(1.0, max(0.0, x)) for x in ends))
+    return NumberWithInterval(*(None if x is None else min(1.0, max(0.0, x)) for x in ends))

@@ -14,7 +14,7 @@ from math import isclose
 from typing import Any
 
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence
 from mssr_rl.comparison.outcome import Outcome
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
@@ -39,7 +39,7 @@ def check(evidence: Evidence) -> Outcome:
     return Outcome(tuple(faults), checked=(says,))
 
 
-def _guarded(one: Callable[[Run], Iterator[str]], run: Run) -> Iterator[str]:
+def _guarded(one: Callable[[ComparedRun], Iterator[str]], run: ComparedRun) -> Iterator[str]:
     """The faults that a check finds; files of another shape than ours are a fault too."""
     try:
         yield from one(run)
@@ -77,7 +77,7 @@ def _unlisted(evidence: Evidence) -> Iterator[str]:
 # ---- one run ----
 
 
-def _evaluations(run: Run) -> Iterator[str]:
+def _evaluations(run: ComparedRun) -> Iterator[str]:
     for row in run.evaluations:
         where = f"eval.jsonl: on {row['split']} at step {row['step']}"
         for fault in _evaluation(row):
@@ -116,7 +116,7 @@ def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
                 yield f"{name} is {row[name]:.6g}, its kinds of {tag} say {mean:.6g}"
 
 
-def _same_problems(run: Run) -> Iterator[str]:
+def _same_problems(run: ComparedRun) -> Iterator[str]:
     """A split is the same problems at every evaluation of a run."""
     first: dict[str, set[str]] = {}
     for row in run.evaluations:
@@ -127,7 +127,7 @@ def _same_problems(run: Run) -> Iterator[str]:
             yield f"eval.jsonl: {row['split']} at step {row['step']} has other problems than before"
 
 
-def _samples(run: Run) -> Iterator[str]:
+def _samples(run: ComparedRun) -> Iterator[str]:
     """A recorded greedy answer is right exactly where its evaluation counts it as right."""
     asked = {(row["split"], row["step"]): row[accuracy.GREEDY] for row in run.evaluations}
     for row in run.files.samples if run.files else ():
@@ -139,7 +139,7 @@ def _samples(run: Run) -> Iterator[str]:
             )
 
 
-def _metrics(run: Run) -> Iterator[str]:
+def _metrics(run: ComparedRun) -> Iterator[str]:
     """Steps from 1 on, each once, and budgets that only grow."""
     steps = [row["step"] for row in run.metrics]
     if steps != list(range(1, len(steps) + 1)):
@@ -152,7 +152,7 @@ def _metrics(run: Run) -> Iterator[str]:
                 yield f"metrics.jsonl: {key} falls from {before} to {after} at step {step}"
 
 
-def _ledger(run: Run) -> Iterator[str]:
+def _ledger(run: ComparedRun) -> Iterator[str]:
     """What was spent is the same in metrics.jsonl, eval.jsonl and summary.json."""
     at = {row["step"]: {name: row.get(f"budget/{name}") for name in SPENT} for row in run.metrics}
     ends = [("summary.json: ledger", run.summary.get("ledger", {}))] if run.counts else []
@@ -165,7 +165,7 @@ def _ledger(run: Run) -> Iterator[str]:
                 yield f"{where} has {found[name]} {name}, metrics.jsonl says {value}"
 
 
-def _summary(run: Run) -> Iterator[str]:
+def _summary(run: ComparedRun) -> Iterator[str]:
     """summary.json repeats the first and last evaluations, the steps and the status."""
     summary, val = run.summary, [row for row in run.evaluations if row["split"] == "val"]
     if not run.counts:
@@ -189,7 +189,7 @@ def _summary(run: Run) -> Iterator[str]:
         yield f"summary.json: the run is {summary['status']!s:.20}, run.json says {run.state:.20}"
 
 
-def _paid(run: Run) -> Iterator[str]:
+def _paid(run: ComparedRun) -> Iterator[str]:
     """Where right answers earn 1 and all others 0, the mean reward is the share of right ones."""
     if _config_of(run).get("env.reward") != "accuracy":
         return
@@ -206,7 +206,7 @@ def _paid(run: Run) -> Iterator[str]:
             )
 
 
-def _schedule(run: Run) -> Iterator[str]:
+def _schedule(run: ComparedRun) -> Iterator[str]:
     """A run that is done was scored on val when its config says, and on test at its end."""
     every, last = _config_of(run).get("eval.every"), len(run.metrics)
     if run.state != "done" or not isinstance(every, int) or not last:
@@ -224,7 +224,7 @@ RUN = (_evaluations, _schedule, _paid, _same_problems, _samples, _metrics, _ledg
 # ---- what it is compared as ----
 
 
-def _as_compared(run: Run, evidence: Evidence) -> Iterator[str]:
+def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
     """config.yaml, summary.json and run.json against what compare.json says of the arm."""
     config = _config_of(run)
     for key, value in {"seed": run.seed, "env.name": run.env, "name": run.name}.items():
@@ -243,14 +243,14 @@ def _as_compared(run: Run, evidence: Evidence) -> Iterator[str]:
             yield f"config.yaml: {row['name']} is {value!s:.40}, compare.json says {wanted!s:.40}"
 
 
-def _settings(run: Run, evidence: Evidence) -> Sequence[Row]:
+def _settings(run: ComparedRun, evidence: Evidence) -> Sequence[Row]:
     """The fairness check's rows on the run's environment."""
     fair = evidence.compare["fairness"]
     rows = [row for one in fair if one["env"] == run.env for row in one["rows"]]
     return [row for row in rows if row["name"] != "engine.threads"]  # free to change in a resume
 
 
-def _config_of(run: Run) -> dict[str, Any]:
+def _config_of(run: ComparedRun) -> dict[str, Any]:
     """{dotted key: value} of its config.yaml."""
     assert run.files is not None
     return dict(_leaves(recorded.plain(run.files.folder / "config.yaml")))

@@ -24,7 +24,7 @@ from mssr_rl import files, untrusted
 from mssr_rl.budget import Ledger
 from mssr_rl.comparison import weights
 from mssr_rl.comparison.accuracy import GREEDY, SAMPLED
-from mssr_rl.comparison.evidence import Evidence, Run
+from mssr_rl.comparison.evidence import ComparedRun, Evidence
 from mssr_rl.comparison.outcome import Outcome
 from mssr_rl.comparison.rerun import NotHere, Reruns
 from mssr_rl.config import Config, to_dict
@@ -55,10 +55,10 @@ class Again(NamedTuple):
     said_now: Mapping[str, str]
 
 
-class Subject(NamedTuple):
+class AnswerableRun(NamedTuple):
     """A run whose answers can be asked for again."""
 
-    run: Run
+    run: ComparedRun
     config: Config
     env: ProblemEnv
     folder: Path  # of the checkpoint
@@ -131,7 +131,7 @@ def _within_rounding(again: Again, different: list[str], what: str) -> tuple[str
 # ---- one run ----
 
 
-def _subject(run: Run, reruns: Reruns) -> Subject:
+def _subject(run: ComparedRun, reruns: Reruns) -> AnswerableRun:
     row = run.last(SPLIT)
     if row is None or run.files is None or row["step"] != run.files.last_step:
         raise NotHere(f"it was not scored on {SPLIT} at its end")
@@ -141,10 +141,10 @@ def _subject(run: Run, reruns: Reruns) -> Subject:
     config = reruns.config(run)
     model = replace(config.model, path=str(folder / "policy"))
     env = reruns.problems(run, SPLIT)
-    return Subject(run, replace(config, model=model), env, folder, row)
+    return AnswerableRun(run, replace(config, model=model), env, folder, row)
 
 
-def _answered(subject: Subject, make_engine: MakeEngine | None) -> Again:
+def _answered(subject: AnswerableRun, make_engine: MakeEngine | None) -> Again:
     """From the cache if everything is as it was, else by asking."""
     kept = _cache(subject)
     now = _kept(kept) if kept else None
@@ -162,7 +162,7 @@ def _answered(subject: Subject, make_engine: MakeEngine | None) -> Again:
     return Again(subject.row, now, said, {key: now["responses"].get(key, "") for key in said})
 
 
-def _asked(subject: Subject, make_engine: MakeEngine | None) -> dict[str, Any]:
+def _asked(subject: AnswerableRun, make_engine: MakeEngine | None) -> dict[str, Any]:
     """The policy is loaded and answers."""
     if make_engine is None:
         from mssr_rl import engine as engines
@@ -179,7 +179,7 @@ def _responses(found: Evaluation) -> Iterator[tuple[str, str]]:
     yield from ((sample.problem.key, sample.response) for sample in found.greedy)
 
 
-def _poll(subject: Subject, at_once: int) -> Callable[[], None]:
+def _poll(subject: AnswerableRun, at_once: int) -> Callable[[], None]:
     """Called before every portion: says now and then how far it is."""
     n, k = int(subject.row["n"]), int(subject.row["samples"])
     portions = -(-n // max(1, at_once)) + -(-n // max(1, at_once // k))
@@ -195,7 +195,7 @@ def _poll(subject: Subject, at_once: int) -> Callable[[], None]:
     return poll
 
 
-def _size(subject: Subject) -> str:
+def _size(subject: AnswerableRun) -> str:
     answers = 1 + int(subject.row["samples"])
     return f"{subject.row['n']:,} problems of {SPLIT}, {answers} answers each"
 
@@ -203,7 +203,7 @@ def _size(subject: Subject) -> str:
 # ---- the same arithmetic, and what is kept ----
 
 
-def _same_arithmetic(subject: Subject) -> bool:
+def _same_arithmetic(subject: AnswerableRun) -> bool:
     """Whether the run's own numbers can be asked for to the last digit."""
     then = subject.run.files.run if subject.run.files else {}
     machine = provenance.machine()
@@ -213,7 +213,7 @@ def _same_arithmetic(subject: Subject) -> bool:
     return local and torch[0] == torch[1] and kernels[0] == kernels[1]
 
 
-def _cache(subject: Subject) -> Path | None:
+def _cache(subject: AnswerableRun) -> Path | None:
     """Where the answers are kept: named after the weights, the problems, the code and the machine.
 
     None for sources that were changed since their commit: nothing names those.

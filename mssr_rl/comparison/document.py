@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from mssr_rl.comparison.accuracy import KindRow, LeaderboardRow, PairRow
-from mssr_rl.comparison.columns import Estimate
+from mssr_rl.comparison.columns import NumberWithInterval
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.progress import SpeedRow
 from mssr_rl.comparison.spending import FactRow, LedgerRow
@@ -73,7 +73,7 @@ class MeanRow:
     """An arm's mean accuracy over environments."""
 
     arm: str
-    accuracy: Estimate
+    accuracy: NumberWithInterval
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class LookRow:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PastReport:
     """A report that was made before, or this one."""
 
     seeds: int  # finished then
@@ -154,7 +154,7 @@ class Looks:
     complete: int  # seeds whose runs have all come to an end
     newest: LookRow | None  # the words are its
     next: LookRow
-    recorded: tuple[Seen, ...]
+    recorded: tuple[PastReport, ...]
     says: str
     cautions: tuple[str, ...]
 

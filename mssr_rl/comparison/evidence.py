@@ -34,7 +34,7 @@ SOURCES = (
 )
 
 
-class _Entry(msgspec.Struct):
+class _RunEntry(msgspec.Struct):
     name: str
     arm: str
     env: str
@@ -54,7 +54,7 @@ class _Marks(msgspec.Struct):
     last: str = ""
 
 
-class _Row(msgspec.Struct):
+class _FairnessEntry(msgspec.Struct):
     name: str
     kind: str
     values: dict[str, Any]
@@ -62,7 +62,7 @@ class _Row(msgspec.Struct):
 
 class _Fair(msgspec.Struct):
     env: str
-    rows: list[_Row]
+    rows: list[_FairnessEntry]
 
 
 class _Told(msgspec.Struct):
@@ -72,14 +72,14 @@ class _Told(msgspec.Struct):
     arms: list[str]
     envs: list[str]
     seeds: list[int]
-    runs: list[_Entry]
+    runs: list[_RunEntry]
     rule: _Rule
     fairness: list[_Fair]
     looks: _Marks | None = None  # written down when training last began
     given_up: list[str] = []  # runs that crashed twice
 
 
-class Run(NamedTuple):
+class ComparedRun(NamedTuple):
     """One training run."""
 
     name: str
@@ -125,10 +125,10 @@ class Evidence(NamedTuple):
 
     folder: Path
     compare: Mapping[str, Any]  # compare.json
-    runs: tuple[Run, ...]
+    runs: tuple[ComparedRun, ...]
     imported: tuple[Imported, ...] = ()  # other trainers' runs: beside the verdict, never in it
 
-    def on(self, env: str) -> tuple[Run, ...]:
+    def on(self, env: str) -> tuple[ComparedRun, ...]:
         """The runs on one environment."""
         return tuple(run for run in self.runs if run.env == env)
 
@@ -153,7 +153,7 @@ def read(folder: Path) -> Evidence:
     return Evidence(folder, compare, runs, imported.read(folder))
 
 
-def counted(runs: Sequence[Run], arm: str) -> list[Run]:
+def counted(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:
     """An arm's runs that count, by seed."""
     return sorted((r for r in runs if r.arm == arm and r.counts), key=lambda run: run.seed)
 
@@ -174,7 +174,7 @@ def sources(evidence: Evidence) -> dict[str, str]:
     return found
 
 
-def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
+def _run(folder: Path, entry: Mapping[str, Any]) -> ComparedRun:
     where = folder / "runs" / checked(entry["name"])  # it must not lead out of the folder
     whole = (where / "config.yaml").exists() and (where / "run.json").exists()
     files = read_run(where) if whole else None
@@ -182,10 +182,10 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> Run:
         if lacking := [key for key in OF_AN_EVALUATION if key not in row]:
             raise UserError(f"{where / 'eval.jsonl'}: an evaluation without {lacking[0]}")
     state = str(files.run.get("status", "running")) if files else "missing"
-    return Run(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)
+    return ComparedRun(entry["name"], entry["arm"], entry["env"], entry["seed"], state, files)
 
 
-def _pictures(folder: Path, run: Run) -> dict[str, str]:
+def _pictures(folder: Path, run: ComparedRun) -> dict[str, str]:
     """Those of the answers that the page may show."""
     where = f"runs/{run.name}"
     rows = run.final_answers() if run.counts else ()

@@ -23,11 +23,11 @@ from mssr_rl.comparison.document import (
     RunRow,
     SettingRow,
 )
-from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, sources
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence, sources
 from mssr_rl.comparison.imported import Imported
 from mssr_rl.run import provenance
 from mssr_rl.stats import aggregate, family
-from mssr_rl.stats.racing import Standing
+from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 
 OVERALL = ""  # the mean over environments, among them; no environment has an empty name
@@ -77,7 +77,7 @@ def _imported(other: Imported) -> ImportedRow:
 
 
 def _words(
-    evidence: Evidence, rule: Rule, standings: Mapping[str, Standing]
+    evidence: Evidence, rule: Rule, standings: Mapping[str, RaceStanding]
 ) -> dict[str, Comparison]:
     """{environment: its verdicts}, and those on their mean: one family, as of the newest look."""
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
@@ -95,7 +95,7 @@ def _words(
 
 
 def _on(
-    evidence: Evidence, env: str, found: Comparison | None, standings: Mapping[str, Standing]
+    evidence: Evidence, env: str, found: Comparison | None, standings: Mapping[str, RaceStanding]
 ) -> OnEnvironment:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     at, rule = headline.budget(runs), rule_of(evidence)
@@ -125,7 +125,7 @@ def _on(
     )
 
 
-def _last(runs: Sequence[Run], split: str) -> list[Any]:
+def _last(runs: Sequence[ComparedRun], split: str) -> list[Any]:
     return [row for run in runs if run.counts and (row := run.last(split))]
 
 

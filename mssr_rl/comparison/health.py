@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 from mssr_rl.comparison.accuracy import mean_right, verdict
-from mssr_rl.comparison.columns import Column, Estimate, computed, estimate
-from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.columns import Column, NumberWithInterval, computed, estimate
+from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.stats.rates import rate, rates_differ
 
 
-class Trained(NamedTuple):
+class ArmHealth(NamedTuple):
     """An arm of the stability card."""
 
     arm: str
-    runs: Sequence[Run]
+    runs: Sequence[ComparedRun]
 
     def count(self, word: str) -> int:
         """How many of its runs ended so."""
@@ -46,7 +46,7 @@ class StabilityRow:
     warned: Annotated[int, Column("warned", "count", lambda one: one.count("warned"))]
     collapsed: Annotated[int, Column("collapsed", "count", lambda one: one.count("collapsed"))]
     collapse_rate: Annotated[
-        Estimate,
+        NumberWithInterval,
         Column(
             "collapse rate, 95 %",
             "range",
@@ -58,18 +58,18 @@ class StabilityRow:
     against: dict[str, float]  # Fisher's p of the collapses, by the other arm
 
 
-def card(runs: Sequence[Run], arms: Sequence[str]) -> tuple[StabilityRow, ...]:
+def card(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[StabilityRow, ...]:
     """A row an arm."""
-    rows = [computed(StabilityRow, Trained(arm, counted(runs, arm)), against={}) for arm in arms]
+    rows = [computed(StabilityRow, ArmHealth(arm, counted(runs, arm)), against={}) for arm in arms]
     return tuple(replace(row, against=_against(row, rows)) for row in rows)
 
 
-def events(run: Run) -> list[Mapping[str, Any]]:
+def events(run: ComparedRun) -> list[Mapping[str, Any]]:
     """What the detectors found in one run."""
     return list(run.summary.get("stability", {}).get("events", []))
 
 
-def worst_dip(run: Run) -> float | None:
+def worst_dip(run: ComparedRun) -> float | None:
     """The furthest that accuracy on val fell below its best so far."""
     seen = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
     values = [value for value in seen if value is not None]
@@ -78,12 +78,12 @@ def worst_dip(run: Run) -> float | None:
     return max(max(values[: i + 1]) - value for i, value in enumerate(values))
 
 
-def _worst_of(runs: Sequence[Run]) -> float | None:
+def _worst_of(runs: Sequence[ComparedRun]) -> float | None:
     dips = [dip for run in runs if (dip := worst_dip(run)) is not None]
     return max(dips, default=None)
 
 
-def _event_rows(runs: Sequence[Run]) -> Iterator[EventRow]:
+def _event_rows(runs: Sequence[ComparedRun]) -> Iterator[EventRow]:
     names = ("event", "level", "step", "evidence", "advice")
     for run in runs:
         for event in events(run):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
 from mssr_rl.errors import UserError
-from mssr_rl.report.curves import Line, Point
+from mssr_rl.report.curves import Curve, Point
 from mssr_rl.report.runfiles import Row
 
 FOLDER = "imported"
@@ -40,7 +40,7 @@ class Imported(NamedTuple):
     about: About
     rows: tuple[Row, ...]
 
-    def line(self, metric: str, smooth: int) -> Line:
+    def line(self, metric: str, smooth: int) -> Curve:
         """Its curve over rollouts; without points where it did not record the metric."""
         points = tuple(
             Point(row["step"] * self.about.rollouts_per_step, row[metric], row["step"])
@@ -48,7 +48,7 @@ class Imported(NamedTuple):
             if metric in row
         )
         dots = metric == ACCURACY
-        return Line(name=self.about.name, points=points, smooth=1 if dots else smooth, dots=dots)
+        return Curve(name=self.about.name, points=points, smooth=1 if dots else smooth, dots=dots)
 
     def last(self, metric: str) -> float | None:
         """The newest value it recorded."""

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.document import LookRow, Looks, Seen
-from mssr_rl.comparison.evidence import COUNTED, DROPPED, LOOKS, Evidence, Run
+from mssr_rl.comparison.document import LookRow, Looks, PastReport
+from mssr_rl.comparison.evidence import COUNTED, DROPPED, LOOKS, ComparedRun, Evidence
 from mssr_rl.comparison.headline import both
 from mssr_rl.run.runlog import now
 from mssr_rl.stats.family import Stage
@@ -149,7 +149,7 @@ def summary(evidence: Evidence, alpha: float) -> Looks:
         complete=done,
         newest=LookRow(*at.look) if at.look else None,
         next=LookRow(*after),
-        recorded=tuple(Seen(one.seeds, one.runs) for one in (*known.entries, *new)),
+        recorded=tuple(PastReport(one.seeds, one.runs) for one in (*known.entries, *new)),
         says=says(done, at, after) if entry else "",
         cautions=tuple(_cautions(evidence, known, at)),
     )
@@ -216,7 +216,7 @@ def _pauses(evidence: Evidence) -> Iterator[int]:
             yield n
 
 
-def _ends(runs: Sequence[Run], seed: int) -> list[datetime]:
+def _ends(runs: Sequence[ComparedRun], seed: int) -> list[datetime]:
     found = []
     for run in runs:
         if run.seed == seed and run.files:
@@ -227,7 +227,7 @@ def _ends(runs: Sequence[Run], seed: int) -> list[datetime]:
     return [end for end in found if end.tzinfo is not None]
 
 
-def _seconds(run: Run) -> float | None:
+def _seconds(run: ComparedRun) -> float | None:
     """How long a run took, charged."""
     found = run.summary.get("ledger", {}).get("seconds")
     return float(found) if isinstance(found, (int, float)) else None

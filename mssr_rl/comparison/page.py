@@ -14,8 +14,8 @@ from markupsafe import Markup
 from mssr_rl import files
 from mssr_rl.comparison import charts, columns, document, dots, looks, tables
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
-from mssr_rl.comparison.columns import Shown
-from mssr_rl.comparison.evidence import Evidence, Run, read
+from mssr_rl.comparison.columns import ReportColumn
+from mssr_rl.comparison.evidence import ComparedRun, Evidence, read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.race import settled
@@ -57,7 +57,7 @@ def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
     }
 
 
-class Look(NamedTuple):
+class PageLayout(NamedTuple):
     """What a version's page is filled into."""
 
     template: str  # below the templates
@@ -65,13 +65,13 @@ class Look(NamedTuple):
     script: Markup
 
 
-def look() -> Look:
+def look() -> PageLayout:
     """Of the pages that are written now."""
     style = own(TEMPLATES / "report.css") + own(OURS / "comparison.css")
-    return Look("comparison.html.j2", style, own(OURS / "comparison.js"))
+    return PageLayout("comparison.html.j2", style, own(OURS / "comparison.js"))
 
 
-def fill(look: Look, evidence: Evidence, found: Mapping[str, Any]) -> str:
+def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
     """The page as text."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
@@ -100,7 +100,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     return [*found["arms"], *(other["name"] for other in found["imported"])]
 
 
-def _alone(evidence: Evidence) -> Sequence[Run]:
+def _alone(evidence: Evidence) -> Sequence[ComparedRun]:
     """The runs that others are drawn beside: those of the only environment, if it is the only."""
     return evidence.runs if len(evidence.compare["envs"]) == 1 else ()
 
@@ -132,7 +132,7 @@ def _p(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-def _cells(row: Mapping[str, Any], one: Shown) -> list[str]:
+def _cells(row: Mapping[str, Any], one: ReportColumn) -> list[str]:
     """The texts of a column's cells."""
     found = columns.value(row, one)
     return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mssr_rl.comparison.accuracy import GREEDY, average, mean_right
-from mssr_rl.comparison.columns import Estimate, estimate, within_0_and_1
-from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.columns import NumberWithInterval, estimate, within_0_and_1
+from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats.curves import Curve, area, budget_to, common_mark, race_to
 from mssr_rl.stats.verdict import Pair, Rule, compare_values
@@ -26,7 +26,7 @@ AXES = {
 EXACT = tuple(axis for axis in AXES if axis != "seconds")  # the same when a run is repeated
 
 
-class Mark(NamedTuple):
+class SeedRange(NamedTuple):
     """A mean over seeds at one step, and the range of the seeds."""
 
     step: int
@@ -36,7 +36,7 @@ class Mark(NamedTuple):
     high: float
 
 
-def curve(run: Run, axis: str, kind: str = GREEDY) -> Curve | None:
+def curve(run: ComparedRun, axis: str, kind: str = GREEDY) -> Curve | None:
     """A run's accuracy on val over one currency; None with fewer than two marks."""
     marks: dict[float, float] = {}
     for row in run.evaluations:
@@ -46,7 +46,9 @@ def curve(run: Run, axis: str, kind: str = GREEDY) -> Curve | None:
     return Curve(budget, [marks[spent] for spent in budget]) if len(budget) > 1 else None
 
 
-def curves(runs: Sequence[Run], arms: Sequence[str], axis: str) -> dict[str, dict[int, Curve]]:
+def curves(
+    runs: Sequence[ComparedRun], arms: Sequence[str], axis: str
+) -> dict[str, dict[int, Curve]]:
     """{arm: {seed: curve}} of the runs that count."""
     found = {
         arm: {run.seed: c for run in counted(runs, arm) if (c := curve(run, axis))} for arm in arms
@@ -59,7 +61,7 @@ class AreaRow:
     """The area under an arm's curves."""
 
     arm: str
-    area: Estimate
+    area: NumberWithInterval
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class AreaPair:
 
     a: str
     b: str
-    difference: Estimate
+    difference: NumberWithInterval
     p_holm: float | None
 
 
@@ -105,12 +107,14 @@ class SpeedRow:
     races: tuple[TargetRace, ...]
 
 
-def speed(runs: Sequence[Run], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
+def speed(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
     """For every exact currency: the area under the curves, and the budget to a common target."""
     return tuple(found for axis in EXACT if (found := _speed(runs, arms, axis, rule)))
 
 
-def _speed(runs: Sequence[Run], arms: Sequence[str], axis: str, rule: Rule) -> SpeedRow | None:
+def _speed(
+    runs: Sequence[ComparedRun], arms: Sequence[str], axis: str, rule: Rule
+) -> SpeedRow | None:
     by_arm = curves(runs, arms, axis)
     if not by_arm:
         return None
@@ -163,20 +167,20 @@ def _race(by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: flo
     return TargetRace(a, b, race.p, race.floor)
 
 
-def _problems(runs: Sequence[Run]) -> int:
+def _problems(runs: Sequence[ComparedRun]) -> int:
     return max((int(row["n"]) for run in runs if (row := run.last("val"))), default=1)
 
 
 # ---- means over seeds, to be drawn ----
 
 
-def accuracy_marks(runs: Sequence[Run], kind: str = GREEDY) -> list[Mark]:
+def accuracy_marks(runs: Sequence[ComparedRun], kind: str = GREEDY) -> list[SeedRange]:
     """An arm's accuracy on val at every evaluation."""
     rows = [[row for row in run.evaluations if row["split"] == "val"] for run in runs]
     return _marks(rows, lambda row: mean_right(row, kind), lambda row, axis: row["budget"][axis])
 
 
-def metric_marks(runs: Sequence[Run], key: str) -> list[Mark]:
+def metric_marks(runs: Sequence[ComparedRun], key: str) -> list[SeedRange]:
     """A metric of an arm at every step."""
     rows = [list(run.metrics) for run in runs]
     return _marks(rows, lambda row: row.get(key), lambda row, axis: row[f"budget/{axis}"])
@@ -186,7 +190,7 @@ def _marks(
     rows: Sequence[Sequence[Row]],
     value: Callable[[Row], float | None],
     spent: Callable[[Row, str], float],
-) -> list[Mark]:
+) -> list[SeedRange]:
     by_step: dict[int, list[Row]] = {}
     for run in rows:
         for row in run:
@@ -198,5 +202,5 @@ def _marks(
         values = [v for row in some if (v := value(row)) is not None]
         currencies = {axis: sum(spent(row, axis) for row in some) / len(some) for axis in AXES}
         mean = sum(values) / len(values)
-        marks.append(Mark(step, currencies, mean, min(values), max(values)))
+        marks.append(SeedRange(step, currencies, mean, min(values), max(values)))
     return marks

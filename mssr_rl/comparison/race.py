@@ -9,15 +9,15 @@ from pathlib import Path
 
 from mssr_rl import untrusted
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import DROPPED, Evidence, Run, read
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence, read
 from mssr_rl.stats import racing
-from mssr_rl.stats.racing import Standing
+from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Pair
 
-Ends = Mapping[tuple[str, str, int], Run]  # by arm, environment and seed
+Ends = Mapping[tuple[str, str, int], ComparedRun]  # by arm, environment and seed
 
 
-def standings(evidence: Evidence) -> dict[str, Standing]:
+def standings(evidence: Evidence) -> dict[str, RaceStanding]:
     """{arm: where it stands against the baseline}; empty where nobody races."""
     rule = evidence.compare["rule"]
     if not rule.get("race"):
@@ -31,7 +31,7 @@ def standings(evidence: Evidence) -> dict[str, Standing]:
     }
 
 
-def ruled_out(standings: Mapping[str, Standing], seeds: Sequence[int]) -> set[tuple[str, int]]:
+def ruled_out(standings: Mapping[str, RaceStanding], seeds: Sequence[int]) -> set[tuple[str, int]]:
     """(arm, seed) of everything that is not to be run, or not to be counted if it was."""
     return {
         (arm, seed)
@@ -60,7 +60,7 @@ def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
     return ruled_out(standings(evidence), evidence.compare["seeds"])
 
 
-def decided(found: Comparison, standings: Mapping[str, Standing], envs: int = 1) -> Comparison:
+def decided(found: Comparison, standings: Mapping[str, RaceStanding], envs: int = 1) -> Comparison:
     """A dropped arm is worse by the race's rule: a t-test must not be asked when to stop.
 
     The rule speaks of the mean over environments; of one among several (`envs`) nothing is said.
@@ -68,7 +68,7 @@ def decided(found: Comparison, standings: Mapping[str, Standing], envs: int = 1)
     return found._replace(pairs=tuple(_decided(pair, standings, envs) for pair in found.pairs))
 
 
-def _decided(pair: Pair, standings: Mapping[str, Standing], envs: int) -> Pair:
+def _decided(pair: Pair, standings: Mapping[str, RaceStanding], envs: int) -> Pair:
     one = standings.get(pair.a)
     if one is None or one.out_after is None:
         return pair
@@ -97,7 +97,7 @@ def _differences(
     return found
 
 
-def _difference(a: Run, b: Run) -> float:
+def _difference(a: ComparedRun, b: ComparedRun) -> float:
     """On test; on val where one of the two has collapsed before it was tested."""
     split = "test" if a.last("test") and b.last("test") else "val"
     ours, theirs = (accuracy.mean_right(run.last(split)) or 0.0 for run in (a, b))

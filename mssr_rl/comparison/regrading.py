@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isclose
 from typing import NamedTuple
 
-from mssr_rl.comparison.evidence import DROPPED, Evidence, Run
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence
 from mssr_rl.comparison.outcome import Outcome
 from mssr_rl.comparison.rerun import NotHere, Reruns
 from mssr_rl.config.recorded import NO_WORDS
@@ -18,7 +18,7 @@ from mssr_rl.grading import workers
 from mssr_rl.report.runfiles import Row
 
 
-class Graded(NamedTuple):
+class RegradedSample(NamedTuple):
     """What came of one run."""
 
     faults: list[str]
@@ -41,7 +41,7 @@ def check(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
     )
 
 
-def _run(run: Run, reruns: Reruns) -> Graded:
+def _run(run: ComparedRun, reruns: Reruns) -> RegradedSample:
     faults: list[str] = []
     graded, left = 0, []
     for split, rows in _by_split(run.files.samples if run.files else ()).items():
@@ -52,7 +52,7 @@ def _run(run: Run, reruns: Reruns) -> Graded:
             continue
         faults += [f"runs/{run.name}/samples.jsonl: {fault}" for fault in _faults(env, rows)]
         graded += len(rows)
-    return Graded(faults, graded, left)
+    return RegradedSample(faults, graded, left)
 
 
 def _by_split(samples: Iterable[Row]) -> dict[str, list[Row]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mssr_rl.comparison.evidence import Evidence, Run
+from mssr_rl.comparison.evidence import ComparedRun, Evidence
 from mssr_rl.config import Config, compose, recorded
 from mssr_rl.config.recorded import NO_WORDS
 from mssr_rl.envs import ProblemEnv, environments
@@ -30,7 +30,7 @@ class Reruns:
         self.words = words
         self._read: dict[str, ProblemEnv | str] = {}
 
-    def config(self, run: Run, *, to_grade: bool = False) -> Config:
+    def config(self, run: ComparedRun, *, to_grade: bool = False) -> Config:
         """The run's config; `to_grade` starts no engine, so that its engine need not be named.
 
         Raises:
@@ -53,7 +53,7 @@ class Reruns:
         options = {**config.env.options, "data": data}
         return replace(config, env=replace(config.env, options=options))
 
-    def problems(self, run: Run, split: str, *, to_grade: bool = False) -> ProblemEnv:
+    def problems(self, run: ComparedRun, split: str, *, to_grade: bool = False) -> ProblemEnv:
         """The split that the run was scored on, which must be the same to the last picture.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mssr_rl.budget import SOFT
 from mssr_rl.comparison.accuracy import average
-from mssr_rl.comparison.evidence import Run, counted
+from mssr_rl.comparison.evidence import ComparedRun, counted
 
 COUNTS = (
     "rollouts", "initial_rollouts", "discarded_rollouts", "prompts", "updates", "prompt_tokens",
@@ -62,13 +62,13 @@ class FactRow:
     note: str
 
 
-def ledger(runs: Sequence[Run], arms: Sequence[str]) -> tuple[LedgerRow, ...]:
+def ledger(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[LedgerRow, ...]:
     """A row an arm: what one of its runs spent, on average."""
     return tuple(_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms)
 
 
 def as_run(
-    runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
+    runs: Sequence[ComparedRun], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
 ) -> tuple[FactRow, ...]:
     """What the runs themselves wrote down, each row the same for all or not.
 
@@ -79,7 +79,7 @@ def as_run(
     return (*rows, _order(runs, arms))
 
 
-def _ended(runs: Sequence[Run], arm: str) -> list[Run]:
+def _ended(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:
     return [run for run in counted(runs, arm) if "ledger" in run.summary]
 
 
@@ -98,13 +98,18 @@ def _spent(arm: str, ledgers: Sequence[Mapping[str, Any]]) -> LedgerRow:
     )
 
 
-def _fact(name: str, path: Sequence[str], runs: Sequence[Run], arms: Sequence[str]) -> FactRow:
+def _fact(
+    name: str, path: Sequence[str], runs: Sequence[ComparedRun], arms: Sequence[str]
+) -> FactRow:
     values = {arm: _distinct([_inside(run, path) for run in counted(runs, arm)]) for arm in arms}
     return _compared(name, values)
 
 
 def _count(
-    name: str, runs: Sequence[Run], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
+    name: str,
+    runs: Sequence[ComparedRun],
+    arms: Sequence[str],
+    planned: Mapping[str, Mapping[str, Any]],
 ) -> FactRow:
     """Of runs that were not cut short: a collapsed one has spent less by nature.
 
@@ -128,7 +133,7 @@ def _count(
     return row if row.same or not dropped else replace(row, note="DIFFERS: rollouts were dropped")
 
 
-def _order(runs: Sequence[Run], arms: Sequence[str]) -> FactRow:
+def _order(runs: Sequence[ComparedRun], arms: Sequence[str]) -> FactRow:
     """The order in which problems are posed depends on the seed and on nothing else."""
     values = {}
     for arm in arms:
@@ -153,7 +158,7 @@ def _distinct(values: Sequence[Any]) -> list[str]:
     return sorted({str(value)[:12] for value in values})
 
 
-def _inside(run: Run, path: Sequence[str]) -> Any:
+def _inside(run: ComparedRun, path: Sequence[str]) -> Any:
     found: Any = run.files.run if run.files else {}
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None

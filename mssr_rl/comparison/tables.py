@@ -5,7 +5,7 @@ from typing import Any
 
 from mssr_rl.comparison import columns
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
-from mssr_rl.comparison.columns import Shown
+from mssr_rl.comparison.columns import ReportColumn
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.outward import latex, plain
 from mssr_rl.outward import markdown as md
@@ -89,7 +89,7 @@ def rows(kind: type[Any], found: Sequence[Row]) -> str:
     return table(columns.heads(shown), cells)
 
 
-def _cells(row: Row, one: Shown) -> list[str]:
+def _cells(row: Row, one: ReportColumn) -> list[str]:
     found = columns.value(row, one)
     return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
 

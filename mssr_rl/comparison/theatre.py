@@ -8,8 +8,8 @@ handed to an escaping template; a picture is stored once, however many arms answ
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from mssr_rl.comparison.evidence import Run
-from mssr_rl.report.gallery import Card, card
+from mssr_rl.comparison.evidence import ComparedRun
+from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.runfiles import Row
 
 MAX_BYTES = 9_000_000  # of texts and pictures: the page stays below 15 MB
@@ -21,8 +21,8 @@ class Scene(NamedTuple):
 
     seed: int
     split: str
-    problem: Card  # the first answer's card: question, pictures, gold
-    answers: tuple[Card | None, ...]
+    problem: RolloutCard  # the first answer's card: question, pictures, gold
+    answers: tuple[RolloutCard | None, ...]
 
     @property
     def outcome(self) -> str:
@@ -44,9 +44,9 @@ class Theatre(NamedTuple):
     recorded: int
 
 
-def theatre(runs: Sequence[Run], arms: Sequence[str]) -> Theatre:
+def theatre(runs: Sequence[ComparedRun], arms: Sequence[str]) -> Theatre:
     """Final answers by problem; those on which arms disagree first."""
-    by_problem: dict[tuple[int, str, str], dict[str, tuple[Run, Row]]] = {}
+    by_problem: dict[tuple[int, str, str], dict[str, tuple[ComparedRun, Row]]] = {}
     for run in runs:
         if run.counts:
             for row in run.final_answers():
@@ -63,12 +63,12 @@ def theatre(runs: Sequence[Run], arms: Sequence[str]) -> Theatre:
     return Theatre(tuple(arms), tuple(scenes), len(by_problem))
 
 
-def _disagree(answers: Mapping[str, tuple[Run, Row]]) -> bool:
+def _disagree(answers: Mapping[str, tuple[ComparedRun, Row]]) -> bool:
     return len({row["reason"] == "correct" for _, row in answers.values()}) > 1
 
 
 def _scene(
-    seed: int, split: str, answers: Mapping[str, tuple[Run, Row]], arms: Sequence[str]
+    seed: int, split: str, answers: Mapping[str, tuple[ComparedRun, Row]], arms: Sequence[str]
 ) -> Scene:
     cards = [
         card(answers[arm][1], answers[arm][0].files.folder)  # type: ignore[union-attr]

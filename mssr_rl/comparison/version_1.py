@@ -19,7 +19,7 @@ from mssr_rl.comparison import accuracy, progress
 from mssr_rl.comparison.document import promised
 from mssr_rl.comparison.evidence import Evidence
 from mssr_rl.comparison.findings import mean_by_seed, smallest_step
-from mssr_rl.comparison.page import OURS, Look, fill
+from mssr_rl.comparison.page import OURS, PageLayout, fill
 from mssr_rl.report.html import own
 from mssr_rl.stats import power, questions
 from mssr_rl.stats.curves import area
@@ -36,7 +36,7 @@ def document(evidence: Evidence, now: Row) -> dict[str, Any]:
     """Today's document as version 1 had it."""
     found: dict[str, Any] = promised({"format": 1, **now}, 1)
     found["sources"] = sources(now["sources"])
-    rule = Rule(**found["rule"])
+    rule = VersionOneRule(**found["rule"])
     for on in found["envs"]:
         on.update(_on(evidence, on, rule, found["race"]))
     found["verdict"] = " ".join(on["verdict"] for on in found["envs"])
@@ -57,7 +57,7 @@ def sources(now: Mapping[str, str]) -> dict[str, str]:
 # ---- the rule of then ----
 
 
-class Rule(NamedTuple):
+class VersionOneRule(NamedTuple):
     """How a verdict was reached: on one environment, at one look."""
 
     margin: float
@@ -70,7 +70,7 @@ class Rule(NamedTuple):
         margin = 100 * self.margin
         return f"{margin:g} point{'s' * (margin != 1)}"
 
-    def among(self, arms: Values | Questions) -> "Rule":
+    def among(self, arms: Values | Questions) -> "VersionOneRule":
         """Without a baseline that has no finished run."""
         return self if self.baseline in arms else self._replace(baseline=None)
 
@@ -85,7 +85,7 @@ class Test(NamedTuple):
     p_equivalence_holm: float
 
 
-class Judged(NamedTuple):
+class JudgedPair(NamedTuple):
     """A pair with its word."""
 
     a: str
@@ -99,7 +99,7 @@ class Judged(NamedTuple):
     tested: int  # pairs of its table that have a test
 
 
-def _pairs(values: Values, resolution: float, rule: Rule) -> list[Judged]:
+def _pairs(values: Values, resolution: float, rule: VersionOneRule) -> list[JudgedPair]:
     rule = rule.among(values)
     arms = list(values)
     pairs = list(combinations(arms, 2))
@@ -121,8 +121,8 @@ def _judged(
     names: tuple[str, str],
     values: tuple[Mapping[int, float], Mapping[int, float]],
     test: Test | None,
-    rule: Rule,
-) -> Judged:
+    rule: VersionOneRule,
+) -> JudgedPair:
     a, b = values
     seeds = tuple(sorted(a.keys() & b.keys()))
     word = "inconclusive"
@@ -132,7 +132,7 @@ def _judged(
         word = "better" if test.spread.mean > 0 else "worse"
     why = _why(word, test, len(seeds), rule)
     unpaired = tuple(sorted(a.keys() ^ b.keys()))
-    return Judged(*names, word, why, seeds, unpaired, _differences(a, b), test, 0)
+    return JudgedPair(*names, word, why, seeds, unpaired, _differences(a, b), test, 0)
 
 
 def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, ...]:
@@ -143,7 +143,7 @@ def _holm(p: Sequence[float]) -> list[float]:
     return list(p) if len(p) < 2 else [float(x) for x in multipletests(p, method="holm")[1]]
 
 
-def _raced(pair: Judged, race: Row, envs: int) -> Judged:
+def _raced(pair: JudgedPair, race: Row, envs: int) -> JudgedPair:
     """An arm that the race ended was worse by the race's rule."""
     one = race.get(pair.a)
     if one is None or one["out_after"] is None:
@@ -162,7 +162,7 @@ def _raced(pair: Judged, race: Row, envs: int) -> Judged:
 # ---- its words ----
 
 
-def _on(evidence: Evidence, on: Row, rule: Rule, race: Row) -> dict[str, Any]:
+def _on(evidence: Evidence, on: Row, rule: VersionOneRule, race: Row) -> dict[str, Any]:
     """What the rule said of one environment."""
     runs, arms = evidence.on(on["env"]), evidence.compare["arms"]
     asked = accuracy.scores(runs, arms, on["split"])
@@ -186,7 +186,7 @@ def _on(evidence: Evidence, on: Row, rule: Rule, race: Row) -> dict[str, Any]:
     }
 
 
-def _why(word: str, test: Test | None, seeds: int, rule: Rule) -> str:
+def _why(word: str, test: Test | None, seeds: int, rule: VersionOneRule) -> str:
     if test is None:
         return (
             f"{'one seed' if seeds == 1 else 'no seed'} in common: one training of each says "
@@ -204,7 +204,7 @@ def _why(word: str, test: Test | None, seeds: int, rule: Rule) -> str:
     )
 
 
-def _sentence(pair: Judged, rule: Rule, at: str, *, turned: bool = False) -> str:
+def _sentence(pair: JudgedPair, rule: VersionOneRule, at: str, *, turned: bool = False) -> str:
     a, b = (pair.b, pair.a) if turned else (pair.a, pair.b)
     opposite = {"better": "worse", "worse": "better"}
     word = opposite.get(pair.word, pair.word) if turned else pair.word
@@ -217,7 +217,7 @@ def _sentence(pair: Judged, rule: Rule, at: str, *, turned: bool = False) -> str
     return f"{said} ({_evidence(pair, word, rule, turned=turned)})"
 
 
-def _evidence(pair: Judged, word: str, rule: Rule, *, turned: bool) -> str:
+def _evidence(pair: JudgedPair, word: str, rule: VersionOneRule, *, turned: bool) -> str:
     if pair.test is None:
         return pair.why
     ends = t_interval(pair.test.spread)
@@ -227,7 +227,7 @@ def _evidence(pair: Judged, word: str, rule: Rule, *, turned: bool) -> str:
     return f"{said}; {_more_seeds(pair, rule)}" if word == "inconclusive" else said
 
 
-def _more_seeds(pair: Judged, rule: Rule) -> str:
+def _more_seeds(pair: JudgedPair, rule: VersionOneRule) -> str:
     needed = _outlook(pair, rule)["seeds_to_detect"]
     if needed is None:
         return f"detecting {rule.size} needs more than 1,000 seeds"
@@ -237,7 +237,9 @@ def _more_seeds(pair: Judged, rule: Rule) -> str:
     return f"detecting {rule.size} needs about {more} more seed{'s' * (more != 1)}"
 
 
-def _headline(pairs: Sequence[Judged], order: Sequence[str], on: Row, rule: Rule) -> str:
+def _headline(
+    pairs: Sequence[JudgedPair], order: Sequence[str], on: Row, rule: VersionOneRule
+) -> str:
     env, at = on["env"], on["at"]
     if not pairs:
         return f"On {env} only {order[0]} has finished runs: there is nothing to compare it with."
@@ -246,7 +248,9 @@ def _headline(pairs: Sequence[Judged], order: Sequence[str], on: Row, rule: Rule
     return f"On {env} at {at}: {'; '.join(_clauses(pairs, order, rule))}."
 
 
-def _clauses(pairs: Sequence[Judged], order: Sequence[str], rule: Rule) -> Iterator[str]:
+def _clauses(
+    pairs: Sequence[JudgedPair], order: Sequence[str], rule: VersionOneRule
+) -> Iterator[str]:
     beaten: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.word in ("better", "worse"):
@@ -266,7 +270,9 @@ def _clauses(pairs: Sequence[Judged], order: Sequence[str], rule: Rule) -> Itera
         yield f"{undecided} of {len(pairs)} pairs are inconclusive"
 
 
-def _in_front(pairs: Sequence[Judged], order: Sequence[str], at: str, rule: Rule) -> str:
+def _in_front(
+    pairs: Sequence[JudgedPair], order: Sequence[str], at: str, rule: VersionOneRule
+) -> str:
     if len(order) < 3 or rule.baseline is not None:
         return ""
     first, second = order[:2]
@@ -300,7 +306,7 @@ FACTS = (
 # ---- its numbers ----
 
 
-def _whole(pair: Judged, rule: Rule, at: str) -> dict[str, Any]:
+def _whole(pair: JudgedPair, rule: VersionOneRule, at: str) -> dict[str, Any]:
     test, differences = pair.test, pair.differences
     mean = sum(differences) / len(differences) if differences else None
     flips = sign_flip(differences)._asdict() if test else None
@@ -326,13 +332,13 @@ def _whole(pair: Judged, rule: Rule, at: str) -> dict[str, Any]:
     }
 
 
-def _ends(pair: Judged, alone: float | None) -> dict[str, float | None]:
+def _ends(pair: JudgedPair, alone: float | None) -> dict[str, float | None]:
     if pair.test is None:
         return {"value": alone, "low": None, "high": None}
     return {end: float(x) for end, x in t_interval(pair.test.spread)._asdict().items()}
 
 
-def _outlook(pair: Judged, rule: Rule) -> dict[str, Any]:
+def _outlook(pair: JudgedPair, rule: VersionOneRule) -> dict[str, Any]:
     assert pair.test is not None
     sd, alpha = pair.test.spread.sd, rule.alpha / max(pair.tested, 1)
     return {
@@ -342,14 +348,14 @@ def _outlook(pair: Judged, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _weak(pair: Judged, rule: Rule) -> bool:
+def _weak(pair: JudgedPair, rule: VersionOneRule) -> bool:
     if pair.test is None:
         return True
     detectable = _outlook(pair, rule)["detectable"]
     return detectable is None or detectable > 5 * rule.margin
 
 
-def _opinions(pair: Judged, asked: Questions) -> dict[str, Any]:
+def _opinions(pair: JudgedPair, asked: Questions) -> dict[str, Any]:
     if not pair.seeds:
         return {}
     a, b = ({seed: asked[arm][seed] for seed in pair.seeds} for arm in (pair.a, pair.b))
@@ -390,7 +396,7 @@ def _checkpoint(seed: int, a: Mapping[str, float], b: Mapping[str, float]) -> di
     return {"seed": seed, "only_a": only_a, "only_b": only_b, "p": p, "difference": interval}
 
 
-def _speed(evidence: Evidence, now: Row, env: str, rule: Rule) -> dict[str, Any]:
+def _speed(evidence: Evidence, now: Row, env: str, rule: VersionOneRule) -> dict[str, Any]:
     runs, arms = evidence.on(env), [row["arm"] for row in now["areas"]]
     by_arm = progress.curves(runs, [a for a in evidence.compare["arms"] if a in arms], now["axis"])
     areas = {
@@ -423,9 +429,9 @@ def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
     }
 
 
-def _look() -> Look:
+def _look() -> PageLayout:
     folder = OURS / "version_1"
-    return Look("version_1/page.html.j2", own(folder / "page.css"), own(folder / "page.js"))
+    return PageLayout("version_1/page.html.j2", own(folder / "page.css"), own(folder / "page.js"))
 
 
 def _markdown(found: Mapping[str, Any]) -> str:

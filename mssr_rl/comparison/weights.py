@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mssr_rl import untrusted
-from mssr_rl.comparison.evidence import Evidence, Run
+from mssr_rl.comparison.evidence import ComparedRun, Evidence
 from mssr_rl.comparison.outcome import Outcome
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint
@@ -42,14 +42,14 @@ def check(evidence: Evidence) -> Outcome:
     return Outcome(tuple(faults), checked if files else (), tuple(unchecked))
 
 
-def final(run: Run, folder: Path) -> Path | None:
+def final(run: ComparedRun, folder: Path) -> Path | None:
     """The checkpoint of a run's last step, whole or not; None where there is none."""
     last = run.files.last_step if run.files else 0
     found = folder / f"step_{last}"
     return found if (found / "policy").is_dir() else None
 
 
-def _faults(run: Run, whole: Sequence[Path]) -> Iterator[str]:
+def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
     """Of checkpoints whose files are as they were written: are they this run's?"""
     last, known = run.files.last_step if run.files else 0, _recorded(run)
     for one in whole:
@@ -64,7 +64,7 @@ def _faults(run: Run, whole: Sequence[Path]) -> Iterator[str]:
             yield f"{one.name} is not the checkpoint that the run ended with"
 
 
-def _state_faults(run: Run, one: Path) -> Iterator[str]:
+def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
     """The scores that a checkpoint keeps are those of eval.jsonl."""
     state = untrusted.record(one / "state.json", within=one)
     if state.get("step") != checkpoint.step_of(one):
@@ -79,7 +79,7 @@ def _state_faults(run: Run, one: Path) -> Iterator[str]:
             )
 
 
-def _recorded(run: Run) -> str | None:
+def _recorded(run: ComparedRun) -> str | None:
     """The hash of the final checkpoint's manifest, as the run wrote it down when it ended."""
     known = run.files.run.get("final_checkpoint") if run.files else None
     return known.get("manifest") if isinstance(known, dict) else None

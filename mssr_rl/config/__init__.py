@@ -6,6 +6,6 @@ environment, `plugins` brings in those from outside, `keys` knows what was proba
 `crosscheck` holds the numbers against each other.
 """
 
-from mssr_rl.config.schema import Choice, Config, EngineConfig, FaultConfig, to_dict
+from mssr_rl.config.schema import Config, EngineConfig, FaultConfig, Selection, to_dict
 
-__all__ = ["Choice", "Config", "EngineConfig", "FaultConfig", "to_dict"]
+__all__ = ["Config", "EngineConfig", "FaultConfig", "Selection", "to_dict"]

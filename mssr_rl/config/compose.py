@@ -15,7 +15,7 @@ from typing import Any
 
 from mssr_rl import outward, typed
 from mssr_rl.config import keys, overrides, plugins, recorded
-from mssr_rl.config.schema import Choice, Config, to_dict
+from mssr_rl.config.schema import Config, Selection, to_dict
 from mssr_rl.errors import UserError
 
 
@@ -78,7 +78,7 @@ def _typed(entries: Mapping[str, Any]) -> Config:
     for group in keys.REGISTERED:
         if not isinstance(entries.get(group), Mapping) or "name" not in entries[group]:
             raise UserError(f"the config names no {group}, with {group}.name and its options")
-    bare = {g: Choice(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
+    bare = {g: Selection(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
     return typed.build(Config, {**entries, **bare})
 
 

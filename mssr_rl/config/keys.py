@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mssr_rl.config.schema import Choice, Config
+from mssr_rl.config.schema import Config, Selection
 from mssr_rl.errors import UserError
 from mssr_rl.typed import closest
 
@@ -87,7 +87,7 @@ def _habits() -> Mapping[str, Any]:
 def _walk(section: type, path: str) -> Iterator[tuple[str, Any]]:
     for name, kind in get_type_hints(section).items():
         if is_dataclass(kind):
-            if kind is not Choice:
+            if kind is not Selection:
                 yield from _walk(kind, f"{path}{name}.")  # type: ignore[arg-type]
         else:
             yield f"{path}{name}", kind

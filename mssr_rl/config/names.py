@@ -8,7 +8,7 @@ from typing import Any
 
 from mssr_rl import typed
 from mssr_rl.config import keys, overrides
-from mssr_rl.config.schema import Choice
+from mssr_rl.config.schema import Selection
 from mssr_rl.errors import UserError
 from mssr_rl.registry import Option, Registry
 
@@ -42,7 +42,7 @@ def ablations(algo: str) -> Mapping[str, Mapping[str, object]]:
     return declared
 
 
-def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Choice:
+def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Selection:
     """`{"name": ..., option: value}` under the `group.option` texts given, defaults filled in."""
     name = str(node["name"])
     known = options(group, name)
@@ -55,7 +55,7 @@ def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Cho
     for option, text in texts.items():
         key, kind = f"{group}.{option}", known[option].annotation
         values[option] = typed.convert(overrides.read_value(key, text, kind), kind, key)
-    return Choice(name=name, options=values)
+    return Selection(name=name, options=values)
 
 
 def refuse_option(group: str, name: str, option: str) -> UserError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mssr_rl import typed, untrusted
 from mssr_rl.config import hydra_groups, keys, overrides, safe_yaml
-from mssr_rl.config.schema import Choice, Config
+from mssr_rl.config.schema import Config, Selection
 from mssr_rl.errors import UserError
 
 ACCEPTABLE = ("plugins", "config", "data", "record")  # what `accept=` may name
@@ -67,7 +67,7 @@ def whole(path: Path) -> dict[str, Any]:
     ]
     if missing:
         raise UserError(f"{path} was cut short or is no config of a run: it has no {missing[0]}")
-    bare = {g: Choice(name=str(found[g]["name"]), options={}) for g in keys.REGISTERED}
+    bare = {g: Selection(name=str(found[g]["name"]), options={}) for g in keys.REGISTERED}
     try:
         typed.build(Config, {**found, **bare})
     except UserError as error:

@@ -21,7 +21,7 @@ from mssr_rl.typed import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Selection:
     """A registered name and all of its options, defaults included."""
 
     name: str
@@ -188,8 +188,8 @@ class LensConfig:
 class Config:
     """Everything a run is told. `config.yaml` in its folder holds the same."""
 
-    algo: Choice
-    env: Choice
+    algo: Selection
+    env: Selection
     model: ModelConfig
     engine: EngineConfig
     train: TrainConfig

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mssr_rl.algos import algorithms
 from mssr_rl.config import names, plugins
 from mssr_rl.config.words import options_of, read
-from mssr_rl.conformance.laws import LAWS, Law, Subject
+from mssr_rl.conformance.laws import LAWS, CheckedAlgorithm, Law
 from mssr_rl.errors import RunFailed
 from mssr_rl.typed import option
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def verdict(law: Law, subject: Subject) -> str | None:
+def verdict(law: Law, subject: CheckedAlgorithm) -> str | None:
     """How a law is broken; None if it holds."""
     try:
         return law.broken(subject)
@@ -45,7 +45,7 @@ def verdict(law: Law, subject: Subject) -> str | None:
         return f"it fails with {type(error).__name__}: {error}"
 
 
-def _subject(words: AlgorithmWords) -> Subject:
+def _subject(words: AlgorithmWords) -> CheckedAlgorithm:
     plugins.prepare(words.plugins)
     choice = names.choose("algo", {"name": words.algo}, words.options)
-    return Subject(choice.name, lambda: algorithms.make(choice.name, **choice.options))
+    return CheckedAlgorithm(choice.name, lambda: algorithms.make(choice.name, **choice.options))

@@ -22,7 +22,7 @@ from mssr_rl.errors import UserError
 TOLERANCE = 1e-6
 
 
-class Subject(NamedTuple):
+class CheckedAlgorithm(NamedTuple):
     """An algorithm to be checked."""
 
     name: str
@@ -33,10 +33,10 @@ class Law(NamedTuple):
     """Something that must hold."""
 
     says: str
-    broken: Callable[[Subject], str | None]  # how; None if it holds
+    broken: Callable[[CheckedAlgorithm], str | None]  # how; None if it holds
 
 
-def pure(subject: Subject) -> str | None:
+def pure(subject: CheckedAlgorithm) -> str | None:
     """Inputs stay as they are, and the same inputs give the same outputs."""
     algorithm = subject.make()
     batch, state = _batch(algorithm, 1), algorithm.advantage.init(NUM_PROBLEMS)
@@ -51,7 +51,7 @@ def pure(subject: Subject) -> str | None:
     return None
 
 
-def padding(subject: Subject) -> str | None:
+def padding(subject: CheckedAlgorithm) -> str | None:
     """Zero outside the responses, whatever stands there."""
     algorithm = subject.make()
     batch = _batch(algorithm, 2)
@@ -70,7 +70,7 @@ def padding(subject: Subject) -> str | None:
     return None
 
 
-def finite(subject: Subject) -> str | None:
+def finite(subject: CheckedAlgorithm) -> str | None:
     """A number for every token, also on odd batches."""
     algorithm = subject.make()
     for oddity, batch in degenerate(algorithm.default_group_size):
@@ -80,7 +80,7 @@ def finite(subject: Subject) -> str | None:
     return None
 
 
-def order(subject: Subject) -> str | None:
+def order(subject: CheckedAlgorithm) -> str | None:
     """Groups in another order: the same advantages, and the same memory."""
     algorithm = subject.make()
     batch = _batch(algorithm, 4)
@@ -97,7 +97,7 @@ def order(subject: Subject) -> str | None:
     return None
 
 
-def reload(subject: Subject) -> str | None:
+def reload(subject: CheckedAlgorithm) -> str | None:
     """Saved and loaded into a new one: the run goes on as if nothing had happened."""
     algorithm, other = subject.make(), subject.make()
     first, second = _batch(algorithm, 6), _batch(algorithm, 7)
@@ -118,13 +118,13 @@ def reload(subject: Subject) -> str | None:
     return None
 
 
-def own_reward(subject: Subject) -> str | None:
+def own_reward(subject: CheckedAlgorithm) -> str | None:
     """No rollout is part of its own tracked value."""
     algorithm = subject.make()
     return leak(algorithm.advantage, algorithm.default_group_size)
 
 
-def group_size(subject: Subject) -> str | None:
+def group_size(subject: CheckedAlgorithm) -> str | None:
     """The smallest group it declares is enough, and a smaller one is refused with a way out."""
     algorithm = subject.make()
     smallest = algorithm.min_group_size
@@ -143,7 +143,7 @@ def group_size(subject: Subject) -> str | None:
     return f"groups of {smallest - 1} are let through although min_group_size={smallest}"
 
 
-def name(subject: Subject) -> str | None:
+def name(subject: CheckedAlgorithm) -> str | None:
     """It goes by the name it is registered under."""
     found = subject.make().name
     return None if found == subject.name else f"calls itself {found}, registered as {subject.name}"

@@ -100,7 +100,7 @@ KNOWN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ColumnRoles:
     """How the rows of a data set are read: roles and the columns that fill them."""
 
     name: str  # of the format; empty where only names of columns were recognised
@@ -300,7 +300,7 @@ def _bare_names(names: str) -> str | list[str]:
     return [_bare(name) for name in names[1:-1].split(",") if name.strip()]
 
 
-def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> Reading:
+def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> ColumnRoles:
     """How rows like these are read; `given` is what the user says of it.
 
     Raises:
@@ -321,7 +321,7 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> R
         roles |= _places(roles, rows)
     if any(roles.get(role) for role in _PLACES) and "answer" not in stated:
         roles["answer"] = ()
-    reading = Reading(
+    reading = ColumnRoles(
         name="" if stated else known.name,
         roles={role: roles[role] for role in ROLES if roles.get(role)},
         ignored=frozenset(ignored),
@@ -494,7 +494,7 @@ def _refuse_unknown(
                 )
 
 
-def _refuse_incomplete(reading: Reading, names: Sequence[str], rows: Sequence[Row]) -> None:
+def _refuse_incomplete(reading: ColumnRoles, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Raise `UserError` where the question or the answer was not found."""
     talk = any(_is_conversation(reading.value(row, "problem")) for row in rows)
     answered = talk or {"answer", "answer_index", "answer_number"} & set(reading.roles)
@@ -517,7 +517,7 @@ def _is_conversation(value: Any) -> bool:
 
 
 def _suggestion(
-    reading: Reading, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
+    reading: ColumnRoles, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
 ) -> str:
     """The reading with the missing roles filled by what looks most like them."""
     taken = {name for found in reading.roles.values() for name in found}

@@ -86,7 +86,7 @@ def record(found: Shared) -> dict[str, Any]:
     }
 
 
-class Rows:
+class SplitRows:
     """A split's problems with what they are compared by, each worked out once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -113,7 +113,7 @@ class Rows:
 
 def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
     """What later splits share with earlier ones, for every two of them: train, val, test."""
-    rows = {split: Rows(problems) for split, problems in splits.items()}
+    rows = {split: SplitRows(problems) for split, problems in splits.items()}
     found = []
     for (earlier, theirs), (later, ours) in combinations(rows.items(), 2):
         same = earlier != "train" and ours.marks == theirs.marks  # val or test that was missing
@@ -124,12 +124,12 @@ def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
 
 def shared(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
     """The rows of `ours` that are in `theirs`, the same or nearly, each once."""
-    return list(_shared(Rows(ours), Rows(theirs)).values())
+    return list(_shared(SplitRows(ours), SplitRows(theirs)).values())
 
 
 def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
     """Those of `shared`, and rows whose words differ but not their picture, numbers and answer."""
-    mine, others = Rows(ours), Rows(theirs)
+    mine, others = SplitRows(ours), SplitRows(theirs)
     hits = _shared(mine, others)
     for rows in (mine, others):
         rows.look_up(range(len(rows.problems)))
@@ -146,7 +146,7 @@ def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
     return [hits[i] for i in sorted(hits)]
 
 
-def _shared(ours: Rows, theirs: Rows) -> dict[int, Hit]:
+def _shared(ours: SplitRows, theirs: SplitRows) -> dict[int, Hit]:
     """Hits by row of ours, in order."""
     exact: dict[bytes, int] = {}
     for j, mark in enumerate(theirs.marks):
@@ -163,7 +163,7 @@ def _shared(ours: Rows, theirs: Rows) -> dict[int, Hit]:
     return {i: hits[i] for i in sorted(hits)}
 
 
-def _key(rows: Rows, row: int) -> str:
+def _key(rows: SplitRows, row: int) -> str:
     return rows.problems[row].key
 
 
@@ -182,7 +182,7 @@ def look_alike(a: Thumbnail, b: Thumbnail) -> bool:
     return bool(within and (difference**2).mean() <= ROOT_MEAN_SQUARE**2)
 
 
-def _near(ours: Rows, theirs: Rows, known: Collection[int]) -> Iterator[tuple[int, int]]:
+def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterator[tuple[int, int]]:
     """(row of ours, row of theirs) for rows not yet known that are nearly the same."""
     others: dict[tuple[str, str, int], list[int]] = {}
     for j, bare in enumerate(theirs.bare):
@@ -201,7 +201,7 @@ def _near(ours: Rows, theirs: Rows, known: Collection[int]) -> Iterator[tuple[in
 
 
 def _matches(
-    ours: Rows, theirs: Rows, mine: list[int], others: list[int]
+    ours: SplitRows, theirs: SplitRows, mine: list[int], others: list[int]
 ) -> Iterator[tuple[int, int]]:
     """Pairs whose pictures look alike, one after the other; all have equally many."""
     coarse_a = _coarse(np.stack([ours.thumbnails(i) for i in mine]))
@@ -249,7 +249,9 @@ def _seen(problem: Problem) -> _Seen:
     return _Seen(problem.answer, words, tuple(sorted(re.findall(r"[0-9]+", text))))
 
 
-def _reworded(mine: tuple[_Seen, Rows, int], other: tuple[_Seen, Rows, int]) -> str | None:
+def _reworded(
+    mine: tuple[_Seen, SplitRows, int], other: tuple[_Seen, SplitRows, int]
+) -> str | None:
     """Why two rows with the same numbers count as one, None if they do not."""
     (a, ours, i), (b, theirs, j) = mine, other
     count = len(ours.problems[i].images)

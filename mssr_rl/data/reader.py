@@ -48,7 +48,7 @@ class Numbered(NamedTuple):
     row: Row
 
 
-class Draft(NamedTuple):
+class ProblemDraft(NamedTuple):
     """A problem whose pictures are still to be looked at."""
 
     where: str
@@ -117,7 +117,7 @@ def _find(data: str, split: str) -> sources.Source:
 
 
 def _all(
-    source: sources.Source, split: str, limit: int | None, reading: formats.Reading | None
+    source: sources.Source, split: str, limit: int | None, reading: formats.ColumnRoles | None
 ) -> list[Problem]:
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no rows: use a positive number, or none")
@@ -131,7 +131,7 @@ def _all(
     return found
 
 
-def _numbered(source: sources.Source, reading: formats.Reading | None) -> Iterator[Numbered]:
+def _numbered(source: sources.Source, reading: formats.ColumnRoles | None) -> Iterator[Numbered]:
     name = reading.roles["id"][0] if reading and "id" in reading.roles else "id"
     known: dict[str, int] = {}
     for i, row in enumerate(source.rows()):
@@ -174,13 +174,13 @@ def _part(rows: list[Numbered], split: str, name: str) -> Iterator[Numbered]:
 
 
 def _drafts(
-    rows: Iterable[Numbered], source: sources.Source, reading: formats.Reading | None
-) -> Iterator[Draft]:
+    rows: Iterable[Numbered], source: sources.Source, reading: formats.ColumnRoles | None
+) -> Iterator[ProblemDraft]:
     for i, key, raw in rows:
         where = f"{source.name} row {i} (id {key})"
         try:
             row = reading.row(raw, (*TAGS, *EXTRAS)) if reading else raw
-            yield Draft(where, _draft(key, row, source.folder))
+            yield ProblemDraft(where, _draft(key, row, source.folder))
         except ValueError as error:
             colon = "" if str(error).startswith(("has ", "is ", "names ")) else ":"
             faults.met(UserError(f"{where}{colon} {error}"))
@@ -227,7 +227,7 @@ def _kept(row: Row, names: Iterable[str]) -> dict[str, str]:
 # ---- pictures, many at a time ----
 
 
-def _looked_at(drafts: Iterable[Draft], name: str) -> Iterator[Problem]:
+def _looked_at(drafts: Iterable[ProblemDraft], name: str) -> Iterator[Problem]:
     """The problems whose pictures can be used, as they are seen; the others are faults."""
     progress = seen.Progress(name)
     for some in _batches(drafts):
@@ -242,14 +242,14 @@ def _looked_at(drafts: Iterable[Draft], name: str) -> Iterator[Problem]:
                 yield _with_images(problem, found)
 
 
-def _with_images(problem: Problem, looks: Sequence[seen.Look]) -> Problem:
+def _with_images(problem: Problem, looks: Sequence[seen.DecodedPicture]) -> Problem:
     if all(look.content is content for look, content in zip(looks, problem.images, strict=True)):
         return problem
     return replace(problem, images=tuple(look.content for look in looks))
 
 
-def _batches(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
-    some: list[Draft] = []
+def _batches(drafts: Iterable[ProblemDraft]) -> Iterator[list[ProblemDraft]]:
+    some: list[ProblemDraft] = []
     held = 0
     for draft in drafts:
         some.append(draft)

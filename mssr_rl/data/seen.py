@@ -34,7 +34,7 @@ _FORM = "1"  # of the table: to be raised when what is stored changes
 Thumbnail = NDArray[np.uint8]  # SIDE * SIDE levels of grey
 
 
-class Look(NamedTuple):
+class DecodedPicture(NamedTuple):
     """What decoding a picture has shown."""
 
     content: bytes  # as a person sees it: the bytes that were given, or a new PNG
@@ -64,7 +64,7 @@ class Progress:
             sys.stderr.flush()
 
 
-def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> list[Look]:
+def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> list[DecodedPicture]:
     """Each picture as it is seen, or why it cannot be used; in order."""
     marks = [digest(content) for content in contents]
     known = _read(marks)
@@ -78,7 +78,7 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
     if progress is not None:
         progress.add(len(contents), len(new))
     return [
-        fresh[m][0] if m in fresh else Look(c, known[m].fault)
+        fresh[m][0] if m in fresh else DecodedPicture(c, known[m].fault)
         for m, c in zip(marks, contents, strict=True)
     ]
 
@@ -101,7 +101,7 @@ def digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _look(content: bytes) -> tuple[Look, _Known]:
+def _look(content: bytes) -> tuple[DecodedPicture, _Known]:
     try:
         shown = pictures.as_seen(content)
         with pictures.decode(shown) as image:
@@ -109,13 +109,13 @@ def _look(content: bytes) -> tuple[Look, _Known]:
                 (SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0
             )
     except ValueError as error:
-        return Look(content, str(error)), _Known(str(error), changed=False, thumbnail=b"")
+        return DecodedPicture(content, str(error)), _Known(str(error), changed=False, thumbnail=b"")
     packed = zlib.compress(small.tobytes(), 1)
-    return Look(shown), _Known("", changed=shown is not content, thumbnail=packed)
+    return DecodedPicture(shown), _Known("", changed=shown is not content, thumbnail=packed)
 
 
 def _of_changed(
-    fresh: dict[bytes, tuple[Look, _Known]], new: dict[bytes, _Known]
+    fresh: dict[bytes, tuple[DecodedPicture, _Known]], new: dict[bytes, _Known]
 ) -> Iterator[tuple[bytes, _Known]]:
     """The new bytes of pictures that were changed are asked about later: they are known too."""
     for mark in new:

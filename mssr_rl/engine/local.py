@@ -22,7 +22,7 @@ from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine.workers import Workers
 from mssr_rl.loss import Weights, token_weights
-from mssr_rl.models.family import Block, Parts, Reading, Scored, score_by_parts
+from mssr_rl.models.family import Block, Reading, ScoredResponses, ScoringBatches, score_by_parts
 from mssr_rl.models.load import Wanted, family_of, load_model
 from mssr_rl.models.sampled import Sampled, stacked, texts, widen
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
@@ -138,7 +138,7 @@ class LocalEngine:
             return sampled
         response = (sampled.token_BT, sampled.mask_BT)
         size = max(1, self.options.micro_batch * prompts // len(uniform_BT))
-        parts = Parts(prompts, size, sampling.temperature)
+        parts = ScoringBatches(prompts, size, sampling.temperature)
         again = score_by_parts(self.family, self.policy, reading, response, parts)
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
@@ -234,7 +234,7 @@ class LocalEngine:
         check_finite({"the new log-probability": scored.logprob_BT, "the loss": part.total})
         return part
 
-    def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> Scored:
+    def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> ScoredResponses:
         """Score the rollouts of some problems, cut to their longest."""
         picked = rollouts_of(rows, rollouts.group_size)
         mask_BT = rollouts.mask_BT[picked]
@@ -243,7 +243,9 @@ class LocalEngine:
         device = self.options.device
         response = rollouts.token_BT[picked, :width].to(device), mask_BT[:, :width].to(device)
         scored = self.family.score(model, reading, response, self.options.temperature)
-        return Scored(*(x.cpu() for x in scored))  # rollouts, weights and losses stay there
+        return ScoredResponses(
+            *(x.cpu() for x in scored)
+        )  # rollouts, weights and losses stay there
 
     def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
         """How many problems a micro-batch holds, of these, which are to be split evenly."""

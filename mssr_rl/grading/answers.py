@@ -31,7 +31,7 @@ class Terms(NamedTuple):
     text: str
 
 
-class Group(NamedTuple):
+class AnswerList(NamedTuple):
     """Several answers in order; `brackets` is empty for a bare list, and {} is a set."""
 
     brackets: str
@@ -48,7 +48,7 @@ class NeedsAlgebra(Exception):
     """Reading the two answers settles nothing."""
 
 
-Value = Quantity | Terms | Group | Equation | Words
+Value = Quantity | Terms | AnswerList | Equation | Words
 Same = Callable[[str, str], bool]
 
 _OPEN = {"(": ")(", "[": "][", "{": "}{"}
@@ -132,7 +132,7 @@ def _parse(text: str, depth: int) -> Value:
 def _same(a: Value, b: Value) -> bool:
     if isinstance(a, Quantity) and isinstance(b, Quantity):
         return same_quantity(a, b)
-    if isinstance(a, Group) and isinstance(b, Group):
+    if isinstance(a, AnswerList) and isinstance(b, AnswerList):
         return _same_group(a, b)
     if isinstance(a, Equation) or isinstance(b, Equation):
         return _same_equation(a, b)
@@ -143,7 +143,7 @@ def _same(a: Value, b: Value) -> bool:
 
 def _settled(value: Value) -> bool:
     """Is it a plain number, some of them in brackets, a clock time or words?"""
-    if isinstance(value, Group):
+    if isinstance(value, AnswerList):
         return all(map(_settled, value.items))
     if isinstance(value, Words):
         word = value.text
@@ -159,7 +159,7 @@ def _is_range(value: Value) -> bool:
 
 
 def _list_and_set(a: Value, b: Value) -> bool:
-    if not (isinstance(a, Group) and isinstance(b, Group)):
+    if not (isinstance(a, AnswerList) and isinstance(b, AnswerList)):
         return False
     return {a.brackets, b.brackets} == {"", "{}"}
 
@@ -172,12 +172,12 @@ def same_brackets(said: str, gold: str) -> bool:
     return {said, gold} == {"", "()"}
 
 
-def _same_group(a: Group, b: Group) -> bool:
+def _same_group(a: AnswerList, b: AnswerList) -> bool:
     pair = [item.value for item in b.items if isinstance(item, Quantity) and item.value is not None]
     point = len(b.items) != 2 or (len(pair) == 2 and pair[0] >= pair[1])
     if a.brackets != b.brackets and not (point and same_brackets(a.brackets, b.brackets)):
         return False
-    points = not a.brackets and all(isinstance(x, Group) for x in (*a.items, *b.items))
+    points = not a.brackets and all(isinstance(x, AnswerList) for x in (*a.items, *b.items))
     if points and len(a.items) != len(b.items):
         return False
     if a.brackets != "{}" and not points:
@@ -212,7 +212,7 @@ def _same_terms(a: Value, b: Value) -> bool:
     return value.value == dict(terms.terms).get("", 0) and not value.unit
 
 
-def _group(text: str, depth: int) -> Group | None:
+def _group(text: str, depth: int) -> AnswerList | None:
     """A bracketed group, a set, or a bare list of two or more values."""
     body, brackets = _inside(text.replace(r"\{", "{").replace(r"\}", "}"))
     parts = _split(body)
@@ -221,7 +221,7 @@ def _group(text: str, depth: int) -> Group | None:
     items = tuple(_parse(part, depth - 1) for part in parts)
     if not brackets and any(isinstance(item, Words) for item in items):
         return None  # a sentence with a comma
-    return Group(brackets, items)
+    return AnswerList(brackets, items)
 
 
 def _inside(text: str) -> tuple[str, str]:

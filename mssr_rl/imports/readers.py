@@ -29,7 +29,7 @@ _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, OverflowError, Re
               csv.Error)  # fmt: skip
 
 
-class Recorded(NamedTuple):
+class ImportedRun(NamedTuple):
     """What a file holds."""
 
     format: str  # in words
@@ -41,7 +41,7 @@ class Recorded(NamedTuple):
         return list(dict.fromkeys(name for numbers in self.rows.values() for name in numbers))
 
 
-def read(path: Path, step: str | None = None) -> Recorded:
+def read(path: Path, step: str | None = None) -> ImportedRun:
     """The record in `path`; `step` names its column of steps where that is not obvious.
 
     Raises:
@@ -61,7 +61,7 @@ def read(path: Path, step: str | None = None) -> Recorded:
             f"{path} was read as {kind} and holds no numbers by step; is there a column of steps? "
             f"Known names of it: {', '.join(STEPS)}; step=NAME tells another"
         )
-    return Recorded(kind, dict(sorted(rows.items())))
+    return ImportedRun(kind, dict(sorted(rows.items())))
 
 
 def _pairs(path: Path, step: str | None) -> tuple[str, Iterable[tuple[int, Numbers]]]:

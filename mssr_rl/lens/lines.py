@@ -34,7 +34,7 @@ RAGGED = ("logprob", "logprob_ref", "entropy")
 BEYOND = 1 << 20  # groups of one step
 
 
-class Line(NamedTuple):
+class LensStep(NamedTuple):
     """One step."""
 
     where: str  # for error messages
@@ -52,7 +52,7 @@ class Recording(NamedTuple):
     row_of: Mapping[str, int]  # problem -> its row in an algorithm's state
     size: int  # N: rows of that state
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[LensStep]:
         """One step after the other; only one is in memory."""
         for where, record in _objects(self.path):
             yield line_of(record, where, self.row_of)
@@ -75,7 +75,7 @@ def open_recording(path: Path) -> Recording:
     return Recording(path, row_of, max(size, max(row_of.values()) + 1))
 
 
-def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) -> Line:
+def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) -> LensStep:
     """The batch of one object; a `UserError` says what is wrong with it."""
     problems = _keys(record, where)
     reward_B = _numbers(record.get("reward"), f"{where}: reward")
@@ -109,7 +109,7 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         response_limit=_optional(record, "response_limit", where),
         group_B=unequal_B,
     )
-    return Line(where, problems, lengths, groups, batch, record)
+    return LensStep(where, problems, lengths, groups, batch, record)
 
 
 def _unequal_groups(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from mssr_rl import files
-from mssr_rl.lens.runs import STORY, Look, RecordedRun
+from mssr_rl.lens.runs import STORY, AlgorithmView, RecordedRun
 from mssr_rl.lens.tokens import pieces
 from mssr_rl.metrics import NO_SIGNAL
-from mssr_rl.report.gallery import Card, card
+from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
 
 SHOWN_TOKENS = 24_000  # over all rollouts and algorithms: a page stays a few megabytes
@@ -33,7 +33,7 @@ SUMMARY = (
 SHARES = ("critic/advantages/zero_fraction", "shaping/flipped_fraction", "shaping/capped_fraction")
 
 
-class Token(NamedTuple):
+class LensToken(NamedTuple):
     """A token under one algorithm."""
 
     text: str
@@ -41,30 +41,30 @@ class Token(NamedTuple):
     advantage: str
 
 
-class Row(NamedTuple):
+class LensRow(NamedTuple):
     """One response under one algorithm."""
 
     algo: str
     mean: str
-    tokens: list[Token]
+    tokens: list[LensToken]
 
 
-class Shown(NamedTuple):
+class LensRollout(NamedTuple):
     """One rollout: what was asked and said, and what each algorithm makes of it."""
 
-    card: Card
-    rows: list[Row]
+    card: RolloutCard
+    rows: list[LensRow]
     cut: int  # tokens left out
 
 
-def write(run: RecordedRun, looks: Mapping[str, Look]) -> Path:
+def write(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> Path:
     """Write the run's lens.html and return its path."""
     target = run.folder / "lens.html"
     files.write_bytes(target, render(run, looks).encode("utf-8", "replace"))
     return target
 
 
-def render(run: RecordedRun, looks: Mapping[str, Look]) -> str:
+def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
     """The page as text."""
     style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "lens.css")
     chosen = _chosen(run, len(looks))
@@ -86,7 +86,7 @@ def render(run: RecordedRun, looks: Mapping[str, Look]) -> str:
     )
 
 
-def _summary(look: Look) -> list[tuple[str, float] | None]:
+def _summary(look: AlgorithmView) -> list[tuple[str, float] | None]:
     """The cells of an algorithm's row: how to show it, and the number; None where it has none."""
     return [
         ("percent" if key in SHARES else "number", round(look.seen.metrics[key], 6))
@@ -108,19 +108,21 @@ def _chosen(run: RecordedRun, algos: int) -> list[int]:
     return chosen
 
 
-def _shown(run: RecordedRun, looks: Mapping[str, Look], i: int, texts: Sequence[str]) -> Shown:
+def _shown(
+    run: RecordedRun, looks: Mapping[str, AlgorithmView], i: int, texts: Sequence[str]
+) -> LensRollout:
     rows = [_row(name, look.seen.advantage_BT, i, texts) for name, look in looks.items()]
-    return Shown(card(_sample(run, i), run.folder), rows, run.line.lengths[i] - len(texts))
+    return LensRollout(card(_sample(run, i), run.folder), rows, run.line.lengths[i] - len(texts))
 
 
-def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> Row:
+def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> LensRow:
     largest = advantage_BT.abs().max().item() if advantage_BT.numel() else 0.0
     values = advantage_BT[i, : len(texts)].tolist()
     tokens = [
-        Token(text, shade(value, largest), f"{value:+.4f}")
+        LensToken(text, shade(value, largest), f"{value:+.4f}")
         for text, value in zip(texts, values, strict=True)
     ]
-    return Row(name, f"{sum(values) / len(values):+.3f}" if values else "no token", tokens)
+    return LensRow(name, f"{sum(values) / len(values):+.3f}" if values else "no token", tokens)
 
 
 def shade(advantage: float, largest: float) -> str:

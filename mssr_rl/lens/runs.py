@@ -15,8 +15,8 @@ from mssr_rl.algos import Algorithm
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.lens import view
-from mssr_rl.lens.lines import Line, Recording, open_recording
-from mssr_rl.lens.view import Seen
+from mssr_rl.lens.lines import LensStep, Recording, open_recording
+from mssr_rl.lens.view import StepView
 from mssr_rl.run.recording import FOLDER
 
 STORY = ("token", "prompt", "answer", "response", "extracted", "reason", "images", "reward")
@@ -31,17 +31,17 @@ class RecordedRun(NamedTuple):
     options: Mapping[str, Any]  # of the run's algorithm
     model: str
     recording: Recording
-    line: Line
+    line: LensStep
 
 
-class Look(NamedTuple):
+class AlgorithmView(NamedTuple):
     """One algorithm's view of the batch."""
 
     algorithm: Algorithm
     before: Any  # its state
     remembers: bool  # whether that is the run's own memory
     tracks: bool  # whether it has any
-    seen: Seen
+    seen: StepView
 
 
 def open_run(folder: Path, step: int | None) -> RecordedRun:
@@ -75,7 +75,7 @@ def _section(config: Mapping[str, Any], name: str, folder: Path) -> Mapping[str,
     return found
 
 
-def _refuse_half_a_story(line: Line) -> None:
+def _refuse_half_a_story(line: LensStep) -> None:
     """What a person reads must be there for every rollout, and every token must be a number."""
     for name in STORY:
         found = line.record.get(name)
@@ -92,12 +92,12 @@ def recorded_steps(folder: Path) -> list[int]:
     return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
-def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, Look]:
+def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, AlgorithmView]:
     """Every algorithm's view of the recorded batch."""
     return {name: _look(run, algorithm) for name, algorithm in chosen.items()}
 
 
-def _look(run: RecordedRun, algorithm: Algorithm) -> Look:
+def _look(run: RecordedRun, algorithm: Algorithm) -> AlgorithmView:
     fresh = view.first_look(algorithm, run.recording)
     memory = run.folder / FOLDER / f"step_{run.step}.safetensors"
     try:
@@ -108,4 +108,4 @@ def _look(run: RecordedRun, algorithm: Algorithm) -> Look:
     fits = bool(kept) and shapes == {name: tensor.shape for name, tensor in kept.items()}
     before = restore_state(fresh, kept) if fits else fresh
     seen = view.look(algorithm, run.line, before)
-    return Look(algorithm, before, fits, find_beliefs(fresh) is not None, seen)
+    return AlgorithmView(algorithm, before, fits, find_beliefs(fresh) is not None, seen)

@@ -11,12 +11,12 @@ from torch import Tensor
 from mssr_rl.advantage import find_beliefs
 from mssr_rl.algos import Algorithm
 from mssr_rl.errors import UserError
-from mssr_rl.lens.lines import Line, Recording, sizes_in_words
+from mssr_rl.lens.lines import LensStep, Recording, sizes_in_words
 from mssr_rl.lens.signal import signal_metrics
 from mssr_rl.metrics import advantage_metrics, policy_metrics
 
 
-class Seen(NamedTuple):
+class StepView(NamedTuple):
     """What one algorithm makes of one step."""
 
     advantage_BT: Tensor  # float64
@@ -34,7 +34,7 @@ def first_look(algorithm: Algorithm, recording: Recording) -> Any:
     return algorithm.advantage.init(recording.size)
 
 
-def look(algorithm: Algorithm, line: Line, state: Any) -> Seen:
+def look(algorithm: Algorithm, line: LensStep, state: Any) -> StepView:
     """Every token's advantage under one algorithm."""
     _check_groups(algorithm, line)
     batch = line.batch
@@ -49,10 +49,10 @@ def look(algorithm: Algorithm, line: Line, state: Any) -> Seen:
         **policy_metrics(batch),
         **credit.metrics,
     }
-    return Seen(credit.advantage, metrics, credit.state)
+    return StepView(credit.advantage, metrics, credit.state)
 
 
-def _check_groups(algorithm: Algorithm, line: Line) -> None:
+def _check_groups(algorithm: Algorithm, line: LensStep) -> None:
     if algorithm.min_group_size == 1 or line.batch.group_B is not None:
         return
     unequal = "group_size" not in line.record and len(set(line.groups)) > 1
@@ -66,7 +66,7 @@ def _check_groups(algorithm: Algorithm, line: Line) -> None:
     )
 
 
-def as_record(seen: Seen, line: Line, shown: Iterable[str], rows: Mapping[str, int]) -> Any:
+def as_record(seen: StepView, line: LensStep, shown: Iterable[str], rows: Mapping[str, int]) -> Any:
     """The object the lens prints: `shown` are the problems met so far."""
     found = {
         "advantage": [

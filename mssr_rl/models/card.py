@@ -17,7 +17,7 @@ SAMPLES = 8
 LENGTH = 64
 
 
-class Measured(NamedTuple):
+class ProblemResult(NamedTuple):
     """One problem's results."""
 
     cell: tuple[str, str]  # family, level
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     right_grey: int  # of SAMPLES, without seeing
 
 
-class Line(NamedTuple):
+class CardLine(NamedTuple):
     """Shares over the problems of one row of the card."""
 
     name: str
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     grey: float
 
 
-def measure(engine: Engine, env: ProblemEnv) -> list[Measured]:
+def measure(engine: Engine, env: ProblemEnv) -> list[ProblemResult]:
     """Answer every problem of `env` in the three ways."""
     blind = ProblemEnv(
         [greyed(problem) for problem in env.problems], name="grey", split=env.split,
@@ -48,7 +48,7 @@ def measure(engine: Engine, env: ProblemEnv) -> list[Measured]:
     sampled = _right(engine, env, SAMPLES, 1.0)
     grey = _right(engine, blind, SAMPLES, 1.0)
     return [
-        Measured((p.tags["family"], p.tags["level"]), bool(g), s, b)
+        ProblemResult((p.tags["family"], p.tags["level"]), bool(g), s, b)
         for p, g, s, b in zip(env.problems, greedy, sampled, grey, strict=True)
     ]
 
@@ -61,13 +61,13 @@ def _right(engine: Engine, env: ProblemEnv, samples: int, temperature: float) ->
     return [sum(paid[i : i + samples]) for i in range(0, len(paid), samples)]
 
 
-def line(name: str, measured: Sequence[Measured]) -> Line:
+def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
     """Shares over some problems."""
 
-    def share(f: Callable[[Measured], float]) -> float:
+    def share(f: Callable[[ProblemResult], float]) -> float:
         return sum(map(f, measured)) / len(measured)
 
-    return Line(
+    return CardLine(
         name,
         len(measured),
         share(lambda m: m.greedy),
@@ -78,7 +78,7 @@ def line(name: str, measured: Sequence[Measured]) -> Line:
     )
 
 
-def table(measured: Sequence[Measured]) -> str:
+def table(measured: Sequence[ProblemResult]) -> str:
     """All problems, each level, each family, and each family's levels, as Markdown."""
     families = sorted({m.cell[0] for m in measured})
     levels = sorted({m.cell[1] for m in measured})
@@ -95,7 +95,7 @@ def table(measured: Sequence[Measured]) -> str:
     return "\n".join([head, *rows])
 
 
-def write(folder: Path, facts: Sequence[str], measured: Sequence[Measured]) -> None:
+def write(folder: Path, facts: Sequence[str], measured: Sequence[ProblemResult]) -> None:
     """The model card of a folder."""
     what = "\n".join(f"* {fact}" for fact in facts)
     text = CARD.format(facts=what, table=table(measured), samples=SAMPLES)

@@ -19,7 +19,7 @@ from torch import Tensor
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import fused, lean
 from mssr_rl.models.responses import Compiled
-from mssr_rl.models.sampled import Drawn, Sampled, together
+from mssr_rl.models.sampled import DrawnTokens, Sampled, together
 from mssr_rl.models.vocabulary import Vocabulary, draw, drawable
 
 
@@ -77,11 +77,11 @@ def _token_by_token(
     group_size = b // last_PD.shape[0]
     running = _start(cache, group_size, limit)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
-    drawn: list[Drawn] = []
+    drawn: list[DrawnTokens] = []
     for t in range(limit):
         logits_AV = F.linear(hidden_AD, model.lm_head.weight)
         token_A, scores = draw(logits_AV, uniform_BT[running.row_A, t], vocabulary, sampling)
-        drawn.append(Drawn(running.row_A, running.going_A, token_A, *scores))
+        drawn.append(DrawnTokens(running.row_A, running.going_A, token_A, *scores))
         running = running._replace(going_A=running.going_A & ~torch.isin(token_A, vocabulary.end))
         if t == limit - 1 or not running.going_A.any():
             break

@@ -26,7 +26,7 @@ from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
 
 
-class Prompts(NamedTuple):
+class PromptBlock(NamedTuple):
     """A block of prompts, right-padded to one length."""
 
     token_PL: Tensor
@@ -35,12 +35,12 @@ class Prompts(NamedTuple):
     next_position_P: Tensor  # the first response token's position, on all three axes
     pictures: tuple[Pictures, ...]
 
-    def to(self, device: str) -> "Prompts":
+    def to(self, device: str) -> "PromptBlock":
         """The same block on another device."""
         if device == "cpu":
             return self
         moved = tuple(pictures.to(device) for pictures in self.pictures)
-        return Prompts(
+        return PromptBlock(
             self.token_PL.to(device),
             self.mask_PL.to(device),
             self.position_3PL.to(device),
@@ -112,7 +112,7 @@ class PromptEncoder:
             return len(kept[1].tokens)
         return len(self.layout(problem, self._pixels_of(problem)).tokens)
 
-    def block(self, problems: Sequence[Problem]) -> Prompts:
+    def block(self, problems: Sequence[Problem]) -> PromptBlock:
         """Pad a block of problems on the right, and gather their pictures by size."""
         pictures = [self._pixels_of(problem) for problem in problems]
         layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
@@ -126,7 +126,7 @@ class PromptEncoder:
             token_PL[row, :length] = layout.tokens
             mask_PL[row, :length] = True
             position_3PL[:, row, :length] = layout.position_3L
-        return Prompts(
+        return PromptBlock(
             torch.from_numpy(token_PL),
             torch.from_numpy(mask_PL),
             torch.from_numpy(position_3PL),

@@ -26,7 +26,7 @@ PictureRule = Callable[[int, int], str | None]
 """(width, height) in pixels → why the model cannot take such a picture; None if it can."""
 
 
-class Scored(NamedTuple):
+class ScoredResponses(NamedTuple):
     """Per response token; 0 where the mask is 0."""
 
     logprob_BT: Tensor  # float32 [nat]
@@ -41,7 +41,7 @@ class Block(NamedTuple):
     image_tokens: int
 
 
-class Asked(NamedTuple):
+class RawPrompt(NamedTuple):
     """A prompt for a program that spreads pictures out by itself."""
 
     tokens: list[int]  # one sign for each picture
@@ -84,7 +84,7 @@ class Family(Protocol):
 
     def score(
         self, model: Any, reading: Reading, response: tuple[Tensor, Tensor], temperature: float
-    ) -> Scored:
+    ) -> ScoredResponses:
         """Of every token of `response` = (token_BT, mask_BT). With gradient if enabled."""
         ...
 
@@ -97,7 +97,7 @@ class Family(Protocol):
         """
         ...
 
-    def asked(self, problem: Problem) -> "Asked":
+    def asked(self, problem: Problem) -> "RawPrompt":
         """One problem as vLLM is asked it."""
         ...
 
@@ -118,7 +118,7 @@ class Family(Protocol):
         ...
 
 
-class Parts(NamedTuple):
+class ScoringBatches(NamedTuple):
     """How many of how many prompts are scored at a time, and at which temperature."""
 
     prompts: int
@@ -127,8 +127,12 @@ class Parts(NamedTuple):
 
 
 def score_by_parts(
-    family: Family, model: Any, reading: Reading, response: tuple[Tensor, Tensor], parts: Parts
-) -> Scored:
+    family: Family,
+    model: Any,
+    reading: Reading,
+    response: tuple[Tensor, Tensor],
+    parts: ScoringBatches,
+) -> ScoredResponses:
     """`Family.score` for a few prompts at a time: over a large vocabulary it takes room."""
     group_size = len(response[0]) // parts.prompts
     scored = []
@@ -137,4 +141,4 @@ def score_by_parts(
         some = family.part(reading, slice(first, first + parts.together))
         given = (response[0][rows], response[1][rows])
         scored.append(family.score(model, some, given, parts.temperature))
-    return Scored(*(torch.cat(column) for column in zip(*scored, strict=True)))
+    return ScoredResponses(*(torch.cat(column) for column in zip(*scored, strict=True)))

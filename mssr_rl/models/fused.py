@@ -163,14 +163,14 @@ def _inner(x_NQH: Tensor) -> Tensor:
 # ---- attention -----------------------------------------------------------------------------
 
 
-class Sequences(NamedTuple):
+class PackedSequences(NamedTuple):
     """B sequences, one behind the other in N tokens."""
 
     first_B: Tensor  # int64: where each begins
     length_B: Tensor  # int64
 
     @classmethod
-    def of(cls, length_B: Tensor) -> "Sequences":
+    def of(cls, length_B: Tensor) -> "PackedSequences":
         """From their lengths."""
         length_B = length_B.long()
         return cls(length_B.cumsum(0) - length_B, length_B)
@@ -187,7 +187,7 @@ class Before(NamedTuple):
 def attend(
     q_NQH: Tensor,
     kv: tuple[Tensor, Tensor],
-    sequences: Sequences,
+    sequences: PackedSequences,
     before: Before | None = None,
     *,
     causal: bool = True,

@@ -22,9 +22,9 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from mssr_rl.data.pictures import decode
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models.chat import ChatEncoder, collated
-from mssr_rl.models.family import Asked, Block, PictureRule, Scored
+from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
 from mssr_rl.models.processor import save_processor, sized
-from mssr_rl.models.sampled import Drawn, Sampled, together
+from mssr_rl.models.sampled import DrawnTokens, Sampled, together
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
 from mssr_rl.problem import Problem
 
@@ -38,7 +38,7 @@ class Described(NamedTuple):
     kind: type  # transformers' class
 
 
-class Prompts(NamedTuple):
+class GeneralPrompts(NamedTuple):
     """A block of prompts as the model's keyword arguments, and each problem's own."""
 
     inputs: (
@@ -52,10 +52,10 @@ class Prompts(NamedTuple):
         return self.inputs["attention_mask"]
 
 
-class Reading(NamedTuple):
+class PromptReading(NamedTuple):
     """Prompts and what the model made of them; for families that share nothing, only the former."""
 
-    prompts: Prompts
+    prompts: GeneralPrompts
     cache: Cache | None
     logits_PV: Tensor | None  # they predict the first response token
 
@@ -90,7 +90,7 @@ class General:
         """Encode problems."""
         rows = tuple(self.encoder.inputs(problem) for problem in problems)
         rows = tuple({name: x.to(device) for name, x in row.items()} for row in rows)
-        prompts = Prompts(collated(rows, self.vocabulary.pad), rows)
+        prompts = GeneralPrompts(collated(rows, self.vocabulary.pad), rows)
         pictured = torch.isin(prompts.inputs["input_ids"].cpu(), self.encoder.picture_tokens)
         return Block(prompts, int(prompts.mask.sum()), int(pictured.sum()))
 
@@ -100,14 +100,14 @@ class General:
 
     # ---- passes ----------------------------------------------------------------------------
 
-    def read(self, model: Any, block: Block) -> Reading:
+    def read(self, model: Any, block: Block) -> PromptReading:
         """The pass over the prompts, unless training cannot share it."""
-        prompts: Prompts = block.prompts
+        prompts: GeneralPrompts = block.prompts
         if torch.is_grad_enabled() and not self.shares:
-            return Reading(prompts, None, None)
+            return PromptReading(prompts, None, None)
         return self._read(model, prompts)
 
-    def _read(self, model: Any, prompts: Prompts) -> Reading:
+    def _read(self, model: Any, prompts: GeneralPrompts) -> PromptReading:
         cache = DynamicCache(config=model.config)
         positions = self.positions(model, prompts.inputs)
         out = model(
@@ -118,7 +118,9 @@ class General:
             logits_to_keep=1,
         )
         inputs = prompts.inputs | {"position_ids": positions}
-        return Reading(prompts._replace(inputs=inputs), out.past_key_values, out.logits[:, -1])
+        return PromptReading(
+            prompts._replace(inputs=inputs), out.past_key_values, out.logits[:, -1]
+        )
 
     def positions(self, model: Any, inputs: Inputs) -> Tensor:
         """Positions of the prompt's tokens as generation counts them: P L, or axes P L."""
@@ -130,7 +132,7 @@ class General:
         return counted
 
     def sample(
-        self, model: Any, reading: Reading, sampling: Sampling, uniform_BT: Tensor
+        self, model: Any, reading: PromptReading, sampling: Sampling, uniform_BT: Tensor
     ) -> Sampled:
         """Token by token, all rows that still run at once; ended rows leave the block."""
         if reading.cache is None or reading.logits_PV is None:
@@ -139,13 +141,13 @@ class General:
         assert reading.logits_PV is not None
         b, limit = uniform_BT.shape
         behind_B = torch.arange(b, device=uniform_BT.device) // (b // len(reading.logits_PV))
-        running = _Running.behind(reading, behind_B, limit)
+        running = _GeneralRows.behind(reading, behind_B, limit)
         logits_AV = reading.logits_PV[behind_B]
-        drawn: list[Drawn] = []
+        drawn: list[DrawnTokens] = []
         for t in range(limit):
             numbers_A = uniform_BT[running.row_A, t]
             token_A, scores = draw(logits_AV, numbers_A, self.vocabulary, sampling)
-            drawn.append(Drawn(running.row_A, running.going_A, token_A, *scores))
+            drawn.append(DrawnTokens(running.row_A, running.going_A, token_A, *scores))
             running.going_A = running.going_A & ~torch.isin(token_A, self.vocabulary.end)
             if t == limit - 1 or not running.going_A.any():
                 break
@@ -153,7 +155,7 @@ class General:
             logits_AV = self._step(model, running, token_A, t)
         return together(drawn, b, self.vocabulary)
 
-    def _step(self, model: Any, running: "_Running", token_A: Tensor, t: int) -> Tensor:
+    def _step(self, model: Any, running: "_GeneralRows", token_A: Tensor, t: int) -> Tensor:
         out = model(
             input_ids=token_A[:, None],
             attention_mask=running.mask(t + 1),
@@ -166,8 +168,12 @@ class General:
         return logits
 
     def score(
-        self, model: Any, reading: Reading, response: tuple[Tensor, Tensor], temperature: float
-    ) -> Scored:
+        self,
+        model: Any,
+        reading: PromptReading,
+        response: tuple[Tensor, Tensor],
+        temperature: float,
+    ) -> ScoredResponses:
         """Behind the prompts' cache where there is one, else prompts and responses in one pass."""
         token_BT, mask_BT = response
         if reading.cache is None:
@@ -177,13 +183,15 @@ class General:
         chosen = mask_BT.bool()
         scores = self.token_scores(logits_BTV[chosen], token_BT[chosen], temperature)
         empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
-        return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+        return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
 
     def token_scores(self, logits_NV: Tensor, token_N: Tensor, temperature: float) -> TokenScores:
         """Of N tokens, by the logits that predict them."""
         return score_tokens(logits_NV, token_N, self.vocabulary, temperature)
 
-    def _behind(self, model: Any, reading: Reading, response: tuple[Tensor, Tensor]) -> Tensor:
+    def _behind(
+        self, model: Any, reading: PromptReading, response: tuple[Tensor, Tensor]
+    ) -> Tensor:
         """Logits B T V: the first token's are the prompt's, the later ones follow its cache."""
         assert reading.cache is not None
         assert reading.logits_PV is not None
@@ -204,7 +212,9 @@ class General:
         ).logits
         return torch.cat((first, later), 1)
 
-    def _together(self, model: Any, prompts: Prompts, response: tuple[Tensor, Tensor]) -> Tensor:
+    def _together(
+        self, model: Any, prompts: GeneralPrompts, response: tuple[Tensor, Tensor]
+    ) -> Tensor:
         """Logits B T V from whole sequences, every rollout with a prompt of its own."""
         group_size = len(response[0]) // len(prompts.rows)
         rows = [row for row in prompts.rows for _ in range(group_size)]
@@ -239,10 +249,10 @@ class General:
                 whole[name] = F.pad(prompts[name], (0, token_BT.shape[1]), value=kind)
         return _precise(whole, model.dtype)
 
-    def asked(self, problem: Problem) -> Asked:
+    def asked(self, problem: Problem) -> RawPrompt:
         """The text with one sign for each picture; pictures of their final size, if that is one."""
         inputs = self.encoder.inputs(problem)["input_ids"][0]
-        return Asked(
+        return RawPrompt(
             tokens=self.encoder.signed_tokens(problem),
             pictures=[
                 sized(self.encoder.processor.image_processor, decode(data))
@@ -252,15 +262,15 @@ class General:
             image_tokens=int(torch.isin(inputs, self.encoder.picture_tokens).sum()),
         )
 
-    def part(self, reading: Reading, rows: slice) -> Reading:
+    def part(self, reading: PromptReading, rows: slice) -> PromptReading:
         """The reading of some of its prompts; what pictures made of them is in the cache."""
         assert reading.cache is not None
         assert reading.logits_PV is not None
         index = torch.arange(len(reading.prompts.rows), device=reading.logits_PV.device)[rows]
         names = ("input_ids", "attention_mask", "position_ids")
         inputs = {name: reading.prompts.inputs[name][..., index, :] for name in names}
-        prompts = Prompts(inputs, reading.prompts.rows[rows])
-        return Reading(prompts, forked(reading.cache, index), reading.logits_PV[index])
+        prompts = GeneralPrompts(inputs, reading.prompts.rows[rows])
+        return PromptReading(prompts, forked(reading.cache, index), reading.logits_PV[index])
 
     # ---- state -----------------------------------------------------------------------------
 
@@ -334,7 +344,7 @@ class _Room(DynamicLayer):  # type: ignore[misc]
         self._show()
 
 
-class _Running:
+class _GeneralRows:
     """The rows in the block: which rollouts they are, and their keys and values."""
 
     def __init__(self, row_A: Tensor, cache: Cache, mask_AL: Tensor, position_A1: Tensor) -> None:
@@ -343,7 +353,7 @@ class _Running:
         self.padded = not bool(mask_AL.all())
 
     @classmethod
-    def behind(cls, reading: Reading, behind_B: Tensor, limit: int) -> "_Running":
+    def behind(cls, reading: PromptReading, behind_B: Tensor, limit: int) -> "_GeneralRows":
         """One row for each rollout, its prompt's cache copied with room for its tokens."""
         assert reading.cache is not None
         cache = forked(reading.cache, behind_B)

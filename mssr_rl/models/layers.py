@@ -50,7 +50,7 @@ class Linear(NamedTuple):
         return y
 
 
-class Shape(NamedTuple):
+class LayerShape(NamedTuple):
     """Of all layers; the order is that of `native.Sizes`, without the numbers of one call."""
 
     hidden: int
@@ -71,7 +71,7 @@ class Layers(NamedTuple):
     """Layers as the kernels read them, in part copies: until a weight changes."""
 
     weights: tuple[tuple[Tensor | None, ...], ...]  # of each, in the order of `native.Layer`
-    shape: Shape
+    shape: LayerShape
     scratch: Tensor  # so one call at a time
 
     @classmethod
@@ -80,7 +80,7 @@ class Layers(NamedTuple):
         if not _serves(text.layers):
             return None
         first, size = text.layers[0], text.layers[0].self_attn.head_dim
-        shape = Shape(
+        shape = LayerShape(
             hidden=text.config.hidden_size,
             inner=first.mlp.gate_proj.out_features,
             query_heads=first.self_attn.q_proj.out_features // size,
@@ -98,7 +98,7 @@ class Layers(NamedTuple):
         first = visual.blocks[0]
         hidden, heads = first.attn.proj.out_features, first.attn.num_heads
         inner, eps = first.mlp.gate_proj.out_features, first.norm1.variance_epsilon
-        shape = Shape(hidden, inner, heads, heads, hidden // heads, eps)
+        shape = LayerShape(hidden, inner, heads, heads, hidden // heads, eps)
         return cls(tuple(map(_vision_weights, visual.blocks)), shape, _scratch(shape, TOGETHER))
 
     def read(
@@ -156,7 +156,7 @@ def _serves(layers: Any) -> bool:
     return all(len(w) % COLUMNS == 0 for w in weights)
 
 
-def _scratch(shape: Shape, rows: int) -> Tensor:
+def _scratch(shape: LayerShape, rows: int) -> Tensor:
     return torch.empty(rows * shape.scratch, dtype=torch.float32, device="cpu")
 
 

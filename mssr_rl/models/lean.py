@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mssr_rl.models import fused
-from mssr_rl.models.encode import Prompts
-from mssr_rl.models.fused import Before, Rotary, Sequences, mlp, norm, rotate
+from mssr_rl.models.encode import PromptBlock
+from mssr_rl.models.fused import Before, PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers
 from mssr_rl.models.see import see
 
@@ -59,7 +59,7 @@ class Real(NamedTuple):
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
-def read(model: Any, prompts: Prompts) -> Reading:
+def read(model: Any, prompts: PromptBlock) -> Reading:
     """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
 
     Padding stands on the right, where causal attention keeps it out of sight of the prompt.
@@ -81,7 +81,7 @@ def _read_by_layer(
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
     """Keys and values of every layer, P K L H; the last layer's output at the last tokens, P D."""
     real, mask_PL = prompts
-    sequences = Sequences.of(mask_PL.sum(1))
+    sequences = PackedSequences.of(mask_PL.sum(1))
     layers = []
     for layer in text.layers[:-1]:
         q, *kv = project(layer, x, rotary)
@@ -161,7 +161,7 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
     rotary = response_rotary(model, position_N)
     if not fused.usable(x):
         return norm(text.norm, _follow_padded(model, cache, (real, x, rotary), group_size))
-    sequences, prompt_P = Sequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1)
+    sequences, prompt_P = PackedSequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1)
     for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
         q, k, v = project(layer, x, rotary)
         prompts = Before(prompt_k.transpose(1, 2), prompt_v.transpose(1, 2), prompt_P)
@@ -187,7 +187,7 @@ def _follow_padded(
     return x
 
 
-def _embed(model: Any, prompts: Prompts) -> Tensor:
+def _embed(model: Any, prompts: PromptBlock) -> Tensor:
     """Token embeddings with every picture's features in its place, P L D."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)

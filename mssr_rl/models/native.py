@@ -64,7 +64,7 @@ class Sizes(ctypes.Structure):
     )
 
 
-class Choice(ctypes.Structure):
+class SamplingChoice(ctypes.Structure):
     """The struct of the same name."""
 
     _fields_ = (
@@ -96,7 +96,7 @@ SIGNATURES = {
     "attention_gradient": (POINTER(Attention), *[TENSOR] * 8),
     "linear": (*[TENSOR] * 4, *[COUNT] * 3),
     "responses": (
-        *(POINTER(Layer), POINTER(Sizes), POINTER(Choice), POINTER(Responses)),
+        *(POINTER(Layer), POINTER(Sizes), POINTER(SamplingChoice), POINTER(Responses)),
         *(TENSOR, TENSOR),
     ),
     "layers_of_sequences": (

@@ -15,7 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import decode, lean, score
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.family import Asked, Block, PictureRule, Scored
+from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
 from mssr_rl.models.processor import save_processor
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.sequences import join
@@ -72,7 +72,7 @@ class Qwen25VL:
 
     def score(
         self, model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
-    ) -> Scored:
+    ) -> ScoredResponses:
         """Given responses behind the prompts' cache."""
         return score.score(model, reading, response, temperature)
 
@@ -83,11 +83,11 @@ class Qwen25VL:
         joined = join(self.encoder, problems, *response)
         return joined.inputs(response[0].device, model.dtype)
 
-    def asked(self, problem: Problem) -> Asked:
+    def asked(self, problem: Problem) -> RawPrompt:
         """Pictures of their final size, so that nothing is scaled twice."""
         pixels = [self.encoder.pixels(data) for data in problem.images]
         spread = self.encoder.layout(problem, pixels).tokens  # refuses what is too long
-        return Asked(
+        return RawPrompt(
             tokens=self.encoder.text_tokens(problem),
             pictures=[Image.fromarray(p.transpose(1, 2, 0)) for p in pixels],
             length=len(spread),

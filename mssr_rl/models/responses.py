@@ -52,7 +52,7 @@ class Compiled(NamedTuple):
         length_B, position_B = cache.mask_PL.sum(1)[behind_B], cache.next_position_P[behind_B]
         made, kept = _Made.empty(b, limit), _kept(cache, b, limit)
         around, how = self._around(int(position_B.max()) + limit), _numbers(uniform_BT, sampling)
-        choice = native.Choice(
+        choice = native.SamplingChoice(
             *map(fused.address, (*around, how, vocabulary.banned, vocabulary.end)),
             *(len(self.head.weight), len(vocabulary.banned), len(vocabulary.end)),
             *(limit, TOGETHER, sampling.temperature or 1.0),

@@ -23,7 +23,7 @@ class Sampled(NamedTuple):
     truncated_B: Tensor
 
 
-class Drawn(NamedTuple):
+class DrawnTokens(NamedTuple):
     """What one step drew, for the A rows of its block that are still running."""
 
     row_A: Tensor
@@ -33,7 +33,7 @@ class Drawn(NamedTuple):
     entropy_A: Tensor
 
 
-def together(drawn: Sequence[Drawn], b: int, vocabulary: Vocabulary) -> Sampled:
+def together(drawn: Sequence[DrawnTokens], b: int, vocabulary: Vocabulary) -> Sampled:
     """All steps side by side; what ended rows drew is dropped."""
     counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
     step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)

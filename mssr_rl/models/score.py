@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import lean
-from mssr_rl.models.family import Scored
+from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 
 
@@ -35,11 +35,11 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
 
 def score(
     model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
-) -> Scored:
+) -> ScoredResponses:
     """Log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen = mask_BT.bool()
     logits_NV = F.linear(hidden_states(model, reading, response), model.lm_head.weight)
     scores = score_tokens(logits_NV, token_BT[chosen], Vocabulary.of(model), temperature)
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
-    return Scored(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+    return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import fused
-from mssr_rl.models.fused import Rotary, Sequences, mlp, norm, rotate
+from mssr_rl.models.fused import PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers, Linear
 from mssr_rl.models.pictures import Pictures, all_frames
 
@@ -38,7 +38,7 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
     if compiled is not None and fused.usable(x):
         x = compiled.see(x, rotary, [patches] * n)
     else:
-        x = _layer_by_layer(visual, x, rotary, Sequences.of(torch.full((n,), patches)))
+        x = _layer_by_layer(visual, x, rotary, PackedSequences.of(torch.full((n,), patches)))
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
     first, gelu, second = merger.mlp
@@ -60,7 +60,7 @@ def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return Linear.of(weight, bias)(x)
 
 
-def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: Sequences) -> Tensor:
+def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: PackedSequences) -> Tensor:
     for block in visual.blocks:
         qkv = block.attn.qkv(norm(block.norm1, x)).view(len(x), 3, block.attn.num_heads, -1)
         q, k, v = qkv.unbind(1)
@@ -70,7 +70,7 @@ def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: Sequences) ->
     return x
 
 
-def _within(pictures: Sequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention within each of the pictures, N (Q H)."""
     if fused.usable(q):
         return fused.attend(q, (k, v), pictures, causal=False).flatten(1)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.models.encode import PromptEncoder, Prompts
+from mssr_rl.models.encode import PromptBlock, PromptEncoder
 from mssr_rl.models.pictures import all_frames
 from mssr_rl.problem import Problem
 
@@ -65,7 +65,7 @@ def join(
     )
 
 
-def _pictures(prompts: Prompts, frames: int) -> tuple[Tensor | None, Tensor | None]:
+def _pictures(prompts: PromptBlock, frames: int) -> tuple[Tensor | None, Tensor | None]:
     """Patches and grids in the order in which the pictures stand in the prompts."""
     found = [
         (int(slots[0]), patches, (1, *block.grid))

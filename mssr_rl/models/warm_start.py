@@ -44,7 +44,7 @@ class WarmStart:
     seed: int = 1
 
 
-class Trained(NamedTuple):
+class WarmStarted(NamedTuple):
     """The finished model, its encoder, and how long it took."""
 
     model: Any
@@ -74,7 +74,7 @@ def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, Pro
     return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)
 
 
-def train(plan: WarmStart, work: Path) -> Trained:
+def train(plan: WarmStart, work: Path) -> WarmStarted:
     """Run, or go on with, the supervised steps."""
     started = time.monotonic()
     examples = supervised.draw_examples(plan.examples, workers=2)
@@ -100,7 +100,7 @@ def train(plan: WarmStart, work: Path) -> Trained:
             say(f"step {step} of {plan.steps}: loss {loss.item():.3f}, {seconds:.0f} s")
         if step % 200 == 0 or step == plan.steps:
             _keep(work / f"step_{step:05d}", model, optimiser, seconds)
-    return Trained(model, encoder, seconds)
+    return WarmStarted(model, encoder, seconds)
 
 
 def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[list[int]]:
@@ -135,7 +135,7 @@ def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[
     return step, float(note["seconds"])
 
 
-def facts(plan: WarmStart, trained: Trained) -> list[str]:
+def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
     """What the model card says about the run."""
     parameters = sum(p.numel() for p in trained.model.parameters())
     return [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mssr_rl.config import Config
 from mssr_rl.engine.openrlhf import versions
 from mssr_rl.engine.openrlhf.placement import micro_batch, placement
-from mssr_rl.planning.memory import BYTES, GIB, Shape, known_shape, update_bytes
+from mssr_rl.planning.memory import BYTES, GIB, ModelShape, known_shape, update_bytes
 
 MASTER = 12  # bytes a parameter: float32 copy and AdamW's two moments
 BOUNDARY = 2  # numbers a layer, token and hidden unit that checkpointing keeps
@@ -51,7 +51,7 @@ def _precision(config: Config) -> str:
     )
 
 
-def per_gpu(config: Config, model: Shape, prompt_tokens: int) -> PerGpu:
+def per_gpu(config: Config, model: ModelShape, prompt_tokens: int) -> PerGpu:
     """What training takes; ZeRO splits moments, then gradients, then weights over the ranks."""
     stage, ranks = config.cluster.zero_stage, placement(config).training_ranks
     width = BYTES[config.engine.dtype]
@@ -66,7 +66,7 @@ def per_gpu(config: Config, model: Shape, prompt_tokens: int) -> PerGpu:
     )
 
 
-def _update(config: Config, model: Shape, rows: int, prompt_tokens: int) -> float:
+def _update(config: Config, model: ModelShape, rows: int, prompt_tokens: int) -> float:
     if not config.cluster.gradient_checkpointing:
         return update_bytes(config, model, rows, rows * prompt_tokens)
     one_layer = update_bytes(config, model._replace(layers=1), rows, rows * prompt_tokens)
@@ -75,7 +75,7 @@ def _update(config: Config, model: Shape, rows: int, prompt_tokens: int) -> floa
     return one_layer + kept * BYTES[config.engine.dtype]
 
 
-def _memory(config: Config, model: Shape | None, prompt_tokens: int) -> str:
+def _memory(config: Config, model: ModelShape | None, prompt_tokens: int) -> str:
     if model is None:
         return "unknown: the model is not on this machine"
     found, cluster = per_gpu(config, model, prompt_tokens), config.cluster
@@ -88,7 +88,7 @@ def _memory(config: Config, model: Shape | None, prompt_tokens: int) -> str:
     )
 
 
-def _sampler(config: Config, model: Shape) -> str:
+def _sampler(config: Config, model: ModelShape) -> str:
     if config.rollout.sampler == "transformers":
         return "rollouts are sampled in the same processes"
     weights = model.parameters * BYTES[config.engine.dtype] / config.cluster.tensor_parallel

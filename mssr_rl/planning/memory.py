@@ -26,7 +26,7 @@ PUBLISHED = {  # of models that are usually not on the machine that plans
 LOGITS = 3  # numbers kept per response token and word: log-probability, gradient, entropy
 
 
-class Shape(NamedTuple):
+class ModelShape(NamedTuple):
     """What the estimate needs to know of a model."""
 
     kind: str
@@ -36,7 +36,7 @@ class Shape(NamedTuple):
     vocabulary: int
 
 
-class Parts(NamedTuple):
+class MemoryParts(NamedTuple):
     """Bytes by what they are for."""
 
     weights: float  # policy and frozen reference
@@ -71,11 +71,11 @@ def estimate(config: Config, prompt_tokens: int) -> str:
     )
 
 
-def parts(config: Config, model: Shape, prompt_tokens: int) -> Parts:
+def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
     """Bytes, if every prompt is so long and every response as long as allowed."""
     width, rows = BYTES[config.engine.dtype], at_once(config) * block(config, prompt_tokens)
     prompts = -(-rows // (config.rollout.group_size or 1))
-    return Parts(
+    return MemoryParts(
         weights=2 * model.parameters * width,
         # Adam's two, the gradient, and what each micro-batch at work adds to it
         optimiser=(3 + at_once(config)) * model.parameters * width,
@@ -97,7 +97,7 @@ def at_once(config: Config) -> int:
     return config.engine.threads if config.engine.device == "cpu" else 1
 
 
-def update_bytes(config: Config, model: Shape, rows: int, prompt_tokens: int) -> float:
+def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: int) -> float:
     """Forward and backward of so many responses, on so many prompt tokens in all."""
     responses = rows * config.rollout.max_response_tokens
     layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompt_tokens)
@@ -105,15 +105,15 @@ def update_bytes(config: Config, model: Shape, rows: int, prompt_tokens: int) ->
     return (layers + logits) * BYTES[config.engine.dtype]
 
 
-def known_shape(path: str) -> Shape | None:
+def known_shape(path: str) -> ModelShape | None:
     """The model's shape from its files or as it was published; None if neither is known."""
     try:
         return shape(Path(model_folder(path)))
     except FileNotFoundError:
-        return Shape("qwen2_5_vl", *PUBLISHED[path]) if path in PUBLISHED else None
+        return ModelShape("qwen2_5_vl", *PUBLISHED[path]) if path in PUBLISHED else None
 
 
-def shape(folder: Path) -> Shape:
+def shape(folder: Path) -> ModelShape:
     """Read from `config.json` and the headers of the weight files; FileNotFoundError if absent."""
     config = untrusted.document(folder / "config.json")
     files = sorted(folder.glob("*.safetensors"))
@@ -123,7 +123,7 @@ def shape(folder: Path) -> Shape:
     names = ("num_hidden_layers", "hidden_size", "vocab_size")
     if any(name not in text for name in names):
         text = _with_defaults(folder, names)
-    return Shape(
+    return ModelShape(
         kind=config["model_type"],
         parameters=sum(map(bounds.parameters, files)),
         layers=text["num_hidden_layers"],

@@ -16,7 +16,7 @@ from PIL import Image
 from mssr_rl import untrusted
 from mssr_rl.data import pictures
 from mssr_rl.report.runfiles import Row
-from mssr_rl.report.text import Excerpt, Response, excerpt, number, take_apart
+from mssr_rl.report.text import Excerpt, ResponseParts, excerpt, number, take_apart
 
 MAX_CARDS = 160
 MAX_BYTES = 1_800_000  # of texts and pictures together
@@ -35,7 +35,7 @@ VERDICTS = {
 }
 
 
-class Card(NamedTuple):
+class RolloutCard(NamedTuple):
     """One rollout, ready to be shown."""
 
     step: int
@@ -45,7 +45,7 @@ class Card(NamedTuple):
     pictures: tuple[str, ...]  # data: URIs
     missing: int  # pictures that could not be read
     question: Excerpt
-    response: Response
+    response: ResponseParts
     extracted: str | None
     gold: str
     right: bool
@@ -63,7 +63,7 @@ class Card(NamedTuple):
 class Gallery(NamedTuple):
     """The cards, in the order of the run, and how many rollouts were on record."""
 
-    cards: tuple[Card, ...]
+    cards: tuple[RolloutCard, ...]
     recorded: int
 
     @property
@@ -90,7 +90,7 @@ class Gallery(NamedTuple):
 
 def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
     """As many cards as fit, taken from steps spread over the whole run."""
-    cards: list[Card] = []
+    cards: list[RolloutCard] = []
     room = MAX_BYTES
     for sample in _by_importance(samples):
         shown = card(sample, folder)
@@ -151,12 +151,12 @@ def _by_importance(samples: Sequence[Row]) -> Iterator[Row]:
         yield from by_step[steps[index]]
 
 
-def card(sample: Row, folder: Path) -> Card:
+def card(sample: Row, folder: Path) -> RolloutCard:
     """A recorded rollout, with the pictures of the run's folder."""
     reason = str(sample.get("reason", ""))
     uris = [_inside(folder, name) for name in _pictures(sample)]
     extracted = sample.get("extracted")
-    return Card(
+    return RolloutCard(
         step=int(sample["step"]),
         split=_short(sample.get("split", "train")),
         key=_short(sample.get("key", "")),

@@ -22,7 +22,7 @@ CAUTION = (
 )
 
 
-class Score(NamedTuple):
+class AccuracyChange(NamedTuple):
     """One kind of accuracy on one set of problems, before and after."""
 
     env: str
@@ -59,7 +59,7 @@ class Breakdown(NamedTuple):
         return wilson(0.5, min(row.n for row in self.rows)).high - 0.5
 
 
-def scores(evaluations: Sequence[Row]) -> tuple[Score, ...]:
+def scores(evaluations: Sequence[Row]) -> tuple[AccuracyChange, ...]:
     """Each set of problems, validation first, greedy before sampled."""
     return tuple(
         _score(key, rows)
@@ -69,12 +69,12 @@ def scores(evaluations: Sequence[Row]) -> tuple[Score, ...]:
     )
 
 
-def sentence(found: Sequence[Score], overlap: object = None) -> str:
+def sentence(found: Sequence[AccuracyChange], overlap: object = None) -> str:
     """The result in words: one sentence a set of problems.
 
     `overlap` is what run.json says of rows that stand in two splits; None: nobody looked.
     """
-    sets: dict[tuple[str, str], list[Score]] = {}
+    sets: dict[tuple[str, str], list[AccuracyChange]] = {}
     for score in found:
         sets.setdefault((score.env, score.split), []).append(score)
     said = [f"{_where(s[0], overlap)}, {' and '.join(map(_clause, s))}." for s in sets.values()]
@@ -107,12 +107,12 @@ def _sets(evaluations: Sequence[Row]) -> list[list[Row]]:
     return [sorted(groups[key], key=lambda row: float(row["step"])) for key in order]
 
 
-def _score(key: str, rows: Sequence[Row]) -> Score:
+def _score(key: str, rows: Sequence[Row]) -> AccuracyChange:
     first, last = rows[0], rows[-1]
     mode, n = MODES[key], int(last.get("n", 0))
     start = value(first, key)
     twice = len(rows) > 1 and isfinite(start)
-    return Score(
+    return AccuracyChange(
         env=str(last.get("env", "")),
         split=str(last.get("split", "val")),
         mode=mode,
@@ -139,7 +139,7 @@ def _change(before: Mapping[str, float], after: Mapping[str, float]) -> Interval
     return paired_change([before[key] for key in after], list(after.values()))
 
 
-def _clause(score: Score) -> str:
+def _clause(score: AccuracyChange) -> str:
     """One kind of accuracy in words; "rose" and "fell" only when the change is beyond chance."""
     kind = f"{score.mode} accuracy"
     end = percent(score.end.value)
@@ -154,7 +154,7 @@ def _clause(score: Score) -> str:
     return f"{kind} {word} from {start} to {end}"
 
 
-def _where(score: Score, overlap: object) -> str:
+def _where(score: AccuracyChange, overlap: object) -> str:
     """Held-out is what was compared with the training problems and shares none with them."""
     name = SPLITS.get(score.split, score.split)
     compared = _with_training(score.split, overlap)

@@ -22,7 +22,7 @@ class Excerpt(NamedTuple):
     cut: int
 
 
-class Response(NamedTuple):
+class ResponseParts(NamedTuple):
     """A response taken apart: what the model said to itself, and what it said to us."""
 
     reasoning: Excerpt
@@ -64,13 +64,13 @@ def excerpt(text: str, limit: int) -> Excerpt:
     return Excerpt("".join(shown), 0)
 
 
-def take_apart(response: str, limit: int) -> Response:
+def take_apart(response: str, limit: int) -> ResponseParts:
     """Split at the end of the reasoning; an unfinished thought is all reasoning."""
     reasoning, end, answer = response.partition(END_OF_THOUGHT)
     if not end and not response.lstrip().startswith("<think>"):
         reasoning, answer = "", response
     thought = reasoning.strip().removeprefix("<think>").strip()
-    return Response(excerpt(thought, limit), excerpt(answer.strip(), limit))
+    return ResponseParts(excerpt(thought, limit), excerpt(answer.strip(), limit))
 
 
 def number(value: object) -> str:

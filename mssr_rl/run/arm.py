@@ -28,7 +28,7 @@ KL_ROLLOUTS = 64  # kl_step is measured on at least so many rollouts of a step
 EVALUATED_TOGETHER = 4  # steps' worth of rollouts: there is no gradient, and large blocks are fast
 
 
-class Arm(NamedTuple):
+class TrainingSetup(NamedTuple):
     """What trains, on what, and how much."""
 
     config: Config
@@ -106,7 +106,7 @@ def eval_plan(config: Config) -> EvalPlan:
     )
 
 
-def assemble(config: Config, make_engine: MakeEngine) -> Arm:
+def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
     """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     read = splits.read(config)
@@ -115,7 +115,7 @@ def assemble(config: Config, make_engine: MakeEngine) -> Arm:
         rehearse(env, config.env.name, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
-    return Arm(
+    return TrainingSetup(
         config=config,
         algorithm=algorithm,
         allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step, initial),
@@ -142,7 +142,7 @@ def initial_rollouts(algorithm: Algorithm, problems: int) -> int:
     return wanted.per_problem * problems if wanted else 0
 
 
-def opening(arm: Arm) -> list[str]:
+def opening(arm: TrainingSetup) -> list[str]:
     """What is used, in a few lines for the person who started it."""
     c, a = arm.config, arm.allowance
     per_step = c.train.rollouts_per_step
@@ -169,7 +169,7 @@ def opening(arm: Arm) -> list[str]:
     ]
 
 
-def facts(arm: Arm) -> Mapping[str, Any]:
+def facts(arm: TrainingSetup) -> Mapping[str, Any]:
     """What run.json says about an arm beside its config."""
     c = arm.config
     first_epoch = problem_stream.epoch_order(c.seed, 0, len(arm.train.problems))

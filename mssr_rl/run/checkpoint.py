@@ -51,7 +51,7 @@ class Restored(NamedTuple):
     stream_sizes: Mapping[str, int]  # of the run's .jsonl files when it was written [bytes]
 
 
-class Mark(NamedTuple):
+class SavedMoment(NamedTuple):
     """What tells a saved state from a later one: at its step evaluations may have come since."""
 
     step: int
@@ -139,9 +139,9 @@ def tidy(folder: Path) -> None:
             before.rename(final)
 
 
-def mark(state: TrainState) -> Mark:
-    """See `Mark`."""
-    return Mark(state.step, len(state.scores), state.ledger.initial_rollouts)
+def mark(state: TrainState) -> SavedMoment:
+    """See `SavedMoment`."""
+    return SavedMoment(state.step, len(state.scores), state.ledger.initial_rollouts)
 
 
 def _prune(store: Store, state: TrainState) -> None:
@@ -233,22 +233,22 @@ def _misplaced(folder: Path) -> str | None:
     return None if step == step_of(folder) else f"it is the checkpoint of step {step}, renamed"
 
 
-class Found(NamedTuple):
+class ResumePoint(NamedTuple):
     """The checkpoint a run continues from, and the newer ones that had to be skipped."""
 
     folder: Path | None
     skipped: tuple[str, ...]  # a sentence each
 
 
-def newest_valid(folder: Path) -> Found:
+def newest_valid(folder: Path) -> ResumePoint:
     """Look from the newest checkpoint back for a whole one."""
     skipped: list[str] = []
     for candidate in newest_first(folder):
         problem = fault(candidate) or _misplaced(candidate)
         if problem is None:
-            return Found(candidate, tuple(skipped))
+            return ResumePoint(candidate, tuple(skipped))
         skipped.append(f"skipped {candidate}: {problem}")
-    return Found(None, tuple(skipped))
+    return ResumePoint(None, tuple(skipped))
 
 
 def ledger_of(folder: Path) -> Ledger:

@@ -12,7 +12,7 @@ from mssr_rl.stability.finite import NonFinite
 
 
 @dataclass
-class Draft:
+class StepDraft:
     """Filled in by `step` from the top down."""
 
     step: int
@@ -29,7 +29,7 @@ class Draft:
 class BrokenStep(NotFinite):
     """A number of a step was no number; none of its later updates was made."""
 
-    def __init__(self, cause: NonFinite, draft: Draft) -> None:
+    def __init__(self, cause: NonFinite, draft: StepDraft) -> None:
         super().__init__(f"step {draft.step}: {cause}")
         self.cause = cause
         self.draft = draft

@@ -44,7 +44,7 @@ class PairWords:
     compare: tuple[str, ...] = option("two folders of results, A,B")
 
 
-class Asked(NamedTuple):
+class EvaluationRequest(NamedTuple):
     """What is to be scored."""
 
     configs: list[Config]
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
     judge_model: str
 
 
-def read(arguments: Sequence[str]) -> Asked:
+def read(arguments: Sequence[str]) -> EvaluationRequest:
     """Take the words apart; a `UserError` for what cannot be meant."""
     asked = words.read(ScoreWords, arguments)
     given = dict(asked.keys)
@@ -66,7 +66,7 @@ def read(arguments: Sequence[str]) -> Asked:
         given["model.path"] = given.pop("model")
     plugins.prepare(overrides.listed("plugins", given.get("plugins", "[]")))
     configs = [load(one) for one in _for_each(given)]
-    return Asked(configs, asked.split, asked.judge, asked.judge_model or "default")
+    return EvaluationRequest(configs, asked.split, asked.judge, asked.judge_model or "default")
 
 
 def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:

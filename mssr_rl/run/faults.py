@@ -21,7 +21,7 @@ from mssr_rl.engine.base import Engine, Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.draft import BrokenStep, Draft
+from mssr_rl.run.draft import BrokenStep, StepDraft
 
 KEPT = 3  # of a run; with fault.non_finite=skip there may be more, and each holds a policy
 TOO_MANY = 3  # broken steps in a row are not left out but end the run
@@ -96,7 +96,7 @@ def _kept(
     )
 
 
-def _tensors(draft: Draft) -> dict[str, Tensor]:
+def _tensors(draft: StepDraft) -> dict[str, Tensor]:
     assert draft.found is not None
     found = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
     found["anchor_BT"] = draft.anchor_BT

@@ -19,7 +19,7 @@ from mssr_rl.engine.base import Rollouts
 from mssr_rl.engine.regroup import joined, picked
 from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
-from mssr_rl.run.arm import Arm
+from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.marking import graded
@@ -71,7 +71,7 @@ class _Lot(NamedTuple):
     samples: list[Sample]
 
 
-def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
+def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     """Everything a step needs, generated in one batch, or in several where groups are dropped."""
     wanted, resampling = arm.problems_per_step, arm.algorithm.resampling
     kept: list[_Lot] = []
@@ -111,7 +111,7 @@ def gather(arm: Arm, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
     )
 
 
-def _batches(arm: Arm, state: TrainState) -> int:
+def _batches(arm: TrainingSetup, state: TrainState) -> int:
     """How many generation batches the step may have: what the algorithm asks, and can pay for."""
     resampling = arm.algorithm.resampling
     if resampling is None:
@@ -120,7 +120,7 @@ def _batches(arm: Arm, state: TrainState) -> int:
     return max(1, min(resampling.max_batches, left // arm.config.train.rollouts_per_step))
 
 
-def _pose(arm: Arm, state: TrainState, position: int, batch: int) -> list[int]:
+def _pose(arm: TrainingSetup, state: TrainState, position: int, batch: int) -> list[int]:
     """The P problems of a generation batch, as rows of the training set."""
     size, weigh = len(arm.train.problems), arm.algorithm.problem_weights
     if weigh is None:
@@ -136,7 +136,9 @@ def _pose(arm: Arm, state: TrainState, position: int, batch: int) -> list[int]:
     return [int(row) for row in drawn]
 
 
-def _generate(arm: Arm, rows: list[int], when: tuple[int, int], clock: Clock, poll: Poll) -> _Lot:
+def _generate(
+    arm: TrainingSetup, rows: list[int], when: tuple[int, int], clock: Clock, poll: Poll
+) -> _Lot:
     step, batch = when
     problems = [arm.train.problems[row] for row in rows]
     names = (step, batch) if batch else (step,)

@@ -15,7 +15,7 @@ from torch import Tensor
 from mssr_rl.advantage import state_tensors
 from mssr_rl.budget import Ledger
 from mssr_rl.errors import RunFailed
-from mssr_rl.run.arm import Arm
+from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Poll, generation_cost
@@ -30,12 +30,12 @@ class Answers(NamedTuple):
     spent: Ledger
 
 
-def is_due(arm: Arm, state: TrainState) -> bool:
+def is_due(arm: TrainingSetup, state: TrainState) -> bool:
     """Whether the algorithm still waits for its initial rollouts."""
     return bool(arm.initial_rollouts) and state.ledger.initial_rollouts == 0
 
 
-def initialised(arm: Arm, state: TrainState, poll: Poll) -> TrainState:
+def initialised(arm: TrainingSetup, state: TrainState, poll: Poll) -> TrainState:
     """The state with what the algorithm learns from its initial rollouts, and their cost."""
     wanted = arm.algorithm.advantage.initial
     assert wanted is not None  # `is_due` said so
@@ -53,7 +53,7 @@ def initialised(arm: Arm, state: TrainState, poll: Poll) -> TrainState:
     )
 
 
-def _answers(arm: Arm, per_problem: int, poll: Poll) -> Answers:
+def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
     """K answers to each of the N problems, as many at once as a step has."""
     size, clock = len(arm.train.problems), Clock()
     at_once = max(1, arm.config.train.rollouts_per_step // per_problem)

@@ -33,7 +33,7 @@ class Question(NamedTuple):
     answer: str
 
 
-class Judged(NamedTuple):
+class JudgeVerdicts(NamedTuple):
     """A verdict for each question, and how many calls failed; a failed one is False."""
 
     right: list[bool]
@@ -70,10 +70,10 @@ class Judge:
                 f" {[wanted for *_, wanted in CONTROLS]} is right; its verdicts mean nothing"
             )
 
-    def ask(self, questions: Sequence[Question]) -> Judged:
+    def ask(self, questions: Sequence[Question]) -> JudgeVerdicts:
         """Judge all questions, a few at a time."""
         verdicts = asyncio.run(self._all(questions))
-        return Judged([v is True for v in verdicts], sum(v is None for v in verdicts))
+        return JudgeVerdicts([v is True for v in verdicts], sum(v is None for v in verdicts))
 
     async def _all(self, questions: Sequence[Question]) -> list[bool | None]:
         import httpx
@@ -120,14 +120,14 @@ class Judge:
         return said == "1"
 
 
-def judged(samples: Sequence[Sample], judge: Judge) -> Judged:
+def judged(samples: Sequence[Sample], judge: Judge) -> JudgeVerdicts:
     """Which of the samples are right: by the rule, or else by the judge."""
     unsure = [i for i, s in enumerate(samples) if s.graded.verdict.reason == "wrong"]
     found = judge.ask([_question(samples[i]) for i in unsure])
     right = [sample.graded.verdict.correct for sample in samples]
     for i, verdict in zip(unsure, found.right, strict=True):
         right[i] = verdict
-    return Judged(right, found.failed)
+    return JudgeVerdicts(right, found.failed)
 
 
 def _question(sample: Sample) -> Question:

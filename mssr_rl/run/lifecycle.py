@@ -16,9 +16,9 @@ from mssr_rl.config import Config, compose, recorded, to_dict
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 from mssr_rl.run import changes, checkpoint, plugin_sources, runlog
-from mssr_rl.run.arm import Arm
+from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.changes import Change, Changed
-from mssr_rl.run.checkpoint import Found, Restored, Store, TrainState
+from mssr_rl.run.checkpoint import Restored, ResumePoint, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.summary import gpus
 
@@ -136,7 +136,7 @@ def describe(
     files.write_bytes(log.folder / "config.yaml", text)
 
 
-def newest(log: RunLog) -> Found:
+def newest(log: RunLog) -> ResumePoint:
     """The checkpoint that the run goes on from.
 
     None where nothing was saved yet: what was done since step 0 is done again, and comes out the
@@ -167,7 +167,7 @@ def store(log: RunLog, config: Config) -> Store:
 
 
 def restore(
-    arm: Arm, log: RunLog, initial: TrainState, found: Found
+    arm: TrainingSetup, log: RunLog, initial: TrainState, found: ResumePoint
 ) -> tuple[TrainState, list[str]]:
     """Put engine and streams back to what `newest` found; what happened, in sentences."""
     said = list(found.skipped)

@@ -22,7 +22,7 @@ OURS = "mssr_rl"  # has a version and a revision of its own (`provenance`)
 MOST_FILES = 2000
 
 
-class _Place(NamedTuple):
+class _ModulePlace(NamedTuple):
     """Where a module lies: `root` is the folder that imports begin in."""
 
     root: Path
@@ -74,12 +74,12 @@ def _file_of(module: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _place(module: str, file: Path) -> _Place:
+def _place(module: str, file: Path) -> _ModulePlace:
     parts = 1 if module == "__main__" else len(module.split("."))
     up = parts if file.stem == "__init__" else parts - 1
     root = file.parents[min(up, len(file.parents) - 1)]
     installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-    return _Place(root, module.partition(".")[0] if root.resolve() in installed else None)
+    return _ModulePlace(root, module.partition(".")[0] if root.resolve() in installed else None)
 
 
 def _own_files(file: Path) -> Sequence[Path]:
@@ -90,7 +90,7 @@ def _own_files(file: Path) -> Sequence[Path]:
     return [path for path, _ in zip(inside, range(MOST_FILES), strict=False)]
 
 
-def _reached(place: _Place, begin: Iterable[Path]) -> set[Path]:
+def _reached(place: _ModulePlace, begin: Iterable[Path]) -> set[Path]:
     """These files, and those below the root that they import, directly or not."""
     found, new = set[Path](), set(begin)
     while new and len(found) < MOST_FILES:
@@ -100,7 +100,7 @@ def _reached(place: _Place, begin: Iterable[Path]) -> set[Path]:
     return found
 
 
-def _imported(place: _Place, file: Path) -> Iterator[Path]:
+def _imported(place: _ModulePlace, file: Path) -> Iterator[Path]:
     if file.suffix != ".py":
         return
     try:
@@ -124,7 +124,7 @@ def _names(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [base, *((*base, alias.name) for alias in node.names)]
 
 
-def _files(place: _Place, name: tuple[str, ...]) -> Iterator[Path]:
+def _files(place: _ModulePlace, name: tuple[str, ...]) -> Iterator[Path]:
     """The files of a module and of the packages it is in, where they lie below the root."""
     if not name or name[0] == OURS or place.only not in (None, name[0]):
         return

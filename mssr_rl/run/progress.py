@@ -48,7 +48,7 @@ class Display(Protocol):
         ...
 
 
-class Pace:
+class RunProgress:
     """How far a run is, in budget and time."""
 
     def __init__(self, budget: int) -> None:
@@ -76,7 +76,7 @@ class PlainDisplay:
     """Lines for a log file."""
 
     def __init__(self, budget: int) -> None:
-        self._pace = Pace(budget)
+        self._pace = RunProgress(budget)
 
     def say(self, line: str) -> None:
         """Print it."""
@@ -104,7 +104,7 @@ class LiveDisplay:
     """A budget bar and the latest numbers, redrawn in place; said lines scroll above it."""
 
     def __init__(self, budget: int, console: Console) -> None:
-        self._pace = Pace(budget)
+        self._pace = RunProgress(budget)
         self._metrics: Mapping[str, float] = {}
         self._score: Score | None = None
         self._live = Live(

@@ -25,7 +25,7 @@ def is_due(every: int, step: int) -> bool:
     return every > 0 and (step == 1 or step % every == 0)
 
 
-class Recorded(NamedTuple):
+class RecordedStep(NamedTuple):
     """A step's batch and its rollouts, about to be written."""
 
     batch: Batch
@@ -67,7 +67,7 @@ class Recorded(NamedTuple):
         return [_short(row[:length]) for row, length in zip(x_BT, lengths, strict=True)]
 
 
-def record(run_folder: Path, step: int, found: Recorded, state: Any) -> Path:
+def record(run_folder: Path, step: int, found: RecordedStep, state: Any) -> Path:
     """Write one step; `state` is the algorithm's before it."""
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)

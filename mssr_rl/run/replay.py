@@ -16,7 +16,7 @@ from mssr_rl.config import compose, recorded
 from mssr_rl.engine.base import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint, faults
-from mssr_rl.run.arm import Arm, MakeEngine, assemble
+from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble
 from mssr_rl.run.faults import OF_ROLLOUTS, KeptStep
 from mssr_rl.run.gather import Gathered
 from mssr_rl.run.marking import graded
@@ -61,7 +61,7 @@ def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
         yield f"  {where}, of problem {key}: {shown(kept.rollouts.responses[rollout])}"
 
 
-def _again(arm: Arm, kept: KeptStep) -> str:
+def _again(arm: TrainingSetup, kept: KeptStep) -> str:
     """Graded, credited and learned from once more; what came of it."""
     state = checkpoint.read(kept.folder, first_state(arm).algorithm).state
     samples = graded(arm.train, kept.rows, kept.rollouts, arm.config.fault.unscorable)
@@ -85,7 +85,9 @@ def _again(arm: Arm, kept: KeptStep) -> str:
     return "this time every number is finite: batch and policy alone do not explain it"
 
 
-def _update(arm: Arm, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None) -> None:
+def _update(
+    arm: TrainingSetup, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None
+) -> None:
     """The update that broke if there was one, else all of the step's."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))

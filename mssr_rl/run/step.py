@@ -23,12 +23,12 @@ from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run import mismatch
-from mssr_rl.run.arm import Arm
+from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.clock import Clock
-from mssr_rl.run.draft import BrokenStep, Draft
+from mssr_rl.run.draft import BrokenStep, StepDraft
 from mssr_rl.run.gather import Gathered, Poll, gather
-from mssr_rl.run.recording import Recorded
+from mssr_rl.run.recording import RecordedStep
 from mssr_rl.run.samples import Sample
 from mssr_rl.seeds import derive
 from mssr_rl.stability.finite import NonFinite, check_finite
@@ -42,17 +42,17 @@ class StepResult(NamedTuple):
     state: TrainState
     metrics: dict[str, float]
     samples: list[Sample]  # B
-    recorded: Recorded | None  # what the advantages were made of, if they were
+    recorded: RecordedStep | None  # what the advantages were made of, if they were
 
 
-def first_state(arm: Arm) -> TrainState:
+def first_state(arm: TrainingSetup) -> TrainState:
     """The state before step 1."""
     return TrainState(algorithm=arm.algorithm.advantage.init(len(arm.train.problems)))
 
 
-def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
+def train_step(arm: TrainingSetup, state: TrainState, poll: Poll) -> StepResult:
     """One step of the method. Raises `BrokenStep` where a number is no number."""
-    draft = Draft(state.step + 1)
+    draft = StepDraft(state.step + 1)
     try:
         return _train_step(arm, state, poll, draft)
     except NonFinite as error:
@@ -60,7 +60,7 @@ def train_step(arm: Arm, state: TrainState, poll: Poll) -> StepResult:
         raise BrokenStep(error, draft) from error
 
 
-def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepResult:
+def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDraft) -> StepResult:
     step, clock = draft.step, draft.clock
     draft.found = found = gather(arm, state, clock, poll)
     rollouts = found.rollouts
@@ -101,11 +101,11 @@ def _train_step(arm: Arm, state: TrainState, poll: Poll, draft: Draft) -> StepRe
     check_finite(measured)
     new = TrainState(given.state, step, found.position, ledger, kl_step, state.scores)
     token_BT = found.only_counted(rollouts.token_BT)
-    recorded = Recorded(batch, token_BT, found.counted, len(arm.train.problems))
+    recorded = RecordedStep(batch, token_BT, found.counted, len(arm.train.problems))
     return StepResult(new, measured, found.shown, recorded)
 
 
-def leave_out(state: TrainState, draft: Draft) -> StepResult:
+def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
     """The rest of a broken step left out: its rollouts are charged, the tracker does not move.
 
     The row of metrics.jsonl holds what could be measured; `fault/skipped` says why there is less.
@@ -135,7 +135,7 @@ def leave_out(state: TrainState, draft: Draft) -> StepResult:
     return StepResult(new, finite, found.shown, None)
 
 
-def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
+def _anchor(arm: TrainingSetup, found: Gathered) -> Tensor | None:
     """The rollout policy's log-probabilities of the same tokens without the pictures."""
     if not arm.without_pictures:
         return None
@@ -144,7 +144,9 @@ def _anchor(arm: Arm, found: Gathered) -> Tensor | None:
     return arm.engine.logprob(blind, range(len(problems)))
 
 
-def make_batch(arm: Arm, found: Gathered, reference_BT: Tensor, kl_step: float | None) -> Batch:
+def make_batch(
+    arm: TrainingSetup, found: Gathered, reference_BT: Tensor, kl_step: float | None
+) -> Batch:
     """What the advantage chain may read: rollouts that nothing could score are not in it."""
     rewards, rollouts = [sample.graded.reward for sample in found.counted], found.rollouts
     group = torch.arange(len(found.rows)).repeat_interleave(rollouts.group_size)
@@ -166,7 +168,7 @@ def _reasons(samples: Sequence[Sample]) -> list[str]:
     return [sample.graded.verdict.reason for sample in samples]
 
 
-def credit(arm: Arm, batch: Batch, state: TrainState) -> Step:
+def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
     """Every token's advantage, over the whole batch at once."""
     tensors = {
         "the reward": batch.reward_B,
@@ -197,7 +199,7 @@ class _Signal(NamedTuple):
     anchor_BT: Tensor | None
 
 
-def _update(arm: Arm, found: Gathered, signal: _Signal, draft: Draft) -> UpdateStats:
+def _update(arm: TrainingSetup, found: Gathered, signal: _Signal, draft: StepDraft) -> UpdateStats:
     """`train.epochs` passes over the batch; means over all their updates."""
     passes: list[UpdateStats] = []
     for epoch in range(arm.config.train.epochs):
@@ -228,7 +230,7 @@ def _update(arm: Arm, found: Gathered, signal: _Signal, draft: Draft) -> UpdateS
     )
 
 
-def _kl_step(arm: Arm, found: Gathered, step: int) -> float:
+def _kl_step(arm: TrainingSetup, found: Gathered, step: int) -> float:
     """KL(policy before the step || after it), k3 per token, mean over responses [nat].
 
     On some whole problems drawn with the seed; a response without tokens counts as 0.
@@ -263,7 +265,7 @@ def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
     }
 
 
-def _gather_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
+def _gather_metrics(arm: TrainingSetup, found: Gathered) -> dict[str, float]:
     """How hard a full step was to get, where the algorithm drops groups."""
     if arm.algorithm.resampling is None:
         return {}
@@ -271,14 +273,14 @@ def _gather_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
     return {"sampling/batches": found.batches, "sampling/dropped_fraction": dropped}
 
 
-def _unscorable_metrics(arm: Arm, found: Gathered) -> dict[str, float]:
+def _unscorable_metrics(arm: TrainingSetup, found: Gathered) -> dict[str, float]:
     """How many of the rollouts had no reward, where these are left out."""
     if arm.config.fault.unscorable == "stop":
         return {}
     return {"reward/unscorable_fraction": found.unscorable / found.spent.rollouts}
 
 
-def _update_metrics(arm: Arm, stats: UpdateStats, kl_step: float) -> dict[str, float]:
+def _update_metrics(arm: TrainingSetup, stats: UpdateStats, kl_step: float) -> dict[str, float]:
     return {
         "actor/pg_loss": stats.pg_loss,
         "actor/pg_clipfrac": stats.clip_fraction,

@@ -8,7 +8,7 @@ from mssr_rl.engine.openrlhf.placement import placement
 from mssr_rl.run.changes import Changed
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
-from mssr_rl.stability.card import Card, line
+from mssr_rl.stability.card import StabilityCard, line
 from mssr_rl.stability.trace import Event
 
 
@@ -17,7 +17,7 @@ class Ending(NamedTuple):
 
     status: str  # done, interrupted, collapsed
     reason: str
-    stability: Card
+    stability: StabilityCard
     changes: Sequence[Changed] = ()  # made while the run was away
 
 

@@ -29,9 +29,9 @@ from mssr_rl.run import (
     scoring,
     watch,
 )
-from mssr_rl.run.arm import Arm, MakeEngine, assemble, eval_plan, facts, opening
+from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble, eval_plan, facts, opening
 from mssr_rl.run.changes import Change
-from mssr_rl.run.checkpoint import Found
+from mssr_rl.run.checkpoint import ResumePoint
 from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
@@ -84,13 +84,15 @@ def run(
 class Session:
     """A run in progress: its parts, and `state`, where it stands."""
 
-    def __init__(self, arm: Arm, log: RunLog, screen: Display, interrupt: Interrupt) -> None:
+    def __init__(
+        self, arm: TrainingSetup, log: RunLog, screen: Display, interrupt: Interrupt
+    ) -> None:
         self.arm = arm
         self.log = log
         self.screen = screen
         self.interrupt = interrupt
         self.state = first_state(arm)
-        self.saved: checkpoint.Mark | None = None  # of the newest checkpoint
+        self.saved: checkpoint.SavedMoment | None = None  # of the newest checkpoint
         self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
         self.pulse = Pulse(log.folder, arm.allowance.steps)
 
@@ -120,7 +122,7 @@ class Session:
         self._end("done", self._spent_all() or "the budget is spent")
 
     def _begin(
-        self, known: Mapping[str, Any], found: Sequence[Change], newest: Found | None = None
+        self, known: Mapping[str, Any], found: Sequence[Change], newest: ResumePoint | None = None
     ) -> None:
         """Say what is used and what has changed, and pick up where the run was left."""
         config = self.arm.config

@@ -44,7 +44,7 @@ DETECTORS: tuple[Detector, ...] = (
 )
 
 
-class Card(NamedTuple):
+class StabilityCard(NamedTuple):
     """How a run behaved."""
 
     verdict: Verdict
@@ -60,12 +60,12 @@ class Card(NamedTuple):
         }
 
 
-def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> Card:
+def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> StabilityCard:
     """Every detector's say on a run, and what `check_finite` stopped it for, if it did."""
     found = [event for detect in DETECTORS if (event := detect(trace, limits)) is not None]
     found += [non_finite] if non_finite is not None else []
     events = tuple(sorted(found, key=lambda event: event.step))
-    return Card(verdict_of(events), events, worst_dip(trace.marks))
+    return StabilityCard(verdict_of(events), events, worst_dip(trace.marks))
 
 
 def verdict_of(events: Sequence[Event]) -> Verdict:

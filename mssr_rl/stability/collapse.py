@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import sqrt
 
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.trace import Event, Mark, Trace, held, reference, window_of
+from mssr_rl.stability.trace import EvaluationPoint, Event, Trace, held, reference, window_of
 
 ADVICE = (
     "take the best checkpoint; a smaller train.lr, or a KL term (algo.kl_coef), is the usual way "
@@ -48,14 +48,16 @@ def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
     return Event("answer_collapse", "collapse", trace.step(found), evidence, ADVICE)
 
 
-def worst_dip(marks: Sequence[Mark]) -> float:
+def worst_dip(marks: Sequence[EvaluationPoint]) -> float:
     """The most that accuracy ever was below its best so far; 0 for a curve that never falls."""
     return max((best.accuracy - mark.accuracy for best, mark in _with_best(marks)), default=0.0)
 
 
-def _with_best(marks: Sequence[Mark]) -> Iterator[tuple[Mark, Mark]]:
+def _with_best(
+    marks: Sequence[EvaluationPoint],
+) -> Iterator[tuple[EvaluationPoint, EvaluationPoint]]:
     """Every evaluation with the best one before it, or itself."""
-    best: Mark | None = None
+    best: EvaluationPoint | None = None
     for mark in marks:
         best = mark if best is None or mark.accuracy > best.accuracy else best
         yield best, mark

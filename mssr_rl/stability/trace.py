@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-class Mark(NamedTuple):
+class EvaluationPoint(NamedTuple):
     """One evaluation on the validation problems."""
 
     step: int
@@ -45,7 +45,7 @@ class Mark(NamedTuple):
     n: int
 
 
-class Response(NamedTuple):
+class RecordedResponse(NamedTuple):
     """One recorded training response."""
 
     step: int
@@ -57,8 +57,8 @@ class Trace(NamedTuple):
 
     planned: int  # steps
     rows: Sequence[Mapping[str, Any]]
-    marks: Sequence[Mark] = ()
-    responses: Sequence[Response] = ()
+    marks: Sequence[EvaluationPoint] = ()
+    responses: Sequence[RecordedResponse] = ()
 
     def column(self, key: str) -> Array:
         """A metric over the steps, one of `COLUMNS`."""
@@ -93,8 +93,12 @@ def from_records(
     samples: Sequence[Mapping[str, Any]] = (),
 ) -> Trace:
     """A run's trace from the rows of metrics.jsonl, eval.jsonl and samples.jsonl."""
-    marks = (Mark(e["step"], e["accuracy"], e["n"]) for e in evaluations if e["split"] == "val")
-    shown = (Response(s["step"], s["response"]) for s in samples if s["split"] == "train")
+    marks = (
+        EvaluationPoint(e["step"], e["accuracy"], e["n"])
+        for e in evaluations
+        if e["split"] == "val"
+    )
+    shown = (RecordedResponse(s["step"], s["response"]) for s in samples if s["split"] == "train")
     return Trace(planned, metrics, tuple(marks), tuple(shown))
 
 

@@ -40,7 +40,7 @@ class Both(NamedTuple):
     equivalence: float
 
 
-class Asked(NamedTuple):
+class EnvironmentValues(NamedTuple):
     """What is asked on one environment."""
 
     values: Values  # arm -> seed -> accuracy
@@ -99,7 +99,7 @@ def decided(
 
 
 def decisions(
-    asked: Mapping[str, Asked], look: Analysis, seeds: Collection[int], margin: float
+    asked: Mapping[str, EnvironmentValues], look: Analysis, seeds: Collection[int], margin: float
 ) -> dict[Key, Decision]:
     """The word for every pair on every environment, of the look's `seeds` alone."""
     spreads = {
@@ -112,12 +112,14 @@ def decisions(
     return {key: _decision(spreads[key], p, look, len(tests)) for key, p in adjusted(tests).items()}
 
 
-def _asked(on: Comparison, resolution: float) -> Asked:
+def _asked(on: Comparison, resolution: float) -> EnvironmentValues:
     values = {arm.name: arm.values for arm in on.arms}
-    return Asked(values, [(pair.a, pair.b) for pair in on.pairs], resolution)
+    return EnvironmentValues(values, [(pair.a, pair.b) for pair in on.pairs], resolution)
 
 
-def _spread(asked: Asked, pair: tuple[str, str], seeds: Collection[int]) -> Spread | None:
+def _spread(
+    asked: EnvironmentValues, pair: tuple[str, str], seeds: Collection[int]
+) -> Spread | None:
     a, b = (
         {seed: x for seed, x in asked.values.get(arm, {}).items() if seed in seeds} for arm in pair
     )
@@ -178,7 +180,9 @@ def _outlook(pair: Pair, rule: Rule, family: int, stage: Stage) -> Outlook | Non
     if pair.test is None or pair.outlook is None:
         return pair.outlook
     sd = pair.test.sd
-    found = power.outlook(power.Seen(sd, len(pair.seeds)), rule.margin, FIRST * rule.alpha / family)
+    found = power.outlook(
+        power.SpreadEstimate(sd, len(pair.seeds)), rule.margin, FIRST * rule.alpha / family
+    )
     more = islice(looks(stage.planned, rule.alpha), MOST_LOOKS)
     enough = (
         look.seeds

@@ -20,7 +20,7 @@ MOST_SEEDS = 1_000  # beyond this nobody asks how many exactly
 QUANTILES = 400  # of the chi-squared distribution, for the integral over the spread
 
 
-class Seen(NamedTuple):
+class SpreadEstimate(NamedTuple):
     """A spread, and how well it is known."""
 
     sd: float  # of the differences, over seeds
@@ -52,7 +52,7 @@ class Outlook(NamedTuple):
     look_to_detect: int | None = None  # seeds of the look at which this comparison would find it
 
 
-def outlook(seen: Seen, margin: float, alpha: float) -> Outlook:
+def outlook(seen: SpreadEstimate, margin: float, alpha: float) -> Outlook:
     """All of it at once, for tests at `alpha`."""
     low, high = seen.range
     return Outlook(

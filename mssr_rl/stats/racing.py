@@ -20,7 +20,7 @@ from mssr_rl.errors import UserError
 ALPHA = 0.025  # the race's half of 5 %; the verdict over what is left has the other
 
 
-class Standing(NamedTuple):
+class RaceStanding(NamedTuple):
     """An arm in the race against the baseline."""
 
     e_value: float  # after the seeds so far, or when it was dropped
@@ -46,14 +46,14 @@ def threshold(arms: int) -> float:
     return (arms - 1) / ALPHA
 
 
-def standing(differences: Sequence[float], arms: int) -> Standing:
+def standing(differences: Sequence[float], arms: int) -> RaceStanding:
     """Where an arm stands; `differences` are arm - baseline by seed, in the order they were run."""
     limit = threshold(arms)
     for n in range(1, len(differences) + 1):
         seen = differences[:n]
         if sum(seen) < 0 and e_value(seen) >= limit:
-            return Standing(e_value(seen), limit, n)
-    return Standing(e_value(differences), limit, None)
+            return RaceStanding(e_value(seen), limit, n)
+    return RaceStanding(e_value(differences), limit, None)
 
 
 def earliest(arms: int) -> int:

@@ -24,12 +24,12 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from mssr_rl.stats import stress
-from mssr_rl.stats.family import Asked, decisions
+from mssr_rl.stats.family import EnvironmentValues, decisions
 from mssr_rl.stats.intervals import Interval, paired_change
 from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.questions import SAYS, SIMULATED, bootstrap
 from mssr_rl.stats.sequential import looks
-from mssr_rl.stats.stress import Found
+from mssr_rl.stats.stress import Frequency
 from mssr_rl.stats.verdict import Rule, Values
 
 QUESTION_SD, RUN_SD, RUN_QUESTION_SD = 1.5, 0.12, 0.6  # in logits
@@ -76,21 +76,21 @@ def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: in
     return found
 
 
-def called(comparisons: Sequence[Values], questions: int, words: Sequence[str]) -> Found:
+def called(comparisons: Sequence[Values], questions: int, words: Sequence[str]) -> Frequency:
     """In how many comparisons any pair got one of these words, at the planned look."""
     times = 0
     for values in comparisons:
         seeds = next(iter(values.values()))
         look = next(looks(len(seeds), RULE.alpha))
-        asked = Asked(values, list(combinations(values, 2)), 1 / questions)
+        asked = EnvironmentValues(values, list(combinations(values, 2)), 1 / questions)
         found = decisions({"": asked}, look, seeds, RULE.margin)
         times += any(one.verdict in words for one in found.values())
-    return Found(times, len(comparisons))
+    return Frequency(times, len(comparisons))
 
 
 def coverage(
     merit: float, truth: float, setting: tuple[int, int], simulations: int
-) -> dict[str, Found]:
+) -> dict[str, Frequency]:
     """How many 95 % intervals of each kind cover the true difference of two arms."""
     rng = np.random.default_rng([*setting, 2, 1])
     hits: dict[str, int] = {}
@@ -98,7 +98,7 @@ def coverage(
         right_AKN = answers(rng, (merit, 0.0), *setting)
         for name, interval in _intervals(right_AKN):
             hits[name] = hits.get(name, 0) + (interval.low <= truth <= interval.high)
-    return {name: Found(times, simulations) for name, times in hits.items()}
+    return {name: Frequency(times, simulations) for name, times in hits.items()}
 
 
 def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
@@ -151,7 +151,7 @@ def _coverage_table(simulations: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |\n"
 
 
-def _cell(found: Found) -> str:
+def _cell(found: Frequency) -> str:
     share = found.share
     return f"{_percent(share.value)} ({_percent(share.low)} to {_percent(share.high)})"
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from mssr_rl.stats.family import Asked, decisions
+from mssr_rl.stats.family import EnvironmentValues, decisions
 from mssr_rl.stats.intervals import Z95, Interval, clustered
 from mssr_rl.stats.paired import spread, t_test
-from mssr_rl.stats.power import Seen, detectable
+from mssr_rl.stats.power import SpreadEstimate, detectable
 from mssr_rl.stats.racing import threshold
 from mssr_rl.stats.rates import rate
 from mssr_rl.stats.sequential import FEWEST, FIRST, Analysis, looks
@@ -37,7 +37,7 @@ MOST = 100  # seeds that are counted
 FASTER = 20  # times as many comparisons where one costs next to nothing
 
 
-class Found(NamedTuple):
+class Frequency(NamedTuple):
     """How often something happened in so many simulations."""
 
     times: int
@@ -96,7 +96,9 @@ def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
 # ---- what is simulated ----
 
 
-def until_decided(schedule: tuple[int, int], arms: int, simulations: int) -> tuple[Found, Found]:
+def until_decided(
+    schedule: tuple[int, int], arms: int, simulations: int
+) -> tuple[Frequency, Frequency]:
     """Equal arms, looked at after every seed: ever called different by plain tests, and by looks.
 
     The plain tests are Holm's at 5 % over the pairs, each time anew.
@@ -111,16 +113,16 @@ def until_decided(schedule: tuple[int, int], arms: int, simulations: int) -> tup
     ours = sum(
         any(different({"": asked}, look) for look in at) for asked in map(_asked, accuracy_RAK)
     )
-    return Found(int(plain_R.sum()), simulations), Found(ours, simulations)
+    return Frequency(int(plain_R.sum()), simulations), Frequency(ours, simulations)
 
 
-def different(asked: Mapping[str, Asked], look: Analysis) -> bool:
+def different(asked: Mapping[str, EnvironmentValues], look: Analysis) -> bool:
     """Whether any pair is called better or worse."""
     found = decisions(asked, look, range(look.seeds), MARGIN).values()
     return any(one.verdict in ("better", "worse") for one in found)
 
 
-def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Found, Found]:
+def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Frequency, Frequency]:
     """Five equal arms: a false word anywhere, each environment adjusted alone and all together."""
     rng = np.random.default_rng([envs, seeds])
     look = Analysis(1, seeds, FIRST * ALPHA)
@@ -131,15 +133,15 @@ def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Found, Fou
         asked = {str(env): _asked(accuracy_AK) for env, accuracy_AK in enumerate(each)}
         alone += any(min(_holm(one)) < ALPHA for one in asked.values())
         together += different(asked, look)
-    return Found(alone, simulations), Found(together, simulations)
+    return Frequency(alone, simulations), Frequency(together, simulations)
 
 
-def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Found:
+def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
     """Arms of equal means, runs of these shapes: called different at a planned look."""
     rng = np.random.default_rng([seeds, 7])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
     level = FIRST * ALPHA if seeds >= FEWEST else ALPHA  # of two seeds: the plain test
-    return Found(int((p_values(a_RK - b_RK)[:, -1] < level).sum()), simulations)
+    return Frequency(int((p_values(a_RK - b_RK)[:, -1] < level).sum()), simulations)
 
 
 class Power(NamedTuple):
@@ -172,25 +174,25 @@ def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
     )
 
 
-def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Found, float]:
+def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Frequency, float]:
     """How often a difference of `effect` standard deviations is decided, and the ratio it reads."""
     rng = np.random.default_rng([seeds, 11])
     d_RK = effect + rng.standard_normal((simulations, seeds))
     decided_R = p_values(d_RK)[:, -1] < FIRST * ALPHA
     size = float(np.abs(d_RK.mean(1))[decided_R].mean() / effect) if decided_R.any() else np.nan
-    return Found(int(decided_R.sum()), simulations), size
+    return Frequency(int(decided_R.sum()), simulations), size
 
 
-class Estimate(NamedTuple):
+class SeedEstimate(NamedTuple):
     """What K seeds say of the seeds that are needed."""
 
     low: float  # 2.5 and 97.5 % of the estimates
     high: float
-    held: Found  # the printed range holds the truth
-    enough: Found  # said although more are needed
+    held: Frequency  # the printed range holds the truth
+    enough: Frequency  # said although more are needed
 
 
-def needed(seeds: int, truth: int, simulations: int) -> Estimate:
+def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
     """Where `truth` seeds are needed."""
     limit_N = np.array(
         [1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)]
@@ -198,30 +200,30 @@ def needed(seeds: int, truth: int, simulations: int) -> Estimate:
     sd = 0.999 * limit_N[truth - 2]
     rng = np.random.default_rng([seeds, 13])
     seen_R = sd * np.sqrt(rng.chisquare(seeds - 1, simulations) / (seeds - 1))
-    ends = np.array(Seen(1.0, seeds).range)
+    ends = np.array(SpreadEstimate(1.0, seeds).range)
     said_3R = 2 + np.searchsorted(limit_N, np.stack([seen_R, *np.outer(ends, seen_R)]))
     low, high = np.quantile(said_3R[0], [0.025, 0.975])
     held_R = (said_3R[1] <= truth) & (truth <= said_3R[2])
     enough_R = (said_3R[2] <= seeds) & (seeds < truth)
-    return Estimate(
+    return SeedEstimate(
         float(low),
         float(high),
-        Found(int(held_R.sum()), simulations),
-        Found(int(enough_R.sum()), simulations),
+        Frequency(int(held_R.sum()), simulations),
+        Frequency(int(enough_R.sum()), simulations),
     )
 
 
-def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Found:
+def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
     """Two arms of equal means: out of the race at any seed."""
     rng = np.random.default_rng([seeds, 17])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
     d_RK, k = a_RK - b_RK, np.arange(1, seeds + 1)
     total_RK, whole_RK = d_RK.cumsum(1), (k + 1) * (d_RK * d_RK).cumsum(1)
     e_RK = np.sqrt(1 / (k + 1)) * (whole_RK / (whole_RK - total_RK**2)) ** (k / 2)
-    return Found(int(((e_RK >= threshold(2)) & (total_RK < 0)).any(1).sum()), simulations)
+    return Frequency(int(((e_RK >= threshold(2)) & (total_RK < 0)).any(1).sum()), simulations)
 
 
-def covered(share: float, alike: float, simulations: int) -> tuple[Found, Found]:
+def covered(share: float, alike: float, simulations: int) -> tuple[Frequency, Frequency]:
     """40 clusters of 5 rows: covered by the robust interval, and by ours. `alike` correlates."""
     rng = np.random.default_rng(19)
     a, b = share * (1 / alike - 1), (1 - share) * (1 / alike - 1)
@@ -232,15 +234,15 @@ def covered(share: float, alike: float, simulations: int) -> tuple[Found, Found]
     ours = sum(
         one.low <= share <= one.high for one in map(clustered, right_RGM.astype(int).tolist())
     )
-    return Found(int(robust_R.sum()), simulations), Found(ours, simulations)
+    return Frequency(int(robust_R.sum()), simulations), Frequency(ours, simulations)
 
 
-def _asked(accuracy_AK: Array) -> Asked:
+def _asked(accuracy_AK: Array) -> EnvironmentValues:
     values = {f"a{i}": dict(enumerate(row)) for i, row in enumerate(accuracy_AK.tolist())}
-    return Asked(values, list(combinations(values, 2)), GRID)
+    return EnvironmentValues(values, list(combinations(values, 2)), GRID)
 
 
-def _holm(asked: Asked) -> list[float]:
+def _holm(asked: EnvironmentValues) -> list[float]:
     """As words were given when each environment was a family of its own."""
     seen = [
         spread(differences(asked.values[a], asked.values[b]), asked.resolution)
@@ -352,11 +354,11 @@ def _row(first: str, cells: Sequence[str]) -> str:
     return f"| {first} | {' | '.join(cells)} |\n"
 
 
-def _cell(one: Found) -> str:
+def _cell(one: Frequency) -> str:
     share = one.share
     low, high = (f"{100 * end:.1f} %" for end in (share.low, share.high))
     return f"{_percent(one)} ({low} to {high})"
 
 
-def _percent(one: Found) -> str:
+def _percent(one: Frequency) -> str:
     return f"{100 * one.share.value:.1f} %"

@@ -22,7 +22,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.stats import power, questions
 from mssr_rl.stats.intervals import Interval, negated, within
 from mssr_rl.stats.paired import SignFlip, Spread, sign_flip, spread, t_interval, t_test, tost
-from mssr_rl.stats.power import Outlook, Seen
+from mssr_rl.stats.power import Outlook, SpreadEstimate
 from mssr_rl.stats.questions import Opinions, Questions
 from mssr_rl.stats.sequential import FEWEST
 
@@ -51,7 +51,7 @@ class Rule(NamedTuple):
         return f"{margin:g} point{'s' * (margin != 1)}"
 
 
-class Evidence(NamedTuple):
+class PairedEvidence(NamedTuple):
     """What the K paired differences of a pair say; p-values as they are and after Holm."""
 
     interval: Interval  # 95 %, Student's, of the mean difference, within ± 1; not adjusted
@@ -86,7 +86,7 @@ class Pair(NamedTuple):
     seeds: tuple[int, ...]  # in common, in the order of `differences`
     unpaired: tuple[int, ...]  # seeds that only one of the two has, not used
     differences: tuple[float, ...]  # one a seed
-    test: Evidence | None  # None below two seeds in common
+    test: PairedEvidence | None  # None below two seeds in common
     outlook: Outlook | None
     opinions: Opinions | None  # question level; None where only values were given
     fixed: Word = (
@@ -95,7 +95,7 @@ class Pair(NamedTuple):
     decision: Decision | None = None  # None before the first look, and where no family was judged
 
 
-class Arm(NamedTuple):
+class ArmSummary(NamedTuple):
     """One arm on its own."""
 
     name: str
@@ -108,7 +108,7 @@ class Comparison(NamedTuple):
     """All arms and pairs under one rule."""
 
     rule: Rule
-    arms: tuple[Arm, ...]  # best mean first
+    arms: tuple[ArmSummary, ...]  # best mean first
     pairs: tuple[Pair, ...]
 
     def pair(self, a: str, b: str) -> Pair:
@@ -234,13 +234,13 @@ def _names(values: Values, rule: Rule) -> list[tuple[str, str]]:
 
 def _tests(
     spreads: Mapping[tuple[str, str], Spread], values: Values, rule: Rule
-) -> dict[tuple[str, str], Evidence]:
+) -> dict[tuple[str, str], PairedEvidence]:
     """The tests of all pairs that have a spread, Holm-adjusted over just these."""
     p = [t_test(found) for found in spreads.values()]
     p_equivalence = [tost(found, rule.margin) for found in spreads.values()]
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
     return {
-        (a, b): Evidence(
+        (a, b): PairedEvidence(
             within(t_interval(found), -1.0, 1.0),
             found.sd,
             *row,
@@ -250,7 +250,7 @@ def _tests(
     }
 
 
-def _pair(names: tuple[str, str], values: Values, test: Evidence | None, rule: Rule) -> Pair:
+def _pair(names: tuple[str, str], values: Values, test: PairedEvidence | None, rule: Rule) -> Pair:
     a, b = (values[name] for name in names)
     seeds = tuple(sorted(a.keys() & b.keys()))
     word: Word = "inconclusive"
@@ -271,7 +271,7 @@ def _pair(names: tuple[str, str], values: Values, test: Evidence | None, rule: R
     )
 
 
-def _why(word: Word, test: Evidence | None, seeds: int, rule: Rule) -> str:
+def _why(word: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> str:
     """The reason for the word, as a clause."""
     if test is None:
         return (
@@ -304,13 +304,13 @@ def _with_outlook(pair: Pair, rule: Rule, alpha: float) -> Pair:
     if pair.test is None:
         return pair
     return pair._replace(
-        outlook=power.outlook(Seen(pair.test.sd, len(pair.seeds)), rule.margin, alpha)
+        outlook=power.outlook(SpreadEstimate(pair.test.sd, len(pair.seeds)), rule.margin, alpha)
     )
 
 
-def _arm(name: str, runs: Mapping[int, float], resolution: float) -> Arm:
+def _arm(name: str, runs: Mapping[int, float], resolution: float) -> ArmSummary:
     if not runs:
         raise UserError(f"{name} has no run with a score; leave it out, or run it again")
     found = spread(list(runs.values()), resolution)
     mean = sum(runs.values()) / len(runs)
-    return Arm(name, dict(runs), mean, found and t_interval(found))
+    return ArmSummary(name, dict(runs), mean, found and t_interval(found))

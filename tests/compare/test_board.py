@@ -8,14 +8,14 @@ from rich.console import Console
 
 from mssr_rl.compare import matrix, settings
 from mssr_rl.compare.board import LiveBoard, PlainBoard, Tally, board, picture
-from mssr_rl.compare.standing import Standing
+from mssr_rl.compare.standing import RunStanding
 
 
 @pytest.fixture
 def tally() -> Tally:
     own = settings.Settings(seeds=2)
     found = matrix.spell_out({"algo": "grpo,mssr", "budget.rollouts": "1024"}, own, Path("runs"))
-    return Tally(found, {found.runs[0]: Standing("done", rollouts=1024, accuracy=0.5)})
+    return Tally(found, {found.runs[0]: RunStanding("done", rollouts=1024, accuracy=0.5)})
 
 
 def drawn(tally: Tally) -> str:
@@ -26,7 +26,9 @@ def drawn(tally: Tally) -> str:
 
 def test_the_table_has_a_row_an_arm_and_a_mark_a_run(tally: Tally) -> None:
     runs = tally.matrix.runs
-    tally.take({runs[1]: Standing("busy", rollouts=512, reward=0.25), runs[3]: Standing("failed")})
+    tally.take(
+        {runs[1]: RunStanding("busy", rollouts=512, reward=0.25), runs[3]: RunStanding("failed")}
+    )
     grpo, mssr = (line for line in drawn(tally).splitlines() if "grpo" in line or "mssr" in line)
     assert "●·" in grpo
     assert "50.0%" in grpo
@@ -40,7 +42,7 @@ def test_off_a_terminal_there_are_plain_lines(tally: Tally, capsys: pytest.Captu
     assert isinstance(shown, PlainBoard)
     shown.show(dict)
     shown.show(dict)  # not due yet
-    shown.finished(tally.matrix.runs[1], Standing("collapsed", "a NaN", 512, None, 0.25, 9.0))
+    shown.finished(tally.matrix.runs[1], RunStanding("collapsed", "a NaN", 512, None, 0.25, 9.0))
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("1 of 4 runs finished")
     assert second == "collapsed vision_r1-mssr-s0, val 25.0% greedy, 9 s: a NaN"

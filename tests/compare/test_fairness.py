@@ -7,7 +7,7 @@ import pytest
 
 from mssr_rl.compare import fairness, matrix, settings
 from mssr_rl.compare.derived import deriver
-from mssr_rl.compare.fairness import Fairness, Row
+from mssr_rl.compare.fairness import Fairness, FairnessRow
 from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
 
@@ -20,7 +20,7 @@ def examined(*words: str) -> Fairness:
     return fairness.examine({r.arm.label: r.config for r in runs}, deriver(), own.varies)
 
 
-def row(found: Fairness, name: str) -> Row:
+def row(found: Fairness, name: str) -> FairnessRow:
     (one,) = (row for row in found.rows if row.name == name)
     return one
 
@@ -122,6 +122,6 @@ def test_a_fingerprint_that_differs_without_a_cause_is_a_confounder() -> None:
     row = fairness._derived_row(
         "initial weights",
         {arm: {"initial weights": fairness.Derived(*v, ("model.",))} for arm, v in settled.items()},
-        [Row("train.lr", (1, 2), "declared")],
+        [FairnessRow("train.lr", (1, 2), "declared")],
     )
     assert (row.kind, row.because) == ("undeclared", ())

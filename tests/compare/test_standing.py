@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from mssr_rl.compare import process
-from mssr_rl.compare.standing import Standing, clear_stillborn, look
+from mssr_rl.compare.standing import RunStanding, clear_stillborn, look
 
 
 def folder(parent: Path, status: str | None) -> Path:
@@ -63,9 +63,9 @@ def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_tried_once_more_and_a_wrong_command_never() -> None:
-    crashed = Standing("failed")
+    crashed = RunStanding("failed")
     assert process.meaning(1, crashed, attempts=1) == "again"
-    assert process.meaning(-9, Standing("interrupted"), attempts=1) == "again"
+    assert process.meaning(-9, RunStanding("interrupted"), attempts=1) == "again"
     assert process.meaning(1, crashed, attempts=2) == "failed"
-    assert process.meaning(2, Standing("absent"), attempts=1) == "failed"
-    assert process.meaning(3, Standing("collapsed"), attempts=1) == "finished"
+    assert process.meaning(2, RunStanding("absent"), attempts=1) == "failed"
+    assert process.meaning(3, RunStanding("collapsed"), attempts=1) == "finished"

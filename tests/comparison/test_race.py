@@ -12,7 +12,7 @@ from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.page import write
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.verify import verify
-from mssr_rl.stats.racing import Standing
+from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Rule, compare_values
 
 Make = Callable[..., Path]
@@ -74,7 +74,7 @@ def test_of_one_environment_among_several_the_race_says_nothing(make_comparison:
         0.01,
         Rule(baseline="grpo"),
     )
-    out = {"mssr": Standing(130.0, 40.0, 6)}
+    out = {"mssr": RaceStanding(130.0, 40.0, 6)}
     (alone,) = race.decided(found, out).pairs
     (one_of_two,) = race.decided(found, out, envs=2).pairs
     assert alone.verdict == "worse"

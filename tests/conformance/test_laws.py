@@ -22,7 +22,7 @@ from mssr_rl.advantage import (
 )
 from mssr_rl.algos import Algorithm, algorithms, register
 from mssr_rl.conformance.command import verdict
-from mssr_rl.conformance.laws import LAWS, Subject
+from mssr_rl.conformance.laws import LAWS, CheckedAlgorithm
 from mssr_rl.loss import Loss
 
 
@@ -192,18 +192,20 @@ def as_one_step(whole: Transform) -> Transform:
     return whole._replace(parts=())
 
 
-def subject(make: Callable[[], Transform]) -> Subject:
-    return Subject("planted", lambda: Algorithm(name="planted", advantage=make(), loss=Loss()))
+def subject(make: Callable[[], Transform]) -> CheckedAlgorithm:
+    return CheckedAlgorithm(
+        "planted", lambda: Algorithm(name="planted", advantage=make(), loss=Loss())
+    )
 
 
-def findings(of: Subject) -> dict[str, str]:
+def findings(of: CheckedAlgorithm) -> dict[str, str]:
     found = {law.says: verdict(law, of) for law in LAWS}
     return {says: why for says, why in found.items() if why is not None}
 
 
 @pytest.mark.parametrize("name", algorithms.names())
 def test_everything_registered_keeps_every_law(name: str) -> None:
-    assert findings(Subject(name, lambda: algorithms.make(name))) == {}
+    assert findings(CheckedAlgorithm(name, lambda: algorithms.make(name))) == {}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -234,7 +236,7 @@ def test_an_honest_tracker_is_let_through(make: Callable[[], Transform]) -> None
     "options", [{"normalisation": "none"}, {"normalisation": "token"}, {"prior": "rollouts"}]
 )
 def test_options_do_not_make_mssr_break_a_law(options: dict[str, Any]) -> None:
-    assert findings(Subject("mssr", lambda: algorithms.make("mssr", **options))) == {}
+    assert findings(CheckedAlgorithm("mssr", lambda: algorithms.make("mssr", **options))) == {}
 
 
 @pytest.fixture

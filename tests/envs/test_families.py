@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mssr_rl.envs.families import FAMILIES, LEVELS, SPLITS, Drawn, make, mini_rows, row
+from mssr_rl.envs.families import FAMILIES, LEVELS, SPLITS, DrawnProblem, make, mini_rows, row
 from mssr_rl.errors import UserError
 
 pytestmark = pytest.mark.slow  # thousands of drawings
@@ -36,14 +36,14 @@ print(hashlib.sha256(repr(list(mini_rows("val", 60))).encode()).hexdigest())
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[Cell, list[Drawn]]:
+def drawn() -> dict[Cell, list[DrawnProblem]]:
     return {
         (family, split, level): [make(family, split, level, i) for i in range(PER_CELL)]
         for family, split, level in CELLS
     }
 
 
-def everything(drawn: dict[Cell, list[Drawn]]) -> list[Drawn]:
+def everything(drawn: dict[Cell, list[DrawnProblem]]) -> list[DrawnProblem]:
     return [problem for problems in drawn.values() for problem in problems]
 
 
@@ -72,13 +72,15 @@ def test_a_row_does_not_depend_on_the_rows_made_before_it() -> None:
 
 
 def test_no_picture_with_its_question_occurs_twice_in_or_across_splits(
-    drawn: dict[Cell, list[Drawn]],
+    drawn: dict[Cell, list[DrawnProblem]],
 ) -> None:
     seen = Counter((p.image.tobytes(), p.question) for p in everything(drawn))
     assert max(seen.values()) == 1
 
 
-def test_every_answer_is_of_a_kind_that_can_be_graded(drawn: dict[Cell, list[Drawn]]) -> None:
+def test_every_answer_is_of_a_kind_that_can_be_graded(
+    drawn: dict[Cell, list[DrawnProblem]],
+) -> None:
     kinds = re.compile("|".join(f"(?P<{kind}>{form})" for kind, form in ANSWERS.items()))
     found = set()
     for problem in everything(drawn):
@@ -88,14 +90,16 @@ def test_every_answer_is_of_a_kind_that_can_be_graded(drawn: dict[Cell, list[Dra
     assert found >= {"integer", "tuple", "equation", "fraction"}
 
 
-def test_both_ways_to_think_end_with_the_answer(drawn: dict[Cell, list[Drawn]]) -> None:
+def test_both_ways_to_think_end_with_the_answer(drawn: dict[Cell, list[DrawnProblem]]) -> None:
     for problem in everything(drawn):
         said = in_words(problem.answer)
         for thought in (problem.steps, problem.hunch):
             assert re.search(rf"(?<![\d-]){re.escape(said)}\.$", thought), (thought, said)
 
 
-def test_every_operation_in_the_steps_is_worked_out_right(drawn: dict[Cell, list[Drawn]]) -> None:
+def test_every_operation_in_the_steps_is_worked_out_right(
+    drawn: dict[Cell, list[DrawnProblem]],
+) -> None:
     operation = re.compile(r"(-?\d+) ([+x-]) (-?\d+) = (-?\d+)")
     checked = 0
     for problem in everything(drawn):
@@ -106,7 +110,9 @@ def test_every_operation_in_the_steps_is_worked_out_right(drawn: dict[Cell, list
     assert checked > PER_CELL * len(CELLS) / 2
 
 
-def test_thoughts_are_short_plain_ascii_without_a_box(drawn: dict[Cell, list[Drawn]]) -> None:
+def test_thoughts_are_short_plain_ascii_without_a_box(
+    drawn: dict[Cell, list[DrawnProblem]],
+) -> None:
     for problem in everything(drawn):
         for thought in (problem.steps, problem.hunch):
             assert thought.isascii()
@@ -117,7 +123,7 @@ def test_thoughts_are_short_plain_ascii_without_a_box(drawn: dict[Cell, list[Dra
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_constant_answer_per_question_pays_little(
-    drawn: dict[Cell, list[Drawn]], family: str
+    drawn: dict[Cell, list[DrawnProblem]], family: str
 ) -> None:
     floors = [_blind_floor(drawn, family, level) for level in LEVELS]
     print(family, "blind floor by level:", ", ".join(f"{floor:.1%}" for floor in floors))
@@ -125,13 +131,13 @@ def test_a_constant_answer_per_question_pays_little(
 
 
 def test_on_average_a_constant_answer_pays_under_fifteen_percent(
-    drawn: dict[Cell, list[Drawn]],
+    drawn: dict[Cell, list[DrawnProblem]],
 ) -> None:
     floors = [_blind_floor(drawn, *cell) for cell in product(FAMILIES, LEVELS)]
     assert sum(floors) / len(floors) <= 0.15
 
 
-def _blind_floor(drawn: dict[Cell, list[Drawn]], family: str, level: int) -> float:
+def _blind_floor(drawn: dict[Cell, list[DrawnProblem]], family: str, level: int) -> float:
     answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for split in SPLITS:
         for problem in drawn[family, split, level]:

@@ -8,18 +8,18 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mssr_rl.envs.families import FAMILIES, LEVELS, Drawn, digits, make
+from mssr_rl.envs.families import FAMILIES, LEVELS, DrawnProblem, digits, make
 from mssr_rl.envs.families.canvas import COLOURS
 from mssr_rl.envs.families.func import equation
 
 Mask = NDArray[np.bool_]
 
 
-def pixels(problem: Drawn) -> NDArray[np.int64]:
+def pixels(problem: DrawnProblem) -> NDArray[np.int64]:
     return np.asarray(problem.image).astype(np.int64)
 
 
-def where(problem: Drawn, colour: str) -> Mask:
+def where(problem: DrawnProblem, colour: str) -> Mask:
     """Pixels close to a colour of the palette."""
     near: Mask = np.abs(pixels(problem) - np.array(COLOURS[colour])).sum(2) < 90
     return near

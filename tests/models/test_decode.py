@@ -10,7 +10,7 @@ from mssr_rl.envs.families import row
 from mssr_rl.models import fused, lean
 from mssr_rl.models.decode import sample
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.family import Parts, score_by_parts
+from mssr_rl.models.family import ScoringBatches, score_by_parts
 from mssr_rl.models.load import load_model, load_processor
 from mssr_rl.models.qwen2_5_vl import Qwen25VL
 from mssr_rl.models.sampled import Sampled, texts
@@ -174,6 +174,6 @@ def test_a_block_scored_by_parts_has_the_same_numbers(tiny):
         reading, response = lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT)
         whole = score(model, reading, response, 1.0)
         family = Qwen25VL(encoder, Vocabulary.of(model))
-        parts = score_by_parts(family, model, reading, response, Parts(4, 3, 1.0))
+        parts = score_by_parts(family, model, reading, response, ScoringBatches(4, 3, 1.0))
     assert torch.allclose(whole.logprob_BT, parts.logprob_BT, atol=1e-5)
     assert torch.allclose(whole.entropy_BT, parts.entropy_BT, atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
 from mssr_rl.models import families
-from mssr_rl.models.general import General, Reading
+from mssr_rl.models.general import General, PromptReading
 
 
 def module(name: str) -> Any:
@@ -90,7 +90,7 @@ def test_a_shared_prompt_scores_as_if_every_rollout_had_read_its_own(name, twin)
     with torch.no_grad():
         reading = family.read(engine.policy, block)
         shared = family.score(engine.policy, reading, (token_BT, mask_BT), 1.0)
-        alone = Reading(block.prompts, None, None)
+        alone = PromptReading(block.prompts, None, None)
         apart = family.score(engine.policy, alone, (token_BT, mask_BT), 1.0)
     tolerance = LOOSE.get(name, trial.GAP)
     assert torch.allclose(shared.logprob_BT, apart.logprob_BT, atol=tolerance)

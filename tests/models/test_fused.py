@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mssr_rl.models import fused, native
-from mssr_rl.models.fused import Before, Sequences
+from mssr_rl.models.fused import Before, PackedSequences
 
 compiled = pytest.mark.skipif(
     native.kernels().library is None, reason=f"no compiled kernels: {native.kernels().why}"
@@ -94,7 +94,7 @@ LENGTHS = [1, 5, 37, 16, 18, 3]
 def test_attention_is_torchs_sequence_by_sequence(size, causal):
     n = sum(LENGTHS)
     q, k, v = normal(n, 4, size), normal(n, 2, size, seed=1), normal(n, 2, size, seed=2)
-    sequences = Sequences.of(torch.tensor(LENGTHS))
+    sequences = PackedSequences.of(torch.tensor(LENGTHS))
     ours = fused.attend(q, (k, v), sequences, causal=causal)
     theirs = by_torch(q, k, v, LENGTHS, causal=causal)
     agree(results(ours, q, k, v), results(theirs, q, k, v))
@@ -108,7 +108,7 @@ def test_rollouts_see_their_prompt_and_prompts_learn_from_all_their_rollouts(gro
     prompt_k, prompt_v = normal(prompts, 21, 2, 32, seed=3), normal(prompts, 21, 2, 32, seed=4)
     length_P = torch.tensor([21, 2, 9, 1, 20, 16][:prompts])
     before = Before(prompt_k, prompt_v, length_P)
-    ours = fused.attend(q, (k, v), Sequences.of(torch.tensor(LENGTHS)), before)
+    ours = fused.attend(q, (k, v), PackedSequences.of(torch.tensor(LENGTHS)), before)
     inputs = (q, k, v, prompt_k, prompt_v)
     agree(results(ours, *inputs), results(by_torch(q, k, v, LENGTHS, before), *inputs))
 
@@ -119,7 +119,7 @@ def test_what_is_no_number_stays_none():
     assert fused.swiglu(broken, torch.ones(4, 16)).isnan().all()
     assert fused.rms_norm(broken, torch.ones(16), 1e-5).isnan().all()
     q, k = torch.randn(4, 1, 16), broken[:, None]
-    out = fused.attend(q, (k, torch.ones(4, 1, 16)), Sequences.of(torch.tensor([4])))
+    out = fused.attend(q, (k, torch.ones(4, 1, 16)), PackedSequences.of(torch.tensor([4])))
     assert out.isnan().all()
 
 

@@ -5,7 +5,7 @@ import torch
 
 from mssr_rl.engine.base import Sampling
 from mssr_rl.models import decode, layers, lean, native
-from mssr_rl.models.encode import Prompts
+from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.layers import Layers, Linear
 from mssr_rl.models.pictures import Pictures
 from mssr_rl.models.responses import Compiled
@@ -205,7 +205,7 @@ def prompts(lengths):
     real = torch.arange(shape[1]) < torch.tensor(lengths)[:, None]
     token = torch.randint(0, 64, shape, generator=generator)
     position = torch.randint(0, 99, (3, *shape), generator=generator)
-    return Prompts(token, real, position, torch.tensor(lengths), ())
+    return PromptBlock(token, real, position, torch.tensor(lengths), ())
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -227,7 +227,7 @@ def test_a_prompt_is_read_the_same_to_the_bit_whichever_prompts_are_beside_it() 
     model, lengths = made(), [12, 70, 5, 61, 33]
     whole = prompts(lengths)
     cache, last = lean.read(model, whole)
-    one = Prompts(
+    one = PromptBlock(
         whole.token_PL[2:3, :5],
         whole.mask_PL[2:3, :5],
         whole.position_3PL[:, 2:3, :5],

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 PLAN = WarmStart(examples=120, steps=6, easy_steps=3, batch=4)
 
 
-def weights(trained: warm_start.Trained) -> torch.Tensor:
+def weights(trained: warm_start.WarmStarted) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in trained.model.parameters()])
 
 

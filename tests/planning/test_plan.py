@@ -131,7 +131,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_model_is_measured_without_loading_it(model: Path) -> None:
-    assert memory.shape(model) == memory.Shape("some_vl", 50_010, 2, 50, 1000)
+    assert memory.shape(model) == memory.ModelShape("some_vl", 50_010, 2, 50, 1000)
 
 
 def test_weights_and_optimiser_are_counted_exactly(model: Path) -> None:

@@ -6,7 +6,7 @@ from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine
 from mssr_rl.problem import Problem
 from mssr_rl.run import problem_stream
-from mssr_rl.run.arm import Arm, assemble, facts, opening
+from mssr_rl.run.arm import TrainingSetup, assemble, facts, opening
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
@@ -52,7 +52,7 @@ def test_problems_that_are_drawn_have_no_order_to_share(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     def order(*words: str) -> object:
-        arm: Arm = assemble(configure(*words, "algo.prior=uniform"), make_engine)
+        arm: TrainingSetup = assemble(configure(*words, "algo.prior=uniform"), make_engine)
         return facts(arm)["problem_order"]
 
     assert order("algo=spo", "algo.sampling=prioritised") is None

@@ -13,7 +13,7 @@ from mssr_rl.algos import algorithms
 from mssr_rl.compare import command
 from mssr_rl.compare.settings import Settings
 from mssr_rl.comparison import cautions
-from mssr_rl.comparison.evidence import Run
+from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config, recorded
 from mssr_rl.config.compose import load
 from mssr_rl.engine.base import Engine
@@ -68,7 +68,7 @@ class Begun:
         page = (self.folder / "report.html").read_text()
         assert page.count("This run went on after a change") == len(found)
         files_of_run = read_run(self.folder)
-        run = Run("run", "a", "e", 0, "done", files_of_run)
+        run = ComparedRun("run", "a", "e", 0, "done", files_of_run)
         said = " ".join(cautions.unusual([run], "test", None, Rule()))
         assert said.count("run after step") == len(found)
         return [(change["what"], change["accepted"]) for change in found]

@@ -7,7 +7,7 @@ import time
 import pytest
 from rich.console import Console
 
-from mssr_rl.run.progress import LiveDisplay, Pace, PlainDisplay, display
+from mssr_rl.run.progress import LiveDisplay, PlainDisplay, RunProgress, display
 from mssr_rl.run.scoring import Score
 
 METRICS = {
@@ -60,7 +60,7 @@ def test_on_a_terminal_the_budget_and_the_numbers_are_drawn(
 def test_the_time_left_is_paced_from_the_first_step_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    pace = Pace(1000)
+    pace = RunProgress(1000)
     pace.at(100)
     assert pace.eta() == "-"
     now[0] += 10

@@ -200,9 +200,9 @@ def test_a_run_does_not_start_its_engine_for_a_row_that_fails(configure: Configu
 def own_config(configure: Configure, changed: dict[str, Any]) -> Config:
     from dataclasses import replace
 
-    from mssr_rl.config import Choice
+    from mssr_rl.config import Selection
 
-    return replace(configure("name=run"), env=Choice(name=changed["env"], options={}))
+    return replace(configure("name=run"), env=Selection(name=changed["env"], options={}))
 
 
 @pytest.mark.parametrize(

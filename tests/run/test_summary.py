@@ -10,10 +10,10 @@ from mssr_rl.config.compose import load
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
-from mssr_rl.stability.card import Card
+from mssr_rl.stability.card import StabilityCard
 from mssr_rl.stability.trace import Event
 
-STABLE = Card("stable", (), 0.0)
+STABLE = StabilityCard("stable", (), 0.0)
 OPENRLHF = ("engine=openrlhf", "engine.device=cuda")
 DONE = Ending("done", "the budget is spent", STABLE)
 
@@ -81,7 +81,9 @@ def test_what_the_detectors_noticed_is_said_but_a_collapse_only_as_the_end(
         Event("grad_spike", "note", 3, "gradient norm 9", "look at it"),
         Event("answer_collapse", "collapse", 5, "no answers", "begin again"),
     )
-    ending = Ending("collapsed", "answer_collapse at step 5", Card("collapsed", events, 0.2))
+    ending = Ending(
+        "collapsed", "answer_collapse at step 5", StabilityCard("collapsed", events, 0.2)
+    )
     document = summary(configure(), TrainState(algorithm=()), ending)
     assert document["stability"]["worst_dip"] == 0.2
     assert [event["event"] for event in document["stability"]["events"]] == [

@@ -15,7 +15,7 @@ from torch import Tensor
 from mssr_rl.advantage import Batch, chain, state_tensors, stateless, to_tokens
 from mssr_rl.algos import algorithms
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import Run
+from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config
 from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan
 from mssr_rl.envs.base import Graded, ProblemEnv
@@ -24,7 +24,7 @@ from mssr_rl.grading.verify import Verdict
 from mssr_rl.lens.lines import open_recording
 from mssr_rl.report.runfiles import read_run
 from mssr_rl.run import initial, step, trainer
-from mssr_rl.run.arm import Arm, assemble
+from mssr_rl.run.arm import TrainingSetup, assemble
 from mssr_rl.run.marking import graded
 from mssr_rl.run.sameness import rows as timeless_rows
 
@@ -54,7 +54,7 @@ class Silent:
         return marks
 
 
-def posing(arm: Arm, env: Any) -> Arm:
+def posing(arm: TrainingSetup, env: Any) -> TrainingSetup:
     """The arm with another environment to train on."""
     return arm._replace(splits=arm.splits._replace(train=env))
 
@@ -75,7 +75,7 @@ class Watched:
         return self.engine.update(rollouts, advantage_BT, reference_BT, plan)
 
 
-def arm_of(name: str, configure: Configure, make_engine: MakeEngine, *words: str) -> Arm:
+def arm_of(name: str, configure: Configure, make_engine: MakeEngine, *words: str) -> TrainingSetup:
     made = algorithms.make(name)
     group = max(made.default_group_size, 3) if made.min_group_size > 1 else 1
     group = next((int(w.partition("=")[2]) for w in words if "group_size" in w), group)
@@ -157,7 +157,7 @@ def test_a_step_is_for_the_others_what_it_is_without_the_rollout(
     assert "reward/unscorable_fraction" not in full.metrics
 
 
-def assert_updated_as_alone(arm: Arm, make_engine: MakeEngine, place: int) -> None:
+def assert_updated_as_alone(arm: TrainingSetup, make_engine: MakeEngine, place: int) -> None:
     rollouts, advantage_BT, reference_BT, plan = arm.engine.told  # type: ignore[attr-defined]
     other: Any = plainly(make_engine(arm.config))
     keep = torch.ones(len(rollouts.mask_BT), dtype=torch.bool)
@@ -391,14 +391,14 @@ def test_any_kind_of_number_is_a_reward(
 
 
 def test_a_verdict_is_on_the_problems_that_every_run_could_score(tmp_path: Path) -> None:
-    def run(arm: str, answers: dict[str, int], **more: Any) -> Run:
+    def run(arm: str, answers: dict[str, int], **more: Any) -> ComparedRun:
         folder = tmp_path / arm
         folder.mkdir()
         row = {"step": 1, "split": "test", "n": len(answers), "per_problem": answers, **more}
         (folder / "eval.jsonl").write_text(json.dumps(row) + "\n")
         (folder / "config.yaml").write_text("")
         (folder / "run.json").write_text("{}")
-        return Run(arm, arm, "e", 0, "done", read_run(folder))
+        return ComparedRun(arm, arm, "e", 0, "done", read_run(folder))
 
     runs = [run("a", {"x": 1, "y": 0, "z": 1}), run("b", {"x": 1, "z": 0}, unscorable=1)]
     assert accuracy.scores(runs, ["a", "b"], "test") == {

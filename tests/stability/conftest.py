@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mssr_rl.stability.trace import Mark, Trace
+from mssr_rl.stability.trace import EvaluationPoint, Trace
 
 STEPS = 120
 Curve = Callable[[float], float]  # step -> value
@@ -44,9 +44,9 @@ class Synthetic:
         ]
         return Trace(STEPS, rows, **{"marks": self.marks(*RISING), **parts})
 
-    def marks(self, *accuracies: float, n: int = 512) -> tuple[Mark, ...]:
+    def marks(self, *accuracies: float, n: int = 512) -> tuple[EvaluationPoint, ...]:
         """Evaluations every 30 steps."""
-        return tuple(Mark(30 * i, accuracy, n) for i, accuracy in enumerate(accuracies))
+        return tuple(EvaluationPoint(30 * i, accuracy, n) for i, accuracy in enumerate(accuracies))
 
     def after(self, step: int, then: float, before: float) -> Curve:
         """One value up to a step and another from there on."""

@@ -15,7 +15,7 @@ from mssr_rl.stability.card import (
     verdict_of,
 )
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.trace import Event, Response, Trace
+from mssr_rl.stability.trace import Event, RecordedResponse, Trace
 
 LIMITS = Limits()
 LOOP = "the angle is the angle is " * 12
@@ -67,7 +67,10 @@ ILL: dict[str, tuple[Make, str, int]] = {  # detector: its run, level, and step 
     ),
     "repetition": (
         lambda m: m.run(
-            responses=[Response(t, LOOP if t > 40 else "Two and two.") for t in range(1, 121)] * 2
+            responses=[
+                RecordedResponse(t, LOOP if t > 40 else "Two and two.") for t in range(1, 121)
+            ]
+            * 2
         ),
         "warn",
         42,  # of the 12 of the window, the first two are a sixth, four are a third

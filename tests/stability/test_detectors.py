@@ -12,7 +12,7 @@ from mssr_rl.stability.learning import plateau, tracker_lag
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.policy import entropy_collapse, grad_spike, kl_runaway
 from mssr_rl.stability.responses import length_runaway, repeats, repetition
-from mssr_rl.stability.trace import Response, Trace, held, reference
+from mssr_rl.stability.trace import RecordedResponse, Trace, held, reference
 
 LIMITS = Limits()
 
@@ -133,7 +133,7 @@ def test_a_text_repeats_itself_in_words_or_in_characters() -> None:
 
 
 def test_a_few_recorded_responses_are_not_enough_to_speak_of_a_share(made: Any) -> None:
-    few = [Response(t, "no " * 50) for t in range(1, 5)]
+    few = [RecordedResponse(t, "no " * 50) for t in range(1, 5)]
     assert repetition(made.run(responses=few), LIMITS) is None
 
 

@@ -13,7 +13,7 @@ import pytest
 from mssr_rl import cli
 from mssr_rl.stability.card import scorecard
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.trace import Mark, Response, Trace
+from mssr_rl.stability.trace import EvaluationPoint, RecordedResponse, Trace
 
 RECORDED = Path(__file__).with_name("healthy.jsonl")
 LINES = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
@@ -24,8 +24,8 @@ def trace(run: dict[str, Any]) -> Trace:
         {"step": step, **dict(zip(run["keys"], values, strict=True))}
         for step, values in enumerate(run["metrics"], start=1)
     ]
-    marks = tuple(Mark(*mark) for mark in run["marks"])
-    return Trace(run["planned"], rows, marks, tuple(Response(*r) for r in run["responses"]))
+    marks = tuple(EvaluationPoint(*mark) for mark in run["marks"])
+    return Trace(run["planned"], rows, marks, tuple(RecordedResponse(*r) for r in run["responses"]))
 
 
 def test_at_least_twenty_real_runs_of_five_algorithms_are_recorded() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.stats.family import Asked, Both, Stage, adjusted, decided, decisions
+from mssr_rl.stats.family import Both, EnvironmentValues, Stage, adjusted, decided, decisions
 from mssr_rl.stats.sequential import Analysis, reached
 from mssr_rl.stats.verdict import Rule, Values, compare_values, holm
 
@@ -58,7 +58,9 @@ def wrong_words(means: list[float], envs: int, reports: int) -> float:
     rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(reports):
-        asked = {str(env): Asked(simulated(rng, means), PAIRS, 1e-3) for env in range(envs)}
+        asked = {
+            str(env): EnvironmentValues(simulated(rng, means), PAIRS, 1e-3) for env in range(envs)
+        }
         found = decisions(asked, FIRST, SEEDS, margin=0.01)
         wrong += any(_false(means, key, one.verdict) for key, one in found.items())
     return wrong / reports

@@ -13,7 +13,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from mssr_rl.engine.base import Sampling
-from mssr_rl.engine.openrlhf.rollout import Answer, Group, Request
+from mssr_rl.engine.openrlhf.rollout import Answer, Request, ResponseGroup
 from mssr_rl.models.family import Family
 
 NEVER = -100.0  # added to a logit; the least that vLLM takes
@@ -35,7 +35,7 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         hf_tokenizer: object,
         llm_engine: Any,
         images: object = None,
-    ) -> Group:
+    ) -> ResponseGroup:
         """The responses to one problem; the names are OpenRLHF's."""
         asked = await asyncio.to_thread(self.family.asked, prompt.problem)
         found = await llm_engine.generate(
@@ -45,7 +45,7 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         )
         ordered = sorted(found.outputs, key=lambda output: output.index)
         answers = [self._answer(output) for output in ordered]
-        return Group(answers, asked.length, asked.image_tokens)
+        return ResponseGroup(answers, asked.length, asked.image_tokens)
 
     def _parameters(self, request: Request, sampling: Sampling) -> SamplingParams:
         vocabulary = self.family.vocabulary

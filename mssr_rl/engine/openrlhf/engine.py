@@ -23,9 +23,9 @@ from mssr_rl.engine.openrlhf.faults import Roll
 from mssr_rl.engine.openrlhf.options import namespace
 from mssr_rl.engine.openrlhf.placement import SHARE, placement
 from mssr_rl.engine.openrlhf.policy import Done, PolicyActor, ReferenceActor
-from mssr_rl.engine.openrlhf.rollout import Group, Request
+from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup
 from mssr_rl.engine.openrlhf.shards import (
-    Rows,
+    RankRows,
     Split,
     equal_parts,
     only_some_have_pictures,
@@ -35,7 +35,7 @@ from mssr_rl.engine.openrlhf.shards import (
 from mssr_rl.engine.openrlhf.strategy import strategy
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.models import vetting
-from mssr_rl.models.family import Scored
+from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.load import family_of_folder, wanted
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
@@ -100,7 +100,7 @@ class OpenRlhfEngine:
         tokenizer = self.family.tokenizer
         sampled = rollout.padded(answers, self.family.vocabulary.pad)
         repeated = tuple(problem for problem in problems for _ in range(group_size))
-        rows = Rows(repeated, sampled.token_BT, sampled.mask_BT)
+        rows = RankRows(repeated, sampled.token_BT, sampled.mask_BT)
         scored = self._scored(rows) if sampling.scored else _unscored(sampled.mask_BT)
         texts = tokenizer.batch_decode([a.tokens for a in answers], skip_special_tokens=True)
         return Rollouts(
@@ -117,7 +117,7 @@ class OpenRlhfEngine:
             sampler_logprob_BT=sampled.logprob_BT,
         )
 
-    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         """In the order of the requests, from all rollout engines at once."""
         self._samplers("wake_up")
         who = _actors(self.policy) if self.own_sampler else self.samplers
@@ -126,7 +126,7 @@ class OpenRlhfEngine:
         self._samplers("sleep")
         return groups
 
-    def _scored(self, rows: Rows) -> Scored:
+    def _scored(self, rows: RankRows) -> ScoredResponses:
         """By the policy; meanwhile the reference begins with what it will be asked next.
 
         Not on GPUs, which the two share: both would hold their activations at once. And not where
@@ -151,7 +151,7 @@ class OpenRlhfEngine:
         picked = rollouts_of(torch.as_tensor(list(problem_rows)), rollouts.group_size)
         return self._end(self._begin(self.policy, rows_of(rollouts).pick(picked))).logprob_BT
 
-    def _begin(self, group: RayActorGroup, rows: Rows) -> "_Reading":
+    def _begin(self, group: RayActorGroup, rows: RankRows) -> "_Reading":
         """Split over the group's ranks in equal parts, as collective calls want it."""
         mixed = self._mixed(rows.problems)
         actors = _actors(group)
@@ -163,9 +163,9 @@ class OpenRlhfEngine:
         ]
         return _Reading(rows, calls)
 
-    def _end(self, reading: "_Reading") -> Scored:
+    def _end(self, reading: "_Reading") -> ScoredResponses:
         parts, count = self.roll.gather(reading.calls), len(reading.rows.problems)
-        return Scored(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
+        return ScoredResponses(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
 
     def _mixed(self, problems: Sequence[Problem]) -> bool:
         """Whether some ranks may have pictures where others have none."""
@@ -246,12 +246,12 @@ class OpenRlhfEngine:
 class _Reading(NamedTuple):
     """Rows that a group is scoring."""
 
-    rows: Rows
+    rows: RankRows
     calls: list[Any]  # one a rank
 
 
-def _unscored(mask_BT: Tensor) -> Scored:
-    return Scored(torch.zeros_like(mask_BT), torch.zeros_like(mask_BT))
+def _unscored(mask_BT: Tensor) -> ScoredResponses:
+    return ScoredResponses(torch.zeros_like(mask_BT), torch.zeros_like(mask_BT))
 
 
 def _stats(done_by_rank: Sequence[Sequence[Done]], tokens: int) -> UpdateStats:

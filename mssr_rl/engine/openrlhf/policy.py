@@ -25,10 +25,10 @@ from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
 from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.openrlhf import lora
-from mssr_rl.engine.openrlhf.rollout import Group, Request, answers_of
-from mssr_rl.engine.openrlhf.shards import Rows, Shard, with_picture
+from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup, answers_of
+from mssr_rl.engine.openrlhf.shards import RankRows, Shard, with_picture
 from mssr_rl.loss import Weights
-from mssr_rl.models.family import Scored
+from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.load import family_of, wanted
 from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.models.vocabulary import score_tokens
@@ -56,7 +56,7 @@ class _Scorer:
         self.family = family_of(_whole_model(model.module), wanted(config, remember=False))
 
     @torch.no_grad()
-    def score(self, rows: Rows, size: int, mixed: bool = False) -> Scored:
+    def score(self, rows: RankRows, size: int, mixed: bool = False) -> ScoredResponses:
         """Both for every response token, on the CPU, 0 where the mask is 0.
 
         `mixed`: some ranks have pictures in their rows and others may not (`with_picture`).
@@ -66,9 +66,9 @@ class _Scorer:
         width = rows.token_BT.shape[1]
         parts = [self._score(part) for part in rows.split(size)]
         wide = [[torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in p] for p in parts]
-        return Scored(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
+        return ScoredResponses(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
-    def _score(self, rows: Rows) -> Scored:
+    def _score(self, rows: RankRows) -> ScoredResponses:
         device, b = self.network.device, len(rows.problems)
         rows = with_picture(rows) if self.mixed else rows
         token_BT, mask_BT = rows.token_BT.to(device), rows.mask_BT.to(device)
@@ -84,7 +84,7 @@ class _Scorer:
             self.config.rollout.temperature,
         )
         empty_BT = torch.zeros(chosen.shape, device=device)
-        return Scored(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
+        return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
 
     @property
     def model_inside(self) -> Any:
@@ -96,7 +96,7 @@ def _whole_model(module: Any) -> Any:
     return module.get_base_model() if isinstance(module, PeftModel) else module
 
 
-class Reference(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+class ReferenceProcesses(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
     """The frozen initial policy."""
 
     def start(self, strategy: Any, config: Config) -> None:
@@ -118,14 +118,14 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         self._prepare(config, self.actor.model)
 
     @torch.no_grad()
-    def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+    def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         """A group of responses to each problem, where no vLLM samples (`rollout.sampler`)."""
         self.network.eval()
         together = max(1, TOGETHER * self.config.train.micro_batch // requests[0].group_size)
         blocks = [requests[i : i + together] for i in range(0, len(requests), together)]
         return [group for block in blocks for group in self._answers(block, sampling)]
 
-    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         model, device = self.model_inside, self.network.device
         block = self.family.block([request.problem for request in requests], device)
         shape = (requests[0].group_size, sampling.max_response_tokens)
@@ -137,7 +137,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         groups = [answers[i : i + shape[0]] for i in range(0, len(answers), shape[0])]
         # Prompts are counted with their block; the first group carries the sum.
         counts = [(block.prompt_tokens, block.image_tokens), *[(0, 0)] * (len(groups) - 1)]
-        return [Group(group, *count) for group, count in zip(groups, counts, strict=True)]
+        return [ResponseGroup(group, *count) for group, count in zip(groups, counts, strict=True)]
 
     def update(self, shards: Sequence[Shard], plan: UpdatePlan, mixed: bool = False) -> list[Done]:
         """One optimiser update for each shard; `mixed` as in `score`."""
@@ -159,7 +159,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         sums, measured = added(done)
         return Done(tuple(sums.tolist()), self.strategy.get_grad_norm(self.actor), measured)
 
-    def _objective(self, rows: Rows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
+    def _objective(self, rows: RankRows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
         scored, width = self._score(rows), rows.token_BT.shape[1]
         device = scored.logprob_BT.device
         given = shard.given.at(here, width)
@@ -235,4 +235,4 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
 
 PolicyActor = ray.remote(num_gpus=1)(Trainer)
-ReferenceActor = ray.remote(num_gpus=1)(Reference)
+ReferenceActor = ray.remote(num_gpus=1)(ReferenceProcesses)

@@ -47,7 +47,7 @@ class Answer(NamedTuple):
     truncated: bool  # the length limit came before the end token
 
 
-class Group(NamedTuple):
+class ResponseGroup(NamedTuple):
     """The responses to one problem."""
 
     answers: list[Answer]  # G
@@ -75,7 +75,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         family = await asyncio.to_thread(family_of_folder, wanted(config, remember=False))
         self.executor.prepare(family)
 
-    async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Group]:
+    async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         """A group of responses to each problem."""
         tasks = [
             self.generate_responses(request, None, sampling, 0, None, num_samples=1)

@@ -23,30 +23,32 @@ from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
 
-class Rows(NamedTuple):
+class RankRows(NamedTuple):
     """Some rollouts, as one rank is given them."""
 
     problems: tuple[Problem, ...]  # B
     token_BT: Tensor
     mask_BT: Tensor
 
-    def pick(self, row: Tensor) -> "Rows":
+    def pick(self, row: Tensor) -> "RankRows":
         """Some of the rows."""
         problems = tuple(self.problems[i] for i in row.tolist())
-        return Rows(problems, self.token_BT[row], self.mask_BT[row])
+        return RankRows(problems, self.token_BT[row], self.mask_BT[row])
 
-    def split(self, size: int) -> "Iterator[Rows]":
+    def split(self, size: int) -> "Iterator[RankRows]":
         """In micro-batches, each cut to its longest response."""
         for start in range(0, len(self.problems), size):
             here = slice(start, start + size)
             width = max(1, int(self.mask_BT[here].sum(1).max()))
-            yield Rows(self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width])
+            yield RankRows(
+                self.problems[here], self.token_BT[here, :width], self.mask_BT[here, :width]
+            )
 
 
 class Shard(NamedTuple):
     """One rank's part of one optimiser update."""
 
-    rows: Rows
+    rows: RankRows
     given: Given
     weights: Weights  # sums over all ranks are those of the whole update
 
@@ -58,10 +60,10 @@ class Split(NamedTuple):
     importance_cap: float | None
 
 
-def rows_of(rollouts: Rollouts) -> Rows:
+def rows_of(rollouts: Rollouts) -> RankRows:
     """All rows of a batch."""
     problems = tuple(p for p in rollouts.problems for _ in range(rollouts.group_size))
-    return Rows(problems, rollouts.token_BT, rollouts.mask_BT)
+    return RankRows(problems, rollouts.token_BT, rollouts.mask_BT)
 
 
 def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
@@ -121,7 +123,7 @@ def only_some_have_pictures(problems: Sequence[Problem]) -> bool:
     return len({bool(problem.images) for problem in problems}) > 1
 
 
-def with_picture(rows: Rows) -> Rows:
+def with_picture(rows: RankRows) -> RankRows:
     """The rows, and where none has a picture one more with a blank one that no loss counts.
 
     Ranks meet in every weight: one that skipped the vision tower would leave the others waiting
@@ -130,7 +132,7 @@ def with_picture(rows: Rows) -> Rows:
     if any(problem.images for problem in rows.problems):
         return rows
     one = rows.token_BT[:1]
-    return Rows(
+    return RankRows(
         (*rows.problems, _blank()),
         torch.cat((rows.token_BT, one)),
         torch.cat((rows.mask_BT, torch.zeros_like(rows.mask_BT[:1]))),

@@ -14,7 +14,7 @@ from fractions import Fraction
 from mssr_rl.grading.algebra import forms, intervals, names, symbolic
 from mssr_rl.grading.algebra.exact import Undefined
 from mssr_rl.grading.algebra.identity import same_value, same_zeros, value_near
-from mssr_rl.grading.algebra.reading import Part, Reading, read
+from mssr_rl.grading.algebra.reading import EqualSides, Part, read
 from mssr_rl.grading.algebra.tree import (
     Node,
     Unreadable,
@@ -61,7 +61,7 @@ def _is_word(text: str) -> bool:
 # --- chains -------------------------------------------------------------------------------------
 
 
-def _claim(reading: Reading, gold: Reading) -> Part | None:
+def _claim(reading: EqualSides, gold: EqualSides) -> Part | None:
     """What an answer says in the end, if all its sides agree: 24 * 24 = 576 says 576.
 
     3 = 3 derives nothing, and does not say x = 3.
@@ -74,7 +74,7 @@ def _claim(reading: Reading, gold: Reading) -> Part | None:
     return _end_of_chain(reading.parts, beside_relation=len(gold.parts) > 1)
 
 
-def _wanted(reading: Reading) -> Part | None:
+def _wanted(reading: EqualSides) -> Part | None:
     """What a gold answer says: as an answer does, or the decimal if it has nothing exact."""
     if not _is_decimal(reading):
         return _end_of_chain(reading.parts)
@@ -82,7 +82,7 @@ def _wanted(reading: Reading) -> Part | None:
     return Part(equal(named[0].node, value.node), value.unit) if named else value
 
 
-def _is_decimal(reading: Reading) -> bool:
+def _is_decimal(reading: EqualSides) -> bool:
     """Is it a rounded decimal, perhaps with a name, and nothing exact beside it?"""
     named = [_is_unknown(part.node) for part in reading.parts]
     return bool(reading.rounded) and named in ([], [True])

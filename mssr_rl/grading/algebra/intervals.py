@@ -14,7 +14,7 @@ _MINUS_INFINITY = negative(INFINITY)
 _TURNED = {">": "<", ">=": "<="}
 
 
-class Interval(NamedTuple):
+class RealInterval(NamedTuple):
     """Two ends and whether each belongs to it."""
 
     low: Node
@@ -116,7 +116,7 @@ def _is_infinite(*ends: Node) -> bool:
     return any(end in (INFINITY, _MINUS_INFINITY) for end in ends)
 
 
-def _pieces(node: Node) -> list[Interval]:
+def _pieces(node: Node) -> list[RealInterval]:
     if node.kind == "union":
         return [*_pieces(node.parts[0]), *_pieces(node.parts[1])]
     if node.kind == "cap":
@@ -124,14 +124,14 @@ def _pieces(node: Node) -> list[Interval]:
     if node.kind == "without":
         return _without(_pieces(node.parts[0]), node.parts[1])
     if node.kind == "set":
-        return [Interval(part, part, True, True) for part in node.parts if _constant(part)]
+        return [RealInterval(part, part, True, True) for part in node.parts if _constant(part)]
     if node.kind != "group" or len(node.parts) != 2 or not all(map(_constant, node.parts)):
         raise Unreadable("no interval")
     low, high = node.parts
     brackets = node.name.replace("](", "()").replace("][", "()")
     if compare_constants(low, high) >= 0:
         raise Unreadable("an interval without numbers")
-    return [Interval(low, high, brackets[0] == "[", brackets[1] == "]")]
+    return [RealInterval(low, high, brackets[0] == "[", brackets[1] == "]")]
 
 
 def _constant(node: Node) -> bool:
@@ -140,7 +140,7 @@ def _constant(node: Node) -> bool:
     return True
 
 
-def _without(pieces: list[Interval], taken: Node) -> list[Interval]:
+def _without(pieces: list[RealInterval], taken: Node) -> list[RealInterval]:
     if taken.kind != "set":
         raise Unreadable("intervals without something that is no set")
     for point in taken.parts:
@@ -148,7 +148,7 @@ def _without(pieces: list[Interval], taken: Node) -> list[Interval]:
     return pieces
 
 
-def _cut(piece: Interval, point: Node) -> list[Interval]:
+def _cut(piece: RealInterval, point: Node) -> list[RealInterval]:
     low, high = compare_constants(piece.low, point), compare_constants(point, piece.high)
     if low > 0 or high > 0:
         return [piece]
@@ -158,13 +158,13 @@ def _cut(piece: Interval, point: Node) -> list[Interval]:
     return [piece._replace(high=point, has_high=False), piece._replace(low=point, has_low=False)]
 
 
-def _common(one: list[Interval], other: list[Interval]) -> list[Interval]:
+def _common(one: list[RealInterval], other: list[RealInterval]) -> list[RealInterval]:
     """What is in a piece of each."""
     found = [_overlap(a, b) for a in one for b in other]
     return [piece for piece in found if piece is not None]
 
 
-def _overlap(a: Interval, b: Interval) -> Interval | None:
+def _overlap(a: RealInterval, b: RealInterval) -> RealInterval | None:
     low, high = compare_constants(a.low, b.low), compare_constants(a.high, b.high)
     starts, ends = (a if low >= 0 else b), (a if high <= 0 else b)
     has_low = starts.has_low if low else a.has_low and b.has_low
@@ -172,13 +172,13 @@ def _overlap(a: Interval, b: Interval) -> Interval | None:
     order = compare_constants(starts.low, ends.high)
     if order > 0 or (order == 0 and not (has_low and has_high)):
         return None
-    return Interval(starts.low, ends.high, has_low, has_high)
+    return RealInterval(starts.low, ends.high, has_low, has_high)
 
 
-def _merged(pieces: list[Interval]) -> list[Interval]:
+def _merged(pieces: list[RealInterval]) -> list[RealInterval]:
     """In ascending order, joined where they overlap or touch in a number that one of them has."""
     ordered = sorted(pieces, key=cmp_to_key(_before))
-    merged: list[Interval] = []
+    merged: list[RealInterval] = []
     for piece in ordered:
         if merged and _joins(merged[-1], piece):
             merged[-1] = _joined(merged[-1], piece)
@@ -187,16 +187,16 @@ def _merged(pieces: list[Interval]) -> list[Interval]:
     return merged
 
 
-def _before(a: Interval, b: Interval) -> int:
+def _before(a: RealInterval, b: RealInterval) -> int:
     return compare_constants(a.low, b.low) or (b.has_low - a.has_low)
 
 
-def _joins(a: Interval, b: Interval) -> bool:
+def _joins(a: RealInterval, b: RealInterval) -> bool:
     order = compare_constants(b.low, a.high)
     return order < 0 or (order == 0 and (a.has_high or b.has_low))
 
 
-def _joined(a: Interval, b: Interval) -> Interval:
+def _joined(a: RealInterval, b: RealInterval) -> RealInterval:
     order = compare_constants(b.high, a.high)
     if order > 0:
         return a._replace(high=b.high, has_high=b.has_high)

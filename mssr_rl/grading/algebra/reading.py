@@ -38,7 +38,7 @@ class Part(NamedTuple):
     unit: str
 
 
-class Reading(NamedTuple):
+class EqualSides(NamedTuple):
     """The sides that are said to be equal (one, if nothing is), and decimals near the last."""
 
     parts: tuple[Part, ...]
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def read(text: str) -> Reading:
+def read(text: str) -> EqualSides:
     """What an answer claims.
 
     Raises:
@@ -58,11 +58,11 @@ def read(text: str) -> Reading:
     links, signs = _links(text)
     if len(links) < 2 or len(links) > MAX_LINKS:
         body, unit = split_unit(text)
-        return Reading((Part(parse(body), unit),), (), body.strip(" .$"))
+        return EqualSides((Part(parse(body), unit),), (), body.strip(" .$"))
     parts = [_part(link, first=not i) for i, link in enumerate(links) if link or i]
     exact = 1 + next((i for i, sign in enumerate(signs) if sign != "="), len(signs))
     exact -= not links[0]  # "\approx 15.15" says nothing exact
-    return Reading(tuple(parts[:exact]), tuple(parts[exact:]), text)
+    return EqualSides(tuple(parts[:exact]), tuple(parts[exact:]), text)
 
 
 def _links(text: str) -> tuple[list[str], list[str]]:

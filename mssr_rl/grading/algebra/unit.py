@@ -18,21 +18,21 @@ _START = re.compile(
 _MONEY = re.compile(r"\s*(?:\\?([$€£¥₹])(?=[^$]*$)|(USD|EUR|RMB|Rs)\b\.?)")
 
 
-class Measured(NamedTuple):
+class ExpressionWithUnit(NamedTuple):
     """An expression and the name of its unit, empty without one."""
 
     body: str
     unit: str
 
 
-def split_unit(text: str) -> Measured:
+def split_unit(text: str) -> ExpressionWithUnit:
     """The text without its unit."""
     if money := _MONEY.match(text):
-        return Measured(text[money.end() :], unit_name(money[1] or money[2]) or "")
+        return ExpressionWithUnit(text[money.end() :], unit_name(money[1] or money[2]) or "")
     for m in _START.finditer(text, max(0, len(text) - _LONGEST)):
         if not text[: m.start()].strip(" $\\~"):
             continue
         unit = unit_name(clean(text[m.start() :].rstrip(" .$)")))
         if unit:
-            return Measured(text[: m.start()], unit)
-    return Measured(text, "")
+            return ExpressionWithUnit(text[: m.start()], unit)
+    return ExpressionWithUnit(text, "")

@@ -7,7 +7,7 @@ import torch
 
 from mssr_rl.engine import make_engine
 from mssr_rl.engine.base import Sampling, UpdatePlan
-from mssr_rl.engine.openrlhf.shards import Rows, with_picture
+from mssr_rl.engine.openrlhf.shards import RankRows, with_picture
 from mssr_rl.loss import Loss
 from mssr_rl.prompts import blinded
 
@@ -16,7 +16,9 @@ SAMPLING = Sampling(max_response_tokens=20)
 
 
 def test_rows_without_a_picture_get_one_that_no_loss_counts(problems):
-    rows = Rows(tuple(map(blinded, problems)), torch.ones(4, 3, dtype=torch.long), torch.ones(4, 3))
+    rows = RankRows(
+        tuple(map(blinded, problems)), torch.ones(4, 3, dtype=torch.long), torch.ones(4, 3)
+    )
     more = with_picture(rows)
     assert len(more.problems) == 5
     assert len(more.problems[-1].images) == 1
