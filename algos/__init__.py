@@ -9,7 +9,7 @@ would be a second package with a registry of its own.
 if __name__ != "mssr_rl.algos":
     raise ImportError("this folder is the package `mssr_rl.algos`; import it by that name")
 
-from mssr_rl.algos.base import Algorithm, Resampling, algorithms, register
+from mssr_rl.algos.algorithm import Algorithm, Resampling, algorithms, register
 from mssr_rl.registry import import_all
 
 __all__ = ["Algorithm", "Resampling", "algorithms", "register"]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mssr_rl.advantage import Tracker
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.algos.mvsr import Normalisation, mvsr
 from mssr_rl.loss import Estimator, Loss
 from mssr_rl.objective import Extras

@@ -7,7 +7,7 @@ this advantage.
 """
 
 from mssr_rl.advantage import chain, subtract_batch_mean, to_tokens
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
 

@@ -22,7 +22,7 @@ from mssr_rl.advantage import (
     subtract_group_mean,
     to_tokens,
 )
-from mssr_rl.algos.base import Algorithm, Resampling, register
+from mssr_rl.algos.algorithm import Algorithm, Resampling, register
 from mssr_rl.loss import Loss
 from mssr_rl.options import require
 

@@ -11,7 +11,7 @@ unless told otherwise; OpenRLHF has the advantage but no constant-length loss; E
 """
 
 from mssr_rl.advantage import chain, subtract_group_mean, to_tokens
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
 

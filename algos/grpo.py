@@ -13,7 +13,7 @@ averages per response first; all arms here share one loss (`mssr_rl.loss`).
 from typing import Literal
 
 from mssr_rl.advantage import chain, divide_by_group_std, subtract_group_mean, to_tokens
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
 

@@ -13,7 +13,7 @@ training: gamma=2 lam=0.4 entropy_policy=current.
 from typing import Literal
 
 from mssr_rl.advantage import Tracker, chain, shape_by_entropy
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.algos.mvsr import PARTS, Normalisation, tracked
 from mssr_rl.loss import Loss
 from mssr_rl.objective import Extras, LiveShaping

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mssr_rl.advantage import Tracker
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.algos.mssr import mssr
 from mssr_rl.algos.mvsr import Normalisation
 from mssr_rl.algos.mvsr_released import INITIAL, TRACKER

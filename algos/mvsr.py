@@ -22,7 +22,7 @@ from mssr_rl.advantage import (
     to_tokens,
     whiten_over_batch,
 )
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
 Normalisation = Literal["sequence", "token", "none"]

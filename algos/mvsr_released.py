@@ -13,7 +13,7 @@ can pick up a padding term), and checkpoints hold the tracker (the code's resume
 from dataclasses import replace
 
 from mssr_rl.advantage import Tracker
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.algos.mvsr import Normalisation, mvsr
 from mssr_rl.loss import Loss
 

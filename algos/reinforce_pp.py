@@ -25,7 +25,7 @@ from mssr_rl.advantage import (
     to_tokens,
     whiten_over_tokens,
 )
-from mssr_rl.algos.base import Algorithm, register, without_kl
+from mssr_rl.algos.algorithm import Algorithm, register, without_kl
 from mssr_rl.loss import Loss
 
 

@@ -18,7 +18,7 @@ from mssr_rl.advantage import (
     subtract_leave_one_out_mean,
     to_tokens,
 )
-from mssr_rl.algos.base import Algorithm, register, without_kl
+from mssr_rl.algos.algorithm import Algorithm, register, without_kl
 from mssr_rl.loss import Loss
 
 

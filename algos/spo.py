@@ -25,7 +25,7 @@ from mssr_rl.advantage import (
     subtract_drifting_value,
     to_tokens,
 )
-from mssr_rl.algos.base import Algorithm, register
+from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
 EXPLORED = 0.05  # of every problem's weight: even a decided one comes back

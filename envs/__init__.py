@@ -6,7 +6,7 @@ Every file in this folder is imported, so a new one is chosen by `env=NAME` by b
 if __name__ != "mssr_rl.envs":  # as plain `envs` there would be two registries
     raise ImportError("this folder is the package mssr_rl.envs: import it by that name")
 
-from mssr_rl.envs.base import Graded, ProblemEnv, Rules, environments, register
+from mssr_rl.envs.environment import Graded, ProblemEnv, Rules, environments, register
 from mssr_rl.registry import import_all
 
 __all__ = ["Graded", "ProblemEnv", "Rules", "environments", "register"]

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mssr_rl.envs.base import ProblemEnv, register
+from mssr_rl.envs.environment import ProblemEnv, register
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 

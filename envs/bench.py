@@ -16,8 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from mssr_rl.data import columns, faults, reader, sources
-from mssr_rl.envs.base import ProblemEnv, Rules, good_golds, register
+from mssr_rl.data import column_content, reader, row_faults, sources
+from mssr_rl.envs.environment import ProblemEnv, Rules, good_golds, register
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -190,22 +190,22 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
             if row is not None:
                 _refuse_unread(raw, row, f"{source.name} row {i}")
         except UserError as error:
-            faults.met(error)
+            row_faults.met(error)
             continue
         except KeyError as error:
             found = ", ".join(map(str, raw))
             missing = f"has no column {error.args[0]!r}, which {form.name} has; found {found}"
-            faults.met(UserError(f"{source.name} row {i} {missing}"))
+            row_faults.met(UserError(f"{source.name} row {i} {missing}"))
             continue
         except ValueError as error:
-            faults.met(UserError(f"{source.name} row {i}: {error}"))
+            row_faults.met(UserError(f"{source.name} row {i}: {error}"))
             continue
         if row is not None:
             yield row
 
 
 def _refuse_unread(raw: Row, row: Row, where: str) -> None:
-    if missed := columns.unread(raw, row.get("images") or ()):
+    if missed := column_content.unread(raw, row.get("images") or ()):
         raise UserError(
             f"{where}: the column {missed[0]!r} holds pictures, and this format does not read it;"
             f" say env.columns={{images: {missed[0]}}} to read the rows by their columns"

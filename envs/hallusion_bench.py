@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 from mssr_rl.envs import bench, drawn
-from mssr_rl.envs.base import ProblemEnv, Rules, register
+from mssr_rl.envs.environment import ProblemEnv, Rules, register
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import Verdict, last_box, verify
 from mssr_rl.problem import Problem

@@ -9,9 +9,9 @@ several letters ("C\nD") is a set of letters; free-form golds are cleaned of the
 import re
 from collections.abc import Iterator
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.envs import bench, drawn
-from mssr_rl.envs.base import Rules
+from mssr_rl.envs.environment import Rules
 from mssr_rl.grading.verify import Verdict, after_thinking, last_box, verify
 from mssr_rl.problem import Problem
 
@@ -24,7 +24,7 @@ def _row(raw: bench.Row) -> bench.Row:
     question = bench.text_of(raw, "query_cot") or bench.text_of(raw, "question") or UNSEEN
     answer = bench.text_of(raw, "answer").replace("\u00c2\u00b0", "\u00b0").strip()
     choice = raw["question_type"] == "multi-choice"
-    choices = options.inline(bench.text_of(raw, "question_for_eval") or question)
+    choices = multiple_choice.inline(bench.text_of(raw, "question_for_eval") or question)
     metadata = raw.get("metadata") or {}
     return {
         "id": str(raw["sample_index"]),

@@ -9,9 +9,9 @@ was eaten are read as they were meant. Vision-R1-RL was made in part from it.
 import re
 from collections.abc import Iterator
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.envs import bench, drawn, official_mathv
-from mssr_rl.envs.base import Rules
+from mssr_rl.envs.environment import Rules
 
 _TAG = re.compile(r"<image[0-9]*>")
 
@@ -23,7 +23,7 @@ def _row(raw: bench.Row) -> bench.Row:
     choices = [str(option) for option in raw.get("options") or ()]
     return {
         "id": raw["id"],
-        "problem": options.with_options(text, choices) if choices else text,
+        "problem": multiple_choice.with_options(text, choices) if choices else text,
         "images": images,
         "answer": bench.text_of(raw, "answer").replace("\f", "\\f").strip(),
         "raw_answer": bench.text_of(raw, "answer"),

@@ -11,9 +11,9 @@ Licence cc-by-sa-4.0; training on it is prohibited, so there is no train split h
 from collections.abc import Iterator
 from fractions import Fraction
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.envs import bench, drawn, official_mathvista
-from mssr_rl.envs.base import Rules
+from mssr_rl.envs.environment import Rules
 from mssr_rl.grading.precision import verify_rounded
 from mssr_rl.grading.verify import Verdict, verify
 from mssr_rl.problem import Problem
@@ -27,7 +27,7 @@ def _row(raw: bench.Row) -> bench.Row:
         if answer not in choices:
             raise ValueError(f"the answer {answer!r} is none of the options {choices}")
         answer = "ABCDEFGHIJ"[choices.index(answer)]
-        question = options.with_options(question, choices)
+        question = multiple_choice.with_options(question, choices)
     elif unit := bench.text_of(raw, "unit"):
         question = f"{question} (Unit: {unit})"
     return {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from mssr_rl.data import reader, sources, tables
+from mssr_rl.data import reader, sources, table_files
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -70,7 +70,7 @@ def _drawn(split: str, count: int) -> sources.Source:
     return sources.Source(f"mini {split}", split, False, None, lambda: _rows(split, count))
 
 
-def _rows(split: str, count: int) -> Iterator[tables.Row]:
+def _rows(split: str, count: int) -> Iterator[table_files.Row]:
     from mssr_rl.envs.families import mini_rows
 
     return ({name: row[name] for name in _COLUMNS} for row in mini_rows(split, count))
@@ -80,6 +80,6 @@ def _store(path: Path, split: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         log.info("drawing %d problems into %s", COUNTS[split], path)
-        tables.write_parquet(path, _rows(split, COUNTS[split]))
+        table_files.write_parquet(path, _rows(split, COUNTS[split]))
     except OSError as error:
         log.warning("%s cannot be written (%s): problems are drawn anew", path, error.strerror)

@@ -6,7 +6,7 @@ question; where they can be read there, an option's value pays as its letter doe
 
 from collections.abc import Iterator
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.envs import bench, drawn
 
 
@@ -19,7 +19,7 @@ def _row(raw: bench.Row) -> bench.Row:
         "answer": answer,
         "subject": raw.get("subject"),
     }
-    choices = options.inline(question)
+    choices = multiple_choice.inline(question)
     return {**row, "choices": choices} if choices and answer in tuple("ABCDEFGHIJ") else row
 
 

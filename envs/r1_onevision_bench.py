@@ -10,14 +10,14 @@ import binascii
 from collections.abc import Iterator
 from typing import Any
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.envs import bench, drawn
 
 
 def _row(raw: bench.Row) -> bench.Row:
     question = raw["question"].rpartition("Question: ")[2].strip()
     answer = bench.text_of(raw, "answer").strip()
-    choices = _choices(raw.get("choices")) or options.inline(question)
+    choices = _choices(raw.get("choices")) or multiple_choice.inline(question)
     letter = answer.upper() if len(answer) == 1 and answer.isalpha() and choices else answer
     return {
         "id": str(raw["index"]),
@@ -33,7 +33,7 @@ def _row(raw: bench.Row) -> bench.Row:
 def _choices(value: Any) -> list[str] | None:
     """A list, or the text of one option a line; the words for none are none."""
     if isinstance(value, str):
-        return options.inline(value)
+        return multiple_choice.inline(value)
     return [str(option) for option in value] if value else None
 
 
@@ -48,7 +48,9 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for number, item in enumerate(drawn.items(split, count)):
         found = drawn.choice(item) if number % 2 else None
         hint = "answer with the letter" if found else "answer with the value"
-        question = options.with_options(item.question, found.options) if found else item.question
+        question = (
+            multiple_choice.with_options(item.question, found.options) if found else item.question
+        )
         yield {
             "index": number,
             "question": f"Hint: {hint}.\nQuestion: {question}",

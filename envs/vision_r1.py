@@ -6,7 +6,7 @@ file in the same columns (see `mssr_rl.data.reader`).
 """
 
 from mssr_rl.data import reader
-from mssr_rl.envs.base import ProblemEnv, good_golds, register
+from mssr_rl.envs.environment import ProblemEnv, good_golds, register
 
 
 @register("vision_r1", gym_id="VisionR1")

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from mssr_rl import import_hooks
 
 if TYPE_CHECKING:
-    from mssr_rl.algos.base import register as register_algorithm
-    from mssr_rl.envs.base import register as register_environment
+    from mssr_rl.algos.algorithm import register as register_algorithm
+    from mssr_rl.envs.environment import register as register_environment
 
 __all__ = ["__version__", "register_algorithm", "register_environment"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "register_algorithm": "mssr_rl.algos.base",
-    "register_environment": "mssr_rl.envs.base",
+    "register_algorithm": "mssr_rl.algos.algorithm",
+    "register_environment": "mssr_rl.envs.environment",
 }
 
 

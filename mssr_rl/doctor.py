@@ -13,7 +13,7 @@ from typing import NamedTuple
 import psutil
 
 from mssr_rl.config.words import read
-from mssr_rl.engine.openrlhf import versions
+from mssr_rl.engine.openrlhf import package_versions
 from mssr_rl.run.provenance import machine
 
 NEEDED_GB = {"local": 2, "openrlhf": 8}  # of memory, for the shipped model
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> str:
 
 
 def _versions(device: str) -> Diagnosis:
-    wrong = versions.misfits(device)
-    says = ", ".join(map(str, wrong)) + f"; {versions.install(device)}" if wrong else device
+    wrong = package_versions.misfits(device)
+    says = ", ".join(map(str, wrong)) + f"; {package_versions.install(device)}" if wrong else device
     return Diagnosis("engine=openrlhf", not wrong, says)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mssr_rl.config import names
+from mssr_rl.config import registered_names
 from mssr_rl.config.plugins import prepare
 from mssr_rl.config.words import options_of, read
 from mssr_rl.envs import Graded, environments
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     prepare(asked.plugins)
     name, to, plugins = asked.env, asked.to, list(asked.plugins)
     options = {"split": asked.split} if asked.split else {}
-    options |= names.choose("env", {"name": name}, asked.options).options
+    options |= registered_names.choose("env", {"name": name}, asked.options).options
     path = Path(f"{name}_{to}.py")
     if path.exists():
         raise UserError(f"{path} exists here already: move it away first")

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from mssr_rl.config import Selection, Config, keys, names
+from mssr_rl.config import Config, Selection, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import FILE, OTHERS, Word, declared
 from mssr_rl.errors import UserError
@@ -49,7 +49,7 @@ def _overview() -> str:
     lines = ["mssr_rl VERB key=value ...", ""]
     lines += _table({name: verb.says for name, verb in VERBS.items()})
     for group, title in (("algo", "algorithms, algo=NAME"), ("env", "environments, env=NAME")):
-        known = names.registry(group)
+        known = registered_names.registry(group)
         lines += ["", title, *_table({name: known.about(name) for name in known.names()})]
     first = (verb.forms[-1].examples[0] for verb in VERBS.values())
     lines += ["", "examples", *(f"  mssr_rl {next(first)}" for _ in range(3))]
@@ -160,8 +160,8 @@ def _among_options(topic: str) -> Iterator[str]:
     group, dot, option = topic.partition(".")
     if not dot or group not in keys.REGISTERED:
         return
-    for name in names.registry(group).names():
-        entry = names.options(group, name).get(option)
+    for name in registered_names.registry(group).names():
+        entry = registered_names.options(group, name).get(option)
         if entry:
             takes = f"{describe(entry.annotation)}, by default {show(entry.default)}"
             yield f"{topic} of {group}={name}: {entry.doc}\n  {takes}"
@@ -189,7 +189,7 @@ def _options(config: Config) -> list[str]:
     for group, choice in (("algo", config.algo), ("env", config.env)):
         rows = {
             f"{group}.{option}={show(choice.options[option])}": entry.doc
-            for option, entry in names.options(group, choice.name).items()
+            for option, entry in registered_names.options(group, choice.name).items()
         }
         lines += [f"options of {group}={choice.name}", *_table(rows), ""]
     return lines[:-1]

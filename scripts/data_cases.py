@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mssr_rl.data import faults, pictures
+from mssr_rl.data import pictures, row_faults
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import gold_response, verify
@@ -109,7 +109,7 @@ def came_of(folder: Path, case: Mapping[str, str]) -> Came:
             words["env"], split=words.get("split", "train"), data=str(folder), bad_rows="leave_out"
         )
         env = without_unfit(env, family_of_folder(Wanted("tiny", max_prompt_tokens=10**6)), 10**6)
-    except faults.BadRows as bad:
+    except row_faults.BadRows as bad:
         return Came(None, bad.rows)
     except UserError as error:
         return Came(None, (str(error),))

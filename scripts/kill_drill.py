@@ -464,7 +464,7 @@ def wait(pid: int) -> int:
 def preload() -> None:
     """Import what a run imports, and start no thread."""
     import mssr_rl.engine.local
-    import mssr_rl.report.page
+    import mssr_rl.report.run_page
     import mssr_rl.run.trainer  # noqa: F401
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mssr_rl import algos, cli, envs
-from mssr_rl.compare import command
+from mssr_rl.compare import compare_verb
 from mssr_rl.config.keys import choices
 from mssr_rl.verbs import VERBS
 
@@ -93,7 +93,7 @@ def test_every_documented_run_has_a_plan(line: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("line", commands("bash scripts/compare.sh"))
 def test_every_documented_comparison_is_fair_and_fits_the_machine(line: str) -> None:
     words = [word for word in shlex.split(line)[2:] if word != "--plan"]
-    task = command.prepare(words)
+    task = compare_verb.prepare(words)
     assert [fair.confounders for fair in task.fair] == [()] * len(task.matrix.envs)
     assert task.share.jobs >= 1
 

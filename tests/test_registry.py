@@ -149,7 +149,7 @@ def test_entry_points_are_loaded_when_asked_for_by_group(
 def test_an_installed_package_adds_an_algorithm_in_every_process(tmp_path: Path) -> None:
     _install(tmp_path, "their_algorithms", "mssr_rl.algorithms", THEIRS)
     script = (
-        "from mssr_rl.algos.base import algorithms as a;"
+        "from mssr_rl.algos.algorithm import algorithms as a;"
         "print('theirs' in a.names(), a.make('theirs', strength=2).loss.kl_coef)"
     )
     done = subprocess.run(

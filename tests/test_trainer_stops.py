@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.base import Engine, Rollouts, UpdatePlan, UpdateStats
+from mssr_rl.engine.protocol import Engine, Rollouts, UpdatePlan, UpdateStats
 from mssr_rl.errors import Collapsed, EngineLost, UserError
-from mssr_rl.report import page
-from mssr_rl.run import checkpoint, evaluate, runlock, sameness, scoring, trainer, verify
+from mssr_rl.report import run_page
+from mssr_rl.run import checkpoint, evaluate, runlock, sameness, scoring, trainer, verify_resume
 from mssr_rl.run.interrupt import SIGNALS, Interrupted
 
 pytestmark = pytest.mark.slow
@@ -200,13 +200,13 @@ def test_a_signal_between_a_step_and_its_evaluation_leaves_the_same_checkpoint(
 def test_a_signal_that_comes_at_the_end_lets_the_run_come_to_it(
     configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = page.write
+    written = run_page.write
 
     def signalled(folder: Path) -> Path:
         os.kill(os.getpid(), signal.SIGINT)
         return written(folder)
 
-    monkeypatch.setattr(page, "write", signalled)
+    monkeypatch.setattr(run_page, "write", signalled)
     folder = trainer.run(configure("name=run"), make_engine)
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     assert "</html>" in (folder / "report.html").read_text()
@@ -251,7 +251,7 @@ def test_an_interrupted_proof_promises_no_way_back_into_its_copy(
     folder = trainer.run(configure("name=run"), make_engine)
     stop = hooked(make_engine, signal_at(1, signal.SIGTERM))
     with pytest.raises(Interrupted, match="the run itself is as it was, and the same command") as s:
-        verify.verify(folder, stop)
+        verify_resume.verify(folder, stop)
     assert "resume=true" not in str(s.value)
 
 

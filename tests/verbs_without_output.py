@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from conftest import TabularEngine
 
-import mssr_rl.comparison.page
-import mssr_rl.lens.command
-import mssr_rl.report.page
+import mssr_rl.comparison.comparison_page
+import mssr_rl.lens.lens_verb
+import mssr_rl.report.run_page
 import mssr_rl.run.trainer  # noqa: F401
 from mssr_rl import cli
 from mssr_rl import engine as engines

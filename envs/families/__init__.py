@@ -5,7 +5,7 @@
 Each family is one file with one function `draw(rng, level, split)`; `rows` names and seeds them.
 """
 
-from mssr_rl.envs.families.base import DrawnProblem
 from mssr_rl.envs.families.rows import FAMILIES, LEVELS, SPLITS, make, mini_rows, row
+from mssr_rl.envs.families.scene import DrawnProblem
 
 __all__ = ["FAMILIES", "LEVELS", "SPLITS", "DrawnProblem", "make", "mini_rows", "row"]

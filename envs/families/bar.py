@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch, parts, pick
 from mssr_rl.envs.families.canvas import COLOURS, GREY, Canvas, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch, parts, pick
 
 LEFT, RIGHT, TOP, BOTTOM = 20, 92, 9, 76
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, WHITE, Canvas, Point, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch, pick
 
 MINUTES = ((0, 30), (0, 15, 30, 45), tuple(range(0, 60, 5)))
 RADIUS = 42.0

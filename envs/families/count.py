@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mssr_rl.envs.families.base import (
+from mssr_rl.envs.families.canvas import COLOURS, SIZE, Canvas, Point, sample_look
+from mssr_rl.envs.families.scene import (
     DrawnProblem,
     between,
     hunch,
@@ -13,7 +14,6 @@ from mssr_rl.envs.families.base import (
     pick,
     running_sum,
 )
-from mssr_rl.envs.families.canvas import COLOURS, SIZE, Canvas, Point, sample_look
 
 KINDS = ("circle", "square", "triangle")
 

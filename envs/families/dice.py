@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import (
+from mssr_rl.envs.families.canvas import BLACK, WHITE, Canvas, Point, Rgb, sample_look
+from mssr_rl.envs.families.scene import (
     DrawnProblem,
     between,
     hunch,
@@ -13,7 +14,6 @@ from mssr_rl.envs.families.base import (
     pick,
     running_sum,
 )
-from mssr_rl.envs.families.canvas import BLACK, WHITE, Canvas, Point, Rgb, sample_look
 
 YELLOW: Rgb = (255, 205, 40)
 CENTRES: tuple[tuple[Point, ...], ...] = (

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import Canvas, Point, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch, pick
 
 SAMPLES = {"train": (0, 1297), "val": (1297, 1497), "test": (1497, 1797)}
 

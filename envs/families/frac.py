@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from mssr_rl.envs.families.base import DrawnProblem, hunch, listed, per_row, pick, running_sum
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, WHITE, Canvas, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, hunch, listed, per_row, pick, running_sum
 
 Grid = tuple[int, int]  # rows, columns
 GRIDS: tuple[tuple[Grid, ...], ...] = (

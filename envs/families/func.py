@@ -3,8 +3,8 @@
 import numpy as np
 
 from mssr_rl.envs.families.axes import REACH, Axes
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch, pick
 
 SLOPES = (-2, -1, 1, 2)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch
 from mssr_rl.envs.families.canvas import COLOURS, Canvas, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch
 
 LEFT_END = (0, -5, 0)
 STEP = (1, 1, 10)

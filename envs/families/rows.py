@@ -22,7 +22,7 @@ from mssr_rl.envs.families import (
     numline,
     triangle,
 )
-from mssr_rl.envs.families.base import DrawnProblem
+from mssr_rl.envs.families.scene import DrawnProblem
 from mssr_rl.errors import UserError
 
 Draw = Callable[[np.random.Generator, int, str], DrawnProblem]

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from mssr_rl.envs.families.base import DrawnProblem, between, hunch, pick
 from mssr_rl.envs.families.canvas import SIZE, Canvas, Point, sample_look
+from mssr_rl.envs.families.scene import DrawnProblem, between, hunch, pick
 
 STEP = (10, 5, 1)
 SMALLEST, LARGEST = 20, 120

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from mssr_rl.check_env import laws, probes
+from mssr_rl.check_env import environment_laws, probes
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.grading.verify import last_box
 
@@ -50,7 +50,7 @@ def audit(env: ProblemEnv) -> Audit:
 
 
 def _pairs(env: ProblemEnv) -> Iterator[tuple[int, str]]:
-    for row in laws.rows_of(env):
+    for row in environment_laws.rows_of(env):
         for probe in probes.spellings(env.problems[row], env.rules.respond):
             yield row, probe.response
         for other in list(dict.fromkeys(p.answer for p in env.problems))[:6]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mssr_rl.compare.settings import Settings
-from mssr_rl.config import Config, keys, names
+from mssr_rl.config import Config, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.config.hydra_groups import defaults
@@ -172,7 +172,7 @@ def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator
 
     One that comes to another algorithm is that algorithm's arm, and carries its name.
     """
-    declared = names.ablations(algo)
+    declared = registered_names.ablations(algo)
     if not declared:
         raise UserError(
             f"ablate=all: algo={algo} declares no parts that can be left out; {_with_ablations()}"
@@ -191,11 +191,15 @@ def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator
 
 def _has(algo: str, key: str) -> bool:
     option = key.removeprefix("algo.")
-    return option == key or option in names.options("algo", algo)
+    return option == key or option in registered_names.options("algo", algo)
 
 
 def _with_ablations() -> str:
-    able = [name for name in names.registry("algo").names() if names.ablations(name)]
+    able = [
+        name
+        for name in registered_names.registry("algo").names()
+        if registered_names.ablations(name)
+    ]
     return f"these do: {', '.join(able)}" if able else "none does"
 
 

@@ -21,8 +21,8 @@ from mssr_rl.report.runfiles import Row
 from mssr_rl.stats import verdict as rule_of
 from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.questions import Bootstrap, Checkpoints
+from mssr_rl.stats.sentences import sentence
 from mssr_rl.stats.verdict import Comparison, Pair, Rule, Scores, compare_arms
-from mssr_rl.stats.words import sentence
 
 GREEDY, SAMPLED = "per_problem", "per_problem_sampled"
 

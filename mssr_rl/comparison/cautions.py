@@ -7,8 +7,8 @@ from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import DROPPED, ComparedRun
 from mssr_rl.run import changes
 from mssr_rl.stats.racing import RaceStanding
+from mssr_rl.stats.sentences import leaning, underpowered
 from mssr_rl.stats.verdict import Comparison, Rule
-from mssr_rl.stats.words import leaning, underpowered
 
 # Simulated over 30 seeds (`stats.stress`, docs/statistics.md).
 LEANING = (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mssr_rl.comparison.accuracy import SAMPLED
 from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.comparison.imported import ACCURACY, Imported
-from mssr_rl.comparison.progress import AXES, SeedRange, accuracy_marks, metric_marks
+from mssr_rl.comparison.learning_speed import AXES, SeedRange, accuracy_marks, metric_marks
 from mssr_rl.report.curves import Chart, Curve, Point
 from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
 

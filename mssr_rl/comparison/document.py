@@ -21,7 +21,7 @@ import msgspec
 from mssr_rl.comparison.accuracy import KindRow, LeaderboardRow, PairRow
 from mssr_rl.comparison.columns import NumberWithInterval
 from mssr_rl.comparison.health import StabilityRow
-from mssr_rl.comparison.progress import SpeedRow
+from mssr_rl.comparison.learning_speed import SpeedRow
 from mssr_rl.comparison.spending import FactRow, LedgerRow
 
 VERSION = 2

@@ -8,7 +8,16 @@ stands under keys called "seconds" and nowhere else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mssr_rl.comparison import accuracy, cautions, headline, health, looks, progress, race, spending
+from mssr_rl.comparison import (
+    accuracy,
+    cautions,
+    headline,
+    health,
+    learning_speed,
+    looks,
+    race,
+    spending,
+)
 from mssr_rl.comparison.columns import estimate, within_0_and_1
 from mssr_rl.comparison.document import (
     VERSION,
@@ -26,7 +35,7 @@ from mssr_rl.comparison.document import (
 from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence, sources
 from mssr_rl.comparison.imported import Imported
 from mssr_rl.run import provenance
-from mssr_rl.stats import aggregate, family
+from mssr_rl.stats import aggregate, familywise
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 
@@ -90,7 +99,7 @@ def _words(
     stage = looks.stage(evidence, looks.read(evidence.folder), rule.alpha)
     return {
         env: race.decided(on, standings, 1 if env == OVERALL else len(envs))
-        for env, on in family.decided(found, resolution, stage).items()
+        for env, on in familywise.decided(found, resolution, stage).items()
     }
 
 
@@ -116,7 +125,7 @@ def _on(
         ),
         leaderboard=accuracy.leaderboard(found, runs) if found else (),
         pairs=accuracy.pairs(found, at) if found else (),
-        speed=progress.speed(runs, there, rule),
+        speed=learning_speed.speed(runs, there, rule),
         stability=health.card(runs, there),
         kinds=accuracy.by_kind(runs, there, split),
         ledger=spending.ledger(runs, there),

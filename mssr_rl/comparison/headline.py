@@ -1,10 +1,10 @@
-"""The verdict in words. Pure; the pairs' own sentences are `mssr_rl.stats.words`'."""
+"""The verdict in words. Pure; the pairs' own sentences are `mssr_rl.stats.sentences`'."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from mssr_rl.stats.sentences import sentence
 from mssr_rl.stats.verdict import Comparison
-from mssr_rl.stats.words import sentence
 
 
 def headline(found: Comparison | None, env: str, at: str) -> str:

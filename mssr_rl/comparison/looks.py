@@ -26,7 +26,7 @@ from mssr_rl.comparison.document import LookRow, Looks, PastReport
 from mssr_rl.comparison.evidence import COUNTED, DROPPED, LOOKS, ComparedRun, Evidence
 from mssr_rl.comparison.headline import both
 from mssr_rl.run.runlog import now
-from mssr_rl.stats.family import Stage
+from mssr_rl.stats.familywise import Stage
 from mssr_rl.stats.sequential import Analysis, following, reached
 
 ENDED = (*COUNTED, DROPPED, "failed")  # nothing more will come of it, unless it is tried again

@@ -15,15 +15,15 @@ import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from mssr_rl.comparison import accuracy, progress
+from mssr_rl.comparison import accuracy, learning_speed
+from mssr_rl.comparison.comparison_page import OURS, PageLayout, fill
 from mssr_rl.comparison.document import promised
 from mssr_rl.comparison.evidence import Evidence
 from mssr_rl.comparison.findings import mean_by_seed, smallest_step
-from mssr_rl.comparison.page import OURS, PageLayout, fill
 from mssr_rl.report.html import own
 from mssr_rl.stats import power, questions
-from mssr_rl.stats.curves import area
 from mssr_rl.stats.intervals import Z95
+from mssr_rl.stats.learning_curves import area
 from mssr_rl.stats.paired import Spread, sign_flip, spread, t_interval, t_test, tost
 
 Row = Mapping[str, Any]
@@ -398,7 +398,9 @@ def _checkpoint(seed: int, a: Mapping[str, float], b: Mapping[str, float]) -> di
 
 def _speed(evidence: Evidence, now: Row, env: str, rule: VersionOneRule) -> dict[str, Any]:
     runs, arms = evidence.on(env), [row["arm"] for row in now["areas"]]
-    by_arm = progress.curves(runs, [a for a in evidence.compare["arms"] if a in arms], now["axis"])
+    by_arm = learning_speed.curves(
+        runs, [a for a in evidence.compare["arms"] if a in arms], now["axis"]
+    )
     areas = {
         arm: {seed: area(curve, now["until"]) for seed, curve in by_seed.items()}
         for arm, by_seed in by_arm.items()

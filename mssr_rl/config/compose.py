@@ -84,10 +84,10 @@ def _typed(entries: Mapping[str, Any]) -> Config:
 
 def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, str]) -> Config:
     """The config with the options of its environment and algorithm, checked as a whole."""
-    from mssr_rl.config import names
+    from mssr_rl.config import registered_names
 
-    env = names.choose("env", entries["env"], given)  # first: it does not need torch
-    algo = names.choose("algo", entries["algo"], given)
+    env = registered_names.choose("env", entries["env"], given)  # first: it does not need torch
+    algo = registered_names.choose("algo", entries["algo"], given)
     from mssr_rl.config import crosscheck
 
     complete = replace(config, env=env, algo=algo)

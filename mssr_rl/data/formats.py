@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from mssr_rl.data import columns, options
+from mssr_rl.data import column_content, multiple_choice
 from mssr_rl.data.conversations import Conversation, conversation
-from mssr_rl.data.tables import Row
+from mssr_rl.data.table_files import Row
 from mssr_rl.errors import UserError
 from mssr_rl.prompts import IMAGE, INSTRUCTIONS
 
@@ -133,11 +133,11 @@ class ColumnRoles:
         """
         talk = conversation(self.value(raw, "problem"))
         text = self._question(raw, talk)
-        found = options.read([cell(raw, name) for name in self.roles.get("choices", ())])
+        found = multiple_choice.read([cell(raw, name) for name in self.roles.get("choices", ())])
         pictures = self._pictures(raw) or (list(talk.pictures) if talk else [])
         self._refuse_unread(raw, pictures)
-        if found and not options.shown(text, found):
-            text = options.with_options(text, found)
+        if found and not multiple_choice.shown(text, found):
+            text = multiple_choice.with_options(text, found)
         return {
             **{name: raw[name] for name in keep if name in raw},
             "problem": tagged(text, len(pictures), lenient=self.one_picture),
@@ -163,12 +163,12 @@ class ColumnRoles:
         """The gold as it is stored; the place of an option becomes its letter."""
         for role, first in (("answer_index", 0), ("answer_number", 1)):
             if role in self.roles:
-                return options.letter(self.value(raw, role), first, found)
+                return multiple_choice.letter(self.value(raw, role), first, found)
         if "answer" not in self.roles:
             return talk.answer if talk else None
         value = self.value(raw, "answer")
         if self.from_0 and found:
-            return options.letter(value, 0, found)
+            return multiple_choice.letter(value, 0, found)
         return value
 
     def value(self, raw: Row, role: str) -> Any:
@@ -177,11 +177,11 @@ class ColumnRoles:
 
     def _pictures(self, raw: Row) -> list[Any]:
         names = self.roles.get("images", ())
-        return [item for name in names for item in columns.items(cell(raw, name))]
+        return [item for name in names for item in column_content.items(cell(raw, name))]
 
     def _refuse_unread(self, raw: Row, pictures: Sequence[Any]) -> None:
         used = {name.partition(".")[0] for names in self.roles.values() for name in names}
-        if missed := columns.unread(raw, pictures, used | self.ignored | self.settled):
+        if missed := column_content.unread(raw, pictures, used | self.ignored | self.settled):
             raise ValueError(
                 f"the column {missed[0]!r} holds pictures and would not be read;"
                 f" {self._hint(missed)}"
@@ -335,11 +335,11 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> C
 
 def _settled(names: Sequence[str], rows: Sequence[Row]) -> frozenset[str]:
     """Columns with something in them that is no picture: later rows need not be searched."""
-    cells = {name: [columns.value(row, name) for row in rows] for name in names}
+    cells = {name: [column_content.value(row, name) for row in rows] for name in names}
     return frozenset(
         name
         for name, values in cells.items()
-        if any(map(_is_filled, values)) and not any(map(columns.are_pictures, values))
+        if any(map(_is_filled, values)) and not any(map(column_content.are_pictures, values))
     )
 
 
@@ -368,7 +368,7 @@ def _places(
 def _place_in(row: Row, roles: Mapping[str, tuple[str, ...]]) -> tuple[int | None, int] | None:
     """The place that an answer may be and how many options there are; None without options."""
     try:
-        found = options.read([cell(row, name) for name in roles.get("choices", ())])
+        found = multiple_choice.read([cell(row, name) for name in roles.get("choices", ())])
     except ValueError:
         return None
     value = _first_filled(row, roles.get("answer", ()))
@@ -412,7 +412,9 @@ def _context(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     """The columns with pictures in them: one, or a numbered series."""
     with_pictures = [
-        n for n in names if any(columns.are_pictures(columns.value(row, n)) for row in rows)
+        n
+        for n in names
+        if any(column_content.are_pictures(column_content.value(row, n)) for row in rows)
     ]
     named = [n for n in names if n.lower() in IMAGES and _filled(n, rows)]
     inside = [n for n in with_pictures if any(_is_content(row.get(n)) for row in rows)]
@@ -438,13 +440,13 @@ def _series(names: Sequence[str]) -> tuple[str, ...]:
 
 def _is_content(value: Any) -> bool:
     """Whether a cell holds pictures themselves and not their names."""
-    found = columns.items(value)
-    return bool(found) and columns.are_pictures(value) and not any(map(_is_name, found))
+    found = column_content.items(value)
+    return bool(found) and column_content.are_pictures(value) and not any(map(_is_name, found))
 
 
 def _is_name(item: Any) -> bool:
-    return columns.is_file_name(item) or (
-        isinstance(item, Mapping) and not item.get("bytes") and columns.is_picture(item)
+    return column_content.is_file_name(item) or (
+        isinstance(item, Mapping) and not item.get("bytes") and column_content.is_picture(item)
     )
 
 
@@ -537,7 +539,7 @@ def _typical_length(name: str, rows: Sequence[Row]) -> int:
     """Characters of a column's texts and numbers, 0 where it holds something else."""
     values = [row.get(name) for row in rows]
     texts = [str(v) for v in values if isinstance(v, str | int | float) and not isinstance(v, bool)]
-    if not texts or any(columns.are_pictures(text) for text in texts):
+    if not texts or any(column_content.are_pictures(text) for text in texts):
         return 0
     return 1 + sum(map(len, texts)) // len(texts)
 

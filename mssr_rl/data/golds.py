@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mssr_rl.data import options
+from mssr_rl.data import multiple_choice
 from mssr_rl.grading.choices import gold_letter
 from mssr_rl.grading.verify import gold_response, last_box, verify
 
@@ -202,13 +202,13 @@ def _of_options(text: str, found: Sequence[str]) -> str:
     if letter is None:
         _refuse_none_of(text, found)
         return text
-    if options.LETTERS.index(letter) >= len(found):
+    if multiple_choice.LETTERS.index(letter) >= len(found):
         raise ValueError(f"has the answer {text!r} but only {len(found)} options")
     return letter
 
 
 def _refuse_contradiction(m: re.Match[str], found: Sequence[str]) -> None:
-    place = options.LETTERS.index(m[1])
+    place = multiple_choice.LETTERS.index(m[1])
     if place < len(found) and _bare(m[2]) != _bare(found[place]):
         raise ValueError(
             f"has the answer {m[0][:40]!r}, but its option {m[1]} is {found[place][:40]!r}"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from mssr_rl.data import sources
-from mssr_rl.data.tables import Row
+from mssr_rl.data.table_files import Row
 from mssr_rl.errors import UserError
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

@@ -20,9 +20,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl.data import columns, faults, formats, golds, options, pictures, seen, sources
+from mssr_rl.data import (
+    column_content,
+    formats,
+    golds,
+    multiple_choice,
+    pictures,
+    row_faults,
+    seen,
+    sources,
+)
 from mssr_rl.data.hub import hub_source
-from mssr_rl.data.tables import SUFFIXES, Row
+from mssr_rl.data.table_files import SUFFIXES, Row
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem, text_fault, unusable
 
@@ -81,7 +90,7 @@ def problems(
         reading = formats.reading_of(first, formats.parsed(stated))
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from error
-    faults.note(reading.says)
+    row_faults.note(reading.says)
     again = source._replace(rows=lambda: itertools.chain(first, rows))
     return _all(again, split, limit, reading)
 
@@ -140,7 +149,7 @@ def _numbered(source: sources.Source, reading: formats.ColumnRoles | None) -> It
             if key in known:
                 raise UserError(f"{source.name} rows {known[key]} and {i} have the same id {key}")
         except UserError as error:
-            faults.met(error)
+            row_faults.met(error)
             continue
         known[key] = i
         yield Numbered(i, key, row)
@@ -183,15 +192,15 @@ def _drafts(
             yield ProblemDraft(where, _draft(key, row, source.folder))
         except ValueError as error:
             colon = "" if str(error).startswith(("has ", "is ", "names ")) else ":"
-            faults.met(UserError(f"{where}{colon} {error}"))
+            row_faults.met(UserError(f"{where}{colon} {error}"))
 
 
 def _draft(key: str, row: Row, folder: Path | None) -> Problem:
     """A problem with its pictures as they are stored; a ValueError says what is wrong."""
-    found = options.read([row.get("choices")])
+    found = multiple_choice.read([row.get("choices")])
     gold = golds.gold(row.get("answer"), found)
     if gold.said:
-        faults.note(f"answers were taken out of {gold.said}", f"{gold.text!r} of row {key}")
+        row_faults.note(f"answers were taken out of {gold.said}", f"{gold.text!r} of row {key}")
     images = _encoded(row.get("images"), folder)
     text = row.get("problem")
     if not isinstance(text, str) or not text.strip():
@@ -212,7 +221,7 @@ def _draft(key: str, row: Row, folder: Path | None) -> Problem:
 
 def _encoded(value: Any, folder: Path | None) -> tuple[bytes, ...]:
     contents = []
-    for i, item in enumerate(columns.items(value)):
+    for i, item in enumerate(column_content.items(value)):
         try:
             contents.append(pictures.encoded(item, folder))
         except ValueError as error:
@@ -237,7 +246,9 @@ def _looked_at(drafts: Iterable[ProblemDraft], name: str) -> Iterator[Problem]:
             found = [next(looks) for _ in problem.images]
             bad = [(i, look.fault) for i, look in enumerate(found) if look.fault]
             if bad:
-                faults.met(UserError(f"{where}: picture {bad[0][0]} cannot be used, {bad[0][1]}"))
+                row_faults.met(
+                    UserError(f"{where}: picture {bad[0][0]} cannot be used, {bad[0][1]}")
+                )
             else:
                 yield _with_images(problem, found)
 

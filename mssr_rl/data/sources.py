@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mssr_rl.data import tables
-from mssr_rl.data.tables import SUFFIXES, Row
+from mssr_rl.data import table_files
+from mssr_rl.data.table_files import SUFFIXES, Row
 from mssr_rl.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -101,14 +101,14 @@ def our_names(names: Mapping[str, object]) -> dict[str, str]:
 
 def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
     """The rows of the files of one split, one file after the other."""
-    if not tables.suffix_of(paths[0]):
+    if not table_files.suffix_of(paths[0]):
         raise UserError(f"{paths[0]} is no data set: use one of {', '.join(SUFFIXES)}")
     return Source(
         name=paths[0].name,
         split=split,
         holds_out=holds_out,
         folder=paths[0].parent,
-        rows=lambda: (row for path in paths for row in tables.rows_of(path)),
+        rows=lambda: (row for path in paths for row in table_files.rows_of(path)),
     )
 
 
@@ -146,7 +146,7 @@ def _only_split(folder: Path) -> tuple[Path, ...]:
     if found := _metadata(files):
         return found
     for suffix in SUFFIXES:
-        alike = tuple(path for path in files if tables.suffix_of(path) == suffix)
+        alike = tuple(path for path in files if table_files.suffix_of(path) == suffix)
         if alike and all(_SHARD.fullmatch(path.name.removesuffix(suffix)) for path in alike):
             return alike
     with_rows = files if len(files) == 1 else tuple(path for path in files if _has_rows(path))
@@ -168,7 +168,7 @@ def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Files with a split's name among the words of their own: geo3k_train.json."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in (*_data_files(folder), *_data_files(folder / "data")):
-        stem = path.name[: -len(tables.suffix_of(path))].lower()
+        stem = path.name[: -len(table_files.suffix_of(path))].lower()
         words = re.split(r"[^a-z]+", stem)
         for name in {n for names in _NAMES.values() for n in names if n in words}:
             found[name] = (*found.get(name, ()), path)
@@ -176,7 +176,7 @@ def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _one_format(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    if len({tables.suffix_of(path) for path in paths}) == 1:
+    if len({table_files.suffix_of(path) for path in paths}) == 1:
         return paths
     names = ", ".join(path.name for path in paths[:6])
     raise UserError(f"{names} would all be one split, in several formats; name one in env.data")
@@ -186,13 +186,13 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
     """Files with rows by their names, those aside that the `datasets` library keeps for itself."""
     if not folder.is_dir():
         return ()
-    found = (p for p in sorted(folder.iterdir()) if tables.suffix_of(p) and p.is_file())
+    found = (p for p in sorted(folder.iterdir()) if table_files.suffix_of(p) and p.is_file())
     return tuple(p for p in found if p.name not in _NO_DATA and not p.name.startswith("cache-"))
 
 
 def _has_rows(path: Path) -> bool:
     """Whether a file begins with a row; a folder's other JSON files hold settings."""
     try:
-        return next(iter(tables.rows_of(path)), None) is not None
+        return next(iter(table_files.rows_of(path)), None) is not None
     except UserError:
         return False

@@ -3,7 +3,7 @@
 import os
 
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Engine
+from mssr_rl.engine.protocol import Engine
 
 
 def make_engine(config: Config) -> Engine:
@@ -40,10 +40,10 @@ def _local(config: Config) -> Engine:
 
 
 def _openrlhf(config: Config) -> Engine:
-    from mssr_rl.engine.openrlhf import cpu, versions
+    from mssr_rl.engine.openrlhf import cpu, package_versions
 
-    versions.require(config.engine.device)
-    versions.require_sampler(config)
+    package_versions.require(config.engine.device)
+    package_versions.require_sampler(config)
     if config.engine.device == "cpu":
         cpu.install()
     from mssr_rl.engine.openrlhf.engine import OpenRlhfEngine

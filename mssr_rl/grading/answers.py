@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.linear import Equation, equation, linear_sum
+from mssr_rl.grading.phrases import SHORT_WORDS
 from mssr_rl.grading.quantities import OverLimit, Quantity, quantity, same_quantity
-from mssr_rl.grading.words import SHORT_WORDS
 
 MAX_CHARS = 4096  # of one answer; integers stay below Python's own limit on digits
 MAX_ITEMS = 64  # of one tuple, list or set

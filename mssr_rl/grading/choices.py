@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mssr_rl.grading.answers import Same, same_text
 from mssr_rl.grading.latex import clean
-from mssr_rl.grading.words import affirms, denies
+from mssr_rl.grading.phrases import affirms, denies
 
 LETTERS = "ABCDEFGHIJ"  # golds without known options are read as a choice only among these
 

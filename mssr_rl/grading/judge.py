@@ -15,7 +15,7 @@ from mssr_rl.grading.choices import (
     names_letter,
     names_option,
 )
-from mssr_rl.grading.words import without_prose
+from mssr_rl.grading.phrases import without_prose
 
 
 def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:

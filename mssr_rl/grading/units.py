@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mssr_rl.grading.latex import FUNCTIONS
-from mssr_rl.grading.words import HEDGES, MULTIPLIERS
+from mssr_rl.grading.phrases import HEDGES, MULTIPLIERS
 
 MAX_LENGTH = 60
 UNSURE = "?"  # begins the name of a word that is a unit only if the gold answer has it

@@ -20,7 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
-from mssr_rl.models.pictures import Pictures
+from mssr_rl.models.patches import Pictures
 from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages

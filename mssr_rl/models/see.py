@@ -16,7 +16,7 @@ from torch import Tensor
 from mssr_rl.models import fused
 from mssr_rl.models.fused import PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers, Linear
-from mssr_rl.models.pictures import Pictures, all_frames
+from mssr_rl.models.patches import Pictures, all_frames
 
 
 def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:

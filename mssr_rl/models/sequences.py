@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.models.encode import PromptBlock, PromptEncoder
-from mssr_rl.models.pictures import all_frames
+from mssr_rl.models.patches import all_frames
 from mssr_rl.problem import Problem
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 
-from mssr_rl.models import card, supervised
+from mssr_rl.models import model_card, supervised
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import save_model
 from mssr_rl.models.processor import new_processor
@@ -152,7 +152,7 @@ def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
 def main() -> None:
     """Train, write the model folder, measure it and write its card."""
     from mssr_rl.engine.local import LocalEngine, LocalOptions
-    from mssr_rl.envs.base import ProblemEnv
+    from mssr_rl.envs.environment import ProblemEnv
     from mssr_rl.envs.mini import mini_problems
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -166,9 +166,11 @@ def main() -> None:
     save_model(trained.model, trained.encoder.processor, arguments.out)
     said = facts(plan, trained)
     engine = LocalEngine(LocalOptions(model=str(arguments.out), threads=arguments.threads))
-    measured = card.measure(engine, ProblemEnv(mini_problems("val"), name="mini", split="val"))
-    card.write(arguments.out, said, measured)
-    say(card.table(measured))
+    measured = model_card.measure(
+        engine, ProblemEnv(mini_problems("val"), name="mini", split="val")
+    )
+    model_card.write(arguments.out, said, measured)
+    say(model_card.table(measured))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Arithmetic only: neither Ray nor a model is needed. For `plan`. GiB, an estimate
 from typing import NamedTuple
 
 from mssr_rl.config import Config
-from mssr_rl.engine.openrlhf import versions
+from mssr_rl.engine.openrlhf import package_versions
 from mssr_rl.engine.openrlhf.placement import micro_batch, placement
 from mssr_rl.planning.memory import BYTES, GIB, ModelShape, known_shape, update_bytes
 
@@ -24,7 +24,7 @@ class PerGpu(NamedTuple):
 
 def words(config: Config, prompt_tokens: int) -> dict[str, str]:
     """The plan's lines that only a cluster has, for prompts of at most so many tokens."""
-    versions.require_sampler(config)
+    package_versions.require_sampler(config)
     placed, size = placement(config), micro_batch(config)
     ranks = placed.training_ranks
     passes = config.train.samples_per_update // ranks // size

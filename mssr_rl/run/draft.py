@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch
 from mssr_rl.errors import NotFinite
-from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Gathered
+from mssr_rl.run.stopwatch import Clock
 from mssr_rl.stability.finite import NonFinite
 
 

@@ -28,7 +28,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring
 from mssr_rl.run.arm import MakeEngine, eval_plan
 from mssr_rl.run.interrupt import Interrupt
-from mssr_rl.run.judge import Judge, judged
+from mssr_rl.run.model_judge import Judge, judged
 from mssr_rl.run.rehearsal import rehearse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation

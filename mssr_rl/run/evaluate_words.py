@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mssr_rl.config import Config, keys, names, overrides, plugins, words
+from mssr_rl.config import Config, keys, overrides, plugins, registered_names, words
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import others
 from mssr_rl.errors import UserError
@@ -94,11 +94,11 @@ def _for_each(given: dict[str, str]) -> list[list[str]]:
     if "env" not in given:
         return [[f"{key}={value}" for key, value in given.items()]]
     chosen = overrides.listed("env", given["env"])
-    known = {name: names.options("env", name) for name in chosen}
+    known = {name: registered_names.options("env", name) for name in chosen}
     for key in given:
         option = key.removeprefix("env.")
         if key.startswith("env.") and not any(option in options for options in known.values()):
-            raise names.refuse_option("env", chosen[0], option)
+            raise registered_names.refuse_option("env", chosen[0], option)
     return [
         [
             f"{key}={name if key == 'env' else value}"

@@ -15,16 +15,16 @@ from torch import Tensor
 
 from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.base import Rollouts
+from mssr_rl.engine.protocol import Rollouts
 from mssr_rl.engine.regroup import joined, picked
 from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.clock import Clock
 from mssr_rl.run.marking import graded
 from mssr_rl.run.mishaps import EnvironmentFailed
 from mssr_rl.run.samples import Sample, shown
+from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 
 Poll = Callable[[str], None]  # called before a phase, with its name; raises to end the run

@@ -17,9 +17,9 @@ from mssr_rl.budget import Ledger
 from mssr_rl.errors import RunFailed
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.clock import Clock
 from mssr_rl.run.gather import Poll, generation_cost
 from mssr_rl.run.marking import graded
+from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Literal
 
-from mssr_rl.engine.base import Rollouts
-from mssr_rl.envs.base import Graded, ProblemEnv
+from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.envs.environment import Graded, ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict
 from mssr_rl.run.mishaps import EnvironmentFailed, place

@@ -10,7 +10,7 @@ Shapes: B rollouts, T response tokens.
 from collections.abc import Mapping
 
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Rollouts
+from mssr_rl.engine.protocol import Rollouts
 
 MEAN, LARGEST = "sampler/logprob_gap_mean", "sampler/logprob_gap_max"
 

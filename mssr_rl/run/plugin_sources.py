@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl.config import Config, names
+from mssr_rl.config import Config, registered_names
 
 OURS = "mssr_rl"  # has a version and a revision of its own (`provenance`)
 MOST_FILES = 2000
@@ -32,7 +32,7 @@ class _ModulePlace(NamedTuple):
 def of(config: Config) -> dict[str, dict[str, Any]]:
     """{module: {"version": ..., "files": {name below its root: hash}}} of a config's plug-ins."""
     chosen = {"algo": config.algo.name, "env": config.env.name}
-    makers = [names.registry(group).module(name) for group, name in chosen.items()]
+    makers = [registered_names.registry(group).module(name) for group, name in chosen.items()]
     others = [module for module in makers if module.partition(".")[0] != OURS]
     modules = dict.fromkeys((*config.plugins, *others))
     return {module: {"version": _version(module), "files": hashes(module)} for module in modules}

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
-from mssr_rl.engine.base import Rollouts
+from mssr_rl.engine.protocol import Rollouts
 from mssr_rl.errors import UserError
-from mssr_rl.run import checkpoint, faults
+from mssr_rl.run import broken_step, checkpoint
 from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble
-from mssr_rl.run.faults import OF_ROLLOUTS, KeptStep
+from mssr_rl.run.broken_step import OF_ROLLOUTS, KeptStep
 from mssr_rl.run.gather import Gathered
 from mssr_rl.run.marking import graded
 from mssr_rl.run.samples import shown
@@ -42,7 +42,7 @@ def replay(
     if found is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
     arm = assemble(compose.read_foreign(run / "config.yaml", words), make_engine)
-    kept = faults.read(found, arm.train.problems)
+    kept = broken_step.read(found, arm.train.problems)
     yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
     for name, tensor in kept.tensors.items():
         yield from _look_through(kept, name, tensor)

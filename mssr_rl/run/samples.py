@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mssr_rl import files
-from mssr_rl.envs.base import Graded
+from mssr_rl.envs.environment import Graded
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mssr_rl import untrusted
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.stats import Interval, paired_change, wilson

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.base import Engine, Sampling
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.engine.protocol import Engine, Sampling
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import RunFailed
 from mssr_rl.problem import Problem
 from mssr_rl.run.marking import Unscorable, graded

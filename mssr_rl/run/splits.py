@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from mssr_rl.config import Config
 from mssr_rl.data import overlap, seen
-from mssr_rl.data.faults import BadRows
+from mssr_rl.data.row_faults import BadRows
 from mssr_rl.envs import ProblemEnv, environments
-from mssr_rl.envs.base import OF_ALL
+from mssr_rl.envs.environment import OF_ALL
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.models import model_folder
 from mssr_rl.models.family import Family, PictureRule

@@ -18,18 +18,18 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.base import UpdateStats
+from mssr_rl.engine.protocol import UpdateStats
 from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run import mismatch
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep, StepDraft
 from mssr_rl.run.gather import Gathered, Poll, gather
 from mssr_rl.run.recording import RecordedStep
 from mssr_rl.run.samples import Sample
+from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 from mssr_rl.stability.finite import NonFinite, check_finite
 

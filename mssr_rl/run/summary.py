@@ -8,7 +8,7 @@ from mssr_rl.engine.openrlhf.placement import placement
 from mssr_rl.run.changes import Changed
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
-from mssr_rl.stability.card import StabilityCard, line
+from mssr_rl.stability.stability_card import StabilityCard, line
 from mssr_rl.stability.trace import Event
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from mssr_rl.budget import Coming, Ledger, exhausted
 from mssr_rl.config import Config
 from mssr_rl.config.engines import refuse_lost_updates
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
 from mssr_rl.run import (
+    broken_step,
     changes,
     checkpoint,
-    faults,
     initial,
     lifecycle,
     mismatch,
@@ -32,7 +32,6 @@ from mssr_rl.run import (
 from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble, eval_plan, facts, opening
 from mssr_rl.run.changes import Change
 from mssr_rl.run.checkpoint import ResumePoint
-from mssr_rl.run.clock import Clock
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
@@ -43,9 +42,10 @@ from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.samples import Sample
 from mssr_rl.run.stalls import Watch
 from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
+from mssr_rl.run.stopwatch import Clock
 from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
 from mssr_rl.run.survival import survive
-from mssr_rl.stability.card import first_collapse, not_finite, scorecard
+from mssr_rl.stability.stability_card import first_collapse, not_finite, scorecard
 from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
@@ -215,12 +215,12 @@ class Session:
 
     def _keep(self, broken: BrokenStep) -> str:
         folder = self.log.folder / "faults"
-        return f"{broken}; {faults.keep(folder, self.arm.engine, self.state, broken)}"
+        return f"{broken}; {broken_step.keep(folder, self.arm.engine, self.state, broken)}"
 
     def _may_be_left_out(self, broken: BrokenStep) -> bool:
         """If the policy is sound, and not for ever."""
         wanted = self.arm.config.fault.non_finite == "skip"
-        return wanted and not broken.draft.updated and self.state.skipped + 1 < faults.TOO_MANY
+        return wanted and not broken.draft.updated and self.state.skipped + 1 < broken_step.TOO_MANY
 
     def _due(self, every: int, *, at_start: bool) -> bool:
         step = self.state.step
@@ -328,7 +328,7 @@ class Session:
 
         `refused` means that the reason is a step whose numbers are no numbers.
         """
-        from mssr_rl.report import page  # draws: not needed before
+        from mssr_rl.report import run_page  # draws: not needed before
 
         self._enter("end")
         shown = watch.responses(self._record(), self.log.read("samples"))
@@ -344,4 +344,4 @@ class Session:
         )
         for line in closing_lines(found):
             self.screen.say(line)
-        self.screen.say(f"report  {page.write(self.log.folder)}")
+        self.screen.say(f"report  {run_page.write(self.log.folder)}")

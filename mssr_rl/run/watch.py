@@ -6,8 +6,8 @@ from typing import Any
 
 from mssr_rl.errors import Collapsed
 from mssr_rl.run.scoring import Score
-from mssr_rl.stability.card import first_collapse, line
 from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.stability_card import first_collapse, line
 from mssr_rl.stability.trace import COLUMNS, Trace, from_records
 
 

@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from mssr_rl.stats import stress
-from mssr_rl.stats.family import EnvironmentValues, decisions
+from mssr_rl.stats.familywise import EnvironmentValues, decisions
 from mssr_rl.stats.intervals import Interval, paired_change
 from mssr_rl.stats.paired import spread, t_interval
 from mssr_rl.stats.questions import SAYS, SIMULATED, bootstrap

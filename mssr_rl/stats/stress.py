@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from mssr_rl.stats.family import EnvironmentValues, decisions
+from mssr_rl.stats.familywise import EnvironmentValues, decisions
 from mssr_rl.stats.intervals import Z95, Interval, clustered
 from mssr_rl.stats.paired import spread, t_test
 from mssr_rl.stats.power import SpreadEstimate, detectable

@@ -68,7 +68,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "train every arm with every seed, and write one report with the verdict",
                 "mssr_rl.compare.settings:Settings",
-                "mssr_rl.compare.command:main",
+                "mssr_rl.compare.compare_verb:main",
                 (
                     "compare algo=grpo,rloo,mssr env=vision_r1 seeds=5",
                     "compare algo=mssr algo.gamma=0.4,2.0 env=vision_r1 --plan",
@@ -131,14 +131,14 @@ VERBS: Mapping[str, Verb] = {
         (
             Form(
                 "the newest recorded batch of a run, and a page lens.html in its folder",
-                "mssr_rl.lens.command:LensRunWords",
-                "mssr_rl.lens.command:look_at_run",
+                "mssr_rl.lens.lens_verb:LensRunWords",
+                "mssr_rl.lens.lens_verb:look_at_run",
                 ("lens run=runs/first algo=grpo,mssr", "lens run=runs/first step=30"),
             ),
             Form(
                 "recorded batches in a file, one step a line",
-                "mssr_rl.lens.command:LensFileWords",
-                "mssr_rl.lens.command:look_at_file",
+                "mssr_rl.lens.lens_verb:LensFileWords",
+                "mssr_rl.lens.lens_verb:look_at_file",
                 (
                     "lens batches.jsonl algo=mssr algo.gamma=2.0",
                     "lens batches.jsonl algo=grpo,mvsr",
@@ -151,8 +151,8 @@ VERBS: Mapping[str, Verb] = {
         (
             Form(
                 "can the reward be fooled, and are the rows sound?",
-                "mssr_rl.check_env.verb:EnvironmentWords",
-                "mssr_rl.check_env.verb:main",
+                "mssr_rl.check_env.check_env_verb:EnvironmentWords",
+                "mssr_rl.check_env.check_env_verb:main",
                 (
                     "check env=vision_r1 env.data=FOLDER",
                     "check env=mine plugins=[mine] against=mathverse,mathvista",
@@ -161,8 +161,8 @@ VERBS: Mapping[str, Verb] = {
             ),
             Form(
                 "does the algorithm keep the laws that every algorithm keeps?",
-                "mssr_rl.conformance.command:AlgorithmWords",
-                "mssr_rl.conformance.command:main",
+                "mssr_rl.conformance.check_algo_verb:AlgorithmWords",
+                "mssr_rl.conformance.check_algo_verb:main",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
             ),
             Form(
@@ -206,8 +206,8 @@ VERBS: Mapping[str, Verb] = {
             ),
             Form(
                 "recompute the report of a comparison from its raw files",
-                "mssr_rl.comparison.verify:VerifyWords",
-                "mssr_rl.comparison.verify:main",
+                "mssr_rl.comparison.verify_report:VerifyWords",
+                "mssr_rl.comparison.verify_report:main",
                 ("report verify=comparisons/NAME", "report verify=comparisons/NAME deep=true"),
             ),
         ),
@@ -217,8 +217,8 @@ VERBS: Mapping[str, Verb] = {
         (
             Form(
                 "the curves of EasyR1, verl, TRL, TensorBoard or a csv file, in no verdict",
-                "mssr_rl.imports.command:ImportWords",
-                "mssr_rl.imports.command:main",
+                "mssr_rl.imports.import_verb:ImportWords",
+                "mssr_rl.imports.import_verb:main",
                 (
                     "import experiment_log.jsonl comparison=comparisons/two rollouts_per_step=2560",
                     "import trainer_state.json comparison=comparisons/two rollouts_per_step=64",

@@ -67,10 +67,10 @@ def report(arguments: Sequence[str]) -> str:
     """Write a report again; where it lies."""
     folder = Path(read(ReportWords, arguments).run)
     if (folder / "compare.json").exists():
-        from mssr_rl.comparison.page import write as write_comparison
+        from mssr_rl.comparison.comparison_page import write as write_comparison
 
         return str(write_comparison(folder).page)
-    from mssr_rl.report.page import write
+    from mssr_rl.report.run_page import write
 
     return str(write(folder))
 
@@ -106,10 +106,10 @@ class ResumeWords(Permits):
 
 def resume(arguments: Sequence[str]) -> str:
     """Prove that a run resumes as if it had never stopped."""
-    from mssr_rl.run import verify
+    from mssr_rl.run import verify_resume
 
     asked = read(ResumeWords, arguments)
-    return verify.main(Path(asked.verify), asked.texts)
+    return verify_resume.main(Path(asked.verify), asked.texts)
 
 
 @dataclass(frozen=True, kw_only=True)

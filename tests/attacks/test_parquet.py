@@ -167,7 +167,7 @@ def test_a_data_file_that_is_a_pipe_or_a_device_is_refused(tmp_path: Path, suffi
 def test_a_line_without_an_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    monkeypatch.setattr("mssr_rl.data.tables.ROW_BYTES", 1000)
+    monkeypatch.setattr("mssr_rl.data.table_files.ROW_BYTES", 1000)
     path = tmp_path / f"train{suffix}"
     first = json.dumps(ROW) if suffix == ".jsonl" else "problem\tanswer"
     path.write_text(first + "\n" + "x" * 5000)

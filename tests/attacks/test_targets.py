@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from mssr_rl import cli
-from mssr_rl.comparison.page import write
+from mssr_rl.comparison.comparison_page import write
 from mssr_rl.outward import latex, markdown
 
 NAMES = {

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.compare import machine, matrix, trial
+from mssr_rl.compare import machine, matrix, time_trial
 from mssr_rl.compare.machine import Machine
 from mssr_rl.compare.matrix import PlannedRun
 from mssr_rl.compare.settings import Settings
-from mssr_rl.compare.trial import ArmTime
+from mssr_rl.compare.time_trial import ArmTime
 
 
 def runs(*words: str) -> tuple[PlannedRun, ...]:
@@ -48,19 +48,21 @@ def test_together_they_do_not_exceed_the_memory_of_any_machine() -> None:
 
 
 def test_the_time_of_all_runs_is_that_of_the_longest_place() -> None:
-    assert trial.makespan([3, 2, 2, 1], 2) == 4
-    assert trial.makespan([3, 2, 2, 1], 1) == 8
-    assert trial.makespan([3.0], 4) == 3
+    assert time_trial.makespan([3, 2, 2, 1], 2) == 4
+    assert time_trial.makespan([3, 2, 2, 1], 1) == 8
+    assert time_trial.makespan([3.0], 4) == 3
 
 
 def test_the_time_of_a_run_is_its_steps_and_its_evaluations() -> None:
     (run, *_) = runs("budget.rollouts=1024", "eval.every=2", "eval.samples=4")
     # 4 steps; val at 0, 2 and 4 and test once, 8 problems each, 5 answers a problem
-    assert trial.run_seconds(run.config, ArmTime(10.0, 2.0, 0.5)) == 10 + 4 * 2 + 4 * 8 * 5 * 0.5
+    assert (
+        time_trial.run_seconds(run.config, ArmTime(10.0, 2.0, 0.5)) == 10 + 4 * 2 + 4 * 8 * 5 * 0.5
+    )
 
 
 def test_an_arm_that_rolls_out_before_step_1_takes_that_much_longer() -> None:
     (run, *_) = runs("budget.rollouts=1024", "eval.every=0", "eval.samples=4")
     pace = ArmTime(start=10.0, step=2.0, evaluated=0.5)
-    more = trial.run_seconds(run.config, pace, 256) - trial.run_seconds(run.config, pace)
+    more = time_trial.run_seconds(run.config, pace, 256) - time_trial.run_seconds(run.config, pace)
     assert more == 256 * 0.5 - 2.0  # and a step less is left in the budget

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from mssr_rl import cli
-from mssr_rl.comparison import deep, page
+from mssr_rl.comparison import comparison_page, deep
 from mssr_rl.comparison.deep import Again, compared
 from mssr_rl.comparison.evidence import read
-from mssr_rl.comparison.verify import VerifyWords, main, verify
+from mssr_rl.comparison.verify_report import VerifyWords, main, verify
 from mssr_rl.config.words import read as read_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint, provenance
@@ -147,7 +147,7 @@ def test_weights_of_another_arm_are_found_though_every_file_agrees(
     record = theirs.parents[1] / "run.json"
     seal = {"step": 2, "manifest": checkpoint.seal_of(theirs)}
     record.write_text(json.dumps({**json.loads(record.read_text()), "final_checkpoint": seal}))
-    page.write(folder)
+    comparison_page.write(folder)
     assert "verified" in verify(folder)
     with pytest.raises(RunFailed, match=r"mssr-s0: its final weights do not answer test as record"):
         verify(folder, deeply=True)

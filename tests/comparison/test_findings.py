@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
-from mssr_rl.comparison.page import write
 from mssr_rl.comparison.tables import markdown, tabular
 
 

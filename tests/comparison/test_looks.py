@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from mssr_rl.comparison import looks
+from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.looks import marked
-from mssr_rl.comparison.page import write
 from mssr_rl.comparison.race import settled
-from mssr_rl.comparison.verify import verify
+from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed, UserError
 
 Make = Callable[..., Path]

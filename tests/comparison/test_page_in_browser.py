@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.comparison.page import write
+from mssr_rl.comparison.comparison_page import write
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mssr_rl.comparison import race
+from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.findings import findings
-from mssr_rl.comparison.page import write
 from mssr_rl.comparison.race import settled
-from mssr_rl.comparison.verify import verify
+from mssr_rl.comparison.verify_report import verify
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Rule, compare_values
 

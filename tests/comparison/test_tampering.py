@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.comparison import document, page, version_1
+from mssr_rl.comparison import comparison_page, document, version_1
 from mssr_rl.comparison.evidence import read
 from mssr_rl.comparison.race import settled
-from mssr_rl.comparison.verify import verify
+from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed
 from mssr_rl.run import checkpoint
 
@@ -36,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extractall(folder, filter="data")
     for run in sorted((folder / "two_arms" / "runs").iterdir()):
         give_weights(run)
-    page.write(folder / "two_arms")
+    comparison_page.write(folder / "two_arms")
     return folder / "two_arms"
 
 
@@ -92,7 +92,7 @@ def redrawn(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """All four files from an edited document: they agree with each other to the last byte."""
     report = json.loads((folder / "report.json").read_text())
     change(report)
-    for name, content in page.contents(settled(read(folder)), report).items():
+    for name, content in comparison_page.contents(settled(read(folder)), report).items():
         (folder / name).write_bytes(content)
 
 
@@ -448,7 +448,7 @@ def test_a_raw_file_that_fits_no_other_is_found_though_all_is_drawn_again(
 ) -> None:
     tamper(folder)
     with suppress(AttributeError):  # of `nonsense`, which cannot be drawn
-        page.write(folder)
+        comparison_page.write(folder)
     with pytest.raises(RunFailed, match=f"(?s){RAW[tamper]}"):
         verify(folder)
 
@@ -475,6 +475,6 @@ def test_a_recorded_answer_is_graded_again(change: dict[str, str], says: str, fo
             row.update(change)
 
     rewrite(folder / MSSR / "samples.jsonl", edit_first_right)
-    page.write(folder)
+    comparison_page.write(folder)
     with pytest.raises(RunFailed, match=f"(?s)mssr-s0/samples\\.jsonl: .*{re.escape(says)}"):
         verify(folder)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from mssr_rl.algos import algorithms
-from mssr_rl.config import Config, keys, names, to_dict
+from mssr_rl.config import Config, keys, registered_names, to_dict
 from mssr_rl.config.compose import from_dict, load, read, to_yaml
 from mssr_rl.envs import environments
 from mssr_rl.errors import UserError
@@ -183,7 +183,7 @@ def test_every_field_has_a_line_of_help() -> None:
 
 
 def test_every_default_is_within_its_own_bounds() -> None:
-    assert names.choose("algo", {"name": "mssr"}, {}).name == "mssr"
+    assert registered_names.choose("algo", {"name": "mssr"}, {}).name == "mssr"
     assert from_dict(to_dict(load())) == load()
 
 

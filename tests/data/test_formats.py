@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mssr_rl.data import faults, formats, reader, sources
+from mssr_rl.data import formats, reader, row_faults, sources
 from mssr_rl.data.conversations import conversation
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
@@ -429,7 +429,7 @@ def test_a_format_of_the_field_is_read_without_a_word(name: str) -> None:
 
 
 def test_how_the_columns_were_read_is_said() -> None:
-    with faults.noted() as said:
+    with row_faults.noted() as said:
         read(FORMATS["verl"][0])
         read({"question": "How many?", "label": "5", "img": IMAGE})
     assert said.lines == [

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mssr_rl.data import faults, reader, sources, tables
+from mssr_rl.data import reader, row_faults, sources, table_files
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 
@@ -196,7 +196,9 @@ def test_a_limit_takes_the_first_rows_and_must_leave_some(tmp_path: Path) -> Non
 
 def test_parquet_and_json_lines_give_the_same_problems(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
-    tables.write_parquet(tmp_path / "rows.parquet", [row(id=f"r{i}", level=i) for i in range(4)])
+    table_files.write_parquet(
+        tmp_path / "rows.parquet", [row(id=f"r{i}", level=i) for i in range(4)]
+    )
     jsonl(tmp_path / "rows.jsonl", *(row(id=f"r{i}", level=i, images=["a.png"]) for i in range(4)))
     listed = [row(id=f"r{i}", level=i, images="a.png") for i in range(4)]
     (tmp_path / "rows.json").write_text(json.dumps(listed))
@@ -247,7 +249,7 @@ def test_the_real_problems_load_from_every_format() -> None:
 
 def test_rows_without_a_usable_id_are_listed_and_left_out() -> None:
     rows = [row(id="a"), row(id="a"), row(id=""), row(id="b")]
-    with faults.listed() as found:
+    with row_faults.listed() as found:
         kept = problems(*rows)
     assert [problem.key for problem in kept] == ["a", "b"]
     assert ["have the same id a" in found[0], "row 2 has no id" in found[1]] == [True, True]

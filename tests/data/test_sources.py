@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.data import reader, sources, tables
+from mssr_rl.data import reader, sources, table_files
 from mssr_rl.errors import UserError
 
 
@@ -16,7 +16,7 @@ def write(folder: Path, name: str, count: int = 20) -> None:
     path.parent.mkdir(exist_ok=True)
     rows = [{"id": f"{name}/{i}", "problem": f"{i}?", "answer": str(i)} for i in range(count)]
     if path.suffix == ".parquet":
-        tables.write_parquet(path, rows)
+        table_files.write_parquet(path, rows)
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -123,6 +123,6 @@ def test_a_folder_without_data_says_what_the_files_should_be_called(tmp_path: Pa
 
 def test_written_rows_come_back_as_they_were(tmp_path: Path) -> None:
     rows = [{"problem": "é?", "images": [{"bytes": b"\0\xff", "path": None}], "answer": "5"}]
-    tables.write_parquet(tmp_path / "rows.parquet", rows)
+    table_files.write_parquet(tmp_path / "rows.parquet", rows)
     assert list(sources.local(tmp_path / "rows.parquet", "train").rows()) == rows
     assert [p.name for p in tmp_path.iterdir()] == ["rows.parquet"]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.engine.protocol import Sampling, UpdatePlan
 from mssr_rl.envs.families import row
 from mssr_rl.loss import Loss
 from mssr_rl.problem import Problem

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from mssr_rl.envs import environments
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.grading.algebra.compare import equivalent
 from mssr_rl.grading.answers import read_off_or

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.comparison.verify import verify
+from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import UserError
 from mssr_rl.imports import naming, readers
-from mssr_rl.imports.command import main
+from mssr_rl.imports.import_verb import main
 
 Make = Callable[..., Path]
 STEPS = range(1, 21)

@@ -11,8 +11,8 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Engine
-from mssr_rl.lens.page import shade
+from mssr_rl.engine.protocol import Engine
+from mssr_rl.lens.lens_page import shade
 from mssr_rl.run import trainer
 
 Configure = Callable[..., Config]

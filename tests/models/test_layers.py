@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from mssr_rl.engine.base import Sampling
+from mssr_rl.engine.protocol import Sampling
 from mssr_rl.models import decode, layers, lean, native
 from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.layers import Layers, Linear
-from mssr_rl.models.pictures import Pictures
+from mssr_rl.models.patches import Pictures
 from mssr_rl.models.responses import Compiled
 from mssr_rl.models.sampled import widen
 from mssr_rl.models.see import see

@@ -14,7 +14,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.models import fused, lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
-from mssr_rl.models.pictures import all_frames
+from mssr_rl.models.patches import all_frames
 from mssr_rl.models.score import score
 from mssr_rl.models.see import see
 from mssr_rl.problem import Problem

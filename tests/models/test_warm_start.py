@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mssr_rl.engine.local import LocalEngine, LocalOptions
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.envs.mini import mini_problems
-from mssr_rl.models import card, supervised, warm_start
+from mssr_rl.models import model_card, supervised, warm_start
 from mssr_rl.models.load import save_model
 from mssr_rl.models.warm_start import WarmStart, learning_rate, train
 
@@ -37,9 +37,9 @@ def test_its_folder_loads_and_its_card_has_every_column(tmp_path: Path) -> None:
     engine = LocalEngine(LocalOptions(model=str(tmp_path / "tiny")))
     cells = {tuple(sorted(problem.tags.items())): problem for problem in mini_problems("val")}
     some = list(cells.values())  # one of every family and level
-    measured = card.measure(engine, ProblemEnv(some, name="mini", split="val"))
+    measured = model_card.measure(engine, ProblemEnv(some, name="mini", split="val"))
     said = warm_start.facts(PLAN, trained)
-    card.write(tmp_path / "tiny", said, measured)
+    model_card.write(tmp_path / "tiny", said, measured)
     written = (tmp_path / "tiny" / "README.md").read_text()
     assert "| problems | n | greedy | mean@1 | pass@8 | mixed | grey picture |" in written
     assert all(line in written for line in said)

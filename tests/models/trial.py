@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.models import plain
 from mssr_rl.problem import Problem

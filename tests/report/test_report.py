@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from mssr_rl.errors import UserError
-from mssr_rl.report import page
+from mssr_rl.report import run_page
 
 MAX_SIZE = 3_000_000
 
 
 def written(folder: Path) -> str:
-    return page.write(folder).read_text("utf-8")
+    return run_page.write(folder).read_text("utf-8")
 
 
 def words(page: str) -> str:
@@ -25,7 +25,7 @@ def words(page: str) -> str:
 
 def test_the_report_lies_in_the_run_directory(make_run: Any) -> None:
     folder = make_run()
-    assert page.write(folder) == folder / "report.html"
+    assert run_page.write(folder) == folder / "report.html"
 
 
 def test_the_first_lines_say_what_was_run_and_what_came_out(make_run: Any) -> None:
@@ -92,7 +92,7 @@ def test_the_same_run_gives_the_same_page(make_run: Any) -> None:
 
 def test_a_long_run_with_many_samples_stays_small(make_run: Any) -> None:
     folder = make_run(steps=2_000)
-    assert page.write(folder).stat().st_size < MAX_SIZE
+    assert run_page.write(folder).stat().st_size < MAX_SIZE
 
 
 def test_a_run_that_has_only_begun_has_a_report(make_run: Any) -> None:
@@ -129,7 +129,7 @@ def test_a_run_before_its_first_step_shows_where_it_starts(make_run: Any) -> Non
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run directory"):
-        page.write(tmp_path)
+        run_page.write(tmp_path)
     assert not (tmp_path / "report.html").exists()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.report.page import write
+from mssr_rl.report.run_page import write
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ import pytest
 
 from mssr_rl import cli, files
 from mssr_rl.algos import algorithms
-from mssr_rl.compare import command
+from mssr_rl.compare import compare_verb
 from mssr_rl.compare.settings import Settings
 from mssr_rl.comparison import cautions
 from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config, recorded
 from mssr_rl.config.compose import load
-from mssr_rl.engine.base import Engine
+from mssr_rl.engine.protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.report.runfiles import read_run
 from mssr_rl.run import changes, lifecycle, trainer
@@ -408,7 +408,7 @@ def test_accept_knows_its_names_and_its_place() -> None:
         with pytest.raises(UserError, match=said):
             load(words)
     with pytest.raises(UserError, match="choose from plugins"):
-        command.prepare(["algo=grpo", "accept=[all]"])
+        compare_verb.prepare(["algo=grpo", "accept=[all]"])
 
 
 def test_several_changes_are_refused_together(begun: Begun) -> None:
@@ -425,7 +425,7 @@ def test_a_comparison_passes_on_what_its_runs_may_accept() -> None:
         started.append(list(words))
 
     rest: list[Any] = [None] * 5
-    task = command.Task(Settings(accept=("plugins", "data")), *rest)
+    task = compare_verb.Task(Settings(accept=("plugins", "data")), *rest)
     start = task.accepting(launch)
     start(["name=a"], Path("log"), 1)
     start(["name=b", "resume=true"], Path("log"), 1)

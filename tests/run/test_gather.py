@@ -10,7 +10,7 @@ import torch
 
 from mssr_rl.algos import dapo
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Engine, Rollouts
+from mssr_rl.engine.protocol import Engine, Rollouts
 from mssr_rl.engine.regroup import joined, picked
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Engine
-from mssr_rl.envs.base import ProblemEnv
+from mssr_rl.engine.protocol import Engine
+from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint, mishaps, sameness, trainer
 from mssr_rl.run.interrupt import Interrupted

@@ -12,8 +12,8 @@ from PIL import Image
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.base import Engine
-from mssr_rl.envs.base import Graded, ProblemEnv, environments, register
+from mssr_rl.engine.protocol import Engine
+from mssr_rl.envs.environment import Graded, ProblemEnv, environments, register
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict
 from mssr_rl.models.encode import PromptEncoder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mssr_rl.envs.base import Graded
+from mssr_rl.envs.environment import Graded
 from mssr_rl.grading.verify import Verdict
 from mssr_rl.problem import Problem
 from mssr_rl.run import samples

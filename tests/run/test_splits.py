@@ -11,7 +11,7 @@ from PIL import Image
 
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.data.faults import BadRows
+from mssr_rl.data.row_faults import BadRows
 from mssr_rl.errors import UserError
 from mssr_rl.run import splits
 

@@ -10,7 +10,7 @@ from mssr_rl.config.compose import load
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
-from mssr_rl.stability.card import StabilityCard
+from mssr_rl.stability.stability_card import StabilityCard
 from mssr_rl.stability.trace import Event
 
 STABLE = StabilityCard("stable", (), 0.0)

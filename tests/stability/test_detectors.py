@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mssr_rl.stability.collapse import accuracy_collapse, answer_collapse, worst_dip
 from mssr_rl.stability.learning import plateau, tracker_lag
 from mssr_rl.stability.limits import Limits
-from mssr_rl.stability.policy import entropy_collapse, grad_spike, kl_runaway
-from mssr_rl.stability.responses import length_runaway, repeats, repetition
+from mssr_rl.stability.policy_detectors import entropy_collapse, grad_spike, kl_runaway
+from mssr_rl.stability.response_detectors import length_runaway, repeats, repetition
 from mssr_rl.stability.trace import RecordedResponse, Trace, held, reference
 
 LIMITS = Limits()

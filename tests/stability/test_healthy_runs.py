@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mssr_rl import cli
-from mssr_rl.stability.card import scorecard
 from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.stability_card import scorecard
 from mssr_rl.stability.trace import EvaluationPoint, RecordedResponse, Trace
 
 RECORDED = Path(__file__).with_name("healthy.jsonl")

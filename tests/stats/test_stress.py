@@ -7,8 +7,8 @@ import pytest
 
 from mssr_rl.stats import stress
 from mssr_rl.stats.power import Truth, exaggeration
+from mssr_rl.stats.sentences import MISLED
 from mssr_rl.stats.stress import SHAPES
-from mssr_rl.stats.words import MISLED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
 

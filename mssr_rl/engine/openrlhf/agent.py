@@ -12,8 +12,8 @@ from openrlhf.utils.agent import AgentExecutorBase
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from mssr_rl.engine.base import Sampling
 from mssr_rl.engine.openrlhf.rollout import Answer, Request, ResponseGroup
+from mssr_rl.engine.protocol import Sampling
 from mssr_rl.models.family import Family
 
 NEVER = -100.0  # added to a logit; the least that vLLM takes

@@ -17,12 +17,11 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from torch import Tensor
 
 from mssr_rl.config.schema import Config
-from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.engine.openrlhf import rollout, session
-from mssr_rl.engine.openrlhf.faults import Roll
-from mssr_rl.engine.openrlhf.options import namespace
+from mssr_rl.engine.openrlhf.actors import Done, PolicyActor, ReferenceActor
+from mssr_rl.engine.openrlhf.arguments import namespace
+from mssr_rl.engine.openrlhf.dead_actors import Roll
 from mssr_rl.engine.openrlhf.placement import SHARE, placement
-from mssr_rl.engine.openrlhf.policy import Done, PolicyActor, ReferenceActor
 from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup
 from mssr_rl.engine.openrlhf.shards import (
     RankRows,
@@ -33,6 +32,7 @@ from mssr_rl.engine.openrlhf.shards import (
     shards,
 )
 from mssr_rl.engine.openrlhf.strategy import strategy
+from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.models import vetting
 from mssr_rl.models.family import ScoredResponses

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
-from mssr_rl.engine.base import Sampling
-from mssr_rl.engine.openrlhf.options import namespace
+from mssr_rl.engine.openrlhf.arguments import namespace
+from mssr_rl.engine.protocol import Sampling
 from mssr_rl.models.load import family_of_folder, wanted
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vetting import local_folder, without_code

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mssr_rl.engine.base import Rollouts, UpdatePlan
+from mssr_rl.engine.protocol import Rollouts, UpdatePlan
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.loss import Weights, token_weights
 from mssr_rl.objective import Given

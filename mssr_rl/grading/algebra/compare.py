@@ -11,7 +11,7 @@ clock times and numbers with a base are compared as they are written.
 from collections.abc import Sequence
 from fractions import Fraction
 
-from mssr_rl.grading.algebra import forms, intervals, names, symbolic
+from mssr_rl.grading.algebra import forms, left_sides, real_sets, symbolic
 from mssr_rl.grading.algebra.exact import Undefined
 from mssr_rl.grading.algebra.identity import same_value, same_zeros, value_near
 from mssr_rl.grading.algebra.reading import EqualSides, Part, read
@@ -175,7 +175,9 @@ def _same(said: Node, gold: Node) -> bool:
         return _same_relation(said, gold)
     if "modulo" in (said.kind, gold.kind):
         return forms.same_modulo(said, gold, same_value)
-    return _same_values(_value_of(said, gold, names.said_of), _value_of(gold, said, names.gold_of))
+    return _same_values(
+        _value_of(said, gold, left_sides.said_of), _value_of(gold, said, left_sides.gold_of)
+    )
 
 
 def _same_values(said: Node, gold: Node) -> bool:
@@ -184,7 +186,7 @@ def _same_values(said: Node, gold: Node) -> bool:
     if "set" in (said.kind, gold.kind) and not _is_numbers(said, gold):
         return _same_set(said, gold)
     if _is_numbers(said, gold):
-        return intervals.same(said, gold)
+        return real_sets.same(said, gold)
     if vectors := forms.as_vectors(said, gold) or forms.as_points(said, gold):
         return _in_order(*vectors)
     if said.kind in SHAPES or gold.kind in SHAPES:
@@ -193,7 +195,7 @@ def _same_values(said: Node, gold: Node) -> bool:
 
 
 def _is_numbers(said: Node, gold: Node) -> bool:
-    return intervals.is_union(said) or intervals.is_union(gold)
+    return real_sets.is_union(said) or real_sets.is_union(gold)
 
 
 def _same_expression(said: Node, gold: Node) -> bool:
@@ -215,18 +217,18 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
     return len(a) == len(b) and all(map(_same, a, b))
 
 
-def _value_of(a: Node, other: Node, head: names.Head) -> Node:
+def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
     """X = v and x in S are v and S, and conditions intervals, if the other side is a value."""
     if other.kind == "relation" and a.kind == "relation":
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
-    of_numbers = intervals.is_union(other) or other.kind in ("builder", "relation", "list")
-    if (is_pair or of_numbers or a.kind == "builder") and (found := intervals.of_conditions(a)):
+    of_numbers = real_sets.is_union(other) or other.kind in ("builder", "relation", "list")
+    if (is_pair or of_numbers or a.kind == "builder") and (found := real_sets.of_conditions(a)):
         return found
     return _right_side(a, head)
 
 
-def _right_side(a: Node, head: names.Head) -> Node:
+def _right_side(a: Node, head: left_sides.Head) -> Node:
     """V of x = v, and of x = u = v where u and v are the same."""
     if a.kind != "relation":
         return a
@@ -270,9 +272,9 @@ def _same_list(a: Node, b: Node) -> bool:
     if a.name != b.name and not {a.name, b.name} <= _PLAIN_JOINTS and "and" not in (a.name, b.name):
         return False
     if all(part.kind == "relation" for part in (*a.parts, *b.parts)):
-        one, other = intervals.of_conditions(a), intervals.of_conditions(b)
+        one, other = real_sets.of_conditions(a), real_sets.of_conditions(b)
         if one and other and symbols(a) == symbols(b):
-            return intervals.same(one, other)
+            return real_sets.same(one, other)
     if all(part.kind in ("relation", "group", "list") for part in (*a.parts, *b.parts)):
         return len(a.parts) + len(b.parts) <= 2 * MAX_MEMBERS and _covers(a.parts, b.parts)
     return _in_order(a.parts, b.parts)
@@ -289,17 +291,17 @@ def _same_relation(a: Node, b: Node) -> bool:
     if len(a.parts) > 2:
         return _in_order(a.parts, b.parts)
     if any(part.kind in SHAPES for part in (*a.parts, *b.parts)):
-        return _in_order(*names.in_the_same_order(a, b))
+        return _in_order(*left_sides.in_the_same_order(a, b))
     one, other = (difference(*forms.renamed(node, b).parts) for node in (a, b))
     return same_zeros(one, other, positive=a.name in ("<", "<="))
 
 
 def _same_solutions(a: Node, b: Node) -> bool:
     """X in (1, 3) and 1 < x < 3."""
-    one, other = intervals.of_conditions(a), intervals.of_conditions(b)
+    one, other = real_sets.of_conditions(a), real_sets.of_conditions(b)
     return (
         one is not None
         and other is not None
         and symbols(a) == symbols(b)
-        and (intervals.same(one, other))
+        and (real_sets.same(one, other))
     )

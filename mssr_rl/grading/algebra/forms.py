@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
 from mssr_rl.grading.algebra.identity import value_near
-from mssr_rl.grading.algebra.names import in_usual_order
+from mssr_rl.grading.algebra.left_sides import in_usual_order
 from mssr_rl.grading.algebra.tree import (
     Node,
     difference,

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from mssr_rl.grading.algebra.tree import Unreadable
 from mssr_rl.grading.latex import FUNCTIONS, tidy
+from mssr_rl.grading.phrases import SHORT_WORDS
 from mssr_rl.grading.quantities import OverLimit
-from mssr_rl.grading.words import SHORT_WORDS
 
 MAX_TOKENS = 1024
 MAX_DIGITS = 2048  # of one number

@@ -15,7 +15,7 @@ from mssr_rl.grading.algebra.parser import parse
 from mssr_rl.grading.algebra.tree import Node, Unreadable
 from mssr_rl.grading.algebra.unit import split_unit
 from mssr_rl.grading.latex import clean, tidy
-from mssr_rl.grading.words import HEDGES
+from mssr_rl.grading.phrases import HEDGES
 
 MAX_LINKS = 8  # of a chain
 _SIGN = re.compile(r"(?<![<>!:\\])=(?!=)|\\approx(?![A-Za-z])")

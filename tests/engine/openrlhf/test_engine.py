@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from mssr_rl.algos import algorithms
-from mssr_rl.engine.base import Rollouts, Sampling, UpdatePlan
 from mssr_rl.engine.local import LocalEngine, LocalOptions
+from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.run import mismatch, trainer
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mssr_rl.engine import make_engine
-from mssr_rl.engine.base import Sampling, UpdatePlan
 from mssr_rl.engine.openrlhf.shards import RankRows, with_picture
+from mssr_rl.engine.protocol import Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.prompts import blinded
 

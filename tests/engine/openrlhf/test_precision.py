@@ -19,7 +19,7 @@ import deepspeed
 from deepspeed.utils import safe_get_full_fp32_param
 from openrlhf.utils.deepspeed.deepspeed_utils import get_train_ds_config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.openrlhf.options import table
+from mssr_rl.engine.openrlhf.arguments import table
 
 def share_moved(before, after):
     return (before != after).float().mean().item()

@@ -1,0 +1,300 @@
+"""A Gymnasium environment over a fixed list of problems: one episode is one problem.
+
+    env.reset(options={"index": 3})      poses problem 3: {"prompt": text, "images": pictures}
+    env.step(response)                   grades the response and ends the episode
+    env.grade(rows, responses)           the trainer's batched call; no episode involved
+
+A file beside this one builds a `ProblemEnv` and registers its factory under the name that `env=`
+takes; the factory's keyword-only signature is the environment's config.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import gymnasium
+from gymnasium.error import ResetNeeded
+from PIL import Image
+
+from mssr_rl.data import pictures, row_faults
+from mssr_rl.envs.spaces import ImageSpace, UnicodeText
+from mssr_rl.errors import UserError
+from mssr_rl.grading.reward import Reward, accuracy, parse
+from mssr_rl.grading.verify import Verdict, gold_response, verify, with_think_block
+from mssr_rl.options import Option, arguments, options_of
+from mssr_rl.problem import Problem, unusable
+from mssr_rl.prompts import posed
+from mssr_rl.registry import Registry
+
+Verify = Callable[[str, str, Sequence[str] | None], Verdict]
+Observation = dict[str, Any]  # {"prompt": str, "images": tuple of PIL pictures}
+
+
+ProblemVerify = Callable[[Problem, str], Verdict]
+Metrics = Callable[[Sequence[Problem], Sequence[int]], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How an environment grades, and what a score of it means."""
+
+    extraction: str = "the last box after the think block"
+    verify: Verify = verify
+    per_problem: ProblemVerify | None = None  # in place of `verify` where a row has its own rule
+    respond: Callable[[str], str] = gold_response  # an answer in the format that pays
+    metric: str = "accuracy"
+    metrics: Metrics | None = None  # figures beside accuracy, from (problems, 0 or 1 each)
+    format: Literal["think", "box"] = "think"
+
+    def verdict(self, problem: Problem, response: str) -> Verdict:
+        """The verdict on a response to a problem."""
+        if self.format == "box":
+            response = with_think_block(response)
+        if self.per_problem is not None:
+            return self.per_problem(problem, response)
+        return self.verify(response, problem.answer, problem.choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """What every environment can be told about its rows and its answers.
+
+    Args:
+        bad_rows: stop names rows that cannot be used; leave_out goes on without them.
+        long_prompts: the same for prompts over rollout.max_prompt_tokens.
+        overlap: stop where val or test rows are also in train; allow goes on and says so.
+        format: think wants a think block first; box reads the last box of any response.
+    """
+
+    bad_rows: Literal["stop", "leave_out"] = "stop"
+    long_prompts: Literal["stop", "leave_out"] = "stop"
+    overlap: Literal["stop", "allow"] = "stop"
+    format: Literal["think", "box"] = "think"
+
+
+_HANDLING = options_of(Handling)
+OF_ALL = (*_HANDLING, "columns")  # options that go unsaid where they are as usual
+
+
+class Graded(NamedTuple):
+    """What one response earned, and why."""
+
+    reward: float
+    verdict: Verdict
+
+
+class ProblemEnv(gymnasium.Env[Observation, str]):
+    """Poses problems one at a time and grades one response to each."""
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        *,
+        name: str,
+        split: str,
+        instruction: str = "short",
+        reward: str | Reward = accuracy,
+        verify: Verify | None = None,
+        rules: Rules | None = None,
+        blind: bool = False,
+    ) -> None:
+        if not problems:
+            raise UserError(f"environment {name} has no problems in its {split} split")
+        for row, problem in enumerate(problems):
+            if (fault := unusable(problem)) is not None:
+                raise UserError(
+                    f"environment {name}: row {row} of its {split} split, counted from 0,"
+                    f" {fault}; correct that row or take it out"
+                )
+        self.rules = rules or Rules()
+        if verify is not None:
+            self.rules = replace(self.rules, verify=verify, extraction="the environment's own")
+        shown = map(pictures.blinded, problems) if blind else problems
+        self.problems = tuple(posed(problem, instruction) for problem in shown)
+        self.name, self.split, self.instruction, self.blind = name, split, instruction, blind
+        self.reward = parse(reward) if isinstance(reward, str) else reward
+        self.observation_space = gymnasium.spaces.Dict(
+            {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
+        )
+        self.action_space = UnicodeText()
+        self.handling = Handling()
+        self.left_out: tuple[str, ...] = ()  # why rows are not among the problems
+        self.notes: tuple[str, ...] = ()  # how the rows were read
+        self._open: int | None = None  # the problem that waits for its response
+
+    def handled(
+        self, handling: Handling, left_out: Sequence[str], notes: Sequence[str]
+    ) -> "ProblemEnv":
+        """The environment under the options that all have, with what was found of its rows."""
+        self.handling, self.left_out, self.notes = handling, tuple(left_out), tuple(notes)
+        if handling.format == "box":
+            rule = "the last box, behind the think block where there is one"
+            self.rules = replace(self.rules, format="box", extraction=rule)
+        return self
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Pose the problem of `options={"index": i}`, or a random one."""
+        super().reset(seed=seed)
+        index = self._index(options or {})
+        self._open = index
+        return self._observation(index), {"key": self.problems[index].key}
+
+    def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Grade the response and end: (observation, reward, True, False, {verdict, key})."""
+        if self._open is None:
+            raise ResetNeeded("there is no open problem: call reset() before every step()")
+        index, self._open = self._open, None
+        graded = self.grade([index], [action])[0]
+        info = {"verdict": graded.verdict, "key": self.problems[index].key}
+        return self._observation(index), graded.reward, True, False, info
+
+    def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
+        """The verdict on an answer that belongs to no row."""
+        if self.rules.format == "box":
+            response = with_think_block(response)
+        return self.rules.verify(response, answer, choices)
+
+    def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
+        """Grade `responses[i]` as an answer to problem `rows[i]`; same length, same order."""
+        if len(rows) != len(responses):
+            raise ValueError(f"{len(rows)} rows but {len(responses)} responses to grade")
+        graded = [
+            self._grade(self.problems[row], response)
+            for row, response in zip(rows, responses, strict=True)
+        ]
+        assert len(graded) == len(rows)
+        return graded
+
+    def fingerprint(self) -> str:
+        """A digest of everything that is posed and expected, in order: equal data, equal text."""
+        digest = hashlib.blake2b(digest_size=16)
+        for problem in self.problems:
+            texts = (problem.key, problem.prompt, problem.answer, *(problem.choices or ()))
+            for part in (*(t.encode("utf-8", "surrogatepass") for t in texts), *problem.images):
+                digest.update(len(part).to_bytes(8, "little") + part)
+            digest.update(len(texts).to_bytes(8, "little"))
+        if self.left_out:  # data with rows that are missing are other data
+            digest.update(f"{len(self.left_out)} left out".encode())
+        return digest.hexdigest()
+
+    def _observation(self, index: int) -> Observation:
+        """Made anew each time: whoever got the last one may keep and change it."""
+        problem = self.problems[index]
+        return {
+            "prompt": problem.prompt,
+            "images": tuple(_picture(problem, content) for content in problem.images),
+        }
+
+    def _grade(self, problem: Problem, response: str) -> Graded:
+        verdict = self.rules.verdict(problem, response)
+        return Graded(self.reward(verdict, response), verdict)
+
+    def _index(self, options: dict[str, Any]) -> int:
+        unknown = set(options) - {"index"}
+        if unknown:
+            raise ValueError(f"reset() has no option {min(unknown)!r}, only 'index'")
+        index = options.get("index")
+        if index is None:
+            return int(self.np_random.integers(len(self.problems)))
+        if not 0 <= index < len(self.problems):
+            raise ValueError(f"no problem {index}: there are {len(self.problems)}, from 0 on")
+        return int(index)
+
+
+def good_golds(
+    problems: Sequence[Problem], where: str, rules: Rules | None = None
+) -> list[Problem]:
+    """The problems; a `UserError` names the first whose own answer, put into a box, does not pay.
+
+    Where `check` lists faults, such a problem is left out instead.
+    """
+    rules, good = rules or Rules(), []
+    for problem in problems:
+        verdict = rules.verdict(problem, rules.respond(problem.answer))
+        if verdict.correct:
+            good.append(problem)
+            continue
+        error = UserError(
+            f"{where}: the answer of {problem.key}, {problem.answer[:80]!r}, does not grade"
+            f" itself right ({verdict.reason}); correct that row or take it out"
+        )
+        row_faults.met(error)
+    return good
+
+
+def _picture(problem: Problem, content: bytes) -> Image.Image:
+    try:
+        return pictures.decode(content)
+    except ValueError as error:
+        raise UserError(f"problem {problem.key}: its picture cannot be used, {error}") from error
+
+
+class Environments(Registry[ProblemEnv]):
+    """The registry of environments; each takes the options of `Handling` beside its own."""
+
+    def options(self, name: str) -> dict[str, Option]:
+        """What can be set on `name`: its own options, then those that all have."""
+        own = super().options(name)
+        return {**own, **{k: v for k, v in _HANDLING.items() if k not in own}}
+
+    def make(self, name: str, /, **options: object) -> ProblemEnv:
+        """Build `name`, its rows read to the end whatever is wrong with some of them.
+
+        Raises:
+            BadRows: rows cannot be used, and `bad_rows` does not leave them out; or none is left.
+        """
+        own = super().options(name)
+        shared = {k: v for k, v in options.items() if k in _HANDLING and k not in own}
+        handling = Handling(**arguments(Handling, _HANDLING, shared))
+        with row_faults.listed() as found, row_faults.noted() as notes:
+            try:
+                env = super().make(name, **{k: v for k, v in options.items() if k not in shared})
+            except UserError as error:
+                if not found:
+                    raise
+                raise row_faults.BadRows(found, "; no row is left") from error
+        made: Any = env
+        if not isinstance(made, ProblemEnv):
+            raise UserError(
+                f"environment {name} makes a {type(made).__name__}, but a run asks the problems of"
+                " a list: its factory must return a ProblemEnv (docs/environments.md)"
+            )
+        if found and handling.bad_rows == "stop":
+            raise row_faults.BadRows(
+                found, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
+            )
+        return env.handled(handling, found, notes.lines)
+
+
+environments = Environments("environment", "mssr_rl.environments")
+Factory = TypeVar("Factory", bound=Callable[..., ProblemEnv])
+
+
+def register(name: str, *, gym_id: str | None = None) -> Callable[[Factory], Factory]:
+    """A decorator: the factory serves `env=name` and `gymnasium.make("mssr_rl/name-v0")`.
+
+    Args:
+        name: what `env=` takes.
+        gym_id: a second name for Gymnasium, e.g. "VisionR1" for "mssr_rl/VisionR1-v0".
+
+    Raises:
+        UserError: the name is taken, or the signature cannot serve as a config.
+    """
+
+    def add(factory: Factory) -> Factory:
+        environments.register(name)(factory)
+
+        def made(**options: object) -> ProblemEnv:  # with the options that all environments have
+            return environments.make(name, **options)
+
+        for one in filter(None, (name, gym_id)):
+            full = f"mssr_rl/{one}-v0"
+            # Ours decides which names are taken; Gymnasium would only warn.
+            gymnasium.registry.pop(full, None)
+            gymnasium.register(id=full, entry_point=made)
+        return factory
+
+    return add

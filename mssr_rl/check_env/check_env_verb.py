@@ -1,0 +1,181 @@
+"""The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from mssr_rl import outward
+from mssr_rl.check_env import audit, environment_laws, passport
+from mssr_rl.check_env.law_trial import Violation, tried
+from mssr_rl.config import plugins, registered_names
+from mssr_rl.config.words import called, options_of, read
+from mssr_rl.data import overlap, row_faults
+from mssr_rl.data.sources import SPLITS
+from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.errors import UserError
+from mssr_rl.grading import workers
+from mssr_rl.typed import COUNT, option
+
+NO_LIMIT = 10**9  # tokens
+SHOWN = 12  # findings of one law that are printed in full
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentWords:
+    """What `check env=NAME` is told."""
+
+    env: str = option("the environment that is checked")
+    data: str | None = option("where its rows lie; the same as env.data", None)
+    split: str | None = option("train, val or test; null: the environment's default", None)
+    limit: int | None = option("only the first rows; the same as env.limit", None, COUNT)
+    options: Mapping[str, str] = options_of("env")
+    plugins: tuple[str, ...] = option("modules that register environments", ())
+    against: tuple[str, ...] = option(
+        "environments in whose test split its rows must not be; NAME:PLACE reads it from PLACE", ()
+    )
+    audit: bool = option("show where other verifiers disagree with ours", False)
+    max_prompt_tokens: int | None = option("list prompts that are longer", None, COUNT)
+    model_path: str | None = called(
+        "model.path", "whose rules pictures and prompts must keep; null: tiny's, Qwen2.5-VL", None
+    )
+
+
+def main(words: list[str]) -> int:
+    """Check the environment that the words name."""
+    asked = read(EnvironmentWords, words)
+    plugins.prepare(asked.plugins)
+    workers.warm()
+    wrong = sum(_say(line) for line in _report(asked))
+    _say("sound" if not wrong else f"{wrong} findings")
+    return 1 if wrong else 0
+
+
+def made(asked: EnvironmentWords, split: str | None) -> ProblemEnv:
+    """The environment of these words, rows that cannot be used left out and listed.
+
+    Raises:
+        BadRows: none can be used.
+    """
+    name, texts = asked.env, dict(asked.options)
+    known = registered_names.options("env", name)
+    for key, value in (("data", asked.data), ("limit", asked.limit)):
+        if value is None:
+            continue
+        if key not in known:
+            raise UserError(f"{key}= has no effect: env={name} has no option {key}; leave it out")
+        texts[f"env.{key}"] = str(value)
+    chosen = {
+        **registered_names.choose("env", {"name": name}, texts).options,
+        "bad_rows": "leave_out",
+    }
+    return environments.make(name, **chosen, **({"split": split} if split else {}))
+
+
+def _report(asked: EnvironmentWords) -> Iterator[str]:
+    """Lines; those that begin with FAIL are findings."""
+    try:
+        env = made(asked, asked.split)
+    except row_faults.BadRows as bad:
+        yield from _bad_rows(bad.rows)
+        return
+    yield from passport.lines(env)
+    yield from (f"read          {note}" for note in env.notes)
+    yield from _bad_rows(env.left_out)
+    yield from _unfit(env, asked)
+    for law in environment_laws.LAWS:
+        trial = tried(partial(law, env))
+        yield from _findings(trial.findings)
+        if not trial.ended:
+            return  # what follows grades in this process
+    yield f"speed         {environment_laws.items_per_second(env):,.0f} responses a second"
+    yield from _between_splits(env, asked)
+    for other in asked.against:
+        yield from _overlap(env, other, asked)
+    if asked.audit:
+        yield from audit.lines(audit.audit(env))
+
+
+def _bad_rows(rows: Sequence[str]) -> Iterator[str]:
+    yield from (f"FAIL row       {row}" for row in rows)
+
+
+def _findings(found: list[Violation]) -> Iterator[str]:
+    for finding in found[:SHOWN]:
+        yield f"FAIL {finding.law}: {finding.says}"
+    if len(found) > SHOWN:
+        yield f"FAIL {found[0].law}: and {len(found) - SHOWN} more"
+
+
+def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
+    """What the checked split shares with the data's other splits: said, a run decides about it."""
+    mine = asked.split or env.split
+    problems = {mine: env.problems}
+    for split in SPLITS:
+        if split != mine and (other := _other_split(asked, split)):
+            problems[split] = other.problems
+    ordered = {split: problems[split] for split in SPLITS if split in problems}
+    for found in overlap.between(ordered):
+        if mine in (found.split, found.other) and (found.hits or found.stands_in):
+            stops = found.hits and "; a run stops at that unless env.overlap=allow"
+            yield f"overlap       {found.says}{stops or ''}"
+
+
+def _other_split(asked: EnvironmentWords, split: str) -> ProblemEnv | None:
+    """The same data's other split, None where there is none or where it cannot be read."""
+    try:
+        return made(replace(asked, limit=None), split)
+    except UserError:
+        return None
+
+
+def _overlap(env: ProblemEnv, other: str, asked: EnvironmentWords) -> Iterator[str]:
+    name, theirs = _against(other, asked)
+    hits = overlap.alike(env.problems, theirs.problems)
+    yield f"overlap       {len(hits)} of {len(env.problems)} rows occur in {name}'s test split"
+    for hit in hits[:SHOWN]:
+        yield f"FAIL overlap: {hit.ours} is {name}'s {hit.theirs}: {hit.why}"
+
+
+def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
+    """The environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
+
+    Without a place it is the user's own data, if they serve that environment too; never data that
+    would be generated unasked.
+    """
+    name, colon, place = word.partition(":")
+    if colon:
+        return word, environments.make(name, split="test", data=place, bad_rows="leave_out")
+    if name == asked.env:
+        return name, made(asked, "test")
+    registered_names.options("env", name)
+    data = asked.data or asked.options.get("env.data", "")
+    if (Path(data).expanduser() / name).is_dir() and data:
+        return name, environments.make(name, split="test", data=data, bad_rows="leave_out")
+    raise UserError(
+        f"against={name} names no data: write against={name}:PLACE, where PLACE is a file, a folder"
+        " or a hub id, real for the set itself, or drawn for generated rows in its format"
+    )
+
+
+def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
+    """Rows that the model of `model.path` cannot be shown: their pictures, or their prompts."""
+    from mssr_rl.models.load import Wanted, family_of_folder
+    from mssr_rl.run import splits
+
+    path, limit = asked.model_path or "tiny", asked.max_prompt_tokens
+    family = family_of_folder(Wanted(path, max_prompt_tokens=limit or NO_LIMIT))
+    pictures = splits.unfit_pictures(env.problems, family)
+    yield from (f"FAIL row       {key}: {why}" for key, why in pictures.items())
+    if limit is not None:
+        shown = [problem for problem in env.problems if problem.key not in pictures]
+        for _, why in splits.long_prompts(shown, family, limit):
+            yield f"FAIL row       {why}"
+
+
+def _say(line: str) -> bool:
+    """Print a line that may quote data: one line it stays. Whether it is a finding."""
+    shown = outward.plain(line).replace("\n", "\\n")
+    sys.stdout.write(f"{shown}\n")
+    return line.startswith("FAIL")

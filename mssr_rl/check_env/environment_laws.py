@@ -1,0 +1,185 @@
+"""What an environment owes its trainer, tried out: a list of findings, empty if nothing is wrong.
+
+Each law takes the environment and the rows it is tried on. An environment's own exception is a
+finding too: a verifier that raises stops a run in the middle of the night.
+"""
+
+import concurrent.futures
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from mssr_rl.check_env import probes
+from mssr_rl.check_env.law_trial import Violation, working_on
+from mssr_rl.check_env.probes import Probe
+from mssr_rl.envs import ProblemEnv
+from mssr_rl.errors import UserError
+
+SLOW = 1.0  # seconds for one response
+SAMPLE = 24  # rows that are tried
+
+
+def rows_of(env: ProblemEnv) -> Sequence[int]:
+    """Rows spread over the whole set."""
+    step = max(1, len(env.problems) // SAMPLE)
+    return range(len(env.problems))[::step][:SAMPLE]
+
+
+def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
+    """The gold answer pays 1 in all its spellings."""
+    for row in rows_of(env):
+        problem = env.problems[row]
+        for probe in probes.spellings(problem, env.rules.respond):
+            paid = _reward(env, row, probe)
+            if paid != 1.0:
+                yield Violation("gold pays", f"{problem.key}: {probe.name} pays {_said(paid)}")
+
+
+def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
+    """Known hacks pay nothing, and no response takes a second."""
+    for count, row in enumerate(rows_of(env)):
+        problem = env.problems[row]
+        tried = probes.hacks(problem, _others(env, row), env.rules.respond)
+        for probe in tried:
+            if count >= 3 and len(probe.response) > 10_000:
+                continue  # the floods are the same for every row
+            started = time.monotonic()
+            paid = _reward(env, row, probe)
+            seconds = time.monotonic() - started
+            if not isinstance(paid, float) or paid > 0:
+                yield Violation(
+                    "hacks do not pay", f"{problem.key}: {probe.name} pays {_said(paid)}"
+                )
+            if seconds > SLOW:
+                yield Violation(
+                    "bounded time", f"{problem.key}: {probe.name} takes {seconds:.1f} s"
+                )
+
+
+def _others(env: ProblemEnv, row: int) -> list[str]:
+    """Answers of other rows that the environment itself does not take for this row's."""
+    answers = dict.fromkeys(problem.answer for problem in env.problems)
+    answers.pop(env.problems[row].answer, None)
+    right = env.problems[row].choices or ()
+    found = [answer for answer in list(answers)[:40] if answer not in right]
+    if env.problems[row].answer.lstrip("-").isdecimal():
+        found.insert(0, str(int(env.problems[row].answer) + 1))
+    return found
+
+
+def is_deterministic(env: ProblemEnv) -> Iterator[Violation]:
+    """The same batch earns the same rewards, in another order too."""
+    rows, responses = _batch(env)
+    first, second = _rewards(env, rows, responses), _rewards(env, rows, responses)
+    turned = _rewards(env, rows[::-1], responses[::-1])[::-1]
+    if not first == second == turned:
+        yield Violation("deterministic", "the same responses earn different rewards")
+
+
+def is_process_safe(env: ProblemEnv) -> Iterator[Violation]:
+    """The same rewards from a worker thread and from another process."""
+    rows, responses = _batch(env)
+    here = _rewards(env, rows, responses)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        if pool.submit(_rewards, env, rows, responses).result() != here:
+            yield Violation("process-safe", "a worker thread grades otherwise than the main thread")
+    there = _in_another_process(lambda: _rewards(env, rows, responses))
+    if there != here:
+        yield Violation("process-safe", "another process grades otherwise, or fails")
+
+
+def _in_another_process(work: Callable[[], list[object]]) -> list[object] | None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: theirs.send(work()))
+    child.start()
+    theirs.close()
+    try:
+        found: list[object] | None = ours.recv() if ours.poll(60) else None
+    except EOFError:
+        found = None
+    child.kill()
+    child.join()
+    return found
+
+
+def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Violation]:
+    """`check_env`, and what it does not look at: real rows in the spaces, a second step refused."""
+    from gymnasium.error import ResetNeeded
+    from gymnasium.utils.env_checker import check_env
+
+    working_on("Gymnasium's check_env()")
+    try:
+        check_env(env, skip_render_check=True)
+    except Exception as error:  # noqa: BLE001  the checker's own complaints, of any type
+        yield Violation("Gymnasium", f"check_env: {type(error).__name__}: {error}")
+    for row in rows_of(env):
+        working_on(f"{env.problems[row].key}: reset()")
+        observation, _ = env.reset(options={"index": row})
+        if observation not in env.observation_space:
+            yield Violation("Gymnasium", f"{env.problems[row].key} lies outside of the spaces")
+    env.step(env.rules.respond("1"))
+    try:
+        env.step(env.rules.respond("1"))
+        yield Violation("Gymnasium", "a second step after the end is not refused")
+    except ResetNeeded:
+        return
+
+
+def keys_are_unique(env: ProblemEnv) -> Iterator[Violation]:
+    """No two rows share a key."""
+    counts = Counter(problem.key for problem in env.problems)
+    for key, count in counts.most_common(5):
+        if count > 1:
+            yield Violation("unique keys", f"{count} rows have the key {key}")
+
+
+LAWS = (
+    gold_pays,
+    hacks_do_not_pay,
+    is_deterministic,
+    is_process_safe,
+    is_a_gymnasium_environment,
+    keys_are_unique,
+)
+
+
+def items_per_second(env: ProblemEnv, seconds: float = 1.0) -> float:
+    """How many responses are graded in a second: gold answers, one after the other."""
+    rows = rows_of(env)
+    responses = [env.rules.respond(env.problems[row].answer) for row in rows]
+    env.grade(rows, responses)
+    started, graded = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        env.grade(rows, responses)
+        graded += len(rows)
+    return graded / (time.perf_counter() - started)
+
+
+def _batch(env: ProblemEnv) -> tuple[list[int], list[str]]:
+    rows, responses = [], []
+    for row in rows_of(env):
+        for answer in (env.problems[row].answer, "1", "x + 1", ""):
+            rows.append(row)
+            responses.append(env.rules.respond(answer))
+    return rows, responses
+
+
+def _rewards(env: ProblemEnv, rows: list[int], responses: list[str]) -> list[object]:
+    return [_reward(env, row, Probe("", text)) for row, text in zip(rows, responses, strict=True)]
+
+
+def _reward(env: ProblemEnv, row: int, probe: Probe) -> float | str:
+    """What is paid, or the name of the exception that the environment raised."""
+    working_on(f"{env.problems[row].key}: {probe.name or repr(probe.response[:60])}")
+    try:
+        return float(env.grade([row], [probe.response])[0].reward)
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001  the environment under test may raise anything
+        return f"{type(error).__name__}: {error}"
+
+
+def _said(paid: float | str) -> str:
+    return paid if isinstance(paid, str) else f"{paid:g}"

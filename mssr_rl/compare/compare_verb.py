@@ -1,0 +1,303 @@
+"""`python -m mssr_rl compare key=value ...`: plan, check, train, report.
+
+compare algo=grpo,mssr env=vision_r1 seeds=5           the verdict
+compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and how long it takes
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.budget import allowance
+from mssr_rl.compare import fairness, folder, machine, nodes, process, time_trial
+from mssr_rl.compare.board import Tally, board
+from mssr_rl.compare.derived import deriver
+from mssr_rl.compare.fairness import Fairness
+from mssr_rl.compare.folder import Folder
+from mssr_rl.compare.matrix import Matrix, PlannedRun, spell_out
+from mssr_rl.compare.process import Launch
+from mssr_rl.compare.runner import Crew, Share
+from mssr_rl.compare.settings import Settings
+from mssr_rl.compare.standing import FINISHED, look
+from mssr_rl.comparison import looks, race
+from mssr_rl.comparison.comparison_page import write
+from mssr_rl.config import recorded
+from mssr_rl.config.words import read
+from mssr_rl.errors import RunFailed, UserError
+from mssr_rl.outward import plain
+from mssr_rl.report.text import duration
+from mssr_rl.run import provenance, runlock
+from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
+from mssr_rl.stats import racing, sequential
+from mssr_rl.stats.verdict import Rule
+
+# A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
+STAYS = {"stability.stop": "non_finite"}
+
+
+class Task(NamedTuple):
+    """A comparison, ready to be started."""
+
+    settings: Settings
+    words: tuple[str, ...]
+    folder: Folder
+    matrix: Matrix
+    fair: tuple[Fairness, ...]  # an environment each
+    share: Share
+
+    @property
+    def launch(self) -> Launch:
+        """How its runs are started."""
+        return nodes.launch if self.settings.ray else process.launch
+
+    def accepting(self, launch: Launch) -> Launch:
+        """The same, but runs that go on are told what to accept."""
+        accept = f"accept=[{','.join(self.settings.accept)}]"
+
+        def start(words: Sequence[str], log: Path, threads: int) -> process.Process:
+            more = [accept] if self.settings.accept and "resume=true" in words else []
+            return launch([*words, *more], log, threads)
+
+        return start
+
+
+def main(arguments: Sequence[str]) -> str:
+    """The verdict, or with `plan=true` what it would take."""
+    told = [word for word in arguments if not word.startswith("plan=")]
+    return plan(told) if read(Settings, arguments).plan else compare(told)
+
+
+def compare(words: Sequence[str], launch: Launch | None = None) -> str:
+    """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
+    with Interrupt(UNBEGUN) as interrupt:
+        task = prepare(words)
+        task.folder.path.mkdir(parents=True, exist_ok=True)
+        runlock.acquire(task.folder.path)
+        try:
+            if task.settings.ray:
+                nodes.refuse_blind_nodes(task.folder.path)
+            interrupt.hold()
+            failed = _train(task, task.accepting(launch or task.launch), interrupt)
+            _note(task, failed)
+            written = write(task.folder.path)
+        finally:
+            runlock.release(task.folder.path)
+    said = "\n".join([*written.sentences, f"report  {written.page}"])
+    if failed:
+        sys.stdout.write(f"{plain(said)}\n")
+        listed = "; ".join(f"{run.name}: {why}" for run, why in failed.items())
+        raise RunFailed(
+            f"{len(failed)} of {len(task.matrix.runs)} runs failed and are not in the verdict "
+            f"({listed}); their words are in {task.folder.path / 'logs'}, and the same command "
+            "tries them again"
+        )
+    return said
+
+
+def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
+    """Put the runs that crashed twice on record: no word waits for them any more."""
+    given_up = sorted(run.name for run in failed)
+    task.folder.record({**task.folder.recorded(), "given_up": given_up})
+
+
+def prepare(words: Sequence[str]) -> Task:
+    """Everything that can be known and refused before a process is started."""
+    settings = read(Settings, words)
+    recorded.check_accepted(settings.accept)
+    rest = dict(settings.runs)
+    where = folder.place(settings, rest)
+    known = where.recorded().get("threads")  # a taken up run must compute as it began
+    few = spell_out(rest, settings, where.runs)
+    machines = nodes.join(settings.ray) if settings.ray else machine.here()
+    told = {
+        **STAYS,
+        **rest,
+        "engine.threads": rest.get("engine.threads")
+        or known
+        or machine.threads(settings, len(few.runs), machines),
+    }
+    matrix = spell_out(told, settings, where.runs)
+    labels = [arm.label for arm in matrix.arms]
+    if settings.baseline is not None and settings.baseline not in labels:
+        raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
+    _check_race(settings, matrix)
+    fair = check(matrix, settings)
+    folder.refuse_other_runs(where, matrix, settings.accept)
+    share = machine.share(settings, matrix.runs, machines)
+    return Task(settings, tuple(words), where, matrix, fair, share)
+
+
+def _check_race(settings: Settings, matrix: Matrix) -> None:
+    if settings.race:
+        if settings.baseline is None:
+            raise UserError(
+                "race=true needs baseline=ARM, the arm that the others run against; choose from "
+                + ", ".join(arm.label for arm in matrix.arms)
+            )
+        racing.check(len(matrix.arms), len(matrix.seeds))
+
+
+def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
+    """The fairness of every environment's arms; a confounder is refused unless `fair=report`."""
+    derive = deriver()
+    found = []
+    for env in matrix.envs:
+        configs = {r.arm.label: r.config for r in matrix.runs if r.env == env}
+        fair = fairness.examine(configs, derive, settings.varies)
+        fairness.refuse_other_questions(fair)
+        if fair.confounders and settings.fair == "refuse":
+            raise fairness.refusal(fair)
+        found.append(fair)
+    return tuple(found)
+
+
+def plan(words: Sequence[str], launch: Launch | None = None) -> str:
+    """What would be done, in words, with the time it takes as measured on a short trial."""
+    with Interrupt(UNBEGUN):  # so that trials end, and their folder goes
+        return _plan(prepare(words), launch)
+
+
+def _plan(task: Task, launch: Launch | None) -> str:
+    runs, standings = task.matrix.runs, [look(task.folder.of(run)) for run in task.matrix.runs]
+    out = race.ruled_out_in(task.folder.path)
+    left = [r for r, s in zip(runs, standings, strict=True) if s.state not in FINISHED]
+    missing = [run for run in left if (run.arm.label, run.seed) not in out]
+    lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(left)} runs"]
+    if missing:
+        sys.stderr.write("measuring the pace: a short trial of every arm\n")
+        estimate = time_trial.measure(missing, task.share, launch or task.launch)
+        lines += [f"one run     {arm}: {duration(s)}" for arm, s in estimate.by_arm.items()]
+        lines += [
+            f"in all      about {duration(estimate.total)}, measured just now on this machine"
+        ]
+    return "\n".join([*lines, "nothing was started but the trial"])
+
+
+def opening(task: Task) -> list[str]:
+    """What is compared, in a few lines."""
+    matrix, share, config = task.matrix, task.share, task.matrix.runs[0].config
+    per_step, margin = config.train.rollouts_per_step, Rule(margin=task.settings.margin).size
+    bought = allowance(config.budget.rollouts, per_step)
+    seeds = f"{matrix.seeds[0]} to {matrix.seeds[-1]}" if len(matrix.seeds) > 1 else matrix.seeds[0]
+    size = f"{bought.steps} steps of {per_step}, recipe {config.recipe}, model {config.model.path}"
+    lines = [
+        f"arms        {', '.join(arm.label for arm in matrix.arms)}",
+        f"on          {', '.join(matrix.envs)}; seeds {seeds}: {len(matrix.runs)} runs",
+        f"each        {config.budget.rollouts:,} rollouts, {size}",
+        f"at once     {share.jobs} runs, {share.threads} thread{'s' * (share.threads > 1)} each",
+        f"verdict     by seed on the test split; differences below {margin} do not matter",
+        f"looks       {_looks(task)}",
+        f"results     {task.folder.path}",
+    ]
+    if task.settings.race:
+        lines.append(
+            f"race        against {task.settings.baseline}; an arm that surely loses gets no "
+            f"further seeds, after {racing.earliest(len(matrix.arms))} of them at the earliest"
+        )
+    if len(matrix.seeds) < 5:
+        lines.append(
+            f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} an arm can only "
+            "show large differences"
+        )
+    return lines
+
+
+def _looks(task: Task) -> str:
+    """When words are given, and whether these seeds bring one."""
+    planned, seeds = _planned(task), len(task.matrix.seeds)
+    at = [one.seeds for one in islice(sequential.looks(planned, Rule().alpha), 3)]
+    after = sequential.following(seeds, planned, Rule().alpha).seeds
+    words = f"words are given at {at[0]} seeds, then at {at[1]}, {at[2]} and so on"
+    new = sequential.following(seeds - 1, planned, Rule().alpha).seeds == seeds
+    return words if new else f"{words}; {seeds} bring none, plan {after}"
+
+
+def _differences(task: Task) -> list[str]:
+    return [
+        f"differences on {fair.env}\n{fairness.table(fair.arms, fair.different)}"
+        for fair in task.fair
+        if fair.different
+    ]
+
+
+# ---- training ----
+
+
+def _train(task: Task, launch: Launch, interrupt: Interrupt) -> Mapping[Any, str]:
+    standings = {run: look(task.folder.of(run)) for run in task.matrix.runs}
+    finished = {run: s for run, s in standings.items() if s.state in FINISHED}
+    with closing(board(Tally(task.matrix, finished))) as shown:
+        for line in opening(task):
+            shown.say(line)
+        for confounded in (fair for fair in task.fair if fair.confounders):
+            shown.say(f"NOT FAIR on {confounded.env}, reported in red:")
+            shown.say(fairness.table(confounded.arms, confounded.confounders))
+        if finished:
+            shown.say(f"kept      {len(finished)} finished runs")
+        task.folder.record(facts(task))
+        crew = Crew(task.folder, task.matrix, shown, launch)
+        return _work(crew, task.share, interrupt)
+
+
+def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
+    try:
+        crew.work(share, interrupt.check)
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; the same command goes on from here", stop.signum) from None
+    return crew.failed
+
+
+def _planned(task: Task) -> int:
+    """The seeds that were asked for when no run had come to its end yet: later ones are looks."""
+    known, asked = task.folder.recorded(), len(task.matrix.seeds)
+    begun = any(look(task.folder.of(run)).state in FINISHED for run in task.matrix.runs)
+    if not begun or "rule" not in known:
+        return asked
+    return int(known["rule"].get("planned", len(known["seeds"])))
+
+
+def facts(task: Task) -> dict[str, Any]:
+    """compare.json."""
+    settings = task.settings
+    return {
+        "format": 1,
+        "command": list(task.words),
+        "arms": [arm.label for arm in task.matrix.arms],
+        "envs": list(task.matrix.envs),
+        "seeds": list(task.matrix.seeds),
+        "runs": [
+            {"name": run.name, "arm": run.arm.label, "env": run.env, "seed": run.seed}
+            for run in task.matrix.runs
+        ],
+        "rule": {
+            "margin": settings.margin,
+            "baseline": settings.baseline,
+            "race": settings.race,
+            "planned": _planned(task),
+            "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race spends its own share
+        },
+        "varies": list(settings.varies),
+        "looks": looks.marked(task.folder.path),
+        "fairness": [
+            {
+                "env": fair.env,
+                "rows": [
+                    {
+                        "name": row.name,
+                        "values": dict(zip(fair.arms, row.values, strict=True)),
+                        "kind": row.kind,
+                        "because": list(row.because),
+                    }
+                    for row in fair.rows
+                ],
+            }
+            for fair in task.fair
+        ],
+        "threads": str(task.share.threads),
+        "versions": provenance.versions(),
+        "git": provenance.git_revision(),
+        "machine": provenance.machine(),
+    }

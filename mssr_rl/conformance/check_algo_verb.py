@@ -1,0 +1,51 @@
+"""`python -m mssr_rl check algo=NAME [algo.option=value ...] [plugins=[module]]`.
+
+A line for each law on stdout; exit code 1 if one is broken.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mssr_rl.algos import algorithms
+from mssr_rl.config import plugins, registered_names
+from mssr_rl.config.words import options_of, read
+from mssr_rl.conformance.algorithm_laws import LAWS, CheckedAlgorithm, Law
+from mssr_rl.errors import RunFailed
+from mssr_rl.typed import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlgorithmWords:
+    """What `check algo=NAME` is told."""
+
+    algo: str = option("the algorithm that is checked")
+    options: Mapping[str, str] = options_of("algo")
+    plugins: tuple[str, ...] = option("modules that register algorithms", ())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the named algorithm; 0 when it keeps every law, else `RunFailed`."""
+    subject = _subject(read(AlgorithmWords, arguments))
+    broken = 0
+    for law in LAWS:
+        why = verdict(law, subject)
+        broken += why is not None
+        sys.stdout.write(f"ok      {law.says}\n" if why is None else f"BROKEN  {law.says}: {why}\n")
+    if broken:
+        raise RunFailed(f"{subject.name} breaks {broken} of {len(LAWS)} laws")
+    return 0
+
+
+def verdict(law: Law, subject: CheckedAlgorithm) -> str | None:
+    """How a law is broken; None if it holds."""
+    try:
+        return law.broken(subject)
+    except Exception as error:  # noqa: BLE001  the user's own code: anything may go wrong in it
+        return f"it fails with {type(error).__name__}: {error}"
+
+
+def _subject(words: AlgorithmWords) -> CheckedAlgorithm:
+    plugins.prepare(words.plugins)
+    choice = registered_names.choose("algo", {"name": words.algo}, words.options)
+    return CheckedAlgorithm(choice.name, lambda: algorithms.make(choice.name, **choice.options))

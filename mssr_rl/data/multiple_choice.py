@@ -1,0 +1,139 @@
+"""The options of a multiple-choice question: read from any form, shown to the model, named.
+
+`shown` says whether a question lists its options already; where it does not, `with_options` adds
+them, because a letter pays only for who has seen what it stands for.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mssr_rl.data import column_content
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_LINE = re.compile(r"^\s*\(?([A-Z])[).:\uff0e\u3001]\s*(.*\S)\s*$", re.MULTILINE)
+_RUN_ON = re.compile(r"(?:^|(?<=[\s;,(]))\(?([A-Z])[).:\uff0e\u3001]\s*")
+_NONE = (None, "", "[]", "None", "nan")
+
+
+def read(cells: Sequence[Any]) -> list[str] | None:
+    """The options in the cells: one cell with all of them, or a cell for each; None without any.
+
+    Raises:
+        ValueError: they are no texts.
+    """
+    filled = [value for value in cells if not _is_none(value)]
+    if not filled:
+        return None
+    if len(cells) > 1:
+        return [_text(value) for value in filled]
+    found = _several(filled[0])
+    return without_letters(found) if found else None
+
+
+def inline(question: str) -> list[str] | None:
+    """Options that stand in the question's own lines, `A. 5` or `(B) 6`, if they are in order."""
+    found = _LINE.findall(question)
+    letters = "".join(letter for letter, _ in found)
+    if len(found) < 2 or not LETTERS.startswith(letters):
+        return None
+    return [text for _, text in found]
+
+
+def shown(question: str, found: Sequence[str]) -> bool:
+    """Whether the question lists the options with their letters, or they are bare letters."""
+    if [option.strip() for option in found] == list(LETTERS[: len(found)]):
+        return True  # drawn in the picture
+    text = " ".join(question.split())
+    return all(
+        re.search(
+            rf"(?<![A-Za-z]){letter}[).:\uff0e\u3001\]]\s*{re.escape(' '.join(option.split()))}",
+            text,
+        )
+        for letter, option in zip(LETTERS, found, strict=False)
+    )
+
+
+def with_options(question: str, found: Sequence[str]) -> str:
+    """The question with its options below, each with its letter."""
+    lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, found, strict=False)]
+    return "\n".join([question, "Choices:", *lines])
+
+
+def letter(place: Any, first: int, found: Sequence[str] | None) -> str:
+    """The letter of the option at a place that counts from `first`.
+
+    Raises:
+        ValueError: it is no place, or there is no such option.
+    """
+    if found is None:
+        raise ValueError("has the place of an option as its answer, but no options")
+    text = str(int(place)) if isinstance(place, float) and place.is_integer() else str(place)
+    if isinstance(place, bool) or not text.strip().isdecimal():
+        raise ValueError(f"has the answer {str(place)[:40]!r}, which is no place of an option")
+    index = int(text) - first
+    if not 0 <= index < len(found):
+        raise ValueError(
+            f"has the answer {text}, but its {len(found)} options count from {first}"
+            f" to {len(found) - 1 + first}"
+        )
+    return LETTERS[index]
+
+
+def without_letters(found: Sequence[str]) -> list[str]:
+    """Options as `A. 5`, `(B) 6` lose their own letter, if all of them carry it."""
+    marks = [_LINE.fullmatch(option) for option in found]
+    if len(found) > 1 and all(m and m[1] == LETTERS[i] for i, m in enumerate(marks)):
+        return [m[2] for m in marks if m]
+    return list(found)
+
+
+def _several(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return _from_text(value)
+    if isinstance(value, Mapping):
+        if isinstance(value.get("text"), list | tuple):
+            return [_text(item) for item in value["text"]]
+        return [_text(item) for item in value.values() if not _is_none(item)]
+    if isinstance(value, list | tuple):
+        return [_text(item) for item in value]
+    raise ValueError(f"has choices that are no list of texts but {type(value).__name__}")
+
+
+def _from_text(text: str) -> list[str]:
+    """A list written as text, a JSON object, or options with their letters in one text."""
+    listed = column_content.items(text)
+    if len(listed) > 1 or listed != [text]:
+        return [_text(item) for item in listed]
+    if isinstance(found := column_content.literal(json.loads, text), Mapping):
+        return _several(found)
+    if found := inline(text):
+        return found
+    parts = _RUN_ON.split(text)
+    letters, texts = (
+        "".join(parts[1::2]),
+        [part.strip().rstrip(";,").strip() for part in parts[2::2]],
+    )
+    if len(letters) > 1 and LETTERS.startswith(letters) and not parts[0].strip():
+        return texts
+    raise ValueError(f"has choices that are no list of texts: {text[:60]!r}")
+
+
+def _text(item: Any) -> str:
+    inner = item
+    if isinstance(item, Mapping):
+        inner = item.get("text", item.get("content", item.get("value")))
+    if isinstance(inner, bool) or not isinstance(inner, str | int | float):
+        raise ValueError(f"has choices that are no texts but {type(item).__name__}")
+    if isinstance(inner, float) and inner.is_integer():
+        return str(int(inner))
+    return str(inner).strip()
+
+
+def _is_none(value: Any) -> bool:
+    if isinstance(value, list | tuple | Mapping):
+        return len(value) == 0
+    return value in _NONE or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,238 @@
+"""The processes that train, and those that hold the frozen reference; OpenRLHF's actors underneath.
+
+OpenRLHF's actors return log-probabilities over the whole vocabulary and no entropy, and keep their
+loss in a replay buffer. Ours score and update like the local engine: the same forbidden tokens,
+the same loss, whole updates weighted by token. What is left to OpenRLHF: loading, DeepSpeed, its
+process groups and the way of the weights to vLLM.
+
+Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import ray
+import torch
+from openrlhf.trainer.ray.launcher import ReferenceModelActor
+from openrlhf.trainer.ray.ppo_actor import PolicyModelActor
+from openrlhf.utils.distributed_util import torch_dist_barrier_and_cuda_sync
+from peft import PeftModel
+from torch import Tensor
+
+from mssr_rl.config import plugins
+from mssr_rl.config.schema import Config
+from mssr_rl.engine.openrlhf import lora
+from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup, answers_of
+from mssr_rl.engine.openrlhf.shards import RankRows, Shard, with_picture
+from mssr_rl.engine.protocol import Sampling, UpdatePlan
+from mssr_rl.loss import Weights
+from mssr_rl.models.family import ScoredResponses
+from mssr_rl.models.load import family_of, wanted
+from mssr_rl.models.vetting import local_folder, without_code
+from mssr_rl.models.vocabulary import score_tokens
+from mssr_rl.objective import Objective, Policy, added, objective
+
+TOGETHER = 8  # micro-batches that are sampled at once: sampling keeps no graph
+TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
+
+
+class Done(NamedTuple):
+    """One rank's part of what one update did."""
+
+    sums: tuple[float, ...]  # surrogate, KL, clipped share: ranks add up
+    grad_norm: float  # of the whole update, the same on every rank
+    measured: dict[str, float]  # by extras: ranks add up
+
+
+class _Scorer:
+    """What policy and reference share: log-probabilities and entropies of given rows."""
+
+    def _prepare(self, config: Config, model: Any) -> None:
+        plugins.prepare(config.plugins)
+        self.config = config
+        self.network = model  # a DeepSpeed engine around the transformer
+        self.family = family_of(_whole_model(model.module), wanted(config, remember=False))
+
+    @torch.no_grad()
+    def score(self, rows: RankRows, size: int, mixed: bool = False) -> ScoredResponses:
+        """Both for every response token, on the CPU, 0 where the mask is 0.
+
+        `mixed`: some ranks have pictures in their rows and others may not (`with_picture`).
+        """
+        self.network.eval()
+        self.mixed = mixed
+        width = rows.token_BT.shape[1]
+        parts = [self._score(part) for part in rows.split(size)]
+        wide = [[torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in p] for p in parts]
+        return ScoredResponses(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
+
+    def _score(self, rows: RankRows) -> ScoredResponses:
+        device, b = self.network.device, len(rows.problems)
+        rows = with_picture(rows) if self.mixed else rows
+        token_BT, mask_BT = rows.token_BT.to(device), rows.mask_BT.to(device)
+        inputs = self.family.sequences(self.model_inside, rows.problems, (token_BT, mask_BT))
+        logits_BTV = self.network(
+            **inputs, logits_to_keep=token_BT.shape[1] + 1, use_cache=False
+        ).logits[:, :-1]
+        chosen = mask_BT.bool()
+        scores = score_tokens(
+            logits_BTV[chosen],
+            token_BT[chosen],
+            self.family.vocabulary,
+            self.config.rollout.temperature,
+        )
+        empty_BT = torch.zeros(chosen.shape, device=device)
+        return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
+
+    @property
+    def model_inside(self) -> Any:
+        """Transformers' own model, inside DeepSpeed's and PEFT's."""
+        return _whole_model(self.network.module)
+
+
+def _whole_model(module: Any) -> Any:
+    return module.get_base_model() if isinstance(module, PeftModel) else module
+
+
+class ReferenceProcesses(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """The frozen initial policy."""
+
+    def start(self, strategy: Any, config: Config) -> None:
+        """Load it."""
+        with without_code():
+            self.init_model_from_pretrained(strategy, str(local_folder(config.model.path)))
+        self._prepare(config, self.model.model)
+
+
+class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """One rank of the policy and its optimiser."""
+
+    def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
+        """Load it, and meet the rollout engines that it sends its weights to."""
+        path = str(local_folder(config.model.path))
+        with without_code():
+            # OpenRLHF waits for its engines unless it is told `None`.
+            self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines) or None)
+        self._prepare(config, self.actor.model)
+
+    @torch.no_grad()
+    def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
+        """A group of responses to each problem, where no vLLM samples (`rollout.sampler`)."""
+        self.network.eval()
+        together = max(1, TOGETHER * self.config.train.micro_batch // requests[0].group_size)
+        blocks = [requests[i : i + together] for i in range(0, len(requests), together)]
+        return [group for block in blocks for group in self._answers(block, sampling)]
+
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
+        model, device = self.model_inside, self.network.device
+        block = self.family.block([request.problem for request in requests], device)
+        shape = (requests[0].group_size, sampling.max_response_tokens)
+        draws = [torch.Generator().manual_seed(request.seed) for request in requests]
+        uniform_BT = torch.cat([torch.rand(shape, generator=draw) for draw in draws]).to(device)
+        reading = self.family.read(model, block)
+        sampled = self.family.sample(model, reading, sampling, uniform_BT)
+        answers = answers_of(sampled)
+        groups = [answers[i : i + shape[0]] for i in range(0, len(answers), shape[0])]
+        # Prompts are counted with their block; the first group carries the sum.
+        counts = [(block.prompt_tokens, block.image_tokens), *[(0, 0)] * (len(groups) - 1)]
+        return [ResponseGroup(group, *count) for group, count in zip(groups, counts, strict=True)]
+
+    def update(self, shards: Sequence[Shard], plan: UpdatePlan, mixed: bool = False) -> list[Done]:
+        """One optimiser update for each shard; `mixed` as in `score`."""
+        self.mixed = mixed
+        return [self._update(shard, plan) for shard in shards]
+
+    def _update(self, shard: Shard, plan: UpdatePlan) -> Done:
+        """Micro-batches and ranks add up to one gradient; DeepSpeed would average them."""
+        self.network.train()
+        size = self.strategy.micro_train_batch_size
+        passes = len(shard.rows.problems) // size * self.strategy.world_size
+        done = []
+        for first, rows in enumerate(shard.rows.split(size)):
+            here = torch.arange(first * size, (first + 1) * size)
+            part = self._objective(rows, shard, here, plan)
+            self.network.backward(part.total * passes)
+            self.network.step()  # acts with the last micro-batch only
+            done.append(part._replace(total=part.total.detach()))
+        sums, measured = added(done)
+        return Done(tuple(sums.tolist()), self.strategy.get_grad_norm(self.actor), measured)
+
+    def _objective(self, rows: RankRows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
+        scored, width = self._score(rows), rows.token_BT.shape[1]
+        device = scored.logprob_BT.device
+        given = shard.given.at(here, width)
+        there = {name: x for name, x in given._asdict().items() if x is not None}
+        return objective(
+            Policy(scored.logprob_BT, scored.entropy_BT),
+            given._replace(**{name: x.to(device) for name, x in there.items()}),
+            Weights(*(w[here, :width].to(device) for w in shard.weights)),
+            plan.loss,
+            plan.extras,
+        )
+
+    def broadcast_to_vllm(self) -> None:
+        """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
+        in_parts = self.strategy.stage == 3 or self.strategy.args.ds.tensor_parallel_size > 1
+        if in_parts or self.trainer.use_cuda_ipc:
+            self._send_each()
+        else:
+            self._send_all()
+
+    def _weights(self) -> dict[str, Tensor]:
+        module = self.network.module
+        if self.config.cluster.lora_rank:
+            return lora.whole(module)
+        return {name: w for name, w in module.named_parameters() if w.requires_grad}
+
+    def _send_all(self) -> None:
+        """One behind the other, announced at once.
+
+        OpenRLHF 0.11.2 announces each, and waits for the answer (docs/speed.md has the cost).
+        """
+        if self.strategy.is_rank_0():
+            weights = self._weights()
+            told = [(name, weight.dtype, weight.shape) for name, weight in weights.items()]
+            calls = [engine.receive_weights.remote(told) for engine in self.trainer.vllm_engines]
+            stream = torch.cuda.current_stream()
+            for weight in weights.values():
+                ray.get(ray.wait(calls, num_returns=len(calls), timeout=0)[0])  # has one failed?
+                self.trainer._model_update_group.broadcast(weight.data, src=0, stream=stream)  # noqa: SLF001
+            ray.get(calls)
+        torch_dist_barrier_and_cuda_sync()
+
+    def _send_each(self) -> None:
+        """As OpenRLHF does it, gathered from its parts or handed to a process on the same GPU."""
+        trained = self.trainer.actor
+        if self.config.cluster.lora_rank:
+            whole = SimpleNamespace(named_parameters=self._weights().items)
+            self.trainer.actor = SimpleNamespace(model=SimpleNamespace(module=whole))
+        try:
+            super().broadcast_to_vllm()
+        finally:
+            self.trainer.actor = trained
+
+    # ---- state -----------------------------------------------------------------------------
+
+    def save(self, folder: str) -> None:
+        """The policy as an ordinary model folder, and DeepSpeed's own state beside it."""
+        # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
+        # processor, and tied weights twice.
+        split = self.strategy.stage == 3
+        whole = self.network._consolidated_16bit_state_dict() if split else None  # noqa: SLF001
+        if self.strategy.is_rank_0():
+            policy, module = Path(folder) / "policy", self.network.module
+            if self.config.cluster.lora_rank:
+                module, whole = module.get_base_model(), lora.whole(module)
+            module.save_pretrained(policy, state_dict=whole)
+            self.family.save_words(policy)
+        self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
+
+    def restore(self, folder: str) -> None:
+        """Continue from what `save` wrote."""
+        self.network.load_checkpoint(folder, tag=TAG)
+
+
+PolicyActor = ray.remote(num_gpus=1)(Trainer)
+ReferenceActor = ray.remote(num_gpus=1)(ReferenceProcesses)

@@ -1,0 +1,103 @@
+"""`python -m mssr_rl import FILE comparison=FOLDER name=... rollouts_per_step=N`
+
+import experiment_log.jsonl comparison=comparisons/two name="GRPO, EasyR1" rollouts_per_step=2560
+import trainer_state.json comparison=comparisons/two name=TRL rollouts_per_step=64
+
+The comparison's report is written anew, with the run's curves beside its own.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mssr_rl import untrusted
+from mssr_rl.comparison import imported
+from mssr_rl.comparison.comparison_page import write
+from mssr_rl.config.words import file_name, read
+from mssr_rl.errors import UserError
+from mssr_rl.imports import naming, readers
+from mssr_rl.typed import Bound, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportWords:
+    """What an import is told."""
+
+    file: str = file_name(
+        "what the other trainer wrote: .jsonl, trainer_state.json, .csv, or events"
+    )
+    comparison: str = option("the comparison's folder")
+    # EasyR1: rollout_batch_size x rollout.n; verl: train_batch_size x rollout.n; TRL: the
+    # completions of one optimiser step.
+    rollouts_per_step: int = option(
+        "responses sampled between two steps of the file, which place it beside other runs",
+        bound=Bound("at least 1 and at most 1e9", 1, 10**9),
+    )
+    name: str | None = option("of the run in the report; null: the file's", None)
+    step: str | None = option("the file's name for the step; null: the usual ones", None)
+    reward: str | None = option("the file's name for the mean training reward", None)
+    accuracy: str | None = option("the file's name for accuracy on validation", None)
+    entropy: str | None = option("the file's name for the policy's entropy [nat]", None)
+    kl: str | None = option("the file's name for the KL to the reference [nat]", None)
+    length: str | None = option("the file's name for the mean response length [token]", None)
+    truncated: str | None = option("the file's name for the share cut off at the limit", None)
+    gradient: str | None = option("the file's name for the gradient's norm", None)
+    clipped: str | None = option("the file's name for the share of clipped ratios", None)
+
+
+def main(arguments: Sequence[str]) -> str:
+    """Import one run; what was taken for what, and where the report lies."""
+    words = _read(arguments)
+    path = Path(words.file)
+    folder = Path(words.comparison)
+    compare = folder / "compare.json"
+    recorded = readers.read(path, words.step)
+    told = {word: name for word in naming.METRICS if (name := getattr(words, word))}
+    source = naming.chosen(recorded.names, told)
+    rows = [
+        {
+            "step": step,
+            **{ours: numbers[theirs] for ours, theirs in source.items() if theirs in numbers},
+        }
+        for step, numbers in recorded.rows.items()
+    ]
+    about = imported.About(
+        name=words.name or re.sub(r"\.\w+$", "", path.name),
+        format=recorded.format,
+        file=path.name,
+        sha256=_hash(path),
+        rollouts_per_step=words.rollouts_per_step,
+        source=source,
+    )
+    before = imported.place(folder, about.name, untrusted.record(compare)["arms"])
+    imported.save(before, about, [row for row in rows if len(row) > 1])
+    try:
+        page = write(folder).page
+    except Exception:
+        shutil.rmtree(before)  # whatever it is that cannot be drawn must not stay in the way
+        raise
+    taken = ", ".join(f"{theirs} as {ours}" for ours, theirs in source.items())
+    return f"{path.name}: {recorded.format}, {len(rows)} steps; {taken}\nreport  {page}"
+
+
+def _read(arguments: Sequence[str]) -> ImportWords:
+    words = read(ImportWords, arguments)
+    if not (Path(words.comparison) / "compare.json").exists():
+        raise UserError(
+            f"comparison={words.comparison}: name the folder of a comparison, which holds a "
+            "compare.json"
+        )
+    return words
+
+
+def _hash(path: Path) -> str:
+    """Of the file; of a folder of events, of all its files in the order of their names."""
+    if not path.is_dir():
+        return untrusted.sha256(path)
+    digest = hashlib.sha256()
+    for file in (file for file in sorted(path.iterdir()) if file.is_file()):
+        digest.update(untrusted.content(file, readers.FILE_BYTES))
+    return digest.hexdigest()

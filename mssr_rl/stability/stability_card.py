@@ -1,0 +1,101 @@
+"""The scorecard of a run: its verdict and its events, from its own record.
+
+    stable      nothing but notes        warned   at least one warning
+    collapsed   a collapse, or a number that is no number
+
+Pure; the trainer asks for `first_collapse` after every step and writes the card into summary.json.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from mssr_rl.stability.collapse import accuracy_collapse, answer_collapse, worst_dip
+from mssr_rl.stability.learning import (
+    format_only,
+    no_signal,
+    plateau,
+    tracker_lag,
+    verifier_trouble,
+)
+from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.policy_detectors import (
+    entropy_collapse,
+    entropy_explosion,
+    grad_spike,
+    kl_runaway,
+)
+from mssr_rl.stability.response_detectors import (
+    length_collapse,
+    length_runaway,
+    repetition,
+    truncation,
+)
+from mssr_rl.stability.trace import Event, Trace
+
+Verdict = Literal["stable", "warned", "collapsed"]
+Detector = Callable[[Trace, Limits], Event | None]
+
+COLLAPSES: tuple[Detector, ...] = (accuracy_collapse, answer_collapse)
+DETECTORS: tuple[Detector, ...] = (
+    *COLLAPSES,
+    entropy_collapse,
+    entropy_explosion,
+    kl_runaway,
+    grad_spike,
+    length_runaway,
+    length_collapse,
+    truncation,
+    repetition,
+    no_signal,
+    format_only,
+    plateau,
+    tracker_lag,
+    verifier_trouble,
+)
+
+
+class StabilityCard(NamedTuple):
+    """How a run behaved."""
+
+    verdict: Verdict
+    events: tuple[Event, ...]  # by step
+    worst_dip: float  # of validation accuracy below its best so far
+
+    def as_dict(self) -> dict[str, Any]:
+        """For summary.json."""
+        return {
+            "verdict": self.verdict,
+            "events": [event._asdict() for event in self.events],
+            "worst_dip": self.worst_dip,
+        }
+
+
+def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> StabilityCard:
+    """Every detector's say on a run, and what `check_finite` stopped it for, if it did."""
+    found = [event for detect in DETECTORS if (event := detect(trace, limits)) is not None]
+    found += [non_finite] if non_finite is not None else []
+    events = tuple(sorted(found, key=lambda event: event.step))
+    return StabilityCard(verdict_of(events), events, worst_dip(trace.marks))
+
+
+def verdict_of(events: Sequence[Event]) -> Verdict:
+    """The word for the worst of them."""
+    levels = {event.level for event in events}
+    return "collapsed" if "collapse" in levels else "warned" if "warn" in levels else "stable"
+
+
+def first_collapse(trace: Trace, limits: Limits) -> Event | None:
+    """The earliest collapse, None while there is none; what `stability.stop=collapse` looks at."""
+    found = [event for detect in COLLAPSES if (event := detect(trace, limits)) is not None]
+    return min(found, key=lambda event: event.step, default=None)
+
+
+def not_finite(step: int, reason: str) -> Event:
+    """The event of a step that `check_finite` refused."""
+    advice = "a smaller train.lr or train.max_grad_norm is the usual way out"
+    return Event("non_finite", "collapse", step, reason, advice)
+
+
+def line(event: Event) -> str:
+    """An event in one line."""
+    return f"{event.event} at step {event.step}: {event.evidence}; {event.advice}"
