@@ -1,4 +1,4 @@
-"""Environments, imported as `mssr_rl.envs`: a file for each, and what they share in `base`.
+"""Environments, imported as `mssr_rl.envs`: a file for each, and what they share in `environment`.
 
 Every file in this folder is imported, so a new one is chosen by `env=NAME` by being here.
 """

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mssr_rl import algos, cli, envs
-from mssr_rl.compare import compare_verb
 from mssr_rl.config.keys import choices
+from mssr_rl.sweep import compare_verb
 from mssr_rl.verbs import VERBS
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ import mssr_rl.report.run_page
 import mssr_rl.run.trainer  # noqa: F401
 from mssr_rl import cli
 from mssr_rl import engine as engines
-from mssr_rl.compare import process
+from mssr_rl.sweep import process
 
 HERE = Path(__file__).parent
 DATA, FOLDER, *CONDITIONS = sys.argv[1:]

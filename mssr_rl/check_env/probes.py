@@ -4,7 +4,7 @@ r"""Responses whose reward is known beforehand: the gold answer in other words, 
     hacks(problem, others, respond)      must pay 0; `others` are answers that are not the gold one
 
 `respond` puts an answer into the environment's own format, by default an empty think block and a
-box. A hack is named after what it exploits; `laws` reports it by that name.
+box. A hack is named after what it exploits; `environment_laws` reports it by that name.
 """
 
 import re

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 from mssr_rl.stats.intervals import Interval
 
 R = TypeVar("R")
-# How a value is shown; each target (`tables`, `page`) has a way for every kind.
+# How a value is shown; each target (`tables`, `comparison_page`) has a way for every kind.
 Kind = Literal[
     "name",  # text
     "count",  # a whole number

@@ -1,7 +1,7 @@
 """report.html, report.md, table.tex and report.json of a comparison, made from its folder alone.
 
 Finished or not: what is missing is named. The same folder gives the same bytes, wherever it lies,
-which is what `verify` relies on.
+which is what `verify_report` relies on.
 """
 
 import json

@@ -5,7 +5,7 @@
 `VERSION` goes up with the first change after a release to the fields, to what they mean, or to the
 files that are drawn from them. `schemas/report_<version>.json` says in JSON Schema what a version
 promised: the newest is made from the types here (`python -m mssr_rl.comparison.document > FILE`),
-the older ones are history, and `versions` verifies by them.
+the older ones are history, and `report_versions` verifies by them.
 """
 
 import json

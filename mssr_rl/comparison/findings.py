@@ -1,8 +1,8 @@
 """All numbers of a comparison as one document (`document.Report`): report.json. Pure.
 
 Everything the report says is said from this document, so whoever recomputes it from the runs' files
-(`verify`) has checked the report. What differs when the same comparison is run again, wall time,
-stands under keys called "seconds" and nowhere else.
+(`verify_report`) has checked the report. What differs when the same comparison is run again, wall
+time, stands under keys called "seconds" and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,9 +2,9 @@
 
 Everything is computed and drawn again from the raw files, and compared: report.json value by value,
 report.md, table.tex and report.html byte by byte, as the version that report.json names wrote them
-(`versions`). Then the raw files are held against each other (`consistency`), recorded answers are
-graded again (`regrading`), checkpoints are held against their hashes (`weights`), and with
-`deep=true` the final ones answer the test split again (`deep`). What was not checked is said.
+(`report_versions`). Then the raw files are held against each other (`consistency`), recorded
+answers are graded again (`regrading`), checkpoints are held against their hashes (`weights`), and
+with `deep=true` the final ones answer the test split again (`deep`). What was not checked is said.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@
     load("owner/name", "test")         answer   text or a number, alone or in a solution
                                        choices, id, family, level, subject: if there
 
-Where the rows lie is the business of `sources` and `tables`, which column is what that of
+Where the rows lie is the business of `sources` and `table_files`, which column is what that of
 `formats`; pictures are that of `pictures` and `seen`, answers that of `golds`. Whatever cannot be
 used is a `UserError` that names the file and the row.
 """

@@ -1,6 +1,6 @@
 """Where rows lie: one file, a folder with files for each split, or a data set on the hub.
 
-`tables` reads the files, `reader` turns the rows into problems. A folder may be
+`table_files` reads the files, `reader` turns the rows into problems. A folder may be
 
     train.parquet, test.jsonl            a file a split, also under data/
     train-00000-of-00004.parquet         shards, as on the hub

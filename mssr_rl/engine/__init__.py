@@ -1,4 +1,4 @@
-"""Engines: where weights live. `base.py` is the protocol; `make_engine` picks one by config."""
+"""Engines: where weights live. `protocol.py` is the protocol; `make_engine` picks one by config."""
 
 import os
 

@@ -6,7 +6,7 @@ r"""Units: each spelling of one mapped to one name; `quantities` and `algebra.un
 Measures have a scale and dimensions (SI), so that N m and J are one unit while cm and m are two: a
 number in another unit is another answer here, also where it converts, because the question says
 which unit it wants. Words that count are open: a plural, or any word that the gold answer has too.
-What `words` lists as a hedge or a multiplier is no unit: `12 or 15`, `5 thousand`, `3 maybe`.
+What `phrases` lists as a hedge or a multiplier is no unit: `12 or 15`, `5 thousand`, `3 maybe`.
 """
 
 import re

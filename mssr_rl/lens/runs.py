@@ -1,4 +1,4 @@
-"""A run's recorded batch, seen by several algorithms at once: what `page` shows.
+"""A run's recorded batch, seen by several algorithms at once: what `lens_page` shows.
 
 An algorithm that keeps the same kind of memory as the run's starts from what that remembered before
 the step, so the run's own algorithm comes to the very advantages it trained on; any other starts

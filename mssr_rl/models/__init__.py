@@ -9,7 +9,7 @@ families/          what single families need beyond that
 vocabulary.py      what may be sampled, and what is thought of it
 
 qwen2_5_vl.py      Qwen2.5-VL's own way, made of:
-encode.py          problems to padded tokens and pictures; pictures.py cuts these into patches
+encode.py          problems to padded tokens and pictures; patches.py cuts these into patches
 see.py, lean.py    the same maths as transformers' forward, batched over pictures and sharing
                    a problem's prompt between its rollouts
 fused.py           what stands between their matrix products; native.py compiles it from kernels/

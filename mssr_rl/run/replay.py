@@ -1,4 +1,4 @@
-"""`replay`: a step that broke, done again from what `faults` has kept of it.
+"""`replay`: a step that broke, done again from what `broken_step` has kept of it.
 
 The policy is the one that met the bad number, the batch the one it was met in. Every kept tensor is
 looked through, then advantage and update are computed again; nothing is written.

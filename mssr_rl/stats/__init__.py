@@ -9,12 +9,12 @@ modules that are needed:
     verdict     compare_arms(scores, rule), compare_values(values, resolution, rule): a word a pair,
                 of the seeds at hand as if they had been planned (the fixed-K reading)
     sequential  looks(planned, alpha): at how many seeds a growing comparison is judged
-    family      decided(found, resolution, stage): the words of a report, over all pairs and looks
-    words       sentence(pair, rule, at): the pair in one sentence
+    familywise  decided(found, resolution, stage): the words of a report, over all pairs and looks
+    sentences   sentence(pair, rule, at): the pair in one sentence
     questions   second opinions at question level: McNemar, bootstraps, with their measured coverage
     power       smallest detectable difference, seeds needed and how well known, exaggeration
     aggregate   several environments: macro means, IQM, probability of improvement
-    curves      area under the learning curve, budget to a target
+    learning_curves  area under the learning curve, budget to a target
     rates       how often training collapsed: exact interval, Fisher's test
     racing      may a clearly losing arm stop getting seeds? an anytime-valid rule
     simulation  how often all of it is wrong where the truth is known; with `stress`

@@ -9,7 +9,8 @@ Holm over the pairs that are tested:
                    the spread over trainings, and two agree by accident too often
 
 This is the fixed reading: it takes the seeds at hand as planned, and one set of arms as all that is
-asked. A comparison that grows, or asks about several environments, gets its words from `family`.
+asked. A comparison that grows, or asks about several environments, gets its words from
+`familywise`.
 
 What questions say (`questions`) stands beside the word and never makes it.
 """
@@ -64,7 +65,7 @@ class PairedEvidence(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What made the word at a look, over the family of all words of a report (`family`)."""
+    """What made the word at a look, over the family of all words of a report (`familywise`)."""
 
     verdict: Word
     look: int  # its number

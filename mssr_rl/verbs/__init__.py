@@ -67,8 +67,8 @@ VERBS: Mapping[str, Verb] = {
         (
             Form(
                 "train every arm with every seed, and write one report with the verdict",
-                "mssr_rl.compare.settings:Settings",
-                "mssr_rl.compare.compare_verb:main",
+                "mssr_rl.sweep.settings:Settings",
+                "mssr_rl.sweep.compare_verb:main",
                 (
                     "compare algo=grpo,rloo,mssr env=vision_r1 seeds=5",
                     "compare algo=mssr algo.gamma=0.4,2.0 env=vision_r1 --plan",
@@ -161,8 +161,8 @@ VERBS: Mapping[str, Verb] = {
             ),
             Form(
                 "does the algorithm keep the laws that every algorithm keeps?",
-                "mssr_rl.conformance.check_algo_verb:AlgorithmWords",
-                "mssr_rl.conformance.check_algo_verb:main",
+                "mssr_rl.check_algo.check_algo_verb:AlgorithmWords",
+                "mssr_rl.check_algo.check_algo_verb:main",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
             ),
             Form(

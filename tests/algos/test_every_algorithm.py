@@ -1,4 +1,4 @@
-"""What holds for everything that is registered beyond the laws of `mssr_rl.conformance`."""
+"""What holds for everything that is registered beyond the laws of `mssr_rl.check_algo`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mssr_rl.algos import algorithms
-from mssr_rl.conformance.batches import changed, draw
+from mssr_rl.check_algo.batches import changed, draw
 from mssr_rl.loss import Loss
 
 every = pytest.mark.parametrize("name", algorithms.names())

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mssr_rl import cli
-from mssr_rl.compare import matrix
-from mssr_rl.compare.settings import Settings
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
+from mssr_rl.sweep import matrix
+from mssr_rl.sweep.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ import pytest
 
 from mssr_rl import cli, files
 from mssr_rl.algos import algorithms
-from mssr_rl.compare import compare_verb
-from mssr_rl.compare.settings import Settings
 from mssr_rl.comparison import cautions
 from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config, recorded
@@ -22,6 +20,8 @@ from mssr_rl.report.runfiles import read_run
 from mssr_rl.run import changes, lifecycle, trainer
 from mssr_rl.run.sameness import rows
 from mssr_rl.stats.verdict import Rule
+from mssr_rl.sweep import compare_verb
+from mssr_rl.sweep.settings import Settings
 
 pytestmark = pytest.mark.slow  # nearly all of them train a few steps
 

@@ -2,9 +2,9 @@
 
 Every hook runs when its module is imported, whichever process that is: `startup/sitecustomize.py`
 on PYTHONPATH brings this file to Ray's workers and vLLM's engine cores, loaded by its path because
-importing the package would cost each of them torch. So nothing heavy is imported here. `versions`
-refuses to run beside versions that the hooks were not written for. One more hook, torchvision's,
-concerns every engine: `models.torchvision_hook`.
+importing the package would cost each of them torch. So nothing heavy is imported here.
+`package_versions` refuses to run beside versions that the hooks were not written for. One more
+hook, torchvision's, concerns every engine: `models.torchvision_hook`.
 """
 
 import multiprocessing

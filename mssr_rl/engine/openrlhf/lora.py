@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685) made whole: what `policy` sends to the rollout engines, and saves.
+"""LoRA (arXiv 2106.09685) made whole: what `actors` sends to the rollout engines, and saves.
 
 Training holds W and two small matrices A and B beside it; vLLM and whoever loads a checkpoint want
 W + alpha / rank * B A under the model's own names.

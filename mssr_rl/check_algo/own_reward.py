@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mssr_rl.advantage import Batch, Transform, state_tensors
-from mssr_rl.conformance.batches import ROWS, draw
+from mssr_rl.check_algo.batches import ROWS, draw
 
 TOLERANCE = 1e-6
 WARM_UP = ((3, 0, 7), (3, 0), (3,), (5, 9))  # visits differ: equal counts would hide a leak

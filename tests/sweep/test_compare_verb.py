@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from mssr_rl.compare import compare_verb
-from mssr_rl.compare.process import Launch
-from mssr_rl.compare.standing import look
 from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.sweep import compare_verb
+from mssr_rl.sweep.process import Launch
+from mssr_rl.sweep.standing import look
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ DRIVER = """
 import sys
 sys.path.insert(0, {here!r})
 from conftest import tabular
-from mssr_rl.compare import command
+from mssr_rl.sweep import command
 command.compare(sys.argv[2:], tabular(float(sys.argv[1])))
 """
 

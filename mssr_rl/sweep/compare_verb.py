@@ -12,16 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import allowance
-from mssr_rl.compare import fairness, folder, machine, nodes, process, time_trial
-from mssr_rl.compare.board import Tally, board
-from mssr_rl.compare.derived import deriver
-from mssr_rl.compare.fairness import Fairness
-from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Matrix, PlannedRun, spell_out
-from mssr_rl.compare.process import Launch
-from mssr_rl.compare.runner import Crew, Share
-from mssr_rl.compare.settings import Settings
-from mssr_rl.compare.standing import FINISHED, look
 from mssr_rl.comparison import looks, race
 from mssr_rl.comparison.comparison_page import write
 from mssr_rl.config import recorded
@@ -33,6 +23,16 @@ from mssr_rl.run import provenance, runlock
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
 from mssr_rl.stats import racing, sequential
 from mssr_rl.stats.verdict import Rule
+from mssr_rl.sweep import fairness, folder, machine, nodes, process, time_trial
+from mssr_rl.sweep.board import Tally, board
+from mssr_rl.sweep.derived import deriver
+from mssr_rl.sweep.fairness import Fairness
+from mssr_rl.sweep.folder import Folder
+from mssr_rl.sweep.matrix import Matrix, PlannedRun, spell_out
+from mssr_rl.sweep.process import Launch
+from mssr_rl.sweep.runner import Crew, Share
+from mssr_rl.sweep.settings import Settings
+from mssr_rl.sweep.standing import FINISHED, look
 
 # A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
 STAYS = {"stability.stop": "non_finite"}

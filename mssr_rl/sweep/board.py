@@ -14,10 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mssr_rl.compare.matrix import Arm, Matrix, PlannedRun
-from mssr_rl.compare.standing import RunStanding
 from mssr_rl.outward import plain
 from mssr_rl.run.progress import RunProgress
+from mssr_rl.sweep.matrix import Arm, Matrix, PlannedRun
+from mssr_rl.sweep.standing import RunStanding
 
 Look = Callable[[], Mapping[PlannedRun, RunStanding]]
 EVERY = 30.0  # [s] between two lines off a terminal

@@ -21,8 +21,8 @@ from mssr_rl.advantage import (
     whiten_over_batch,
 )
 from mssr_rl.algos import Algorithm, algorithms, register
-from mssr_rl.conformance.algorithm_laws import LAWS, CheckedAlgorithm
-from mssr_rl.conformance.check_algo_verb import verdict
+from mssr_rl.check_algo.algorithm_laws import LAWS, CheckedAlgorithm
+from mssr_rl.check_algo.check_algo_verb import verdict
 from mssr_rl.loss import Loss
 
 

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from functools import cache
 
 from mssr_rl.algos import algorithms
-from mssr_rl.compare.fairness import Derived
 from mssr_rl.config import Config
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.planning.plan import schedule
 from mssr_rl.run import provenance
 from mssr_rl.run.arm import eval_plan, initial_rollouts
+from mssr_rl.sweep.fairness import Derived
 
 INITIAL = "initial rollouts"
 STEPS = ("budget.", "train.rollouts_per_step", INITIAL)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.compare import matrix, settings
-from mssr_rl.compare.matrix import Matrix
 from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
+from mssr_rl.sweep import matrix, settings
+from mssr_rl.sweep.matrix import Matrix
 
 
 def spelled(*words: str) -> Matrix:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
-from mssr_rl.compare.fairness import leaves, shown
-from mssr_rl.compare.matrix import Matrix, PlannedRun
-from mssr_rl.compare.settings import Settings
 from mssr_rl.config import compose, to_dict
 from mssr_rl.errors import UserError
 from mssr_rl.run import runlog
+from mssr_rl.sweep.fairness import leaves, shown
+from mssr_rl.sweep.matrix import Matrix, PlannedRun
+from mssr_rl.sweep.settings import Settings
 
 LONGEST = 90  # characters of a name before its digest
 FEW = 5  # algorithms that are named in the folder's name

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.compare import fairness, matrix, settings
-from mssr_rl.compare.derived import deriver
-from mssr_rl.compare.fairness import Fairness, FairnessRow
 from mssr_rl.config.words import read
 from mssr_rl.errors import UserError
+from mssr_rl.sweep import fairness, matrix, settings
+from mssr_rl.sweep.derived import deriver
+from mssr_rl.sweep.fairness import Fairness, FairnessRow
 
 BASE = ("env=vision_r1", "env.limit=16", "seeds=1")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from mssr_rl.compare import process
-from mssr_rl.compare.machine import Machine
 from mssr_rl.errors import UserError
+from mssr_rl.sweep import process
+from mssr_rl.sweep.machine import Machine
 
 PACKAGE = Path(__file__).parents[2]  # the folder that `mssr_rl` lies in
 PATIENCE = 10.0  # for a connection [s]

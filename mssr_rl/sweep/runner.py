@@ -10,14 +10,14 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mssr_rl.compare import process
-from mssr_rl.compare.board import Board
-from mssr_rl.compare.folder import Folder
-from mssr_rl.compare.matrix import Matrix, PlannedRun, in_turn
-from mssr_rl.compare.process import Launch, Process
-from mssr_rl.compare.standing import FINISHED, RunStanding, clear_stillborn, look
 from mssr_rl.comparison import race
 from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.sweep import process
+from mssr_rl.sweep.board import Board
+from mssr_rl.sweep.folder import Folder
+from mssr_rl.sweep.matrix import Matrix, PlannedRun, in_turn
+from mssr_rl.sweep.process import Launch, Process
+from mssr_rl.sweep.standing import FINISHED, RunStanding, clear_stillborn, look
 
 NAP = 0.25  # [s] between two looks at the processes
 

@@ -14,14 +14,14 @@ from statistics import median
 from typing import NamedTuple
 
 from mssr_rl.algos import algorithms
-from mssr_rl.compare import process
-from mssr_rl.compare.matrix import PlannedRun, in_turn
-from mssr_rl.compare.process import Launch
-from mssr_rl.compare.runner import NAP, Share
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
 from mssr_rl.planning.plan import problems_by_split, schedule
 from mssr_rl.run.arm import initial_rollouts
+from mssr_rl.sweep import process
+from mssr_rl.sweep.matrix import PlannedRun, in_turn
+from mssr_rl.sweep.process import Launch
+from mssr_rl.sweep.runner import NAP, Share
 
 STEPS = 3  # the first is slower and not counted
 SCORED = 16  # problems

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.compare.standing import look
+from mssr_rl.sweep.standing import look
 
 pytestmark = pytest.mark.cluster
 
@@ -91,7 +91,7 @@ def test_a_run_that_waits_for_a_machine_can_be_called_off(address: str, tmp_path
     script = f"""
 import ray
 from pathlib import Path
-from mssr_rl.compare import nodes
+from mssr_rl.sweep import nodes
 nodes.join({address!r})
 run = nodes.launch(["algo=grpo"], Path("log"), 64)  # more cores than there are
 assert run.poll() is None

@@ -17,12 +17,12 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from mssr_rl.compare.settings import Settings
 from mssr_rl.config import Config, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.config.hydra_groups import defaults
 from mssr_rl.errors import UserError
+from mssr_rl.sweep.settings import Settings
 from mssr_rl.typed import show
 
 TAKEN = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mssr_rl import untrusted
-from mssr_rl.compare.standing import FINISHED, RunStanding
+from mssr_rl.sweep.standing import FINISHED, RunStanding
 
 
 class Process(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mssr_rl.algos import algorithms
+from mssr_rl.check_algo.algorithm_laws import LAWS, CheckedAlgorithm, Law
 from mssr_rl.config import plugins, registered_names
 from mssr_rl.config.words import options_of, read
-from mssr_rl.conformance.algorithm_laws import LAWS, CheckedAlgorithm, Law
 from mssr_rl.errors import RunFailed
 from mssr_rl.typed import option
 

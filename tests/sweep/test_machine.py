@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.compare import machine, matrix, time_trial
-from mssr_rl.compare.machine import Machine
-from mssr_rl.compare.matrix import PlannedRun
-from mssr_rl.compare.settings import Settings
-from mssr_rl.compare.time_trial import ArmTime
+from mssr_rl.sweep import machine, matrix, time_trial
+from mssr_rl.sweep.machine import Machine
+from mssr_rl.sweep.matrix import PlannedRun
+from mssr_rl.sweep.settings import Settings
+from mssr_rl.sweep.time_trial import ArmTime
 
 
 def runs(*words: str) -> tuple[PlannedRun, ...]:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import psutil
 
-from mssr_rl.compare.matrix import PlannedRun
-from mssr_rl.compare.runner import Share
-from mssr_rl.compare.settings import Settings
 from mssr_rl.config import Config
 from mssr_rl.envs import environments
 from mssr_rl.models import model_folder
 from mssr_rl.planning import memory, prompt_sizes
+from mssr_rl.sweep.matrix import PlannedRun
+from mssr_rl.sweep.runner import Share
+from mssr_rl.sweep.settings import Settings
 
 SPARE = 0.9  # of the free memory
 

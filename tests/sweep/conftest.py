@@ -8,7 +8,7 @@ from subprocess import Popen
 
 import pytest
 
-from mssr_rl.compare.process import Launch, start
+from mssr_rl.sweep.process import Launch, start
 
 CHILD = Path(__file__).parent / "tabular_child.py"
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
+from mssr_rl.check_algo.batches import NUM_PROBLEMS, changed, degenerate, draw, tensors_of
+from mssr_rl.check_algo.own_reward import leak
 from mssr_rl.config.compose import load as load_config
-from mssr_rl.conformance.batches import NUM_PROBLEMS, changed, degenerate, draw, tensors_of
-from mssr_rl.conformance.own_reward import leak
 from mssr_rl.errors import UserError
 
 TOLERANCE = 1e-6

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mssr_rl.compare import process
-from mssr_rl.compare.standing import RunStanding, clear_stillborn, look
+from mssr_rl.sweep import process
+from mssr_rl.sweep.standing import RunStanding, clear_stillborn, look
 
 
 def folder(parent: Path, status: str | None) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mssr_rl.compare import matrix, settings
-from mssr_rl.compare.board import LiveBoard, PlainBoard, Tally, board, picture
-from mssr_rl.compare.standing import RunStanding
+from mssr_rl.sweep import matrix, settings
+from mssr_rl.sweep.board import LiveBoard, PlainBoard, Tally, board, picture
+from mssr_rl.sweep.standing import RunStanding
 
 
 @pytest.fixture
