@@ -20,10 +20,10 @@ LAYERS = (
     """envs algos""",
     """config""",
     """engine models""",
-    """run planning report grade lens conformance cards check_env check_model scaffold exporters
+    """run planning report grade lens check_algo cards check_env check_model scaffold exporters
     doctor disagreements""",
     """comparison""",
-    """compare imports""",
+    """sweep imports""",
     """verbs""",
     """helptext cli child __main__ __init__""",
 )
@@ -96,7 +96,7 @@ def test_only_the_cluster_engine_and_comparisons_over_ray_import_cluster_package
         if CLUSTER & {target.partition(".")[0] for target in imported(path.read_text())}
     }
     elsewhere = {name for name in found if not name.startswith("engine.openrlhf")}
-    assert elsewhere == {"compare.nodes"}
+    assert elsewhere == {"sweep.nodes"}
 
 
 def test_the_machinery_names_no_algorithm_and_no_environment() -> None:

@@ -12,15 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "mssr_rl"
 READERS = (
-    "comparison", "compare", "config", "data", "imports", "lens", "models", "planning", "report",
+    "comparison", "sweep", "config", "data", "imports", "lens", "models", "planning", "report",
     "run", "grade.py",
 )  # fmt: skip
 OPENS = frozenset({"open", "read_text", "read_bytes", "fdopen"})
 FUNCTIONS = frozenset({"open", "load_file", "safe_open", "read_table", "copyfile", "copy"})
 OURS = {
-    "compare/process.py: open": "the log that a run of ours writes to",
+    "sweep/process.py: open": "the log that a run of ours writes to",
     "comparison/document.py: read_text": "the package's own schemas",
-    "compare/time_trial.py: read_text": "a run that the same program has just made",
+    "sweep/time_trial.py: read_text": "a run that the same program has just made",
     "data/seen.py: open": "bytes that are in memory",
     "data/pictures.py: open": "bytes that are in memory",
     "models/native.py: read_bytes": "the package's own kernels",
