@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Transform
 from mssr_rl.errors import UserError
-from mssr_rl.loss import Loss
+from mssr_rl.loss import Loss, PolicyLoss, losses
 from mssr_rl.objective import Extras
 from mssr_rl.options import require
 from mssr_rl.registry import Registry
@@ -34,10 +34,10 @@ class Algorithm:
 
     name: str
     advantage: Transform  # from one reward per rollout to one advantage per token
-    loss: Loss
+    loss: PolicyLoss
     min_group_size: int = 1  # rollouts per problem below which the advantage is not defined
     default_group_size: int = 1
-    extras: Extras = Extras()  # terms of the loss that `Loss` does not have
+    extras: Extras = Extras()  # terms beyond the loss itself
     resampling: Resampling | None = None
     problem_weights: Callable[[Any], Tensor] | None = None  # state -> chances [N]; None: in turn
     # What `compare ablate=all` leaves out: {its name: the options that do so}, or {"algo": the
@@ -50,6 +50,11 @@ class Algorithm:
             raise UserError(
                 f"algorithm {self.name!r}: its advantage goes from one value per {seams[0]} to one "
                 f"per {seams[1]}; it must start from rollouts and end with tokens (to_tokens())"
+            )
+        if losses.name_of(type(self.loss)) is None:
+            raise UserError(
+                f"algorithm {self.name!r}: its loss {type(self.loss).__name__} has no name; put "
+                '@register_loss("name") above the class'
             )
         require(self.min_group_size >= 1, "min_group_size", self.min_group_size, "at least 1")
         enough = self.default_group_size >= self.min_group_size

@@ -1,8 +1,8 @@
 """Head-to-head comparison of RLVR algorithms on vision-language mathematics.
 
-    from mssr_rl import register_algorithm, register_environment
+    from mssr_rl import register_algorithm, register_environment, register_loss
 
-Both are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. Where
+They are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. Where
 Gymnasium is imported too, before or after, its `make` knows all environments of this package:
 
     import gymnasium, mssr_rl
@@ -18,20 +18,23 @@ from mssr_rl import import_hooks
 if TYPE_CHECKING:
     from mssr_rl.algos.algorithm import register as register_algorithm
     from mssr_rl.envs.environment import register as register_environment
+    from mssr_rl.loss import register_loss
 
-__all__ = ["__version__", "register_algorithm", "register_environment"]
+__all__ = ["__version__", "register_algorithm", "register_environment", "register_loss"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "register_algorithm": "mssr_rl.algos.algorithm",
-    "register_environment": "mssr_rl.envs.environment",
+    "register_algorithm": ("mssr_rl.algos.algorithm", "register"),
+    "register_environment": ("mssr_rl.envs.environment", "register"),
+    "register_loss": ("mssr_rl.loss", "register_loss"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(_HOMES[name]).register
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

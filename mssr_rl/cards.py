@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from mssr_rl.algos import Algorithm, algorithms
-from mssr_rl.loss import Loss
+from mssr_rl.loss import Loss, PolicyLoss, losses
 from mssr_rl.options import Option
 from mssr_rl.typed import show
 
@@ -33,7 +33,8 @@ def facts(name: str) -> str:
     """The generated part of one card, as Markdown."""
     made = algorithms.make(name)
     lines = [f"* {says}" for says in _sentences(made)]
-    rows = [_row(option) for option in algorithms.options(name).values() if not _shared(option)]
+    options = algorithms.options(name).values()
+    rows = [_row(option) for option in options if not _shared(option, made.loss)]
     table = ["", "| option | default | |", "|---|---|---|", *rows] if rows else []
     return "\n".join([f"*{algorithms.about(name)}*", "", *lines, *table, ""])
 
@@ -50,17 +51,28 @@ def _sentences(made: Algorithm) -> Iterator[str]:
         yield "adds to the loss: the KL to the policy without the picture"
 
 
-def _loss(loss: Loss) -> str:
+def _loss(loss: PolicyLoss) -> str:
+    common = type(loss) is Loss
+    said = [] if common else [losses.about(_name(loss)).rstrip(".")]
     changed = [
         f"{field.name}={show(getattr(loss, field.name))}"
-        for field in fields(loss)
+        for field in fields(Loss if common else PolicyLoss)
         if getattr(loss, field.name) != field.default
     ]
-    return f"loss: the common one{', but ' + ', '.join(changed) if changed else ''}"
+    kind = "the common one" if common else f"`{_name(loss)}`"
+    return f"loss: {kind}{', but '.join(['', ', '.join(changed)]) if changed else ''}" + "".join(
+        f". {one}" for one in said
+    )
 
 
-def _shared(option: Option) -> bool:
-    return option.path[0] == "loss"
+def _name(loss: PolicyLoss) -> str:
+    return losses.name_of(type(loss)) or type(loss).__name__
+
+
+def _shared(option: Option, loss: PolicyLoss) -> bool:
+    """Whether it is explained once for all algorithms: the common loss and what all losses have."""
+    of_loss = option.path[0] == "loss"
+    return of_loss and (type(loss) is Loss or option.name in {f.name for f in fields(PolicyLoss)})
 
 
 def _row(option: Option) -> str:

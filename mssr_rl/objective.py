@@ -1,9 +1,10 @@
-"""What an optimiser update minimises on one micro-batch, for every engine: `Loss`, and extras.
+"""What an optimiser update minimises on one micro-batch, for every engine: a loss, and extras.
 
     total = surrogate + kl_coef * KL(reference) - entropy_coef * H + text_kl_coef * KL(text only)
 
-`loss` holds the formulas. `Extras` is what one algorithm adds beyond `Loss`, and needs the policy
-that is being trained: an engine that cannot do one refuses it, it never leaves it out.
+`loss` holds the formulas. An engine calls `prepared` once for an update and `objective` for each of
+its micro-batches. `Extras` is what one algorithm adds beyond its loss, and needs the policy that is
+being trained: an engine that cannot do one refuses it, it never leaves it out.
 
 Shapes: B sequences of the micro-batch, T response tokens.
 """
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.advantage.shaping import Uncertainty, entropy_of, shaped_by, shaping_metrics
-from mssr_rl.loss import Estimator, Loss, Weights, kl, surrogate
+from mssr_rl.loss import Estimator, PolicyLoss, Signal, Weights, kl, token_weights
 from mssr_rl.options import require
 
 
@@ -57,16 +58,32 @@ class Given(NamedTuple):
     advantage_BT: Tensor
     reference_BT: Tensor
     anchor_BT: Tensor | None = None  # log-probabilities without pictures, where text_kl_coef > 0
+    mark_BT: Tensor | None = None  # what the loss said of the update's tokens (`prepared`)
 
     def at(self, row_B: Tensor, width: int) -> "Given":
         """Some rollouts, cut to `width` tokens."""
-        return Given(
-            self.mask_BT[row_B, :width],
-            self.old_BT[row_B, :width],
-            self.advantage_BT[row_B, :width],
-            self.reference_BT[row_B, :width],
-            None if self.anchor_BT is None else self.anchor_BT[row_B, :width],
-        )
+        return Given(*(None if x is None else x[row_B, :width] for x in self))  # type: ignore[arg-type]
+
+
+class Prepared(NamedTuple):
+    """One optimiser update before it is cut into micro-batches; rows are the update's."""
+
+    given: Given
+    weights: Weights
+
+
+def prepared(
+    given: Given, loss: PolicyLoss, seed: int, counted_B: Tensor | None = None
+) -> Prepared:
+    """What depends on a whole update: token weights, and what the loss wants to know of it.
+
+    `given` holds the rows of the update, `counted_B` which of them count; `seed` is the update's.
+    """
+    mask_BT = given.mask_BT if counted_B is None else given.mask_BT * counted_B[:, None]
+    signal = Signal(given.old_BT, given.old_BT, given.advantage_BT, mask_BT)
+    mark_BT = loss.mark(signal, torch.Generator().manual_seed(seed))
+    weights = token_weights(given.mask_BT, loss, counted_B)
+    return Prepared(given._replace(mark_BT=mark_BT), weights)
 
 
 class Objective(NamedTuple):
@@ -80,11 +97,13 @@ class Objective(NamedTuple):
 
 
 def objective(
-    policy: Policy, given: Given, weights: Weights, loss: Loss, extras: Extras
+    policy: Policy, given: Given, weights: Weights, loss: PolicyLoss, extras: Extras
 ) -> Objective:
     """The loss of one micro-batch, whose rows of the update's token weights are `weights`."""
     advantage_BT, measured = _shaped(policy, given, weights, extras.live_shaping)
-    parts = surrogate(policy.logprob_BT, given.old_BT, advantage_BT, loss, given.mask_BT)
+    parts = loss.surrogate(
+        Signal(policy.logprob_BT, given.old_BT, advantage_BT, given.mask_BT, given.mark_BT)
+    )
     pg = (parts.token_loss_BT * weights.surrogate).sum()
     drift_BT = kl(policy.logprob_BT, given.reference_BT, loss.kl_estimator)
     drift = (drift_BT * weights.terms).sum()

@@ -114,8 +114,17 @@ def _called(factory: Callable[..., Any]) -> str:
 
 
 def _docs(documented: object) -> dict[str, str]:
-    """{name: text} from the `Args:` section of a docstring."""
-    _, _, section = (inspect.getdoc(documented) or "").partition("Args:\n")
+    """{name: text} from the `Args:` section of a docstring; a class has its bases' as well."""
+    if not inspect.isclass(documented):
+        return _args_of(inspect.getdoc(documented) or "")
+    docs: dict[str, str] = {}
+    for cls in reversed(documented.__mro__):  # the class's own words come last, and count
+        docs |= _args_of(inspect.cleandoc(vars(cls).get("__doc__") or ""))
+    return docs
+
+
+def _args_of(doc: str) -> dict[str, str]:
+    _, _, section = doc.partition("Args:\n")
     found: dict[str, str] = {}
     name = ""
     for line in section.splitlines():

@@ -90,6 +90,11 @@ class Registry(Generic[T]):
         """One line of help: the first of the factory's docstring, empty without one."""
         return (inspect.getdoc(self._entry(name).factory) or "").partition("\n")[0]
 
+    def name_of(self, factory: object) -> str | None:
+        """The name that a factory is registered under; None if it is not."""
+        named = (name for name, entry in self._entries.items() if entry.factory is factory)
+        return next(named, None)
+
     def module(self, name: str) -> str:
         """The module of whoever registered the name."""
         return str(self._entry(name).factory.__module__)

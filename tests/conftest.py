@@ -22,7 +22,6 @@ from torch import Tensor
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
-from mssr_rl.loss import token_weights
 from mssr_rl.objective import Given, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
@@ -125,11 +124,10 @@ class TabularEngine:
         self, rollouts: Rollouts, given: Given, plan: UpdatePlan, rows: list[int]
     ) -> tuple[torch.Tensor, dict[str, float]]:
         row_B = [r * rollouts.group_size + g for r in rows for g in range(rollouts.group_size)]
-        picked = given.at(torch.tensor(row_B), rollouts.mask_BT.shape[1])
+        picked, weights = plan.prepared(given, torch.tensor(row_B), 0)
         digits = torch.tensor([_digit(rollouts.problems[row]) for row in rows])
         logits_BTV = self.logits[digits].repeat_interleave(rollouts.group_size, 0)
         heard = _hear(logits_BTV, rollouts.token_BT[row_B], picked.mask_BT)
-        weights = token_weights(picked.mask_BT, plan.loss, plan.counted_in(torch.tensor(row_B)))
         part = objective(Policy(*heard), picked, weights, plan.loss, plan.extras)
         self.optimiser.zero_grad()
         check_finite({"the loss": part.total})

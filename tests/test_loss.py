@@ -14,9 +14,10 @@ from mssr_rl.loss import (
     Aggregate,
     Estimator,
     Loss,
+    Signal,
+    Surrogate,
     aggregate,
     kl,
-    surrogate,
     token_weights,
     weights_BT,
 )
@@ -25,6 +26,11 @@ OLD = torch.tensor([[0.5, 0.2, 0.9, 1.0], [0.3, 0.6, 0.1, 0.4]], dtype=torch.flo
 NEW = torch.tensor([[0.75, 0.15, 0.9, 1.0], [0.3, 0.3, 0.6, 0.1]], dtype=torch.float64).log()
 MASK = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.float64)
 ADVANTAGE = torch.tensor([[1.5], [-0.5]], dtype=torch.float64).expand(2, 4)
+
+
+def surrogate(new: Tensor, old: Tensor, advantage: Tensor, loss: Loss) -> Surrogate:
+    return loss.surrogate(Signal(new, old, advantage, torch.ones_like(new)))
+
 
 aggregates = pytest.mark.parametrize("how", get_args(Aggregate))
 

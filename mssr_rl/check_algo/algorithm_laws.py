@@ -14,10 +14,12 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
+from mssr_rl.check_algo import loss_laws
 from mssr_rl.check_algo.batches import NUM_PROBLEMS, changed, degenerate, draw, tensors_of
 from mssr_rl.check_algo.own_reward import leak
 from mssr_rl.config.compose import load as load_config
 from mssr_rl.errors import UserError
+from mssr_rl.loss import PolicyLoss
 
 TOLERANCE = 1e-6
 
@@ -149,6 +151,11 @@ def name(subject: CheckedAlgorithm) -> str | None:
     return None if found == subject.name else f"calls itself {found}, registered as {subject.name}"
 
 
+def of_loss(law: Callable[[PolicyLoss], str | None]) -> Callable[[CheckedAlgorithm], str | None]:
+    """A law of losses, held against the one that the algorithm has."""
+    return lambda subject: law(subject.make().loss)
+
+
 LAWS = (
     Law("goes by its registered name", name),
     Law("writes to no input and gives the same twice", pure),
@@ -158,6 +165,15 @@ LAWS = (
     Law("goes on from a checkpoint as if never stopped", reload),
     Law("never holds a rollout against its own reward", own_reward),
     Law("works with the smallest group it declares and refuses a smaller one", group_size),
+    Law(
+        "has a loss that is the same for every cut into micro-batches",
+        of_loss(loss_laws.micro_batches),
+    ),
+    Law("has a loss that does not depend on the order of responses", of_loss(loss_laws.order)),
+    Law("has a loss that is exactly 0 outside the responses", of_loss(loss_laws.padding)),
+    Law("has the policy gradient on fresh rollouts, or says why not", of_loss(loss_laws.fresh)),
+    Law("has a loss that is finite for log-ratios up to +-1e4", of_loss(loss_laws.finite)),
+    Law("has a loss that writes to no input and gives the same twice", of_loss(loss_laws.pure)),
 )
 
 

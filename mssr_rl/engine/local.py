@@ -21,12 +21,12 @@ from mssr_rl.engine.cores import Workers
 from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
-from mssr_rl.loss import Weights, token_weights
+from mssr_rl.loss import Weights
 from mssr_rl.models.family import Block, Reading, ScoredResponses, ScoringBatches, score_by_parts
 from mssr_rl.models.load import Wanted, family_of, load_model
 from mssr_rl.models.sampled import Sampled, stacked, texts, widen
 from mssr_rl.models.tensors import load_optimiser, save_optimiser
-from mssr_rl.objective import Given, Objective, Policy, added, objective
+from mssr_rl.objective import Given, Objective, Policy, Prepared, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
@@ -168,7 +168,8 @@ class LocalEngine:
         done: list[_Update] = []
         for rows in order.split(plan.samples_per_update // rollouts.group_size):
             with blaming(rows.tolist(), len(done)):
-                done.append(self._one_update(rollouts, given, rows, plan))
+                whole = plan.prepared(given, rollouts_of(rows, rollouts.group_size), len(done))
+                done.append(self._one_update(rollouts, whole, rows, plan))
         mean = torch.stack([update.sums for update in done]).mean(0).tolist()
         return UpdateStats(
             pg_loss=mean[0],
@@ -181,26 +182,23 @@ class LocalEngine:
         )
 
     def _one_update(
-        self, rollouts: Rollouts, given: Given, rows: Tensor, plan: UpdatePlan
+        self, rollouts: Rollouts, whole: Prepared, rows: Tensor, plan: UpdatePlan
     ) -> "_Update":
         """Micro-batches add up to one gradient; their token weights are of the whole update."""
-        row_B = rollouts_of(rows, rollouts.group_size)
-        weights = token_weights(rollouts.mask_BT[row_B], plan.loss, plan.counted_in(row_B))
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         size = self._together(rollouts, rows)
-        split = (w.split(size * rollouts.group_size) for w in weights)
+        here = torch.arange(len(whole.given.mask_BT)).split(size * rollouts.group_size)
 
         self.optimiser.zero_grad()
 
-        def one_block(block: tuple[Tensor, ...]) -> tuple[Objective, Gradient]:
-            part = self._objective(rollouts, given, block[0], Weights(*block[1:]), plan)
+        def one_block(block: tuple[Tensor, Tensor]) -> tuple[Objective, Gradient]:
+            part = self._objective(rollouts, whole, block, plan)
             gradient = torch.autograd.grad(part.total, parameters, allow_unused=True)
             return part._replace(total=part.total.detach()), gradient
 
         done = []
-        for part, gradient in self._workers.each(
-            one_block, zip(rows.split(size), *split, strict=True)
-        ):
+        blocks = zip(rows.split(size), here, strict=True)
+        for part, gradient in self._workers.each(one_block, blocks):
             _accumulate(parameters, gradient)
             done.append(part)
         norm = self._clip()
@@ -218,16 +216,23 @@ class LocalEngine:
         return float(norm)
 
     def _objective(
-        self, rollouts: Rollouts, given: Given, rows: Tensor, weights: Weights, plan: UpdatePlan
+        self,
+        rollouts: Rollouts,
+        whole: Prepared,
+        block: tuple[Tensor, Tensor],
+        plan: UpdatePlan,
     ) -> Objective:
-        """What one micro-batch adds to the loss, with its graph."""
+        """What one micro-batch adds to the loss, with its graph.
+
+        `block`: its problems' rows, and where its rollouts stand in the update.
+        """
+        rows, here = block
         scored = self._score(self.policy, self._read, rollouts, rows)
         width = scored.logprob_BT.shape[1]
-        picked = rollouts_of(rows, rollouts.group_size)
         part = objective(
             Policy(scored.logprob_BT, scored.entropy_BT),
-            given.at(picked, width),
-            Weights(*(w[:, :width] for w in weights)),
+            whole.given.at(here, width),
+            Weights(*(w[here, :width] for w in whole.weights)),
             plan.loss,
             plan.extras,
         )

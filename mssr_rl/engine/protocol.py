@@ -14,9 +14,10 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from mssr_rl.loss import Loss
-from mssr_rl.objective import Extras
+from mssr_rl.loss import PolicyLoss
+from mssr_rl.objective import Extras, Given, Prepared, prepared
 from mssr_rl.problem import Problem
+from mssr_rl.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class UpdatePlan:
     that left them out would train another algorithm under this one's name.
     """
 
-    loss: Loss
+    loss: PolicyLoss
     samples_per_update: int  # sequences per optimiser update; the last update may have fewer
     seed: int  # shuffles whole groups into updates
     extras: Extras = Extras()
@@ -77,9 +78,11 @@ class UpdatePlan:
     # problem has one that is. None: all are.
     counted_B: Tensor | None = None
 
-    def counted_in(self, row_B: Tensor) -> Tensor | None:
-        """The same for some of the rollouts."""
-        return None if self.counted_B is None else self.counted_B[row_B]
+    def prepared(self, given: Given, row_B: Tensor, update: int) -> Prepared:
+        """The rollouts `row_B` as one optimiser update, the `update`-th of the pass."""
+        rows = given.at(row_B, given.mask_BT.shape[1])
+        counted_B = None if self.counted_B is None else self.counted_B[row_B]
+        return prepared(rows, self.loss, derive(self.seed, "mark", update), counted_B)
 
     def tokens(self, mask_BT: Tensor) -> int:
         """Response tokens that are trained on."""

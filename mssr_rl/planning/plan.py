@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import Algorithm, Resampling, algorithms
 from mssr_rl.budget import SOFT, allowance
 from mssr_rl.config import Config, EngineConfig, hydra_groups
+from mssr_rl.loss import PolicyLoss, losses
 from mssr_rl.planning import memory, prompt_sizes
 from mssr_rl.problem import Problem
 from mssr_rl.run import splits
@@ -69,6 +70,7 @@ def words(config: Config) -> list[str]:
     at_most = "at most " if algorithm.resampling else ""
     said = {
         "algorithm": _choice(config.algo.name, config.algo.options),
+        "loss": _loss(algorithm.loss),
         "problems": f"{_choice(config.env.name, splits.told(config))}: {_counts(sizes)}",
         **_of_rows(read),
         "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
@@ -124,6 +126,11 @@ def _of_rows(read: splits.Splits) -> dict[str, str]:
 def _choice(name: str, options: Mapping[str, Any]) -> str:
     said = [f"{option}={show(value)}" for option, value in options.items()]
     return f"{name} ({', '.join(said)})" if said else name
+
+
+def _loss(loss: PolicyLoss) -> str:
+    name = losses.name_of(type(loss)) or type(loss).__name__
+    return f"{name}: {losses.about(name).rstrip('.')}"
 
 
 def _counts(sizes: dict[str, int]) -> str:

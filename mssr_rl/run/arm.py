@@ -4,7 +4,6 @@ Knows no algorithm and no environment by name: both come out of their registries
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
 from mssr_rl.engine.protocol import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv
-from mssr_rl.loss import Loss
+from mssr_rl.loss import PolicyLoss
 from mssr_rl.models import native
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded
@@ -81,12 +80,9 @@ class TrainingSetup(NamedTuple):
         )
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> PolicyLoss:
         """The algorithm's, with the recipe's longest response where it leaves that open."""
-        loss = self.algorithm.loss
-        if loss.aggregate != "seq-mean-token-sum-norm" or loss.length_constant is not None:
-            return loss
-        return replace(loss, length_constant=self.config.rollout.max_response_tokens)
+        return self.algorithm.loss.within(self.config.rollout.max_response_tokens)
 
     @property
     def kl_problems(self) -> int:

@@ -1,10 +1,10 @@
 """Which files a plug-in is made of, and their hashes: an edited one makes another algorithm.
 
 A plug-in is a module of `plugins=[...]`, or whatever module outside of mssr_rl registered the
-chosen algorithm or environment. Its files are its own, and those of the modules beside it that it
-imports, found by reading import statements: nothing is imported for it. An installed package is
-followed inside itself only. What a plug-in imports while it works, or reads that is no Python, is
-not seen.
+chosen algorithm, its loss or the chosen environment. Its files are its own, and those of the
+modules beside it that it imports, found by reading import statements: nothing is imported for it.
+An installed package is followed inside itself only. What a plug-in imports while it works, or reads
+that is no Python, is not seen.
 """
 
 import ast
@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mssr_rl.algos import algorithms
 from mssr_rl.config import Config, registered_names
 
 OURS = "mssr_rl"  # has a version and a revision of its own (`provenance`)
@@ -33,6 +34,7 @@ def of(config: Config) -> dict[str, dict[str, Any]]:
     """{module: {"version": ..., "files": {name below its root: hash}}} of a config's plug-ins."""
     chosen = {"algo": config.algo.name, "env": config.env.name}
     makers = [registered_names.registry(group).module(name) for group, name in chosen.items()]
+    makers.append(type(algorithms.make(config.algo.name, **config.algo.options).loss).__module__)
     others = [module for module in makers if module.partition(".")[0] != OURS]
     modules = dict.fromkeys((*config.plugins, *others))
     return {module: {"version": _version(module), "files": hashes(module)} for module in modules}
@@ -49,6 +51,14 @@ def hashes(module: str) -> dict[str, str]:
         path.relative_to(place.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(found)
     }
+
+
+def digest(module: str) -> str | None:
+    """A few letters for all files of a plug-in; None for a module of this package."""
+    if module.partition(".")[0] == OURS:
+        return None
+    whole = "".join(f"{name} {found}\n" for name, found in hashes(module).items())
+    return hashlib.blake2b(whole.encode(), digest_size=4).hexdigest()
 
 
 def differences(old: Any, new: Any) -> list[str]:

@@ -13,8 +13,9 @@ from functools import cache
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
 from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.loss import losses
 from mssr_rl.planning.plan import schedule
-from mssr_rl.run import provenance
+from mssr_rl.run import plugin_sources, provenance
 from mssr_rl.run.arm import eval_plan, initial_rollouts
 from mssr_rl.sweep.fairness import Derived
 
@@ -40,6 +41,7 @@ def deriver() -> Derive:
             **{f"{split} problems": _problems(env) for split, env in sets.items()},
             "evaluation card": _card(config, sets),
             "initial weights": Derived(hashed(config.model.path), ("model.",)),
+            "policy loss": Derived(_loss(config), ("algo.",), defines=True),
         }
 
     return derive
@@ -70,6 +72,13 @@ def _counts(config: Config, train: int) -> dict[str, Derived]:
         "updates per step": Derived(plan.updates_per_step, UPDATES),
         **counted,
     }
+
+
+def _loss(config: Config) -> str:
+    """Its name, and of a plug-in's what its source comes to: a formula is no option."""
+    made = type(algorithms.make(config.algo.name, **config.algo.options).loss)
+    name, source = losses.name_of(made), plugin_sources.digest(made.__module__)
+    return f"{name}" if source is None else f"{name} · {source}"
 
 
 def _at_most(count: Derived) -> Derived:

@@ -54,6 +54,7 @@ class Derived(NamedTuple):
 
     value: Any
     follows_from: tuple[str, ...]  # keys, or sections ending in a dot
+    defines: bool = False  # is part of what an algorithm is: it may differ where algorithms do
 
 
 class Fairness(NamedTuple):
@@ -210,6 +211,8 @@ def _derived_row(
     values = tuple(mine[name].value if name in mine else None for mine in derived.values())
     if _equal(values):
         return FairnessRow(name, values, "same")
+    if all(mine[name].defines for mine in derived.values() if name in mine):
+        return FairnessRow(name, values, "definition")
     prefixes = {key for mine in derived.values() if name in mine for key in mine[name].follows_from}
     causes = [row for row in settings if row.kind != "same" and _matches(row.name, prefixes)]
     accounted = bool(causes) and all(row.kind != "undeclared" for row in causes)

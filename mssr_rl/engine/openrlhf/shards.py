@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mssr_rl.engine.protocol import Rollouts, UpdatePlan
 from mssr_rl.engine.regroup import rollouts_of
-from mssr_rl.loss import Weights, token_weights
+from mssr_rl.loss import Weights
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
@@ -81,15 +81,16 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> 
     order = torch.randperm(len(rollouts.problems), generator=generator)
     rows, importance = rows_of(rollouts), importance_BT(rollouts, split.importance_cap)
     found: list[list[Shard]] = [[] for _ in range(split.ranks)]
-    for problems in order.split(plan.samples_per_update // rollouts.group_size):
+    updates = order.split(plan.samples_per_update // rollouts.group_size)
+    for update, problems in enumerate(updates):
         picked = rollouts_of(problems, rollouts.group_size)
-        weights = token_weights(rollouts.mask_BT[picked], plan.loss, plan.counted_in(picked))
-        weights = weights._replace(surrogate=weights.surrogate * importance[picked])
+        whole = plan.prepared(given, picked, update)
+        weights = whole.weights._replace(surrogate=whole.weights.surrogate * importance[picked])
         for rank, part in enumerate(_full_parts(len(picked), plan.samples_per_update, split)):
             row = picked[part.row]
             weighed = Weights(*(w[part.row] * part.counts[:, None] for w in weights))
             width = rollouts.mask_BT.shape[1]
-            found[rank].append(Shard(rows.pick(row), given.at(row, width), weighed))
+            found[rank].append(Shard(rows.pick(row), whole.given.at(part.row, width), weighed))
     return found
 
 
