@@ -128,8 +128,12 @@ class Marked(Loss):
     """Counts a token by its place among the update's largest advantages: only `mark` sees them."""
 
     def mark(self, update: Signal, generator: torch.Generator) -> Tensor:
-        noise_BT = torch.rand(update.mask_BT.shape, generator=generator)
-        return (update.advantage_BT.abs() > 0.5) * noise_BT.to(update.mask_BT)
+        on_BT = update.mask_BT > 0
+        noise_N = torch.rand(int(on_BT.sum()), generator=generator)  # padding draws nothing
+        noise_BT = torch.zeros_like(update.mask_BT).masked_scatter(
+            on_BT, noise_N.to(update.mask_BT)
+        )
+        return (update.advantage_BT.abs() > 0.5) * noise_BT
 
     @property
     def departs(self) -> str:
