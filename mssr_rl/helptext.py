@@ -1,7 +1,7 @@
-"""What `--help` prints: all verbs, one verb, one key, or every key.
+"""The text of `--help`: all verbs, one verb, one key, or every key.
 
-Nothing is written down twice: verbs come from `verbs`, their words from the declarations, names
-from the registries, keys of a run from the config's fields, values from the recipe.
+Every text has one source. The verbs come from `verbs` and their arguments from the declarations.
+Names come from the registries, config keys from the fields of `Config`, values from the recipe.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +16,25 @@ from mssr_rl.errors import UserError
 from mssr_rl.typed import closest, describe, show
 from mssr_rl.verbs import VERBS, Form
 
-CHOOSING = ("algo", "env", "recipe", "plugins")  # words that change what help shows
+CHOOSING = ("algo", "env", "recipe", "plugins")  # arguments that change what help shows
 
 
 class Key(NamedTuple):
-    """One key of a run."""
+    """One config key."""
 
     name: str
-    value: Any  # as the recipe sets it
+    value: Any  # the value that the recipe sets
     kind: Any
     doc: str
     bound: Any
 
 
 def page(verb: str | None, words: Sequence[str]) -> str:
-    """The help that is asked for; `words` may name a key, or choose algorithm and environment."""
+    """Return the help text for a verb, for the keys in `words`, or for the whole program.
+
+    Arguments such as `algo=NAME` in `words` choose whose options are listed.
+    Raises UserError for a key that does not exist.
+    """
     topics = [word for word in words if "=" not in word]
     config = load([w for w in words if "=" in w and w.partition("=")[0] in CHOOSING])
     if topics == ["keys"]:
@@ -55,9 +59,9 @@ def _overview() -> str:
     lines += ["", "examples", *(f"  mssr_rl {next(first)}" for _ in range(3))]
     lines += [
         "",
-        "mssr_rl VERB --help     one verb: its words and examples",
+        "mssr_rl VERB --help     one verb: its arguments and examples",
         "mssr_rl --help KEY      one key: what it does and which values it takes",
-        "mssr_rl --help keys     every key of a run",
+        "mssr_rl --help keys     every config key",
     ]
     return "\n".join(lines)
 
@@ -91,7 +95,7 @@ def _typed(word: Word) -> str:
 
 
 def _of_runs(form: Form, config: Config) -> list[str]:
-    """The keys of a run that a form takes most often."""
+    """Lines with the config keys that users of this form set most often."""
     if not form.everyday:
         return []
     chosen = {"algo": config.algo.name, "env": config.env.name, "recipe": config.recipe}
@@ -105,14 +109,14 @@ def _of_runs(form: Form, config: Config) -> list[str]:
             rows[f"{name}={show(every[name].value)}"] = every[name].doc
     rest = len(every) - len(form.everyday)
     return [
-        *("", f"keys of a run most often set, as recipe={config.recipe} sets them"),
+        *("", f"config keys most often set, with the values of recipe={config.recipe}"),
         *_table(rows),
         f"  and {rest} more: mssr_rl --help keys",
     ]
 
 
 def _groups(name: str) -> str:
-    """What can be chosen under a name such as recipe=."""
+    """The choices of a group such as recipe=, in one line."""
     if name in keys.FILES:
         return f"one of {', '.join(keys.choices(name))}"
     return f"a name from mssr_rl --help; its own options: mssr_rl --help {name}=NAME"
@@ -123,15 +127,15 @@ def _groups(name: str) -> str:
 
 def _about(topic: str, config: Config) -> str:
     topic = topic.lstrip("-").replace("-", "_")
-    found = [*_among_words(topic), *_among_keys(topic, config), *_among_options(topic)]
+    entries = [*_among_words(topic), *_among_keys(topic, config), *_among_options(topic)]
     if topic in keys.GROUPS:
-        found.append(f"{topic}={_groups(topic)}")
-    if not found:
+        entries.append(f"{topic}={_groups(topic)}")
+    if not entries:
         known = [key.name for key in _keys(config)] + [w.name for _, w in _all_words()]
         close = keys.from_habit(topic) or closest(topic, known)
         advice = f"did you mean {close}?" if close else "mssr_rl --help keys lists them all"
         raise UserError(f"no key {topic}; {advice}")
-    return "\n".join(found)
+    return "\n".join(entries)
 
 
 def _all_words() -> Iterator[tuple[str, Word]]:
@@ -152,7 +156,7 @@ def _among_keys(topic: str, config: Config) -> Iterator[str]:
         if key.name in (topic, keys.from_habit(topic)):
             yield (
                 f"{key.name}: {key.doc}\n  {_values(key.kind, key.bound)}, "
-                f"in recipe={config.recipe} {show(key.value)}"
+                f"{show(key.value)} in recipe={config.recipe}"
             )
 
 
@@ -177,14 +181,14 @@ def _values(kind: Any, bound: Any) -> str:
 def _every_key(config: Config) -> str:
     lines = _options(config)
     every = groupby(_keys(config), lambda key: key.name.rpartition(".")[0])
-    for section, found in every:
-        lines += ["", f"{section}." if section else "a run"]
-        lines += _table({f"{key.name}={show(key.value)}": key.doc for key in found})
+    for section, members in every:
+        lines += ["", f"{section}." if section else "the run as a whole"]
+        lines += _table({f"{key.name}={show(key.value)}": key.doc for key in members})
     return "\n".join(lines)
 
 
 def _options(config: Config) -> list[str]:
-    """The options of the algorithm and the environment that are chosen."""
+    """Lines with the options of the chosen algorithm and environment."""
     lines = []
     for group, choice in (("algo", config.algo), ("env", config.env)):
         rows = {

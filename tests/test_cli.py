@@ -93,7 +93,7 @@ def test_a_flag_of_another_program_is_translated(capsys: Captured) -> None:
 
 
 def test_a_word_is_for_the_verbs_that_declare_it(capsys: Captured) -> None:
-    assert "unknown word plan" in complaint(capsys, "grade", "x.jsonl", "--plan")
+    assert "unknown argument plan" in complaint(capsys, "grade", "x.jsonl", "--plan")
     assert "cfg=all is not one of job" in complaint(capsys, "train", "--cfg", "all")
 
 
@@ -101,7 +101,7 @@ def test_a_verb_without_its_words_says_what_it_takes(capsys: Captured) -> None:
     wanted = "report takes run=..., or verify=...; e.g. report run=runs/first"
     assert complaint(capsys, "report") == wanted
     assert complaint(capsys, "report", "seed=1") == wanted
-    assert "unknown word seed" in complaint(capsys, "report", "run=a", "seed=1")
+    assert "unknown argument seed" in complaint(capsys, "report", "run=a", "seed=1")
 
 
 def test_resume_and_replay_want_a_run_and_may_be_given_plugins(
@@ -211,7 +211,7 @@ def test_help_lists_every_key_of_a_run_and_explains_each(capsys: Captured) -> No
     one = helped(capsys, "--help", "train.lr")
     assert one.splitlines() == [
         "train.lr: AdamW's learning rate, constant",
-        "  a number, above 0, in recipe=laptop 0.0001",
+        "  a number, above 0, 0.0001 in recipe=laptop",
     ]
     assert "algo.gamma of algo=mssr:" in helped(capsys, "--help", "algo.gamma")
     assert "train.lr" in helped(capsys, "--help", "learning_rate")

@@ -267,9 +267,9 @@ def test_what_a_model_wrote_stays_data_in_the_files_that_keep_disagreements(tmp_
     ("words", "says"),
     [
         ([], "the name of a file is missing: responses, .jsonl or .jsonl.gz"),
-        (["a.jsonl", "b.jsonl"], "one file at a time; got a.jsonl and b.jsonl"),
+        (["a.jsonl", "b.jsonl"], "one file at a time, but got a.jsonl and b.jsonl"),
         (["missing.jsonl"], "missing.jsonl cannot be read: No such file"),
-        (["a.jsonl", "evn=x"], "unknown word evn; known here: env, plugins, against"),
+        (["a.jsonl", "evn=x"], "unknown argument evn; known here: env, plugins, against"),
         (["a.jsonl", "env=vision_r2"], "no environment 'vision_r2'; did you mean 'vision_r1'"),
         (["a.jsonl", "--env"], "without dashes"),
         (["a.jsonl", "against=math_verify"], "no such grader; did you mean math-verify"),

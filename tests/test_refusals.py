@@ -18,7 +18,7 @@ REFUSALS = {
     "model.path=checkpoints",
     "algo=group_norm": "no algorithm 'group_norm'; did you mean 'grpo'?",
     "algo=mssr,grpo": "algo=mssr,grpo: one run takes one algo; start a run for each",
-    "algo=[mssr]": "algo=[mssr] is not a name: letters, digits and _ - . +",
+    "algo=[mssr]": "algo=[mssr] is not a name; names have letters, digits and _ - . +",
     # keys
     "sed=1": "unknown key sed; did you mean seed?",
     "lr=1": "unknown key lr; did you mean train.lr?",
@@ -31,8 +31,8 @@ REFUSALS = {
     ),
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
     "algo.std=sample": "algo=mssr has no option std; it is an option of dapo, grpo",
-    "gamma=2": "unknown key gamma; an algorithm's option is written algo.gamma, an environment's "
-    "env.gamma",
+    "gamma=2": "unknown key gamma; write an algorithm's option as algo.gamma, an environment's "
+    "as env.gamma",
     "hydra.job.name=x": "unknown key hydra.job.name; did you mean name?",
     # values
     "seed=abc": "seed=abc is not a whole number",
@@ -49,25 +49,25 @@ REFUSALS = {
     "budget.rollouts=-5": "budget.rollouts=-5 must be at least 1",
     "engine.dtype=float64": "engine.dtype=float64 is not one of float32, bfloat16",
     "resume=yes_please": "resume=yes_please is not true or false",
-    "plugins=[mine": "plugins=[mine has a bracket without its partner; a list is written [a,b]",
+    "plugins=[mine": "plugins=[mine has only one bracket; a list is written [a,b]",
     "algo.gamma=abc": "algo.gamma=abc is not a number",
     "env.limit=many": "env.limit=many is not a whole number or null",
     # shape
     "seed": "seed is not key=value; --help shows the keys",
     "--seed=1": "--seed=1 is not understood: options are written key=value, without dashes",
-    "+seed=1": "+seed=1 is not understood: write seed=1, every key is known",
-    "~seed=1": "~seed=1 is not understood: write seed=1, every key is known",
-    "=1": "'=1' has no key right before the equals sign; write key=value",
-    "seed =1": "'seed =1' has no key right before the equals sign; write key=value",
+    "+seed=1": "+seed=1 is not understood: write seed=1; keys cannot be added or removed",
+    "~seed=1": "~seed=1 is not understood: write seed=1; keys cannot be added or removed",
+    "=1": "'=1' has no key directly before the equals sign; write key=value",
+    "seed =1": "'seed =1' has no key directly before the equals sign; write key=value",
     "seed=": "seed= has no value; write seed=value, or seed=null for none",
-    "name={x}": "name={x}: braces are not understood; a list is written [a,b]",
-    "train.lr=${seed}": "train.lr=${seed}: braces are not understood; a list is written [a,b]",
+    "name={x}": "name={x}: braces are not allowed; a list is written [a,b]",
+    "train.lr=${seed}": "train.lr=${seed}: braces are not allowed; a list is written [a,b]",
     "seed=[1": "seed=[1 cannot be read; check its brackets and quotes",
     "seed=1,2": "seed=1,2: one run takes one value; a list is written [a,b]",
     "seed=range(1,3)": "seed=range(1,3): one run takes one value; a list is written [a,b]",
     "seed=[1,2]": "seed=[1,2] is not a whole number",
     "budget.gpu_seconds=9": (
-        "budget.gpu_seconds bounds nothing on engine.device=cpu; budget.seconds does"
+        "budget.gpu_seconds has no effect on engine.device=cpu; use budget.seconds"
     ),
 }
 

@@ -36,7 +36,7 @@ def test_what_it_writes_passes_its_own_test_and_the_check(
     [
         ([], "env= is missing: the new environment's name"),
         (["env=Two Words"], "a name here is small letters, digits and _"),
-        (["env=a", "data=b"], "unknown word data; known here: env"),
+        (["env=a", "data=b"], "unknown argument data; known here: env"),
         (["env=1a"], "a name here is small letters, digits and _"),
     ],
 )

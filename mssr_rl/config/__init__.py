@@ -1,9 +1,12 @@
-"""What a run is told: `key=value` words and YAML in, one frozen `Config` out.
+"""The config of a run: `key=value` arguments and YAML files in, one frozen `Config` out.
 
-`schema` declares every key, `compose` builds a config from configs/ (`hydra_groups`), the words
-(`overrides`) or a run that is taken up again (`recorded`); `registered_names` looks up algorithm
-and environment, `plugins` brings in those from outside, `keys` knows what was probably meant, and
-`crosscheck` holds the numbers against each other.
+* `schema` declares every config key.
+* `compose` builds a `Config` from configs/ (`hydra_groups`) and the arguments (`overrides`). A run
+  that is resumed starts from its own config.yaml (`recorded`).
+* `registered_names` looks up algorithms and environments; `plugins` imports the user's own.
+* `keys` suggests the right key for an unknown one.
+* `crosscheck` and `engines` test that the settings fit together.
+* `words` declares the arguments of the verbs.
 """
 
 from mssr_rl.config.schema import Config, EngineConfig, FaultConfig, Selection, to_dict

@@ -1,10 +1,13 @@
-"""From `key=value` words to a frozen `Config`.
+"""Build a frozen `Config` from `key=value` arguments.
 
-Hydra merges the YAML files of configs/ (`hydra_groups`) and reads values (`overrides`); a run that
-is resumed starts from its own config.yaml instead (`recorded`). Here stands
-what it lacks: a refusal is one sentence with "did you mean", text stays text (`name=1e5`), and an
-algorithm or environment needs no YAML file, its signature is its group. What can be refused without
-importing torch is refused before.
+Hydra merges the YAML files of configs/ (`hydra_groups`) and parses values (`overrides`). A run that
+is resumed starts from its own config.yaml instead (`recorded`). This module adds what Hydra lacks:
+
+* an error is one sentence with "did you mean";
+* text stays text, so `name=1e5` is a name;
+* an algorithm or environment needs no YAML file, because its signature declares its options.
+
+Importing torch takes seconds, so every error that does not need torch is raised before.
 """
 
 import re
@@ -20,7 +23,10 @@ from mssr_rl.errors import UserError
 
 
 def load(words: Sequence[str] = ()) -> Config:
-    """The config these `key=value` words ask for, or a `UserError`."""
+    """Return the config for these `key=value` arguments.
+
+    Raises UserError if a key is unknown, a value is wrong, or the settings do not fit together.
+    """
     given = overrides.parse(words)
     groups = {key: _checked_choice(key, given[key]) for key in keys.GROUPS if key in given}
     options = {key: given[key] for key in given if key.startswith(("algo.", "env."))}
@@ -34,30 +40,33 @@ def load(words: Sequence[str] = ()) -> Config:
 
 
 def from_dict(plain: Mapping[str, Any]) -> Config:
-    """The config of a plain mapping as `to_dict` makes it; entries left out take their defaults."""
+    """Return the config of a plain mapping, as `to_dict` makes it. Missing entries get defaults."""
     config = _typed(plain)
     plugins.prepare(config.plugins)
     return _complete(config, plain, {})
 
 
 def read(path: Path) -> Config:
-    """The config of a run folder's config.yaml."""
+    """Return the config that a config.yaml holds. Raises UserError if the file is damaged."""
     return from_dict(recorded.whole(path))
 
 
 def read_foreign(path: Path, words: Mapping[str, str]) -> Config:
-    """The same of a folder that may come from anybody: only code that the words name is run."""
+    """Return the config of a run folder that may come from anybody.
+
+    Raises UserError if the config would run code that the user's arguments do not name.
+    """
     recorded.refuse_unnamed(path, words)
     return read(path)
 
 
 def of_run(folder: Path, accept: Sequence[str] = ()) -> Config:
-    """The config of a run that is taken up again; see `recorded.of_run`."""
+    """Return the config of a run that is resumed; see `recorded.of_run`."""
     return from_dict(recorded.of_run(folder, accept))
 
 
 def to_yaml(config: Config) -> str:
-    """The resolved config as YAML; `read` is the way back."""
+    """Return the whole config as YAML. `read` is the inverse."""
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
@@ -69,24 +78,25 @@ def _checked_choice(group: str, name: str) -> str:
     if group in keys.FILES and name not in keys.choices(group):
         raise keys.refuse_file(group, name)
     if not re.fullmatch(r"[\w.+-]+", name):
-        raise UserError(f"{group}={name} is not a name: letters, digits and _ - . +")
+        raise UserError(f"{group}={name} is not a name; names have letters, digits and _ - . +")
     return name
 
 
 def _typed(entries: Mapping[str, Any]) -> Config:
-    """Everything but the options of algorithm and environment, checked."""
+    """Return the checked config without the options of algorithm and environment."""
     for group in keys.REGISTERED:
         if not isinstance(entries.get(group), Mapping) or "name" not in entries[group]:
-            raise UserError(f"the config names no {group}, with {group}.name and its options")
+            raise UserError(f"the config names no {group}; it needs {group}.name")
     bare = {g: Selection(name=str(entries[g]["name"]), options={}) for g in keys.REGISTERED}
     return typed.build(Config, {**entries, **bare})
 
 
 def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, str]) -> Config:
-    """The config with the options of its environment and algorithm, checked as a whole."""
+    """Return the config with the options of environment and algorithm, checked as a whole."""
     from mssr_rl.config import registered_names
 
-    env = registered_names.choose("env", entries["env"], given)  # first: it does not need torch
+    # The environment comes first: its errors do not need torch.
+    env = registered_names.choose("env", entries["env"], given)
     algo = registered_names.choose("algo", entries["algo"], given)
     from mssr_rl.config import crosscheck
 
@@ -96,19 +106,19 @@ def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, st
 
 
 def _refuse_secrets(tree: Mapping[str, Any], prefix: str = "") -> None:
-    """A config is written down, hashed, shown and shared: nothing secret may be in it."""
+    """Raise UserError if a value looks like a secret: configs are written to disk and shared."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             _refuse_secrets(value, f"{prefix}{key}.")
         elif outward.secret(str(value)):
             raise UserError(
-                f"{prefix}{key} holds what looks like a password or a key, and a config is written "
-                "to disk and into reports; give secrets by the environment, e.g. HF_TOKEN"
+                f"{prefix}{key} looks like a password or a secret key, and the config is written "
+                "to disk and into reports; set secrets as environment variables, e.g. HF_TOKEN"
             )
 
 
 def _overlay(entries: dict[str, Any], given: Mapping[str, str]) -> None:
-    """Put given texts where their dotted keys point, read as their kinds want it."""
+    """Write the given texts into `entries` at their dotted keys, parsed by the key's type."""
     for key, text in given.items():
         *path, last = key.split(".")
         node = entries

@@ -1,7 +1,7 @@
-"""Numbers of a config held against each other: every clash names both, and the way out.
+"""Test that the numbers of a config fit together.
 
-`compose` calls `settle` last; after it the group size is a number, and every step, update and group
-comes out whole.
+Each error names both settings and says what to change. `compose` calls `settle` last. After it, the
+group size is a number, and steps, updates and groups divide without a remainder.
 """
 
 from dataclasses import replace
@@ -14,7 +14,10 @@ from mssr_rl.errors import UserError
 
 
 def settle(config: Config) -> Config:
-    """The config with its group size filled in; a `UserError` if its numbers clash."""
+    """Return the config with its group size filled in.
+
+    Raises UserError if two settings contradict each other.
+    """
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     group_size = config.rollout.group_size or algorithm.default_group_size
     if group_size < algorithm.min_group_size:
@@ -32,8 +35,8 @@ def _check_accepted(config: Config) -> None:
     recorded.check_accepted(config.accept)
     if config.accept and not config.resume:
         raise UserError(
-            f"accept=[{','.join(config.accept)}] is about a run that goes on: add resume=true, or "
-            "leave it out"
+            f"accept=[{','.join(config.accept)}] has a meaning only for a resumed run; add "
+            "resume=true, or leave it out"
         )
 
 
@@ -54,21 +57,21 @@ def _check_bounds(config: Config) -> None:
     step = train.rollouts_per_step // train.samples_per_update * train.epochs
     if config.budget.updates is not None and config.budget.updates < step:
         raise UserError(
-            f"budget.updates={config.budget.updates} does not pay for one step, which takes {step} "
+            f"budget.updates={config.budget.updates} is less than one step, which takes {step} "
             "updates; raise the budget or make the steps smaller"
         )
     if config.budget.gpu_seconds is not None and not config.engine.device.startswith("cuda"):
         raise UserError(
-            f"budget.gpu_seconds bounds nothing on engine.device={config.engine.device}; "
-            "budget.seconds does"
+            f"budget.gpu_seconds has no effect on engine.device={config.engine.device}; "
+            "use budget.seconds"
         )
 
 
 def _too_few(name: str, group_size: int, minimum: int) -> str:
-    content = [other for other in algorithms.names() if _minimum(other) <= group_size]
+    others = [other for other in algorithms.names() if _minimum(other) <= group_size]
     return (
         f"rollout.group_size={group_size}, but {name} compares answers to one problem and needs at "
-        f"least {minimum}; raise it, or take one that does not: {', '.join(content)}"
+        f"least {minimum}; raise it, or choose an algorithm that needs fewer: {', '.join(others)}"
     )
 
 

@@ -1,7 +1,7 @@
-"""What an engine's settings must satisfy among themselves; `crosscheck` asks last.
+"""Test that the settings of an engine fit together. `crosscheck` calls this last.
 
-Nothing that has no effect may be set, and nothing that cannot run may be tried: on a cluster a
-refusal costs seconds, a failed start minutes.
+A setting without effect is an error, and so is a combination that cannot run. On a cluster an early
+error costs seconds, a failed start costs minutes.
 """
 
 from dataclasses import fields
@@ -13,7 +13,7 @@ from mssr_rl.typed import show
 
 
 def check(config: Config) -> None:
-    """Raise a `UserError` if something has no effect here, or does not fit."""
+    """Raise UserError if a setting has no effect with this engine, or two do not fit together."""
     if config.engine.name == "openrlhf":
         _check_cluster(config)
         return
@@ -30,12 +30,12 @@ def check(config: Config) -> None:
 
 
 def refuse_lost_updates(config: Config) -> None:
-    """Raise a `UserError` where training would round its own updates away.
+    """Raise UserError if the weights' precision is too low to hold the optimiser's updates.
 
-    The local engine's optimiser changes the weights themselves. A bfloat16 has 8 significant bits,
-    so a change below a 512th of a weight leaves it as it was: after 4 updates of the tiny model at
-    lr 1e-6 99.6 % of the weights had not moved, at 1e-4 73 % (tests/engine/test_local.py).
-    To answer and score in half precision is sound, so `eval` does not ask this.
+    The optimiser of engine=local changes the weights in place. A bfloat16 has 8 significant bits,
+    so a change below a 512th of a weight is lost. After 4 updates of the tiny model, 99.6 % of the
+    weights had not moved at lr 1e-6, and 73 % at 1e-4 (tests/engine/test_local.py).
+    Answering and scoring work in bfloat16, so `eval` does not call this.
     """
     if config.engine.name == "local" and config.engine.dtype != "float32":
         raise UserError(
@@ -47,7 +47,7 @@ def refuse_lost_updates(config: Config) -> None:
 
 
 def _changed(name: str, section: Any, default: Any) -> list[str]:
-    """The entries of a section that were set, as words."""
+    """Return the settings of a section that differ from the default, as `key=value` texts."""
     now = [(field.name, getattr(section, field.name)) for field in fields(section)]
     return [f"{name}.{key}={show(value)}" for key, value in now if value != getattr(default, key)]
 
@@ -59,7 +59,7 @@ def _check_cluster(config: Config) -> None:
         _check_own_sampler(cluster)
     elif cluster.colocate and sampling != ranks:
         raise UserError(
-            f"cluster.colocate=true puts rollouts on the {ranks} GPUs that train, but "
+            f"cluster.colocate=true puts vLLM on the {ranks} GPUs that train, but "
             f"cluster.rollout_engines={cluster.rollout_engines} × cluster.tensor_parallel="
             f"{cluster.tensor_parallel} take {sampling}; make them equal, or colocate=false"
         )
@@ -72,15 +72,17 @@ def _check_cluster(config: Config) -> None:
         _check_without_gpu(cluster)
     if cluster.lora_rank and cluster.zero_stage == 3:
         raise UserError(
-            "cluster.lora_rank adds matrices to whole weights, which zero_stage=3 has split; "
-            "take cluster.zero_stage=2"
+            "cluster.lora_rank needs whole weights on each rank, but cluster.zero_stage=3 splits "
+            "them; use cluster.zero_stage=2"
         )
     if cluster.sleep and not cluster.colocate:
-        raise UserError("cluster.sleep=true makes room on shared GPUs: it needs cluster.colocate")
+        raise UserError(
+            "cluster.sleep=true frees memory on shared GPUs, so it needs cluster.colocate=true"
+        )
 
 
 def _check_own_sampler(cluster: ClusterConfig) -> None:
-    """Training ranks that sample take nothing that is vLLM's, and hold whole weights."""
+    """Raise UserError for vLLM's settings, or split weights, where training ranks sample."""
     of_vllm = ("rollout_engines", "tensor_parallel", "sleep", "prefix_caching", "gpu_memory_share")
     changed = _changed("cluster", cluster, ClusterConfig())
     idle = [word for word in changed if word.split(".")[1].split("=")[0] in of_vllm]
@@ -91,8 +93,8 @@ def _check_own_sampler(cluster: ClusterConfig) -> None:
         )
     if cluster.zero_stage == 3:
         raise UserError(
-            "rollout.sampler=transformers samples with whole weights, which cluster.zero_stage=3 "
-            "has split over the ranks; take cluster.zero_stage=2"
+            "rollout.sampler=transformers needs whole weights on each rank, but "
+            "cluster.zero_stage=3 splits them; use cluster.zero_stage=2"
         )
 
 
@@ -103,6 +105,6 @@ def _check_without_gpu(cluster: ClusterConfig) -> None:
         "optimiser_offload": cluster.optimiser_offload,
         "tensor_parallel": cluster.tensor_parallel > 1,
     }
-    asked = [name for name, on in needs.items() if on]
-    if asked:
-        raise UserError(f"cluster.{asked[0]} needs GPUs: add engine.device=cuda, or leave it out")
+    unmet = [name for name, on in needs.items() if on]
+    if unmet:
+        raise UserError(f"cluster.{unmet[0]} needs GPUs: add engine.device=cuda, or leave it out")

@@ -1,6 +1,7 @@
-"""The YAML files of configs/, merged by Hydra: chosen groups in, a plain mapping out.
+"""Merge the YAML files of configs/ with Hydra, and return a plain mapping.
 
-The compose API, not `@hydra.main`, which takes over `--help`, logging and the working directory.
+This uses Hydra's compose API. `@hydra.main` would take over `--help`, logging and the working
+directory.
 """
 
 from collections.abc import Mapping
@@ -16,11 +17,14 @@ PER_ALGO = "per_algo"  # a recipe's section of settings that differ between algo
 
 
 def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
-    """The entries of config.yaml with `{group: name}` chosen; names land in the entries, too."""
+    """Return the merged entries for the choices `{group: name}`, with the names among them.
+
+    Raises UserError if a file of configs/ cannot be read.
+    """
     names = {**defaults(), **chosen}
-    # Files that nobody chose are left to config.yaml, so that a recipe may choose them instead.
-    said = {**{group: names[group] for group in REGISTERED}, **chosen}
-    entries = deepcopy(_composed(CONFIGS.resolve(), tuple(said.items())))
+    # A group that the user did not choose is not passed on, so that a recipe may override it.
+    passed_on = {**{group: names[group] for group in REGISTERED}, **chosen}
+    entries = deepcopy(_composed(CONFIGS.resolve(), tuple(passed_on.items())))
     for group in REGISTERED:
         entries[group] = {"name": names[group], **(entries.get(group) or {})}
     own = entries.pop(PER_ALGO, {}).get(names["algo"], {})
@@ -29,7 +33,7 @@ def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 @lru_cache
 def _composed(configs: Path, chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Once a process for each choice: a matrix of arms asks for the same one again and again."""
+    """Compose once per choice and process: the arms of a comparison often make the same choice."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -50,17 +54,17 @@ def _composed(configs: Path, chosen: tuple[tuple[str, str], ...]) -> dict[str, A
 
 
 def per_algo(recipe: str) -> dict[str, Any]:
-    """{algorithm: the settings that a recipe gives to it alone}; most recipes give none."""
+    """Return {algorithm: settings that the recipe gives to it alone}; empty for most recipes."""
     from omegaconf import OmegaConf
 
     loaded = OmegaConf.to_container(OmegaConf.load(CONFIGS / "recipe" / f"{recipe}.yaml"))
     assert isinstance(loaded, dict)
-    found: dict[str, Any] = loaded.get(PER_ALGO, {})
-    return found
+    settings: dict[str, Any] = loaded.get(PER_ALGO, {})
+    return settings
 
 
 def defaults() -> dict[str, str]:
-    """{group: the choice made when nobody makes one}, from configs/config.yaml."""
+    """Return {group: its default choice} from configs/config.yaml."""
     from omegaconf import OmegaConf
 
     loaded: Any = OmegaConf.load(CONFIGS / "config.yaml")
@@ -82,7 +86,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 
 def _store(group: str, name: str) -> None:
-    """A group node for a name without a file; a YAML file of that name would go before it."""
+    """Give Hydra an empty node for a name without a YAML file; a file of that name has priority."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group=group, name=name, node={}, provider="mssr_rl")

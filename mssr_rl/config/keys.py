@@ -1,6 +1,6 @@
-"""Which keys there are, and what somebody who types another one probably means.
+"""All config keys, and a suggestion for a key that does not exist.
 
-Between `config` and `registry`, which declare the keys, and `compose`, which checks them.
+`schema` and `registry` declare the keys; `compose` checks the user's arguments against them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,12 +21,12 @@ GROUPS = (*REGISTERED, *FILES)
 
 @cache
 def fixed_kinds() -> Mapping[str, Any]:
-    """{dotted key: its type} of every key that does not depend on an algorithm or environment."""
+    """Return {dotted key: type} of all keys except options of algorithms and environments."""
     return dict(_walk(Config, ""))
 
 
 def check(given: Iterable[str]) -> None:
-    """Refuse a key that is neither a group nor fixed."""
+    """Raise UserError for a key that is neither a group nor in `fixed_kinds`."""
     known = fixed_kinds()
     for key in given:
         if key not in known:
@@ -34,24 +34,24 @@ def check(given: Iterable[str]) -> None:
 
 
 def choices(group: str) -> list[str]:
-    """The names of a group whose choices are files."""
+    """Return the choices of a group whose choices are files, such as recipe."""
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
 def refuse(key: str, known: Iterable[str]) -> UserError:
-    """Why `key` is not understood; a name from another framework is translated."""
+    """Return the error for an unknown key. A name from another framework is translated."""
     if key in {entry.partition(".")[0] for entry in known} | set(REGISTERED):
         return UserError(f"{key} is a section; write {key}.option=value")
-    words = list(known)
-    close = from_habit(key) or closest(key, words) or closest(key.rpartition(".")[2], words)
+    names = list(known)
+    close = from_habit(key) or closest(key, names) or closest(key.rpartition(".")[2], names)
     advice = f"did you mean {close}?" if close else "--help shows the keys"
     if not close and "." not in key:
-        advice = f"an algorithm's option is written algo.{key}, an environment's env.{key}"
+        advice = f"write an algorithm's option as algo.{key}, an environment's as env.{key}"
     return UserError(f"unknown key {key}; {advice}")
 
 
 def refuse_file(group: str, name: str) -> UserError:
-    """Why `group=name` is not understood, for a group whose choices are files."""
+    """Return the error for an unknown `group=name`, where the group's choices are files."""
     names = choices(group)
     close = closest(name, names)
     if group == "model" and not close:
@@ -63,13 +63,13 @@ def refuse_file(group: str, name: str) -> UserError:
 
 
 def translated(group: str, name: str) -> str | None:
-    """What a name from another framework is called here."""
+    """Return our name for a name from another framework, or None."""
     ours: str | None = _habits()["names"].get(group, {}).get(name)
     return ours
 
 
 def from_habit(key: str) -> str | None:
-    """What a key of another framework is called here, sections in front of it ignored."""
+    """Return our key for a key of another framework, or None. Leading sections are ignored."""
     habits, parts = _habits()["keys"], key.split(".")
     endings = (".".join(parts[start:]) for start in range(len(parts)))
     return next((habits[ending] for ending in endings if ending in habits), None)

@@ -1,7 +1,7 @@
-"""The words of a command line, `key=value`, taken apart; the first place a typo can be caught.
+"""Split `key=value` arguments and read their values.
 
-Knows the shape of words and values and nothing about keys: `compose` does. Hydra's own grammar is
-larger (`+key`, `~key`, braces, sweeps); what is left out of it is refused here, in a sentence.
+This module knows the form of arguments; `compose` knows which keys exist. Hydra's grammar allows
+more (`+key`, `~key`, braces, sweeps). This module refuses the rest of it with a clear sentence.
 """
 
 import re
@@ -11,22 +11,28 @@ from typing import Any
 from mssr_rl.errors import UserError
 from mssr_rl.typed import alternatives, lists_texts, takes_text
 
-_MAPPING = re.compile(r"\{[^{}]*:[^{}]*\}")  # of an option that takes it as text: env.columns
+_MAPPING = re.compile(r"\{[^{}]*:[^{}]*\}")  # allowed: env.columns takes such a mapping as text
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
-    """{key: value} in the order typed; values are still text."""
-    found: dict[str, str] = {}
+    """Return {key: text} in the order typed.
+
+    Raises UserError for an argument that is not `key=value`, or for a key that is given twice.
+    """
+    texts: dict[str, str] = {}
     for word in words:
         key, value = _split(word)
-        if key in found:
-            raise UserError(f"{key} is given twice, as {found[key]} and as {value}; leave one out")
-        found[key] = value
-    return found
+        if key in texts:
+            raise UserError(f"{key} is given twice, as {texts[key]} and as {value}; leave one out")
+        texts[key] = value
+    return texts
 
 
 def read_value(key: str, text: str, kind: object) -> Any:
-    """What a text stands for: itself for a kind that takes any text, else by Hydra's grammar."""
+    """Return the value of a text: the text itself if `kind` allows any text, else Hydra's reading.
+
+    Raises UserError if the text cannot be parsed, or holds several values.
+    """
     if takes_text(kind):
         return None if text == "null" and type(None) in alternatives(kind) else text
     if lists_texts(kind):
@@ -35,25 +41,28 @@ def read_value(key: str, text: str, kind: object) -> Any:
     from hydra.errors import HydraException
 
     try:
-        found = OverridesParser.create().parse_override(f"{key}={text}")
+        override = OverridesParser.create().parse_override(f"{key}={text}")
     except HydraException as error:
         raise UserError(f"{key}={text} cannot be read; check its brackets and quotes") from error
-    if found.is_sweep_override():
+    if override.is_sweep_override():
         raise UserError(f"{key}={text}: one run takes one value; a list is written [a,b]")
-    return found.value()
+    return override.value()
 
 
 def listed(key: str, text: str) -> tuple[str, ...]:
-    """A list of names: `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is the empty one."""
+    """Return a list of names. `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is empty.
+
+    Raises UserError for a missing bracket, or for nothing between two commas.
+    """
     inner = text.strip()
     if inner.startswith("[") != inner.endswith("]"):
-        raise UserError(f"{key}={text} has a bracket without its partner; a list is written [a,b]")
+        raise UserError(f"{key}={text} has only one bracket; a list is written [a,b]")
     inner = inner[1:-1].strip() if inner.startswith("[") else inner
     if not inner:
         return ()
     items = tuple(_unquoted(item.strip()) for item in inner.split(","))
     if not all(items):
-        raise UserError(f"{key}={text} names nothing between two commas; a list is written [a,b]")
+        raise UserError(f"{key}={text} has nothing between two commas; a list is written [a,b]")
     return items
 
 
@@ -67,13 +76,15 @@ def _split(word: str) -> tuple[str, str]:
     if word.startswith("-"):
         raise UserError(f"{word} is not understood: options are written key=value, without dashes")
     if word.startswith(("+", "~")):
-        raise UserError(f"{word} is not understood: write {word.lstrip('+~')}, every key is known")
+        raise UserError(
+            f"{word} is not understood: write {word.lstrip('+~')}; keys cannot be added or removed"
+        )
     if not equals:
         raise UserError(f"{word} is not key=value; --help shows the keys")
     if not key.strip() or key != key.strip():
-        raise UserError(f"{word!r} has no key right before the equals sign; write key=value")
+        raise UserError(f"{word!r} has no key directly before the equals sign; write key=value")
     if not value.strip():
         raise UserError(f"{key}= has no value; write {key}=value, or {key}=null for none")
     if ("{" in word or "}" in word) and not _MAPPING.fullmatch(value.strip()):
-        raise UserError(f"{word}: braces are not understood; a list is written [a,b]")
+        raise UserError(f"{word}: braces are not allowed; a list is written [a,b]")
     return key, value

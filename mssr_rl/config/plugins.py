@@ -1,6 +1,6 @@
-"""Where names come from: the package's own modules, installed packages, and `plugins=[...]`.
+"""Import the user's modules, `plugins=[...]`, so that their algorithms and environments exist.
 
-Every process that resolves a name calls `prepare` first, worker processes included.
+Every process that looks up a name calls `prepare` first. Worker processes do too.
 """
 
 import sys
@@ -12,14 +12,17 @@ from mssr_rl.errors import UserError
 
 
 def prepare(modules: Iterable[str]) -> None:
-    """Import the user's modules, so that what they register can be chosen."""
+    """Import the modules; importing registers what they define.
+
+    Raises UserError if a module does not exist, needs a package that is missing, or fails.
+    """
     _make_current_folder_importable()
     for module in modules:
         _import(module)
 
 
 def _make_current_folder_importable() -> None:
-    """As `python -m` does; a console script and a worker process do not."""
+    """Put the current folder on `sys.path`. `python -m` does this; scripts and workers do not."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)

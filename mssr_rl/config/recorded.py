@@ -1,9 +1,9 @@
-"""The config of a run that is taken up again: what its config.yaml says, unless the words differ.
+"""The config of a run that is resumed: its config.yaml, changed by the user's arguments.
 
-`resume=true name=NAME` alone continues that run with all of its settings. A group chosen by another
-name (`algo=`, `model=`) is laid over whole; `lifecycle` then refuses what would change the run.
-run.json keeps a copy of the settings: where config.yaml is gone or cut short, `accept=[config]`
-goes on with that.
+`resume=true name=NAME` alone continues a run with all of its settings. If the user chooses another
+algorithm or model (`algo=`, `model=`), the whole group is replaced; `lifecycle` then refuses what
+would change the run. run.json holds a copy of the settings. If config.yaml is missing or damaged,
+`accept=[config]` continues with that copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,25 +22,27 @@ SECTIONS = (
     *("budget", "eval", "checkpoint"),
 )  # without these a config.yaml was cut short
 
-NO_WORDS: Mapping[str, str] = MappingProxyType({})  # of a user who repeats nothing of the run's
+NO_WORDS: Mapping[str, str] = MappingProxyType({})  # the user allows no code of the run
 
 
 def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, Any]:
-    """What the words are laid over: a resumed run's own config, else the files of configs/."""
+    """Return the entries to start from: a resumed run's own config, else the files of configs/."""
     fresh = hydra_groups.merge(groups)
     path = _config_file(fixed)
     if path is None or not (path.exists() or (path.parent / "run.json").exists()):
         return fresh
-    found = of_run(path.parent, overrides.listed("accept", fixed.get("accept", "[]")))
-    changed = [group for group in groups if _name(found.get(group)) != _name(fresh[group])]
-    return {**found, **{group: fresh[group] for group in changed}}
+    before = of_run(path.parent, overrides.listed("accept", fixed.get("accept", "[]")))
+    changed = [group for group in groups if _name(before.get(group)) != _name(fresh[group])]
+    return {**before, **{group: fresh[group] for group in changed}}
 
 
 def of_run(folder: Path, accept: Sequence[str] = ()) -> dict[str, Any]:
-    """The settings of a run: its config.yaml or, if accepted, run.json's copy of one that is lost.
+    """Return the settings of a run, from its config.yaml.
+
+    If config.yaml cannot be read and `accept` names config, the copy in run.json is used.
 
     Raises:
-        UserError: config.yaml cannot be read; the sentence says how to go on.
+        UserError: config.yaml cannot be read; the message says how to continue.
     """
     try:
         return whole(folder / "config.yaml")
@@ -48,54 +50,55 @@ def of_run(folder: Path, accept: Sequence[str] = ()) -> dict[str, Any]:
         kept = _kept(folder)
         if kept and "config" in accept:
             return kept
-        copied = "add accept=[config] to go on with the settings that run.json kept, or " * bool(
-            kept
-        )
-        raise UserError(f"{error}; {copied}put the file back from a copy") from error
+        use_copy = "add accept=[config] to continue with the settings in run.json, or " * bool(kept)
+        raise UserError(f"{error}; {use_copy}restore the file from a backup") from error
 
 
 def whole(path: Path) -> dict[str, Any]:
-    """The entries of a config.yaml: no section is missing, every value is of its kind."""
+    """Return the entries of a config.yaml.
+
+    Raises UserError if a section is missing or a value has the wrong type.
+    """
     if not path.exists():
         raise UserError(f"{path} is gone")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path} is empty")
-    found = plain(path)
-    missing = [name for name in SECTIONS if not isinstance(found.get(name), Mapping)]
+    config = plain(path)
+    missing = [name for name in SECTIONS if not isinstance(config.get(name), Mapping)]
     missing += [
-        f"{group}.name" for group in keys.REGISTERED if not _section(found, group).get("name")
+        f"{group}.name" for group in keys.REGISTERED if not _section(config, group).get("name")
     ]
     if missing:
         raise UserError(f"{path} was cut short or is no config of a run: it has no {missing[0]}")
-    bare = {g: Selection(name=str(found[g]["name"]), options={}) for g in keys.REGISTERED}
+    bare = {g: Selection(name=str(config[g]["name"]), options={}) for g in keys.REGISTERED}
     try:
-        typed.build(Config, {**found, **bare})
+        typed.build(Config, {**config, **bare})
     except UserError as error:
         raise UserError(f"{path} was cut short or edited: {error}") from error
-    return found
+    return config
 
 
 def document(path: Path) -> dict[str, Any]:
-    """The object that a run's JSON file holds.
+    """Return the object in a JSON file of a run.
 
     Raises:
-        FileNotFoundError: it is not there.
-        UserError: it holds none, because it is empty, cut short or something else.
+        FileNotFoundError: the file does not exist.
+        UserError: the file is empty, cut short, or holds no JSON object.
     """
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path} is empty")
-    found = untrusted.document(path)
-    if not isinstance(found, dict):
+    content = untrusted.document(path)
+    if not isinstance(content, dict):
         raise UserError(f"{path} holds no JSON object")
-    return found
+    return content
 
 
 def check_accepted(names: Sequence[str]) -> None:
-    """Raise `UserError` for a name that `accept=` does not know."""
+    """Raise UserError for a name that `accept=` does not know."""
     unknown = [name for name in names if name not in ACCEPTABLE]
     if unknown:
         raise UserError(
-            f"accept=[{unknown[0]}] names no change that a run can go on with; choose from "
+            f"accept=[{unknown[0]}] names no change that can be accepted; choose from "
             f"{', '.join(ACCEPTABLE)}"
         )
 
@@ -112,7 +115,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
-    """Run.json's copy of the settings, None if there is none."""
+    """Return the copy of the settings in run.json, or None."""
     try:
         settings = _section(document(folder / "run.json"), "config").get("settings")
     except (UserError, FileNotFoundError):
@@ -121,27 +124,27 @@ def _kept(folder: Path) -> dict[str, Any] | None:
 
 
 def plain(path: Path) -> dict[str, Any]:
-    """The entries of a run folder's config.yaml, which may come from anybody."""
+    """Return the entries of a config.yaml that may come from anybody; nothing in it is run."""
     return parsed(safe_yaml.text(path), str(path))
 
 
 def parsed(text: str, path: str) -> dict[str, Any]:
-    """The entries of a config's text; `path` names it where it cannot be read."""
+    """Return the entries of a config's text. Error messages name the file by `path`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        read = OmegaConf.to_container(OmegaConf.create(text))
+        tree = OmegaConf.to_container(OmegaConf.create(text))
     except (ValueError, YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(read, dict):
+    if not isinstance(tree, dict):
         raise UserError(f"{path} holds no config")
-    return {str(key): value for key, value in read.items()}
+    return {str(key): value for key, value in tree.items()}
 
 
 def _config_file(fixed: Mapping[str, str]) -> Path | None:
-    """Where the run that is to be resumed keeps its config, None if none is."""
+    """Return the config.yaml of the run to be resumed; None if no run is resumed."""
     resume = fixed.get("resume", "false")
     kind = keys.fixed_kinds()["resume"]
     if "name" not in fixed or overrides.read_value("resume", resume, kind) is not True:
@@ -150,20 +153,20 @@ def _config_file(fixed: Mapping[str, str]) -> Path | None:
 
 
 def _name(group: Any) -> Any:
-    """What a group is called: by name, or a model by its path."""
+    """Return the name of a group's choice; for a model, its path."""
     return group.get("name", group.get("path")) if isinstance(group, Mapping) else group
 
 
 def refuse_unnamed(path: Path, words: Mapping[str, str]) -> None:
-    """Raise `UserError` if a run folder's config would run code that the user's words do not name.
+    """Raise UserError if a run folder's config would run code that the user does not name.
 
-    That is: import a module, start an engine that unpickles, or send work to a cluster.
+    Running code means: import a module, start an engine that unpickles, or use a cluster.
     """
-    found = plain(path)
+    config = plain(path)
     _refuse_plugins(
-        path, found.get("plugins") or [], overrides.listed("plugins", words.get("plugins", "[]"))
+        path, config.get("plugins") or [], overrides.listed("plugins", words.get("plugins", "[]"))
     )
-    engine, cluster = (_section(found, key) for key in ("engine", "cluster"))
+    engine, cluster = (_section(config, key) for key in ("engine", "cluster"))
     unnamed = {}
     if engine.get("name", "local") not in ("local", words.get("engine")):
         unnamed["engine"] = engine["name"]
@@ -172,14 +175,14 @@ def refuse_unnamed(path: Path, words: Mapping[str, str]) -> None:
     if unnamed:
         repeated = " ".join(f"{key}={value}" for key, value in unnamed.items())
         raise UserError(
-            f"{path} wants to be run with {repeated}, where its checkpoints can run code, and a "
-            f"run folder may come from anybody: if you trust this one, add {repeated}"
+            f"{path} asks for {repeated}, and then its checkpoints can run code; a run folder may "
+            f"come from anybody: if you trust this one, add {repeated}"
         )
 
 
 def _section(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = tree.get(key)
-    return found if isinstance(found, Mapping) else {}  # anything else is refused as it is read
+    section = tree.get(key)
+    return section if isinstance(section, Mapping) else {}  # `whole` refuses anything else
 
 
 def _refuse_plugins(path: Path, found: Any, named: Sequence[str]) -> None:

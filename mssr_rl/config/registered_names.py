@@ -1,6 +1,6 @@
-"""Registered names and their options as the config sees them: the groups `algo` and `env`.
+"""The config groups `algo` and `env`: registered names and their options.
 
-Looking up an algorithm imports torch, so `compose` does it once all else is in order.
+Looking up an algorithm imports torch, so `compose` does it after all other checks.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from mssr_rl.config.schema import Selection
 from mssr_rl.errors import UserError
 from mssr_rl.registry import Option, Registry
 
-RESERVED = {"env": {"split"}}  # the trainer says which split, not the user
+RESERVED = {"env": {"split"}}  # the trainer chooses the split, not the user
 
 
 def registry(group: str) -> Registry[Any]:
-    """Where the names of a group are registered."""
+    """Return the registry of a group, "algo" or "env"."""
     if group == "env":
         from mssr_rl.envs import environments
 
@@ -27,7 +27,7 @@ def registry(group: str) -> Registry[Any]:
 
 
 def options(group: str, name: str) -> dict[str, Option]:
-    """What can be set as `group.option=value` once `group=name` is chosen; refuses other names."""
+    """Return the options of `group=name`. Raises UserError if the name is not registered."""
     known = registry(group)
     if name not in known.names() and (ours := keys.translated(group, name)) in known.names():
         raise UserError(f"no {known.kind} {name!r}; did you mean {ours!r}?")
@@ -36,14 +36,22 @@ def options(group: str, name: str) -> dict[str, Option]:
 
 
 def ablations(algo: str) -> Mapping[str, Mapping[str, object]]:
-    """The parts of an algorithm that can be left out, as `Algorithm.ablations` has them."""
-    options("algo", algo)  # refuses a name nobody registered
+    """Return `Algorithm.ablations`: the parts of an algorithm that can be left out."""
+    options("algo", algo)  # raises UserError for a name that is not registered
     declared: Mapping[str, Mapping[str, object]] = registry("algo").make(algo).ablations
     return declared
 
 
 def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Selection:
-    """`{"name": ..., option: value}` under the `group.option` texts given, defaults filled in."""
+    """Return the choice with all options: `given` texts first, then `node`, then defaults.
+
+    Args:
+        group: "algo" or "env".
+        node: {"name": ..., option: value}, from files or a recorded config.
+        given: {"group.option": text}, from the user's arguments.
+
+    Raises UserError for an unknown name or option, or for a value of the wrong type.
+    """
     name = str(node["name"])
     known = options(group, name)
     texts = {key.partition(".")[2]: text for key, text in given.items() if key.startswith(group)}
@@ -59,7 +67,7 @@ def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Sel
 
 
 def refuse_option(group: str, name: str, option: str) -> UserError:
-    """Why `group.option` is not understood while `group=name`."""
+    """Return the error for an option that `group=name` does not have."""
     mine = options(group, name)
     owners = [n for n in registry(group).names() if option in options(group, n)]
     if translated := keys.from_habit(f"{group}.{option}"):

@@ -1,8 +1,8 @@
-"""A run folder's config.yaml, looked at before it is read: a run folder may come from anybody.
+"""Check that a config.yaml is plain YAML before it is parsed: a run folder may come from anybody.
 
-What we write is small, flat and literal. A file that is large, deep, or uses what YAML can do
-beyond that (tags, aliases, interpolation) was not written by us; it is refused before OmegaConf
-sees it, which would resolve or multiply them.
+The config that we write is small, flat and literal. A file that is large or deep, or that uses
+tags, aliases or interpolation, was not written by us. It is refused before OmegaConf reads it,
+because OmegaConf would resolve or multiply these.
 """
 
 from pathlib import Path
@@ -12,30 +12,30 @@ from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 MAX_BYTES = 200_000
-FILE_BYTES = 2**24  # more than will do: what is longer in characters is refused by name
+FILE_BYTES = 2**24  # far above MAX_BYTES, so that a long file gets the message about its length
 MAX_DEPTH = 20
 
 
 def text(path: Path) -> str:
-    """The file's text, if it is plain."""
+    """Return the file's text. Raises UserError if it is missing or not plain YAML."""
     try:
-        found = untrusted.text(path, FILE_BYTES)
+        content = untrusted.text(path, FILE_BYTES)
     except FileNotFoundError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    if (reason := unsafe(found)) is not None:
-        raise UserError(f"{path} is refused: {reason}; a config that training wrote holds none")
-    return found
+    if (reason := unsafe(content)) is not None:
+        raise UserError(f"{path} is refused: {reason}; training does not write such a config")
+    return content
 
 
-def unsafe(found: str) -> str | None:
-    """Why a text is not the plain YAML that we write; None if it is. No object is made of it."""
+def unsafe(content: str) -> str | None:
+    """Return why a text is not plain YAML; None if it is. No object is built from the text."""
     import yaml  # type: ignore[import-untyped]
 
-    if len(found) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         return f"it is longer than {MAX_BYTES:,} characters"
     depth = 0
     try:
-        for event in yaml.parse(found, Loader=yaml.SafeLoader):
+        for event in yaml.parse(content, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:

@@ -1,7 +1,7 @@
-"""The typed config: what a run is told. Frozen, and complete before anything starts.
+"""The typed config of a run. It is frozen, and complete before anything starts.
 
-`compose` builds it from configs/ and the command line, `crosscheck` holds its numbers against each
-other, `plan` says it in words. A field without a default is the recipe's to state.
+`compose` builds it from configs/ and the command line. `crosscheck` tests that its numbers fit
+together. `plan` prints it as text. A field without a default must be set by the recipe.
 """
 
 from collections.abc import Mapping
@@ -33,49 +33,69 @@ class ModelConfig:
     """The policy to start from."""
 
     path: str = option("`tiny`, or a folder in the `save_pretrained` layout")
-    min_pixels: int | None = option("smaller pictures are enlarged; null: the model's", None, COUNT)
-    max_pixels: int | None = option("larger ones are reduced; null: the model's own", None, COUNT)
+    min_pixels: int | None = option(
+        "enlarge pictures with fewer pixels; null: as the model's processor does", None, COUNT
+    )
+    max_pixels: int | None = option(
+        "shrink pictures with more pixels; null: as the model's processor does", None, COUNT
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """Where weights live."""
+    """Where the model runs, and in which precision."""
 
     name: Literal["local", "openrlhf"] = option("local: one process; openrlhf: a cluster", "local")
-    device: str = option("cpu, cuda, cuda:1", "cpu")
-    threads: int = option("CPU threads; locally as many blocks at once, 2 to an update", 2, COUNT)
+    device: str = option("the torch device: cpu, cuda or cuda:1", "cpu")
+    threads: int = option(
+        "CPU threads; engine=local runs as many blocks at once, and an update uses 2", 2, COUNT
+    )
     dtype: Literal["float32", "bfloat16"] = option(
-        "of weights and activations; engine=local trains in float32", "float32"
+        "precision of weights and activations; engine=local trains in float32", "float32"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """How engine=openrlhf spreads over machines; any other engine refuses what is set here."""
+    """How engine=openrlhf uses several machines. Other engines refuse any change here."""
 
     address: str | None = option("a running Ray cluster; null: start one here", None)
-    nodes: int = option("machines that train", 1, COUNT)
-    gpus_per_node: int = option("training ranks on each; without a GPU, processes", 1, COUNT)
-    rollout_engines: int = option("vLLM engines", 1, COUNT)
-    tensor_parallel: int = option("GPUs of one vLLM engine", 1, COUNT)
-    colocate: bool = option("rollouts share the GPUs that train", True)
-    sleep: bool = option("who is not working leaves the GPU; needs colocate", False)
-    zero_stage: Literal[0, 1, 2, 3] = option("DeepSpeed: what is split over ranks", 2)
-    gpu_memory_share: float = option("of a GPU, for vLLM", 0.4, SHARE)
-    prefix_caching: bool = option("vLLM remembers prompts between rollouts", False)
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = option("in training", "sdpa")
-    gradient_checkpointing: bool = option("activations are computed twice", False)
-    optimiser_offload: bool = option("AdamW's state in main memory", False)
-    freeze_vision: bool = option("the vision tower keeps its weights", False)
-    lora_rank: int = option(
-        "train LoRA matrices of this rank, not the weights; 0: the weights", 0, COUNT_OR_NONE_AT_ALL
+    nodes: int = option("number of machines that train", 1, COUNT)
+    gpus_per_node: int = option(
+        "training ranks on each machine: GPUs, or processes where there is no GPU", 1, COUNT
     )
-    lora_alpha: int = option("LoRA matrices count lora_alpha / lora_rank times", 16, COUNT)
+    rollout_engines: int = option("number of vLLM engines", 1, COUNT)
+    tensor_parallel: int = option("GPUs of one vLLM engine", 1, COUNT)
+    colocate: bool = option("vLLM and training share the same GPUs", True)
+    sleep: bool = option(
+        "vLLM and the trainer free GPU memory while they are idle; needs colocate", False
+    )
+    zero_stage: Literal[0, 1, 2, 3] = option(
+        "DeepSpeed ZeRO stage: what is split over the training ranks", 2
+    )
+    gpu_memory_share: float = option("share of a GPU's memory that vLLM may use", 0.4, SHARE)
+    prefix_caching: bool = option("vLLM keeps the attention cache of shared prompts", False)
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = option(
+        "attention implementation in training", "sdpa"
+    )
+    gradient_checkpointing: bool = option(
+        "compute activations again in the backward pass, to save memory", False
+    )
+    optimiser_offload: bool = option("keep AdamW's state in main memory", False)
+    freeze_vision: bool = option("do not train the vision tower", False)
+    lora_rank: int = option(
+        "rank of LoRA matrices that are trained in place of the weights; 0: train the weights",
+        0,
+        COUNT_OR_NONE_AT_ALL,
+    )
+    lora_alpha: int = option("LoRA matrices are scaled by lora_alpha / lora_rank", 16, COUNT)
     importance_cap: float | None = option(
-        "weigh a token by trainer's over sampler's probability, at most so much", None, POSITIVE
+        "weight each token by trainer probability / sampler probability, at most this; null: off",
+        None,
+        POSITIVE,
     )
     mismatch_alarm: float | None = option(
-        "largest sampler/trainer log-probability gap without a warning; null: by dtype",
+        "warn if log-probabilities of sampler and trainer differ by more; null: set by dtype",
         None,
         POSITIVE,
     )
@@ -85,26 +105,34 @@ class ClusterConfig:
 class TrainConfig:
     """The optimiser and the batches it sees."""
 
-    rollouts_per_step: int = option("rollouts drawn with one policy", bound=COUNT)
+    rollouts_per_step: int = option("rollouts sampled with one policy", bound=COUNT)
     samples_per_update: int = option("rollouts in one optimiser update", bound=COUNT)
-    micro_batch: int = option("rollouts in one pass; memory and speed, not maths", 32, COUNT)
+    micro_batch: int = option(
+        "rollouts in one forward pass; changes memory and speed, not the maths", 32, COUNT
+    )
     lr: float = option("AdamW's learning rate, constant", bound=POSITIVE)
     weight_decay: float = option("AdamW's weight decay", 0.01, COUNT_OR_NONE_AT_ALL)
     beta1: float = option("AdamW's decay of the mean gradient", 0.9, DECAY)
     beta2: float = option("AdamW's decay of the squared gradient", 0.999, DECAY)
-    max_grad_norm: float = option("gradients longer than this are cut", 1.0, POSITIVE)
+    max_grad_norm: float = option("gradients with a larger norm are clipped to it", 1.0, POSITIVE)
     epochs: int = option("passes over the rollouts of a step", 1, COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutConfig:
-    """How responses are drawn in training."""
+    """How responses are sampled in training."""
 
-    group_size: int | None = option("rollouts per problem; null: the algorithm's own", None, COUNT)
-    temperature: float = option("of sampling", 1.0, POSITIVE)
-    top_p: float = option("probability mass sampled from; below 1 biases the ratios", 1.0, SHARE)
+    group_size: int | None = option(
+        "rollouts per problem; null: the algorithm's default", None, COUNT
+    )
+    temperature: float = option("sampling temperature", 1.0, POSITIVE)
+    top_p: float = option(
+        "sample from the likeliest tokens with this probability mass; below 1 biases the ratios",
+        1.0,
+        SHARE,
+    )
     sampler: Literal["vllm", "transformers"] = option(
-        "who samples with engine=openrlhf: vLLM, or the training ranks themselves", "vllm"
+        "engine=openrlhf samples with vLLM, or with transformers on the training ranks", "vllm"
     )
     max_prompt_tokens: int = option("longest prompt, image tokens included", bound=COUNT)
     max_response_tokens: int = option("longest response", bound=COUNT)
@@ -112,48 +140,58 @@ class RolloutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
-    """What a run may spend; the first of them that is spent ends it."""
+    """What a run may spend. The run ends when one of these is spent."""
 
     rollouts: int = option("training rollouts in all", bound=COUNT)
     updates: int | None = option("optimiser updates in all; null: no bound", None, COUNT)
-    prompts: int | None = option("no step begins once so many are posed", None, COUNT)
-    image_tokens: int | None = option("no step begins once so many are read", None, COUNT)
+    prompts: int | None = option(
+        "start no step after this many prompts; null: no bound", None, COUNT
+    )
+    image_tokens: int | None = option(
+        "start no step after this many image tokens; null: no bound", None, COUNT
+    )
     generated_tokens: int | None = option(
-        "no step begins once so many are generated; null: no bound", None, COUNT
+        "start no step after this many generated tokens; null: no bound", None, COUNT
     )
-    trained_tokens: int | None = option("no step begins once so many are trained on", None, COUNT)
+    trained_tokens: int | None = option(
+        "start no step after this many trained tokens; null: no bound", None, COUNT
+    )
     seconds: float | None = option(
-        "no step begins once so much time is charged; null: no bound", None, POSITIVE
+        "start no step after this much charged time [s]; null: no bound", None, POSITIVE
     )
-    verifier_seconds: float | None = option("the same of time spent on grading", None, POSITIVE)
-    gpu_seconds: float | None = option("the same of time times GPUs", None, POSITIVE)
+    verifier_seconds: float | None = option(
+        "start no step after this much grading time [s]; null: no bound", None, POSITIVE
+    )
+    gpu_seconds: float | None = option(
+        "start no step after this much time x GPUs [s]; null: no bound", None, POSITIVE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """When and how accuracy is measured: on val while training, on test at the end."""
+    """When and how accuracy is measured: on val during training, on test at the end."""
 
     every: int = option(
         "steps between evaluations; 0: only at the start and the end", bound=COUNT_OR_NONE_AT_ALL
     )
-    samples: int = option("sampled answers per problem, beside the greedy one", 4, COUNT)
-    limit: int | None = option("problems of a split that are used; null: all", None, COUNT)
+    samples: int = option("sampled answers per problem, in addition to the greedy one", 4, COUNT)
+    limit: int | None = option("use only this many problems of a split; null: all", None, COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When a run can be taken up again from."""
+    """When checkpoints are saved. A run can be resumed from each of them."""
 
     every: int = option("steps between checkpoints; 0: only at the end", bound=COUNT_OR_NONE_AT_ALL)
-    keep: int = option("newest checkpoints kept, beside the best", 2, COUNT)
+    keep: int = option("newest checkpoints that are kept, in addition to the best", 2, COUNT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultConfig:
-    """What is done when a step breaks or does not come to an end."""
+    """What happens when a step fails or does not end."""
 
     non_finite: Literal["stop", "skip"] = option(
-        "NaN or infinity in a step: stop the run, or leave the step out", "stop"
+        "NaN or infinity in a step: stop the run, or skip the step", "stop"
     )
     unscorable: Literal["stop", "leave_out"] = option(
         "a response that gets no reward (None, NaN): stop the run, or leave that rollout out of "
@@ -161,15 +199,15 @@ class FaultConfig:
         "stop",
     )
     stall_seconds: float = option(
-        "in one phase before every stack is written to stacks.txt; 0: never",
+        "after this long in one phase, write all stacks to stacks.txt [s]; 0: never",
         600.0,
         COUNT_OR_NONE_AT_ALL,
     )
     stop_seconds: float = option(
-        "in one phase before the run is stopped; 0: never", 7200.0, COUNT_OR_NONE_AT_ALL
+        "after this long in one phase, stop the run [s]; 0: never", 7200.0, COUNT_OR_NONE_AT_ALL
     )
     retries: int = option(
-        "restarts after a process of a cluster died, from the newest checkpoint",
+        "restarts from the newest checkpoint, after a process of the cluster died",
         2,
         COUNT_OR_NONE_AT_ALL,
     )
@@ -177,16 +215,16 @@ class FaultConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LensConfig:
-    """Which batches are kept for the lens."""
+    """Which batches are saved for the verb `lens`."""
 
     every: int = option(
-        "steps between batches kept, the first beside; 0: none", 30, COUNT_OR_NONE_AT_ALL
+        "save step 1 and every step divisible by this; 0: save none", 30, COUNT_OR_NONE_AT_ALL
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything a run is told. `config.yaml` in its folder holds the same."""
+    """All settings of a run. `config.yaml` in the run's folder holds the same."""
 
     algo: Selection
     env: Selection
@@ -201,19 +239,19 @@ class Config:
     fault: FaultConfig = field(default_factory=FaultConfig)
     stability: Limits = field(default_factory=Limits)
     lens: LensConfig = field(default_factory=LensConfig)
-    recipe: str = option("the file in configs/recipe that the numbers come from", "laptop")
-    seed: int = option("the source of every random number", 0, SEED)
-    name: str | None = option("of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)
-    resume: bool = option("go on with the run of that name", False)
+    recipe: str = option("the file in configs/recipe with the settings to start from", "laptop")
+    seed: int = option("the seed of every random number", 0, SEED)
+    name: str | None = option("name of the run's folder; null: <env>-<algo>-s<seed>-<time>", None)
+    resume: bool = option("continue the run with the given name", False)
     accept: tuple[str, ...] = option(
-        "with resume=true: go on although these changed: plugins, config, data, record", ()
+        "with resume=true: continue although these changed: plugins, config, data, record", ()
     )
     plugins: tuple[str, ...] = option("modules that register algorithms or environments", ())
-    runs_dir: str = option("where run folders go", "runs")
+    runs_dir: str = option("the folder for run folders", "runs")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Plain values only, for config.yaml; `compose.from_dict` is the way back."""
+    """Return the config as plain values, for config.yaml. `compose.from_dict` is the inverse."""
     plain = asdict(config)
     for group in ("algo", "env"):
         chosen = plain[group]

@@ -1,13 +1,13 @@
-"""The words of a verb: declared once, as the fields of a frozen dataclass, and read from there.
+"""The arguments of a verb, `key=value`, are declared once: as the fields of a frozen dataclass.
 
     @dataclass(frozen=True, kw_only=True)
     class Words:
         env: str = option("the environment that is checked")
-        limit: int | None = option("problems that are looked at; null: all", None, COUNT)
+        limit: int | None = option("check only this many problems; null: all", None, COUNT)
         options: Mapping[str, str] = options_of("env")
 
-`read` gives such an object or a `UserError` that names the word; `helptext` prints the same fields.
-Types, bounds and defaults are those of `mssr_rl.typed`, values those of `overrides`.
+`read` returns such an object, or raises a `UserError` that names the wrong argument. `helptext`
+prints the same fields. `mssr_rl.typed` checks types and bounds, `overrides` reads the values.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,57 +20,60 @@ from mssr_rl.errors import UserError
 
 W = TypeVar("W")
 
-FILE, OTHERS = "FILE", "*"  # roles of a field; any other role is a prefix such as "env."
+FILE, OTHERS = "FILE", "*"  # the role of a field; any other role is a prefix such as "env."
 
 
 def file_name(doc: str, default: Any = MISSING) -> Any:
-    """A field for the one word that is written without a key: the name of a file."""
+    """Declare the one argument that is written without a key: the name of a file."""
     return _field(doc, default, role=FILE)
 
 
 def called(name: str, doc: str, default: Any = MISSING, bound: typed.Bound | None = None) -> Any:
-    """A field whose word is no name of Python's, such as "cluster.address"."""
+    """Declare an argument whose name is no Python identifier, such as "cluster.address"."""
     return _field(doc, default, bound=bound, name=name)
 
 
 def options_of(group: str) -> Any:
-    """A field that takes `group.option=value`, as text: their types are the chosen name's."""
-    return _many(f"{group}.", f"an option of what {group}= names; --help {group}=NAME lists them")
+    """Declare a field that collects all `group.option=value` arguments, as text.
+
+    Their types depend on the chosen algorithm or environment, so they are checked later.
+    """
+    return _many(f"{group}.", f"an option of {group}=NAME; --help {group}=NAME lists them")
 
 
 def others(doc: str) -> Any:
-    """A field that takes every word that no other field declares, as text."""
+    """Declare a field that collects all arguments that no other field declares, as text."""
     return _many(OTHERS, doc)
 
 
 class Word(NamedTuple):
-    """One declared word."""
+    """One declared argument."""
 
-    name: str  # as it is typed: "limit", "FILE", "env.option"
-    field: str
+    name: str  # as the user types it: "limit", "FILE", "env.option"
+    field: str  # the name of the dataclass field
     kind: Any
-    default: Any  # MISSING: it has to be given
+    default: Any  # MISSING: the argument is required
     doc: str
     bound: typed.Bound | None
     role: str | None
 
     @property
     def needed(self) -> bool:
-        """Whether it has to be given."""
+        """Whether the argument is required."""
         return self.default is MISSING and self.role in (None, FILE)
 
 
 def declared(kind: type) -> tuple[Word, ...]:
-    """The words of a declaration, in its order."""
+    """Return the arguments that a dataclass declares, in their order."""
     kinds = get_type_hints(kind)
     return tuple(_word(one, kinds[one.name]) for one in fields(kind))
 
 
 def read(kind: type[W], arguments: Sequence[str]) -> W:
-    """What the arguments say.
+    """Return the dataclass `kind`, filled from the arguments.
 
     Raises:
-        UserError: a word is unknown, missing, given twice, of the wrong type or out of bounds.
+        UserError: an argument is unknown, missing, given twice, of the wrong type or out of bounds.
     """
     known = declared(kind)
     named, texts = _files(arguments, any(word.role == FILE for word in known))
@@ -88,14 +91,14 @@ def read(kind: type[W], arguments: Sequence[str]) -> W:
 
 
 def unknown(key: str, known: Iterable[Word]) -> UserError:
-    """Why a word is refused, and which one was probably meant."""
+    """Return the error for an argument that nobody declared, with the probable right name."""
     names = [word.name for word in known if word.role in (None, OTHERS)]
     if not names:
-        return UserError(f"unknown word {key}: no word is taken here")
+        return UserError(f"unknown argument {key}: this command takes no arguments")
     close = typed.closest(key, names) or keys.from_habit(key)
     if close in names:
-        return UserError(f"unknown word {key}; did you mean {close}?")
-    return UserError(f"unknown word {key}; known here: {', '.join(names)}")
+        return UserError(f"unknown argument {key}; did you mean {close}?")
+    return UserError(f"unknown argument {key}; known here: {', '.join(names)}")
 
 
 def _word(one: Field[Any], kind: Any) -> Word:
@@ -107,7 +110,7 @@ def _word(one: Field[Any], kind: Any) -> Word:
 
 
 def _taken(word: Word, given: dict[str, str], named: list[str]) -> dict[str, Any]:
-    """{field: value} of one word; what it takes is no longer among `given`."""
+    """Return {field: value} of one argument, and remove what it used from `given`."""
     if word.role is None:
         if word.name not in given:
             return {}
@@ -122,7 +125,7 @@ def _taken(word: Word, given: dict[str, str], named: list[str]) -> dict[str, Any
 def _files(arguments: Sequence[str], wanted: bool) -> tuple[list[str], list[str]]:
     named = [a for a in arguments if wanted and "=" not in a and (a == "-" or a[:1] != "-")]
     if len(named) > 1:
-        raise UserError(f"one file at a time; got {' and '.join(named)}")
+        raise UserError(f"this command takes one file at a time, but got {' and '.join(named)}")
     return named, [argument for argument in arguments if argument not in named]
 
 

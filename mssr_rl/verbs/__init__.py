@@ -1,7 +1,8 @@
-"""What the program does: every verb, the forms it is called in, and where each of them lives.
+"""The table of all verbs: the forms of each verb, its arguments, and the function that runs it.
 
-A form names a declaration of words (`config.words`) and the function that is given the arguments.
-Nothing of a verb is imported before it is called or its help is wanted.
+A form names two things: the dataclass that declares its arguments (see `config.words`), and the
+function that is called with them. A verb's modules are imported only when the verb is called or
+its help is printed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,30 +13,32 @@ from mssr_rl.errors import UserError
 
 
 class Form(NamedTuple):
-    """One way to call a verb."""
+    """One way to call a verb, with its own set of required arguments."""
 
-    says: str
-    words: str  # "module:Class", the declaration
-    run: str  # "module:function", called with the arguments; gives an exit code, a text, or None
+    says: str  # one line of help
+    words: str  # "module:Class" of the dataclass that declares the arguments
+    run: str  # "module:function"; it gets the arguments and returns an exit code, a text or None
     examples: tuple[str, ...]
-    everyday: tuple[str, ...] = ()  # keys of a run that its help shows; empty where it takes none
+    everyday: tuple[
+        str, ...
+    ] = ()  # config keys that its help shows; empty: it takes no config keys
 
     def declaration(self) -> Any:
-        """The dataclass of its words."""
+        """Import and return the dataclass that declares the arguments."""
         return _named(self.words)
 
     def main(self) -> Callable[[Sequence[str]], int | str | None]:
-        """The function that does it."""
-        found: Callable[[Sequence[str]], int | str | None] = _named(self.run)
-        return found
+        """Import and return the function that runs this form."""
+        function: Callable[[Sequence[str]], int | str | None] = _named(self.run)
+        return function
 
 
 class Verb(NamedTuple):
-    """One thing the program does."""
+    """One command of the program, such as `train`."""
 
-    says: str
+    says: str  # one line of help
     forms: tuple[Form, ...]
-    keeps: bool = False  # what it makes in a folder; standard output says it once more
+    keeps: bool = False  # True: results are kept in a folder, standard output only repeats them
 
 
 RUN_KEYS = (
@@ -46,7 +49,7 @@ RUN_KEYS = (
 
 VERBS: Mapping[str, Verb] = {
     "train": Verb(
-        "train one policy; --plan says in words what would be done",
+        "train one policy; --plan prints what would be done, and starts nothing",
         (
             Form(
                 "train one policy, evaluate it, and write a report",
@@ -63,7 +66,7 @@ VERBS: Mapping[str, Verb] = {
         keeps=True,
     ),
     "compare": Verb(
-        "train several algorithms with the same budget, and say which is better",
+        "train several algorithms with the same budget, and decide which is better",
         (
             Form(
                 "train every arm with every seed, and write one report with the verdict",
@@ -115,7 +118,7 @@ VERBS: Mapping[str, Verb] = {
         "grade the responses of a .jsonl file",
         (
             Form(
-                "a verdict on every line of a file",
+                "grade every line of a file",
                 "mssr_rl.grade:GradeWords",
                 "mssr_rl.grade:main",
                 (
@@ -127,16 +130,16 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "lens": Verb(
-        "what several algorithms make of the same rollouts",
+        "compare the advantages that several algorithms give to the same rollouts",
         (
             Form(
-                "the newest recorded batch of a run, and a page lens.html in its folder",
+                "use the newest recorded batch of a run, and write lens.html into its folder",
                 "mssr_rl.lens.lens_verb:LensRunWords",
                 "mssr_rl.lens.lens_verb:look_at_run",
                 ("lens run=runs/first algo=grpo,mssr", "lens run=runs/first step=30"),
             ),
             Form(
-                "recorded batches in a file, one step a line",
+                "use recorded batches from a file, one training step a line",
                 "mssr_rl.lens.lens_verb:LensFileWords",
                 "mssr_rl.lens.lens_verb:look_at_file",
                 (
@@ -147,10 +150,10 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "check": Verb(
-        "hold an algorithm (algo=), a reward and its data (env=) or a model (model=) to laws",
+        "test an algorithm (algo=), a reward and its data (env=) or a model (model=)",
         (
             Form(
-                "can the reward be fooled, and are the rows sound?",
+                "search for wrong answers that get a reward, and for faults in the data",
                 "mssr_rl.check_env.check_env_verb:EnvironmentWords",
                 "mssr_rl.check_env.check_env_verb:main",
                 (
@@ -160,13 +163,13 @@ VERBS: Mapping[str, Verb] = {
                 ),
             ),
             Form(
-                "does the algorithm keep the laws that every algorithm keeps?",
+                "test the laws that every algorithm must keep",
                 "mssr_rl.check_algo.check_algo_verb:AlgorithmWords",
                 "mssr_rl.check_algo.check_algo_verb:main",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
             ),
             Form(
-                "is a model folder what training takes it for?",
+                "test that a model folder loads, and that it computes what training expects",
                 "mssr_rl.check_model:ModelWords",
                 "mssr_rl.check_model:main",
                 ("check model=tiny",),
@@ -196,7 +199,7 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "report": Verb(
-        "write a report again (run=FOLDER), or recompute one (verify=FOLDER)",
+        "write a report again (run=FOLDER), or recompute and check one (verify=FOLDER)",
         (
             Form(
                 "write the report of a run or of a comparison again",
@@ -205,7 +208,7 @@ VERBS: Mapping[str, Verb] = {
                 ("report run=runs/first", "report run=comparisons/NAME"),
             ),
             Form(
-                "recompute the report of a comparison from its raw files",
+                "recompute the report of a comparison from its raw files, and name differences",
                 "mssr_rl.comparison.verify_report:VerifyWords",
                 "mssr_rl.comparison.verify_report:main",
                 ("report verify=comparisons/NAME", "report verify=comparisons/NAME deep=true"),
@@ -213,10 +216,10 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "import": Verb(
-        "draw another trainer's run beside a comparison's",
+        "draw the curves of another trainer's run beside those of a comparison",
         (
             Form(
-                "the curves of EasyR1, verl, TRL, TensorBoard or a csv file, in no verdict",
+                "read a log of EasyR1, verl, TRL, TensorBoard or a csv file; no verdict uses it",
                 "mssr_rl.imports.import_verb:ImportWords",
                 "mssr_rl.imports.import_verb:main",
                 (
@@ -227,10 +230,10 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "doctor": Verb(
-        "say what this machine can run, and which versions do not fit",
+        "report what this machine can run, and which package versions do not fit",
         (
             Form(
-                "look at this machine",
+                "examine this machine",
                 "mssr_rl.doctor:DoctorWords",
                 "mssr_rl.doctor:main",
                 ("doctor",),
@@ -238,10 +241,10 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "status": Verb(
-        "what every run here is doing",
+        "show the state of every run",
         (
             Form(
-                "a line for every run, from its own files",
+                "print one line for every run, read from the run's own files",
                 "mssr_rl.verbs.of_runs:StatusWords",
                 "mssr_rl.verbs.of_runs:status",
                 ("status", "status runs_dir=comparisons"),
@@ -252,7 +255,7 @@ VERBS: Mapping[str, Verb] = {
         "prove that a run resumes bit for bit",
         (
             Form(
-                "do the steps between two checkpoints again, in a copy, and compare every byte",
+                "repeat the steps between two checkpoints in a copy, and compare every byte",
                 "mssr_rl.verbs.of_runs:ResumeWords",
                 "mssr_rl.verbs.of_runs:resume",
                 ("resume verify=runs/first",),
@@ -260,10 +263,10 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
     "replay": Verb(
-        "do a broken step again, and show where its numbers stop being finite",
+        "repeat a failed step, and show where its numbers stop being finite",
         (
             Form(
-                "do a step again that met NaN or infinity",
+                "repeat a step that met NaN or infinity",
                 "mssr_rl.verbs.of_runs:ReplayWords",
                 "mssr_rl.verbs.of_runs:replay",
                 ("replay run=runs/first",),
@@ -274,7 +277,10 @@ VERBS: Mapping[str, Verb] = {
 
 
 def form_of(verb: str, arguments: Iterable[str]) -> Form:
-    """The form of a verb whose needed words are all given."""
+    """Return the first form of a verb whose required arguments are all given.
+
+    Raises UserError if no form fits; the message lists what each form requires.
+    """
     from mssr_rl.config.words import FILE, declared
 
     keys = {word.partition("=")[0] for word in arguments if "=" in word}
@@ -290,7 +296,7 @@ def form_of(verb: str, arguments: Iterable[str]) -> Form:
 
 
 def switches(verb: str) -> set[str]:
-    """The words of a verb that are true or false: typed with dashes they need no value."""
+    """Return the arguments of a verb that are true or false: `--plan` means `plan=true`."""
     from mssr_rl.config.keys import fixed_kinds
     from mssr_rl.config.words import declared
 

@@ -1,4 +1,4 @@
-"""The verbs that make, look at, prove or repeat a run: train, status, report, resume, replay."""
+"""The verbs for single runs: train, status, report, resume and replay."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from mssr_rl.typed import option
 
 @dataclass(frozen=True, kw_only=True)
 class TrainWords:
-    """What `train` is told, beside the keys of a run."""
+    """The arguments of `train`: two of its own, and every config key."""
 
-    plan: bool = option("say in words what would be done, and start nothing", False)
+    plan: bool = option("print what would be done, and start nothing", False)
     cfg: Literal["job"] | None = option("job: print the whole config as YAML, start nothing", None)
-    keys: Mapping[str, str] = others("any key of a run")
+    keys: Mapping[str, str] = others("any config key")
 
 
 def train(arguments: Sequence[str]) -> str | None:
-    """Train, or say what would be trained."""
+    """Train a policy; with `plan` or `cfg`, return a text instead and start nothing."""
     from mssr_rl.config.compose import load, to_yaml
 
-    asked = read(TrainWords, arguments)
-    config = load([f"{key}={text}" for key, text in asked.keys.items()])
-    if not asked.plan and asked.cfg is None:
+    options = read(TrainWords, arguments)
+    config = load([f"{key}={text}" for key, text in options.keys.items()])
+    if not options.plan and options.cfg is None:
         from mssr_rl.run import trainer
 
         trainer.train(config)
@@ -36,20 +36,20 @@ def train(arguments: Sequence[str]) -> str | None:
 
     refuse_lost_updates(config)
     lines = plan.words(config)
-    if asked.cfg is None:
+    if options.cfg is None:
         return "\n".join(lines)
     return "\n".join(f"# {line}" for line in lines) + f"\n{to_yaml(config)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatusWords:
-    """What `status` is told."""
+    """The arguments of `status`."""
 
-    runs_dir: tuple[str, ...] = option("folders that are looked through", ("runs", "comparisons"))
+    runs_dir: tuple[str, ...] = option("the folders that hold runs", ("runs", "comparisons"))
 
 
 def status(arguments: Sequence[str]) -> str:
-    """A table of all runs."""
+    """Return a table with one line for every run."""
     from mssr_rl.run import status as table
 
     folders = [Path(folder) for folder in read(StatusWords, arguments).runs_dir]
@@ -58,13 +58,13 @@ def status(arguments: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportWords:
-    """What `report run=` is told."""
+    """The arguments of `report run=`."""
 
     run: str = option("the folder of a run or of a comparison")
 
 
 def report(arguments: Sequence[str]) -> str:
-    """Write a report again; where it lies."""
+    """Write the report of a run or a comparison again, and return its path."""
     folder = Path(read(ReportWords, arguments).run)
     if (folder / "compare.json").exists():
         from mssr_rl.comparison.comparison_page import write as write_comparison
@@ -77,52 +77,56 @@ def report(arguments: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Permits:
-    """What of a run's recorded config may run code: only what is named here again."""
+    """The parts of a recorded config that can run code.
+
+    A run folder may come from anybody. So the user must name these parts again, and nothing else
+    of this kind is used.
+    """
 
     plugins: tuple[str, ...] = option("the modules that the run imported", ())
-    engine: str | None = option("the engine, where it is another than local", None)
+    engine: str | None = option("the engine of the run, if it is not local", None)
     address: str | None = called("cluster.address", "the Ray cluster that the run used", None)
 
     @property
     def texts(self) -> dict[str, str]:
-        """As `config.recorded` reads them."""
-        found = {"engine": self.engine, "cluster.address": self.address}
-        texts = {key: text for key, text in found.items() if text is not None}
+        """The parts as `{key: text}`, in the form that `config.recorded` reads."""
+        named = {"engine": self.engine, "cluster.address": self.address}
+        texts = {key: text for key, text in named.items() if text is not None}
         return texts | {"plugins": f"[{','.join(self.plugins)}]"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeWords(Permits):
-    """What `resume verify=` is told."""
+    """The arguments of `resume verify=`."""
 
     verify: str = option("the run's folder")
-    accept: tuple[str, ...] = option("changes since the run that do not matter here", ())
+    accept: tuple[str, ...] = option("changes since the run that you accept", ())
 
     @property
     def texts(self) -> dict[str, str]:
-        """With what is accepted."""
+        """The parts that can run code, and the accepted changes, as `{key: text}`."""
         return super().texts | {"accept": f"[{','.join(self.accept)}]"}
 
 
 def resume(arguments: Sequence[str]) -> str:
-    """Prove that a run resumes as if it had never stopped."""
+    """Check that a resumed run gives the same bytes as one that never stopped; return a report."""
     from mssr_rl.run import verify_resume
 
-    asked = read(ResumeWords, arguments)
-    return verify_resume.main(Path(asked.verify), asked.texts)
+    options = read(ResumeWords, arguments)
+    return verify_resume.main(Path(options.verify), options.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayWords(Permits):
-    """What `replay` is told."""
+    """The arguments of `replay`."""
 
     run: str = option("the run's folder")
 
 
 def replay(arguments: Sequence[str]) -> None:
-    """Do a kept step again, and print what is found as it is found."""
+    """Repeat a step that failed and was saved; print each finding as soon as it is known."""
     from mssr_rl.run import replay as again
 
-    asked = read(ReplayWords, arguments)
-    for line in again.main(Path(asked.run), asked.texts):
+    options = read(ReplayWords, arguments)
+    for line in again.main(Path(options.run), options.texts):
         sys.stdout.write(f"{line}\n")

@@ -78,7 +78,7 @@ def test_a_run_folder_cannot_choose_what_loads_its_checkpoints(
         lambda given: verify_run(folder, make_engine, given),
         lambda given: list(replay.replay(folder, make_engine, given)),
     ):
-        with pytest.raises(UserError, match=f"wants to be run with {word},.*add {word}"):
+        with pytest.raises(UserError, match=f"asks for {word},.*add {word}"):
             attempt({})
     with pytest.raises(UserError, match=f"add {word}"):
         verify_run(folder, make_engine, {"engine": "other", "cluster.address": "other"})
@@ -93,7 +93,7 @@ def test_the_words_that_trust_a_run_folder_can_be_given(
         assert cli.main([verb, f"{key}={tmp_path}", *words]) == cli.USAGE
         assert "takes" not in capsys.readouterr().err
         assert cli.main([verb, f"{key}={tmp_path}", "seed=1"]) == cli.USAGE
-        assert "unknown word seed" in capsys.readouterr().err
+        assert "unknown argument seed" in capsys.readouterr().err
 
 
 def test_a_data_set_cannot_have_a_module_imported(
@@ -125,7 +125,7 @@ SECRETS = {
 def test_a_config_with_a_secret_is_refused_without_repeating_it(
     configure: Configure, capsys: pytest.CaptureFixture[str], kind: str, key: str
 ) -> None:
-    with pytest.raises(UserError, match=f"{key} holds what looks like a password or a key") as said:
+    with pytest.raises(UserError, match=f"{key} looks like a password or a secret key") as said:
         configure(f"{key}={SECRETS[kind]}")
     assert SECRETS[kind] not in str(said.value)
 

@@ -275,7 +275,7 @@ def test_the_command_lets_a_sound_algorithm_pass(capsys: pytest.CaptureFixture[s
     ("words", "says"),
     [
         (["seed=1"], "check takes env=..., or algo=..."),
-        (["algo=mssr", "seed=1"], "unknown word seed; known here: algo, plugins"),
+        (["algo=mssr", "seed=1"], "unknown argument seed; known here: algo, plugins"),
     ],
 )
 def test_other_words_are_refused(

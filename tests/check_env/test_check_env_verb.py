@@ -104,7 +104,7 @@ def test_prompts_over_the_models_limit_are_listed(capsys: pytest.CaptureFixture[
 
 def test_wrong_words_are_answered_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "data=x")[0] == cli.USAGE
-    assert "unknown word dta; did you mean data?" in run(capsys, "env=mmk12", "dta=x")[1]
+    assert "unknown argument dta; did you mean data?" in run(capsys, "env=mmk12", "dta=x")[1]
     assert "did you mean" in run(capsys, "env=mathvist")[1]
 
 

@@ -79,7 +79,7 @@ def test_other_problems_are_no_answer() -> None:
 def test_the_words_of_verify_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"deep=maybe is not true or false"):
         main([f"verify={tmp_path}", "deep=maybe"])
-    with pytest.raises(UserError, match=r"unknown word dep; did you mean deep\?"):
+    with pytest.raises(UserError, match=r"unknown argument dep; did you mean deep\?"):
         main([f"verify={tmp_path}", "dep=true"])
     asked = read_words(VerifyWords, ["verify=x", "env.data=here", "plugins=[mine]"])
     assert asked.texts == {"env.data": "here", "plugins": "[mine]"}

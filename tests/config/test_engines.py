@@ -30,7 +30,7 @@ from mssr_rl.sweep.settings import Settings
         (["engine=openrlhf", "cluster.sleep=true"], "cluster.sleep needs GPUs"),
         (
             ["engine=openrlhf", "cluster.lora_rank=8", "cluster.zero_stage=3"],
-            "cluster.lora_rank adds matrices to whole weights",
+            "cluster.lora_rank needs whole weights on each rank",
         ),
         (
             [
@@ -48,7 +48,7 @@ from mssr_rl.sweep.settings import Settings
         ),
         (
             ["engine=openrlhf", "rollout.sampler=transformers", "cluster.zero_stage=3"],
-            "take cluster.zero_stage=2",
+            "use cluster.zero_stage=2",
         ),
     ],
 )

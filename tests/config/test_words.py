@@ -55,17 +55,17 @@ def test_every_reader_of_plugins_reads_the_same() -> None:
     [
         (["env=a"], "the name of a file is missing: what is read"),
         (["f"], "env= is missing: an environment"),
-        (["f", "g", "env=a"], "one file at a time; got f and g"),
-        (["f", "env=a", "limt=3"], "unknown word limt; did you mean limit?"),
-        (["f", "env=a", "xyzzy=3"], "unknown word xyzzy; known here: env, limit, audit"),
+        (["f", "g", "env=a"], "one file at a time, but got f and g"),
+        (["f", "env=a", "limt=3"], "unknown argument limt; did you mean limit?"),
+        (["f", "env=a", "xyzzy=3"], "unknown argument xyzzy; known here: env, limit, audit"),
         (["f", "env=a", "limit=0"], "limit=0 must be at least 1"),
         (["f", "env=a", "limit=a"], "limit=a is not a whole number or null"),
         (["f", "env=a", "audit=yes"], "audit=yes is not true or false"),
         (["f", "env=a", "split=dev"], "split=[dev] is not a list of val, test"),
         (["f", "env=a", "env=b"], "env is given twice"),
-        (["f", "env=a", "plugins=[a"], "a bracket without its partner"),
-        (["f", "env=a", "plugins=[a,,b]"], "names nothing between two commas"),
-        (["f", "env=a", "algo.gamma=2"], "unknown word algo.gamma"),
+        (["f", "env=a", "plugins=[a"], "has only one bracket"),
+        (["f", "env=a", "plugins=[a,,b]"], "has nothing between two commas"),
+        (["f", "env=a", "algo.gamma=2"], "unknown argument algo.gamma"),
     ],
 )
 def test_a_word_that_cannot_be_meant_is_refused_in_one_sentence(told: list[str], says: str) -> None:

@@ -198,8 +198,8 @@ def changed(**entries: object) -> list[dict[str, Any]]:
         (["algo=mvsr"], changed(kl_step=-0.02), "kl_step=-0.02 is below 0"),
         (["algo=mvsr"], changed(kl_step="much"), "kl_step=much is not a number"),
         (["algo=mvsr"], [], "holds no batch"),
-        (["algo=mvsr", "step=3"], LINES, "unknown word step; known here: algo, plugins"),
-        (["algo=mvsr", "speed=3"], LINES, "unknown word speed"),
+        (["algo=mvsr", "step=3"], LINES, "unknown argument step; known here: algo, plugins"),
+        (["algo=mvsr", "speed=3"], LINES, "unknown argument speed"),
     ],
 )
 def test_what_is_wrong_is_said(

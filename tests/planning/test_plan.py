@@ -169,5 +169,5 @@ def test_a_bound_on_updates_is_part_of_the_plan() -> None:
     config = load(["algo=grpo", "budget.rollouts=1024", "budget.updates=11"])
     planned = plan.schedule(config)
     assert (planned.steps, planned.left) == (2, 512)
-    with pytest.raises(UserError, match=r"budget\.updates=3 does not pay for one step"):
+    with pytest.raises(UserError, match=r"budget\.updates=3 is less than one step"):
         load(["algo=grpo", "budget.updates=3"])

@@ -184,7 +184,7 @@ def test_what_is_no_config_at_all_is_named(begun: Begun, content: bytes) -> None
     path.write_bytes(odd if content == b"WRONG KIND" else content)
     said = begun.refuses()
     assert "config.yaml" in said
-    assert "accept=[config] to go on with the settings that run.json kept" in said
+    assert "accept=[config] to continue with the settings in run.json" in said
 
 
 @pytest.mark.parametrize("verb", ["resume verify", "replay run", "report run"])
@@ -403,7 +403,7 @@ def test_two_sources_of_the_program_have_two_hashes(monkeypatch: pytest.MonkeyPa
 def test_accept_knows_its_names_and_its_place() -> None:
     for words, said in (
         (["accept=[plugin]"], "choose from plugins, config, data, record"),
-        (["accept=[plugins]"], "is about a run that goes on: add resume=true"),
+        (["accept=[plugins]"], "has a meaning only for a resumed run; add resume=true"),
     ):
         with pytest.raises(UserError, match=said):
             load(words)

@@ -80,7 +80,7 @@ def test_two_results_with_different_cards_are_refused(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["judge=x", "env=a,b,"], "names nothing between two commas"),
+        (["judge=x", "env=a,b,"], "has nothing between two commas"),
         (["judge_model=x"], "judge_model names the model behind judge=URL"),
         (["model=nowhere"], "model=nowhere is neither a folder nor"),
         (["algo=grpo"], "algo=grpo plays no part in scoring a model, so leave it out"),
