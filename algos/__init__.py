@@ -1,9 +1,10 @@
-"""Algorithms: how credit is assigned. One file per family, registered by name.
+"""Algorithms: how credit is assigned to tokens. One file per family, registered by name.
 
-Every file in this folder is imported, so a new one is chosen by `algo=NAME` by being here.
+Every file in this folder is imported. A new file is therefore chosen by `algo=NAME` without being
+added to any list.
 
-`import mssr_rl.algos`: this folder is installed under that name, and imported as plain `algos` it
-would be a second package with a registry of its own.
+Import it as `mssr_rl.algos`, the name under which this folder is installed. Imported as plain
+`algos` it would be a second package with its own registry.
 """
 
 if __name__ != "mssr_rl.algos":

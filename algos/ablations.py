@@ -1,13 +1,16 @@
-"""MSSR's rivals in its own paper: MVSR kept alive by the loss instead of the advantage.
+"""The rivals of MSSR in its own paper: MVSR with a term in the loss in place of a shaped advantage.
 
     mvsr_entropy_loss   loss - entropy_coef * token-mean(H)
     mvsr_cross_modal    loss + text_kl_coef * token-mean(KL(pi(.|text, image), pi(.|text)))
 
-arXiv 2512.18215, as the paper intends them: both have a gradient. Its code takes for H the -p log p
-of the sampled token (entropy=plogp), whose gradient lowers p above 1/e only and raises it below it,
-and its cross-modal term never reaches the loss. Here the text-only branch is an anchor: the rollout
-policy on the same prompt without the picture, once a step, no gradient through it. k2 is the
-estimator whose gradient is that of this KL.
+arXiv 2512.18215. Both terms have a gradient here, as the paper intends. The authors' code differs:
+
+* For H it takes -p log p of the sampled token (entropy=plogp). Its gradient lowers p only where p
+  is above 1/e, and raises it below.
+* Its cross-modal term never reaches the loss.
+
+Here the text-only branch is an anchor: the rollout policy scores the same prompt without the
+picture, once a step and without gradient. k2 is the KL estimator whose gradient is that of this KL.
 """
 
 from dataclasses import replace
@@ -32,7 +35,7 @@ def mvsr_entropy_loss(
 
     Args:
         entropy: full: over the vocabulary; plogp: -p log p of the sampled token
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
     return replace(made, name="mvsr_entropy_loss", extras=Extras(entropy=entropy))
@@ -47,12 +50,12 @@ def mvsr_cross_modal(
     normalisation: Normalisation = "sequence",
     loss: Loss = Loss(),
 ) -> Algorithm:
-    """MVSR held near what the policy would say without the picture.
+    """MVSR with a KL that keeps the policy near its own output without the picture.
 
     Args:
         text_kl_coef: weight of the KL to the text-only branch
         text_kl_estimator: k1, k2 or k3; k1 has no gradient on fresh rollouts
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
     extras = Extras(text_kl_coef=text_kl_coef, text_kl_estimator=text_kl_estimator)

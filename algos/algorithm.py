@@ -1,6 +1,6 @@
-"""What an algorithm is: an advantage chain, a loss, and what it asks of the trainer.
+"""What an algorithm is: an advantage chain, a loss, and its requirements on the trainer.
 
-A new one is a factory under `@register("name")`; its keyword-only parameters are its options:
+A new algorithm is a factory under `@register("name")`. Its keyword-only parameters are its options:
 
     @register("plain")
     def plain(*, loss: Loss = Loss()) -> Algorithm:
@@ -22,26 +22,26 @@ from mssr_rl.registry import Registry
 
 
 class Resampling(NamedTuple):
-    """Groups that are not worth training on are dropped, and others generated in their place."""
+    """Drop groups that are not worth training on, and generate other groups in their place."""
 
     keeps: Callable[[Tensor], Tensor]  # rewards [P, G] -> bool [P]
-    max_batches: int  # generation batches of a step, the first included
+    max_batches: int  # most generation batches in one step, counting the first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """Everything the trainer needs to know; it never asks for the name."""
+    """Everything the trainer needs of an algorithm. The trainer never looks at the name."""
 
     name: str
-    advantage: Transform  # from one reward per rollout to one advantage per token
+    advantage: Transform  # one reward per rollout in, one advantage per token out
     loss: PolicyLoss
-    min_group_size: int = 1  # rollouts per problem below which the advantage is not defined
+    min_group_size: int = 1  # with fewer rollouts per problem the advantage is not defined
     default_group_size: int = 1
-    extras: Extras = Extras()  # terms beyond the loss itself
+    extras: Extras = Extras()  # terms that are added to the loss
     resampling: Resampling | None = None
-    problem_weights: Callable[[Any], Tensor] | None = None  # state -> chances [N]; None: in turn
-    # What `compare ablate=all` leaves out: {its name: the options that do so}, or {"algo": the
-    # algorithm that remains} where that one has a name of its own.
+    problem_weights: Callable[[Any], Tensor] | None = None  # state -> weights [N]; None: in turn
+    # The parts that `compare ablate=all` removes, one at a time: {name: the options that remove
+    # it}. The options are {"algo": name} where the algorithm without the part is registered.
     ablations: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,10 +70,12 @@ register = algorithms.register
 
 
 def without_kl(loss: Loss) -> Loss:
-    """The loss of an algorithm whose KL is a cost in the reward, where it is always k1.
+    """Return the loss without its KL term, for an algorithm that subtracts the KL from the reward.
+
+    There the KL is always estimated by k1.
 
     Raises:
-        UserError: an estimator was chosen, which would have no effect.
+        UserError: kl_estimator was set, which would have no effect.
     """
     says = f"left at {Loss.kl_estimator} where kl_in=reward, which has one form"
     require(loss.kl_estimator == Loss.kl_estimator, "kl_estimator", loss.kl_estimator, says)

@@ -1,9 +1,9 @@
-"""The control without memory: a rollout against the mean of its batch.
+"""Batch mean: the control without a value tracker. The baseline is the mean reward of the batch.
 
     A_i = r_i - mean over the B rollouts        on every token
 
-No group, no whitening: what a value tracker adds shows beside it. OpenRLHF's `flash_reinforce` has
-this advantage.
+There is no group and no whitening, so a comparison with it shows what a value tracker adds.
+OpenRLHF's `flash_reinforce` has this advantage.
 """
 
 from mssr_rl.advantage import chain, subtract_batch_mean, to_tokens

@@ -1,14 +1,14 @@
-"""DAPO: GRPO that trains on undecided groups only, clips higher, and minds the length limit.
+"""DAPO: GRPO on groups with different rewards, a higher upper clip, a penalty on long responses.
 
     r_i  <- r_i + min(-(length_i - (limit - buffer)) / buffer * factor, 0)
     A_i   = (r_i - mean_g) / (std_g + eps)                                  on every token
 
-Groups whose verified rewards are all equal are dropped, and others generated in their place.
-arXiv 2503.14476. Every generated rollout is charged to the budget, the dropped ones included. Its
-loss has no KL, clips the ratio at 0.8 and 1.28 and bounds a wrong token's loss at 10 |A|.
+arXiv 2503.14476. A group whose verified rewards are all equal is dropped, and another is generated
+in its place. Every generated rollout is charged to the budget, the dropped ones included. The loss
+has no KL, clips the ratio at 0.8 and 1.28, and bounds the loss of a wrong token at 10 |A|.
 
-Its paper pays +1 and -1; on rewards of 0 and 1 the same penalty weighs twice as much. EasyR1 keeps
-groups with a mean reward between 0.01 and 0.99, for up to 20 batches.
+The paper's rewards are +1 and -1. Rewards here are 0 and 1, so the same penalty weighs twice as
+much. EasyR1 keeps groups with a mean reward between 0.01 and 0.99, for up to 20 batches.
 """
 
 from typing import Literal
@@ -38,14 +38,14 @@ def dapo(
     overlong_factor: float = 1.0,
     loss: Loss = Loss(clip_high=0.28, dual_clip=10.0, kl_coef=0.0),
 ) -> Algorithm:
-    """GRPO's advantage over groups that disagree, with a penalty near the length limit.
+    """GRPO's advantage over groups with different rewards, with a penalty near the length limit.
 
     Args:
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
-        dynamic_sampling: drop groups whose answers are all right or all wrong, and generate more
-        max_resample: generation batches of a step, at the most; then it trains on what there is
-        overlong_buffer: tokens before the limit in which the penalty grows; null: a fifth of it
+        dynamic_sampling: drop groups whose answers are all right or all wrong, and generate others
+        max_resample: most generation batches in a step; then the step trains on the groups it has
+        overlong_buffer: tokens before the limit in which the penalty grows; null: limit / 5
         overlong_factor: the penalty at the limit
     """
     says = "left at 10 where dynamic_sampling=false: nothing is resampled"
@@ -67,5 +67,5 @@ def dapo(
 
 
 def undecided(reward_PG: Tensor) -> Tensor:
-    """Which groups hold different rewards."""
+    """Return which groups hold different rewards: rewards [P, G] -> bool [P]."""
     return (reward_PG != reward_PG[:, :1]).any(1)

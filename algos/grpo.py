@@ -1,13 +1,13 @@
-"""GRPO: the group is the baseline. arXiv 2402.03300.
+"""GRPO: the baseline is the mean reward of the group. arXiv 2402.03300.
 
     A_i = (r_i - mean_g) / (std_g + eps)        on every token of response i
 
-mean_g and std_g (Bessel, n - 1) over the G rollouts of the same problem. If all G agree, nothing is
-learned from them: A = 0.
+mean_g and std_g (Bessel, n - 1) are taken over the G rollouts of the same problem. If all G rewards
+are equal, A = 0: the group teaches nothing.
 
-Elsewhere: eps is 1e-6 in EasyR1 and verl, 1e-4 in TRL, 1e-9 in OpenRLHF; verl accepts G = 1 and
-gives it A = r / (1 + eps), ours is an error. The paper's own run has a KL weight of 0.04 and
-averages per response first; all arms here share one loss (`mssr_rl.loss`).
+Elsewhere: eps is 1e-6 in EasyR1 and verl, 1e-4 in TRL, 1e-9 in OpenRLHF. verl accepts G = 1 and
+gives it A = r / (1 + eps); here G = 1 is an error. The paper's own run has a KL weight of 0.04 and
+averages per response first. All algorithms here share one loss instead (`mssr_rl.loss`).
 """
 
 from typing import Literal
@@ -24,7 +24,7 @@ def grpo(
     std: Literal["sample", "population"] = "sample",
     loss: Loss = Loss(),
 ) -> Algorithm:
-    """Reward minus the group's mean, over the group's standard deviation.
+    """Reward minus the group's mean, divided by the group's standard deviation.
 
     Args:
         eps: added to the standard deviation

@@ -1,13 +1,13 @@
-"""MSSR: MVSR plus a bonus on the tokens the policy was unsure of. arXiv 2512.18215.
+"""MSSR: MVSR plus a bonus on tokens of high entropy. arXiv 2512.18215.
 
     psi   = min(|A| / gamma, lam * H)           H without gradient
     A_hat = A + psi                             token by token, after MVSR's whitening
 
-gamma = 0.4 and lam = 2.0 are the values of the paper's text. Its code and the work the term comes
-from (EA, arXiv 2506.14758) have them the other way round, gamma = 2 and lam = 0.4: a bonus five
-times smaller, which never turns a penalty into a reward, as this one does where 2 H > |A|. Neither
-is called wrong here; `mssr_released` has the code's. EA's own setting, with H of the policy in
-training: gamma=2 lam=0.4 entropy_policy=current.
+gamma = 0.4 and lam = 2.0 are the values in the paper's text. The authors' code has them the other
+way round, gamma = 2 and lam = 0.4, as has EA (arXiv 2506.14758), the work that the term comes from.
+The code's bonus is five times smaller and never turns a penalty into a reward. The text's bonus
+does so where 2 H > |A|. We do not say which is wrong; `mssr_released` has the code's values. EA's
+own setting, with H of the policy in training, is gamma=2 lam=0.4 entropy_policy=current.
 """
 
 from typing import Literal
@@ -33,12 +33,12 @@ def mssr(
     """MVSR with an entropy bonus on every token.
 
     Args:
-        gamma: the bonus is at most |A| / gamma; at 1 and above it never flips a sign
+        gamma: the bonus is at most |A| / gamma; at 1 and above it never changes a sign
         lam: weight of the token's entropy
         entropy: full: over the vocabulary; nll: -log p; plogp: -p log p of the sampled token
-        entropy_policy: rollout: of the policy that sampled, once a step; current: of the one in
-            training, in every update
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        entropy_policy: rollout: of the policy that sampled, computed once a step; current: of the
+            policy in training, computed in every update
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     parts = {"without shaping": {"algo": "mvsr"}, **PARTS}
     mvsr, shape = tracked(tracker, normalisation), shape_by_entropy(gamma, lam, entropy)

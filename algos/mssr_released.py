@@ -1,10 +1,10 @@
 """MSSR as its authors' code computes it. arXiv 2512.18215, code ruiiu/MSSR.
 
-    psi   = min(|A| / gamma, lam * H)       gamma = 2 and lam = 0.4, which it calls kappa and alpha
+    psi   = min(|A| / gamma, lam * H)       gamma = 2 and lam = 0.4; the code says kappa and alpha
     A_hat = A + psi                         H = -p log p of the sampled token, at most 1/e
 
-The same function as `mssr`, on the tracker of `mvsr_released`. This bonus softens penalties and
-never turns one into a reward; it is five times smaller than that of the paper's text.
+This is the function of `mssr` with the tracker of `mvsr_released`. The bonus makes penalties
+smaller and never turns one into a reward. It is five times smaller than in the paper's text.
 """
 
 from dataclasses import replace
@@ -32,12 +32,12 @@ def mssr_released(
     """MSSR as its authors' code computes it.
 
     Args:
-        gamma: the bonus is at most |A| / gamma; at 1 and above it never flips a sign
+        gamma: the bonus is at most |A| / gamma; at 1 and above it never changes a sign
         lam: weight of the token's entropy
         entropy: full: over the vocabulary; nll: -log p; plogp: -p log p of the sampled token
-        entropy_policy: rollout: of the policy that sampled, once a step; current: of the one in
-            training, in every update
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        entropy_policy: rollout: of the policy that sampled, computed once a step; current: of the
+            policy in training, computed in every update
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     made = mssr(
         gamma=gamma,

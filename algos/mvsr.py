@@ -1,14 +1,14 @@
-"""MVSR: one rollout per problem, and memory in place of a group. arXiv 2512.18215.
+"""MVSR: one rollout per problem; the baseline is a tracked success rate. arXiv 2512.18215.
 
     v(x)  = alpha(x) / (alpha(x) + beta(x))                     the tracked success rate
     A_i   = whiten over the batch (r_i - v(x_i))                on every token of response i
     alpha(x) <- eta * alpha(x) + won,  beta(x) <- eta * beta(x) + 1 - won       after the advantages
 
-eta follows the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to the frozen initial
-model, weight 0.01, is part of the method; it is in the loss, as for all arms.
+eta depends on the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to the frozen initial
+model, weight 0.01, is part of the method. It is in the loss, as for all algorithms here.
 
-These are the values of the paper's text. Its code lets eta rise with the KL to the initial model:
-`mvsr_released` has it. Elsewhere: no framework has a tracked baseline but verl, in SPO's recipe.
+These are the values in the paper's text. In the authors' code eta rises with the KL to the initial
+model: see `mvsr_released`. Elsewhere: only verl has a tracked baseline, in its recipe for SPO.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ from mssr_rl.loss import Loss
 
 Normalisation = Literal["sequence", "token", "none"]
 PARTS: Mapping[str, Mapping[str, object]] = {
-    # A belief that nothing moves: every problem keeps prior_mean, and whitening takes it away.
+    # No reward moves a prior of this strength. Every problem keeps prior_mean as its baseline, and
+    # whitening then subtracts that constant.
     "without tracker": {
         "prior": "uniform",
         "n_init": None,
@@ -50,13 +51,13 @@ def mvsr(
     """Reward minus the problem's tracked success rate, whitened.
 
     Args:
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     advantage = tracked(tracker, normalisation)
     return Algorithm(name="mvsr", advantage=advantage, loss=loss, ablations=PARTS)
 
 
 def tracked(tracker: Tracker, normalisation: Normalisation) -> Transform:
-    """The advantage of MVSR, which MSSR and the ablations build on."""
+    """Return the advantage of MVSR, which MSSR and the ablations extend."""
     whiten = [] if normalisation == "none" else [whiten_over_batch(normalisation)]
     return chain(subtract_tracked_value(tracker), *whiten, to_tokens())

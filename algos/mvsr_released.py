@@ -1,13 +1,14 @@
 """MVSR as its authors' code computes it. arXiv 2512.18215, code ruiiu/MSSR.
 
-The same function as `mvsr` with other values:
+This is the function of `mvsr` with other values:
 
     eta rises with the KL up to its target and drops just above it      eta_schedule=released
     that KL is to the frozen initial model, over 10 steps               kl_source=reference
     one initial answer to every problem, worth eight                    prior=rollouts, n_init=1
 
-Two departures even here: the KL is summed over response tokens only (the code's sum is unmasked and
-can pick up a padding term), and checkpoints hold the tracker (the code's resumes with a fresh one).
+Two points still differ from the code. The KL is summed over response tokens only; the code's sum
+is unmasked and can include a padding term. Checkpoints hold the tracker; the code resumes with a
+fresh one.
 """
 
 from dataclasses import replace
@@ -33,7 +34,7 @@ def mvsr_released(
     """MVSR as its authors' code computes it.
 
     Args:
-        normalisation: whiten with every rollout (sequence) or every token counting once, or not
+        normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
     return replace(made, name="mvsr_released", ablations={**made.ablations, **INITIAL})

@@ -1,17 +1,18 @@
-"""REINFORCE++: the batch is the scale. arXiv 2501.03262. And its form with a group baseline.
+"""REINFORCE++: returns whitened over the tokens of the batch, and a form with a group baseline.
 
     R_{i,t} = r_i at the last token of response i, 0 elsewhere
     G_{i,t} = sum over s >= t of discount^(s - t) * R_{i,s}
     A = (G - mu) / sqrt(max(var, 1e-8))
 
-The baseline form has r_i - mean_g for G: `reinforce_pp_baseline`.
+arXiv 2501.03262. `reinforce_pp_baseline` has r_i - mean_g in place of G.
 
-mu and var (population) over all response tokens of the batch, each counted once: a long response
-weighs more, which is the convention of OpenRLHF, the authors' code. With kl_in=reward, the paper's
-and OpenRLHF's way, R_{i,t} loses kl_coef * (lp_old - lp_ref) at every token.
+mu and var (population) are taken over all response tokens of the batch, each counted once. A long
+response therefore weighs more, as in OpenRLHF, the authors' code. With kl_in=reward, the way of the
+paper and OpenRLHF, kl_coef * (lp_old - lp_ref) is subtracted from R_{i,t} at every token.
 
 Elsewhere: EasyR1 and verl use Bessel's variance and add 1e-8 instead of clamping. OpenRLHF's
-scripts of the baseline form have a KL loss with k2 and 1e-5; all arms here share k3 and 0.01.
+scripts for the baseline form have a KL loss with k2 and weight 1e-5. All algorithms here share k3
+and 0.01.
 """
 
 from typing import Literal

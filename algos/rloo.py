@@ -2,12 +2,13 @@
 
     A_i = r_i - (sum_g r - r_i) / (n - 1) = n / (n - 1) * (r_i - mean_g)        on every token
 
-Unbiased, because a rollout is no part of its own baseline; no standard deviation. With
-kl_in=reward the response's KL, kl_coef * sum_t (lp_old - lp_ref), is taken off r_i first.
+The estimate is unbiased, because a rollout's own reward is not in its baseline. There is no
+standard deviation. With kl_in=reward the KL of the response, kl_coef * sum_t (lp_old - lp_ref), is
+subtracted from r_i first.
 
-Elsewhere: TRL does that (with 0.05) and takes one ratio per sequence (`ratio=sequence`); OpenRLHF
-subtracts the KL after the baseline, per token. By default it is in the loss here, and the ratio per
-token, as for all arms.
+Elsewhere: TRL subtracts the KL in this way (with 0.05) and takes one ratio per sequence
+(`ratio=sequence`). OpenRLHF subtracts it after the baseline, per token. By default the KL is in the
+loss here and the ratio is per token, as for all algorithms.
 """
 
 from typing import Literal
@@ -24,7 +25,7 @@ from mssr_rl.loss import Loss
 
 @register("rloo")
 def rloo(*, kl_in: Literal["loss", "reward"] = "loss", loss: Loss = Loss()) -> Algorithm:
-    """Reward minus the mean of the problem's other rewards.
+    """Reward minus the mean reward of the problem's other rollouts.
 
     Args:
         kl_in: where the KL to the frozen model goes: a term of the loss, or a cost in the reward

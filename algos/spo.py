@@ -1,16 +1,16 @@
-"""SPO: one rollout per problem, and memory in place of a group. arXiv 2509.13232.
+"""SPO: one rollout per problem; the baseline is a tracked success rate. arXiv 2509.13232.
 
     v(x)   = alpha(x) / (alpha(x) + beta(x))                the tracked success rate
     A_i    = (r_i - v(x_i) - mean) / (std + 1e-8)           over the batch, on every token
-    eta(x) = clip(2^(-D(x) / d_half), eta_min, eta_max)     D: drift since x was last met
+    eta(x) = clip(2^(-D(x) / d_half), eta_min, eta_max)     D: drift since the last visit to x
 
-The counts then move as MVSR's do: v = v + (r - v) / (eta * (alpha + beta) + 1). They start from
-n_init answers of the initial policy to every problem, charged to the budget; prior=uniform saves
-them. sampling=prioritised draws problems that are sometimes solved more often, as the authors' code
-does; by default all arms are posed the same problems.
+The counts are then updated as in MVSR: v = v + (r - v) / (eta * (alpha + beta) + 1). They start
+from n_init answers of the initial policy to every problem, which are charged to the budget;
+prior=uniform needs no such answers. sampling=prioritised draws more often the problems that are
+solved sometimes, as the authors' code does. By default all algorithms get the same problems.
 
 Elsewhere: the authors' code (verl-recipe) measures D on the stored response of the last visit, as a
-mean absolute log-ratio, and clips at 0.2 and 0.28 without KL; all arms here share one loss.
+mean absolute log-ratio. It clips at 0.2 and 0.28 and has no KL. All algorithms here share one loss.
 """
 
 from typing import Any, Literal
@@ -28,7 +28,8 @@ from mssr_rl.advantage import (
 from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Loss
 
-EXPLORED = 0.05  # of every problem's weight: even a decided one comes back
+# Added to every weight, so that a problem that is always or never solved still comes back.
+EXPLORED = 0.05
 
 
 @register("spo")
@@ -38,10 +39,10 @@ def spo(
     tracker: DriftTracker = DriftTracker(),
     loss: Loss = Loss(),
 ) -> Algorithm:
-    """Reward minus the problem's tracked success rate, which forgets by drift; standardised.
+    """Reward minus a tracked success rate that forgets by the policy's drift; standardised.
 
     Args:
-        sampling: pose the problems in turn, or draw them by sqrt(v (1 - v)) + 0.05
+        sampling: take the problems in turn (uniform), or draw them by sqrt(v (1 - v)) + 0.05
     """
     advantage = chain(subtract_drifting_value(tracker), standardise_over_batch(), to_tokens())
     weights = undecided_first if sampling == "prioritised" else None
@@ -49,7 +50,7 @@ def spo(
 
 
 def undecided_first(state: Any) -> Tensor:
-    """sqrt(v (1 - v)) + 0.05 of every training problem."""
+    """Return the sampling weight of every training problem, sqrt(v (1 - v)) + 0.05, shape [N]."""
     beliefs = find_beliefs(state)
     assert beliefs is not None  # the first step of the chain above keeps them
     value_N = beliefs.value_N
