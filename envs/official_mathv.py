@@ -17,7 +17,7 @@ import re
 
 from mssr_rl.grading.algebra.exact import Undefined
 from mssr_rl.grading.algebra.identity import value_near
-from mssr_rl.grading.algebra.reading import read
+from mssr_rl.grading.algebra.reading import read_claim
 from mssr_rl.grading.algebra.tree import Unreadable
 from mssr_rl.grading.quantities import OverLimit
 from mssr_rl.grading.verify import Verdict
@@ -146,7 +146,7 @@ def _value(text: str) -> float | None:
     if len(text) > LONGEST or not _PLAIN.fullmatch(text.replace(" ", "")):
         return None
     try:
-        parts = read(text).parts
+        parts = read_claim(text).parts
         value = value_near(parts[0].node) if len(parts) == 1 else None
         return None if value is None else float(value)
     except (Unreadable, Undefined, OverLimit, OverflowError, RecursionError):

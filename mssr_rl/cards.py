@@ -80,7 +80,7 @@ def _row(option: Option) -> str:
     return f"| `{option.name}` | `{show(option.default)}` | {doc} |"
 
 
-def main(arguments: Sequence[str]) -> int:
+def update_cards(arguments: Sequence[str]) -> int:
     """Rewrite the facts of the documents named."""
     for argument in arguments:
         path = Path(argument)
@@ -89,4 +89,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(update_cards(sys.argv[1:]))

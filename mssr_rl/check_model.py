@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from mssr_rl import outward
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.engine.protocol import Sampling
 from mssr_rl.errors import UserError
 from mssr_rl.models import load, plain
@@ -46,9 +46,9 @@ class ModelWords:
     model: str = option("`tiny`, a folder in the `save_pretrained` layout, or a hub id")
 
 
-def main(words: Sequence[str]) -> int:
+def check_model_folder(words: Sequence[str]) -> int:
     """Check the folder that the words name; exit code 1 if anything is wrong."""
-    path = read(ModelWords, words).model
+    path = parse_words(ModelWords, words).model
     model = load.load_model(path, "cpu", "float32")
     subject = LoadedFolder(
         path, model, load.family_of(model, load.Wanted(path, max_prompt_tokens=4096))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.engine.openrlhf import package_versions
 from mssr_rl.run.provenance import machine
 
@@ -55,9 +55,9 @@ class DoctorWords:
     """Nothing: `doctor` looks at this machine."""
 
 
-def main(arguments: Sequence[str]) -> str:
+def diagnose(arguments: Sequence[str]) -> str:
     """The findings, a line each."""
-    read(DoctorWords, arguments)
+    parse_words(DoctorWords, arguments)
     return "\n".join(map(str, findings()))
 
 

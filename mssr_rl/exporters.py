@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from mssr_rl.config import registered_names
 from mssr_rl.config.plugins import prepare
-from mssr_rl.config.words import options_of, read
+from mssr_rl.config.words import options_of, parse_words
 from mssr_rl.envs import Graded, environments
 from mssr_rl.errors import UserError
 from mssr_rl.typed import option
@@ -150,9 +150,9 @@ class ExportWords:
     plugins: tuple[str, ...] = option("modules that register environments", ())
 
 
-def main(arguments: Sequence[str]) -> int:
+def export_environment(arguments: Sequence[str]) -> int:
     """`export env=NAME to=TRAINER`: write the file that the trainer is given."""
-    asked = read(ExportWords, arguments)
+    asked = parse_words(ExportWords, arguments)
     prepare(asked.plugins)
     name, to, plugins = asked.env, asked.to, list(asked.plugins)
     options = {"split": asked.split} if asked.split else {}

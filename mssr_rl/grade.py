@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from mssr_rl import untrusted
-from mssr_rl.config.words import file_name, read
+from mssr_rl.config.words import file_name, parse_words
 from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
 from mssr_rl.grading import workers
@@ -80,9 +80,9 @@ class GradeWords:
     export: str | None = option("write where they disagree to this .html or .csv file", None)
 
 
-def main(arguments: Sequence[str]) -> int:
+def grade_file(arguments: Sequence[str]) -> int:
     """Grade the file named in `arguments`: 0 when every line was graded, 1 when some were not."""
-    words = read(GradeWords, arguments)
+    words = parse_words(GradeWords, arguments)
     export = _export(words)
     judge = _judge(words.env, words.plugins)
     disagreements = _disagreements(words.against)

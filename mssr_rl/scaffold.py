@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.typed import option
 
@@ -53,9 +53,9 @@ class NewWords:
     env: str = option("the new environment's name: small letters, digits and _")
 
 
-def main(arguments: Sequence[str]) -> int:
+def write_starter(arguments: Sequence[str]) -> int:
     """Write the two files."""
-    name = read(NewWords, arguments).env
+    name = parse_words(NewWords, arguments).env
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"env={name}: a name here is small letters, digits and _, letter first")
     files = {f"{name}.py": MODULE, f"test_{name}.py": TEST}

@@ -104,7 +104,7 @@ def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None
     return parsed(content(path, limit, within), str(path))
 
 
-def record(path: Path, *, within: Path | None = None, once: bool = False) -> dict[str, Any]:
+def read_object(path: Path, *, within: Path | None = None, once: bool = False) -> dict[str, Any]:
     """The one object that a JSON file holds; `once` refuses an object that says a key twice."""
     found = parsed(content(path, within=within), str(path), once=once)
     if not isinstance(found, dict):

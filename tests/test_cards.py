@@ -29,7 +29,7 @@ def test_a_stale_card_is_noticed_and_mended(tmp_path: Path) -> None:
     copy = tmp_path / "algorithms.md"
     copy.write_text(stale, encoding="utf-8")
     assert cards.updated(stale) != stale
-    cards.main([str(copy)])
+    cards.update_cards([str(copy)])
     assert copy.read_text(encoding="utf-8") == DOCUMENT.read_text(encoding="utf-8")
 
 

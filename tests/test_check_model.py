@@ -72,4 +72,4 @@ def test_weights_of_another_shape_than_the_config_says_are_refused(folder) -> No
 
 def test_a_word_that_it_does_not_know_is_refused() -> None:
     with pytest.raises(UserError, match="speed"):
-        check_model.main(["model=tiny", "speed=1"])
+        check_model.check_model_folder(["model=tiny", "speed=1"])

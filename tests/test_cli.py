@@ -13,7 +13,7 @@ from mssr_rl import __version__, cli
 from mssr_rl.algos import algorithms
 from mssr_rl.config.compose import from_dict, load
 from mssr_rl.config.keys import fixed_kinds
-from mssr_rl.config.words import declared, read
+from mssr_rl.config.words import declared, parse_words
 from mssr_rl.envs import environments
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
@@ -201,7 +201,7 @@ def test_the_examples_of_help_are_words_that_their_verb_takes(verb: str) -> None
             words = list(cli.without_dashes(verb, told))
             assert first == verb
             assert form_of(verb, words) == form
-            read(form.declaration(), words)
+            parse_words(form.declaration(), words)
 
 
 def test_help_lists_every_key_of_a_run_and_explains_each(capsys: Captured) -> None:
@@ -235,8 +235,8 @@ def test_cfg_job_prints_the_config_as_yaml_under_the_plan(capsys: Captured) -> N
     assert said.startswith("# algorithm ")
     plain = OmegaConf.to_container(OmegaConf.create(said))
     assert isinstance(plain, dict)
-    read = from_dict({str(key): value for key, value in plain.items()})
-    assert read == load(["algo=grpo", "env.limit=8"])
+    read_back = from_dict({str(key): value for key, value in plain.items()})
+    assert read_back == load(["algo=grpo", "env.limit=8"])
 
 
 def test_the_plan_goes_to_stdout_and_starts_nothing(tmp_path: Path, capsys: Captured) -> None:

@@ -15,7 +15,7 @@ def test_the_doctor_says_something_about_everything(capsys: pytest.CaptureFixtur
 
 def test_a_version_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_versions, "found", lambda _: "0.1")
-    (line,) = [line for line in doctor.main([]).splitlines() if "engine=openrlhf" in line]
+    (line,) = [line for line in doctor.diagnose([]).splitlines() if "engine=openrlhf" in line]
     assert line.startswith("NO")
     assert "ray 0.1 (needs 2.55.0)" in line
 

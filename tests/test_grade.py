@@ -15,7 +15,7 @@ import pytest
 
 from mssr_rl.disagreements import Disagreements
 from mssr_rl.errors import UserError
-from mssr_rl.grade import GradedLine, grade, main
+from mssr_rl.grade import GradedLine, grade, grade_file
 
 ROOT = Path(__file__).parents[1]
 BACKWARDS = """
@@ -44,7 +44,7 @@ def graded(
 ) -> list[dict[str, Any]]:
     file = tmp_path / "responses.jsonl"
     file.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    assert main([str(file), *words]) == 0
+    assert grade_file([str(file), *words]) == 0
     return [json.loads(text) for text in capsys.readouterr().out.splitlines()]
 
 
@@ -105,7 +105,7 @@ def test_any_characters_pass_through_as_ascii_json(
     texts = ["\ud800", "\0", "\x1b[31m", "a\u2028b", "é🙂", '"\n<']
     file = tmp_path / "odd.jsonl"
     file.write_text("".join(json.dumps(line(t, boxed(t))) + "\n" for t in texts))
-    main([str(file)])
+    grade_file([str(file)])
     out = capsys.readouterr().out
     assert out.isascii()
     assert out.count("\n") == len(texts)
@@ -151,7 +151,7 @@ def test_a_precision_that_is_none_is_named(
 ) -> None:
     odd = line("a", boxed("1.24"), "1.2", precision=precision, answer_type="float")
     (tmp_path / "r.jsonl").write_text(json.dumps(odd) + "\n")
-    assert main([str(tmp_path / "r.jsonl"), "env=mathvista"]) == 1
+    assert grade_file([str(tmp_path / "r.jsonl"), "env=mathvista"]) == 1
     assert "line 1: precision is no number of decimal places" in capsys.readouterr().err
 
 
@@ -173,7 +173,7 @@ def test_a_line_that_cannot_be_graded_is_named_and_the_others_are_graded(
 ) -> None:
     first, last = json.dumps(line("a", "")), json.dumps(line("b", boxed("5")))
     (tmp_path / "r.jsonl").write_text(f"{first}\n{text}\n{last}\n")
-    assert main([str(tmp_path / "r.jsonl")]) == 1
+    assert grade_file([str(tmp_path / "r.jsonl")]) == 1
     out, err = capsys.readouterr()
     assert [json.loads(found)["id"] for found in out.splitlines()] == ["a", "b"]
     assert re.search(says, err)
@@ -186,7 +186,7 @@ def test_a_line_that_cannot_be_graded_is_named_and_the_others_are_graded(
 def test_a_file_without_a_line_is_an_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text(text)
     with pytest.raises(UserError, match="no line to grade: the file is empty"):
-        main([str(tmp_path / "r.jsonl")])
+        grade_file([str(tmp_path / "r.jsonl")])
 
 
 def test_a_packed_file_and_standard_input_are_graded_alike(
@@ -196,10 +196,10 @@ def test_a_packed_file_and_standard_input_are_graded_alike(
     plain = graded(lines, tmp_path, capsys)
     content = (tmp_path / "responses.jsonl").read_bytes()
     (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(content))
-    assert main([str(tmp_path / "r.jsonl.gz")]) == 0
+    assert grade_file([str(tmp_path / "r.jsonl.gz")]) == 0
     assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == plain
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert main(["-"]) == 0
+    assert grade_file(["-"]) == 0
     assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == plain
 
 
@@ -209,7 +209,7 @@ def test_a_packed_file_that_is_cut_is_named(
     content = json.dumps(line("a", boxed("5"))).encode() + b"\n"
     (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(content * 500)[:-20])
     with pytest.raises(UserError, match=r"r\.jsonl\.gz cannot be read to its end"):
-        main([str(tmp_path / "r.jsonl.gz")])
+        grade_file([str(tmp_path / "r.jsonl.gz")])
     assert capsys.readouterr().out
 
 
@@ -219,7 +219,7 @@ def test_gold_answers_that_pay_only_word_for_word_are_named(
     file = tmp_path / "r.jsonl"
     golds = [r"\unknownmacro{3}", "5", r"\unknownmacro{3}", "B"]
     file.write_text("".join(json.dumps(line(g, boxed(g), g)) + "\n" for g in golds))
-    assert main([str(file)]) == 0
+    assert grade_file([str(file)]) == 0
     assert r"1 gold answer pays only word for word: '\\unknownmacro{3}'" in capsys.readouterr().err
 
 
@@ -235,7 +235,7 @@ def test_disagreements_with_another_grader_are_printed_and_kept(
     page, sheet = tmp_path / "d.html", tmp_path / "d.csv"
     for file in (page, sheet):
         graded(lines, tmp_path, capsys, "against=math-verify", f"export={file}")
-    main([str(tmp_path / "responses.jsonl"), "against=math-verify"])
+    grade_file([str(tmp_path / "responses.jsonl"), "against=math-verify"])
     said = capsys.readouterr().err
     assert "math-verify agrees on 1 of 3 answers" in said
     assert "time: 3:20 for 3/20: ours wrong, math-verify right" in said
@@ -279,7 +279,7 @@ def test_what_a_model_wrote_stays_data_in_the_files_that_keep_disagreements(tmp_
 )
 def test_wrong_usage_is_answered_in_a_sentence(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        main(words)
+        grade_file(words)
 
 
 def test_the_command_writes_results_to_stdout_and_talk_to_stderr(tmp_path: Path) -> None:

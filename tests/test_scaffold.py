@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mssr_rl.errors import UserError
-from mssr_rl.scaffold import main
+from mssr_rl.scaffold import write_starter
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def test_what_it_writes_passes_its_own_test_and_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["env=primes"]) == 0
+    assert write_starter(["env=primes"]) == 0
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     for command in (
         ["-m", "pytest", "-q", "test_primes.py"],
@@ -42,11 +42,11 @@ def test_what_it_writes_passes_its_own_test_and_the_check(
 )
 def test_names_that_are_no_module_are_refused(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        main(words)
+        write_starter(words)
 
 
 def test_nothing_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    main(["env=once"])
+    write_starter(["env=once"])
     with pytest.raises(UserError, match=r"once\.py exists here already"):
-        main(["env=once"])
+        write_starter(["env=once"])

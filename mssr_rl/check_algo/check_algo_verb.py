@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mssr_rl.algos import algorithms
 from mssr_rl.check_algo.algorithm_laws import LAWS, CheckedAlgorithm, Law
 from mssr_rl.config import plugins, registered_names
-from mssr_rl.config.words import options_of, read
+from mssr_rl.config.words import options_of, parse_words
 from mssr_rl.errors import RunFailed
 from mssr_rl.typed import option
 
@@ -24,9 +24,9 @@ class AlgorithmWords:
     plugins: tuple[str, ...] = option("modules that register algorithms", ())
 
 
-def main(arguments: Sequence[str]) -> int:
+def check_algorithm(arguments: Sequence[str]) -> int:
     """Check the named algorithm; 0 when it keeps every law, else `RunFailed`."""
-    subject = _subject(read(AlgorithmWords, arguments))
+    subject = _subject(parse_words(AlgorithmWords, arguments))
     broken = 0
     for law in LAWS:
         why = verdict(law, subject)

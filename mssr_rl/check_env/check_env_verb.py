@@ -10,7 +10,7 @@ from mssr_rl import outward
 from mssr_rl.check_env import audit, environment_laws, passport
 from mssr_rl.check_env.law_trial import Violation, tried
 from mssr_rl.config import plugins, registered_names
-from mssr_rl.config.words import called, options_of, read
+from mssr_rl.config.words import called, options_of, parse_words
 from mssr_rl.data import overlap, row_faults
 from mssr_rl.data.sources import SPLITS
 from mssr_rl.envs import ProblemEnv, environments
@@ -42,9 +42,9 @@ class EnvironmentWords:
     )
 
 
-def main(words: list[str]) -> int:
+def check_environment(words: list[str]) -> int:
     """Check the environment that the words name."""
-    asked = read(EnvironmentWords, words)
+    asked = parse_words(EnvironmentWords, words)
     plugins.prepare(asked.plugins)
     workers.warm()
     wrong = sum(_say(line) for line in _report(asked))

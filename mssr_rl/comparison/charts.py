@@ -12,7 +12,7 @@ from mssr_rl.comparison.accuracy import SAMPLED
 from mssr_rl.comparison.evidence import ComparedRun, counted
 from mssr_rl.comparison.imported import ACCURACY, Imported
 from mssr_rl.comparison.learning_speed import AXES, SeedRange, accuracy_marks, metric_marks
-from mssr_rl.report.curves import Chart, Curve, Point
+from mssr_rl.report.curves import Chart, ChartLine, Point
 from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
 
 Marks = Mapping[str, Sequence[SeedRange]]  # by arm
@@ -87,7 +87,9 @@ def _smooth(other: Imported) -> int:
 
 def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
     lines = tuple(
-        Curve(name=arm, points=tuple(_point(mark, axis, banded=True) for mark in some), dots=True)
+        ChartLine(
+            name=arm, points=tuple(_point(mark, axis, banded=True) for mark in some), dots=True
+        )
         for arm, some in marks.items()
     )
     return Chart(
@@ -99,7 +101,7 @@ def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
 def _metric(panel: Panel, marks: Marks, axis: str, name: str) -> Chart:
     smooth = window(max((len(some) for some in marks.values()), default=0))
     lines = tuple(
-        Curve(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
+        ChartLine(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
         for arm, some in marks.items()
     )
     return Chart(title=panel.title, unit=panel.unit, lines=lines, share=panel.share, currency=name)

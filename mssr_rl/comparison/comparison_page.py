@@ -15,7 +15,7 @@ from mssr_rl import files
 from mssr_rl.comparison import charts, columns, document, dots, looks, tables
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
 from mssr_rl.comparison.columns import ReportColumn
-from mssr_rl.comparison.evidence import ComparedRun, Evidence, read
+from mssr_rl.comparison.evidence import ComparedRun, Evidence, read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.race import settled
@@ -37,8 +37,8 @@ class Written(NamedTuple):
 
 def write(folder: Path) -> Written:
     """Write all four files, and that somebody looked."""
-    evidence = settled(read(folder))
-    looks.record(evidence)
+    evidence = settled(read_evidence(folder))
+    looks.record_look(evidence)
     report = findings(evidence)
     for name, content in contents(evidence, document.plain(report)).items():
         files.write_bytes(folder / name, content)

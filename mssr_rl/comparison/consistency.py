@@ -26,7 +26,7 @@ NOT_RIGHT = ("wrong", "no_answer", "bad_format", "timeout", "error")
 MISSING = object()
 
 
-def check(evidence: Evidence) -> Outcome:
+def check_consistency(evidence: Evidence) -> Outcome:
     """Every run's files against each other, and the runs against the comparison."""
     runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]
     faults = [*_matrix(evidence), *_unlisted(evidence)]

@@ -65,7 +65,7 @@ class AnswerableRun(NamedTuple):
     row: Row
 
 
-def check(
+def check_answers(
     evidence: Evidence, words: Mapping[str, str] = NO_WORDS, make_engine: MakeEngine | None = None
 ) -> Outcome:
     """Every run that counts and has its final weights in the folder."""
@@ -172,7 +172,7 @@ def _asked(subject: AnswerableRun, make_engine: MakeEngine | None) -> dict[str, 
     with closing(make_engine(subject.config)) as engine:
         poll = _poll(subject, plan.at_once)
         found = scoring.evaluate(engine, subject.env, plan, subject.row["step"], poll)
-    return {**scoring.record(found, Ledger()), "responses": dict(_responses(found))}
+    return {**scoring.evaluation_record(found, Ledger()), "responses": dict(_responses(found))}
 
 
 def _responses(found: Evaluation) -> Iterator[tuple[str, str]]:
@@ -239,7 +239,7 @@ def _cache(subject: AnswerableRun) -> Path | None:
 
 def _kept(path: Path) -> dict[str, Any] | None:
     try:
-        return untrusted.record(path)
+        return untrusted.read_object(path)
     except (FileNotFoundError, untrusted.Unusable):
         return None
 

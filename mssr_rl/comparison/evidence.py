@@ -133,7 +133,7 @@ class Evidence(NamedTuple):
         return tuple(run for run in self.runs if run.env == env)
 
 
-def read(folder: Path) -> Evidence:
+def read_evidence(folder: Path) -> Evidence:
     """The evidence in a comparison's folder; a `UserError` if it is none."""
     path = folder / "compare.json"
     if not path.exists():
@@ -142,7 +142,7 @@ def read(folder: Path) -> Evidence:
             "made, such as comparisons/NAME"
         )
     try:
-        compare = untrusted.record(path, within=folder)
+        compare = untrusted.read_object(path, within=folder)
         told = msgspec.convert(compare, _Told)
     except msgspec.ValidationError as error:
         raise UserError(f"{path} is not as compare writes it: {error}") from error
@@ -150,7 +150,7 @@ def read(folder: Path) -> Evidence:
         if run.arm not in told.arms or run.env not in told.envs or run.seed not in told.seeds:
             raise UserError(f"{path} is not as compare writes it: a run of no arm it names")
     runs = tuple(_run(folder, entry) for entry in compare["runs"])
-    return Evidence(folder, compare, runs, imported.read(folder))
+    return Evidence(folder, compare, runs, imported.read_imported(folder))
 
 
 def counted(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:

@@ -96,7 +96,7 @@ def _words(
     over_all = _macro(evidence, rule) if len(envs) > 1 else None
     if over_all is not None:
         found[OVERALL], resolution[OVERALL] = over_all, smallest_step(evidence)
-    stage = looks.stage(evidence, looks.read(evidence.folder), rule.alpha)
+    stage = looks.stage(evidence, looks.read_looks(evidence.folder), rule.alpha)
     return {
         env: race.decided(on, standings, 1 if env == OVERALL else len(envs))
         for env, on in familywise.decided(found, resolution, stage).items()

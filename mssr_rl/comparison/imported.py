@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
 from mssr_rl.errors import UserError
-from mssr_rl.report.curves import Curve, Point
+from mssr_rl.report.curves import ChartLine, Point
 from mssr_rl.report.runfiles import Row
 
 FOLDER = "imported"
@@ -40,7 +40,7 @@ class Imported(NamedTuple):
     about: About
     rows: tuple[Row, ...]
 
-    def line(self, metric: str, smooth: int) -> Curve:
+    def line(self, metric: str, smooth: int) -> ChartLine:
         """Its curve over rollouts; without points where it did not record the metric."""
         points = tuple(
             Point(row["step"] * self.about.rollouts_per_step, row[metric], row["step"])
@@ -48,7 +48,9 @@ class Imported(NamedTuple):
             if metric in row
         )
         dots = metric == ACCURACY
-        return Curve(name=self.about.name, points=points, smooth=1 if dots else smooth, dots=dots)
+        return ChartLine(
+            name=self.about.name, points=points, smooth=1 if dots else smooth, dots=dots
+        )
 
     def last(self, metric: str) -> float | None:
         """The newest value it recorded."""
@@ -83,14 +85,14 @@ def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
     files.write_json(folder / "import.json", about._asdict())
 
 
-def read(comparison: Path) -> tuple[Imported, ...]:
+def read_imported(comparison: Path) -> tuple[Imported, ...]:
     """All of them, by name."""
     return tuple(_read(path.parent) for path in sorted((comparison / FOLDER).glob("*/import.json")))
 
 
 def _read(folder: Path) -> Imported:
     try:
-        about = About(**untrusted.record(folder / "import.json", within=folder))
+        about = About(**untrusted.read_object(folder / "import.json", within=folder))
         rows = [_row(row) for row in untrusted.rows(folder / "metrics.jsonl", within=folder)]
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise UserError(f"{folder} is not as import writes it: {error!r}; delete it") from error

@@ -52,7 +52,7 @@ class Record(NamedTuple):
     fault: str  # what is wrong with it; empty if nothing
 
 
-def read(folder: Path) -> Record:
+def read_looks(folder: Path) -> Record:
     """The looks so far. A damaged file is no error: the report says what is wrong with it."""
     try:
         content = untrusted.content(folder / LOOKS, within=folder)
@@ -78,12 +78,12 @@ def read(folder: Path) -> Record:
     return Record(tuple(entries), last, "")
 
 
-def record(evidence: Evidence) -> None:
+def record_look(evidence: Evidence) -> None:
     """Add a look at the runs as they stand, unless the last one was at the same, or there is none.
 
     A damaged file is left as it is.
     """
-    known = read(evidence.folder)
+    known = read_looks(evidence.folder)
     entry = _now(evidence, known)
     if known.fault or entry is None or entry in known.entries[-1:]:
         return
@@ -107,7 +107,7 @@ def _now(evidence: Evidence, known: Record) -> Entry | None:
 
 def marked(folder: Path) -> dict[str, Any]:
     """What compare.json keeps of the looks."""
-    known = read(folder)
+    known = read_looks(folder)
     return {"count": len(known.entries), "last": known.last}
 
 
@@ -140,7 +140,7 @@ def stage(evidence: Evidence, known: Record, alpha: float) -> Stage:
 
 def summary(evidence: Evidence, alpha: float) -> Looks:
     """All of it for report.json, this look included, whether it has been written down or not."""
-    known = read(evidence.folder)
+    known = read_looks(evidence.folder)
     at, done = stage(evidence, known, alpha), complete(evidence)
     after, entry = following(done, at.planned, alpha), _now(evidence, known)
     new = [entry] if entry and entry not in known.entries[-1:] else []

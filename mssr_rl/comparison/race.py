@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mssr_rl import untrusted
 from mssr_rl.comparison import accuracy
-from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence, read
+from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence, read_evidence
 from mssr_rl.stats import racing
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Pair
@@ -54,9 +54,9 @@ def settled(evidence: Evidence) -> Evidence:
 def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
     """The same of a comparison's folder, as it stands."""
     compare = folder / "compare.json"
-    if not compare.exists() or not untrusted.record(compare)["rule"].get("race"):
+    if not compare.exists() or not untrusted.read_object(compare)["rule"].get("race"):
         return set()
-    evidence = read(folder)
+    evidence = read_evidence(folder)
     return ruled_out(standings(evidence), evidence.compare["seeds"])
 
 

@@ -26,7 +26,7 @@ class RegradedSample(NamedTuple):
     left: list[str]  # why rows were not graded, a reason a row
 
 
-def check(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
+def check_gradings(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
     """Every recorded answer of every run."""
     reruns = Reruns(evidence, words)
     workers.warm()

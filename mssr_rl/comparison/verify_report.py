@@ -16,14 +16,13 @@ from typing import Any
 
 from mssr_rl import untrusted
 from mssr_rl.comparison import consistency, deep, document, regrading, weights
-from mssr_rl.comparison.evidence import Evidence, read, sources
+from mssr_rl.comparison.evidence import Evidence, read_evidence, sources
 from mssr_rl.comparison.findings import findings, made_by
 from mssr_rl.comparison.outcome import Outcome, joined
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.report_versions import VERSIONS, Version, version_of
 from mssr_rl.config.recorded import NO_WORDS
-from mssr_rl.config.words import called, options_of
-from mssr_rl.config.words import read as read_words
+from mssr_rl.config.words import called, options_of, parse_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.report.text import excerpt
 from mssr_rl.typed import option
@@ -54,9 +53,9 @@ class VerifyWords:
         return {**texts, **self.env, "plugins": f"[{','.join(self.plugins)}]"}
 
 
-def main(arguments: Sequence[str]) -> str:
+def verify_comparison(arguments: Sequence[str]) -> str:
     """Verify the comparison that the words name."""
-    asked = read_words(VerifyWords, arguments)
+    asked = parse_words(VerifyWords, arguments)
     return verify(Path(asked.verify), asked.texts, deeply=asked.deep)
 
 
@@ -66,21 +65,21 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
     `words` name what of the folder's configs may be used here (`rerun`); `deeply` has the final
     weights answer again.
     """
-    evidence = read(folder)
+    evidence = read_evidence(folder)
     said = _said(folder / "report.json")
     version = VERSIONS[version_of(said)]
     evidence = settled(evidence)
     again, broken = _again(evidence, version, said)
     checks = [
         Outcome(faults=tuple(_changed(version.sources(sources(evidence)), said))),
-        consistency.check(evidence),
+        consistency.check_consistency(evidence),
         Outcome(faults=(broken,)) if broken else _report(folder, evidence, said, again),
     ]
     # What takes longer waits until all of this is in order.
     later: tuple[Callable[[], Outcome], ...] = (
-        lambda: regrading.check(evidence, words),
-        lambda: weights.check(evidence),
-        lambda: deep.check(evidence, words) if deeply else Outcome(unchecked=(DEEP,)),
+        lambda: regrading.check_gradings(evidence, words),
+        lambda: weights.check_weights(evidence),
+        lambda: deep.check_answers(evidence, words) if deeply else Outcome(unchecked=(DEEP,)),
         lambda: Outcome(unchecked=tuple(_beside(folder))),
     )
     for check in later:
@@ -120,7 +119,7 @@ def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> 
 
 def _said(path: Path) -> dict[str, Any]:
     try:
-        return untrusted.record(path, once=True)
+        return untrusted.read_object(path, once=True)
     except FileNotFoundError:
         raise UserError(f"{path} is not there, so there is nothing to verify") from None
     except untrusted.Unusable as error:

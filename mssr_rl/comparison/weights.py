@@ -12,7 +12,7 @@ from mssr_rl.run import checkpoint
 FEW = 4  # names that are listed
 
 
-def check(evidence: Evidence) -> Outcome:
+def check_weights(evidence: Evidence) -> Outcome:
     """Every checkpoint of every run that counts."""
     faults: list[str] = []
     without: list[str] = []
@@ -25,7 +25,7 @@ def check(evidence: Evidence) -> Outcome:
         faults += [f"{where}/{one.name}: {why}" for one, why in damage.items() if why]
         whole = [one for one, why in damage.items() if not why]
         faults += [f"{where}/{fault}" for fault in _faults(run, whole)]
-        files += sum(len(untrusted.record(one / "manifest.json", within=one)) for one in whole)
+        files += sum(len(untrusted.read_object(one / "manifest.json", within=one)) for one in whole)
         if final(run, folder) is None:
             without.append(run.name)
         elif _recorded(run) is None:
@@ -66,7 +66,7 @@ def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
 
 def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
     """The scores that a checkpoint keeps are those of eval.jsonl."""
-    state = untrusted.record(one / "state.json", within=one)
+    state = untrusted.read_object(one / "state.json", within=one)
     if state.get("step") != checkpoint.step_of(one):
         yield f"it is the checkpoint of step {state.get('step')!s:.20}, renamed"
     kept = {(row["split"], row["step"]): row for row in run.evaluations}

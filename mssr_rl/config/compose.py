@@ -31,7 +31,7 @@ def load(words: Sequence[str] = ()) -> Config:
     groups = {key: _checked_choice(key, given[key]) for key in keys.GROUPS if key in given}
     options = {key: given[key] for key in given if key.startswith(("algo.", "env."))}
     fixed = {key: given[key] for key in given if key not in {*groups, *options}}
-    keys.check(fixed)
+    keys.check_keys(fixed)
     entries = recorded.entries(groups, fixed)
     _overlay(entries, fixed)
     config = _typed(entries)
@@ -46,7 +46,7 @@ def from_dict(plain: Mapping[str, Any]) -> Config:
     return _complete(config, plain, {})
 
 
-def read(path: Path) -> Config:
+def read_config(path: Path) -> Config:
     """Return the config that a config.yaml holds. Raises UserError if the file is damaged."""
     return from_dict(recorded.whole(path))
 
@@ -57,7 +57,7 @@ def read_foreign(path: Path, words: Mapping[str, str]) -> Config:
     Raises UserError if the config would run code that the user's arguments do not name.
     """
     recorded.refuse_unnamed(path, words)
-    return read(path)
+    return read_config(path)
 
 
 def of_run(folder: Path, accept: Sequence[str] = ()) -> Config:

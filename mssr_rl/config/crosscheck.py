@@ -24,7 +24,7 @@ def settle(config: Config) -> Config:
         raise UserError(_too_few(config.algo.name, group_size, algorithm.min_group_size))
     settled = replace(config, rollout=replace(config.rollout, group_size=group_size))
     _check_steps(settled, group_size)
-    engines.check(settled)
+    engines.check_engine(settled)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
     _check_bounds(config)
     _check_accepted(config)

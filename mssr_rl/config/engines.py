@@ -12,7 +12,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.typed import show
 
 
-def check(config: Config) -> None:
+def check_engine(config: Config) -> None:
     """Raise UserError if a setting has no effect with this engine, or two do not fit together."""
     if config.engine.name == "openrlhf":
         _check_cluster(config)

@@ -25,7 +25,7 @@ def fixed_kinds() -> Mapping[str, Any]:
     return dict(_walk(Config, ""))
 
 
-def check(given: Iterable[str]) -> None:
+def check_keys(given: Iterable[str]) -> None:
     """Raise UserError for a key that is neither a group nor in `fixed_kinds`."""
     known = fixed_kinds()
     for key in given:

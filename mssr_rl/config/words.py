@@ -69,7 +69,7 @@ def declared(kind: type) -> tuple[Word, ...]:
     return tuple(_word(one, kinds[one.name]) for one in fields(kind))
 
 
-def read(kind: type[W], arguments: Sequence[str]) -> W:
+def parse_words(kind: type[W], arguments: Sequence[str]) -> W:
     """Return the dataclass `kind`, filled from the arguments.
 
     Raises:

@@ -133,7 +133,9 @@ class ColumnRoles:
         """
         talk = conversation(self.value(raw, "problem"))
         text = self._question(raw, talk)
-        found = multiple_choice.read([cell(raw, name) for name in self.roles.get("choices", ())])
+        found = multiple_choice.read_options(
+            [cell(raw, name) for name in self.roles.get("choices", ())]
+        )
         pictures = self._pictures(raw) or (list(talk.pictures) if talk else [])
         self._refuse_unread(raw, pictures)
         if found and not multiple_choice.shown(text, found):
@@ -368,7 +370,7 @@ def _places(
 def _place_in(row: Row, roles: Mapping[str, tuple[str, ...]]) -> tuple[int | None, int] | None:
     """The place that an answer may be and how many options there are; None without options."""
     try:
-        found = multiple_choice.read([cell(row, name) for name in roles.get("choices", ())])
+        found = multiple_choice.read_options([cell(row, name) for name in roles.get("choices", ())])
     except ValueError:
         return None
     value = _first_filled(row, roles.get("answer", ()))

@@ -19,7 +19,7 @@ _RUN_ON = re.compile(r"(?:^|(?<=[\s;,(]))\(?([A-Z])[).:\uff0e\u3001]\s*")
 _NONE = (None, "", "[]", "None", "nan")
 
 
-def read(cells: Sequence[Any]) -> list[str] | None:
+def read_options(cells: Sequence[Any]) -> list[str] | None:
     """The options in the cells: one cell with all of them, or a cell for each; None without any.
 
     Raises:

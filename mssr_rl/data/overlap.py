@@ -73,7 +73,7 @@ class Shared(NamedTuple):
 SHOWN = 20  # rows that are named
 
 
-def record(found: Shared) -> dict[str, Any]:
+def overlap_record(found: Shared) -> dict[str, Any]:
     """The finding for run.json; `rows` counts the same and the nearly same, `near` the latter."""
     return {
         "split": found.split,

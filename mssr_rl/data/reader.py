@@ -197,7 +197,7 @@ def _drafts(
 
 def _draft(key: str, row: Row, folder: Path | None) -> Problem:
     """A problem with its pictures as they are stored; a ValueError says what is wrong."""
-    found = multiple_choice.read([row.get("choices")])
+    found = multiple_choice.read_options([row.get("choices")])
     gold = golds.gold(row.get("answer"), found)
     if gold.said:
         row_faults.note(f"answers were taken out of {gold.said}", f"{gold.text!r} of row {key}")

@@ -38,7 +38,7 @@ class Grader(NamedTuple):
     answers: int
 
 
-def main() -> None:
+def serve() -> None:
     """Serve until standard input ends."""
     symbolic.warm()
     equivalent(r"\sqrt{2}\sin 2x", r"2^{3/2}\cos x\sin x")  # constants, caches: forks have them

@@ -6,7 +6,7 @@ evaluated here, so no gold answer takes long.
 
 from collections.abc import Sequence
 
-from mssr_rl.grading.algebra.reading import read
+from mssr_rl.grading.algebra.reading import read_claim
 from mssr_rl.grading.algebra.tree import Unreadable
 from mssr_rl.grading.answers import MAX_CHARS, is_plain_value, same_text
 from mssr_rl.grading.choices import gold_letter, gold_with_text
@@ -40,7 +40,7 @@ def _is_value(gold: str) -> bool:
     try:
         if is_plain_value(gold):
             return True
-        read(gold)
+        read_claim(gold)
     except (Unreadable, OverLimit, RecursionError):
         return False
     return True

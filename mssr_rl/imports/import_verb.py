@@ -16,7 +16,7 @@ from pathlib import Path
 from mssr_rl import untrusted
 from mssr_rl.comparison import imported
 from mssr_rl.comparison.comparison_page import write
-from mssr_rl.config.words import file_name, read
+from mssr_rl.config.words import file_name, parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.imports import naming, readers
 from mssr_rl.typed import Bound, option
@@ -48,13 +48,13 @@ class ImportWords:
     clipped: str | None = option("the file's name for the share of clipped ratios", None)
 
 
-def main(arguments: Sequence[str]) -> str:
+def import_run(arguments: Sequence[str]) -> str:
     """Import one run; what was taken for what, and where the report lies."""
     words = _read(arguments)
     path = Path(words.file)
     folder = Path(words.comparison)
     compare = folder / "compare.json"
-    recorded = readers.read(path, words.step)
+    recorded = readers.read_log(path, words.step)
     told = {word: name for word in naming.METRICS if (name := getattr(words, word))}
     source = naming.chosen(recorded.names, told)
     rows = [
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> str:
         rollouts_per_step=words.rollouts_per_step,
         source=source,
     )
-    before = imported.place(folder, about.name, untrusted.record(compare)["arms"])
+    before = imported.place(folder, about.name, untrusted.read_object(compare)["arms"])
     imported.save(before, about, [row for row in rows if len(row) > 1])
     try:
         page = write(folder).page
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> str:
 
 
 def _read(arguments: Sequence[str]) -> ImportWords:
-    words = read(ImportWords, arguments)
+    words = parse_words(ImportWords, arguments)
     if not (Path(words.comparison) / "compare.json").exists():
         raise UserError(
             f"comparison={words.comparison}: name the folder of a comparison, which holds a "

@@ -41,7 +41,7 @@ class ImportedRun(NamedTuple):
         return list(dict.fromkeys(name for numbers in self.rows.values() for name in numbers))
 
 
-def read(path: Path, step: str | None = None) -> ImportedRun:
+def read_log(path: Path, step: str | None = None) -> ImportedRun:
     """The record in `path`; `step` names its column of steps where that is not obvious.
 
     Raises:

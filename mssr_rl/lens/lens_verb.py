@@ -18,7 +18,7 @@ from typing import Any
 
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.config import plugins, registered_names
-from mssr_rl.config.words import file_name, options_of, read
+from mssr_rl.config.words import file_name, options_of, parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.lens import lens_page, runs, view
 from mssr_rl.lens.lines import Recording, open_recording
@@ -49,7 +49,7 @@ class LensRunWords:
 
 def look_at_file(arguments: Sequence[str]) -> int:
     """Print what every named algorithm makes of the batches; 0 when all could be read."""
-    asked = read(LensFileWords, arguments)
+    asked = parse_words(LensFileWords, arguments)
     plugins.prepare(asked.plugins)
     recording = open_recording(Path(asked.file))
     chosen = {name: _made(name, {}, asked.options) for name in _once(asked.algo)}
@@ -60,7 +60,7 @@ def look_at_file(arguments: Sequence[str]) -> int:
 
 def look_at_run(arguments: Sequence[str]) -> int:
     """The same of a run's recorded batch, and its page."""
-    asked = read(LensRunWords, arguments)
+    asked = parse_words(LensRunWords, arguments)
     plugins.prepare(asked.plugins)
     found = runs.open_run(Path(asked.run), asked.step)
     chosen = {

@@ -81,7 +81,7 @@ FILES = (
 )  # fmt: skip
 
 
-def check(folder: Path) -> None:
+def check_bounds(folder: Path) -> None:
     """Raise `UserError` for the first thing in a model folder's JSON that no model asks for."""
     found = {}
     for name in FILES:

@@ -59,7 +59,7 @@ class Real(NamedTuple):
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
-def read(model: Any, prompts: PromptBlock) -> Reading:
+def read_prompts(model: Any, prompts: PromptBlock) -> Reading:
     """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
 
     Padding stands on the right, where causal attention keeps it out of sight of the prompt.

@@ -62,7 +62,7 @@ class Qwen25VL:
 
     def read(self, model: Any, block: Block) -> lean.Reading:
         """The pass over the prompts."""
-        return lean.read(model, block.prompts)
+        return lean.read_prompts(model, block.prompts)
 
     def sample(
         self, model: Any, reading: lean.Reading, sampling: Sampling, uniform_BT: Tensor

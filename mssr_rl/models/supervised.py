@@ -118,7 +118,7 @@ def loss(
     texts = [text for e in examples for text in (e.careful, e.hasty)]
     token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)
     prompts = encoder.block([e.problem for e in examples])
-    hidden_ND = hidden_states(model, lean.read(model, prompts), (token_BT, mask_BT))
+    hidden_ND = hidden_states(model, lean.read_prompts(model, prompts), (token_BT, mask_BT))
     weight_BT = (
         mask_BT * torch.tensor([1 - hasty_share, hasty_share]).repeat(len(examples))[:, None]
     )

@@ -63,7 +63,7 @@ def _looked_at(folder: Path, _: tuple[tuple[str, int, int], ...]) -> None:
             f"{folder} is refused: it holds an adapter ({ADAPTER}), whose base model lies "
             "elsewhere; merge the two and give the merged model"
         )
-    bounds.check(folder)
+    bounds.check_bounds(folder)
 
 
 def _vetted(folder: Path) -> Path:

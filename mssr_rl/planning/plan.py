@@ -60,7 +60,7 @@ def schedule(config: Config, initial: int = 0) -> Schedule:
 
 def words(config: Config) -> list[str]:
     """The plan, a line a subject."""
-    read = splits.read(config)
+    read = splits.read_splits(config)
     problems = _problems(read)
     sizes = {split: len(found) for split, found in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
@@ -106,7 +106,7 @@ def _unequal(per_algo: Mapping[str, Any]) -> str:
 
 def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
     """The problems of every split; reads the data."""
-    return _problems(splits.read(config))
+    return _problems(splits.read_splits(config))
 
 
 def _problems(read: splits.Splits) -> dict[str, Sequence[Problem]]:

@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class ChartLine:
     """One curve: `smooth` neighbours are averaged; `dots` marks every value instead."""
 
     name: str
@@ -53,7 +53,7 @@ class Chart:
 
     title: str
     unit: str
-    lines: tuple[Curve, ...]
+    lines: tuple[ChartLine, ...]
     share: bool = False
     currency: str = "rollouts"  # what the horizontal axis counts
     one_trainer: bool = True  # a step of one line is a step of the others
@@ -115,7 +115,7 @@ def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
     return kept
 
 
-def smoothed(line: Curve) -> list[list[Point]]:
+def smoothed(line: ChartLine) -> list[list[Point]]:
     """The moving average of each stretch."""
     stretches = []
     for run in runs_of(line.points):
@@ -174,7 +174,7 @@ def grid(chart: Chart, box: Frame) -> Iterator[str]:
         yield f'<text class="tick step {anchor}" x="{x:.1f}" y="{below + 30}">{under}</text>'
 
 
-def band(line: Curve, box: Frame) -> str:
+def band(line: ChartLine, box: Frame) -> str:
     """The intervals of a curve as one shaded area."""
     known = [p for p in line.finite if p.low is not None and p.high is not None]
     if len(known) < 2:
@@ -184,7 +184,7 @@ def band(line: Curve, box: Frame) -> str:
     return f'<path class="band" d="{path(upper + lower, box)}Z"/>'
 
 
-def draw_line(line: Curve, box: Frame) -> Iterator[str]:
+def draw_line(line: ChartLine, box: Frame) -> Iterator[str]:
     """One curve: band, faint values, strong average, dots."""
     yield band(line, box)
     strong = smoothed(line)
@@ -241,7 +241,7 @@ def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
     )
 
 
-def point_at(chart: Chart, line: Curve, x: float) -> Point | None:
+def point_at(chart: Chart, line: ChartLine, x: float) -> Point | None:
     """A line's point there; in a currency that arms spend unequally, the nearest one."""
     if not chart.in_steps:
         return min(line.finite, key=lambda p: abs(p.x - x), default=None)

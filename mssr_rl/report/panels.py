@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from mssr_rl.report.curves import Chart, Curve, Point
+from mssr_rl.report.curves import Chart, ChartLine, Point
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats import wilson
 
@@ -103,7 +103,7 @@ def _chart(panel: Panel, metrics: Sequence[Row], width: int = 340, height: int =
     return Chart(
         title=panel.title,
         unit=panel.unit,
-        lines=(Curve(name=panel.title, points=points, smooth=smooth),),
+        lines=(ChartLine(name=panel.title, points=points, smooth=smooth),),
         share=panel.share,
         width=width,
         height=height,
@@ -121,7 +121,7 @@ def _accuracy(evaluations: Sequence[Row]) -> Chart:
         title="Validation accuracy",
         unit="band: Wilson 95 %",
         lines=tuple(
-            Curve(name=name, points=tuple(_scored(row, key) for row in rows), dots=True)
+            ChartLine(name=name, points=tuple(_scored(row, key) for row in rows), dots=True)
             for name, key in (("greedy", "accuracy"), ("sampled", "accuracy_sampled"))
         ),
         share=True,

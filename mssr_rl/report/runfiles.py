@@ -146,7 +146,7 @@ def _no_run(folder: Path, name: str) -> UserError:
 
 
 def _object(folder: Path, name: str) -> Row:
-    return untrusted.record(folder / name, within=folder)
+    return untrusted.read_object(folder / name, within=folder)
 
 
 def _summary(folder: Path) -> Row:

@@ -105,7 +105,7 @@ def eval_plan(config: Config) -> EvalPlan:
 def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
     """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
-    read = splits.read(config)
+    read = splits.read_splits(config)
     train = read.train
     for env in (train, read.val, read.test):
         rehearse(env, config.env.name, config.fault.unscorable)
@@ -177,7 +177,7 @@ def facts(arm: TrainingSetup) -> Mapping[str, Any]:
         "plugins": plugin_sources.of(c),
         "git": provenance.git_revision(),
         "machine": provenance.machine(),
-        **splits.record(arm.splits),
+        **splits.data_record(arm.splits),
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
         # An algorithm that draws its problems follows no order that another arm could share.
         "problem_order": None

@@ -62,11 +62,11 @@ def keep(folder: Path, engine: Engine, state: TrainState, broken: BrokenStep) ->
     )
 
 
-def read(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
+def read_kept_step(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
     """The kept step in `folder`; `problems` is the training set it indexes."""
     if (fault := checkpoint.fault(folder)) is not None:
         raise UserError(f"{folder} cannot be replayed: {fault}")
-    words = untrusted.record(folder / "batch.json")
+    words = untrusted.read_object(folder / "batch.json")
     tensors = untrusted.tensors(folder / "batch.safetensors")
     try:
         return _kept(folder, problems, words, tensors)

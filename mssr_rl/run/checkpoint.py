@@ -212,7 +212,7 @@ def step_of(folder: Path) -> int:
 def fault(folder: Path) -> str | None:
     """Why a folder is no whole checkpoint; None if every file is there and unchanged."""
     try:
-        manifest = untrusted.record(folder / "manifest.json")
+        manifest = untrusted.read_object(folder / "manifest.json")
         changed = [
             name for name, known in manifest.items() if _identity(folder / name, folder) != known
         ]
@@ -229,7 +229,7 @@ def fault(folder: Path) -> str | None:
 
 
 def _misplaced(folder: Path) -> str | None:
-    step = untrusted.record(folder / "state.json").get("step")
+    step = untrusted.read_object(folder / "state.json").get("step")
     return None if step == step_of(folder) else f"it is the checkpoint of step {step}, renamed"
 
 
@@ -253,16 +253,16 @@ def newest_valid(folder: Path) -> ResumePoint:
 
 def ledger_of(folder: Path) -> Ledger:
     """What a verified checkpoint's run had spent."""
-    document = untrusted.record(folder / "state.json")
+    document = untrusted.read_object(folder / "state.json")
     return Ledger.from_dict(document["ledger"])
 
 
-def read(folder: Path, initial: Any) -> Restored:
+def read_checkpoint(folder: Path, initial: Any) -> Restored:
     """A verified checkpoint; `initial` is the algorithm's first state, which gives the shape.
 
     The engine's part is loaded by `Engine.load`.
     """
-    document = untrusted.record(folder / "state.json")
+    document = untrusted.read_object(folder / "state.json")
     if document["format"] != FORMAT:
         raise UserError(
             f"{folder} has checkpoint format {document['format']}, this version reads {FORMAT}; "

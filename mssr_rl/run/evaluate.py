@@ -47,12 +47,12 @@ def compare_results(arguments: Sequence[str]) -> None:
         sys.stdout.write(json.dumps(row) + "\n")
 
 
-def main(arguments: Sequence[str]) -> None:
+def evaluate_models(arguments: Sequence[str]) -> None:
     """Score what the words name."""
     from mssr_rl.engine import make_engine
     from mssr_rl.run import evaluate_words
 
-    asked = evaluate_words.read(arguments)
+    asked = evaluate_words.evaluation_request(arguments)
 
     judge = None
     if asked.judge is not None:
@@ -137,7 +137,7 @@ def _carded(
         sampling=f"greedy, at most {length} tokens",
     )
     return {
-        **scoring.record(found, Ledger()),
+        **scoring.evaluation_record(found, Ledger()),
         "interval": [interval.low, interval.high],
         "metrics": metrics(found.problems, found.right) if metrics else {},
         "card": card,
@@ -181,7 +181,7 @@ def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str,
     for index in samples.choose(SHOWN, len(found.greedy), split, seed=0):
         sample = found.greedy[index]
         images = samples.write_pictures(sample.problem, log.folder)
-        log.write("samples", samples.record(sample, 0, split, images))
+        log.write("samples", samples.sample_record(sample, 0, split, images))
     return record
 
 

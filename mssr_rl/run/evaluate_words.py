@@ -53,9 +53,9 @@ class EvaluationRequest(NamedTuple):
     judge_model: str
 
 
-def read(arguments: Sequence[str]) -> EvaluationRequest:
+def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
     """Take the words apart; a `UserError` for what cannot be meant."""
-    asked = words.read(ScoreWords, arguments)
+    asked = words.parse_words(ScoreWords, arguments)
     given = dict(asked.keys)
     if asked.judge_model is not None and asked.judge is None:
         raise UserError("judge_model names the model behind judge=URL, which is missing")
@@ -71,7 +71,7 @@ def read(arguments: Sequence[str]) -> EvaluationRequest:
 
 def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
     """The two folders of `eval compare=A,B`."""
-    folders = words.read(PairWords, arguments).compare
+    folders = words.parse_words(PairWords, arguments).compare
     if len(folders) != 2:
         raise UserError(f"compare={','.join(folders)}: name two result folders, eval compare=A,B")
     return Path(folders[0]), Path(folders[1])

@@ -176,7 +176,7 @@ def restore(
         again = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
         log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
         return initial, [*said, f"resume  {again}starting at step 0"]
-    restored: Restored = checkpoint.read(found.folder, initial.algorithm)
+    restored: Restored = checkpoint.read_checkpoint(found.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)
     arm.engine.load(found.folder)
     return restored.state, [*said, f"resume  after step {restored.state.step}, from {found.folder}"]

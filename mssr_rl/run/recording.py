@@ -67,7 +67,7 @@ class RecordedStep(NamedTuple):
         return [_short(row[:length]) for row, length in zip(x_BT, lengths, strict=True)]
 
 
-def record(run_folder: Path, step: int, found: RecordedStep, state: Any) -> Path:
+def record_step(run_folder: Path, step: int, found: RecordedStep, state: Any) -> Path:
     """Write one step; `state` is the algorithm's before it."""
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)

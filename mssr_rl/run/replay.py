@@ -27,7 +27,7 @@ from mssr_rl.stability.finite import NonFinite, check_finite
 SHOWN = 3  # places of a tensor that are pointed at
 
 
-def main(run: Path, words: Mapping[str, str]) -> Iterator[str]:
+def replay_kept_step(run: Path, words: Mapping[str, str]) -> Iterator[str]:
     """What the newest kept step of a run comes to, line by line."""
     from mssr_rl.engine import make_engine
 
@@ -42,7 +42,7 @@ def replay(
     if found is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
     arm = assemble(compose.read_foreign(run / "config.yaml", words), make_engine)
-    kept = broken_step.read(found, arm.train.problems)
+    kept = broken_step.read_kept_step(found, arm.train.problems)
     yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
     for name, tensor in kept.tensors.items():
         yield from _look_through(kept, name, tensor)
@@ -63,7 +63,7 @@ def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
 
 def _again(arm: TrainingSetup, kept: KeptStep) -> str:
     """Graded, credited and learned from once more; what came of it."""
-    state = checkpoint.read(kept.folder, first_state(arm).algorithm).state
+    state = checkpoint.read_checkpoint(kept.folder, first_state(arm).algorithm).state
     samples = graded(arm.train, kept.rows, kept.rollouts, arm.config.fault.unscorable)
     counted_B = torch.tensor([sample.scored for sample in samples])
     found = Gathered(

@@ -63,7 +63,7 @@ def timeless(row: Row) -> dict[str, Any]:
 
 def _state(folder: Path, *, ended: bool) -> dict[str, Any]:
     """state.json by dotted key, without seconds and what their digits make longer or shorter."""
-    state = untrusted.record(folder / "state.json")
+    state = untrusted.read_object(folder / "state.json")
     del state["stream_sizes"]
     left_out = {"seconds", "seconds_by_phase"} | (set() if ended else {"evaluation_rollouts"})
     ledger = state.pop("ledger")

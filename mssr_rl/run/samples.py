@@ -44,7 +44,7 @@ def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
     return sorted(int(i) for i in rng.choice(size, min(count, size), replace=False))
 
 
-def record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict[str, Any]:
+def sample_record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict[str, Any]:
     """The object of samples.jsonl; `images` are paths relative to the run directory."""
     problem, verdict = sample.problem, sample.graded.verdict
     return {

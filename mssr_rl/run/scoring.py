@@ -116,7 +116,7 @@ def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
+def evaluation_record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
     """The object of eval.jsonl."""
     keys = [problem.key for problem in evaluation.problems]
     return {

@@ -40,7 +40,7 @@ class Splits(NamedTuple):
     overlaps: tuple[overlap.Shared, ...]  # of val and test with train, and of test with val
 
 
-def read(config: Config) -> Splits:
+def read_splits(config: Config) -> Splits:
     """The splits of a run.
 
     Raises:
@@ -198,7 +198,7 @@ def overlap_lines(found: Sequence[overlap.Shared]) -> list[str]:
     return some or ["no problem of val or test is in train, nor one of test in val"]
 
 
-def record(splits: Splits) -> dict[str, Any]:
+def data_record(splits: Splits) -> dict[str, Any]:
     """`data` and `overlap` of run.json."""
     return {
         "data": {
@@ -211,6 +211,7 @@ def record(splits: Splits) -> dict[str, Any]:
             for env in (splits.train, splits.val, splits.test)
         },
         "overlap": [
-            {**overlap.record(shared), "stops": _too_many(shared)} for shared in splits.overlaps
+            {**overlap.overlap_record(shared), "stops": _too_many(shared)}
+            for shared in splits.overlaps
         ],
     }

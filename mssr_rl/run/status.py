@@ -35,7 +35,7 @@ class Status(NamedTuple):
         return self.state in ("running", "slow")
 
 
-def main(folders: Iterable[Path]) -> Iterator[str]:
+def status_table(folders: Iterable[Path]) -> Iterator[str]:
     """A table, a line for each run."""
     found = [status(run, folder) for folder in folders for run in runs(folder)]
     if not found:
@@ -106,6 +106,6 @@ def _number(found: object) -> float | None:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object, or nothing of one that is not there or not whole."""
     try:
-        return untrusted.record(path)
+        return untrusted.read_object(path)
     except (FileNotFoundError, untrusted.Unusable):
         return {}

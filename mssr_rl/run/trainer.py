@@ -197,7 +197,7 @@ class Session:
                 self.state = initial.initialised(self.arm, self.state, poll)
             self._advance(self._step(poll))
         self._evaluate(self.arm.test, poll)
-        watch.check(self._record(), self.arm.config.stability, "the budget is spent")
+        watch.stop_if_collapsed(self._record(), self.arm.config.stability, "the budget is spent")
 
     def _step(self, poll: Poll) -> StepResult:
         """A step, or what is left of one that broke if it may be left out."""
@@ -243,7 +243,7 @@ class Session:
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
         self._record_samples(shown, "train", step)
         if result.recorded and recording.is_due(self.arm.config.lens.every, step):
-            recording.record(self.log.folder, step, result.recorded, self.state.algorithm)
+            recording.record_step(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
         self.rows.append(watch.kept(result.metrics))
         self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
@@ -272,7 +272,7 @@ class Session:
         poll("record")  # no checkpoint from here until the state knows what is on record
         spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
-        self.log.write("eval", scoring.record(found, ledger))
+        self.log.write("eval", scoring.evaluation_record(found, ledger))
         chosen = self._choose(SHOWN_PER_EVALUATION, found.greedy, env.split)
         self._record_samples([found.greedy[i] for i in chosen], env.split, step)
         self.state = self.state._replace(ledger=ledger, scores=(*self.state.scores, found.score))
@@ -287,7 +287,7 @@ class Session:
     def _record_samples(self, shown: Sequence[Sample], split: str, step: int) -> None:
         for sample in shown:
             images = samples.write_pictures(sample.problem, self.log.folder)
-            self.log.write("samples", samples.record(sample, step, split, images))
+            self.log.write("samples", samples.sample_record(sample, step, split, images))
 
     # ---- saving and ending ----
 
@@ -313,7 +313,7 @@ class Session:
         return {"step": step, "manifest": checkpoint.seal_of(folder)}
 
     def _record(self) -> Trace:
-        return watch.record(self.arm.allowance.steps, self.rows, self.state.scores)
+        return watch.trace_so_far(self.arm.allowance.steps, self.rows, self.state.scores)
 
     def _stop_if_collapsed(self) -> None:
         """End the run here if it is told to stop on a collapse and there is one; saved before."""
@@ -321,7 +321,7 @@ class Session:
         if limits.stop == "collapse" and first_collapse(self._record(), limits) is not None:
             self._save()
             go_on = f"{lifecycle.way_back(self.arm.config, self.log)} stability.stop=non_finite"
-            watch.check(self._record(), limits, f"{go_on} trains on all the same")
+            watch.stop_if_collapsed(self._record(), limits, f"{go_on} trains on all the same")
 
     def _end(self, status: str, reason: str, *, refused: bool = False) -> None:
         """summary.json, run.json, report.html and the last lines.

@@ -53,7 +53,7 @@ class _UpTo(trainer.Session):
         return "far enough" if self.state.step >= self._last else super()._spent_all()
 
 
-def main(run: Path, words: Mapping[str, str]) -> str:
+def prove_resumption(run: Path, words: Mapping[str, str]) -> str:
     """A sentence of proof, or `RunFailed` with the first differences."""
     from mssr_rl.engine import make_engine
 
@@ -98,7 +98,7 @@ def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
     copy.mkdir()
     # Without the note that there were checkpoints, all streams may be cut back to step 0.
     known = {"saved": None} if stretch.begin is None else {}
-    record = untrusted.record(run / "run.json", within=run)
+    record = untrusted.read_object(run / "run.json", within=run)
     files.write_json(copy / "run.json", {**record, **known})
     for name in ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS)):
         (copy / name).write_bytes(untrusted.content(run / name, LONGEST, within=run))

@@ -16,7 +16,9 @@ def kept(row: Mapping[str, float]) -> dict[str, float]:
     return {sys.intern(key): value for key, value in row.items() if key in COLUMNS}
 
 
-def record(planned: int, rows: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> Trace:
+def trace_so_far(
+    planned: int, rows: Sequence[Mapping[str, float]], scores: Sequence[Score]
+) -> Trace:
     """Steps and evaluations so far."""
     return from_records(planned, rows, [score._asdict() for score in scores])
 
@@ -26,7 +28,7 @@ def responses(trace: Trace, samples: Sequence[Mapping[str, Any]]) -> Trace:
     return trace._replace(responses=from_records(trace.planned, (), (), samples).responses)
 
 
-def check(trace: Trace, limits: Limits, then: str) -> None:
+def stop_if_collapsed(trace: Trace, limits: Limits, then: str) -> None:
     """Raise `Collapsed` if the policy has; `then` is the rest of the sentence."""
     event = first_collapse(trace, limits)
     if event is not None:

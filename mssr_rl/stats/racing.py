@@ -61,7 +61,7 @@ def earliest(arms: int) -> int:
     return next(n for n in count(2) if e_value([1.0] * n) >= threshold(arms))
 
 
-def check(arms: int, seeds: int) -> None:
+def check_race(arms: int, seeds: int) -> None:
     """Refuse a race that nobody could lose."""
     if arms < 2:
         raise UserError("race=true with one arm: there is nobody to race against")

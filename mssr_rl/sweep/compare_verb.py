@@ -15,7 +15,7 @@ from mssr_rl.budget import allowance
 from mssr_rl.comparison import looks, race
 from mssr_rl.comparison.comparison_page import write
 from mssr_rl.config import recorded
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
@@ -64,10 +64,10 @@ class Task(NamedTuple):
         return start
 
 
-def main(arguments: Sequence[str]) -> str:
+def compare_algorithms(arguments: Sequence[str]) -> str:
     """The verdict, or with `plan=true` what it would take."""
     told = [word for word in arguments if not word.startswith("plan=")]
-    return plan(told) if read(Settings, arguments).plan else compare(told)
+    return plan(told) if parse_words(Settings, arguments).plan else compare(told)
 
 
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
@@ -105,7 +105,7 @@ def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
 
 def prepare(words: Sequence[str]) -> Task:
     """Everything that can be known and refused before a process is started."""
-    settings = read(Settings, words)
+    settings = parse_words(Settings, words)
     recorded.check_accepted(settings.accept)
     rest = dict(settings.runs)
     where = folder.place(settings, rest)
@@ -124,7 +124,7 @@ def prepare(words: Sequence[str]) -> Task:
     if settings.baseline is not None and settings.baseline not in labels:
         raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
     _check_race(settings, matrix)
-    fair = check(matrix, settings)
+    fair = check_fairness(matrix, settings)
     folder.refuse_other_runs(where, matrix, settings.accept)
     share = machine.share(settings, matrix.runs, machines)
     return Task(settings, tuple(words), where, matrix, fair, share)
@@ -137,10 +137,10 @@ def _check_race(settings: Settings, matrix: Matrix) -> None:
                 "race=true needs baseline=ARM, the arm that the others run against; choose from "
                 + ", ".join(arm.label for arm in matrix.arms)
             )
-        racing.check(len(matrix.arms), len(matrix.seeds))
+        racing.check_race(len(matrix.arms), len(matrix.seeds))
 
 
-def check(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
+def check_fairness(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
     """The fairness of every environment's arms; a confounder is refused unless `fair=report`."""
     derive = deriver()
     found = []

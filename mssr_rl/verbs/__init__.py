@@ -71,7 +71,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "train every arm with every seed, and write one report with the verdict",
                 "mssr_rl.sweep.settings:Settings",
-                "mssr_rl.sweep.compare_verb:main",
+                "mssr_rl.sweep.compare_verb:compare_algorithms",
                 (
                     "compare algo=grpo,rloo,mssr env=vision_r1 seeds=5",
                     "compare algo=mssr algo.gamma=0.4,2.0 env=vision_r1 --plan",
@@ -94,7 +94,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "score a model or a checkpoint, greedy and sampled",
                 "mssr_rl.run.evaluate_words:ScoreWords",
-                "mssr_rl.run.evaluate:main",
+                "mssr_rl.run.evaluate:evaluate_models",
                 (
                     "eval model.path=runs/first env=vision_r1",
                     "eval model=tiny env=mathverse,mathvista,mmk12 split=test",
@@ -120,7 +120,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "grade every line of a file",
                 "mssr_rl.grade:GradeWords",
-                "mssr_rl.grade:main",
+                "mssr_rl.grade:grade_file",
                 (
                     "grade responses.jsonl",
                     "grade responses.jsonl.gz env=mathvista",
@@ -155,7 +155,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "search for wrong answers that get a reward, and for faults in the data",
                 "mssr_rl.check_env.check_env_verb:EnvironmentWords",
-                "mssr_rl.check_env.check_env_verb:main",
+                "mssr_rl.check_env.check_env_verb:check_environment",
                 (
                     "check env=vision_r1 env.data=FOLDER",
                     "check env=mine plugins=[mine] against=mathverse,mathvista",
@@ -165,13 +165,13 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "test the laws that every algorithm must keep",
                 "mssr_rl.check_algo.check_algo_verb:AlgorithmWords",
-                "mssr_rl.check_algo.check_algo_verb:main",
+                "mssr_rl.check_algo.check_algo_verb:check_algorithm",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
             ),
             Form(
                 "test that a model folder loads, and that it computes what training expects",
                 "mssr_rl.check_model:ModelWords",
-                "mssr_rl.check_model:main",
+                "mssr_rl.check_model:check_model_folder",
                 ("check model=tiny",),
             ),
         ),
@@ -182,7 +182,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "write NAME.py and test_NAME.py into this folder",
                 "mssr_rl.scaffold:NewWords",
-                "mssr_rl.scaffold:main",
+                "mssr_rl.scaffold:write_starter",
                 ("new env=mine",),
             ),
         ),
@@ -193,7 +193,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "write NAME_TRAINER.py into this folder",
                 "mssr_rl.exporters:ExportWords",
-                "mssr_rl.exporters:main",
+                "mssr_rl.exporters:export_environment",
                 ("export env=vision_r1 to=trl", "export env=mathvista to=verl split=test"),
             ),
         ),
@@ -210,7 +210,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "recompute the report of a comparison from its raw files, and name differences",
                 "mssr_rl.comparison.verify_report:VerifyWords",
-                "mssr_rl.comparison.verify_report:main",
+                "mssr_rl.comparison.verify_report:verify_comparison",
                 ("report verify=comparisons/NAME", "report verify=comparisons/NAME deep=true"),
             ),
         ),
@@ -221,7 +221,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "read a log of EasyR1, verl, TRL, TensorBoard or a csv file; no verdict uses it",
                 "mssr_rl.imports.import_verb:ImportWords",
-                "mssr_rl.imports.import_verb:main",
+                "mssr_rl.imports.import_verb:import_run",
                 (
                     "import experiment_log.jsonl comparison=comparisons/two rollouts_per_step=2560",
                     "import trainer_state.json comparison=comparisons/two rollouts_per_step=64",
@@ -235,7 +235,7 @@ VERBS: Mapping[str, Verb] = {
             Form(
                 "examine this machine",
                 "mssr_rl.doctor:DoctorWords",
-                "mssr_rl.doctor:main",
+                "mssr_rl.doctor:diagnose",
                 ("doctor",),
             ),
         ),

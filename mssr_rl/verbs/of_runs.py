@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mssr_rl import outward
-from mssr_rl.config.words import called, others, read
+from mssr_rl.config.words import called, others, parse_words
 from mssr_rl.typed import option
 
 
@@ -24,7 +24,7 @@ def train(arguments: Sequence[str]) -> str | None:
     """Train a policy; with `plan` or `cfg`, return a text instead and start nothing."""
     from mssr_rl.config.compose import load, to_yaml
 
-    options = read(TrainWords, arguments)
+    options = parse_words(TrainWords, arguments)
     config = load([f"{key}={text}" for key, text in options.keys.items()])
     if not options.plan and options.cfg is None:
         from mssr_rl.run import trainer
@@ -52,8 +52,8 @@ def status(arguments: Sequence[str]) -> str:
     """Return a table with one line for every run."""
     from mssr_rl.run import status as table
 
-    folders = [Path(folder) for folder in read(StatusWords, arguments).runs_dir]
-    return "\n".join(map(outward.plain, table.main(folders)))
+    folders = [Path(folder) for folder in parse_words(StatusWords, arguments).runs_dir]
+    return "\n".join(map(outward.plain, table.status_table(folders)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class ReportWords:
 
 def report(arguments: Sequence[str]) -> str:
     """Write the report of a run or a comparison again, and return its path."""
-    folder = Path(read(ReportWords, arguments).run)
+    folder = Path(parse_words(ReportWords, arguments).run)
     if (folder / "compare.json").exists():
         from mssr_rl.comparison.comparison_page import write as write_comparison
 
@@ -112,8 +112,8 @@ def resume(arguments: Sequence[str]) -> str:
     """Check that a resumed run gives the same bytes as one that never stopped; return a report."""
     from mssr_rl.run import verify_resume
 
-    options = read(ResumeWords, arguments)
-    return verify_resume.main(Path(options.verify), options.texts)
+    options = parse_words(ResumeWords, arguments)
+    return verify_resume.prove_resumption(Path(options.verify), options.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,6 @@ def replay(arguments: Sequence[str]) -> None:
     """Repeat a step that failed and was saved; print each finding as soon as it is known."""
     from mssr_rl.run import replay as again
 
-    options = read(ReplayWords, arguments)
-    for line in again.main(Path(options.run), options.texts):
+    options = parse_words(ReplayWords, arguments)
+    for line in again.replay_kept_step(Path(options.run), options.texts):
         sys.stdout.write(f"{line}\n")

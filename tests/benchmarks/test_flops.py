@@ -35,7 +35,9 @@ def counted(model: Any, *, backward: bool) -> tuple[int, Work]:
     token_BT = torch.full((GROUP, TOKENS), 50)
     # The fused attention of CPUs is no operation that torch counts; the plain one is.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        scored = score(model, lean.read(model, prompts), (token_BT, torch.ones(GROUP, TOKENS)), 1.0)
+        scored = score(
+            model, lean.read_prompts(model, prompts), (token_BT, torch.ones(GROUP, TOKENS)), 1.0
+        )
         if backward:
             scored.logprob_BT.sum().backward()
     model.zero_grad()

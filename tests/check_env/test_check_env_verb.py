@@ -12,7 +12,7 @@ from PIL import Image
 
 from mssr_rl import cli
 from mssr_rl.check_env import audit, check_env_verb, law_trial, passport
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.data import overlap
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.errors import UserError
@@ -175,7 +175,9 @@ def test_what_is_compared_with_is_the_data_that_were_given(tmp_path: Path) -> No
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows[3:])))
     given = {"env": "vision_r1", "data": str(tmp_path)}
-    asked = read(check_env_verb.EnvironmentWords, [f"{key}={text}" for key, text in given.items()])
+    asked = parse_words(
+        check_env_verb.EnvironmentWords, [f"{key}={text}" for key, text in given.items()]
+    )
     for word in ("vision_r1", f"vision_r1:{tmp_path}"):
         _, theirs = check_env_verb._against(word, asked)
         assert [p.key for p in theirs.problems] == ["r3", "r4", "r5"]

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.findings import findings
 
 Make = Callable[..., Path]
 
 
 def cautions(folder: Path) -> tuple[str, ...]:
-    return findings(read(folder)).envs[0].cautions
+    return findings(read_evidence(folder)).envs[0].cautions
 
 
 def edit_runs(folder: Path, **changes: Any) -> None:

@@ -11,9 +11,9 @@ import pytest
 from mssr_rl import cli
 from mssr_rl.comparison import comparison_page, deep
 from mssr_rl.comparison.deep import Again, compared
-from mssr_rl.comparison.evidence import read
-from mssr_rl.comparison.verify_report import VerifyWords, main, verify
-from mssr_rl.config.words import read as read_words
+from mssr_rl.comparison.evidence import read_evidence
+from mssr_rl.comparison.verify_report import VerifyWords, verify, verify_comparison
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint, provenance
 
@@ -78,10 +78,10 @@ def test_other_problems_are_no_answer() -> None:
 
 def test_the_words_of_verify_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"deep=maybe is not true or false"):
-        main([f"verify={tmp_path}", "deep=maybe"])
+        verify_comparison([f"verify={tmp_path}", "deep=maybe"])
     with pytest.raises(UserError, match=r"unknown argument dep; did you mean deep\?"):
-        main([f"verify={tmp_path}", "dep=true"])
-    asked = read_words(VerifyWords, ["verify=x", "env.data=here", "plugins=[mine]"])
+        verify_comparison([f"verify={tmp_path}", "dep=true"])
+    asked = parse_words(VerifyWords, ["verify=x", "env.data=here", "plugins=[mine]"])
     assert asked.texts == {"env.data": "here", "plugins": "[mine]"}
 
 
@@ -123,7 +123,7 @@ def test_trained_weights_answer_as_recorded_and_need_not_answer_twice(
     def no_engine(config: Any) -> Any:
         raise AssertionError("it was asked again")
 
-    kept = deep.check(read(trained), make_engine=no_engine)
+    kept = deep.check_answers(read_evidence(trained), make_engine=no_engine)
     assert (len(kept.checked), kept.faults) == (2, ())
 
 

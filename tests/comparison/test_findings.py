@@ -9,13 +9,13 @@ import pytest
 
 from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.tables import markdown, tabular
 
 
 def document(folder: Path) -> dict[str, Any]:
-    return plain(findings(read(folder)))
+    return plain(findings(read_evidence(folder)))
 
 
 def found(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from mssr_rl.comparison import looks
 from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.looks import marked
 from mssr_rl.comparison.race import settled
@@ -45,8 +45,8 @@ def grown(make_comparison: Make) -> tuple[Path, Cut]:
 
 def read_again(folder: Path) -> dict[str, Any]:
     """A look without its pages, which take most of the time."""
-    evidence = settled(read(folder))
-    looks.record(evidence)
+    evidence = settled(read_evidence(folder))
+    looks.record_look(evidence)
     return plain(findings(evidence))
 
 
@@ -200,7 +200,7 @@ def test_a_bent_plan_is_refused_by_name(
     folder = make_comparison({"grpo": 0.4})
     edit(folder / "compare.json", **odd)
     with pytest.raises(UserError, match=says):
-        read(folder)
+        read_evidence(folder)
 
 
 def test_a_record_that_is_no_file_is_a_fault_and_no_hang(grown: tuple[Path, Cut]) -> None:

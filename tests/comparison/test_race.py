@@ -8,7 +8,7 @@ from pathlib import Path
 from mssr_rl.comparison import race
 from mssr_rl.comparison.comparison_page import write
 from mssr_rl.comparison.document import plain
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.verify_report import verify
@@ -29,7 +29,9 @@ def racing(folder: Path) -> Path:
 
 def test_an_arm_that_loses_every_seed_is_out_after_six_and_worse(make_comparison: Make) -> None:
     found = plain(
-        findings(settled(read(racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
+        findings(
+            settled(read_evidence(racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))))
+        )
     )
     (env,) = found["envs"]
     (pair,) = env["pairs"]
@@ -47,11 +49,11 @@ def test_runs_that_came_to_their_end_after_the_arm_was_out_change_nothing(
     make_comparison: Make,
 ) -> None:
     folder = racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))
-    trained = plain(findings(settled(read(folder))))
+    trained = plain(findings(settled(read_evidence(folder))))
     write(folder)
     for name in LATE:
         shutil.rmtree(folder / "runs" / name)
-    assert plain(findings(settled(read(folder)))) == trained
+    assert plain(findings(settled(read_evidence(folder)))) == trained
     assert verify(folder).startswith("verified")
 
 
@@ -59,12 +61,12 @@ def test_only_seeds_without_a_gap_before_them_are_read(make_comparison: Make) ->
     """In the order of the seeds, not in that of their ends, which nobody could repeat."""
     folder = racing(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))
     shutil.rmtree(folder / "runs/vision_r1-grpo-s4")
-    assert race.standings(read(folder))["mssr"].out_after is None
+    assert race.standings(read_evidence(folder))["mssr"].out_after is None
 
 
 def test_a_winner_and_an_equal_arm_go_on(make_comparison: Make) -> None:
     folder = racing(make_comparison({"grpo": 0.4, "mssr": 0.6, "rloo": 0.4}, seeds=9))
-    assert all(one.out_after is None for one in race.standings(read(folder)).values())
+    assert all(one.out_after is None for one in race.standings(read_evidence(folder)).values())
 
 
 def test_of_one_environment_among_several_the_race_says_nothing(make_comparison: Make) -> None:
@@ -93,6 +95,8 @@ def test_a_comparison_made_before_there_were_races_can_be_read(make_comparison: 
 
 
 def test_without_a_race_nobody_is_dropped(make_comparison: Make) -> None:
-    found = plain(findings(settled(read(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9)))))
+    found = plain(
+        findings(settled(read_evidence(make_comparison({"grpo": 0.6, "mssr": 0.3}, seeds=9))))
+    )
     assert found["race"] == {}
     assert {row["runs"] for row in found["envs"][0]["leaderboard"]} == {9}

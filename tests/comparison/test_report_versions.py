@@ -13,7 +13,7 @@ import pytest
 
 from mssr_rl.comparison import document
 from mssr_rl.comparison.comparison_page import write
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed
@@ -74,19 +74,19 @@ def test_the_newest_schema_is_that_of_the_types() -> None:
 
 
 def test_a_document_read_back_is_the_same(recorded: Path) -> None:
-    report = findings(read(recorded))
+    report = findings(read_evidence(recorded))
     assert document.typed(json.loads(document.text(document.plain(report)))) == report
 
 
 def test_a_document_with_a_wrong_field_is_refused_by_name(recorded: Path) -> None:
-    plain = document.plain(findings(read(recorded)))
+    plain = document.plain(findings(read_evidence(recorded)))
     plain["envs"][0]["leaderboard"][0]["accuracy"]["value"] = "high"
     with pytest.raises(msgspec.ValidationError, match=r"\$\.envs\[0\]\.leaderboard\[0\]\.accuracy"):
         document.typed(plain)
 
 
 def test_a_version_keeps_its_keys_and_no_others(recorded: Path) -> None:
-    plain = document.plain(findings(read(recorded)))
+    plain = document.plain(findings(read_evidence(recorded)))
     then = document.promised({**plain, "format": 1, "later": 1}, 1)
     assert "later" not in then
     assert "version" not in then

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mssr_rl.comparison import comparison_page, document, version_1
-from mssr_rl.comparison.evidence import read
+from mssr_rl.comparison.evidence import read_evidence
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed
@@ -92,7 +92,7 @@ def redrawn(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """All four files from an edited document: they agree with each other to the last byte."""
     report = json.loads((folder / "report.json").read_text())
     change(report)
-    for name, content in comparison_page.contents(settled(read(folder)), report).items():
+    for name, content in comparison_page.contents(settled(read_evidence(folder)), report).items():
         (folder / name).write_bytes(content)
 
 
@@ -114,7 +114,7 @@ def a_digit_and_a_foreign_program(folder: Path) -> None:
 
 def a_word_and_the_first_version(folder: Path) -> None:
     """All files as version 1 wrote them, and a word of its page."""
-    evidence = settled(read(folder))
+    evidence = settled(read_evidence(folder))
     report = version_1.document(evidence, json.loads((folder / "report.json").read_text()))
     (folder / "report.json").write_text(document.text(report))
     for name, content in version_1.contents(evidence, report).items():

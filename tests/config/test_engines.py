@@ -8,7 +8,7 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config.compose import load
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.sweep import matrix
 from mssr_rl.sweep.settings import Settings
@@ -74,7 +74,7 @@ def _plan(words: Sequence[str]) -> Any:
 
 
 def _arms(words: Sequence[str]) -> Any:
-    settings = read(Settings, words)
+    settings = parse_words(Settings, words)
     return matrix.spell_out(settings.runs, settings, Path("runs"))
 
 
@@ -104,7 +104,9 @@ def test_scoring_and_the_cluster_take_half_precision() -> None:
     from mssr_rl.config.engines import refuse_lost_updates
     from mssr_rl.run import evaluate_words
 
-    (config,) = evaluate_words.read(["env=vision_r1", "engine.dtype=bfloat16"]).configs
+    (config,) = evaluate_words.evaluation_request(
+        ["env=vision_r1", "engine.dtype=bfloat16"]
+    ).configs
     assert config.engine.dtype == "bfloat16"
     refuse_lost_updates(load(["engine=openrlhf", "engine.dtype=bfloat16"]))
     refuse_lost_updates(load([]))

@@ -10,7 +10,7 @@ import pytest
 
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config, keys, registered_names, to_dict
-from mssr_rl.config.compose import from_dict, load, read, to_yaml
+from mssr_rl.config.compose import from_dict, load, read_config, to_yaml
 from mssr_rl.envs import environments
 from mssr_rl.errors import UserError
 
@@ -106,7 +106,7 @@ def test_a_config_is_frozen() -> None:
 def test_a_config_survives_its_file(tmp_path: Path) -> None:
     config = load(["algo=grpo", "seed=3", "algo.kl_coef=0.1", "env.limit=64", "name=1e5"])
     (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    assert read(tmp_path / "config.yaml") == config
+    assert read_config(tmp_path / "config.yaml") == config
 
 
 def test_a_plain_config_is_complete_and_plain() -> None:
@@ -119,7 +119,7 @@ def test_a_plain_config_is_complete_and_plain() -> None:
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("- 1\n", encoding="utf-8")
     with pytest.raises(UserError, match="holds no config"):
-        read(tmp_path / "config.yaml")
+        read_config(tmp_path / "config.yaml")
 
 
 def test_reading_does_not_write_to_what_it_reads() -> None:

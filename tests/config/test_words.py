@@ -8,7 +8,7 @@ import pytest
 
 from mssr_rl.config import overrides
 from mssr_rl.config.compose import load
-from mssr_rl.config.words import called, declared, file_name, options_of, others, read
+from mssr_rl.config.words import called, declared, file_name, options_of, others, parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.typed import COUNT, option
 
@@ -29,7 +29,7 @@ class Words:
 
 def test_every_kind_of_word_is_read() -> None:
     told = ["a.jsonl", "env=mine", "limit=3", "audit=true", "cluster.address=auto", "env.data=x=1"]
-    assert read(Words, told) == Words(
+    assert parse_words(Words, told) == Words(
         file="a.jsonl",
         env="mine",
         limit=3,
@@ -46,7 +46,7 @@ def test_a_list_may_be_typed_in_every_usual_way(text: str) -> None:
 
 def test_every_reader_of_plugins_reads_the_same() -> None:
     for text, names in (("[json, re]", ("json", "re")), ("['json']", ("json",)), ("re", ("re",))):
-        assert read(Words, ["f", "env=a", f"plugins={text}"]).plugins == names
+        assert parse_words(Words, ["f", "env=a", f"plugins={text}"]).plugins == names
         assert load([f"plugins={text}", "env.limit=1"]).plugins == names
 
 
@@ -70,7 +70,7 @@ def test_every_reader_of_plugins_reads_the_same() -> None:
 )
 def test_a_word_that_cannot_be_meant_is_refused_in_one_sentence(told: list[str], says: str) -> None:
     with pytest.raises(UserError) as refused:
-        read(Words, told)
+        parse_words(Words, told)
     assert says in str(refused.value)
 
 
@@ -80,7 +80,7 @@ def test_a_declaration_with_others_hands_on_what_it_does_not_know() -> None:
         plan: bool = option("show", False)
         keys: Mapping[str, str] = others("the run's")
 
-    told = read(Rest, ["seed=3", "plan=true", "algo.gamma=2"])
+    told = parse_words(Rest, ["seed=3", "plan=true", "algo.gamma=2"])
     assert told == Rest(plan=True, keys={"seed": "3", "algo.gamma": "2"})
 
 

@@ -10,7 +10,7 @@ import pytest
 from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import UserError
 from mssr_rl.imports import naming, readers
-from mssr_rl.imports.import_verb import main
+from mssr_rl.imports.import_verb import import_run
 
 Make = Callable[..., Path]
 STEPS = range(1, 21)
@@ -91,7 +91,7 @@ FORMS = (
 def test_each_form_is_read_and_its_names_are_known(
     write: Callable[[Path], Path], form: str, taken: dict[str, str], tmp_path: Path
 ) -> None:
-    found = readers.read(write(tmp_path))
+    found = readers.read_log(write(tmp_path))
     assert found.format == form
     assert list(found.rows) == list(STEPS)
     source = naming.chosen(found.names, {})
@@ -104,7 +104,7 @@ def test_an_imported_run_is_in_the_report_and_not_in_the_verdict(
     make_comparison: Make, tmp_path: Path
 ) -> None:
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
-    said = main([str(easyr1(tmp_path)), f"comparison={folder}", "name=GRPO, EasyR1 <b>",
+    said = import_run([str(easyr1(tmp_path)), f"comparison={folder}", "name=GRPO, EasyR1 <b>",
                  "rollouts_per_step=64"])  # fmt: skip
     assert "reward/overall as reward/mean" in said
     found = json.loads((folder / "report.json").read_text())
@@ -121,7 +121,7 @@ def test_an_imported_run_is_in_the_report_and_not_in_the_verdict(
 
 def test_a_changed_import_is_found_out(make_comparison: Make, tmp_path: Path) -> None:
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
-    main([str(trl(tmp_path)), f"comparison={folder}", "name=theirs", "rollouts_per_step=64"])
+    import_run([str(trl(tmp_path)), f"comparison={folder}", "name=theirs", "rollouts_per_step=64"])
     path = folder / "imported/theirs/metrics.jsonl"
     path.write_text(path.read_text().replace("0.32", "0.92", 1))
     with pytest.raises(Exception, match=r"imported/theirs/metrics\.jsonl was changed"):
@@ -131,7 +131,9 @@ def test_a_changed_import_is_found_out(make_comparison: Make, tmp_path: Path) ->
 def test_the_same_name_again_replaces_the_run(make_comparison: Make, tmp_path: Path) -> None:
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
     for write in (verl, csv):
-        main([str(write(tmp_path)), f"comparison={folder}", "name=theirs", "rollouts_per_step=8"])
+        import_run(
+            [str(write(tmp_path)), f"comparison={folder}", "name=theirs", "rollouts_per_step=8"]
+        )
     found = json.loads((folder / "report.json").read_text())
     assert [other["file"] for other in found["imported"]] == ["panel.csv"]
 
@@ -139,7 +141,7 @@ def test_the_same_name_again_replaces_the_run(make_comparison: Make, tmp_path: P
 def refused(make: Make, *words: str) -> str:
     folder = make({"grpo": 0.5, "mssr": 0.55})
     with pytest.raises(UserError) as caught:
-        main([word.replace("HERE", str(folder)) for word in words])
+        import_run([word.replace("HERE", str(folder)) for word in words])
     return str(caught.value)
 
 
@@ -187,7 +189,7 @@ def test_a_malformed_record_is_refused_and_leaves_nothing(
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
     (tmp_path / name).write_text(BROKEN[name])
     with pytest.raises(UserError):
-        main([str(tmp_path / name), f"comparison={folder}", "name=x", "rollouts_per_step=8"])
+        import_run([str(tmp_path / name), f"comparison={folder}", "name=x", "rollouts_per_step=8"])
     assert not (folder / "imported").exists()
 
 
@@ -197,12 +199,12 @@ def test_a_name_that_is_taken_is_refused(make_comparison: Make, tmp_path: Path) 
     assert "at most 60 characters" in refused(make_comparison, file, *here, f"name={'x' * 300}")
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
     words = [file, f"comparison={folder}", "rollouts_per_step=8"]
-    main([*words, "name=GRPO, x"])
+    import_run([*words, "name=GRPO, x"])
     with pytest.raises(UserError, match="cannot be told from the imported run 'GRPO, x'"):
-        main([*words, "name=GRPO x"])
+        import_run([*words, "name=GRPO x"])
 
 
 def test_a_line_separator_within_a_text_is_no_end_of_line(tmp_path: Path) -> None:
     row = json.dumps({"step": 1, "reward": 1.0, "note": "a\u2028b"}, ensure_ascii=False)
     (tmp_path / "lines.jsonl").write_text(row + "\n", "utf-8")
-    assert readers.read(tmp_path / "lines.jsonl").rows == {1: {"reward": 1.0}}
+    assert readers.read_log(tmp_path / "lines.jsonl").rows == {1: {"reward": 1.0}}

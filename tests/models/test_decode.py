@@ -38,7 +38,9 @@ def draw(tiny, problems, uniform_BT, **options):
     model, encoder = tiny
     sampling = Sampling(max_response_tokens=uniform_BT.shape[1], **options)
     with torch.no_grad():
-        return sample(model, lean.read(model, encoder.block(problems)), sampling, uniform_BT)
+        return sample(
+            model, lean.read_prompts(model, encoder.block(problems)), sampling, uniform_BT
+        )
 
 
 def uniform(b: int, t: int, seed: int = 0):
@@ -50,7 +52,7 @@ def test_sampled_log_probabilities_and_entropies_equal_rescored_ones(tiny):
     s = draw(tiny, PROBLEMS, uniform(16, 60))
     with torch.no_grad():
         again = score(
-            model, lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT), 1.0
+            model, lean.read_prompts(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT), 1.0
         )
     assert torch.allclose(s.logprob_BT, again.logprob_BT, atol=1e-4)
     assert torch.allclose(s.entropy_BT, again.entropy_BT, atol=1e-4)
@@ -130,7 +132,7 @@ def test_the_length_limit_marks_a_response_as_truncated(tiny):
 
 def test_tokens_come_with_the_frequencies_of_their_probabilities(tiny):
     model, encoder = tiny
-    _, last = lean.read(model, encoder.block(PROBLEMS[:1]))
+    _, last = lean.read_prompts(model, encoder.block(PROBLEMS[:1]))
     numbers = (torch.arange(4000) + 0.5)[:, None] / 4000  # an even grid of draws
     first = draw(tiny, PROBLEMS[:1], numbers).token_BT[:, 0]
     with torch.no_grad():
@@ -148,7 +150,7 @@ def test_greedy_takes_the_likeliest_token_whatever_the_draw(tiny):
 def test_top_p_never_draws_outside_the_nucleus(tiny):
     model, encoder = tiny
     with torch.no_grad():
-        _, last = lean.read(model, encoder.block(PROBLEMS))
+        _, last = lean.read_prompts(model, encoder.block(PROBLEMS))
         p = log_probabilities(model.lm_head(last), Vocabulary.of(model), 1.0).exp()
     ordered = p.sort(-1, descending=True).values
     size = (ordered.cumsum(-1) < 0.5).sum(-1) + 1  # the fewest tokens that hold half the mass
@@ -171,7 +173,10 @@ def test_a_block_scored_by_parts_has_the_same_numbers(tiny):
     model, encoder = tiny
     s = draw(tiny, PROBLEMS, uniform(8, 40))
     with torch.no_grad():
-        reading, response = lean.read(model, encoder.block(PROBLEMS)), (s.token_BT, s.mask_BT)
+        reading, response = (
+            lean.read_prompts(model, encoder.block(PROBLEMS)),
+            (s.token_BT, s.mask_BT),
+        )
         whole = score(model, reading, response, 1.0)
         family = Qwen25VL(encoder, Vocabulary.of(model))
         parts = score_by_parts(family, model, reading, response, ScoringBatches(4, 3, 1.0))

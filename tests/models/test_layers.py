@@ -213,9 +213,9 @@ def prompts(lengths):
 def test_prompts_are_read_as_torch_reads_them(shape, lengths) -> None:
     model = made(**shape)
     assert of(model) is not None
-    cache, last = lean.read(model, prompts(lengths))
+    cache, last = lean.read_prompts(model, prompts(lengths))
     with torch.no_grad():
-        compiled, compiled_last = lean.read(model, prompts(lengths))
+        compiled, compiled_last = lean.read_prompts(model, prompts(lengths))
     torch.testing.assert_close(compiled_last, last, rtol=1e-4, atol=1e-4)
     for layer, other in zip(compiled.layers, cache.layers, strict=True):
         for kept, expected in zip(layer, other, strict=True):
@@ -226,7 +226,7 @@ def test_prompts_are_read_as_torch_reads_them(shape, lengths) -> None:
 def test_a_prompt_is_read_the_same_to_the_bit_whichever_prompts_are_beside_it() -> None:
     model, lengths = made(), [12, 70, 5, 61, 33]
     whole = prompts(lengths)
-    cache, last = lean.read(model, whole)
+    cache, last = lean.read_prompts(model, whole)
     one = PromptBlock(
         whole.token_PL[2:3, :5],
         whole.mask_PL[2:3, :5],
@@ -234,7 +234,7 @@ def test_a_prompt_is_read_the_same_to_the_bit_whichever_prompts_are_beside_it() 
         whole.next_position_P[2:3],
         (),
     )
-    alone, alone_last = lean.read(model, one)
+    alone, alone_last = lean.read_prompts(model, one)
     assert torch.equal(alone_last, last[2:3])
     for layer, other in zip(alone.layers, cache.layers, strict=True):
         assert all(torch.equal(a, b[2:3, :, :5]) for a, b in zip(layer, other, strict=True))
@@ -248,7 +248,10 @@ def test_keys_and_values_are_as_wide_as_their_mask() -> None:
         mask_PL=torch.nn.functional.pad(whole.mask_PL, (0, 4)),
         position_3PL=torch.nn.functional.pad(whole.position_3PL, (0, 4)),
     )
-    (cache, last), (wide, wide_last) = lean.read(model, whole), lean.read(model, padded)
+    (cache, last), (wide, wide_last) = (
+        lean.read_prompts(model, whole),
+        lean.read_prompts(model, padded),
+    )
     assert torch.equal(wide_last, last)
     assert {x.shape[2] for layer in wide.layers for x in layer} == {16}
     assert torch.equal(wide.layers[0][0][:, :, :12], cache.layers[0][0])

@@ -51,7 +51,7 @@ def tiny():
 
 
 def scored(model, block, response):
-    return score(model, lean.read(model, block), response, 1.0)
+    return score(model, lean.read_prompts(model, block), response, 1.0)
 
 
 def by_transformers(model, processor, problem, response):
@@ -152,7 +152,11 @@ def test_blocks_read_apart_join_to_the_block_read_together(tiny):
     response = (torch.full((4, 5), 30), torch.ones(4, 5))
     with torch.no_grad():
         blocks = [PROBLEMS[:1], PROBLEMS[1:3], PROBLEMS[3:]]
-        apart = [k for block in blocks for k in lean.apart(lean.read(model, encoder.block(block)))]
+        apart = [
+            k
+            for block in blocks
+            for k in lean.apart(lean.read_prompts(model, encoder.block(block)))
+        ]
         ours = score(model, lean.joined(apart), response, 1.0)
         together = scored(model, encoder.block(PROBLEMS), response)
     assert torch.allclose(ours.logprob_BT, together.logprob_BT, atol=TOLERANCE)
@@ -163,7 +167,7 @@ def test_what_is_kept_of_a_prompt_holds_no_more_than_its_tokens(tiny):
     encoder = PromptEncoder(processor, 1024)
     block = encoder.block(PROBLEMS)
     with torch.no_grad():
-        kept = lean.apart(lean.read(model, block))
+        kept = lean.apart(lean.read_prompts(model, block))
     lengths = block.mask_PL.sum(1).tolist()
     assert len(set(lengths)) > 1
     assert [len(one.token_LCKH) for one in kept] == lengths
@@ -184,7 +188,7 @@ def test_gradients_are_those_of_the_stock_forward_pass(tiny):
         return torch.cat([p.grad.flatten() for p in model.parameters()])
 
     hidden = score(
-        model, lean.read(model, block), (response[None], torch.ones(1, len(response))), 1.0
+        model, lean.read_prompts(model, block), (response[None], torch.ones(1, len(response))), 1.0
     ).logprob_BT
     ours = gradient(hidden.sum())
     stock_inputs = processor(

@@ -31,7 +31,9 @@ def logprobs(folder: str) -> torch.Tensor:
     model, encoder = load_model(folder, "cpu", "float32"), PromptEncoder(load_processor(folder), 99)
     response = torch.arange(40, 50)[None], torch.ones(1, 10)
     with torch.no_grad():
-        return score(model, lean.read(model, encoder.block([problem()])), response, 1.0).logprob_BT
+        return score(
+            model, lean.read_prompts(model, encoder.block([problem()])), response, 1.0
+        ).logprob_BT
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

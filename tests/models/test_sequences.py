@@ -48,7 +48,7 @@ def test_the_whole_model_on_joined_rows_scores_as_the_lean_pass(encoder, mixed) 
         inputs = rows.inputs("cpu", torch.float32)
         logits = model(**inputs, logits_to_keep=7, use_cache=False).logits[:, :-1]
         expected = score(
-            model, lean.read(model, encoder.block(mixed)), (token_BT, mask_BT), 0.7
+            model, lean.read_prompts(model, encoder.block(mixed)), (token_BT, mask_BT), 0.7
         ).logprob_BT
     logprob = log_probabilities(logits, Vocabulary.of(model), 0.7)
     found = logprob.gather(2, token_BT[..., None])[..., 0] * mask_BT

@@ -6,14 +6,14 @@ import xml.etree.ElementTree as ET
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mssr_rl.report.curves import MAX_POINTS, Chart, Curve, Point, draw, moving_average, thin
+from mssr_rl.report.curves import MAX_POINTS, Chart, ChartLine, Point, draw, moving_average, thin
 
 NAN = float("nan")
 
 
 def chart(ys: list[float], smooth: int = 1, name: str = "reward") -> Chart:
     points = tuple(Point(256.0 * i, y, float(i)) for i, y in enumerate(ys, 1))
-    line = Curve(name=name, points=points, smooth=smooth)
+    line = ChartLine(name=name, points=points, smooth=smooth)
     return Chart(title=name, unit="nats per token", lines=(line,))
 
 
@@ -86,7 +86,7 @@ def test_a_chart_speaks_to_a_screen_reader() -> None:
 
 def test_an_interval_is_drawn_as_a_band() -> None:
     points = tuple(Point(float(i), 0.5, float(i), 0.4, 0.6) for i in range(3))
-    line = Curve(name="greedy", points=points, dots=True)
+    line = ChartLine(name="greedy", points=points, dots=True)
     svg = ET.fromstring(draw(Chart(title="a", unit="b", lines=(line,), share=True)))
     assert path_of(svg, "band").endswith("Z")
     assert "50.0\u00a0% (40.0 to 60.0)" in next(t.text or "" for t in svg.iter("title"))

@@ -60,7 +60,7 @@ def state_at(step: int, accuracy: float = 0.5) -> TrainState:
 def test_everything_a_run_remembers_survives_exactly(engine: Engine, tmp_path: Path) -> None:
     state = state_at(3)
     checkpoint.save(Store(tmp_path, 2), engine, state, SIZES)
-    restored = checkpoint.read(tmp_path / "step_3", tracker_state(0))
+    restored = checkpoint.read_checkpoint(tmp_path / "step_3", tracker_state(0))
     assert restored.stream_sizes == SIZES
     assert restored.state._replace(algorithm=None) == state._replace(algorithm=None)
     torch.testing.assert_close(restored.state.algorithm, state.algorithm, rtol=0, atol=0)
@@ -152,7 +152,7 @@ def test_a_folder_without_checkpoints_has_none(tmp_path: Path) -> None:
 def test_another_algorithm_s_memory_is_refused(engine: Engine, tmp_path: Path) -> None:
     checkpoint.save(Store(tmp_path, 2), engine, state_at(2), SIZES)
     with pytest.raises(UserError, match="resume with the algorithm that wrote it"):
-        checkpoint.read(tmp_path / "step_2", algorithms.make("grpo").advantage.init(5))
+        checkpoint.read_checkpoint(tmp_path / "step_2", algorithms.make("grpo").advantage.init(5))
 
 
 def test_a_newer_format_is_refused_with_the_way_out(engine: Engine, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_newer_format_is_refused_with_the_way_out(engine: Engine, tmp_path: Pa
     path = tmp_path / "step_2" / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(UserError, match="format 99, this version reads 1"):
-        checkpoint.read(tmp_path / "step_2", tracker_state(0))
+        checkpoint.read_checkpoint(tmp_path / "step_2", tracker_state(0))
 
 
 def test_nothing_in_a_checkpoint_is_a_pickle(engine: Engine, tmp_path: Path) -> None:

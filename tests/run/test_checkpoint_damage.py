@@ -206,7 +206,7 @@ def test_a_checkpoint_that_is_written_again_is_there_at_every_moment(
         checkpoint.tidy(trial.folder)
         assert newest(trial) == ("step_4", "")
         assert [path.name for path in trial.folder.iterdir()] == ["step_4"]
-        found = checkpoint.read(trial.folder / "step_4", later.algorithm).state
+        found = checkpoint.read_checkpoint(trial.folder / "step_4", later.algorithm).state
         outcomes.add(found.skipped)
         if not killed:
             break

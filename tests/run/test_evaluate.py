@@ -33,7 +33,7 @@ def found(configure: Configure, make_engine: MakeEngine) -> Evaluation:
 
 
 def test_the_record_holds_both_accuracies_and_every_problem(found: Evaluation) -> None:
-    record = scoring.record(found, Ledger(rollouts=64, image_tokens=9))
+    record = scoring.evaluation_record(found, Ledger(rollouts=64, image_tokens=9))
     assert (record["step"], record["split"], record["n"], record["samples"]) == (7, "val", 30, 4)
     assert set(record["per_problem"]) == set(record["per_problem_sampled"])
     assert len(record["per_problem"]) == 30

@@ -25,7 +25,9 @@ def problem(key: str = "clock/1", *images: bytes) -> Problem:
 
 def test_a_record_says_what_was_asked_answered_and_paid() -> None:
     graded = Graded(1.0, Verdict("correct", "3"))
-    record = samples.record(Sample(problem(), "it is 3", graded), 5, "train", ["samples/a.png"])
+    record = samples.sample_record(
+        Sample(problem(), "it is 3", graded), 5, "train", ["samples/a.png"]
+    )
     assert record == {
         "step": 5,
         "split": "train",

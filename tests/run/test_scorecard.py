@@ -100,7 +100,7 @@ def test_two_results_with_different_cards_are_refused(
 )
 def test_words_that_cannot_be_meant_are_refused(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        evaluate_words.read(words)
+        evaluate_words.evaluation_request(words)
 
 
 def test_words_that_change_a_score_are_taken() -> None:
@@ -109,12 +109,14 @@ def test_words_that_change_a_score_are_taken() -> None:
         "name=a", "runs_dir=there", "plugins=[]", "eval.samples=2", "eval.limit=2",
         "rollout.max_response_tokens=9", "rollout.max_prompt_tokens=99", "recipe=laptop",
     ]  # fmt: skip
-    (config,) = evaluate_words.read(words).configs
+    (config,) = evaluate_words.evaluation_request(words).configs
     assert (config.seed, config.eval.samples, config.rollout.max_response_tokens) == (3, 2, 9)
 
 
 def test_an_option_goes_to_the_environments_that_have_it() -> None:
-    asked = evaluate_words.read(["env=mmk12,hallusion_bench", "env.compat=mssr", "env.limit=3"])
+    asked = evaluate_words.evaluation_request(
+        ["env=mmk12,hallusion_bench", "env.compat=mssr", "env.limit=3"]
+    )
     assert [c.env.options.get("compat") for c in asked.configs] == [None, "mssr"]
     assert [c.env.options["limit"] for c in asked.configs] == [3, 3]
 

@@ -53,12 +53,12 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_splits_that_share_nothing_are_said_to(data: Path) -> None:
-    found = splits.read(config(data))
+    found = splits.read_splits(config(data))
     assert [len(env.problems) for env in found[:3]] == [10, 5, 5]
     assert "overlap no problem of val or test is in train, nor one of test in val" in splits.said(
         found
     )
-    assert [(o["split"], o["with"], o["rows"]) for o in splits.record(found)["overlap"]] == [
+    assert [(o["split"], o["with"], o["rows"]) for o in splits.data_record(found)["overlap"]] == [
         ("val", "train", 0), ("test", "train", 0), ("test", "val", 0),
     ]  # fmt: skip
 
@@ -68,10 +68,10 @@ def test_test_rows_that_are_trained_on_stop_the_run_and_are_named(data: Path) ->
     with pytest.raises(
         UserError, match=r"10 of 10 test rows are also in train \(10 the same\)"
     ) as e:
-        splits.read(config(data))
+        splits.read_splits(config(data))
     assert "t-3 = train-3" in str(e.value)
     assert "env.overlap=allow" in str(e.value)
-    allowed = splits.read(config(data, "env.overlap=allow"))
+    allowed = splits.read_splits(config(data, "env.overlap=allow"))
     assert any("10 of 10 test rows are also in train" in line for line in splits.said(allowed))
 
 
@@ -86,13 +86,13 @@ def test_copies_that_were_saved_anew_or_written_with_other_blanks_are_found(data
     with pytest.raises(
         UserError, match=r"3 of 4 test rows are also in train \(3 nearly\)"
     ) as caught:
-        splits.read(config(data))
+        splits.read_splits(config(data))
     assert "jpeg = train-1, resized = train-2, blanks = train-3" in str(caught.value)
 
 
 def test_one_split_that_stands_in_for_another_is_said_and_does_not_stop(data: Path) -> None:
     (data / "val.jsonl").unlink()
-    found = splits.read(config(data))
+    found = splits.read_splits(config(data))
     assert "overlap test is val: one set of rows stands in for both" in splits.said(found)
 
 
@@ -103,11 +103,11 @@ def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(da
             "\n" + json.dumps({"id": "x", "problem": "?", "answer": "1", "images": ["thin.png"]})
         )
     with pytest.raises(BadRows, match="train row x: the model cannot take its picture") as caught:
-        splits.read(config(data))
+        splits.read_splits(config(data))
     assert "env.bad_rows=leave_out goes on without them" in str(caught.value)
-    found = splits.read(config(data, "env.bad_rows=leave_out"))
+    found = splits.read_splits(config(data, "env.bad_rows=leave_out"))
     assert len(found.train.problems) == 10
-    assert splits.record(found)["data"]["train"]["left_out"] == 1
+    assert splits.data_record(found)["data"]["train"]["left_out"] == 1
     assert any(
         line.startswith("left out 1 rows of train, the first: ") for line in splits.said(found)
     )
@@ -117,13 +117,13 @@ def test_prompts_over_the_limit_stop_or_are_left_out(data: Path) -> None:
     with (data / "train.jsonl").open("a") as file:
         file.write("\n" + json.dumps({"id": "x", "problem": "count " * 900, "answer": "1"}))
     with pytest.raises(BadRows, match=r"train row x: the prompt of x has \d+ tokens, over"):
-        splits.read(config(data))
+        splits.read_splits(config(data))
     with pytest.raises(BadRows, match=r"env\.long_prompts=leave_out"):
-        splits.read(config(data, "env.bad_rows=leave_out"))
-    found = splits.read(config(data, "env.long_prompts=leave_out"))
+        splits.read_splits(config(data, "env.bad_rows=leave_out"))
+    found = splits.read_splits(config(data, "env.long_prompts=leave_out"))
     assert len(found.train.problems) == 10
-    assert found.train.fingerprint() != splits.read(config(data, "env.long_prompts=leave_out",
-        "env.limit=10")).train.fingerprint()  # fmt: skip
+    fewer = splits.read_splits(config(data, "env.long_prompts=leave_out", "env.limit=10"))
+    assert found.train.fingerprint() != fewer.train.fingerprint()
 
 
 def test_bad_rows_are_all_named_at_once(data: Path) -> None:
@@ -134,9 +134,9 @@ def test_bad_rows_are_all_named_at_once(data: Path) -> None:
         {"id": "good", "problem": "2?"},
     )
     with pytest.raises(BadRows, match=r"\(id b0\) has an empty answer.*and 2 more rows") as caught:
-        splits.read(config(data))
+        splits.read_splits(config(data))
     assert len(caught.value.rows) == 5
-    assert len(splits.read(config(data, "env.bad_rows=leave_out")).test.problems) == 1
+    assert len(splits.read_splits(config(data, "env.bad_rows=leave_out")).test.problems) == 1
 
 
 def test_a_text_that_holds_the_models_sign_for_a_picture_is_found_before_anything_starts(
@@ -148,4 +148,4 @@ def test_a_text_that_holds_the_models_sign_for_a_picture_is_found_before_anythin
         "\n".join([*lines[:-1], json.dumps({**last, "problem": "What is <|image_pad|>?"})])
     )
     with pytest.raises(BadRows, match=rf"test row {last['id']}.*sign for a picture"):
-        splits.read(config(data))
+        splits.read_splits(config(data))

@@ -16,7 +16,7 @@ from mssr_rl.config import Config
 from mssr_rl.engine.protocol import Engine
 from mssr_rl.run import runlock, trainer
 from mssr_rl.run.pulse import Pulse
-from mssr_rl.run.status import main, runs, status
+from mssr_rl.run.status import runs, status, status_table
 
 Configure = Callable[..., Config]
 MakeEngine = Callable[[Config], Engine]
@@ -132,7 +132,7 @@ def test_the_command_prints_a_table(
 
 
 def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
-    assert list(main([tmp_path / "none"])) == [f"no run is in {tmp_path / 'none'}"]
+    assert list(status_table([tmp_path / "none"])) == [f"no run is in {tmp_path / 'none'}"]
 
 
 def test_a_pulse_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:

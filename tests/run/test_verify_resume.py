@@ -86,14 +86,14 @@ def test_a_state_that_lost_something_is_found_out(
 ) -> None:
     """What a checkpoint holds is all needed: without it the run would go on as another one."""
     folder = trainer.run(configure("algo=mssr"), make_engine)
-    whole = checkpoint.read
+    whole = checkpoint.read_checkpoint
 
     def forgetful(found: Path, initial: object) -> checkpoint.Restored:
         restored = whole(found, initial)
         fresh = getattr(checkpoint.TrainState(None), key)
         return restored._replace(state=restored.state._replace(**{key: fresh}))
 
-    monkeypatch.setattr(checkpoint, "read", forgetful)
+    monkeypatch.setattr(checkpoint, "read_checkpoint", forgetful)
     with pytest.raises(RunFailed, match="differ"):
         verify(folder, make_engine)
 
@@ -102,13 +102,13 @@ def test_a_tracker_that_is_forgotten_is_found_out(
     configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = trainer.run(configure("algo=mssr"), make_engine)
-    whole = checkpoint.read
+    whole = checkpoint.read_checkpoint
 
     def forgetful(found: Path, initial: object) -> checkpoint.Restored:
         restored = whole(found, initial)
         return restored._replace(state=restored.state._replace(algorithm=initial))
 
-    monkeypatch.setattr(checkpoint, "read", forgetful)
+    monkeypatch.setattr(checkpoint, "read_checkpoint", forgetful)
     with pytest.raises(RunFailed, match="differ"):
         verify(folder, make_engine)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mssr_rl.errors import UserError
-from mssr_rl.stats.racing import check, e_value, earliest, standing
+from mssr_rl.stats.racing import check_race, e_value, earliest, standing
 
 
 def dropped_by(mean: float, seeds: int, looks: int, arms: int = 2) -> float:
@@ -67,8 +67,8 @@ def test_more_arms_ask_for_more_evidence() -> None:
 
 
 def test_a_race_over_too_few_seeds_is_refused() -> None:
-    check(arms=2, seeds=7)
+    check_race(arms=2, seeds=7)
     with pytest.raises(UserError, match=r"seeds=6: no arm can be dropped before .* at least 7"):
-        check(arms=2, seeds=6)
+        check_race(arms=2, seeds=6)
     with pytest.raises(UserError, match="nobody to race against"):
-        check(arms=1, seeds=9)
+        check_race(arms=1, seeds=9)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.sweep import fairness, matrix, settings
 from mssr_rl.sweep.derived import deriver
@@ -15,7 +15,7 @@ BASE = ("env=vision_r1", "env.limit=16", "seeds=1")
 
 
 def examined(*words: str) -> Fairness:
-    own = read(settings.Settings, [*BASE, *words])
+    own = parse_words(settings.Settings, [*BASE, *words])
     runs = matrix.spell_out(own.runs, own, Path("runs")).runs
     return fairness.examine({r.arm.label: r.config for r in runs}, deriver(), own.varies)
 

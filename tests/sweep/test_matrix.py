@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from mssr_rl.config.words import read
+from mssr_rl.config.words import parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.sweep import matrix, settings
 from mssr_rl.sweep.matrix import Matrix
 
 
 def spelled(*words: str) -> Matrix:
-    own = read(settings.Settings, words)
+    own = parse_words(settings.Settings, words)
     return matrix.spell_out(own.runs, own, Path("runs"))
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from mssr_rl.grading.algebra import forms, left_sides, real_sets, symbolic
 from mssr_rl.grading.algebra.exact import Undefined
 from mssr_rl.grading.algebra.identity import same_value, same_zeros, value_near
-from mssr_rl.grading.algebra.reading import EqualSides, Part, read
+from mssr_rl.grading.algebra.reading import EqualSides, Part, read_claim
 from mssr_rl.grading.algebra.tree import (
     Node,
     Unreadable,
@@ -39,7 +39,7 @@ _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 def equivalent(said: str, gold: str) -> bool:
     """Do two texts say the same? `OverLimit` if that costs too much to find out."""
     try:
-        one, other = read(said), read(gold)
+        one, other = read_claim(said), read_claim(gold)
         if _is_word(one.text) and _is_word(other.text):
             return False
         target = _wanted(other)

@@ -47,7 +47,7 @@ class EqualSides(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def read(text: str) -> EqualSides:
+def read_claim(text: str) -> EqualSides:
     """What an answer claims.
 
     Raises:
