@@ -1,6 +1,7 @@
-"""Environments, imported as `mssr_rl.envs`: a file for each, and what they share in `environment`.
+"""Environments, imported as `mssr_rl.envs`: one file each. `environment` has what they share.
 
-Every file in this folder is imported, so a new one is chosen by `env=NAME` by being here.
+Every file in this folder is imported. A new file is therefore chosen by `env=NAME` without being
+added to any list.
 """
 
 if __name__ != "mssr_rl.envs":  # as plain `envs` there would be two registries

@@ -1,8 +1,8 @@
-"""Sums told in words, without pictures, that a small language model solves sometimes.
+"""Arithmetic problems in words, without pictures, that a small language model solves sometimes.
 
 Levels 1 to 4 take turns: sums of one digit, products and differences of one digit, sums of two
-digits, two operations. Numbers decide the split, so no sum of val or test is ever trained on, in
-whichever words.
+digits, two operations. The numbers alone decide the split. So no sum of val or test occurs in
+train, in whichever words.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pens", "stamp
 
 
 class Sum(NamedTuple):
-    """What is computed: numbers and the answer, apart from any words."""
+    """The numbers, the operation and the answer of a problem, without its words."""
 
     sign: str
     numbers: tuple[int, ...]
@@ -53,7 +53,7 @@ TOLD = {
 
 
 def _drawn(level: int, draw: random.Random) -> Sum:
-    """One sum of a level."""
+    """Draw one sum of a level."""
     a, b, c = (draw.randint(2, 9) for _ in range(3))
     if level == 1:
         return Sum("+", (a, b), a + b)
@@ -69,7 +69,7 @@ def _drawn(level: int, draw: random.Random) -> Sum:
 
 
 def _split_of(made: Sum) -> str:
-    """Decided by the numbers alone; the two orders of a sum are one."""
+    """Return the split of a sum. Only the numbers decide; `a + b` and `b + a` are the same sum."""
     label = f"{made.sign} {sorted(made.numbers)}".encode()
     bucket = int.from_bytes(hashlib.blake2b(label, digest_size=4).digest()) % 10
     return "train" if bucket < SHARES["train"] else ("val", "test")[bucket % 2]
@@ -89,15 +89,15 @@ def _problems(split: str, count: int) -> Iterator[Problem]:
     made = 0
     while made < count:
         level = made % 4 + 1
-        found = _drawn(level, draw)
-        if _split_of(found) != split:
+        drawn_sum = _drawn(level, draw)
+        if _split_of(drawn_sum) != split:
             continue
         made += 1
         yield Problem(
             key=f"arithmetic-{split}-{made:04}",
-            prompt=_words(found, draw),
-            answer=str(found.answer),
-            tags={"family": f"sum {found.sign}", "level": str(level)},
+            prompt=_words(drawn_sum, draw),
+            answer=str(drawn_sum.answer),
+            tags={"family": f"sum {drawn_sum.sign}", "level": str(level)},
         )
 
 
@@ -113,7 +113,7 @@ def arithmetic(
 
     Args:
         split: train, val or test.
-        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
     """

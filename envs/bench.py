@@ -1,13 +1,13 @@
-"""Real data sets as environments: their raw columns, splits and places, made into problems.
+"""Real data sets as environments. Their own columns, splits and locations are turned into problems.
 
-A file beside this one states a `Format` for each set: where it lies, which stored split answers for
-ours, how a raw row becomes one of the columns that `mssr_rl.data.reader` reads, and how a score is
-told. `data` is then
+A file beside this one declares a `Format` for each data set: its hub name, which stored split
+serves as ours, how a raw row becomes a row that `mssr_rl.data.reader` reads, and which metric is
+reported. The option `data` is one of
 
-    drawn          the ten families written in this format (the default: needs nothing)
-    real           the set itself, from the hub or its cache
+    drawn          the ten generated families in this format (the default: needs no download)
+    real           the data set itself, from the hub or its cache
     owner/name     another hub id of the same format
-    FOLDER, FILE   a copy on disk; a folder with a folder of the environment's name in it counts too
+    FOLDER, FILE   a copy on disk; a folder that holds a folder of the environment's name works too
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,37 +27,37 @@ INSTRUCTION = "paper"
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What is particular about one data set."""
+    """What is particular to one data set."""
 
     name: str
     gym_id: str | None = None  # a second name for Gymnasium, in its usual spelling
     about: str  # one line of help
     hub: str  # owner/name
     splits: Mapping[str, tuple[str, ...]]  # ours -> what the set may call it, best first
-    row: Callable[[Row], Row | None]  # a raw row in the reader's columns; None leaves it out
-    drawn: Callable[[str, int], Iterator[Row]]  # raw rows of (split, count) from the families
-    config: str | None = None  # of the hub's data set
+    row: Callable[[Row], Row | None]  # raw row -> the reader's columns; None leaves it out
+    drawn: Callable[[str, int], Iterator[Row]]  # (split, count) -> generated raw rows
+    config: str | None = None  # the configuration of the hub's data set
     rules: Rules = field(default_factory=Rules)
-    official: Rules | None = None  # those of the benchmark's own code
-    beside: str | None = None  # a stored split whose rows count too
+    official: Rules | None = None  # the rules of the benchmark's own code
+    beside: str | None = None  # another stored split whose rows are added
 
     @property
     def module(self) -> str:
-        """Where it is stated."""
+        """The module in which the format is declared."""
         return f"mssr_rl.envs.{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetOptions:
-    """Which problems are asked for, and how they are put: options of every data set.
+    """Which problems are used, and how they are posed: options of every data set.
 
     Args:
         data: drawn, real, a hub id of the same format, or a copy on disk.
-        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
-        blind: grey pictures, to see how much is guessed.
-        columns: which column is what, where the rows have other columns than the set.
+        blind: make all pictures grey, to measure how much is guessed.
+        columns: {role: column}, where the rows have other columns than the data set.
     """
 
     data: str = "drawn"
@@ -72,7 +72,7 @@ DRAWN = {"train": 512, "val": 120, "test": 240}
 
 
 def registered(form: Format) -> Callable[..., ProblemEnv]:
-    """The factory of a format with the usual options, registered under its name."""
+    """Register a factory for the format, with the usual options, and return it."""
 
     def make(*, split: str = "test", chosen: SetOptions = SetOptions()) -> ProblemEnv:
         return environment(form, split, chosen)
@@ -81,7 +81,7 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
 
 
 def registered_with_official(form: Format) -> Callable[..., ProblemEnv]:
-    """The same for a format that has a benchmark's own rules, chosen by `scoring`."""
+    """Register a factory for a format that also has official rules, chosen by `scoring`."""
 
     def make(
         *,
@@ -103,14 +103,14 @@ def _named(make: Callable[..., ProblemEnv], form: Format, *more: str) -> Callabl
 
 
 def environment(form: Format, split: str, chosen: SetOptions, scoring: str = "ours") -> ProblemEnv:
-    """The environment of a format over the rows that are asked for."""
-    found = problems(form, split, chosen)
+    """Return the environment of a format over the chosen rows."""
+    posed = problems(form, split, chosen)
     if scoring == "official" and form.official is not None:
-        form = replace(form, rules=form.official)  # which decide what their own golds pay
+        form = replace(form, rules=form.official)  # these rules also say whether a gold answer pays
     else:
-        found = good_golds(found, f"{form.name} {chosen.data}", form.rules)
+        posed = good_golds(posed, f"{form.name} {chosen.data}", form.rules)
     return ProblemEnv(
-        found,
+        posed,
         name=form.name,
         split=split,
         instruction=chosen.instruction,
@@ -121,7 +121,10 @@ def environment(form: Format, split: str, chosen: SetOptions, scoring: str = "ou
 
 
 def problems(form: Format, split: str, chosen: SetOptions) -> list[Problem]:
-    """The problems of one split; a `UserError` names the split or row that cannot be had."""
+    """Return the problems of one split.
+
+    Raises UserError if the split does not exist, or names the row that cannot be read.
+    """
     source = source_of(form, split, chosen)
     if chosen.columns:
         return reader.problems(source, split, chosen.limit, chosen.columns)
@@ -140,14 +143,14 @@ def _at(form: Format, split: str) -> Format:
 
 
 def _stored_beside(form: Format, split: str, chosen: SetOptions) -> sources.Source | None:
-    """The other rows of a copy on disk, None where one file holds all."""
+    """Return the source of the added rows in a copy on disk; None where one file holds all rows."""
     if chosen.data == "drawn" or Path(chosen.data).expanduser().is_file():
         return None
     return source_of(_at(form, split), split, chosen)
 
 
 def source_of(form: Format, split: str, chosen: SetOptions) -> sources.Source:
-    """The raw rows that answer for a split."""
+    """Return the source of the raw rows that serve as `split`."""
     if split not in form.splits:
         raise sources.NoSuchSplit(
             f"{form.name} has no {split} split, it is a benchmark: its splits are"
@@ -169,13 +172,13 @@ def source_of(form: Format, split: str, chosen: SetOptions) -> sources.Source:
 
 
 def text_of(row: Row, column: str) -> str:
-    """A column as text; missing and null are empty."""
+    """Return a column as text; a missing or null value is empty text."""
     value = row.get(column)
     return "" if value is None else str(value)
 
 
 def pictures_of(row: Row, *columns: str) -> list[Any]:
-    """The first of the columns that holds a picture, as a list."""
+    """Return the pictures of the first of these columns that holds any, as a list."""
     for column in columns:
         value = row.get(column)
         if value is not None and value != "":
@@ -193,8 +196,8 @@ def _normalised(form: Format, source: sources.Source) -> Iterator[Row]:
             row_faults.met(error)
             continue
         except KeyError as error:
-            found = ", ".join(map(str, raw))
-            missing = f"has no column {error.args[0]!r}, which {form.name} has; found {found}"
+            there = ", ".join(map(str, raw))
+            missing = f"has no column {error.args[0]!r}, which {form.name} has; found {there}"
             row_faults.met(UserError(f"{source.name} row {i} {missing}"))
             continue
         except ValueError as error:
@@ -213,5 +216,5 @@ def _refuse_unread(raw: Row, row: Row, where: str) -> None:
 
 
 def scored(form: Format, **rules: Any) -> Format:
-    """The format under other rules."""
+    """Return the format with some of its rules replaced."""
     return replace(form, rules=replace(form.rules, **rules))

@@ -1,7 +1,7 @@
-"""The ten families written in the columns of real data sets: choices, pairs, versions, kinds.
+"""The ten generated families in the columns of real data sets: choices, pairs, versions, kinds.
 
-Everything a benchmark's code path needs without its pictures: the formats in `bench`'s files read
-these rows exactly as they read the real ones. Scores on them say nothing about the real sets.
+They exercise the code of a benchmark without its pictures. The formats in the files of `bench`
+read these rows exactly as they read the real ones. Scores on them say nothing about the real data.
 """
 
 import base64
@@ -17,11 +17,11 @@ from mssr_rl.envs.families import mini_rows
 
 LETTERS = "ABCD"
 VERSIONS = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
-OFFSETS = (1, -1, 2, 10, -2, 3)  # wrong options beside a whole number
+OFFSETS = (1, -1, 2, 10, -2, 3)  # a wrong option is the right number plus one of these
 
 
 class DrawnItem(NamedTuple):
-    """One problem of a family, apart from any format."""
+    """One generated problem, before it is put into any format."""
 
     key: str
     question: str
@@ -33,7 +33,7 @@ class DrawnItem(NamedTuple):
 
 
 def items(split: str, count: int) -> Iterator[DrawnItem]:
-    """The first `count` problems of a split, families taking turns."""
+    """Yield the first `count` problems of a split; the families take turns."""
     for row in mini_rows(split, count):
         question = str(row["problem"]).removeprefix("<image>")
         png = row["images"][0]["bytes"]
@@ -43,14 +43,14 @@ def items(split: str, count: int) -> Iterator[DrawnItem]:
 
 
 class FourOptions(NamedTuple):
-    """Four options and which of them is right."""
+    """Four options, and the letter of the right one."""
 
     options: list[str]
     letter: str
 
 
 def choice(item: DrawnItem) -> FourOptions | None:
-    """Four options for an answer that is a whole number or a fraction; None for other answers."""
+    """Return four options for an answer that is a whole number or a fraction, else None."""
     wrong = _wrong_answers(item.answer)
     if len(wrong) < 3:
         return None
@@ -72,7 +72,7 @@ def _wrong_answers(answer: str) -> list[str]:
 
 
 class PicturePair(NamedTuple):
-    """Two pictures of one question with different answers."""
+    """Two pictures with the same question and different answers."""
 
     family: str
     question: str
@@ -80,7 +80,7 @@ class PicturePair(NamedTuple):
 
 
 def pairs(split: str, count: int) -> Iterator[PicturePair]:
-    """`count` pairs; the first pictures of a family that ask the same and show another answer."""
+    """Yield `count` pairs of problems of one family with equal questions and different answers."""
     waiting: dict[str, DrawnItem] = {}
     made = 0
     for item in items(split, 12 * count + 120):
@@ -95,7 +95,11 @@ def pairs(split: str, count: int) -> Iterator[PicturePair]:
 
 
 def pair_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
-    """HallusionBench's columns: of each of two figures is asked whether it shows either answer."""
+    """Yield rows in HallusionBench's columns.
+
+    Each pair gives four rows. For both pictures they ask whether the answer is that of the first
+    picture, and whether it is that of the second.
+    """
     for number, pair in enumerate(pairs(split, count // 4 + 1)):
         for figure, shown in enumerate(pair.items, 1):
             for question, asked in enumerate(pair.items):
@@ -110,7 +114,7 @@ def pair_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
 
 
 def written_on(item: DrawnItem, text: str) -> bytes:
-    """The picture with the text written below it."""
+    """Return the picture with the text written below it, as PNG."""
     picture = Image.open(io.BytesIO(item.png)).convert("RGB")
     font = ImageFont.load_default(size=10)
     lines: list[str] = []
@@ -131,5 +135,5 @@ def written_on(item: DrawnItem, text: str) -> bytes:
 
 
 def base64_of(item: DrawnItem) -> str:
-    """The picture as text."""
+    """Return the picture as base64 text."""
     return base64.b64encode(item.png).decode()

@@ -1,11 +1,11 @@
-"""A Gymnasium environment over a fixed list of problems: one episode is one problem.
+"""A Gymnasium environment over a fixed list of problems. One episode is one problem.
 
     env.reset(options={"index": 3})      poses problem 3: {"prompt": text, "images": pictures}
     env.step(response)                   grades the response and ends the episode
-    env.grade(rows, responses)           the trainer's batched call; no episode involved
+    env.grade(rows, responses)           grades a batch for the trainer, outside of any episode
 
 A file beside this one builds a `ProblemEnv` and registers its factory under the name that `env=`
-takes; the factory's keyword-only signature is the environment's config.
+takes. The factory's keyword-only parameters are the options of the environment.
 """
 
 import hashlib
@@ -37,18 +37,18 @@ Metrics = Callable[[Sequence[Problem], Sequence[int]], dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How an environment grades, and what a score of it means."""
+    """How an environment grades responses, and which score it reports."""
 
     extraction: str = "the last box after the think block"
     verify: Verify = verify
     per_problem: ProblemVerify | None = None  # in place of `verify` where a row has its own rule
-    respond: Callable[[str], str] = gold_response  # an answer in the format that pays
+    respond: Callable[[str], str] = gold_response  # answer -> a response that would be paid
     metric: str = "accuracy"
-    metrics: Metrics | None = None  # figures beside accuracy, from (problems, 0 or 1 each)
+    metrics: Metrics | None = None  # more metrics, from (problems, 0 or 1 for each)
     format: Literal["think", "box"] = "think"
 
     def verdict(self, problem: Problem, response: str) -> Verdict:
-        """The verdict on a response to a problem."""
+        """Return the verdict on a response to a problem."""
         if self.format == "box":
             response = with_think_block(response)
         if self.per_problem is not None:
@@ -58,13 +58,13 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Handling:
-    """What every environment can be told about its rows and its answers.
+    """The options that every environment has for its rows and its answers.
 
     Args:
         bad_rows: stop names rows that cannot be used; leave_out goes on without them.
         long_prompts: the same for prompts over rollout.max_prompt_tokens.
-        overlap: stop where val or test rows are also in train; allow goes on and says so.
-        format: think wants a think block first; box reads the last box of any response.
+        overlap: stop where val or test rows are also in train; allow warns and goes on.
+        format: think needs a think block first; box reads the last box of any response.
     """
 
     bad_rows: Literal["stop", "leave_out"] = "stop"
@@ -74,18 +74,18 @@ class Handling:
 
 
 _HANDLING = options_of(Handling)
-OF_ALL = (*_HANDLING, "columns")  # options that go unsaid where they are as usual
+OF_ALL = (*_HANDLING, "columns")  # options that are not shown while they have their defaults
 
 
 class Graded(NamedTuple):
-    """What one response earned, and why."""
+    """The reward of one response, and the verdict that it comes from."""
 
     reward: float
     verdict: Verdict
 
 
 class ProblemEnv(gymnasium.Env[Observation, str]):
-    """Poses problems one at a time and grades one response to each."""
+    """A Gymnasium environment that poses one problem at a time and grades one response to it."""
 
     def __init__(
         self,
@@ -119,14 +119,17 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         )
         self.action_space = UnicodeText()
         self.handling = Handling()
-        self.left_out: tuple[str, ...] = ()  # why rows are not among the problems
+        self.left_out: tuple[str, ...] = ()  # for each row that was left out, why
         self.notes: tuple[str, ...] = ()  # how the rows were read
-        self._open: int | None = None  # the problem that waits for its response
+        self._open: int | None = None  # index of the problem that has been posed and not answered
 
     def handled(
         self, handling: Handling, left_out: Sequence[str], notes: Sequence[str]
     ) -> "ProblemEnv":
-        """The environment under the options that all have, with what was found of its rows."""
+        """Set the options that all environments have, and what was noted while the rows were read.
+
+        Returns this environment itself.
+        """
         self.handling, self.left_out, self.notes = handling, tuple(left_out), tuple(notes)
         if handling.format == "box":
             rule = "the last box, behind the think block where there is one"
@@ -143,7 +146,11 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return self._observation(index), {"key": self.problems[index].key}
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Grade the response and end: (observation, reward, True, False, {verdict, key})."""
+        """Grade the response and end the episode.
+
+        Returns (observation, reward, terminated, truncated, info): terminated is always True,
+        truncated always False, and info is {"verdict": ..., "key": ...}.
+        """
         if self._open is None:
             raise ResetNeeded("there is no open problem: call reset() before every step()")
         index, self._open = self._open, None
@@ -152,13 +159,17 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return self._observation(index), graded.reward, True, False, info
 
     def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
-        """The verdict on an answer that belongs to no row."""
+        """Return the verdict on a response to an answer that belongs to no row."""
         if self.rules.format == "box":
             response = with_think_block(response)
         return self.rules.verify(response, answer, choices)
 
     def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
-        """Grade `responses[i]` as an answer to problem `rows[i]`; same length, same order."""
+        """Grade each response as an answer to the problem of its row.
+
+        `responses[i]` answers problem `rows[i]`. The result has the same length and order.
+        Raises ValueError if the two lengths differ.
+        """
         if len(rows) != len(responses):
             raise ValueError(f"{len(rows)} rows but {len(responses)} responses to grade")
         graded = [
@@ -169,19 +180,22 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return graded
 
     def fingerprint(self) -> str:
-        """A digest of everything that is posed and expected, in order: equal data, equal text."""
+        """Return a digest of all prompts, pictures and gold answers, in order.
+
+        Equal data have equal digests.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for problem in self.problems:
             texts = (problem.key, problem.prompt, problem.answer, *(problem.choices or ()))
             for part in (*(t.encode("utf-8", "surrogatepass") for t in texts), *problem.images):
                 digest.update(len(part).to_bytes(8, "little") + part)
             digest.update(len(texts).to_bytes(8, "little"))
-        if self.left_out:  # data with rows that are missing are other data
+        if self.left_out:  # without those rows it is another data set
             digest.update(f"{len(self.left_out)} left out".encode())
         return digest.hexdigest()
 
     def _observation(self, index: int) -> Observation:
-        """Made anew each time: whoever got the last one may keep and change it."""
+        """Return a new observation each time, so that the caller may keep and change it."""
         problem = self.problems[index]
         return {
             "prompt": problem.prompt,
@@ -207,9 +221,10 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
 def good_golds(
     problems: Sequence[Problem], where: str, rules: Rules | None = None
 ) -> list[Problem]:
-    """The problems; a `UserError` names the first whose own answer, put into a box, does not pay.
+    """Return the problems whose own gold answer earns a reward when it is given as the response.
 
-    Where `check` lists faults, such a problem is left out instead.
+    Raises UserError at the first problem where it does not. While `check` lists the faults of a
+    data set, such a problem is left out instead.
     """
     rules, good = rules or Rules(), []
     for problem in problems:
@@ -233,40 +248,40 @@ def _picture(problem: Problem, content: bytes) -> Image.Image:
 
 
 class Environments(Registry[ProblemEnv]):
-    """The registry of environments; each takes the options of `Handling` beside its own."""
+    """The registry of environments. Each takes the options of `Handling` besides its own."""
 
     def options(self, name: str) -> dict[str, Option]:
-        """What can be set on `name`: its own options, then those that all have."""
+        """Return the options of `name`: its own first, then those that all environments have."""
         own = super().options(name)
         return {**own, **{k: v for k, v in _HANDLING.items() if k not in own}}
 
     def make(self, name: str, /, **options: object) -> ProblemEnv:
-        """Build `name`, its rows read to the end whatever is wrong with some of them.
+        """Build the environment `name`. All rows are read, even if some of them have faults.
 
         Raises:
-            BadRows: rows cannot be used, and `bad_rows` does not leave them out; or none is left.
+            BadRows: some rows cannot be used and `bad_rows` is "stop", or no row is left.
         """
         own = super().options(name)
         shared = {k: v for k, v in options.items() if k in _HANDLING and k not in own}
         handling = Handling(**arguments(Handling, _HANDLING, shared))
-        with row_faults.listed() as found, row_faults.noted() as notes:
+        with row_faults.listed() as faults, row_faults.noted() as notes:
             try:
                 env = super().make(name, **{k: v for k, v in options.items() if k not in shared})
             except UserError as error:
-                if not found:
+                if not faults:
                     raise
-                raise row_faults.BadRows(found, "; no row is left") from error
+                raise row_faults.BadRows(faults, "; no row is left") from error
         made: Any = env
         if not isinstance(made, ProblemEnv):
             raise UserError(
-                f"environment {name} makes a {type(made).__name__}, but a run asks the problems of"
-                " a list: its factory must return a ProblemEnv (docs/environments.md)"
+                f"environment {name} makes a {type(made).__name__}, but a run needs a list of"
+                " problems: its factory must return a ProblemEnv (docs/environments.md)"
             )
-        if found and handling.bad_rows == "stop":
+        if faults and handling.bad_rows == "stop":
             raise row_faults.BadRows(
-                found, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
+                faults, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
             )
-        return env.handled(handling, found, notes.lines)
+        return env.handled(handling, faults, notes.lines)
 
 
 environments = Environments("environment", "mssr_rl.environments")
@@ -274,14 +289,16 @@ Factory = TypeVar("Factory", bound=Callable[..., ProblemEnv])
 
 
 def register(name: str, *, gym_id: str | None = None) -> Callable[[Factory], Factory]:
-    """A decorator: the factory serves `env=name` and `gymnasium.make("mssr_rl/name-v0")`.
+    """Return a decorator that registers an environment's factory.
+
+    The environment is then chosen by `env=name` and made by `gymnasium.make("mssr_rl/name-v0")`.
 
     Args:
-        name: what `env=` takes.
+        name: the name that `env=` takes.
         gym_id: a second name for Gymnasium, e.g. "VisionR1" for "mssr_rl/VisionR1-v0".
 
     Raises:
-        UserError: the name is taken, or the signature cannot serve as a config.
+        UserError: the name is taken, or the factory's signature cannot be read as options.
     """
 
     def add(factory: Factory) -> Factory:
@@ -292,7 +309,7 @@ def register(name: str, *, gym_id: str | None = None) -> Callable[[Factory], Fac
 
         for one in filter(None, (name, gym_id)):
             full = f"mssr_rl/{one}-v0"
-            # Ours decides which names are taken; Gymnasium would only warn.
+            # Our registry decides which names are taken; Gymnasium would only warn.
             gymnasium.registry.pop(full, None)
             gymnasium.register(id=full, entry_point=made)
         return factory

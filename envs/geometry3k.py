@@ -1,4 +1,4 @@
-"""Geometry3K as hiyouga/geometry3k has it: the value of the right option, no options shown.
+"""Geometry3K (hiyouga/geometry3k): the answer is the value of the right option, which is not shown.
 
 Columns: images (list of Image), problem (begins with <image>), answer, id, choices, ground_truth.
 Licence MIT. Vision-R1-RL was made in part from it.
@@ -10,7 +10,7 @@ from mssr_rl.envs import bench, drawn
 
 
 def _row(raw: bench.Row) -> bench.Row:
-    """The options stay out: the question does not show them, so a letter means nothing."""
+    """Leave the options out: the question does not show them, so a letter would mean nothing."""
     kept = {name: raw[name] for name in ("id", "family") if raw.get(name) is not None}
     images = bench.pictures_of(raw, "images")
     return {"problem": raw["problem"], "images": images, "answer": raw["answer"], **kept}
@@ -18,14 +18,14 @@ def _row(raw: bench.Row) -> bench.Row:
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for item in drawn.items(split, count):
-        found = drawn.choice(item)
+        four = drawn.choice(item)
         yield {
             "id": item.key,
             "images": [{"bytes": item.png, "path": None}],
             "problem": f"<image>{item.question}",
             "answer": item.answer,
-            "choices": found.options if found else [item.answer],
-            "ground_truth": found.letter if found else "A",
+            "choices": four.options if four else [item.answer],
+            "ground_truth": four.letter if four else "A",
             "family": item.family,
         }
 

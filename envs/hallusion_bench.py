@@ -1,12 +1,13 @@
 """HallusionBench (lmms-lab/HallusionBench, arXiv 2310.14566): 951 yes/no questions with a picture.
 
 Columns: category, subcategory, visual_input, set_id, figure_id, question_id, question, gt_answer
-("0" no, "1" yes), filename, image. Rows without a picture are left out. aAcc is the mean over
-questions, fAcc over figures with all their questions right, qAcc over question groups right on all
-their figures. Always "no" has aAcc 57.83, fAcc 12.14, qAcc 20.00 on the real rows.
+("0" no, "1" yes), filename, image. Rows without a picture are left out. aAcc is the share of right
+answers, fAcc the share of figures with all questions right, and qAcc the share of question groups
+that are right on all their figures. On the real rows, always "no" has aAcc 57.83, fAcc 12.14 and
+qAcc 20.00.
 
-`compat=mssr` scores as MSSR's evaluation does: the gold is a substring of what stands in the last
-box, and of "none" without one, so that "no" is right for every response without a box.
+`compat=mssr` scores as MSSR's evaluation does. A response is right if the gold answer is a
+substring of the text in its last box. Without a box that text is "none", so "no" is then right.
 """
 
 import re
@@ -21,7 +22,7 @@ from mssr_rl.grading.verify import Verdict, last_box, verify
 from mssr_rl.problem import Problem
 
 ANSWERS = {"0": "no", "1": "yes"}
-ENDING = "You final answer can only be yes or no."  # MSSR's words, spelling included
+ENDING = "You final answer can only be yes or no."  # MSSR's text, with its spelling
 COMPAT = ("strict", "mssr")
 
 
@@ -45,7 +46,7 @@ def _any_row(raw: bench.Row) -> bench.Row:
 
 
 def metrics(problems: Sequence[Problem], right: Sequence[int]) -> dict[str, float]:
-    """aAcc, fAcc and qAcc, each as a share."""
+    """Return aAcc, fAcc and qAcc, each between 0 and 1."""
     return {
         "aAcc": sum(right) / len(right),
         "fAcc": _all_right(problems, right, "figure_id"),
@@ -54,7 +55,10 @@ def metrics(problems: Sequence[Problem], right: Sequence[int]) -> dict[str, floa
 
 
 def _all_right(problems: Sequence[Problem], right: Sequence[int], name: str) -> float:
-    """The share of groups, by category, subcategory, set and `name`, without a wrong answer."""
+    """Return the share of groups in which every answer is right.
+
+    The rows of a group have the same category, subcategory, set and `name`.
+    """
     groups: dict[tuple[str, ...], list[int]] = {}
     for problem, one in zip(problems, right, strict=True):
         e = problem.extras
@@ -64,19 +68,19 @@ def _all_right(problems: Sequence[Problem], right: Sequence[int], name: str) -> 
 
 
 def as_mssr(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
-    """The released evaluation's rule, its hole included."""
+    """Grade by the rule of MSSR's released evaluation, with its flaw."""
     box = last_box(response)
     right = answer.lower() in (box if box is not None else "None").lower()
     return Verdict("correct" if right else "wrong" if box is not None else "no_answer", box)
 
 
 def by_words(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
-    """VLMEvalKit's rule without its judge: the word yes or the word no stands in it, not both."""
+    """Grade by VLMEvalKit's rule without its judge: the response has either yes or no, not both."""
     words = set(re.sub(r"[^\w\s]", " ", response.lower()).split())
-    said = [word for word in ("yes", "no") if word in words]
-    if len(said) != 1:
+    answers = [word for word in ("yes", "no") if word in words]
+    if len(answers) != 1:
         return Verdict("no_answer", None)
-    return Verdict("correct" if said[0] == answer else "wrong", said[0])
+    return Verdict("correct" if answers[0] == answer else "wrong", answers[0])
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:

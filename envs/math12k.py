@@ -1,4 +1,4 @@
-"""MATH without pictures as hiyouga/math12k has it: columns problem and answer, LaTeX answers."""
+"""MATH without pictures (hiyouga/math12k): columns problem and answer, answers in LaTeX."""
 
 import random
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ SPLITS = ("train", "val", "test")
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """The sums behind the families' problems, each plus one number more.
+    """Yield the sums behind the families' problems, each plus one more number.
 
-    Without their pictures the sums alone repeat between splits. The number more is of another
-    residue modulo 3 in every split, so no text stands in two of them.
+    Without their pictures, the same sum would occur in several splits. The added number has another
+    residue modulo 3 in every split, so no text occurs in two of them.
     """
     for item in drawn.items(split, 3 * count + 30):
         sums = item.steps.rstrip(".").split(". ")[-1]

@@ -1,9 +1,10 @@
 r"""MathVerse (AI4Math/MathVerse, arXiv 2403.14624): 788 problems in five versions each.
 
 Columns: sample_index, problem_index, problem_version, question, image, answer, question_type,
-metadata, query_wo, query_cot, question_for_eval. `query_cot` is posed, as RL papers do. A gold of
-several letters ("C\nD") is a set of letters; free-form golds are cleaned of their sentence
-("Area $=9 \pi$"). The mean over versions is the accuracy; each version's is listed beside it.
+metadata, query_wo, query_cot, question_for_eval. `query_cot` is posed, as in RL papers. A gold
+answer with several letters ("C\nD") is a set of letters. A free-form gold answer is taken out of
+its sentence ("Area $=9 \pi$"). The accuracy is the mean over versions; the accuracy of each version
+is listed beside it.
 """
 
 import re
@@ -46,25 +47,25 @@ def _without_sentence(answer: str) -> str:
 
 
 def _verdict(problem: Problem, response: str) -> Verdict:
-    """Several letters are a set of letters; the rest goes by value."""
+    """Grade several letters as a set of letters, and all other answers by value."""
     letters = _letters(problem.answer)
     if letters is None or len(letters) < 2:
         return verify(response, problem.answer, problem.choices)
-    found = verify(response, problem.answer)
-    said = last_box(after_thinking(response) or "")
-    if found.reason == "wrong" and said is not None and _letters(said) == letters:
-        return Verdict("correct", said)
-    return found
+    plain = verify(response, problem.answer)
+    boxed = last_box(after_thinking(response) or "")
+    if plain.reason == "wrong" and boxed is not None and _letters(boxed) == letters:
+        return Verdict("correct", boxed)
+    return plain
 
 
 def _letters(text: str) -> frozenset[str] | None:
     parts = [part for part in re.split(r"[\s,;]+|\band\b", text.strip()) if part]
-    found = [_LETTER.fullmatch(part) for part in parts]
-    return frozenset(m[1] for m in found if m) if parts and all(found) else None
+    matches = [_LETTER.fullmatch(part) for part in parts]
+    return frozenset(m[1] for m in matches if m) if parts and all(matches) else None
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """Triangles in five versions: the angles in the text, in the picture, all in the picture."""
+    """Yield triangles in five versions, with more and more of the problem in the picture."""
     triangles = (item for item in drawn.items(split, 12 * count) if item.family == "triangle")
     for number, item in zip(range(-(-count // len(drawn.VERSIONS))), triangles, strict=False):
         for place, version in enumerate(drawn.VERSIONS):
@@ -74,24 +75,24 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
 
 def _version(item: drawn.DrawnItem, at: tuple[int, int, str]) -> bench.Row:
     number, place, version = at
-    found = drawn.choice(item) if number % 2 else None
+    four = drawn.choice(item) if number % 2 else None
     options = (
-        "\n".join(f"{a}: {o}" for a, o in zip("ABCD", found.options, strict=True)) if found else ""
+        "\n".join(f"{a}: {o}" for a, o in zip("ABCD", four.options, strict=True)) if four else ""
     )
-    question = f"{item.question}\nChoices:\n{options}" if found else item.question
-    given = f"{item.steps.partition('.')[0]}. " if version == "Text Dominant" else ""
+    question = f"{item.question}\nChoices:\n{options}" if four else item.question
+    stated = f"{item.steps.partition('.')[0]}. " if version == "Text Dominant" else ""
     seen = version != "Vision Only"
     return {
         "sample_index": str(number * len(drawn.VERSIONS) + place),
         "problem_index": str(number),
         "problem_version": version,
-        "question": given + question if seen else "",
+        "question": stated + question if seen else "",
         "image": {"bytes": item.png if seen else drawn.written_on(item, question), "path": None},
-        "answer": found.letter if found else item.answer,
-        "question_type": "multi-choice" if found else "free-form",
+        "answer": four.letter if four else item.answer,
+        "question_type": "multi-choice" if four else "free-form",
         "metadata": {"subject": "Plane Geometry", "subfield": "Angle", "source": "drawn"},
-        "query_wo": given + question if seen else "",
-        "query_cot": given + question if seen else "",
+        "query_wo": stated + question if seen else "",
+        "query_cot": stated + question if seen else "",
         "question_for_eval": question,
     }
 

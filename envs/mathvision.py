@@ -1,9 +1,10 @@
 r"""MATH-Vision (MathLLMs/MathVision, arXiv 2402.14804): competition problems, letters and values.
 
 Columns: id, question (with <image1>), options, image (path), decoded_image, answer, solution,
-level, subject. Some questions name several pictures that come as one, some none: then the one
-picture stands in front. Golds in $...$, in a box, with a blank or a form feed where \f of \frac
-was eaten are read as they were meant. Vision-R1-RL was made in part from it.
+level, subject. Some questions name several pictures that are stored as one, and some name none.
+The one picture is then put in front. Gold answers are repaired when they are read: dollars, boxes
+and blanks around them are removed, and a form feed is \f again, the beginning of \frac.
+Vision-R1-RL was made in part from it.
 """
 
 import re
@@ -35,14 +36,14 @@ def _row(raw: bench.Row) -> bench.Row:
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for number, item in enumerate(drawn.items(split, count)):
-        found = drawn.choice(item) if number % 2 else None
+        four = drawn.choice(item) if number % 2 else None
         yield {
             "id": item.key,
             "question": f"{item.question} <image1>",
-            "options": found.options if found else [],
+            "options": four.options if four else [],
             "image": f"images/{item.key}.png",
             "decoded_image": {"bytes": item.png, "path": None},
-            "answer": found.letter if found else item.answer,
+            "answer": four.letter if four else item.answer,
             "level": item.level + 1,
             "subject": item.family,
         }

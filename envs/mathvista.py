@@ -1,11 +1,11 @@
 """MathVista (AI4Math/MathVista, arXiv 2310.02255): mixed kinds of questions about pictures.
 
-Columns: pid, question, image (path), decoded_image, choices or null, unit, precision, answer (an
-option's *text*), question_type, answer_type, query. The gold of a choice becomes its letter, by
-place, so an option text "B" is not taken for a letter. A float has a precision, stored as a float:
-both sides are rounded to it. The set's own rule takes the nearest option, which pays for garbage:
-it is `env.scoring=official`.
-Licence cc-by-sa-4.0; training on it is prohibited, so there is no train split here.
+Columns: pid, question, image (path), decoded_image, choices or null, unit, precision, answer (the
+*text* of an option), question_type, answer_type, query. The gold answer of a choice becomes its
+letter, by place, so that an option with the text "B" is not taken for a letter. A float answer has
+a precision, stored as a float; both sides are rounded to it. The data set's own rule takes the
+nearest option, which pays for wrong text: it is `env.scoring=official`.
+Licence cc-by-sa-4.0. Training on it is prohibited, so there is no train split here.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _verdict(problem: Problem, response: str) -> Verdict:
-    """By value; a float to the precision that its row states."""
+    """Grade by value; round a float answer to the precision of its row."""
     precision = problem.extras.get("precision")
     if precision is None or problem.choices or problem.extras.get("answer_type") != "float":
         return verify(response, problem.answer, problem.choices)
@@ -53,7 +53,7 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for number, item in enumerate(drawn.items(split, count)):
         kind = "float" if item.answer.startswith("\\frac") else "integer"
         whole = item.answer.lstrip("-").isdecimal()
-        found = drawn.choice(item) if number % 2 and whole else None
+        four = drawn.choice(item) if number % 2 and whole else None
         answer, question = item.answer, item.question
         if kind == "float":
             top, bottom = (int(part.strip("{}")) for part in item.answer[5:].split("}{"))
@@ -64,12 +64,12 @@ def _drawn(split: str, count: int) -> Iterator[bench.Row]:
             "question": question,
             "image": f"images/{item.key}.png",
             "decoded_image": {"bytes": item.png, "path": None},
-            "choices": found.options if found else None,
+            "choices": four.options if four else None,
             "unit": None,
             "precision": 2.0 if kind == "float" else None,
             "answer": answer,
-            "question_type": "multi_choice" if found else "free_form",
-            "answer_type": "text" if found or not (whole or kind == "float") else kind,
+            "question_type": "multi_choice" if four else "free_form",
+            "answer_type": "text" if four or not (whole or kind == "float") else kind,
             "family": item.family,
         }
 

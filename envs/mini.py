@@ -1,8 +1,8 @@
-"""The generated data set behind `env.data=mini`: drawn on first use, then read from a cache.
+"""The generated data set of `env.data=mini`: drawn on first use, then read from a cache.
 
-The cache folder is named after a fingerprint of the generator's source and of the libraries that
-draw, so that a changed generator never reads old pictures. It lies in MSSR_CACHE, by default
-~/.cache/mssr_rl; where that cannot be written, the problems are drawn again each time.
+The name of the cache folder holds a fingerprint of the generator's source and of the libraries
+that draw. So a changed generator never reads old pictures. The folder is in MSSR_CACHE, by default
+~/.cache/mssr_rl. If it cannot be written, the problems are drawn again each time.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 
 def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
-    """The first `limit` problems of a split, or all of them."""
+    """Return the first `limit` problems of a split, or all of them."""
     if split not in COUNTS:
         raise UserError(f"no split {split!r}; choose from {', '.join(COUNTS)}")
     path = cache_file(split)
-    if found := _cached(path, split, limit):
-        return found
+    if cached := _cached(path, split, limit):
+        return cached
     if limit is not None and limit < COUNTS[split]:
         return reader.normalised(_drawn(split, limit), split, limit)
     _store(path, split)
@@ -37,13 +37,13 @@ def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
 
 
 def cache_file(split: str) -> Path:
-    """Where the rows of a split are kept for the generator as it is now."""
+    """Return the file that holds the rows of a split, for the present generator."""
     folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
     return Path(folder).expanduser() / f"mini-{_generator()}" / f"{split}.parquet"
 
 
 def _generator() -> str:
-    """A fingerprint of all code that decides what is drawn."""
+    """Return a fingerprint of all code that decides what is drawn."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted((Path(__file__).parent / "families").rglob("*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -54,16 +54,16 @@ def _generator() -> str:
 
 
 def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
-    """The problems in the cache, or none if it is not there or not whole."""
+    """Return the problems in the cache; empty if there is no file, or not all rows are in it."""
     if not path.is_file():
         return []
     try:
         source = sources.file_source((path,), split, holds_out=False)
-        found = reader.normalised(source, split, limit)
+        problems = reader.normalised(source, split, limit)
     except UserError as error:
         log.warning("the cache is drawn again: %s", error)
         return []
-    return found if len(found) == min(limit or COUNTS[split], COUNTS[split]) else []
+    return problems if len(problems) == min(limit or COUNTS[split], COUNTS[split]) else []
 
 
 def _drawn(split: str, count: int) -> sources.Source:

@@ -1,7 +1,7 @@
-"""MMK12 (FanqingM/MMK12): school subjects; the test half has letters, with options in the question.
+"""MMK12 (FanqingM/MMK12): school subjects. Test answers are letters of options in the question.
 
 Columns: id, question, answer, subject, image (may be null). Options are lines `A. ...` of the
-question; where they can be read there, an option's value pays as its letter does.
+question. Where they can be read there, the value of an option pays as its letter does.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """Letters in test, open answers in train, as in the set."""
+    """Yield letters as answers in test and open answers in train, as in the data set."""
     for item in drawn.items(split, count):
-        found = drawn.choice(item) if split == "test" else None
-        options = zip(drawn.LETTERS, found.options, strict=True) if found else ()
+        four = drawn.choice(item) if split == "test" else None
+        options = zip(drawn.LETTERS, four.options, strict=True) if four else ()
         yield {
             "id": item.key,
             "question": "\n".join([item.question, *(f"{a}. {text}" for a, text in options)]),
-            "answer": found.letter if found else item.answer,
+            "answer": four.letter if four else item.answer,
             "subject": item.family,
             "image": {"bytes": item.png, "path": None},
         }

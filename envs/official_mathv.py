@@ -1,6 +1,6 @@
 r"""MATH-V's own scoring rule (mathllm/MATH-V, evaluation/, MIT), as `env.scoring=official`.
 
-The whole response is read, with a think block or without. What is taken from it, step by step:
+The rule reads the whole response, the think block included. It extracts the answer step by step:
 
     1. a lone letter A to E at its end (" B." or " (B).") or on its first line is the answer
     2. the words behind the last "is " are, if they are a number
@@ -8,9 +8,9 @@ The whole response is read, with a think block or without. What is taken from it
     4. with boxes: the inside of the last one, up to the first brace that it did not open
     5. of it, what follows the last "=" or "\approx", without blanks, degrees, units and dollars
 
-It is right if it equals the gold answer or the text of its option, capitals aside, or if both are
-numbers that agree when rounded to two places. A letter and its option both pay; nothing else is
-looked at, so "B. 5" is wrong and so are most sentences.
+The answer is right if it equals the gold answer or the text of its option, ignoring case, or if
+both are numbers that agree when rounded to two places. A letter and its option both pay. The rule
+reads no other forms, so "B. 5" is wrong, and so are most sentences.
 """
 
 import re
@@ -24,7 +24,7 @@ from mssr_rl.grading.verify import Verdict
 from mssr_rl.problem import Problem
 
 EXTRACTION = "MATH-V's own: a letter, a phrase, or the last box of the whole response"
-LONGEST = 80  # characters of what is computed; golds have at most 48
+LONGEST = 80  # characters of an expression that is computed; gold answers have at most 48
 FLAGS = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
 
 _PLAIN = re.compile(
@@ -37,20 +37,20 @@ _REMOVED = (
 
 
 def verdict(problem: Problem, response: str) -> Verdict:
-    """The official verdict on a response; `extracted` is what was taken from it."""
-    said = extracted(response)
+    """Return the official verdict on a response; its `extracted` is the answer that was graded."""
+    answer = extracted(response)
     golds = [problem.extras.get("raw_answer", problem.answer), _option(problem)]
-    right = any(gold and same(gold, said) for gold in golds)
-    return Verdict("correct" if right else "wrong" if said else "no_answer", said or None)
+    right = any(gold and same(gold, answer) for gold in golds)
+    return Verdict("correct" if right else "wrong" if answer else "no_answer", answer or None)
 
 
 def response(answer: str) -> str:
-    """An answer as the rule takes it."""
+    """Return a response that gives this answer in the form of the rule."""
     return f"\\boxed{{{answer}}}"
 
 
 def extracted(response: str) -> str:
-    """The answer that the rule takes from a response; empty if there is none."""
+    """Return the answer that the rule extracts from a response; empty if there is none."""
     text = response.strip()
     for letter in "ABCDE":
         ends = (f" {letter}.", f" ({letter}).")
@@ -71,7 +71,7 @@ def extracted(response: str) -> str:
 
 
 def same(gold: str, said: str) -> bool:
-    """Equal as texts, or as numbers rounded to two places."""
+    """Return whether two answers are equal as texts, or as numbers rounded to two places."""
     a, b = gold.lower(), said.lower()
     if not a.replace(" ", "") or not b.replace(" ", ""):
         return False
@@ -84,7 +84,7 @@ def same(gold: str, said: str) -> bool:
 
 
 def _option(problem: Problem) -> str:
-    """The text of the gold option; empty where there are no options."""
+    """Return the text of the gold option; empty where there are no options."""
     place = "ABCDEFGHIJ".find(problem.extras.get("raw_answer", problem.answer).strip())
     choices = problem.choices or ()
     return choices[place] if 0 <= place < len(choices) else ""
@@ -97,7 +97,7 @@ def _behind(text: str, words: str) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """The inside of the box, or the whole; what stands behind the last equals sign."""
+    """Return the inside of the box, or the whole text, after the last equals sign."""
     text = text.lower().replace("{}", "")
     if box := re.search(r"oxed\{(.*)\}", text, re.DOTALL):
         text = box[1]
@@ -131,7 +131,7 @@ def _undressed(text: str) -> str:
 
 
 def _rounded_group(text: str) -> tuple[object, ...] | None:
-    """The members of a tuple or list, numbers rounded; None for anything else."""
+    """Return the members of a tuple or list, with numbers rounded; None for any other text."""
     ends = text[:1] + text[-1:]
     if ends not in ("()", "[]") or "," not in text:
         return None
@@ -154,7 +154,7 @@ def _value(text: str) -> float | None:
 
 
 def _before_unopened_brace(text: str) -> str:
-    """The LaTeX reader of the rule stops there and takes what it has read."""
+    """Return the text before a brace that it did not open: the rule's LaTeX reader stops there."""
     depth = 0
     for place, sign in enumerate(text):
         depth += {"{": 1, "}": -1}.get(sign, 0)

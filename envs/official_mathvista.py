@@ -1,11 +1,13 @@
 """MathVista's own scoring rule (lupantech/MathVista, evaluation/), as `env.scoring=official`.
 
-The published code asks GPT-4 to take the answer out of a response, unless the response is nothing
-but an option or a number, or says `The answer is "…".`; no model is asked here, the last box stands
-in for it, then the text behind the think block. What follows is the published rule: a letter in
-brackets or alone is that option, any other text the option with the smallest edit distance (which
-pays for garbage now and then), integers are cut to whole numbers, floats rounded to the row's
-precision, and the two texts must be equal.
+The published code lets GPT-4 extract the answer, unless the response is only an option or a number,
+or contains `The answer is "…".`. No model is called here. The last box takes its place, or the text
+after the think block if there is no box. The rest is the published rule:
+
+* a letter in brackets or alone is that option;
+* any other text is the option with the smallest edit distance, which sometimes pays for wrong text;
+* integers are cut to whole numbers, and floats are rounded to the row's precision;
+* the two texts must then be equal.
 """
 
 import re
@@ -15,27 +17,27 @@ from mssr_rl.grading.verify import Verdict, last_box, with_think_block
 from mssr_rl.problem import Problem
 
 EXTRACTION = "MathVista's quick rules, then the last box in place of GPT-4; nearest option"
-LONGEST = 2000  # characters that are held against an option
+LONGEST = 2000  # characters of an answer that are compared with an option
 
 _QUICK = re.compile(r'The answer is "(.*)"\.')
 _LETTER = re.compile(r"\(([a-zA-Z])\)")
 
 
 def verdict(problem: Problem, response: str) -> Verdict:
-    """The official verdict on a response; `extracted` is what was taken from it."""
-    said = extracted(problem, response)
-    found = normalised(problem, said)
-    right = found is not None and found == gold(problem)
-    return Verdict("correct" if right else "wrong" if said else "no_answer", said or None)
+    """Return the official verdict on a response; its `extracted` is the answer that was graded."""
+    answer = extracted(problem, response)
+    in_gold_form = normalised(problem, answer)
+    right = in_gold_form is not None and in_gold_form == gold(problem)
+    return Verdict("correct" if right else "wrong" if answer else "no_answer", answer or None)
 
 
 def gold(problem: Problem) -> str:
-    """The answer as the set stores it: an option's text, or a number in words."""
+    """Return the answer as the data set stores it: the text of an option, or a number as text."""
     return problem.extras.get("raw_answer", problem.answer)
 
 
 def extracted(problem: Problem, response: str) -> str:
-    """What stands for the answer in a response."""
+    """Return the answer in a response."""
     text = response.strip()
     if text in (problem.choices or ()) or _number(text) is not None:
         return text
@@ -48,7 +50,7 @@ def extracted(problem: Problem, response: str) -> str:
 
 
 def normalised(problem: Problem, said: str) -> str | None:
-    """The answer in the form of the golds; None if it has none."""
+    """Return the answer in the form of the gold answers; None if it has no such form."""
     kind = problem.extras.get("answer_type")
     if problem.choices:
         return _option(said, problem.choices)
@@ -71,7 +73,7 @@ def _option(said: str, choices: Sequence[str]) -> str:
 
 
 def distance(a: str, b: str) -> int:
-    """Levenshtein's: signs to put in, take out or exchange."""
+    """Return the Levenshtein distance: how many characters to insert, delete or replace."""
     before = list(range(len(b) + 1))
     for i, sign in enumerate(a, 1):
         row = [i]

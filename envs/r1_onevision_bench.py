@@ -1,8 +1,9 @@
 """R1-OneVision-Bench (Fancy-MLLM/R1-Onevision-Bench): 942 rows, all in a split called train.
 
-Columns: index, question (a hint and options in it; what follows the last "Question: " is posed),
-image as base64 text, choices, answer, category, level. MSSR's judge is not used: letters and values
-are graded here, case of letters apart. It draws on MathVision, and so does Vision-R1-RL.
+Columns: index, question (with a hint and options; the text after the last "Question: " is posed),
+image as base64 text, choices, answer, category, level. MSSR's judge is not used.
+Letters and values are graded by rule here, and the case of letters is ignored. Some rows come from
+MathVision, and so do some of Vision-R1-RL.
 """
 
 import base64
@@ -31,7 +32,7 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _choices(value: Any) -> list[str] | None:
-    """A list, or the text of one option a line; the words for none are none."""
+    """Return the options of a list, or of a text with one option a line; None if there are none."""
     if isinstance(value, str):
         return multiple_choice.inline(value)
     return [str(option) for option in value] if value else None
@@ -46,17 +47,17 @@ def _picture(text: str) -> bytes:
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
     for number, item in enumerate(drawn.items(split, count)):
-        found = drawn.choice(item) if number % 2 else None
-        hint = "answer with the letter" if found else "answer with the value"
+        four = drawn.choice(item) if number % 2 else None
+        hint = "answer with the letter" if four else "answer with the value"
         question = (
-            multiple_choice.with_options(item.question, found.options) if found else item.question
+            multiple_choice.with_options(item.question, four.options) if four else item.question
         )
         yield {
             "index": number,
             "question": f"Hint: {hint}.\nQuestion: {question}",
             "image": drawn.base64_of(item),
-            "choices": found.options if found else None,
-            "answer": found.letter if found else item.answer,
+            "choices": four.options if four else None,
+            "answer": four.letter if four else item.answer,
             "category": item.family,
             "level": item.level + 1,
         }

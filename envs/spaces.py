@@ -1,6 +1,6 @@
-"""Gymnasium spaces for what has none: text in any characters, and pictures of any size.
+"""Gymnasium spaces that Gymnasium lacks: text of any characters, and pictures of any size.
 
-Gymnasium's own `Text` refuses blanks, backslashes and the empty string by default, and `Box` has
+Gymnasium's own `Text` refuses blanks, backslashes and the empty string by default. Its `Box` has
 one fixed shape.
 """
 
@@ -20,7 +20,7 @@ _SAMPLED_SIDE = 32
 
 
 class UnicodeText(gymnasium.Space[str]):
-    """Any text up to `max_length` characters, the empty one included."""
+    """Any text of up to `max_length` characters; empty text is allowed."""
 
     def __init__(self, max_length: int = 2**24, seed: int | np.random.Generator | None = None):
         self.max_length = max_length
@@ -28,26 +28,26 @@ class UnicodeText(gymnasium.Space[str]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """Text of any length fits no array."""
+        """False, because no fixed array holds texts of any length."""
         return False
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A short text from several alphabets; masks have no meaning here."""
+        """Return a short text from several alphabets. Raises ValueError if a mask is given."""
         _refuse_masks(mask, probability)
         alphabet = "ab xyzAZ0189\\{}()<>/$^=+-.,\n°é中π🙂"
         length = int(self.np_random.integers(0, min(self.max_length, _SAMPLED_CHARS) + 1))
         return "".join(alphabet[i] for i in self.np_random.integers(0, len(alphabet), length))
 
     def contains(self, x: Any) -> bool:
-        """Is `x` a text that is not too long?"""
+        """Return whether `x` is a text of at most `max_length` characters."""
         return isinstance(x, str) and len(x) <= self.max_length
 
     def to_jsonable(self, sample_n: Iterable[str]) -> list[str]:
-        """Texts are JSON already."""
+        """Return the texts, which are JSON already."""
         return list(sample_n)
 
     def from_jsonable(self, sample_n: list[str]) -> list[str]:
-        """The reverse of `to_jsonable`."""
+        """Return the texts, as `to_jsonable` does."""
         return list(sample_n)
 
     def __eq__(self, other: object) -> bool:
@@ -69,18 +69,18 @@ class ImageSpace(gymnasium.Space[Image.Image]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """Pictures of several sizes fit no one array."""
+        """False, because no fixed array holds pictures of several sizes."""
         return False
 
     def sample(self, mask: Any = None, probability: Any = None) -> Image.Image:
-        """A small picture of random size and noise; masks have no meaning here."""
+        """Return a small picture of random size and noise. Raises ValueError if a mask is given."""
         _refuse_masks(mask, probability)
         side = min(_SAMPLED_SIDE, int(self.max_pixels**0.5))
         height, width = self.np_random.integers(1, side + 1, 2)
         return Image.fromarray(self.np_random.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
     def contains(self, x: Any) -> bool:
-        """Is `x` an RGB picture that is not too large?"""
+        """Return whether `x` is an RGB picture of at most `max_pixels` pixels."""
         return (
             isinstance(x, Image.Image)
             and x.mode == "RGB"
@@ -88,11 +88,11 @@ class ImageSpace(gymnasium.Space[Image.Image]):
         )
 
     def to_jsonable(self, sample_n: Iterable[Image.Image]) -> list[str]:
-        """Each picture as PNG in base64."""
+        """Return each picture as PNG in base64."""
         return [base64.b64encode(_png(image)).decode() for image in sample_n]
 
     def from_jsonable(self, sample_n: list[str]) -> list[Image.Image]:
-        """The reverse of `to_jsonable`."""
+        """Return the pictures that `to_jsonable` encoded."""
         return [Image.open(io.BytesIO(base64.b64decode(t))).convert("RGB") for t in sample_n]
 
     def __eq__(self, other: object) -> bool:

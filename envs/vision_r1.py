@@ -1,8 +1,8 @@
 """Visual mathematics with a verifiable answer, in the columns of Vision-R1-RL (arXiv 2503.06749).
 
-`data=mini` are ten families of generated problems and need nothing; the real set is
-`data=Osilly/Vision-R1-rl`, where its `test` split is the validation set; your own is a folder or
-file in the same columns (see `mssr_rl.data.reader`).
+`data=mini` is ten families of generated problems and needs no download. The real data set is
+`data=Osilly/Vision-R1-rl`; its `test` split is the validation set. Your own data set is a folder or
+file with the same columns (see `mssr_rl.data.reader`).
 """
 
 from mssr_rl.data import reader
@@ -25,11 +25,11 @@ def vision_r1(
     Args:
         split: train, val or test.
         data: mini, a file or folder in any format of docs/data.md, or a hub id owner/name.
-        instruction: what is added to each problem: short, paper (MSSR's words) or none.
+        instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
-        blind: grey pictures, to see how much is guessed.
-        columns: which column is what, as {problem: question, images: img, answer: label}.
+        blind: make all pictures grey, to measure how much is guessed.
+        columns: the column of each role, as {problem: question, images: img, answer: label}.
     """
     if data == "mini":
         from mssr_rl.envs.mini import mini_problems

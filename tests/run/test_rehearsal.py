@@ -209,7 +209,7 @@ def own_config(configure: Configure, changed: dict[str, Any]) -> Config:
     ("make", "said"),
     [
         (lambda split: {}[split], "raised while it made its train split: KeyError: 'train'"),
-        (lambda split: 3, "environment own makes a int, but a run asks the problems of a list"),
+        (lambda split: 3, "environment own makes a int, but a run needs a list of problems"),
     ],
 )
 def test_an_environment_that_cannot_be_made_is_a_sentence(

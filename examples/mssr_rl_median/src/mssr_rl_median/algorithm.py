@@ -14,7 +14,10 @@ from mssr_rl.loss import Loss
 
 
 def subtract_group_median(caution: float) -> Transform:
-    """A step of our own: pure, it reads the batch and writes to nothing."""
+    """Return an advantage step that subtracts the group's median.
+
+    The step is pure: it reads the batch and writes to nothing.
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         a_PG = a_B.view(-1, batch.group_size)
@@ -28,7 +31,7 @@ def median(*, caution: float = 0.0, loss: Loss = Loss()) -> Algorithm:
     """Reward minus the group's median.
 
     Args:
-        caution: how much of every advantage is held back, between 0 and 1
+        caution: the share of every advantage that is removed, between 0 and 1
     """
     return Algorithm(
         name="median",

@@ -13,7 +13,7 @@ def sums(*, split: str = "train", largest: int = 9) -> ProblemEnv:
         largest: the largest number in a sum
     """
     numbers = range(largest + 1)
-    mine = ("train", "val", "test").index(split)  # no sum stands in two splits
+    mine = ("train", "val", "test").index(split)  # no sum is in two splits
     problems = [
         Problem(key=f"{split}-{a}-{b}", prompt=f"What is {a} + {b}?", answer=str(a + b))
         for a in numbers
