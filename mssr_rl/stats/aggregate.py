@@ -1,9 +1,10 @@
-"""Several environments in one number: beside the verdict of each, never in its place.
+"""Aggregates over several environments. They add to the verdict of each, and never replace it.
 
-The macro mean and the probability of improvement take accuracies: both compare arms within an
-environment. The interquartile mean wants gains over the initial model, because in accuracies it
-would trim whole environments, the easy and the hard, and not runs. The aggregates are rliable's
-(arXiv 2108.13264), which is no longer maintained, and a line each.
+The macro mean and the probability of improvement take accuracies, because both compare arms within
+one environment. The interquartile mean (IQM) needs gains over the initial model. On accuracies it
+would trim whole environments, the easiest and the hardest, instead of single runs. The aggregates
+are those of rliable (arXiv 2108.13264). They are written here, in a line each, because rliable is
+no longer maintained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,9 @@ from scipy import stats
 
 
 def macro(accuracy: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-    """{seed: mean over environments} from {environment: {seed: accuracy}}; seeds in all of them.
+    """Return {seed: mean over environments} from {environment: {seed: accuracy}}.
 
-    The numbers go to `compare_values`.
+    Only seeds that every environment has are kept. The result is an input of `compare_values`.
     """
     tables = list(accuracy.values())
     common = set.intersection(*(set(table) for table in tables)) if tables else set()
@@ -23,17 +24,18 @@ def macro(accuracy: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
 
 
 def iqm(values: Sequence[float]) -> float:
-    """Interquartile mean: the mean of the middle half, over all runs of all environments."""
+    """Return the interquartile mean: the mean of the middle half of all runs."""
     return float(stats.trim_mean(np.asarray(values, dtype=float), 0.25))
 
 
 def probability_of_improvement(
     a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]
 ) -> float:
-    """How often a run of `a` beats one of `b`, ties half; {environment: one number a seed} each.
+    """Return the probability that a run of `a` beats a run of `b`; a tie counts half.
 
-    Mean over the environments of the Mann-Whitney statistic; 0.5 is no difference. It ranks runs
-    and does not say by how much they differ.
+    Both arguments are {environment: one number per seed}. The result is the Mann-Whitney statistic
+    as a share, averaged over environments; 0.5 means no difference. It ranks runs and does not say
+    by how much they differ.
     """
     shares = [
         stats.mannwhitneyu(a[env], b[env]).statistic / (len(a[env]) * len(b[env]))

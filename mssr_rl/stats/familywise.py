@@ -1,13 +1,15 @@
-"""All words of a report are one family: every pair on every environment, and on their mean.
+"""Familywise correction: all verdicts of a report are one family of tests.
 
-Five equal arms with five seeds on nine environments gave some false word in a third of comparisons
-when each environment was adjusted alone. Here Holm's method runs over all pairs of all environments
-and over both questions about a pair, "is there a difference?" and "is it below the margin?".
+The family holds every pair of arms on every environment, and on the mean of the environments.
+With five equal arms, five seeds and nine environments, a third of simulated comparisons gave some
+false verdict when each environment was corrected alone. Here Holm's method runs over all pairs of
+all environments. It covers both questions about a pair: "is there a difference?" and "is the
+difference below the margin?".
 
-The two answers to one pair cannot both be false: a difference of 0 is below the margin. So each
-step multiplies by the number of pairs that still have an open question, not by that of questions
-(Shaffer 1986, doi 10.1080/01621459.1986.10478341). The chance of any false word, of either kind, is
-then the level at most.
+The two null hypotheses of one pair cannot both be true: a difference of 0 is below the margin. So
+each step multiplies p by the number of pairs with an open question, not by the number of questions
+(Shaffer 1986, doi 10.1080/01621459.1986.10478341). The chance of any false verdict, of either kind,
+is then at most the level.
 """
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -30,7 +32,8 @@ from mssr_rl.stats.verdict import (
 
 Key = tuple[str, str, str]  # environment, a, b
 K = TypeVar("K", bound=Hashable)
-MOST_LOOKS = 8  # after seven doublings nobody asks for another
+# Looks that the outlook searches. The eighth doubles the planned seeds seven times (128 times).
+MOST_LOOKS = 8
 
 
 class Both(NamedTuple):
@@ -41,74 +44,80 @@ class Both(NamedTuple):
 
 
 class EnvironmentValues(NamedTuple):
-    """What is asked on one environment."""
+    """The data of one environment, and the pairs of arms to test on it."""
 
     values: Values  # arm -> seed -> accuracy
     pairs: Sequence[tuple[str, str]]
-    resolution: float  # the smallest step of the values, as `judge` takes it
+    resolution: float  # the smallest step between two values, as in `judge`
 
 
 class Stage(NamedTuple):
     """How far a comparison has come."""
 
-    planned: int  # seeds, when it began
-    look: Analysis | None  # the newest; None before the first
-    seeds: Collection[int]  # the look's own
+    planned: int  # number of seeds planned at the start
+    look: Analysis | None  # the newest look; None before the first
+    seeds: Collection[int]  # the seeds that the look uses
 
 
 def adjusted(tests: Mapping[K, Both]) -> dict[K, Both]:
-    """Step-down adjusted p-values over all pairs and both questions."""
+    """Return step-down adjusted p-values, over all pairs and both questions."""
     ordered = sorted(
         (p, i, pair) for pair, both in enumerate(tests.values()) for i, p in enumerate(both)
     )
     unanswered = [2] * len(tests)
-    found = [[1.0, 1.0] for _ in tests]
+    adjusted_p = [[1.0, 1.0] for _ in tests]
     largest = 0.0
     for p, i, pair in ordered:
         largest = max(largest, min(1.0, p * sum(left > 0 for left in unanswered)))
-        found[pair][i] = largest
+        adjusted_p[pair][i] = largest
         unanswered[pair] -= 1
-    return {pair: Both(*both) for pair, both in zip(tests, found, strict=True)}
+    return {pair: Both(*both) for pair, both in zip(tests, adjusted_p, strict=True)}
 
 
 def decided(
-    found: Mapping[str, Comparison], resolution: Mapping[str, float], stage: Stage
+    comparisons: Mapping[str, Comparison], resolution: Mapping[str, float], stage: Stage
 ) -> dict[str, Comparison]:
-    """{environment: its comparison}, every word given by the newest look and the whole family.
+    """Return {environment: comparison} with the verdicts of the newest look, over the whole family.
 
-    The words that come with `found` take the seeds at hand as planned and each environment alone;
-    they stay in `Pair.fixed`. `resolution` is each environment's, as `judge` takes it.
+    The verdicts in `comparisons` treat the seeds at hand as planned, and each environment alone. They
+    stay in `Pair.fixed`. `resolution` holds one number per environment, as `judge` takes it.
     """
-    said: dict[Key, Decision] = {}
+    decided_pairs: dict[Key, Decision] = {}
     if stage.look is not None:
-        asked = {env: _asked(on, resolution[env]) for env, on in found.items()}
-        margin = next((on.rule.margin for on in found.values()), Rule().margin)
-        said = decisions(asked, stage.look, stage.seeds, margin)
-    family = max(1, sum(pair.test is not None for on in found.values() for pair in on.pairs))
+        environments = {env: _asked(on, resolution[env]) for env, on in comparisons.items()}
+        margin = next((on.rule.margin for on in comparisons.values()), Rule().margin)
+        decided_pairs = decisions(environments, stage.look, stage.seeds, margin)
+    family = max(1, sum(pair.test is not None for on in comparisons.values() for pair in on.pairs))
     return {
         env: on._replace(
             pairs=tuple(
-                _worded(pair, said.get((env, pair.a, pair.b)), on.rule, stage)._replace(
+                _worded(pair, decided_pairs.get((env, pair.a, pair.b)), on.rule, stage)._replace(
                     outlook=_outlook(pair, on.rule, family, stage)
                 )
                 for pair in on.pairs
             )
         )
-        for env, on in found.items()
+        for env, on in comparisons.items()
     }
 
 
 def decisions(
-    asked: Mapping[str, EnvironmentValues], look: Analysis, seeds: Collection[int], margin: float
+    environments: Mapping[str, EnvironmentValues],
+    look: Analysis,
+    seeds: Collection[int],
+    margin: float,
 ) -> dict[Key, Decision]:
-    """The word for every pair on every environment, of the look's `seeds` alone."""
+    """Return the decision for every pair on every environment, from the look's `seeds` alone."""
     spreads = {
-        (env, a, b): found
-        for env, one in asked.items()
+        (env, a, b): pair_spread
+        for env, one in environments.items()
         for a, b in one.pairs
-        if (found := _spread(one, (a, b), seeds)) is not None and found.seeds >= FEWEST
+        if (pair_spread := _spread(one, (a, b), seeds)) is not None and pair_spread.seeds >= FEWEST
     }
-    tests = {key: Both(t_test(found), tost(found, margin)) for key, found in spreads.items()}
+    tests = {
+        key: Both(t_test(pair_spread), tost(pair_spread, margin))
+        for key, pair_spread in spreads.items()
+    }
     return {key: _decision(spreads[key], p, look, len(tests)) for key, p in adjusted(tests).items()}
 
 
@@ -118,24 +127,25 @@ def _asked(on: Comparison, resolution: float) -> EnvironmentValues:
 
 
 def _spread(
-    asked: EnvironmentValues, pair: tuple[str, str], seeds: Collection[int]
+    environment: EnvironmentValues, pair: tuple[str, str], seeds: Collection[int]
 ) -> Spread | None:
     a, b = (
-        {seed: x for seed, x in asked.values.get(arm, {}).items() if seed in seeds} for arm in pair
+        {seed: x for seed, x in environment.values.get(arm, {}).items() if seed in seeds}
+        for arm in pair
     )
-    return spread(differences(a, b), asked.resolution)
+    return spread(differences(a, b), environment.resolution)
 
 
-def _decision(found: Spread, p: Both, look: Analysis, family: int) -> Decision:
-    word = decide(found.mean, p.difference, p.equivalence, look.level)
-    half = power.Truth(abs(found.mean) / 2, found.sd)
+def _decision(differences: Spread, p: Both, look: Analysis, family: int) -> Decision:
+    verdict = decide(differences.mean, p.difference, p.equivalence, look.level)
+    half = power.Truth(abs(differences.mean) / 2, differences.sd)
     exaggeration = None
-    if word in ("better", "worse"):
-        exaggeration = power.exaggeration(half, found.seeds, look.level / family)
+    if verdict in ("better", "worse"):
+        exaggeration = power.exaggeration(half, differences.seeds, look.level / family)
     return Decision(
-        verdict=word,
+        verdict=verdict,
         look=look.number,
-        seeds=found.seeds,
+        seeds=differences.seeds,
         level=look.level,
         family=family,
         p=p.difference,
@@ -146,7 +156,7 @@ def _decision(found: Spread, p: Both, look: Analysis, family: int) -> Decision:
 
 def _worded(pair: Pair, decision: Decision | None, rule: Rule, stage: Stage) -> Pair:
     if pair.test is None or (decision is None and len(pair.seeds) < FEWEST):
-        return pair  # its own reason is the better one
+        return pair  # the pair already says why it has no verdict
     if decision is None and stage.look is not None:
         why = f"fewer than {FEWEST} of the first {stage.look.seeds} seeds are in both arms"
         return pair._replace(verdict="inconclusive", why=why)
@@ -160,19 +170,18 @@ def _worded(pair: Pair, decision: Decision | None, rule: Rule, stage: Stage) -> 
     return pair._replace(verdict=decision.verdict, why=_why(decision, rule), decision=decision)
 
 
-def _why(said: Decision, rule: Rule) -> str:
-    """The reason for the word, as a clause."""
-    over = f"adjusted over {said.family} pairs" if said.family > 1 else "one pair"
-    at = f"look {said.look}, {said.seeds} seeds, asks for less than {said.level:.3g}"
-    if said.verdict == "equivalent":
-        return (
-            f"the difference is below {rule.size} (TOST p {said.p_equivalence:.2g}, {over}; {at})"
-        )
-    if said.verdict != "inconclusive":
-        return f"the seeds agree (paired t p {said.p:.2g}, {over}; {at})"
+def _why(decision: Decision, rule: Rule) -> str:
+    """Return the reason for the verdict, as a clause."""
+    over = f"adjusted over {decision.family} pairs" if decision.family > 1 else "one pair"
+    at = f"look {decision.look}, {decision.seeds} seeds, asks for less than {decision.level:.3g}"
+    if decision.verdict == "equivalent":
+        p = f"TOST p {decision.p_equivalence:.2g}"
+        return f"the difference is below {rule.size} ({p}, {over}; {at})"
+    if decision.verdict != "inconclusive":
+        return f"the seeds agree (paired t p {decision.p:.2g}, {over}; {at})"
     return (
-        f"neither a difference (paired t p {said.p:.2g}) nor equivalence within {rule.size} "
-        f"(TOST p {said.p_equivalence:.2g}) is shown ({over}; {at})"
+        f"neither a difference (paired t p {decision.p:.2g}) nor equivalence within {rule.size} "
+        f"(TOST p {decision.p_equivalence:.2g}) is shown ({over}; {at})"
     )
 
 
@@ -180,14 +189,14 @@ def _outlook(pair: Pair, rule: Rule, family: int, stage: Stage) -> Outlook | Non
     if pair.test is None or pair.outlook is None:
         return pair.outlook
     sd = pair.test.sd
-    found = power.outlook(
+    outlook = power.outlook(
         power.SpreadEstimate(sd, len(pair.seeds)), rule.margin, FIRST * rule.alpha / family
     )
-    more = islice(looks(stage.planned, rule.alpha), MOST_LOOKS)
-    enough = (
+    later_looks = islice(looks(stage.planned, rule.alpha), MOST_LOOKS)
+    seeds_of_looks = (
         look.seeds
-        for look in more
+        for look in later_looks
         if (stage.look is None or look.number > stage.look.number)
         and power.of_t_test(rule.margin / sd, look.seeds, look.level / family) >= power.POWER
     )
-    return found._replace(look_to_detect=next(enough, None))
+    return outlook._replace(look_to_detect=next(seeds_of_looks, None))

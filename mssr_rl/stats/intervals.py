@@ -1,7 +1,7 @@
-"""Intervals in plain Python: for one accuracy, and for a change over the same problems.
+"""Confidence intervals in plain Python: for one accuracy, and for a change on the same problems.
 
-What one run can say about itself; the only module here that needs no scipy. What several runs say
-about two algorithms is in `paired` and `verdict`.
+They describe a single run. This is the only module of the package that does not need scipy. To
+compare two algorithms over several runs, see `paired` and `verdict`.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,16 +19,16 @@ class Interval(NamedTuple):
     high: float
 
 
-def negated(found: Interval) -> Interval:
-    """The interval of the opposite difference."""
-    return Interval(-found.value, -found.high, -found.low)
+def negated(interval: Interval) -> Interval:
+    """Return the interval of the opposite difference, b - a instead of a - b."""
+    return Interval(-interval.value, -interval.high, -interval.low)
 
 
 def wilson(share: float, n: float) -> Interval:
-    """Wilson's 95 % interval for `share` of `n` independent trials; [0, 1] when n is 0.
+    """Return Wilson's 95 % interval for `share` of `n` independent trials; [0, 1] when n is 0.
 
-    `share` may be a mean of per-problem fractions: their variance is at most p (1 - p), so the
-    interval is then wider than needed, never too narrow.
+    `share` may be a mean of fractions, one per problem. Their variance is at most p (1 - p), so
+    the interval can be wider than needed, but never too narrow.
     """
     if n <= 0:
         return Interval(share, 0.0, 1.0)
@@ -39,13 +39,13 @@ def wilson(share: float, n: float) -> Interval:
 
 
 def clustered(clusters: Collection[Sequence[float]]) -> Interval:
-    """The 95 % interval of a share whose trials come in clusters that are not independent.
+    """Return the 95 % interval of a share whose trials come in clusters of dependent trials.
 
-    `clusters` hold one number from 0 to 1 a trial. Normal and cluster-robust where that lies inside
-    0 and 1. Else Wilson's, for as many independent trials as would have the same variance: at 0 or
-    n of n the robust variance is 0, whatever n is. There every cluster counts as one trial.
-    Simulated (15 to 200 clusters of 5, shares of 1 to 50 %): covers in 89 % or more, the robust
-    interval alone in as little as 20 %.
+    `clusters` holds one number from 0 to 1 per trial. The interval is normal and cluster-robust
+    where it lies between 0 and 1. Otherwise it is Wilson's interval for the number of independent
+    trials with the same variance. At 0 or n right of n the robust variance is 0 for every n; there
+    each cluster counts as one trial. In simulations (15 to 200 clusters of 5, shares of 1 to 50 %)
+    it covers the truth in at least 89 %; the robust interval alone covers in as little as 20 %.
     """
     sizes = [len(cluster) for cluster in clusters]
     n = sum(sizes)
@@ -54,23 +54,25 @@ def clustered(clusters: Collection[Sequence[float]]) -> Interval:
     half = Z95 * sqrt(sum(x * x for x in off)) / n
     if half > 0 and share - half > 0 and share + half < 1:
         return Interval(share, share - half, share + half)
-    fewest = n * n / sum(size * size for size in sizes)  # if trials of a cluster are all alike
+    # The number of independent trials if all trials of a cluster have the same outcome.
+    fewest = n * n / sum(size * size for size in sizes)
     variance = sum(x * x for x in off) / n**2 * len(sizes) / max(1, len(sizes) - 1)
     alike = share * (1 - share) / variance if variance > 0 else fewest
     return wilson(share, min(n, max(fewest, alike)))
 
 
-def within(found: Interval, low: float, high: float) -> Interval:
-    """The interval cut at what its quantity can be."""
-    return Interval(found.value, max(low, found.low), min(high, found.high))
+def within(interval: Interval, low: float, high: float) -> Interval:
+    """Return the interval, cut at the smallest and the largest possible value."""
+    return Interval(interval.value, max(low, interval.low), min(high, interval.high))
 
 
 def paired_change(before: Sequence[float], after: Sequence[float]) -> Interval | None:
-    """Mean of after - before over the same problems with its normal 95 % interval, within ± 1.
+    """Return the mean of after - before over the same problems, with a normal 95 % interval.
 
-    Both are shares from 0 to 1. None below two problems: one difference says nothing about the
-    spread. Where all changes are equal, none say, their variance is not 0 but unknown: the interval
-    is then that of two more problems, one better and one worse (Agresti and Min 2005).
+    Both arguments are shares from 0 to 1; the interval is cut at ± 1. Returns None below two
+    problems, because one difference says nothing about the spread. If all changes are equal (for
+    example all 0), their true variance is unknown, not 0. The interval is then computed with two
+    problems added, one better and one worse (Agresti and Min 2005).
     """
     change = [b - a for a, b in zip(before, after, strict=True)]
     if len(change) < 2:

@@ -1,8 +1,8 @@
-"""Learning curves over a budget: the area under them, and what it takes to reach a target.
+"""Learning curves over a budget: the area under the curve, and the budget to reach a target.
 
-A curve is one run's accuracy at its budget marks, in any currency of the ledger. The area is
-divided by the budget range, so it is a mean accuracy and goes to `compare_values` like one. A run
-that never reached the target is kept as censored: leaving it out would reward it.
+A curve holds one run's accuracy at several budget marks, in any unit of `mssr_rl.budget`. The area
+is divided by the budget range. So it is a mean accuracy, and `compare_values` accepts it. A run
+that never reached the target is kept as a censored observation; leaving it out would reward it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,30 +16,33 @@ from mssr_rl.errors import UserError
 
 
 class Curve(NamedTuple):
-    """One run's evaluations."""
+    """The evaluations of one run."""
 
-    budget: Sequence[float]  # rising
-    accuracy: Sequence[float]  # as many
+    budget: Sequence[float]  # strictly increasing
+    accuracy: Sequence[float]  # one per budget mark
 
 
 class Reached(NamedTuple):
     """The budget at which a run first reached the target."""
 
-    budget: float  # the last mark where it did not
+    budget: float  # the run's last budget mark if it did not reach the target
     reached: bool
 
 
 class Race(NamedTuple):
-    """Two arms on their way to a target."""
+    """How fast the runs of two arms reach a target."""
 
     a: tuple[Reached, ...]
     b: tuple[Reached, ...]
-    p: float | None  # log-rank; None where no run reached the target, or all at the same budget
-    floor: float  # the smallest p that exchanging runs between the arms can give
+    p: float | None  # log-rank test; None if no run reached the target, or all at the same budget
+    floor: float  # the smallest p of a permutation test with so many runs
 
 
 def area(curve: Curve, until: float | None = None) -> float:
-    """Mean accuracy over the budget from the first mark to `until` (default: the last mark)."""
+    """Return the mean accuracy from the first budget mark to `until` (default: the last mark).
+
+    Raises `UserError` if `until` lies outside the curve.
+    """
     budget, accuracy = _arrays(curve)
     end = float(budget[-1]) if until is None else until
     if not budget[0] < end <= budget[-1]:
@@ -54,7 +57,7 @@ def area(curve: Curve, until: float | None = None) -> float:
 
 
 def budget_to(curve: Curve, target: float) -> Reached:
-    """Where the straight lines between the marks first touch the target accuracy."""
+    """Return the budget at which the curve first reaches `target`, by linear interpolation."""
     budget, accuracy = _arrays(curve)
     there = np.flatnonzero(accuracy >= target)
     if not len(there):
@@ -67,10 +70,10 @@ def budget_to(curve: Curve, target: float) -> Reached:
 
 
 def race_to(a: Sequence[Curve], b: Sequence[Curve], target: float) -> Race:
-    """Both arms' budgets to the target, and the log-rank test of their difference.
+    """Return the budget to the target of every run, and the log-rank test between the arms.
 
-    Its p is asymptotic. Under equal arms every split of the runs is as likely as the one seen, so
-    what is below `floor` (0.1 at three runs each, 0.008 at five) is the approximation's alone.
+    The p-value is asymptotic. If the arms are equal, every split of the runs is equally likely. So
+    a p below `floor` (0.1 at three runs each, 0.008 at five) is an artefact of the approximation.
     """
     arms = [tuple(budget_to(curve, target) for curve in curves) for curves in (a, b)]
     floor = (1 + (len(a) == len(b))) / comb(len(a) + len(b), len(a))
@@ -87,7 +90,7 @@ def race_to(a: Sequence[Curve], b: Sequence[Curve], target: float) -> Race:
 
 
 def common_mark(curves: Mapping[str, Sequence[Curve]]) -> float:
-    """The largest budget that every run of every arm has reached."""
+    """Return the largest budget that every run of every arm has reached."""
     return min(float(curve.budget[-1]) for runs in curves.values() for curve in runs)
 
 

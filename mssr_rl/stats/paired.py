@@ -1,14 +1,14 @@
-"""Two arms, K seeds: what the K differences of final accuracy say. This is what decides.
+"""Paired tests of two arms over K seeds. The verdicts rest on them.
 
-Each seed gives one difference d = a - b of two trainings that share their data order and evaluation
-seeds. Its mean is tested with Student's t on K - 1 degrees of freedom, and its equivalence to zero
-with two one-sided t-tests (TOST); sign flips stand beside them, because at few seeds they cannot
-reach a small p and a reader should see that.
+Each seed gives one difference d = a - b in final accuracy. Its two trainings share their data order
+and evaluation seeds. A t-test with K - 1 degrees of freedom asks whether the mean differs from 0.
+Two one-sided t-tests (TOST) ask whether it is equivalent to 0. A sign-flip test is reported too: it
+cannot reach a small p at few seeds, and the reader should see that.
 
-Written with scipy's t distribution rather than `ttest_rel` and `ttost_paired`, with which it agrees
-(a test says so): those give NaN when all differences are equal. Accuracy is a count over n
-questions, so equal differences only say that their spread is below the grid 1/n: the spread is
-never taken as less than that of rounding to the grid.
+The code uses scipy's t distribution instead of `ttest_rel` and `ttost_paired`. The results agree (a
+test checks it), but those functions give NaN if all differences are equal. Accuracy is a count over
+n questions, so equal differences only mean that their spread is below 1/n. Therefore the standard
+deviation is never taken as smaller than that of rounding to multiples of 1/n.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes 50 ti
 from mssr_rl.errors import UserError
 from mssr_rl.stats.intervals import Interval
 
-FLIPS = 9_999  # sign flips drawn at random where there are more than this many
+FLIPS = 9_999  # if more sign flips exist, this many are drawn at random
 
 
 class Spread(NamedTuple):
-    """K numbers, one a seed, in short."""
+    """Mean and standard deviation of K numbers, one per seed."""
 
     mean: float
-    sd: float  # sample standard deviation, at least the grid's
+    sd: float  # sample standard deviation, at least that of rounding
     seeds: int  # K
 
     @property
@@ -39,17 +39,18 @@ class Spread(NamedTuple):
 
 
 class SignFlip(NamedTuple):
-    """The sign-flip test: how often random signs give a mean as far from 0 as the one seen."""
+    """The sign-flip test: how often random signs give a mean as far from 0 as the observed one."""
 
     p: float
     floor: float  # the smallest p that K differences can give: 2 / 2^K
 
 
 def spread(values: Sequence[float], resolution: float) -> Spread | None:
-    """Mean and standard deviation; None below two values, which have no spread.
+    """Return mean and standard deviation, or None below two values.
 
-    `resolution` is the grid of one accuracy: 1 / number of questions. Rounding to it has a standard
-    deviation of resolution / sqrt(12), twice in a difference.
+    `resolution` is the smallest step of one accuracy: 1 / number of questions. Rounding to it has a
+    standard deviation of resolution / sqrt(12). A difference holds two rounded numbers, so its
+    standard deviation is at least resolution / sqrt(6). Raises `UserError` unless `resolution` > 0.
     """
     if resolution <= 0:
         raise UserError(
@@ -62,36 +63,39 @@ def spread(values: Sequence[float], resolution: float) -> Spread | None:
     return Spread(float(np.mean(values)), max(sd, resolution / sqrt(6)), len(values))
 
 
-def t_interval(found: Spread, confidence: float = 0.95) -> Interval:
-    """Student's interval of the mean."""
-    half = float(stdtrit(found.seeds - 1, 0.5 + confidence / 2)) * found.error
-    return Interval(found.mean, found.mean - half, found.mean + half)
+def t_interval(sample: Spread, confidence: float = 0.95) -> Interval:
+    """Return Student's confidence interval of the mean."""
+    half = float(stdtrit(sample.seeds - 1, 0.5 + confidence / 2)) * sample.error
+    return Interval(sample.mean, sample.mean - half, sample.mean + half)
 
 
-def t_test(found: Spread) -> float:
-    """The two-sided p of "the mean is 0"."""
-    return float(2 * stdtr(found.seeds - 1, -abs(found.mean) / found.error))
+def t_test(sample: Spread) -> float:
+    """Return the two-sided p-value of the null hypothesis "the mean is 0"."""
+    return float(2 * stdtr(sample.seeds - 1, -abs(sample.mean) / sample.error))
 
 
-def tost(found: Spread, margin: float) -> float:
-    """The p of "the mean is at least `margin` away from 0"; small means equivalent."""
-    degrees = found.seeds - 1
-    above = stdtr(degrees, -(found.mean + margin) / found.error)
-    below = stdtr(degrees, -(margin - found.mean) / found.error)
+def tost(sample: Spread, margin: float) -> float:
+    """Return the p-value of the null hypothesis "the mean is at least `margin` away from 0".
+
+    A small p means that the arms are equivalent.
+    """
+    degrees = sample.seeds - 1
+    above = stdtr(degrees, -(sample.mean + margin) / sample.error)
+    below = stdtr(degrees, -(margin - sample.mean) / sample.error)
     return float(max(above, below))
 
 
 def sign_flip(differences: Sequence[float]) -> SignFlip:
-    """Two-sided sign-flip permutation test of the mean; exact up to 13 seeds, then drawn."""
+    """Two-sided sign-flip permutation test of the mean: exact up to 13 seeds, then sampled."""
     seeds = len(differences)
     floor = max(2.0 / 2**seeds, 2.0 / (FLIPS + 1) if 2**seeds > FLIPS else 0.0)
     if seeds < 2:
         return SignFlip(1.0, min(floor, 1.0))
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (np.asarray(differences, dtype=float),),
         np.mean,
         permutation_type="samples",
         n_resamples=FLIPS,
-        rng=np.random.default_rng(0),  # a report that is made again says the same
+        rng=np.random.default_rng(0),  # fixed, so that a report made again shows the same numbers
     )
-    return SignFlip(float(found.pvalue), floor)
+    return SignFlip(float(test.pvalue), floor)

@@ -1,10 +1,10 @@
-"""How much more would it take: the difference K seeds can show, and the seeds a difference needs.
+"""Power analysis: the smallest difference that K seeds can show, and the seeds a difference needs.
 
-From the spread of the per-seed differences, which is a property of the two trainings; never from
-the difference that was seen ("observed power" only restates its p). The spread is itself uncertain
-at few seeds: where 15 seeds are needed, the estimate from two runs from 3 to 47. So each number of
-seeds comes with the range that the spread's 95 % interval gives. The tests are two-sided; finding a
-difference means finding it with the right sign, which is one tail of alpha / 2.
+It uses the standard deviation of the per-seed differences, never the observed difference ("observed
+power" only restates the p-value). At few seeds the standard deviation is itself uncertain: where 15
+seeds are needed, the estimate from two runs goes from 3 to 47. So each number of seeds comes with a
+range, from the 95 % interval of the standard deviation. The tests are two-sided. A difference
+counts as detected only with the right sign, which is one tail of alpha / 2.
 """
 
 from collections.abc import Callable
@@ -15,45 +15,48 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-POWER = 0.8  # how often what is there shall be found
-MOST_SEEDS = 1_000  # beyond this nobody asks how many exactly
+POWER = 0.8  # the share of repetitions that must detect a true difference
+MOST_SEEDS = 1_000  # larger numbers of seeds are not computed
 QUANTILES = 400  # of the chi-squared distribution, for the integral over the spread
 
 
 class SpreadEstimate(NamedTuple):
-    """A spread, and how well it is known."""
+    """A standard deviation, and the number of seeds it was estimated from."""
 
     sd: float  # of the differences, over seeds
     seeds: int
 
     @property
     def range(self) -> tuple[float, float]:
-        """The 95 % interval of the standard deviation, of normal differences."""
+        """The 95 % interval of the standard deviation, if the differences are normal."""
         degrees = self.seeds - 1
         low, high = stats.chi2.ppf([0.975, 0.025], degrees)
         return self.sd * sqrt(degrees / low), self.sd * sqrt(degrees / high)
 
 
 class Truth(NamedTuple):
-    """A difference as it might be."""
+    """An assumed true difference and its standard deviation."""
 
     difference: float
     sd: float  # over seeds
 
 
 class Outlook(NamedTuple):
-    """What more seeds could do, at 80 % power and this pair's spread; None: over a thousand."""
+    """What more seeds would show, at 80 % power and this pair's standard deviation.
 
-    detectable: float | None  # the smallest difference that the seeds at hand would show
-    seeds_to_detect: int | None  # in all, planned from the start, for a difference of the margin
-    seeds_to_equate: int | None  # in all, planned from the start, for equivalence of equal arms
-    fewest_to_detect: int | None  # the same at the ends of the spread's 95 % interval
-    most_to_detect: int | None
-    look_to_detect: int | None = None  # seeds of the look at which this comparison would find it
+    Numbers of seeds are totals, planned from the start. None means more than a thousand.
+    """
+
+    detectable: float | None  # the smallest difference that the seeds at hand would detect
+    seeds_to_detect: int | None  # for a true difference as large as the margin
+    seeds_to_equate: int | None  # to show that equal arms are equivalent
+    fewest_to_detect: int | None  # seeds_to_detect at the low end of the sd's 95 % interval
+    most_to_detect: int | None  # and at its high end
+    look_to_detect: int | None = None  # seeds of the look that would detect such a difference
 
 
 def outlook(seen: SpreadEstimate, margin: float, alpha: float) -> Outlook:
-    """All of it at once, for tests at `alpha`."""
+    """Return every field but `look_to_detect`, for tests at level `alpha`."""
     low, high = seen.range
     return Outlook(
         detectable=detectable(seen.sd, seen.seeds, alpha),
@@ -65,9 +68,9 @@ def outlook(seen: SpreadEstimate, margin: float, alpha: float) -> Outlook:
 
 
 def detectable(sd: float, seeds: int, alpha: float = 0.05) -> float | None:
-    """The smallest true difference that a paired t-test finds in 80 % of repetitions.
+    """Return the smallest true difference that a paired t-test detects in 80 % of repetitions.
 
-    3.3 sd at 3 seeds, 1.7 at 5, 1.0 at 10 (alpha 0.05). None below two seeds.
+    It is 3.3 sd at 3 seeds, 1.7 at 5 and 1.0 at 10 (alpha 0.05). Returns None below two seeds.
     """
     if seeds < 2:
         return None
@@ -76,20 +79,21 @@ def detectable(sd: float, seeds: int, alpha: float = 0.05) -> float | None:
 
 
 def seeds_to_detect(sd: float, difference: float, alpha: float = 0.05) -> int | None:
-    """Seeds at which a true `difference` is found in 80 %; None beyond a thousand."""
+    """Return the number of seeds that detects `difference` in 80 %; None if over a thousand."""
     return _fewest(lambda seeds: of_t_test(difference / sd, seeds, alpha) >= POWER)
 
 
 def of_t_test(effect: float, seeds: int, alpha: float = 0.05) -> float:
-    """How often a true difference of `effect` standard deviations is found."""
+    """Return the power of the t-test for a true difference of `effect` standard deviations."""
     return float(TTestPower().power(effect, seeds, alpha / 2, alternative="larger"))
 
 
 def exaggeration(truth: Truth, seeds: int, alpha: float = 0.05) -> float:
-    """How many times too large the differences read that a t-test calls different ("type M").
+    """Return the factor by which significant differences overstate the truth ("type M" error).
 
-    Decided is |mean| > c = t * s / sqrt(K). Mean and s are independent, so this is the mean of |x|
-    of a normal x beyond ± c, averaged over quantiles of s (Gelman and Carlin 2014).
+    A difference is significant if |mean| > c = t * s / sqrt(K). Mean and s are independent. So the
+    factor is the mean of |x| for a normal x beyond ± c, averaged over quantiles of s, divided by
+    the true difference (Gelman and Carlin 2014).
     """
     degrees, error = seeds - 1, truth.sd / sqrt(seeds)
     quantile = (np.arange(QUANTILES) + 0.5) / QUANTILES
@@ -107,15 +111,15 @@ def exaggeration(truth: Truth, seeds: int, alpha: float = 0.05) -> float:
 
 
 def seeds_to_equate(sd: float, margin: float, alpha: float = 0.05) -> int | None:
-    """Seeds at which two equal arms pass TOST at `margin` in 80 %; None beyond a thousand."""
+    """Return the number of seeds at which equal arms pass TOST in 80 %; None if over a thousand."""
     return _fewest(lambda seeds: power_of_tost(sd, margin, seeds, alpha) >= POWER)
 
 
 def power_of_tost(sd: float, margin: float, seeds: int, alpha: float = 0.05) -> float:
-    """How often two equal arms are found equivalent.
+    """Return the probability that TOST calls two equal arms equivalent.
 
-    TOST passes where |mean| < margin - t * s / sqrt(K); mean and s are independent, so this is the
-    normal probability of it, averaged over quantiles of s.
+    TOST passes if |mean| < margin - t * s / sqrt(K). Mean and s are independent. So the result is
+    the normal probability of this event, averaged over quantiles of s.
     """
     degrees, root = seeds - 1, sqrt(seeds)
     quantile = (np.arange(QUANTILES) + 0.5) / QUANTILES
@@ -126,9 +130,9 @@ def power_of_tost(sd: float, margin: float, seeds: int, alpha: float = 0.05) -> 
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:
-    """The smallest number of seeds that is enough; more is always more.
+    """Return the smallest number of seeds that is enough, by bisection.
 
-    Doubled from below, because far beyond enough scipy's non-central t gives NaN.
+    The search doubles from below, because scipy's non-central t gives NaN at far larger numbers.
     """
     low, high = 1, 2
     while not enough(high):

@@ -1,9 +1,8 @@
-"""Second opinions at question level: what the questions say where the seeds are too few to decide.
+"""Second opinions from single questions, for comparisons with too few seeds for a verdict.
 
-None of these makes a verdict. McNemar's test and the interval beside it are about two checkpoints,
-not about two algorithms. The bootstraps are what papers print most often; how often each of them
-covers the truth was measured by simulation (`stats.simulation`, docs/statistics.md) and
-is said beside it.
+None of them changes a verdict. McNemar's test and the interval beside it compare two checkpoints,
+not two algorithms. The bootstraps are the intervals that papers print most often. Each is reported
+with its true coverage, measured by simulation (`stats.simulation`, docs/statistics.md).
 
 Shapes: K seeds, N questions.
 """
@@ -24,7 +23,7 @@ Indices = NDArray[np.int64]
 Kind = Literal["seeds", "questions", "both"]
 
 DRAWS = 2_000
-FEWEST = 3  # seeds; from two the interval is their range, and the truth is in it half the time
+FEWEST = 3  # seeds; at two, the interval is their range and covers the truth half the time
 SAYS: Mapping[Kind, str] = {
     "seeds": "bootstrap over seeds",
     "questions": "bootstrap over questions, seeds pooled",
@@ -40,34 +39,37 @@ COVERAGE: Mapping[Kind, Sequence[float]] = {
 
 
 class Checkpoints(NamedTuple):
-    """These two checkpoints, not these two algorithms."""
+    """The comparison of the two checkpoints of one seed. It says nothing about other trainings."""
 
     seed: int
-    only_a: int | None  # questions that only a got right; None where answers are shares
+    only_a: int | None  # questions that only a got right; None if the scores are not all 0 or 1
     only_b: int | None
     p: float | None  # McNemar, exact
     difference: Interval | None  # a - b over the questions, normal 95 %; None below two questions
 
 
 class Bootstrap(NamedTuple):
-    """A percentile interval, nominally 95 %, and how often such intervals really cover."""
+    """A percentile interval, nominally 95 %, and its true coverage."""
 
     kind: Kind
     says: str
     interval: Interval
     coverage: float  # measured by simulation
-    measured_at: tuple[int, int]  # seeds and questions, the nearest that were simulated
+    measured_at: tuple[int, int]  # seeds and questions of the nearest simulated setting
 
 
 class Opinions(NamedTuple):
     """All second opinions on a pair."""
 
-    checkpoints: tuple[Checkpoints, ...]  # one a seed
+    checkpoints: tuple[Checkpoints, ...]  # one per seed
     bootstraps: tuple[Bootstrap, ...]  # empty below three seeds
 
 
 def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> Opinions:
-    """Both arms' questions by seed; the same seeds and the same questions in both."""
+    """Return McNemar's test for every seed, and the bootstraps.
+
+    Both arguments are {seed: {question: share right}}, with the same seeds and questions.
+    """
     seeds = sorted(a)
     checkpoints = tuple(_checkpoints(seed, a[seed], b[seed]) for seed in seeds)
     if len(seeds) < FEWEST:
@@ -78,9 +80,9 @@ def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> O
 
 
 def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
-    """The percentile interval of the mean of `d_KN`, resampling what `kind` says.
+    """Return the percentile interval of the mean of `d_KN`; `kind` says what is resampled.
 
-    Always drawn with the same random numbers: a report that is made again says the same.
+    The random numbers are always the same, so that a report made again shows the same interval.
     """
     seeds, questions = d_KN.shape
     rng = np.random.default_rng(0)
@@ -95,7 +97,10 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
 
 
 def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str, float]:
-    """One number a family: questions made from one problem or one figure are not independent."""
+    """Return one mean per family.
+
+    Questions that were made from one problem or one figure are not independent; they are a family.
+    """
     members: dict[str, list[float]] = {}
     for question, share in right.items():
         members.setdefault(family_of(question), []).append(share)
@@ -103,7 +108,7 @@ def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str,
 
 
 def turned(opinions: Opinions) -> Opinions:
-    """The same as seen from the other arm."""
+    """Return the same opinions with the two arms exchanged."""
     return Opinions(
         tuple(
             c._replace(
@@ -116,7 +121,7 @@ def turned(opinions: Opinions) -> Opinions:
 
 
 def _apart(one: Sequence[int], other: Sequence[int]) -> float:
-    """How far two sizes are from each other, by their ratios."""
+    """Return the distance of two settings: the sum of |log ratio| of their numbers."""
     return sum(abs(log(x / y)) for x, y in zip(one, other, strict=True))
 
 
@@ -131,7 +136,7 @@ def _checkpoints(seed: int, a: Questions, b: Questions) -> Checkpoints:
 
 
 def _drawn(rng: np.random.Generator, draws: int, size: int, *, again: bool) -> Indices:
-    """Every resample's members: `size` drawn with replacement, or each of them once."""
+    """Return the indices of every resample: `size` with replacement, or each index once."""
     if not again:
         return np.broadcast_to(np.arange(size), (draws, size))
     return rng.integers(size, size=(draws, size))

@@ -1,13 +1,13 @@
-"""Racing: may an arm that clearly loses stop getting seeds? A rule that holds whenever one looks.
+"""Racing: a rule that stops giving seeds to an arm that clearly loses. It is valid at any time.
 
-Looking at a t-test after every seed calls equal arms different far too often. The e-value here is a
-test martingale of the data up to their scale (arXiv 2310.03722): under equal arms with normal
-differences it exceeds 1 / alpha at *any* time with probability alpha at most, so one may look after
-every seed. The price is power: it pays from about eight seeds on.
+A t-test after every seed calls equal arms different far too often. The e-value used here is a test
+martingale that does not depend on the scale of the data (arXiv 2310.03722). If the arms are equal
+and their differences normal, it exceeds 1 / alpha at *any* time with probability at most alpha. So
+it may be tested after every seed. The price is power: racing saves work from about eight seeds on.
 
-The rule is fixed before the start: each arm against one declared baseline, in the order of the
-seeds, out at E >= (arms - 1) / alpha with a negative mean. It reads final accuracies only; what a
-learning curve looks like never stops an arm.
+The rule is fixed before the start. Each arm runs against one declared baseline, in the order of the
+seeds. It is dropped when E >= (arms - 1) / alpha and its mean difference is negative. Only final
+accuracies count; the shape of a learning curve never stops an arm.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,22 @@ from typing import NamedTuple
 
 from mssr_rl.errors import UserError
 
-ALPHA = 0.025  # the race's half of 5 %; the verdict over what is left has the other
+ALPHA = 0.025  # half of 5 %; the verdicts on the remaining arms use the other half
 
 
 class RaceStanding(NamedTuple):
-    """An arm in the race against the baseline."""
+    """The state of one arm in its race against the baseline."""
 
-    e_value: float  # after the seeds so far, or when it was dropped
+    e_value: float  # after the seeds so far, or when the arm was dropped
     threshold: float
     out_after: int | None  # the number of seeds after which it was dropped
 
 
 def e_value(differences: Sequence[float]) -> float:
-    """E of the differences a - b so far; 1 after one seed, large where they are surely not 0.
+    """Return the e-value of the differences a - b so far. A large E is evidence against mean 0.
 
-    With S = sum d, V = sum d^2: sqrt(1 / (n + 1)) * ((n + 1) V / ((n + 1) V - S^2))^(n / 2).
+    With S = sum d, V = sum d^2: sqrt(1 / (n + 1)) * ((n + 1) V / ((n + 1) V - S^2))^(n / 2). It is
+    1 after one seed.
     """
     n, total = len(differences), sum(differences)
     squares = sum(d * d for d in differences)
@@ -42,12 +43,15 @@ def e_value(differences: Sequence[float]) -> float:
 
 
 def threshold(arms: int) -> float:
-    """What E must reach: the race's alpha is shared by the arms that run against the baseline."""
+    """Return the e-value at which an arm is dropped.
+
+    The arms that run against the baseline share the race's alpha.
+    """
     return (arms - 1) / ALPHA
 
 
 def standing(differences: Sequence[float], arms: int) -> RaceStanding:
-    """Where an arm stands; `differences` are arm - baseline by seed, in the order they were run."""
+    """Return an arm's state; `differences` are arm - baseline, one per seed, in training order."""
     limit = threshold(arms)
     for n in range(1, len(differences) + 1):
         seen = differences[:n]
@@ -57,7 +61,7 @@ def standing(differences: Sequence[float], arms: int) -> RaceStanding:
 
 
 def earliest(arms: int) -> int:
-    """The number of seeds before which no arm can be dropped, however it loses."""
+    """Return the smallest number of seeds after which an arm can be dropped."""
     return next(n for n in count(2) if e_value([1.0] * n) >= threshold(arms))
 
 

@@ -1,4 +1,4 @@
-"""How often training collapsed: a share of few runs, so its interval and its test are exact."""
+"""The collapse rate of training. Runs are few, so the interval and the test are exact."""
 
 from scipy import stats
 
@@ -6,14 +6,20 @@ from mssr_rl.stats.intervals import Interval
 
 
 def rate(events: int, runs: int) -> Interval:
-    """Clopper and Pearson's 95 % interval: 0 of 5 still allows 52 %; [0, 1] without any run."""
+    """Return the 95 % interval of Clopper and Pearson; [0, 1] if there is no run.
+
+    For 0 events in 5 runs it goes up to 52 %.
+    """
     if runs == 0:
         return Interval(0.0, 0.0, 1.0)
-    found = stats.binomtest(events, runs).proportion_ci(confidence_level=0.95, method="exact")
-    return Interval(events / runs, float(found.low), float(found.high))
+    interval = stats.binomtest(events, runs).proportion_ci(confidence_level=0.95, method="exact")
+    return Interval(events / runs, float(interval.low), float(interval.high))
 
 
 def rates_differ(a: tuple[int, int], b: tuple[int, int]) -> float:
-    """Fisher's exact p for two (events, runs): 4 of 5 against 0 of 5 is 0.048, 3 of 5 is 0.17."""
+    """Return Fisher's exact p-value for two pairs (events, runs).
+
+    For 4 of 5 against 0 of 5 it is 0.048; for 3 of 5 against 0 of 5 it is 0.17.
+    """
     table = [[events, runs - events] for events, runs in (a, b)]
     return float(stats.fisher_exact(table).pvalue)

@@ -1,11 +1,11 @@
-"""A pair of arms in one sentence; the numbers are `verdict`'s."""
+"""Sentences about a pair of arms. The numbers come from `verdict` and `familywise`."""
 
 from mssr_rl.stats.intervals import Interval
 from mssr_rl.stats.verdict import Comparison, Pair, Rule
 
-# How often arms of equal means were called different at a planned look, by seeds: where the runs of
-# one arm fall into two groups, where one run of ten ends badly, and where they are skewed
-# (`stress`, docs/statistics.md).
+# The share of false "better" or "worse" verdicts at a planned look, by number of seeds. The arms
+# have equal means, and the noise of one arm is not normal: its runs fall into two groups, one run
+# in ten ends badly, or the runs are skewed (`stress`, docs/statistics.md).
 MISLED = {
     3: (0.211, 0.079, 0.060),
     4: (0.121, 0.104, 0.069),
@@ -14,31 +14,35 @@ MISLED = {
     10: (0.053, 0.173, 0.084),
 }
 DIFFERENT = ("better", "worse")
-TELLING = 1.1  # times too large: less is lost in the interval
+TELLING = 1.1  # smaller exaggerations are not mentioned: the interval is wider than they are
 
 
 def sentence(pair: Pair, rule: Rule, at: str) -> str:
-    """For instance: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % -0.8 to +2.0;
-    detecting 1 point takes about 13 seeds in all, 7 to 94 by the spread's uncertainty)". `at` names
-    the budget.
+    """Return the verdict on a pair as one sentence, with its evidence; `at` names the budget.
+
+    For example: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % -0.8 to +2.0;
+    detecting 1 point takes about 13 seeds in all, 7 to 94 by the spread's uncertainty)".
     """
-    said = {
+    verdict = {
         "better": f"{pair.a} is better than {pair.b} at {at}",
         "worse": f"{pair.a} is worse than {pair.b} at {at}",
         "equivalent": f"{pair.a} and {pair.b}: equivalent within {rule.size} at {at}",
         "inconclusive": f"{pair.a} and {pair.b}: inconclusive at {at}",
     }[pair.verdict]
-    return f"{said} ({_evidence(pair, rule)})"
+    return f"{verdict} ({_evidence(pair, rule)})"
 
 
-def points(found: Interval) -> str:
-    """A difference of accuracies in points: "+0.6 points, 95 % -0.8 to +2.0"."""
-    value, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in found)
+def points(difference: Interval) -> str:
+    """Return a difference of accuracies in points: "+0.6 points, 95 % -0.8 to +2.0"."""
+    value, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in difference)
     return f"{value} points, 95 % {low} to {high}"
 
 
 def more_seeds(pair: Pair, rule: Rule) -> str:
-    """What it would take, where it is not decided yet, and how well that is known."""
+    """Return how many seeds an undecided pair needs, with the range of that number.
+
+    Empty if the pair has no outlook.
+    """
     if pair.outlook is None:
         return ""
     needed, most = pair.outlook.seeds_to_detect, pair.outlook.most_to_detect
@@ -52,7 +56,7 @@ def more_seeds(pair: Pair, rule: Rule) -> str:
 
 
 def too_large(pair: Pair) -> str:
-    """By how much a decided difference may be exaggerated; empty where that is next to nothing."""
+    """Return by how much a decided difference may be exaggerated; empty below a factor of 1.1."""
     ratio = pair.decision.exaggeration if pair.decision else None
     if ratio is None or ratio < TELLING:
         return ""
@@ -62,9 +66,9 @@ def too_large(pair: Pair) -> str:
     )
 
 
-def leaning(found: Comparison) -> str:
-    """What a difference that was decided leans on; empty where none was."""
-    decided = [p.decision.seeds for p in found.pairs if p.decision and p.verdict in DIFFERENT]
+def leaning(comparison: Comparison) -> str:
+    """Return a warning that better and worse assume normal noise; empty if neither was given."""
+    decided = [p.decision.seeds for p in comparison.pairs if p.decision and p.verdict in DIFFERENT]
     if not decided:
         return ""
     seeds = min(MISLED, key=lambda known: (abs(known - min(decided)), known))
@@ -77,14 +81,14 @@ def leaning(found: Comparison) -> str:
     )
 
 
-def underpowered(found: Comparison) -> list[Pair]:
-    """Pairs whose seeds could not show a difference of 5 margins, were it there."""
+def underpowered(comparison: Comparison) -> list[Pair]:
+    """Return the pairs whose seeds could not detect a difference of 5 margins."""
     return [
         pair
-        for pair in found.pairs
+        for pair in comparison.pairs
         if pair.outlook is None
         or pair.outlook.detectable is None
-        or pair.outlook.detectable > 5 * found.rule.margin
+        or pair.outlook.detectable > 5 * comparison.rule.margin
     ]
 
 

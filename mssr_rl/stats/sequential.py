@@ -1,38 +1,39 @@
-"""Looking again: when a comparison that grows is judged, and how small a p-value must then be.
+"""Interim analyses ("looks") of a comparison that grows: when it is tested, and at which level.
 
-Two equal arms, looked at after every seed from 3 to 10 until a t-test at 5 % calls them different,
-are called so in 16 %. So alpha is spent over looks, and the looks are fixed before the first run:
+If two equal arms are tested after every seed from 3 to 10, until a t-test at 5 % calls them
+different, this happens in 16 % of comparisons. So alpha is spent over a few looks. The looks are
+fixed before the first run:
 
-    look 1   at the seeds that were planned                  92 % of alpha
-    look k   at twice the seeds of the look before           half of what is left each time
+    look 1   at the planned number of seeds                  92 % of alpha
+    look k   at twice the seeds of the look before           half of the remaining alpha
 
-At any other number of seeds no word changes. Nobody can choose a look by what was seen, and how
-often somebody reads the report does not matter. The levels add up to alpha, so the chance of a
-false word at any look is alpha at most, whatever the test and however many pairs it covers.
+At other numbers of seeds no verdict changes. So nobody can choose a look by the results, and
+reading the report often does no harm. The levels add up to alpha. So the chance of a false verdict
+at any look is at most alpha, for every test and any number of pairs.
 
-What was lost: the anytime-valid t-test of `racing`, which may be read after every seed, cannot
-decide before 5 seeds; one level for every number of seeds finds less at the planned number and at
-twice of it. Figures are in docs/statistics.md.
+Two other schemes were tried. The anytime-valid t-test of `racing` may be read after every seed, but
+it cannot decide before 5 seeds. One level for every number of seeds detects less at the planned
+number and at twice that number. Figures are in docs/statistics.md.
 """
 
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
-FIRST = 0.92  # of alpha at the first look: a planned comparison loses a tenth of its power at most
-FEWEST = 3  # seeds: two differences that agree are an accident too often (docs/statistics.md)
+FIRST = 0.92  # share of alpha at the first look, which costs at most a tenth of the power
+FEWEST = 3  # seeds; two differences agree too often by accident (docs/statistics.md)
 
 
 class Analysis(NamedTuple):
-    """A look: a number of seeds at which words are given."""
+    """A look: a number of seeds at which verdicts are given."""
 
-    number: int  # from 1 on
-    seeds: int  # of the comparison, from its first on
-    level: float  # an adjusted p below this decides
+    number: int  # counted from 1
+    seeds: int  # the look uses the first `seeds` seeds of the comparison
+    level: float  # an adjusted p-value below this gives a verdict
 
 
 def looks(planned: int, alpha: float) -> Iterator[Analysis]:
-    """All looks of a comparison that was planned with so many seeds, without end."""
+    """Yield all looks of a comparison with `planned` seeds; the iterator never ends."""
     first = max(planned, FEWEST)
     yield Analysis(1, first, FIRST * alpha)
     for doubled in count(1):
@@ -40,15 +41,15 @@ def looks(planned: int, alpha: float) -> Iterator[Analysis]:
 
 
 def reached(complete: int, planned: int, alpha: float) -> Analysis | None:
-    """The newest look once `complete` seeds have come to their end; None before the first."""
-    found = None
+    """Return the newest look when `complete` seeds have finished; None before the first look."""
+    newest = None
     for look in looks(planned, alpha):
         if look.seeds > complete:
-            return found
-        found = look
+            return newest
+        newest = look
     raise AssertionError("there is always a next look")
 
 
 def following(complete: int, planned: int, alpha: float) -> Analysis:
-    """The next look after so many seeds."""
+    """Return the first look that needs more than `complete` seeds."""
     return next(look for look in looks(planned, alpha) if look.seeds > complete)

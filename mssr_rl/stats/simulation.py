@@ -1,15 +1,15 @@
-"""Is the method honest? Comparisons simulated where the truth is known, and how often it was said.
+"""Simulated comparisons with a known truth: how often the verdicts are right and wrong.
 
     python -m mssr_rl.stats.simulation [simulations=1000] [only=questions]
 
-prints the tables of docs/statistics.md; with 1,000 simulations it takes about six minutes. Those in
-which every question is simulated are here (`only=questions`); those of looking again, several
-environments, odd noise and the rest are in `stress` (`only=runs`) and take half a minute.
+prints the tables of docs/statistics.md; 1,000 simulations take about six minutes. This module
+simulates single questions (`only=questions`). Repeated looks, several environments, noise that is
+not normal and the rest are in `stress` (`only=runs`), which takes half a minute.
 
-The model: the answer of a run to a question is right with probability sigmoid(logit), and the logit
-is a question's difficulty (sd 1.5, the same for all arms and seeds) plus how well this training
-turned out (sd 0.12) plus what it happened to learn about this question (sd 0.6) plus the arm's
-merit. Arms of the same seed share nothing but the questions, which is the worst case for pairing.
+The model: a run answers a question right with probability sigmoid(logit). The logit is the sum of
+four terms: the difficulty of the question (sd 1.5, the same for all arms and seeds), the luck of
+this training (sd 0.12), its luck on this question (sd 0.6), and the merit of the arm. Arms with the
+same seed share only the questions, which is the worst case for paired tests.
 
 Shapes: A arms, K seeds, N questions.
 """
@@ -33,7 +33,7 @@ from mssr_rl.stats.stress import Frequency
 from mssr_rl.stats.verdict import Rule, Values
 
 QUESTION_SD, RUN_SD, RUN_QUESTION_SD = 1.5, 0.12, 0.6  # in logits
-PLANTED = 0.08  # a gain of 8 points
+PLANTED = 0.08  # the simulated true difference: 8 points of accuracy
 DRAWS = 400  # bootstrap resamples in the simulation
 RULE = Rule()
 
@@ -43,7 +43,7 @@ Array = NDArray[np.float64]
 def answers(
     rng: np.random.Generator, merit_A: Sequence[float], seeds: int, questions: int
 ) -> Array:
-    """One simulated comparison: right_AKN, 0 or 1."""
+    """Return the answers of one simulated comparison, 0 or 1, shape [A, K, N]."""
     arms = len(merit_A)
     logit = rng.normal(0, QUESTION_SD, questions)
     logit = logit + rng.normal(0, RUN_SD, (arms, seeds, 1))
@@ -53,7 +53,7 @@ def answers(
 
 
 def merit_of(gain: float) -> float:
-    """The merit in logits that raises expected accuracy from 50 % by `gain`."""
+    """Return the merit [logit] that raises the expected accuracy from 50 % by `gain`."""
     node, weight = np.polynomial.hermite_e.hermegauss(61)
     total_sd = np.sqrt(QUESTION_SD**2 + RUN_SD**2 + RUN_QUESTION_SD**2)
 
@@ -64,34 +64,37 @@ def merit_of(gain: float) -> float:
 
 
 def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: int) -> list[Values]:
-    """Final accuracies of simulated comparisons, as `judge` takes them."""
+    """Return the final accuracies of simulated comparisons, as `judge` takes them.
+
+    `setting` is (seeds, questions).
+    """
     seeds, questions = setting
     rng = np.random.default_rng([seeds, questions, len(merit_A)])
-    found: list[Values] = []
+    comparisons: list[Values] = []
     for _ in range(simulations):
         accuracy_AK = answers(rng, merit_A, seeds, questions).mean(2)
-        found.append(
+        comparisons.append(
             {f"arm{i}": dict(enumerate(row)) for i, row in enumerate(accuracy_AK.tolist())}
         )
-    return found
+    return comparisons
 
 
-def called(comparisons: Sequence[Values], questions: int, words: Sequence[str]) -> Frequency:
-    """In how many comparisons any pair got one of these words, at the planned look."""
+def called(comparisons: Sequence[Values], questions: int, verdicts: Sequence[str]) -> Frequency:
+    """Count the comparisons in which any pair gets one of these verdicts, at the planned look."""
     times = 0
     for values in comparisons:
         seeds = next(iter(values.values()))
         look = next(looks(len(seeds), RULE.alpha))
-        asked = EnvironmentValues(values, list(combinations(values, 2)), 1 / questions)
-        found = decisions({"": asked}, look, seeds, RULE.margin)
-        times += any(one.verdict in words for one in found.values())
+        environment = EnvironmentValues(values, list(combinations(values, 2)), 1 / questions)
+        decided = decisions({"": environment}, look, seeds, RULE.margin)
+        times += any(one.verdict in verdicts for one in decided.values())
     return Frequency(times, len(comparisons))
 
 
 def coverage(
     merit: float, truth: float, setting: tuple[int, int], simulations: int
 ) -> dict[str, Frequency]:
-    """How many 95 % intervals of each kind cover the true difference of two arms."""
+    """Count how many 95 % intervals of each kind cover the true difference of two arms."""
     rng = np.random.default_rng([*setting, 2, 1])
     hits: dict[str, int] = {}
     for _ in range(simulations):
@@ -102,7 +105,7 @@ def coverage(
 
 
 def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
-    """Every interval we print for a pair, by its name in the table."""
+    """Yield every interval that is printed for a pair, with its name in the table."""
     d_KN = right_AKN[0] - right_AKN[1]
     decides = spread(d_KN.mean(1).tolist(), 1 / d_KN.shape[1])
     one_seed = paired_change(right_AKN[1, 0].tolist(), right_AKN[0, 0].tolist())
@@ -117,13 +120,13 @@ def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
 
 
 def tables(simulations: int) -> Iterator[str]:
-    """Those with questions, in Markdown, a line at a time."""
+    """Yield the tables with simulated questions, in Markdown, a line at a time."""
     yield from _verdict_table(simulations)
     yield from _coverage_table(simulations)
 
 
 def _verdict_table(simulations: int) -> Iterator[str]:
-    """What two equal arms, five equal arms and two arms 8 points apart are called."""
+    """Yield the verdicts on two equal arms, five equal arms, and two arms 8 points apart."""
     yield "| seeds, questions | equal arms: better | better or worse | five equal arms, any pair "
     yield "better or worse | 8 points apart: better |\n|---|---|---|---|---|\n"
     for setting in SIMULATED:
@@ -131,17 +134,20 @@ def _verdict_table(simulations: int) -> Iterator[str]:
             verdicts(merit_A, setting, simulations)
             for merit_A in ((0.0, 0.0), (0.0,) * 5, (merit_of(PLANTED), 0.0))
         )
-        found = (
+        columns = (
             called(equal, setting[1], ["better"]),
             called(equal, setting[1], ["better", "worse"]),
             called(five, setting[1], ["better", "worse"]),
             called(apart, setting[1], ["better"]),
         )
-        yield f"| {setting[0]}, {setting[1]:,} | {' | '.join(map(_cell, found))} |\n"
+        yield f"| {setting[0]}, {setting[1]:,} | {' | '.join(map(_cell, columns))} |\n"
 
 
 def _coverage_table(simulations: int) -> Iterator[str]:
-    """Of arms 8 points apart; that of equal arms stands in the other table, as what is missed."""
+    """Yield the coverage for two arms 8 points apart.
+
+    The coverage for equal arms follows from the other table: it is 1 minus the false verdicts.
+    """
     merit = merit_of(PLANTED)
     by_setting = {s: coverage(merit, PLANTED, s, simulations) for s in SIMULATED}
     head = " | ".join(f"{seeds}, {questions:,}" for seeds, questions in SIMULATED)
@@ -151,8 +157,8 @@ def _coverage_table(simulations: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |\n"
 
 
-def _cell(found: Frequency) -> str:
-    share = found.share
+def _cell(frequency: Frequency) -> str:
+    share = frequency.share
     return f"{_percent(share.value)} ({_percent(share.low)} to {_percent(share.high)})"
 
 

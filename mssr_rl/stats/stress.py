@@ -1,8 +1,8 @@
-"""Are the words honest where people look twice, ask often, have few seeds, and noise is odd?
+"""Stress tests of the verdicts: repeated looks, many environments, few seeds, noise not normal.
 
-The second half of what `python -m mssr_rl.stats.simulation` prints. Here a run is one number, its
-accuracy, with a standard deviation of 2 points over seeds, so that thousands of comparisons cost
-seconds; what questions do to it is in `simulation`.
+This is the second half of what `python -m mssr_rl.stats.simulation` prints. A run is a single
+number here, its accuracy, with a standard deviation of 2 points over seeds. So thousands of
+comparisons take seconds. `simulation` simulates the single questions.
 
 Shapes: R simulated comparisons, A arms, K seeds.
 """
@@ -30,42 +30,42 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 ALPHA, RUN_SD, GRID, MARGIN = 0.05, 0.02, 1e-3, 0.01
 SCHEDULES = ((3, 10), (2, 10), (3, 30))  # seeds at the first and at the last look
 FEW_SEEDS = (3, 4, 5, 8, 10)
-GROUPS = 10.0  # how far two groups of runs lie apart, in standard deviations within one
-RARE = 0.1  # runs that end badly
-EVERY = 0.0007  # a level that every number of seeds could have; a little more than 5 % leave
-MOST = 100  # seeds that are counted
-FASTER = 20  # times as many comparisons where one costs next to nothing
+GROUPS = 10.0  # distance of two groups of runs, in standard deviations within a group
+RARE = 0.1  # share of runs that end badly
+EVERY = 0.0007  # one level for every number of seeds; it leads to slightly over 5 % false verdicts
+MOST = 100  # largest number of seeds in the table of needed seeds
+FASTER = 20  # cheap simulations run so many times as many comparisons
 
 
 class Frequency(NamedTuple):
-    """How often something happened in so many simulations."""
+    """How often an event happened in a number of simulations."""
 
     times: int
     of: int
 
     @property
     def share(self) -> Interval:
-        """With the exact 95 % interval of the simulation itself."""
+        """The share of simulations, with its exact 95 % interval."""
         return rate(self.times, self.of)
 
 
 def normal(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Bell-shaped runs, mean 0 and standard deviation 1."""
+    """Draw normal runs, mean 0 and standard deviation 1."""
     return rng.standard_normal(size)
 
 
 def two_groups(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Half of the runs end `GROUPS` standard deviations below the other half; mean 0."""
+    """Draw runs of which half end `GROUPS` standard deviations below the others; mean 0."""
     return rng.standard_normal(size) + GROUPS * ((rng.random(size) < 0.5) - 0.5)
 
 
 def rare(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """One run of ten ends `GROUPS` standard deviations below the others; mean 0."""
+    """Draw runs of which one in ten ends `GROUPS` standard deviations below the others; mean 0."""
     return rng.standard_normal(size) - GROUPS * ((rng.random(size) < RARE) - RARE)
 
 
 def skewed(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Log-normal runs with a long upper end; mean 0."""
+    """Draw log-normal runs, with a long upper tail; mean 0."""
     return np.asarray(np.exp(rng.standard_normal(size)) - np.exp(0.5))
 
 
@@ -80,7 +80,7 @@ SHAPES: Mapping[str, tuple[Draw, Draw]] = {
 
 
 def p_values(d_RK: Array) -> Array:
-    """Two-sided p of Student's t after 2, 3, ..., K seeds: R x K - 1."""
+    """Return the two-sided p-values of the t-test after 2, 3, ..., K seeds, shape [R, K - 1]."""
     k = np.arange(1, d_RK.shape[1] + 1)
     total_RK, square_RK = d_RK.cumsum(1), (d_RK * d_RK).cumsum(1)
     variance_RK = (square_RK - total_RK**2 / k)[:, 1:] / (k[1:] - 1)
@@ -89,7 +89,7 @@ def p_values(d_RK: Array) -> Array:
 
 
 def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
-    """Accuracies of equal arms: R x A x K."""
+    """Draw the accuracies of equal arms, shape [R, A, K]."""
     return 0.5 + RUN_SD * rng.standard_normal(size)
 
 
@@ -99,9 +99,9 @@ def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
 def until_decided(
     schedule: tuple[int, int], arms: int, simulations: int
 ) -> tuple[Frequency, Frequency]:
-    """Equal arms, looked at after every seed: ever called different by plain tests, and by looks.
+    """Count how often equal arms are ever called different: by plain tests, and by our looks.
 
-    The plain tests are Holm's at 5 % over the pairs, each time anew.
+    The plain tests run after every seed, each time at 5 % with Holm's correction over the pairs.
     """
     first, last = schedule
     rng = np.random.default_rng([first, last, arms])
@@ -109,52 +109,59 @@ def until_decided(
     pairs = list(combinations(range(arms), 2))
     p_PRK = np.stack([p_values(accuracy_RAK[:, a] - accuracy_RAK[:, b]) for a, b in pairs])
     plain_R = (len(pairs) * p_PRK.min(0)[:, first - 2 :] < ALPHA).any(1)
-    at = list(takewhile(lambda look: look.seeds <= last, looks(first, ALPHA)))
+    our_looks = list(takewhile(lambda look: look.seeds <= last, looks(first, ALPHA)))
     ours = sum(
-        any(different({"": asked}, look) for look in at) for asked in map(_asked, accuracy_RAK)
+        any(different({"": environment}, look) for look in our_looks)
+        for environment in map(_asked, accuracy_RAK)
     )
     return Frequency(int(plain_R.sum()), simulations), Frequency(ours, simulations)
 
 
-def different(asked: Mapping[str, EnvironmentValues], look: Analysis) -> bool:
-    """Whether any pair is called better or worse."""
-    found = decisions(asked, look, range(look.seeds), MARGIN).values()
-    return any(one.verdict in ("better", "worse") for one in found)
+def different(environments: Mapping[str, EnvironmentValues], look: Analysis) -> bool:
+    """Return whether any pair is called better or worse."""
+    decided = decisions(environments, look, range(look.seeds), MARGIN).values()
+    return any(one.verdict in ("better", "worse") for one in decided)
 
 
 def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Frequency, Frequency]:
-    """Five equal arms: a false word anywhere, each environment adjusted alone and all together."""
+    """Count comparisons of five equal arms with any false verdict.
+
+    The first count corrects each environment alone, the second all environments together.
+    """
     rng = np.random.default_rng([envs, seeds])
     look = Analysis(1, seeds, FIRST * ALPHA)
     alone = together = 0
     for _ in range(simulations):
         accuracy_EAK = equal(rng, (envs, 5, seeds))
         each = [*accuracy_EAK, accuracy_EAK.mean(0)] if envs > 1 else [*accuracy_EAK]
-        asked = {str(env): _asked(accuracy_AK) for env, accuracy_AK in enumerate(each)}
-        alone += any(min(_holm(one)) < ALPHA for one in asked.values())
-        together += different(asked, look)
+        environments = {str(env): _asked(accuracy_AK) for env, accuracy_AK in enumerate(each)}
+        alone += any(min(_holm(one)) < ALPHA for one in environments.values())
+        together += different(environments, look)
     return Frequency(alone, simulations), Frequency(together, simulations)
 
 
 def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
-    """Arms of equal means, runs of these shapes: called different at a planned look."""
+    """Count how often arms of equal means are called different at a planned look.
+
+    `shape` holds the distribution of the runs of each arm.
+    """
     rng = np.random.default_rng([seeds, 7])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
-    level = FIRST * ALPHA if seeds >= FEWEST else ALPHA  # of two seeds: the plain test
+    level = FIRST * ALPHA if seeds >= FEWEST else ALPHA  # at two seeds: the plain test
     return Frequency(int((p_values(a_RK - b_RK)[:, -1] < level).sum()), simulations)
 
 
 class Power(NamedTuple):
-    """How often a true difference is found, with the right sign, by so many seeds."""
+    """How often a true difference is detected with the right sign, by four schemes."""
 
-    plain: float  # a t-test at 5 % there, and nowhere before
+    plain: float  # one t-test at 5 %, at this number of seeds only
     ours: float  # at this look or an earlier one
-    level: float  # .046 at the planned seeds and one level at every other number
+    level: float  # .046 at the planned seeds, and one level at every other number
     e_value: float  # the anytime-valid t-test, read after every seed
 
 
 def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
-    """A true difference of `effect` standard deviations, in a comparison that is extended."""
+    """Return the power for a true difference of `effect` sd when a comparison is extended."""
     rng = np.random.default_rng([planned, seeds])
     d_RK = effect + rng.standard_normal((simulations, seeds))
     p_RK, k = p_values(d_RK), np.arange(2, seeds + 1)
@@ -175,7 +182,10 @@ def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
 
 
 def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Frequency, float]:
-    """How often a difference of `effect` standard deviations is decided, and the ratio it reads."""
+    """Return how often a difference of `effect` sd is significant, and how exaggerated it is then.
+
+    The exaggeration is the mean of the significant |differences|, divided by the true one.
+    """
     rng = np.random.default_rng([seeds, 11])
     d_RK = effect + rng.standard_normal((simulations, seeds))
     decided_R = p_values(d_RK)[:, -1] < FIRST * ALPHA
@@ -184,27 +194,26 @@ def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Frequen
 
 
 class SeedEstimate(NamedTuple):
-    """What K seeds say of the seeds that are needed."""
+    """How well K seeds estimate the number of seeds that are needed."""
 
-    low: float  # 2.5 and 97.5 % of the estimates
-    high: float
-    held: Frequency  # the printed range holds the truth
-    enough: Frequency  # said although more are needed
+    low: float  # 2.5 % quantile of the estimates
+    high: float  # 97.5 % quantile
+    held: Frequency  # the printed range holds the true number
+    enough: Frequency  # the report says "enough seeds" although more are needed
 
 
 def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
-    """Where `truth` seeds are needed."""
-    limit_N = np.array(
-        [1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)]
-    )  # spread they bear
+    """Simulate the estimate of the needed seeds, where `truth` seeds are needed."""
+    # The largest standard deviation at which n seeds still detect a difference of 1.
+    limit_N = np.array([1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)])
     sd = 0.999 * limit_N[truth - 2]
     rng = np.random.default_rng([seeds, 13])
     seen_R = sd * np.sqrt(rng.chisquare(seeds - 1, simulations) / (seeds - 1))
     ends = np.array(SpreadEstimate(1.0, seeds).range)
-    said_3R = 2 + np.searchsorted(limit_N, np.stack([seen_R, *np.outer(ends, seen_R)]))
-    low, high = np.quantile(said_3R[0], [0.025, 0.975])
-    held_R = (said_3R[1] <= truth) & (truth <= said_3R[2])
-    enough_R = (said_3R[2] <= seeds) & (seeds < truth)
+    estimate_3R = 2 + np.searchsorted(limit_N, np.stack([seen_R, *np.outer(ends, seen_R)]))
+    low, high = np.quantile(estimate_3R[0], [0.025, 0.975])
+    held_R = (estimate_3R[1] <= truth) & (truth <= estimate_3R[2])
+    enough_R = (estimate_3R[2] <= seeds) & (seeds < truth)
     return SeedEstimate(
         float(low),
         float(high),
@@ -214,7 +223,7 @@ def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
 
 
 def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
-    """Two arms of equal means: out of the race at any seed."""
+    """Count how often an arm leaves the race at any seed although both means are equal."""
     rng = np.random.default_rng([seeds, 17])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
     d_RK, k = a_RK - b_RK, np.arange(1, seeds + 1)
@@ -224,7 +233,10 @@ def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
 
 
 def covered(share: float, alike: float, simulations: int) -> tuple[Frequency, Frequency]:
-    """40 clusters of 5 rows: covered by the robust interval, and by ours. `alike` correlates."""
+    """Count how often the robust interval and ours cover the truth, for 40 clusters of 5 rows.
+
+    `alike` is the correlation of two rows of a cluster.
+    """
     rng = np.random.default_rng(19)
     a, b = share * (1 / alike - 1), (1 - share) * (1 / alike - 1)
     right_RGM = rng.random((simulations, 40, 5)) < rng.beta(a, b, (simulations, 40, 1))
@@ -242,20 +254,20 @@ def _asked(accuracy_AK: Array) -> EnvironmentValues:
     return EnvironmentValues(values, list(combinations(values, 2)), GRID)
 
 
-def _holm(asked: EnvironmentValues) -> list[float]:
-    """As words were given when each environment was a family of its own."""
-    seen = [
-        spread(differences(asked.values[a], asked.values[b]), asked.resolution)
-        for a, b in asked.pairs
+def _holm(environment: EnvironmentValues) -> list[float]:
+    """Return the p-values of one environment, corrected over its own pairs only."""
+    spreads = [
+        spread(differences(environment.values[a], environment.values[b]), environment.resolution)
+        for a, b in environment.pairs
     ]
-    return holm([t_test(one) for one in seen if one is not None])
+    return holm([t_test(one) for one in spreads if one is not None])
 
 
 # ---- the tables ----
 
 
 def tables(simulations: int) -> Iterator[str]:
-    """All of it in Markdown, a line at a time."""
+    """Yield all tables in Markdown, a line at a time."""
     many = FASTER * simulations
     yield from _looks_table(5 * simulations)
     yield from _power_table(many)

@@ -1,18 +1,18 @@
-"""One word a pair of arms: better, worse, equivalent or inconclusive.
+"""The verdict on a pair of arms: better, worse, equivalent or inconclusive.
 
-The word comes from the per-seed differences alone (`paired`), both families of p-values adjusted by
-Holm over the pairs that are tested:
+A verdict rests only on the differences per seed (`paired`). Holm's method corrects the p-values of
+the t-tests, and those of TOST, over the tested pairs:
 
-    equivalent     TOST at the margin has p < alpha, also when the small difference is significant
-    better, worse  else, the t-test has p < alpha
-    inconclusive   else; always below three seeds in common: one training of each says nothing about
-                   the spread over trainings, and two agree by accident too often
+    equivalent     TOST at the margin has p < alpha, even if the small difference is significant
+    better, worse  otherwise, if the t-test has p < alpha
+    inconclusive   otherwise; always below three common seeds, because one training each says
+                   nothing about the spread over trainings, and two agree too often by accident
 
-This is the fixed reading: it takes the seeds at hand as planned, and one set of arms as all that is
-asked. A comparison that grows, or asks about several environments, gets its words from
-`familywise`.
+This is the fixed reading: it treats the seeds at hand as planned, and these arms on one environment
+as the whole family of tests. Where a comparison grows or has several environments, `familywise`
+gives its verdicts.
 
-What questions say (`questions`) stands beside the word and never makes it.
+The second opinions in `questions` are shown beside a verdict and never change it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,25 +39,25 @@ OPPOSITE: Mapping[Word, Word] = {
 
 
 class Rule(NamedTuple):
-    """How the verdict is reached; fixed before the runs are looked at."""
+    """The rule of a verdict. Fix it before you look at the runs."""
 
     margin: float = 0.01  # differences below this do not matter [accuracy]
     alpha: float = 0.05
-    baseline: str | None = None  # only pairs with this arm; None: every pair
+    baseline: str | None = None  # compare only pairs with this arm; None: every pair
 
     @property
     def size(self) -> str:
-        """The margin in words."""
+        """The margin as text, such as "1 point"."""
         margin = 100 * self.margin
         return f"{margin:g} point{'s' * (margin != 1)}"
 
 
 class PairedEvidence(NamedTuple):
-    """What the K paired differences of a pair say; p-values as they are and after Holm."""
+    """The test results of a pair, from its K differences: p-values before and after Holm."""
 
-    interval: Interval  # 95 %, Student's, of the mean difference, within ± 1; not adjusted
+    interval: Interval  # Student's 95 % interval of the mean difference, within ± 1; not corrected
     sd: float  # of the differences, over seeds
-    p: float  # two-sided, paired t
+    p: float  # two-sided paired t-test
     p_holm: float
     p_equivalence: float  # TOST at the margin
     p_equivalence_holm: float
@@ -65,16 +65,16 @@ class PairedEvidence(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What made the word at a look, over the family of all words of a report (`familywise`)."""
+    """The verdict on a pair at a look, corrected over all tests of a report (`familywise`)."""
 
     verdict: Word
-    look: int  # its number
-    seeds: int  # in common at the look
-    level: float  # an adjusted p below this decides
-    family: int  # pairs that were tested, over all environments
-    p: float  # paired t, adjusted over the family
+    look: int  # number of the look
+    seeds: int  # common seeds at the look
+    level: float  # an adjusted p-value below this gives a verdict
+    family: int  # number of tested pairs, over all environments
+    p: float  # paired t-test, adjusted over the family
     p_equivalence: float  # TOST, adjusted over the family
-    exaggeration: float | None  # of decided differences, were the truth half of the seen one
+    exaggeration: float | None  # of significant differences, if the truth were half the observed
 
 
 class Pair(NamedTuple):
@@ -83,26 +83,25 @@ class Pair(NamedTuple):
     a: str
     b: str
     verdict: Word
-    why: str  # the reason for the word, as a clause
-    seeds: tuple[int, ...]  # in common, in the order of `differences`
-    unpaired: tuple[int, ...]  # seeds that only one of the two has, not used
-    differences: tuple[float, ...]  # one a seed
-    test: PairedEvidence | None  # None below two seeds in common
+    why: str  # the reason for the verdict, as a clause
+    seeds: tuple[int, ...]  # common seeds, in the order of `differences`
+    unpaired: tuple[int, ...]  # seeds of only one of the two arms, not used
+    differences: tuple[float, ...]  # one per seed
+    test: PairedEvidence | None  # None below two common seeds
     outlook: Outlook | None
-    opinions: Opinions | None  # question level; None where only values were given
-    fixed: Word = (
-        "inconclusive"  # the word if the seeds at hand were planned, and nothing else asked
-    )
-    decision: Decision | None = None  # None before the first look, and where no family was judged
+    opinions: Opinions | None  # from single questions; None for `compare_values`
+    # The verdict of the fixed reading: these seeds were planned, and nothing else is tested.
+    fixed: Word = "inconclusive"
+    decision: Decision | None = None  # None before the first look and without `familywise`
 
 
 class ArmSummary(NamedTuple):
-    """One arm on its own."""
+    """The results of one arm."""
 
     name: str
     values: Mapping[int, float]  # seed -> accuracy
     mean: float
-    interval: Interval | None  # Student's over seeds, 95 %; None below two seeds
+    interval: Interval | None  # Student's 95 % interval over seeds; None below two seeds
 
 
 class Comparison(NamedTuple):
@@ -113,58 +112,65 @@ class Comparison(NamedTuple):
     pairs: tuple[Pair, ...]
 
     def pair(self, a: str, b: str) -> Pair:
-        """The pair as seen from `a`, whichever way round it was tested."""
-        for found in self.pairs:
-            if (found.a, found.b) == (a, b):
-                return found
-            if (found.a, found.b) == (b, a):
-                return turned(found)
+        """Return the pair as seen from `a`, in whichever order it was tested.
+
+        Raises `UserError` if the two arms were not compared.
+        """
+        for tested in self.pairs:
+            if (tested.a, tested.b) == (a, b):
+                return tested
+            if (tested.a, tested.b) == (b, a):
+                return turned(tested)
         raise UserError(f"{a} and {b} were not compared with each other under baseline=")
 
 
 def compare_arms(scores: Scores, rule: Rule) -> Comparison:
-    """Verdicts on final accuracy, with question-level second opinions beside them.
+    """Return the verdicts on final accuracy, with second opinions from single questions.
 
-    Raises `UserError` where two runs answered different questions: they are not comparable.
+    Raises `UserError` if two runs answered different questions, because they are not comparable.
     """
-    asked = _asked(scores)
+    questions_per_run = _asked(scores)
     accuracy = {
-        arm: {seed: sum(right.values()) / asked for seed, right in runs.items()}
+        arm: {seed: sum(right.values()) / questions_per_run for seed, right in runs.items()}
         for arm, runs in scores.items()
     }
-    found = compare_values(accuracy, 1 / asked, rule)
-    return found._replace(pairs=tuple(_with_opinions(pair, scores) for pair in found.pairs))
+    comparison = compare_values(accuracy, 1 / questions_per_run, rule)
+    return comparison._replace(
+        pairs=tuple(_with_opinions(pair, scores) for pair in comparison.pairs)
+    )
 
 
 def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
-    """Verdicts on one number a run, such as a macro mean or an area under the learning curve.
+    """Return the verdicts on one number per run, such as a macro mean or an area under a curve.
 
-    `resolution` is the smallest step the numbers can differ by: 1 / questions for an accuracy.
+    `resolution` is the smallest possible step between two numbers: 1 / questions for an accuracy.
     """
-    found = judge(values, resolution, rule)
-    tested = sum(pair.test is not None for pair in found.pairs)
-    alpha = rule.alpha / max(tested, 1)  # what the hardest step of Holm asks for
-    return found._replace(pairs=tuple(_with_outlook(pair, rule, alpha) for pair in found.pairs))
+    comparison = judge(values, resolution, rule)
+    tested = sum(pair.test is not None for pair in comparison.pairs)
+    alpha = rule.alpha / max(tested, 1)  # the level of Holm's first, strictest step
+    return comparison._replace(
+        pairs=tuple(_with_outlook(pair, rule, alpha) for pair in comparison.pairs)
+    )
 
 
 def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
-    """The same without the outlook, which takes longer than all the rest."""
+    """Return the same as `compare_values` without the outlook, which takes most of its time."""
     _check(values, rule)
     names = _names(values, rule)
-    found = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
-    tests = _tests({pair: s for pair, s in found.items() if s is not None}, values, rule)
+    spreads = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
+    tests = _tests({pair: s for pair, s in spreads.items() if s is not None}, values, rule)
     pairs = [_pair(pair, values, tests.get(pair), rule) for pair in names]
     arms = sorted((_arm(n, runs, resolution) for n, runs in values.items()), key=lambda x: -x.mean)
     return Comparison(rule, tuple(arms), tuple(pairs))
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, ...]:
-    """The difference a - b at every seed they share, in the order of the seeds."""
+    """Return the difference a - b for every common seed, in the order of the seeds."""
     return tuple(a[seed] - b[seed] for seed in sorted(a.keys() & b.keys()))
 
 
 def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
-    """The word, from p-values that are already adjusted."""
+    """Return the verdict, from p-values that are already corrected for multiple tests."""
     if p_equivalence < alpha:
         return "equivalent"
     if p < alpha:
@@ -173,9 +179,9 @@ def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the same order.
+    """Return Holm's adjusted p-values, in the same order.
 
-    Plain, because `multipletests` of statsmodels collects garbage on every call.
+    Written out here, because `multipletests` of statsmodels runs the garbage collector every time.
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for done, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -185,7 +191,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def turned(pair: Pair) -> Pair:
-    """The same pair as seen from the other arm."""
+    """Return the same pair with the two arms exchanged."""
     test, opinions, decision = pair.test, pair.opinions, pair.decision
     return pair._replace(
         a=pair.b,
@@ -212,7 +218,7 @@ def _check(values: Values, rule: Rule) -> None:
 
 
 def _asked(scores: Scores) -> int:
-    """How many questions; every run must have answered the same."""
+    """Return the number of questions; raise `UserError` unless every run answered the same ones."""
     runs = [(arm, seed, right) for arm, table in scores.items() for seed, right in table.items()]
     for arm, seed, right in runs:
         first_arm, first_seed, first = runs[0]
@@ -236,33 +242,33 @@ def _names(values: Values, rule: Rule) -> list[tuple[str, str]]:
 def _tests(
     spreads: Mapping[tuple[str, str], Spread], values: Values, rule: Rule
 ) -> dict[tuple[str, str], PairedEvidence]:
-    """The tests of all pairs that have a spread, Holm-adjusted over just these."""
-    p = [t_test(found) for found in spreads.values()]
-    p_equivalence = [tost(found, rule.margin) for found in spreads.values()]
+    """Return the tests of all pairs with at least two common seeds, Holm-corrected over these."""
+    p = [t_test(sample) for sample in spreads.values()]
+    p_equivalence = [tost(sample, rule.margin) for sample in spreads.values()]
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
     return {
         (a, b): PairedEvidence(
-            within(t_interval(found), -1.0, 1.0),
-            found.sd,
+            within(t_interval(sample), -1.0, 1.0),
+            sample.sd,
             *row,
             sign_flip(differences(values[a], values[b])),
         )
-        for ((a, b), found), row in zip(spreads.items(), columns, strict=True)
+        for ((a, b), sample), row in zip(spreads.items(), columns, strict=True)
     }
 
 
 def _pair(names: tuple[str, str], values: Values, test: PairedEvidence | None, rule: Rule) -> Pair:
     a, b = (values[name] for name in names)
     seeds = tuple(sorted(a.keys() & b.keys()))
-    word: Word = "inconclusive"
+    verdict: Word = "inconclusive"
     if test is not None and len(seeds) >= FEWEST:
         mean = test.interval.value
-        word = decide(mean, test.p_holm, test.p_equivalence_holm, rule.alpha)
+        verdict = decide(mean, test.p_holm, test.p_equivalence_holm, rule.alpha)
     return Pair(
         *names,
-        verdict=word,
-        fixed=word,
-        why=_why(word, test, len(seeds), rule),
+        verdict=verdict,
+        fixed=verdict,
+        why=_why(verdict, test, len(seeds), rule),
         seeds=seeds,
         unpaired=tuple(sorted(a.keys() ^ b.keys())),
         differences=differences(a, b),
@@ -272,8 +278,8 @@ def _pair(names: tuple[str, str], values: Values, test: PairedEvidence | None, r
     )
 
 
-def _why(word: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> str:
-    """The reason for the word, as a clause."""
+def _why(verdict: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> str:
+    """Return the reason for the verdict, as a clause."""
     if test is None:
         return (
             f"{'one seed' if seeds == 1 else 'no seed'} in common: one training of each says "
@@ -285,10 +291,10 @@ def _why(word: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> str
             f"{FEWEST} seeds each are needed"
         )
     alpha = f"{rule.alpha:g}"
-    if word == "equivalent":
+    if verdict == "equivalent":
         p = test.p_equivalence_holm
         return f"the difference is below {rule.size} (TOST p {p:.2g}, Holm, below {alpha})"
-    if word != "inconclusive":
+    if verdict != "inconclusive":
         return f"the seeds agree (paired t p {test.p_holm:.2g}, Holm, below {alpha})"
     return (
         f"neither a difference (paired t p {test.p_holm:.2g}, Holm) nor equivalence within "
@@ -312,6 +318,6 @@ def _with_outlook(pair: Pair, rule: Rule, alpha: float) -> Pair:
 def _arm(name: str, runs: Mapping[int, float], resolution: float) -> ArmSummary:
     if not runs:
         raise UserError(f"{name} has no run with a score; leave it out, or run it again")
-    found = spread(list(runs.values()), resolution)
+    sample = spread(list(runs.values()), resolution)
     mean = sum(runs.values()) / len(runs)
-    return ArmSummary(name, dict(runs), mean, found and t_interval(found))
+    return ArmSummary(name, dict(runs), mean, sample and t_interval(sample))
