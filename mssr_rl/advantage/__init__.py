@@ -1,10 +1,9 @@
-"""Credit: from one reward per rollout to one advantage per token, in small pure steps.
+"""Advantages: small pure steps turn one reward per rollout into one advantage per token.
 
     mvsr = chain(subtract_tracked_value(tracker), whiten_over_batch(), to_tokens())
 
-`transform` says what a step is and chains them; `rewards`, `steps`, `tracker`, `drift` and
-`shaping` hold the steps; `state` turns what a chain remembers into checkpoints. All of it can be
-imported from here.
+`transform` defines a step and chains steps. `rewards`, `steps`, `tracker`, `drift` and `shaping`
+hold the steps. `state` saves the state of a chain to checkpoints. Import all of it from here.
 """
 
 from mssr_rl.advantage.beliefs import find_beliefs

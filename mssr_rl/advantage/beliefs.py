@@ -1,4 +1,4 @@
-"""What an algorithm believes about the problems, found in its state: for the lens and for SPO."""
+"""Finds the success rates that an algorithm tracks in its state. The lens and SPO use them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from mssr_rl.advantage.tracker import Beliefs
 
 
 def find_beliefs(state: Any) -> Beliefs | Drifted | None:
-    """The beliefs inside an algorithm's state, None if it tracks nothing."""
+    """Return the tracked success rates inside an algorithm's state; None if it tracks none."""
     if isinstance(state, Beliefs | Drifted):
         return state
     parts = state if isinstance(state, tuple) else ()

@@ -1,12 +1,13 @@
-"""SPO's value tracker: every problem forgets by how far the policy moved since it was last met.
+"""SPO's value tracker (arXiv 2509.13232): one forgetting rate per problem.
 
-Beside `tracker`, whose one rate for all problems follows the KL of recent steps. arXiv 2509.13232.
+A problem forgets more if the policy moved further since its last visit. `tracker` differs: it has
+one rate for all problems, which follows the KL of recent steps.
 
     eta(x) = clip(2^(-D(x) / d_half), eta_min, eta_max)     D: drift since the last visit [nat]
     v(x)   = alpha(x) / (alpha(x) + beta(x))
 
-The authors' code takes for D the mean absolute log-ratio of the response stored at the last visit;
-here it is the sum of the steps' KL since then, which needs no stored responses.
+In the authors' code, D is the mean absolute log-ratio of the response stored at the last visit.
+Here D is the sum of the KL of all steps since then, which needs no stored responses.
 
 Shapes: B rollouts, N training problems, K initial rollouts of each problem.
 """
@@ -35,16 +36,17 @@ class DriftTracker:
     """How the tracked success rate starts, and how it forgets.
 
     Args:
-        eta_min: what an old outcome keeps, at the least, when its problem is met again
-        eta_max: and at the most, which is what it keeps while the policy stands still
-        d_half: the drift that halves what is kept, between those bounds [nat per token]
-        prior: rollouts: from answers of the initial policy to every problem, charged to the budget;
-            uniform: all problems start alike
-        prior_strength: outcomes the starting belief is worth; null: 1 / (1 - eta_min)
-        prior_mean: the success rate assumed for a problem never tried
-        n_init: initial answers to each problem, where prior=rollouts; null: 8
-        smoothing: right and wrong answers added to the initial ones, so that none is certain; null:
-            a half, as in the code; the paper has 0
+        eta_min: smallest share of an old outcome that stays when its problem is visited again
+        eta_max: largest share; it applies while the policy does not change
+        d_half: the drift that halves this share, between the two bounds [nat per token]
+        prior: rollouts: start from answers of the initial policy to every problem, charged to the
+            budget; uniform: start all problems with the same success rate
+        prior_strength: number of outcomes that the starting belief counts for; null:
+            1 / (1 - eta_min)
+        prior_mean: success rate assumed for a problem that was never tried
+        n_init: initial answers to each problem if prior=rollouts; null: 8
+        smoothing: right and wrong answers added to the initial ones, so that no success rate starts
+            at 0 or 1; null: 0.5, as in the authors' code; the paper uses 0
     """
 
     eta_min: float = 0.875
@@ -72,17 +74,17 @@ class DriftTracker:
 
     @property
     def strength(self) -> float:
-        """What the prior counts for, in outcomes."""
+        """The weight of the prior, as a number of outcomes."""
         return 1 / (1 - self.eta_min) if self.prior_strength is None else self.prior_strength
 
 
 class Drifted(NamedTuple):
-    """Beta(alpha, beta) about each problem, and the drift since it was last met."""
+    """A Beta(alpha, beta) belief for each problem, and the drift since its last visit."""
 
     alpha_N: Tensor  # float64: discounted successes
     beta_N: Tensor  # float64: discounted failures
     drift_N: Tensor  # float64 [nat per token]
-    met_N: Tensor  # bool: in an earlier training step
+    met_N: Tensor  # bool: the problem was visited in an earlier training step
 
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
@@ -91,7 +93,10 @@ class Drifted(NamedTuple):
 
 
 def subtract_drifting_value(tracker: DriftTracker) -> Transform:
-    """A = r - v(x), v the mean of the problem's belief before this batch; see `tracker` for why."""
+    """A = r - v(x), where v is the mean of the problem's belief before this batch.
+
+    See `tracker.subtract_tracked_value` for the reason.
+    """
 
     def init(num_problems: int) -> Drifted:
         counts = prior(num_problems, tracker.strength, tracker.prior_mean)
@@ -101,7 +106,8 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
     def update(a_B: Tensor, batch: Batch, old: Drifted) -> Step:
         value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
         drift_N = torch.where(old.met_N, old.drift_N + (batch.kl_step or 0.0), 0.0)
-        again_B = earlier_visits(batch.problem_B) > 0  # met in this very batch: nothing moved since
+        # The policy does not change within a batch, so a second visit in it has no drift.
+        again_B = earlier_visits(batch.problem_B) > 0
         drift_B = drift_N[batch.problem_B].masked_fill(again_B, 0)
         eta_B = keeping_rate(drift_B, tracker)
         counts = counted(Counts(old.alpha_N, old.beta_N), batch, eta_B)
@@ -111,8 +117,8 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
 
     def learn(old: Drifted, reward_NK: Tensor) -> Drifted:
         smoothing = 0.5 if tracker.smoothing is None else tracker.smoothing
-        found = from_rollouts(reward_NK, tracker.strength, smoothing)
-        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, found)
+        initial_counts = from_rollouts(reward_NK, tracker.strength, smoothing)
+        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, initial_counts)
         return old._replace(**kept._asdict())
 
     wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
@@ -120,11 +126,11 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
 
 
 def keeping_rate(drift: Tensor, tracker: DriftTracker) -> Tensor:
-    """eta, the share of an old outcome that a visit after so much drift keeps."""
+    """Return eta: the share of an old outcome that stays at a visit after so much drift [nat]."""
     return torch.exp2(-drift / tracker.d_half).clamp(tracker.eta_min, tracker.eta_max)
 
 
 def _measured(value_B: Tensor, eta_B: Tensor, drift_B: Tensor) -> dict[str, float]:
-    """Means over the batch; `tracker/kl` is the drift."""
+    """Return the means over the batch; `tracker/kl` is the drift."""
     named = {"tracker/mean": value_B, "tracker/eta": eta_B, "tracker/kl": drift_B}
     return {name: x.mean().item() if len(x) else 0.0 for name, x in named.items()}

@@ -1,6 +1,7 @@
-"""Steps that change the reward before credit is assigned: length penalty, KL as a cost.
+"""Steps that change the reward before a baseline is subtracted: length penalty, KL penalty.
 
-They come first in a chain. Everywhere else the KL is a term of the loss (`mssr_rl.loss`).
+They come first in a chain. Algorithms without these KL steps have the KL in their loss
+(`mssr_rl.loss`).
 
 Shapes: B rollouts, T response tokens.
 """
@@ -17,8 +18,8 @@ from mssr_rl.options import require
 def penalise_overlong(buffer: int | None, factor: float) -> Transform:
     """DAPO's soft overlong punishment: r + min(-(length - (limit - buffer)) / buffer * factor, 0).
 
-    limit is the batch's; where it is not known, as in a recorded batch, nothing is taken off.
-    buffer=None is a fifth of it.
+    limit is `response_limit` of the batch. If it is None, as in a recorded batch, there is no
+    penalty. buffer=None means a fifth of the limit. Source: arXiv 2503.14476.
     """
     require(buffer is None or buffer >= 1, "overlong_buffer", buffer, "at least 1, or null")
     require(factor > 0, "overlong_factor", factor, "above 0")
@@ -34,7 +35,7 @@ def penalise_overlong(buffer: int | None, factor: float) -> Transform:
 
 
 def subtract_kl_of_response(coef: float) -> Transform:
-    """A response's KL as a cost, as in TRL's RLOO: r - coef * sum_t (lp_old - lp_ref)."""
+    """Subtract the KL of the whole response, as TRL's RLOO: r - coef * sum_t (lp_old - lp_ref)."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return a_B - coef * _k1(batch).sum(1)
@@ -43,7 +44,7 @@ def subtract_kl_of_response(coef: float) -> Transform:
 
 
 def subtract_kl_of_token(coef: float) -> Transform:
-    """Every token's KL as a cost, as in REINFORCE++'s paper: R_t - coef * (lp_old - lp_ref)."""
+    """Subtract the KL of each token, as in REINFORCE++'s paper: R_t - coef * (lp_old - lp_ref)."""
 
     def f(a_BT: Tensor, batch: Batch) -> Tensor:
         return a_BT - coef * _k1(batch)
@@ -52,7 +53,7 @@ def subtract_kl_of_token(coef: float) -> Transform:
 
 
 def _k1(batch: Batch) -> Tensor:
-    """float64 BT, 0 outside the responses."""
+    """Return lp_old - lp_ref per token, float64 [B, T]; 0 outside the responses."""
     if batch.logprob_ref_BT is None:
         raise UserError(
             "kl_in=reward needs the log-probabilities of the frozen model (logprob_ref), which "

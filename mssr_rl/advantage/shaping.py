@@ -1,7 +1,8 @@
-"""Entropy shaping, which makes MSSR out of MVSR: a bonus on tokens the policy was unsure of.
+"""Entropy shaping: a bonus on tokens where the policy was uncertain. MSSR is MVSR plus this bonus.
 
-Comes last in a chain, on token advantages. From "Reasoning with Exploration: An Entropy
-Perspective" (EA, arXiv 2506.14758), taken over by MSSR (arXiv 2512.18215) with other constants.
+The step comes last in a chain and works on token advantages. Its source is "Reasoning with
+Exploration: An Entropy Perspective" (EA, arXiv 2506.14758). MSSR (arXiv 2512.18215) uses it with
+other constants.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -19,10 +20,10 @@ Uncertainty = Literal["full", "nll", "plogp"]
 
 
 def shape_by_entropy(gamma: float, lam: float, entropy: Uncertainty = "full") -> Transform:
-    """A + psi with psi = min(|A| / gamma, lam * H), a constant for the gradient.
+    """A + psi with psi = min(|A| / gamma, lam * H). No gradient flows through psi.
 
-    gamma >= 1 keeps the sign of every advantage; below 1 an uncertain token of a wrong answer can
-    come out rewarded, and `shaping/flipped_fraction` says how often it does.
+    With gamma >= 1 every advantage keeps its sign. With gamma < 1 an uncertain token of a wrong
+    answer can get a positive advantage; `shaping/flipped_fraction` measures how often.
     """
     require(gamma > 0, "gamma", gamma, "above 0")
     require(lam > 0, "lam", lam, "above 0")
@@ -37,22 +38,25 @@ def shape_by_entropy(gamma: float, lam: float, entropy: Uncertainty = "full") ->
 
 
 class Shaped(NamedTuple):
-    """A shaped advantage per token, and how it came about."""
+    """A shaped advantage per token, and its bonus."""
 
     advantage_BT: Tensor
     bonus_BT: Tensor  # psi
-    capped_BT: Tensor  # bool: |A| / gamma decided
+    capped_BT: Tensor  # bool: |A| / gamma was the smaller term
 
 
 def shaped_by(a_BT: Tensor, h_BT: Tensor, gamma: float, lam: float) -> Shaped:
-    """A + psi for advantages and entropies [nat] of the same shape; 0 where A is 0."""
+    """Return A + psi for advantages and entropies [nat], both [B, T]; 0 where A is 0."""
     wished_BT, cap_BT = lam * h_BT, a_BT.abs() / gamma
     psi_BT = torch.minimum(cap_BT, wished_BT)
     return Shaped(a_BT + psi_BT, psi_BT, cap_BT < wished_BT)
 
 
 def shaping_metrics(a_BT: Tensor, shaped: Shaped, weight_BT: Tensor) -> dict[str, float]:
-    """The mean bonus, and the shares of tokens it was capped on and whose sign it turned."""
+    """Return the mean bonus, and the shares of tokens with a capped bonus and a flipped sign.
+
+    `weight_BT` are the weights of the tokens in these means.
+    """
     flipped_BT = (a_BT < 0) & (shaped.advantage_BT > 0)
     named = {
         "shaping/bonus_mean": shaped.bonus_BT,
@@ -63,10 +67,11 @@ def shaping_metrics(a_BT: Tensor, shaped: Shaped, weight_BT: Tensor) -> dict[str
 
 
 def uncertainty(batch: Batch, entropy: Uncertainty) -> Tensor:
-    """H of every token under the rollout policy [nat], at least 0, without gradient.
+    """Return H of every token under the rollout policy [nat], shape [B, T], without gradient.
 
-    full: over the whole vocabulary. nll: -log p of the sampled token. plogp: its -p log p, the
-    stand-in of MSSR's code, at most 1/e.
+    full: the entropy over the whole vocabulary. nll: -log p of the sampled token. plogp: -p log p
+    of the sampled token, which MSSR's code uses in place of the entropy; it is at most 1/e. Raises
+    `UserError` if `full` is chosen and the batch has no entropy.
     """
     if batch.entropy_BT is None and entropy == "full":
         raise UserError(
@@ -74,17 +79,17 @@ def uncertainty(batch: Batch, entropy: Uncertainty) -> Tensor:
             "add it, or set algo.entropy=nll"
         )
     full_BT = batch.logprob_BT if batch.entropy_BT is None else batch.entropy_BT
-    # Rounding can leave a log-probability above 0.
+    # Rounding can give a log-probability slightly above 0, and so a negative H.
     return entropy_of(batch.logprob_BT, full_BT, entropy).detach().clamp(min=0)
 
 
 def entropy_of(logprob: Tensor, full: Tensor, entropy: Uncertainty) -> Tensor:
-    """One of the three measures, from the sampled token's log-probability and the full entropy."""
+    """Return one of the three measures of `uncertainty`, same shape as the inputs."""
     if entropy == "full":
         return full
     return -logprob if entropy == "nll" else plogp(logprob)
 
 
 def plogp(logprob: Tensor) -> Tensor:
-    """-p log p of the sampled token [nat]: one term of the entropy, not the entropy."""
+    """Return -p log p of the sampled token [nat]. It is one term of the entropy, not the sum."""
     return -logprob.exp() * logprob

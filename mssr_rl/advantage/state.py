@@ -1,7 +1,7 @@
-"""An algorithm's memory as a flat table of tensors, and back: what checkpoints store.
+"""Converts the state of an algorithm to a flat dict of tensors for checkpoints, and back.
 
-A state is None, a tensor, a number, or a tuple or NamedTuple of states. Keys are paths into it:
-"0.alpha_N" is the field alpha_N of the first step's state.
+A state is None, a tensor, a number, or a tuple or NamedTuple of states. The keys are paths into it:
+"0.alpha_N" is the field alpha_N in the state of the first step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,17 @@ S = TypeVar("S")
 
 
 def state_tensors(state: Any) -> dict[str, Tensor]:
-    """{path: tensor} of everything a state holds; numbers become tensors without dimensions."""
+    """Return {path: tensor} of everything in a state; numbers become tensors of shape []."""
     return {path: _as_tensor(leaf) for path, leaf in _leaves(state, "")}
 
 
 def restore_state(init_state: S, tensors: Mapping[str, Tensor]) -> S:
-    """The state that `state_tensors` gave `tensors`, in the structure of a fresh `init_state`.
+    """Return the state that `state_tensors` turned into `tensors`.
+
+    `init_state` is a fresh state of the same algorithm; it gives the structure and the dtypes.
 
     Raises:
-        UserError: the tensors belong to another algorithm, other options or another data set.
+        UserError: the tensors come from another algorithm, other options or another data set.
     """
     expected = state_tensors(init_state)
     if expected.keys() != tensors.keys():
@@ -78,7 +80,7 @@ def _as_tensor(leaf: Any) -> Tensor:
         return leaf.clone()
     if isinstance(leaf, float):
         return torch.tensor(leaf, dtype=torch.float64)
-    if isinstance(leaf, int):  # bool included: its tensor is one of bools
+    if isinstance(leaf, int):  # also a bool, which becomes a bool tensor
         return torch.tensor(leaf)
     raise TypeError(f"a state holds tensors and numbers, not {type(leaf).__name__}")
 

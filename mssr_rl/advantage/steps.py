@@ -1,10 +1,10 @@
-"""The steps advantage estimators are chained from; `algos/` says which chain is which algorithm.
+"""The stateless steps of advantage estimators. The files in `algos/` chain them to algorithms.
 
     grpo = chain(subtract_group_mean(), divide_by_group_std(), to_tokens())
 
-Statistics over rollouts are float64; the last step that makes or scales token advantages returns
-the dtype of the mask. The step that remembers something is in `tracker`, the one that needs the
-policy's entropy in `shaping`; a chain is built by `transform`.
+Statistics over rollouts are float64. The last step that makes or scales token advantages returns
+the dtype of the mask. Steps with a state are in `tracker` and `drift`, the step that needs the
+policy's entropy is in `shaping`, and `transform` builds a chain.
 
 Shapes: B rollouts, problem-major; P problems with G rollouts each (B = P * G); T response tokens.
 """
@@ -23,7 +23,7 @@ from mssr_rl.options import require
 
 
 def subtract_group_mean() -> Transform:
-    """A = r - mean of the problem's G rewards. A decided group (all equal) gives exactly 0."""
+    """A = r - mean of the problem's G rewards. A group of equal rewards gives exactly 0."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return _by_group(a_B, batch, _centred_groups)
@@ -51,7 +51,7 @@ def divide_by_group_std(
 
     def divided(a_PG: Tensor) -> Tensor:
         if a_PG.shape[1] == 1:
-            return torch.zeros_like(a_PG)  # left alone, it has no spread to be measured by
+            return torch.zeros_like(a_PG)  # one rollout has no standard deviation
         std_P1 = a_PG.std(1, correction=1 if std == "sample" else 0, keepdim=True)
         return a_PG / (std_P1 + eps)
 
@@ -76,8 +76,8 @@ def subtract_batch_mean() -> Transform:
 def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Transform:
     """A = (a - mean) / sqrt(max(var, 1e-6)) over the rollouts; population variance (MSSR).
 
-    measure="token" weighs every rollout by its length, so that the mean over *tokens* is 0 and a
-    token-mean loss is not left with Cov(length, A) / mean length. One rollout alone is kept as is.
+    measure="token" weights every rollout by its length. Then the mean over *tokens* is 0; otherwise
+    a token-mean loss keeps a bias of Cov(length, A) / mean length. A single rollout is not changed.
     """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
@@ -91,9 +91,10 @@ def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Tra
 
 
 def standardise_over_batch(eps: float = 1e-8) -> Transform:
-    """A = (a - mean) / (std + eps) over the rollouts, Bessel's std (SPO); one alone is kept as is.
+    """A = (a - mean) / (std + eps) over the rollouts, with the sample (n - 1) std (SPO).
 
-    `whiten_over_batch` is the same up to the convention: population variance, a floor, no eps.
+    A single rollout is not changed. `whiten_over_batch` differs only in its convention: population
+    variance with a floor, and no eps.
     """
 
     def f(a_B: Tensor, _: Batch) -> Tensor:
@@ -108,7 +109,7 @@ def standardise_over_batch(eps: float = 1e-8) -> Transform:
 def whiten_over_tokens() -> Transform:
     """A = (a - mean) / sqrt(max(var, 1e-8)) over the response tokens of the whole batch.
 
-    Every token counts once, so a long response weighs more; population variance.
+    Every token counts once, so a long response has more weight. The variance divides by n.
     """
 
     def f(a_BT: Tensor, batch: Batch) -> Tensor:
@@ -131,7 +132,7 @@ def to_tokens() -> Transform:
 
 
 def to_last_token() -> Transform:
-    """Give a rollout's value to the last token of its response, and 0 to the others. float64."""
+    """Give a rollout's value to the last token of its response, and 0 to the others; float64."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         on_BT = batch.mask_BT > 0
@@ -158,20 +159,20 @@ def return_to_go(gamma: float = 1.0) -> Transform:
 
 
 def _by_group(a_B: Tensor, batch: Batch, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """`f` of the groups as a matrix [P, G], float64; unequal ones size by size."""
+    """Apply `f` to the groups as a float64 matrix [P, G]; unequal groups go size by size."""
     if batch.group_B is None:
         return f(_groups(a_B, batch)).flatten()
     out_B = torch.empty_like(a_B, dtype=torch.float64)
     size_B = torch.bincount(batch.group_B)[batch.group_B]
     for size in size_B.unique().tolist():
         row = (size_B == size).nonzero()[:, 0]
-        row = row[batch.group_B[row].sort(stable=True).indices]  # a group's stand together
+        row = row[batch.group_B[row].sort(stable=True).indices]  # now groups are contiguous
         out_B[row] = f(a_B[row].to(torch.float64).view(-1, size)).flatten()
     return out_B
 
 
 def _groups(a_B: Tensor, batch: Batch) -> Tensor:
-    """float64 [P, G]."""
+    """Return the values as float64 [P, G]; raise `UserError` if the batch has no such groups."""
     g = batch.group_size
     if g < 2:
         raise UserError(
@@ -193,20 +194,21 @@ def _groups(a_B: Tensor, batch: Batch) -> Tensor:
 
 
 def _without_itself(a_PG: Tensor) -> Tensor:
-    """Each value less the mean of the others; one alone has none, and gives 0."""
+    """Return each value minus the mean of the others; 0 for a group of one."""
     g = a_PG.shape[1]
     return _centred_groups(a_PG) * g / max(g - 1, 1)
 
 
 def _centred_groups(a_PG: Tensor) -> Tensor:
     decided_P1 = (a_PG == a_PG[:, :1]).all(1, keepdim=True)
-    # A mean of equal numbers can miss them by a rounding, and dividing by a std makes that visible.
+    # Rounding can make the mean of equal numbers differ from them. The division by a tiny standard
+    # deviation would then make this error large.
     return (a_PG - a_PG.mean(1, keepdim=True)).masked_fill(decided_P1, 0)
 
 
 def _centred(a_B: Tensor) -> Tensor:
     if len(a_B) == 0 or (a_B == a_B[0]).all():
-        return torch.zeros_like(a_B)  # a rounding left of equal numbers would be divided by eps
+        return torch.zeros_like(a_B)  # else a rounding error would be divided by eps
     return a_B - a_B.mean()
 
 

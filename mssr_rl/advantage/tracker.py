@@ -1,8 +1,8 @@
-"""The value tracker of single-rollout algorithms: a Beta belief about every problem's success rate.
+"""The value tracker of single-rollout algorithms: a Beta belief about each problem's success rate.
 
-Where a group algorithm compares a rollout with its siblings, this step compares it with what the
-same problem paid before (MSSR, arXiv 2512.18215; the idea from SPO, arXiv 2509.13232). Old outcomes
-are discounted as the policy moves: the rate eta follows the KL divergence of recent steps.
+A group algorithm compares a rollout with the other rollouts of its group. This step compares it
+with earlier rewards of the same problem (MSSR, arXiv 2512.18215, after SPO, arXiv 2509.13232). Old
+outcomes are discounted when the policy changes: the rate eta follows the KL of recent steps.
 
 Shapes: B rollouts, N training problems, K steps of KL history.
 """
@@ -25,17 +25,18 @@ class Tracker:
     """How the tracked success rate starts, and how it forgets.
 
     Args:
-        eta_min: what an old outcome keeps, at the least, when its problem is met again
-        eta_max: and at the most; 1 / (1 - eta) visits are remembered
+        eta_min: smallest share of an old outcome that stays when its problem is visited again
+        eta_max: largest share; the last 1 / (1 - eta) visits count most
         eta_schedule: paper: eta falls as the KL rises; released: rises up to kl_target, then drops
         kl_source: step: between consecutive policies; reference: from the frozen initial model
-        kl_target: the KL at which the schedule reaches its other end [nat per token]
-        kl_window: steps over which the KL is averaged
-        prior: uniform: all problems start alike; rollouts: from answers of the initial policy to
-            every problem, charged to the budget
-        prior_strength: outcomes the starting belief is worth; null: 1 / (1 - eta_min)
-        prior_mean: the success rate assumed for a problem never tried
-        n_init: initial answers to each problem, where prior=rollouts; null: 1
+        kl_target: the KL at which eta reaches the other end of its range [nat per token]
+        kl_window: number of steps over which the KL is averaged
+        prior: uniform: start all problems with the same success rate; rollouts: start from answers
+            of the initial policy to every problem, charged to the budget
+        prior_strength: number of outcomes that the starting belief counts for; null:
+            1 / (1 - eta_min)
+        prior_mean: success rate assumed for a problem that was never tried
+        n_init: initial answers to each problem if prior=rollouts; null: 1
     """
 
     eta_min: float = 0.875
@@ -67,12 +68,12 @@ class Tracker:
 
     @property
     def strength(self) -> float:
-        """What the prior counts for, in outcomes."""
+        """The weight of the prior, as a number of outcomes."""
         return 1 / (1 - self.eta_min) if self.prior_strength is None else self.prior_strength
 
 
 class Beliefs(NamedTuple):
-    """Beta(alpha, beta) about each problem, and the KL of recent steps."""
+    """A Beta(alpha, beta) belief for each problem, and the KL of recent steps."""
 
     alpha_N: Tensor  # float64: discounted successes
     beta_N: Tensor  # float64: discounted failures
@@ -86,17 +87,18 @@ class Beliefs(NamedTuple):
 
     @property
     def kl_mean(self) -> float | None:
-        """Mean over the window; None while it is empty."""
+        """The mean KL over the window [nat per token]; None while the window is empty."""
         if not self.kl_count:
             return None
         return self.kl_K[-self.kl_count :].mean().item()
 
 
 def subtract_tracked_value(tracker: Tracker) -> Transform:
-    """A = r - v(x), v the mean of the problem's belief before this batch.
+    """A = r - v(x), where v is the mean of the problem's belief before this batch.
 
-    Every rollout of a batch sees the same belief, also when a problem occurs twice, so none is part
-    of its own baseline. Then the beliefs are updated, in batch order, with one rate for the batch.
+    All rollouts of a batch use the beliefs from before the batch, even if a problem occurs twice.
+    So no rollout is part of its own baseline. Then the beliefs are updated in batch order, with one
+    rate eta for the whole batch.
     """
 
     def init(num_problems: int) -> Beliefs:
@@ -117,8 +119,8 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         return Step(a_B - value_B, recent._replace(**after._asdict()), metrics)
 
     def learn(old: Beliefs, reward_NK: Tensor) -> Beliefs:
-        found = from_rollouts(reward_NK, tracker.strength)
-        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, found)
+        initial_counts = from_rollouts(reward_NK, tracker.strength)
+        kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, initial_counts)
         return old._replace(**kept._asdict())
 
     wanted = InitialRollouts(tracker.n_init or 1, learn) if tracker.prior == "rollouts" else None
@@ -126,11 +128,12 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
 
 
 def forgetting_rate(kl_mean: float | None, tracker: Tracker) -> float:
-    """eta, the share of an old outcome that a new visit keeps.
+    """Return eta: the share of an old outcome that stays when its problem is visited again.
 
-    paper: falls from eta_max to eta_min as the KL rises to its target; eta_max before any KL. This
-    is what MSSR's prose argues. released: *rises* up to the target and drops to eta_min just above
-    it; the midpoint before any KL. This is MSSR's printed formula and its code.
+    paper: eta falls from eta_max to eta_min as the KL rises to its target. It is eta_max before the
+    first KL. MSSR's text argues for this. released: eta *rises* from eta_min up to the target and
+    drops to eta_min above it. It is the midpoint before the first KL. MSSR's printed formula and
+    its code do this.
     """
     span = tracker.eta_max - tracker.eta_min
     if kl_mean is None:
@@ -153,7 +156,7 @@ def _measured_kl(batch: Batch, tracker: Tracker) -> float | None:
         )
     kl_BT = kl(batch.logprob_BT.double(), batch.logprob_ref_BT.double(), "k3")
     total_B = kl_BT.masked_fill(batch.mask_BT == 0, 0).sum(1)
-    # The released code leaves the numerator unmasked and can pick up a padding term; ours does not.
+    # MSSR's released code does not mask the numerator, so padding can enter the sum. We mask it.
     return (total_B / batch.mask_BT.sum(1).clamp(min=1)).mean().item()
 
 

@@ -1,8 +1,8 @@
-"""What an advantage estimator is made of: small pure steps, and a chain of them, after optax.
+"""The building blocks of an advantage estimator: pure steps and chains of steps, after optax.
 
-A step maps advantages to advantages. A chain starts from the verified rewards, and every step does
-one thing: subtract a baseline, rescale, spread over tokens, reshape. `advantage` holds the steps,
-`tracker` the one with a memory, `state` turns memories into checkpoints.
+A step maps advantages to advantages. A chain starts from the verified rewards, and each step does
+one thing: it subtracts a baseline, rescales, copies values to tokens, or adds a bonus. The steps
+are in the other modules of `advantage`; `state` saves their states to checkpoints.
 
 Shapes: B rollouts of the batch, problem-major; P problems with G rollouts each (B = P * G); T
 response tokens, right-padded; N training problems.
@@ -20,7 +20,7 @@ Per = Literal["rollout", "token"]
 
 
 class Batch(NamedTuple):
-    """What a step may read; all rollouts of a training step, on the CPU. Nothing writes to it."""
+    """The input of a step: all rollouts of a training step, on the CPU. Steps never change it."""
 
     reward_B: Tensor  # float64: verified outcome, in [0, 1]
     problem_B: Tensor  # int64: row of the problem in the training set, in [0, N)
@@ -29,17 +29,16 @@ class Batch(NamedTuple):
     entropy_BT: Tensor | None = None  # of the rollout policy, over the full vocabulary [nat]
     logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]
     kl_step: float | None = None  # KL between the policies before and after the last update
-    group_size: int = (
-        1  # G; 0 where groups are unequal, so that nobody cuts them wrongly in silence
-    )
-    # int64: which of the P groups a rollout is in, where rollouts were left out because nothing
-    # could score them, so that groups are unequal; None: G consecutive ones each.
+    # G. 0 if the groups are unequal, so that code that assumes equal groups fails with an error.
+    group_size: int = 1
+    # int64: the group of each rollout, in [0, P). It is set if some rollouts could not be scored
+    # and were left out, which makes groups unequal. None: every G consecutive rollouts are a group.
     group_B: Tensor | None = None
-    response_limit: int | None = None  # tokens a response could have had; None: not known
+    response_limit: int | None = None  # the longest response allowed [tokens]; None: not known
 
 
 class Step(NamedTuple):
-    """What one application of a transform gives."""
+    """The result of applying a transform once."""
 
     advantage: Tensor
     state: Any
@@ -47,10 +46,10 @@ class Step(NamedTuple):
 
 
 class InitialRollouts(NamedTuple):
-    """What a step wants to see before the first training step; charged to the budget.
+    """Rollouts that a step needs before the first training step; they are charged to the budget.
 
-    A reward that nothing could score is NaN where `fault.unscorable=leave_out`; what is learnt must
-    not depend on it, nor hold NaN.
+    With `fault.unscorable=leave_out`, the reward of a response that could not be scored is NaN.
+    `learn` must ignore NaN, and its result must not contain NaN.
     """
 
     per_problem: int
@@ -58,7 +57,7 @@ class InitialRollouts(NamedTuple):
 
 
 class Transform(NamedTuple):
-    """A named pair of pure functions."""
+    """A step: a name and two pure functions, `init` and `update`."""
 
     name: str
     takes: Per
@@ -66,15 +65,17 @@ class Transform(NamedTuple):
     init: Callable[[int], Any]  # N -> state: None, or nested tuples of tensors and numbers
     update: Callable[[Tensor, Batch, Any], Step]  # advantages, batch, state -> Step
     initial: InitialRollouts | None = None
-    parts: tuple["Transform", ...] = ()  # of a chain
+    parts: tuple["Transform", ...] = ()  # the steps of a chain
 
 
 def chain(*steps: Transform) -> Transform:
-    """Run `steps` in order; the state is the tuple of their states, the metrics are merged.
+    """Return a transform that runs `steps` in order.
+
+    Its state is the tuple of their states, and their metrics are merged.
 
     Raises:
-        UserError: no step, one that does not take what the one before it gives, or two that want
-            initial rollouts.
+        UserError: there is no step, a step does not take what the step before it gives, or two
+            steps need initial rollouts.
     """
     if not steps:
         raise UserError("chain() needs at least one step")
@@ -101,7 +102,7 @@ def chain(*steps: Transform) -> Transform:
 
 
 def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:
-    """What the one step that wants initial rollouts wants, passed on to its place in the chain."""
+    """Return the initial rollouts of the one step that needs them, for the state of the chain."""
     wanting = [(place, s.initial) for place, s in enumerate(steps) if s.initial]
     if len(wanting) > 1:
         names = " and ".join(steps[place].name for place, _ in wanting)
@@ -117,5 +118,5 @@ def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:
 
 
 def stateless(name: str, takes: Per, gives: Per, f: Callable[[Tensor, Batch], Tensor]) -> Transform:
-    """Lift a plain function of (advantages, batch) into a transform."""
+    """Return a transform without state from a plain function of (advantages, batch)."""
     return Transform(name, takes, gives, lambda n: None, lambda a, b, s: Step(f(a, b), None, {}))

@@ -1,15 +1,15 @@
-"""Did training stay healthy? Detectors over a run's own record, each with a stated definition.
+"""Stability of training: detectors read a run's metrics and report events such as a collapse.
 
-    finite      check_finite: NaN and infinity, found inside a step             stops every run
-    limits      the thresholds, all of them options under `stability.`
-    trace       what the detectors read: steps, evaluations, recorded responses
-    policy_detectors    entropy, KL, gradients                                          detectors
-    response_detectors  length, truncation, repetition                                  detectors
-    learning    advantages, format, plateau, tracker, grading                   detectors
-    collapse    accuracy lost, answers lost                                     may stop a run
-    stability_card      all of it together: verdict and events of one run
+    finite              check_finite: NaN and infinity inside a step; always stops the run
+    limits              the thresholds: the options under `stability.`
+    trace               the input of the detectors: steps, evaluations, recorded responses
+    policy_detectors    detectors of entropy, KL and gradients
+    response_detectors  detectors of length, truncation and repetition
+    learning            detectors of advantages, format, plateau, tracker and grading
+    collapse            detectors of lost accuracy and lost answers; they may stop a run
+    stability_card      the verdict and all events of one run
 
-A detector is a pure function (trace, limits) -> event or None, and fires at most once: at the first
-step at which its definition is met. docs/stability.md has the definitions and what was measured on
-healthy runs.
+A detector is a pure function (trace, limits) -> event or None. It fires at most once, at the first
+step that meets its definition. docs/stability.md has the definitions, and measurements on healthy
+runs.
 """

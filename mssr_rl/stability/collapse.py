@@ -1,4 +1,4 @@
-"""Collapse: what the policy could do is lost. The only detectors that may end a run."""
+"""Detectors of collapse: the policy lost what it could do. Only these detectors may end a run."""
 
 from collections.abc import Iterator, Sequence
 from math import sqrt
@@ -13,9 +13,10 @@ ADVICE = (
 
 
 def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Two evaluations in a row below the best so far by more than chance and `accuracy_drop`.
+    """Fires if two evaluations in a row are far below the best so far.
 
-    Chance is three standard errors of the difference of two accuracies of p, the best one.
+    Far means by more than `accuracy_drop`, and by more than three standard errors. The standard
+    error is that of the difference of two accuracies, both taken as the best one, p.
     """
     below = 0
     for best, mark in _with_best(trace.marks):
@@ -32,31 +33,32 @@ def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 
 def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Rollouts without a readable answer are up by `no_answer_rise` for a window.
+    """Fires if the share of rollouts without a readable answer rose by `no_answer_rise`.
 
-    Counted from their reference, so that a model that never kept to the format has lost nothing.
+    The rise must last for a window. It is measured from the reference at the start of the run, so
+    that a model that never followed the format does not count as collapsed.
     """
     missing, window = trace.unanswered, window_of(trace, limits)
     start = reference(missing, window)
-    found = held(missing >= start + limits.no_answer_rise, window)
-    if found is None:
+    index = held(missing >= start + limits.no_answer_rise, window)
+    if index is None:
         return None
     evidence = (
-        f"{missing[found]:.0%} of the rollouts hold no readable answer, {start:.0%} at the start, "
+        f"{missing[index]:.0%} of the rollouts hold no readable answer, {start:.0%} at the start, "
         f"for {window} steps"
     )
-    return Event("answer_collapse", "collapse", trace.step(found), evidence, ADVICE)
+    return Event("answer_collapse", "collapse", trace.step(index), evidence, ADVICE)
 
 
 def worst_dip(marks: Sequence[EvaluationPoint]) -> float:
-    """The most that accuracy ever was below its best so far; 0 for a curve that never falls."""
+    """Return how far accuracy ever fell below its best so far; 0 for a curve that never falls."""
     return max((best.accuracy - mark.accuracy for best, mark in _with_best(marks)), default=0.0)
 
 
 def _with_best(
     marks: Sequence[EvaluationPoint],
 ) -> Iterator[tuple[EvaluationPoint, EvaluationPoint]]:
-    """Every evaluation with the best one before it, or itself."""
+    """Yield (best evaluation so far, evaluation) for every evaluation."""
     best: EvaluationPoint | None = None
     for mark in marks:
         best = mark if best is None or mark.accuracy > best.accuracy else best

@@ -1,7 +1,7 @@
-"""Numbers that are no numbers, found before the optimiser makes weights of them.
+"""Finds NaN and infinity before an optimiser update can write them into the weights.
 
-Engines check a loss and its gradient between `backward` and the optimiser's step, `run.step` what
-the policy, the grader and the advantage chain gave it. Whatever is found first is named.
+Engines check the loss and its gradient between `backward` and the optimiser step. `run.step` checks
+the results of the policy, the grader and the advantage chain. The error names the first bad tensor.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from mssr_rl.errors import NotFinite
 
 
 class NonFinite(NotFinite):
-    """A tensor holds NaN or infinity; the policy has not been updated with it."""
+    """A tensor holds NaN or infinity. The policy was not updated with it."""
 
     def __init__(self, tensor: str, bad: int, size: int) -> None:
         super().__init__(f"{tensor} is not finite ({bad} of {size} values)")
         self.tensor = tensor
-        self.problem_rows: tuple[int, ...] | None = None  # of an update: which of the P problems
-        self.updates = 0  # of the step, made before it
+        self.problem_rows: tuple[int, ...] | None = None  # the update's rows of the P problems
+        self.updates = 0  # updates of the same step that succeeded before this one
 
 
 def check_finite(values: Mapping[str, Tensor | float]) -> None:
@@ -32,23 +32,24 @@ def check_finite(values: Mapping[str, Tensor | float]) -> None:
 
 
 def check_gradients(norm: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> None:
-    """Raise `NonFinite` if `norm` is not finite, naming the first parameter whose gradient is not.
+    """Raise `NonFinite` if `norm` is not finite; name the first parameter with a bad gradient.
 
-    To be called before gradients are clipped: clipping by a norm that is NaN makes all of them NaN.
+    Call it before gradients are clipped: clipping by a NaN norm makes every gradient NaN.
     """
     if bool(torch.isfinite(norm)):
         return
     for name, parameter in parameters:
         if parameter.grad is not None:
             check_finite({f"the gradient of {name}": parameter.grad})
-    check_finite({"the norm of the gradient": norm})  # every part is finite, their sum is not
+    check_finite({"the norm of the gradient": norm})  # all parts are finite, but not their sum
 
 
 @contextmanager
 def blaming(problem_rows: Sequence[int], updates: int = 0) -> Iterator[None]:
-    """Note on a `NonFinite` of the block which of a step's P problems its update was made of.
+    """Add the place of the failure to a `NonFinite` that the block raises.
 
-    And how many updates of the step were made before it.
+    `problem_rows` are the rows of the update among the step's P problems, `updates` the number of
+    updates that the step made before it.
     """
     try:
         yield

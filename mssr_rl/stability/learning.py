@@ -1,4 +1,4 @@
-"""Detectors of whether there is anything to learn from: advantages, reward, tracker, grading."""
+"""Detectors of missing learning signal: zero advantages, flat reward, late tracker, bad grading."""
 
 from math import sqrt
 
@@ -7,29 +7,30 @@ import numpy as np
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Array, Event, Trace, held, window_of
 
-FORMAT_FALL = 0.3  # so many rollouts more have an answer
-FEWEST_STEPS = 40  # below this the second half shows no trend
-AT_BOUND = 0.9  # share of the steps
+FORMAT_FALL = 0.3  # the share of rollouts without an answer must fall by this much
+FEWEST_STEPS = 40  # in a shorter run the second half is too short to show a trend
+AT_BOUND = 0.9  # share of the steps at which eta has its smallest or largest value
 
 
 def no_signal(trace: Trace, limits: Limits) -> Event | None:
-    """Over `zero_advantage` of the tokens have an advantage of 0, for a window."""
+    """Fires if more than `zero_advantage` of the tokens have an advantage of 0 for a window."""
     zero, window = trace.column("critic/advantages/zero_fraction"), window_of(trace, limits)
-    found = held(zero > limits.zero_advantage, window)
-    if found is None:
+    index = held(zero > limits.zero_advantage, window)
+    if index is None:
         return None
-    evidence = f"{zero[found]:.0%} of the tokens have no advantage, for {window} steps"
+    evidence = f"{zero[index]:.0%} of the tokens have no advantage, for {window} steps"
     advice = (
         "the problems are too easy or too hard for these groups: other problems, a larger "
         "rollout.group_size, or an algorithm whose baseline is not the group"
     )
-    return Event("no_signal", "warn", trace.step(found), evidence, advice)
+    return Event("no_signal", "warn", trace.step(index), evidence, advice)
 
 
 def format_only(trace: Trace, limits: Limits) -> Event | None:
-    """At the end, 0.3 more rollouts have an answer than at first, and no more of those are right.
+    """Fires if the model learned the answer format only.
 
-    Compared are the first and the last window.
+    It compares the first and the last window. The share of rollouts with an answer rose by at least
+    0.3, and the share of right ones among the answers rose by less than `format_gain`.
     """
     missing, window = trace.unanswered, window_of(trace, limits)
     if len(missing) < 2 * window:
@@ -50,11 +51,11 @@ def format_only(trace: Trace, limits: Limits) -> Event | None:
 
 
 def plateau(trace: Trace, limits: Limits) -> Event | None:
-    """Over the second half of the run the reward has shown not to rise by `plateau`.
+    """Fires if the reward certainly rose by less than `plateau` in the second half of the run.
 
-    The upper end of a one-sided 95 % interval of the fitted line's rise is below it, and validation
-    gained less than one standard error meanwhile. A trend that is only not significant is no
-    plateau: a short run never shows one. Meant for the end of a run; it says nothing in between.
+    A line is fitted to the reward. The upper end of the one-sided 95 % interval of its rise must be
+    below `plateau`, and validation must have gained less than one standard error. A trend that is
+    just not significant is not enough, so short runs never fire. Use it at the end of a run.
     """
     from scipy import stats  # slow to import, and only needed at the end of a run
 
@@ -76,15 +77,16 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
 
 
 def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
-    """The tracked value is `tracker_gap` off the reward for a window, or eta does not move.
+    """Fires if the tracked value is far from the reward, or if eta is stuck at a bound.
 
-    Both are means over a window; the first window is left to the prior. Eta stands at its largest
-    or smallest value on 90 % of the steps after it had another one.
+    Far means that the means over a window differ by more than `tracker_gap`; the first window does
+    not count, because the prior dominates there. Eta is stuck if it took several values, but stays
+    at its largest or smallest one on 90 % of the steps.
     """
     gap = trace.column("tracker/mean") - trace.column("reward/mean")
     window = window_of(trace, limits)
     off = np.abs(_moving_mean(gap, window)) > limits.tracker_gap
-    off[: 2 * window - 1] = False  # windows that begin within the first one
+    off[: 2 * window - 1] = False  # windows that overlap the first one
     if off.any():
         index = int(np.flatnonzero(off)[0])
         evidence = (
@@ -97,7 +99,7 @@ def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
 
 
 def verifier_trouble(trace: Trace, limits: Limits) -> Event | None:
-    """Grading timed out or failed on more than `ungraded` of the rollouts, over a window."""
+    """Fires if grading timed out or failed on more than `ungraded` of a window's rollouts."""
     window = window_of(trace, limits)
     failed = trace.column("reward/timeout_fraction") + trace.column("reward/error_fraction")
     over = np.flatnonzero(_moving_mean(failed, window) > limits.ungraded)
@@ -114,17 +116,17 @@ def _eta_stands(trace: Trace, fewest: int) -> Event | None:
     eta = trace.column("tracker/eta")
     if len(eta) < fewest or np.isnan(eta).any() or len(np.unique(eta)) < 2:
         return None
-    for bound, word in ((eta.min(), "smallest"), (eta.max(), "largest")):
+    for bound, extreme in ((eta.min(), "smallest"), (eta.max(), "largest")):
         share = float((eta == bound).mean())
         if share >= AT_BOUND:
-            evidence = f"eta is {bound:.3g}, its {word} value, on {share:.0%} of the steps"
+            evidence = f"eta is {bound:.3g}, its {extreme} value, on {share:.0%} of the steps"
             advice = "the KL does not steer the forgetting: another kl_target"
             return Event("tracker_lag", "warn", trace.step(len(eta) - 1), evidence, advice)
     return None
 
 
 def _moving_mean(values: Array, window: int) -> Array:
-    """Mean over the window that ends at each index; NaN before the first is complete."""
+    """Return the mean over the window that ends at each index; NaN while it is incomplete."""
     if len(values) < window:
         return np.full(len(values), np.nan)
     means = np.convolve(values, np.full(window, 1 / window), "valid")
@@ -137,7 +139,10 @@ def _of_answered(reward: Array, missing: Array, part: slice) -> float:
 
 
 def _validation_stands(trace: Trace) -> bool:
-    """Whether validation gained less than one standard error since the middle, if measured."""
+    """Return whether validation gained less than one standard error since the middle of the run.
+
+    True if there are fewer than two evaluations.
+    """
     middle = trace.step(len(trace.rows) // 2)
     if len(trace.marks) < 2:
         return True

@@ -1,7 +1,7 @@
-"""The thresholds of every detector, with their defaults: the options under `stability.`.
+"""The thresholds of all detectors with their defaults: the options under `stability.`.
 
-"For a window" means on as many steps in a row; a quantity's reference is its median over the run's
-first window. A threshold that a healthy run comes near was moved away from it: docs/stability.md.
+"For a window" means: on that many steps in a row. The reference of a quantity is its median over
+the first window of the run. Thresholds keep a distance from healthy runs (docs/stability.md).
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from mssr_rl.typed import COUNT, POSITIVE, SHARE, option
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a detector fires."""
+    """The thresholds at which detectors fire."""
 
     stop: Literal["collapse", "non_finite"] = option(
-        "what ends a run with exit code 3: any collapse, or only numbers that are no numbers",
+        "what ends a run with exit code 3: any collapse, or only NaN and infinite numbers",
         "collapse",
     )
     window: int = option("fewest steps a condition must hold", 5, COUNT)
     window_share: float = option("and at least this share of the planned steps", 0.05, SHARE)
     accuracy_drop: float = option("collapse: validation this far below its best", 0.05, POSITIVE)
     no_answer_rise: float = option(
-        "collapse: so many more rollouts without a readable answer", 0.5, SHARE
+        "collapse: rise in the share of rollouts without a readable answer", 0.5, SHARE
     )
     entropy_low: float = option("entropy below this multiple of its reference", 0.3, POSITIVE)
     entropy_high: float = option("entropy above this multiple of its reference", 3.0, POSITIVE)
@@ -34,12 +34,16 @@ class Limits:
     length_high: float = option("length above this multiple of its reference", 2.0, POSITIVE)
     truncated: float = option("share of responses cut off by the length limit", 0.5, SHARE)
     repetitive: float = option("share of recorded responses that repeat themselves", 0.2, SHARE)
-    zero_advantage: float = option("share of tokens that teach nothing", 0.9, SHARE)
-    format_gain: float = option("format_only: answers came, right ones by less", 0.02, POSITIVE)
-    plateau: float = option("reward rises by less over the run's second half", 0.02, POSITIVE)
-    tracker_gap: float = option("tracked value away from the reward", 0.2, POSITIVE)
+    zero_advantage: float = option("share of tokens with an advantage of 0", 0.9, SHARE)
+    format_gain: float = option(
+        "format_only: right answers, as a share of answers, rise by less", 0.02, POSITIVE
+    )
+    plateau: float = option(
+        "the reward rises by less in the second half of the run", 0.02, POSITIVE
+    )
+    tracker_gap: float = option("distance of the tracked value to the reward", 0.2, POSITIVE)
     ungraded: float = option("share of rollouts whose grading failed", 0.01, SHARE)
 
     def steps(self, planned: int) -> int:
-        """The window of a run of so many steps."""
+        """Return the window, in steps, of a run with `planned` steps."""
         return max(self.window, ceil(self.window_share * planned))

@@ -1,63 +1,66 @@
-"""Detectors of what the updates do to the policy: entropy, KL divergence, gradients."""
+"""Detectors of changes in the policy: entropy, KL divergence, gradients."""
 
 import numpy as np
 
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Event, Trace, held, reference, window_ends, window_of
 
-IN_A_ROW = 3  # steps of too large a KL
-BEFORE = 50  # steps a gradient is compared with,
-AT_LEAST = 10  # and the fewest of them
+IN_A_ROW = 3  # steps with too large a KL
+BEFORE = 50  # a gradient is compared with up to this many steps before it
+AT_LEAST = 10  # and with at least this many
 
 
 def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Entropy below `entropy_low` times its reference for a window, no best accuracy meanwhile.
+    """Fires if entropy is below `entropy_low` times its reference for a window.
 
-    A policy that becomes sure while it becomes better is converging: the newest evaluation must
-    not be the best so far.
+    It does not fire if the newest evaluation is the best so far: a policy that becomes more certain
+    while it becomes better is converging.
     """
     entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
     start = reference(entropy, window)
     ends = window_ends(entropy < limits.entropy_low * start, window)
-    found = next((int(i) for i in ends if not _newest_is_best(trace, trace.step(i))), None)
-    if found is None:
+    index = next((int(i) for i in ends if not _newest_is_best(trace, trace.step(i))), None)
+    if index is None:
         return None
     evidence = (
-        f"entropy {entropy[found]:.3g} nat per token, {entropy[found] / start:.0%} of the start's "
+        f"entropy {entropy[index]:.3g} nat per token, {entropy[index] / start:.0%} of the start's "
         f"{start:.3g}, for {window} steps without a new best accuracy"
     )
     advice = (
         "the policy hardly explores any more: a smaller train.lr, a higher clip_high, or an "
         "algorithm with an entropy bonus"
     )
-    return Event("entropy_collapse", "warn", trace.step(found), evidence, advice)
+    return Event("entropy_collapse", "warn", trace.step(index), evidence, advice)
 
 
 def entropy_explosion(trace: Trace, limits: Limits) -> Event | None:
-    """Entropy above `entropy_high` times its reference for a window."""
+    """Fires if entropy is above `entropy_high` times its reference for a window."""
     entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
     start = reference(entropy, window)
-    found = held(entropy > limits.entropy_high * start, window)
-    if found is None:
+    index = held(entropy > limits.entropy_high * start, window)
+    if index is None:
         return None
     evidence = (
-        f"entropy {entropy[found]:.3g} nat per token, {entropy[found] / start:.1f} times the "
+        f"entropy {entropy[index]:.3g} nat per token, {entropy[index] / start:.1f} times the "
         f"start's {start:.3g}, for {window} steps"
     )
     advice = "answers turn to noise: a smaller train.lr, a weaker entropy bonus, or a KL term"
-    return Event("entropy_explosion", "warn", trace.step(found), evidence, advice)
+    return Event("entropy_explosion", "warn", trace.step(index), evidence, advice)
 
 
 def kl_runaway(trace: Trace, limits: Limits) -> Event | None:
-    """KL of a step above `kl_step` three times in a row, or to the reference above `kl_ref`."""
+    """Fires if the KL of a step is above `kl_step` on three steps in a row.
+
+    It also fires if the KL to the frozen initial model is above `kl_ref` for a window.
+    """
     window = window_of(trace, limits)
-    found = (
+    limits_of_kl = (
         ("actor/kl_step", limits.kl_step, IN_A_ROW, "between the policies of consecutive steps"),
         ("actor/kl_ref", limits.kl_ref, window, "to the frozen initial model"),
     )
     fired = [
         (index, key, limit, steps, says)
-        for key, limit, steps, says in found
+        for key, limit, steps, says in limits_of_kl
         if (index := held(trace.column(key) > limit, steps)) is not None
     ]
     if not fired:
@@ -71,9 +74,9 @@ def kl_runaway(trace: Trace, limits: Limits) -> Event | None:
 
 
 def grad_spike(trace: Trace, limits: Limits) -> Event | None:
-    """Gradient norm above `grad_factor` times its median over up to 50 steps before.
+    """Fires if the gradient norm is above `grad_factor` times its median of the 50 steps before.
 
-    A note; a warning where three come within a window.
+    One spike is a note; three within a window are a warning.
     """
     norm, window = trace.column("actor/grad_norm"), window_of(trace, limits)
     spikes = [
@@ -99,6 +102,9 @@ def _usual(norm: np.ndarray, index: int) -> float:
 
 
 def _newest_is_best(trace: Trace, step: int) -> bool:
-    """Whether the last evaluation up to a step beat all before it; the first beat none."""
+    """Return whether the last evaluation up to a step is better than all before it.
+
+    False for the first evaluation.
+    """
     seen = [mark.accuracy for mark in trace.marks if mark.step <= step]
     return len(seen) > 1 and seen[-1] > max(seen[:-1])

@@ -1,9 +1,11 @@
-"""The scorecard of a run: its verdict and its events, from its own record.
+"""The stability card of a run: its verdict and its events.
 
-    stable      nothing but notes        warned   at least one warning
-    collapsed   a collapse, or a number that is no number
+    stable      no event, or notes only
+    warned      at least one warning
+    collapsed   a collapse, or NaN or infinity in a step
 
-Pure; the trainer asks for `first_collapse` after every step and writes the card into summary.json.
+Pure functions. The trainer calls `first_collapse` after every step, and writes the card into
+summary.json at the end.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,11 +60,11 @@ class StabilityCard(NamedTuple):
     """How a run behaved."""
 
     verdict: Verdict
-    events: tuple[Event, ...]  # by step
-    worst_dip: float  # of validation accuracy below its best so far
+    events: tuple[Event, ...]  # sorted by step
+    worst_dip: float  # the largest fall of validation accuracy below its best so far
 
     def as_dict(self) -> dict[str, Any]:
-        """For summary.json."""
+        """Return the card as plain data for summary.json."""
         return {
             "verdict": self.verdict,
             "events": [event._asdict() for event in self.events],
@@ -71,31 +73,31 @@ class StabilityCard(NamedTuple):
 
 
 def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> StabilityCard:
-    """Every detector's say on a run, and what `check_finite` stopped it for, if it did."""
-    found = [event for detect in DETECTORS if (event := detect(trace, limits)) is not None]
-    found += [non_finite] if non_finite is not None else []
-    events = tuple(sorted(found, key=lambda event: event.step))
+    """Return the events of all detectors, and `non_finite` if `check_finite` stopped the run."""
+    fired = [event for detect in DETECTORS if (event := detect(trace, limits)) is not None]
+    fired += [non_finite] if non_finite is not None else []
+    events = tuple(sorted(fired, key=lambda event: event.step))
     return StabilityCard(verdict_of(events), events, worst_dip(trace.marks))
 
 
 def verdict_of(events: Sequence[Event]) -> Verdict:
-    """The word for the worst of them."""
+    """Return the verdict for the worst of the events."""
     levels = {event.level for event in events}
     return "collapsed" if "collapse" in levels else "warned" if "warn" in levels else "stable"
 
 
 def first_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """The earliest collapse, None while there is none; what `stability.stop=collapse` looks at."""
-    found = [event for detect in COLLAPSES if (event := detect(trace, limits)) is not None]
-    return min(found, key=lambda event: event.step, default=None)
+    """Return the earliest collapse, or None. `stability.stop=collapse` ends the run at it."""
+    fired = [event for detect in COLLAPSES if (event := detect(trace, limits)) is not None]
+    return min(fired, key=lambda event: event.step, default=None)
 
 
 def not_finite(step: int, reason: str) -> Event:
-    """The event of a step that `check_finite` refused."""
+    """Return the event of a step in which `check_finite` found NaN or infinity."""
     advice = "a smaller train.lr or train.max_grad_norm is the usual way out"
     return Event("non_finite", "collapse", step, reason, advice)
 
 
 def line(event: Event) -> str:
-    """An event in one line."""
+    """Return an event as one line of text."""
     return f"{event.event} at step {event.step}: {event.evidence}; {event.advice}"

@@ -1,6 +1,7 @@
-"""What the detectors read, and the few things they all do with it: columns, windows, references.
+"""The input of the detectors, and the functions they share: columns, windows, references.
 
-Pure. Rows are those of metrics.jsonl; a key that a row lacks is NaN, which meets no condition.
+Pure functions. The rows are those of metrics.jsonl. A missing key reads as NaN, which meets no
+condition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from mssr_rl.stability.limits import Limits
 
-# Every key of metrics.jsonl that a detector reads; a run in progress keeps no others in memory.
+# The keys of metrics.jsonl that detectors read. A running program keeps only these in memory.
 COLUMNS = frozenset(
     {
         "step",
@@ -61,7 +62,7 @@ class Trace(NamedTuple):
     responses: Sequence[RecordedResponse] = ()
 
     def column(self, key: str) -> Array:
-        """A metric over the steps, one of `COLUMNS`."""
+        """Return one of `COLUMNS` over the steps."""
         assert key in COLUMNS, f"{key} is not among the columns that are kept"
         return np.array([row.get(key, np.nan) for row in self.rows], dtype=float)
 
@@ -72,16 +73,16 @@ class Trace(NamedTuple):
         return self.column("reward/no_answer_fraction") + bad_format
 
     def step(self, index: int) -> int:
-        """The step of a row."""
+        """Return the step of the row at `index`."""
         return int(self.rows[index]["step"])
 
 
 class Event(NamedTuple):
-    """Something that was noticed."""
+    """What a detector reports."""
 
     event: str
     level: Level
-    step: int  # the first at which the definition was met
+    step: int  # the first step that met the definition
     evidence: str
     advice: str
 
@@ -92,7 +93,7 @@ def from_records(
     evaluations: Sequence[Mapping[str, Any]] = (),
     samples: Sequence[Mapping[str, Any]] = (),
 ) -> Trace:
-    """A run's trace from the rows of metrics.jsonl, eval.jsonl and samples.jsonl."""
+    """Return a run's trace from the rows of metrics.jsonl, eval.jsonl and samples.jsonl."""
     marks = (
         EvaluationPoint(e["step"], e["accuracy"], e["n"])
         for e in evaluations
@@ -103,7 +104,7 @@ def from_records(
 
 
 def window_ends(condition: Flags, window: int) -> NDArray[np.intp]:
-    """Every index at which the condition has held `window` times in a row."""
+    """Return every index at which the condition has held `window` times in a row."""
     if len(condition) < window:
         return np.array([], dtype=np.intp)
     in_a_row = np.convolve(condition.astype(int), np.ones(window, dtype=int), "valid")
@@ -111,16 +112,16 @@ def window_ends(condition: Flags, window: int) -> NDArray[np.intp]:
 
 
 def held(condition: Flags, window: int) -> int | None:
-    """The first index at which the condition has held `window` times in a row."""
+    """Return the first index at which the condition has held `window` times in a row, or None."""
     ends = window_ends(condition, window)
     return int(ends[0]) if len(ends) else None
 
 
 def reference(values: Array, window: int) -> float:
-    """Median over the first window; NaN while that is not complete."""
+    """Return the median over the first window; NaN while the window is incomplete."""
     return float(np.median(values[:window])) if len(values) >= window else float("nan")
 
 
 def window_of(trace: Trace, limits: Limits) -> int:
-    """How many steps in a row."""
+    """Return how many steps in a row a condition must hold in this run."""
     return limits.steps(trace.planned)

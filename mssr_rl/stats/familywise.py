@@ -79,8 +79,8 @@ def decided(
 ) -> dict[str, Comparison]:
     """Return {environment: comparison} with the verdicts of the newest look, over the whole family.
 
-    The verdicts in `comparisons` treat the seeds at hand as planned, and each environment alone. They
-    stay in `Pair.fixed`. `resolution` holds one number per environment, as `judge` takes it.
+    The verdicts in `comparisons` treat the seeds at hand as planned, and each environment alone.
+    They stay in `Pair.fixed`. `resolution` holds one number per environment, as `judge` takes it.
     """
     decided_pairs: dict[Key, Decision] = {}
     if stage.look is not None:

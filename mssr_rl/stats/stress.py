@@ -32,7 +32,7 @@ SCHEDULES = ((3, 10), (2, 10), (3, 30))  # seeds at the first and at the last lo
 FEW_SEEDS = (3, 4, 5, 8, 10)
 GROUPS = 10.0  # distance of two groups of runs, in standard deviations within a group
 RARE = 0.1  # share of runs that end badly
-EVERY = 0.0007  # one level for every number of seeds; it leads to slightly over 5 % false verdicts
+EVERY = 0.0007  # a level for every other number of seeds: slightly more than the 5 % leave for it
 MOST = 100  # largest number of seeds in the table of needed seeds
 FASTER = 20  # cheap simulations run so many times as many comparisons
 
