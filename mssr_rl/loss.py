@@ -1,9 +1,9 @@
-"""The policy loss: what an algorithm's surrogate is, KL estimators, and how tokens become a number.
+"""The policy loss: surrogates, KL estimators, and the aggregation of token losses to one number.
 
     loss = aggregate(token loss) + kl_coef * aggregate(kl) - entropy_coef * aggregate(entropy)
 
-A loss is a frozen dataclass of options with one pure method, `surrogate`. It is registered by name,
-and an algorithm holds one; an engine calls the method and never asks for the name:
+A loss is a frozen dataclass of options with one pure method, `surrogate`. It is registered under a
+name, and every algorithm holds one. Engines call the method and do not depend on the name:
 
     @register_loss("reinforce")
     @dataclass(frozen=True, kw_only=True)
@@ -12,8 +12,7 @@ and an algorithm holds one; an engine calls the method and never asks for the na
             token_loss_BT = -signal.advantage_BT * signal.logprob_BT
             return Surrogate(token_loss_BT, torch.zeros_like(signal.mask_BT, dtype=torch.bool))
 
-`Loss` is the one that every algorithm has unless it says otherwise. `objective` puts the parts
-together for an engine.
+`Loss` is the default of all algorithms. `objective` puts the parts together for an engine.
 
 Shapes: B sequences of one optimiser update (all micro-batches, all ranks), T response tokens.
 """
@@ -37,23 +36,24 @@ Aggregate = Literal[
     "micro-token-mean",
 ]
 
-LOG_RATIO_BOUND = 20.0  # as EasyR1 and verl: keeps exp() finite
+LOG_RATIO_BOUND = 20.0  # keeps exp() finite; the same value as in EasyR1 and verl
 K3_BOUND = 10.0
-RELEASED_MICRO_SIZE = 4  # sequences on a device at a time, in MSSR's scripts
+RELEASED_MICRO_SIZE = 4  # sequences per device and micro-batch in MSSR's released scripts
 
 
 class Signal(NamedTuple):
-    """What a policy loss sees of one micro-batch; only `logprob_BT` carries a gradient.
+    """The input of a policy loss: one micro-batch. Only `logprob_BT` carries a gradient.
 
-    A micro-batch holds whole responses, and any of them: a mean over several responses is another
-    number for every way to cut an update. What a loss needs of the whole update it takes in `mark`.
+    A micro-batch holds whole responses, in any selection. So a loss must not average over several
+    responses: the result would depend on how the update is cut. Values that need the whole update
+    are computed by `PolicyLoss.mark`.
     """
 
-    logprob_BT: Tensor  # of the sampled token under the policy in training [nat]
-    old_logprob_BT: Tensor  # under the policy that sampled
+    logprob_BT: Tensor  # log-probability of the sampled token under the trained policy [nat]
+    old_logprob_BT: Tensor  # the same under the policy that sampled [nat]
     advantage_BT: Tensor
     mask_BT: Tensor  # 1 on response tokens
-    mark_BT: Tensor | None = None  # what `PolicyLoss.mark` gave these tokens
+    mark_BT: Tensor | None = None  # the result of `PolicyLoss.mark` for these tokens
 
     @property
     def log_ratio_BT(self) -> Tensor:  # noqa: N802  the shape is in the name
@@ -62,31 +62,31 @@ class Signal(NamedTuple):
         return difference_BT.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
     def response_sum(self, x_BT: Tensor) -> Tensor:
-        """B1: the sum over a response's tokens; what stands outside the mask plays no part."""
+        """Return the sum over the tokens of each response, shape [B, 1]; the mask applies."""
         return x_BT.masked_fill(self.mask_BT == 0, 0).sum(1, keepdim=True)
 
     def response_mean(self, x_BT: Tensor) -> Tensor:
-        """B1: the mean over a response's tokens, 0 of a response without tokens."""
+        """Return the mean over the tokens of each response, shape [B, 1]; 0 without tokens."""
         return self.response_sum(x_BT) / self.mask_BT.sum(1, keepdim=True).clamp(min=1)
 
 
 class Surrogate(NamedTuple):
-    """Per token, before aggregation; meaningless where the mask is 0."""
+    """The loss per token, before aggregation. Values where the mask is 0 have no meaning."""
 
     token_loss_BT: Tensor
-    clipped_BT: Tensor  # bool: what the loss counts as clipped, for `actor/pg_clipfrac`
+    clipped_BT: Tensor  # bool: the tokens that count as clipped in `actor/pg_clipfrac`
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyLoss(ABC):
-    """What every policy loss has; a subclass adds its options and says what a token's loss is.
+    """The base of all policy losses. A subclass adds its options and defines `surrogate`.
 
     Args:
         kl_coef: weight of the KL to the frozen initial model
-        kl_estimator: k1, k2 or k3; on fresh rollouts the gradients are 0, of KL(policy, reference)
-            and of KL(reference, policy)
-        aggregate: how token losses become one number
-        length_constant: what seq-mean-token-sum-norm divides by; null: the longest response allowed
+        kl_estimator: k1, k2 or k3; their gradients on fresh rollouts are 0, that of
+            KL(policy, reference), and that of KL(reference, policy)
+        aggregate: how token losses are combined to one number
+        length_constant: divisor of seq-mean-token-sum-norm; null: the longest response allowed
         micro_size: sequences in a micro-batch of micro-token-mean; null: 4
         entropy_coef: weight of the entropy bonus
     """
@@ -112,28 +112,29 @@ class PolicyLoss(ABC):
 
     @property
     def departs(self) -> str:
-        """Why the gradient on fresh rollouts is not that of A * log p; empty where it is."""
+        """The reason why the gradient on fresh rollouts is not that of A * log p, or ""."""
         return ""
 
     @abstractmethod
     def surrogate(self, signal: Signal) -> Surrogate:
-        """Every token's loss. Pure: nothing is written to, and no random number is drawn."""
+        """Return the loss of every token. It must be pure, and must not draw random numbers."""
 
     def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:  # noqa: ARG002
-        """A number BT for every token of a whole update, asked for once before it; None: no need.
+        """Return one number per token of a whole update, shape [B, T]; None if none are needed.
 
-        `update.logprob_BT` is that of the policy that sampled, because the new one is known to a
-        micro-batch only. Random numbers come from `generator`, which is seeded for this update.
+        It is called once, before the update is cut into micro-batches. `update.logprob_BT` comes
+        from the policy that sampled, because the new values are known only per micro-batch. Draw
+        random numbers from `generator`, which is seeded for this update.
         """
         return None
 
     @property
     def surrogate_aggregate(self) -> Aggregate:
-        """How the surrogate is aggregated, where that is not `aggregate`."""
+        """How the surrogate is aggregated; by default as `aggregate` says."""
         return self.aggregate
 
     def within(self, longest_response: int) -> Self:
-        """The loss of a run whose responses have at most so many tokens."""
+        """Return the loss for a run whose responses have at most `longest_response` tokens."""
         if self.aggregate != "seq-mean-token-sum-norm" or self.length_constant is not None:
             return self
         return replace(self, length_constant=longest_response)
@@ -146,17 +147,17 @@ register_loss = losses.register
 @register_loss("clipped")
 @dataclass(frozen=True, kw_only=True)
 class Loss(PolicyLoss):
-    """PPO's clipped surrogate with the dual clip: what every arm of MSSR's comparison ran.
+    """PPO's clipped surrogate with the dual clip, as in every arm of MSSR's comparison.
 
-    arXiv 1707.06347 with asymmetric bounds. The dual clip (arXiv 1912.09729) bounds the loss of a
-    token of a wrong answer whose probability has exploded.
+    The surrogate is that of arXiv 1707.06347, with different bounds below and above 1. The dual
+    clip (arXiv 1912.09729) bounds the loss of tokens with A < 0 whose probability grew far.
 
     Args:
         clip_low: the ratio is clipped at 1 - clip_low
         clip_high: and at 1 + clip_high
         dual_clip: the loss of a token with A < 0 is at most dual_clip * |A|; null: off
-        ratio: token: each token's own; sequence: their product, one clip per response, and the mean
-            over responses whatever `aggregate` says of the other terms (TRL's RLOO)
+        ratio: token: one ratio per token; sequence: their product, one clip per response, and the
+            mean over responses, whatever `aggregate` is for the other terms (TRL's RLOO)
     """
 
     clip_low: float = 0.2
@@ -173,16 +174,16 @@ class Loss(PolicyLoss):
 
     @property
     def departs(self) -> str:
-        """A sequence's ratio gives every token the gradient of the whole response."""
+        """Not empty with ratio=sequence: every token gets the gradient of the whole response."""
         return "one ratio for the whole response" if self.ratio == "sequence" else ""
 
     @property
     def surrogate_aggregate(self) -> Aggregate:
-        """Every token holds its response's loss where ratio=sequence: their mean is that loss."""
+        """With ratio=sequence every token holds its response's loss, so the mean restores it."""
         return "seq-mean-token-mean" if self.ratio == "sequence" else self.aggregate
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """The larger of the plain and the clipped loss, bounded where A < 0."""
+        """Return the larger of the plain and the clipped loss, bounded where A < 0."""
         difference_BT = signal.logprob_BT - signal.old_logprob_BT
         if self.ratio == "sequence":
             difference_BT = signal.response_sum(difference_BT).expand_as(difference_BT)
@@ -191,7 +192,7 @@ class Loss(PolicyLoss):
 
 
 def clipped_surrogate(ratio_BT: Tensor, advantage_BT: Tensor, bounds: Loss) -> Surrogate:
-    """max(-A * ratio, -A * clip(ratio)), and at most dual_clip * |A| where A < 0."""
+    """Return max(-A * ratio, -A * clip(ratio)), at most dual_clip * |A| where A < 0."""
     plain_BT = -advantage_BT * ratio_BT
     clipped_BT = -advantage_BT * ratio_BT.clamp(1 - bounds.clip_low, 1 + bounds.clip_high)
     worse_BT = torch.maximum(plain_BT, clipped_BT)
@@ -202,10 +203,11 @@ def clipped_surrogate(ratio_BT: Tensor, advantage_BT: Tensor, bounds: Loss) -> S
 
 
 def kl(logprob: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
-    """Estimates KL(policy, reference) [nat] at every sampled token; same shape as the inputs.
+    """Return an estimate of KL(policy, reference) [nat] per sampled token, in the inputs' shape.
 
-    k1 = d, k2 = d^2 / 2, k3 = exp(-d) + d - 1 with d = logprob - reference, clamped as EasyR1 and
-    verl do (TRL: not at all). k3 is written with expm1: the sum loses half its digits near 0.
+    k1 = d, k2 = d^2 / 2, k3 = exp(-d) + d - 1 with d = logprob - reference. The clamps are those of
+    EasyR1 and verl; TRL has none. k3 uses expm1, because the plain sum loses half of its digits
+    near 0.
     """
     d = (logprob - reference).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
     if estimator == "k1":
@@ -216,17 +218,18 @@ def kl(logprob: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
 
 
 class Weights(NamedTuple):
-    """Token weights BT of one optimiser update; micro-batches and ranks take their rows of them."""
+    """Token weights [B, T] of one optimiser update; micro-batches and ranks use their own rows."""
 
     surrogate: Tensor
-    terms: Tensor  # of the KL, the entropy, and whatever else is added
-    shares: Tensor  # a plain token mean, for what is only measured
+    terms: Tensor  # for the KL, the entropy and other added terms
+    shares: Tensor  # a plain mean over tokens, for metrics
 
 
 def token_weights(mask_BT: Tensor, loss: PolicyLoss, counted_B: Tensor | None = None) -> Weights:
-    """How much every token of an update counts, for the mask of the whole update.
+    """Return the weight of every token, for the mask of the whole update.
 
-    A sequence that is not counted weighs nothing, and the others weigh what they would without it.
+    Sequences where `counted_B` is False get weight 0. The other weights are the same as if those
+    sequences were not there.
     """
     if counted_B is not None and not counted_B.all():
         alone = token_weights(mask_BT[counted_B], loss)
@@ -243,11 +246,12 @@ def token_weights(mask_BT: Tensor, loss: PolicyLoss, counted_B: Tensor | None = 
 def weights_BT(  # noqa: N802  the shape is in the name
     mask_BT: Tensor, how: Aggregate, constant: int | None = None
 ) -> Tensor:
-    """Token weights w with sum(x * w) = aggregate(x), for the mask of a whole optimiser update.
+    """Return token weights w [B, T] with sum(x * w) = aggregate(x), for the mask of an update.
 
-    Micro-batches and ranks take their rows of w and simply add up. A sequence without tokens counts
-    as a sequence and adds 0. `constant` is what seq-mean-token-sum-norm divides by, and how many
-    sequences a micro-batch of micro-token-mean has.
+    Micro-batches and ranks use their rows of w; their results add up. A sequence without tokens
+    counts as a sequence and adds 0. `constant` is the divisor of seq-mean-token-sum-norm, or the
+    number of sequences in a micro-batch of micro-token-mean. Raises `ValueError` if the divisor is
+    missing.
     """
     if how == "token-mean":
         return mask_BT / mask_BT.sum().clamp(min=1)
@@ -265,6 +269,6 @@ def weights_BT(  # noqa: N802  the shape is in the name
 
 
 def aggregate(x_BT: Tensor, mask_BT: Tensor, how: Aggregate, constant: int | None = None) -> Tensor:
-    """One number from a value per token; what `x_BT` holds outside the mask plays no part."""
+    """Return one number from one value per token; values outside the mask are ignored."""
     weight_BT = weights_BT(mask_BT, how, constant)
     return (x_BT.masked_fill(mask_BT == 0, 0) * weight_BT).sum()

@@ -1,8 +1,8 @@
-"""What one training step is measured by: pure functions from its rollouts to metrics.jsonl keys.
+"""The metrics of a training step: pure functions from its rollouts to keys of metrics.jsonl.
 
-Names follow verl and EasyR1. Token means and shares are over the response tokens of all rollouts of
-the step, under the policy that sampled them. What an update measures is the engine's to say, what a
-tracker or a shaping step measures comes out of the advantage chain.
+Names follow verl and EasyR1. Means and shares over tokens use the response tokens of all rollouts
+of the step, under the policy that sampled them. Engines measure the updates; the advantage chain
+measures its tracker and its shaping.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -16,13 +16,13 @@ from mssr_rl.advantage.transform import Batch
 from mssr_rl.loss import kl
 
 FAILURES = ("wrong", "no_answer", "bad_format", "timeout", "error")
-NO_SIGNAL = 1e-8  # an advantage smaller than this teaches nothing
+NO_SIGNAL = 1e-8  # a smaller advantage counts as 0
 
 
 def rollout_metrics(
     batch: Batch, advantage_BT: Tensor, reasons: Sequence[str], truncated_B: Tensor
 ) -> dict[str, float]:
-    """Everything below in one dict; `reasons` and `truncated_B` have one entry per rollout."""
+    """Return all metrics below in one dict; `reasons` and `truncated_B` have B entries."""
     return {
         **reward_metrics(batch.reward_B, reasons),
         **advantage_metrics(advantage_BT, batch.mask_BT),
@@ -32,7 +32,7 @@ def rollout_metrics(
 
 
 def reward_metrics(reward_B: Tensor, reasons: Sequence[str]) -> dict[str, float]:
-    """The mean reward, and the share of rollouts that failed for each reason."""
+    """Return the mean reward, and the share of rollouts that failed for each reason."""
     shares = {
         f"reward/{name}_fraction": reasons.count(name) / _atleast1(reasons) for name in FAILURES
     }
@@ -40,36 +40,36 @@ def reward_metrics(reward_B: Tensor, reasons: Sequence[str]) -> dict[str, float]
 
 
 def advantage_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
-    """Moments of the final token advantages; `std` divides by n."""
+    """Return mean, std (divided by n), minimum and maximum of the final token advantages."""
     a = advantage_BT[mask_BT > 0].double()
-    found = len(a) > 0
+    any_tokens = len(a) > 0
     return {
         "critic/advantages/mean": _mean(a),
-        "critic/advantages/std": a.std(correction=0).item() if found else 0.0,
-        "critic/advantages/min": a.min().item() if found else 0.0,
-        "critic/advantages/max": a.max().item() if found else 0.0,
+        "critic/advantages/std": a.std(correction=0).item() if any_tokens else 0.0,
+        "critic/advantages/min": a.min().item() if any_tokens else 0.0,
+        "critic/advantages/max": a.max().item() if any_tokens else 0.0,
         "critic/advantages/zero_fraction": _mean(a.abs() < NO_SIGNAL),
     }
 
 
 def policy_metrics(batch: Batch) -> dict[str, float]:
-    """How unsure the rollout policy was, and how far it is from the frozen model [nat per token].
+    """Return entropy and KL to the frozen model of the rollout policy [nat per token].
 
-    `actor/plogp` is the -p log p of the sampled token that MSSR's code logs as entropy; the two are
-    not comparable. Keys whose tensor the batch does not hold are left out.
+    `actor/plogp` is -p log p of the sampled token. MSSR's code logs it as entropy, but the two are
+    not comparable. Keys whose tensor is missing in the batch are left out.
     """
     on = batch.mask_BT > 0
     logprob = batch.logprob_BT[on].double()
-    found = {"actor/plogp": _mean(plogp(logprob))}
+    metrics = {"actor/plogp": _mean(plogp(logprob))}
     if batch.entropy_BT is not None:
-        found["actor/entropy"] = _mean(batch.entropy_BT[on])
+        metrics["actor/entropy"] = _mean(batch.entropy_BT[on])
     if batch.logprob_ref_BT is not None:
-        found["actor/kl_ref"] = _mean(kl(logprob, batch.logprob_ref_BT[on].double(), "k3"))
-    return found
+        metrics["actor/kl_ref"] = _mean(kl(logprob, batch.logprob_ref_BT[on].double(), "k3"))
+    return metrics
 
 
 def length_metrics(mask_BT: Tensor, truncated_B: Tensor) -> dict[str, float]:
-    """Response lengths in tokens; `clip_ratio` is the share cut off by the length limit."""
+    """Return response lengths [tokens]; `clip_ratio` is the share cut off by the length limit."""
     length_B = mask_BT.sum(1)
     return {
         "response_length/mean": _mean(length_B),

@@ -1,10 +1,10 @@
-"""What an optimiser update minimises on one micro-batch, for every engine: a loss, and extras.
+"""The objective that every engine minimises on one micro-batch: a policy loss and extra terms.
 
     total = surrogate + kl_coef * KL(reference) - entropy_coef * H + text_kl_coef * KL(text only)
 
-`loss` holds the formulas. An engine calls `prepared` once for an update and `objective` for each of
-its micro-batches. `Extras` is what one algorithm adds beyond its loss, and needs the policy that is
-being trained: an engine that cannot do one refuses it, it never leaves it out.
+`loss` holds the formulas. An engine calls `prepared` once per update, and `objective` for each of
+its micro-batches. `Extras` are terms that an algorithm adds to its loss; they need the policy in
+training. An engine that cannot compute one raises an error; it never leaves a term out.
 
 Shapes: B sequences of the micro-batch, T response tokens.
 """
@@ -32,11 +32,11 @@ class LiveShaping:
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What an algorithm adds to the loss. The defaults add nothing."""
+    """Terms that an algorithm adds to the loss. The defaults add nothing."""
 
-    entropy: Literal["full", "plogp"] = "full"  # which H the entropy term takes
-    text_kl_coef: float = 0.0  # of KL(policy, the same policy without the picture)
-    text_kl_estimator: Estimator = "k2"  # the one whose gradient is that of this direction
+    entropy: Literal["full", "plogp"] = "full"  # the measure H in the entropy term
+    text_kl_coef: float = 0.0  # weight of KL(policy, the same policy without the picture)
+    text_kl_estimator: Estimator = "k2"  # k2 has the gradient of the KL in this direction
     live_shaping: LiveShaping | None = None
 
     def __post_init__(self) -> None:
@@ -44,29 +44,29 @@ class Extras:
 
 
 class Policy(NamedTuple):
-    """The policy in training on the micro-batch; both carry the gradient."""
+    """Outputs of the policy in training on the micro-batch; both carry a gradient."""
 
     logprob_BT: Tensor
     entropy_BT: Tensor  # over the full vocabulary
 
 
 class Given(NamedTuple):
-    """What does not change during the update."""
+    """The inputs that do not change during an update."""
 
     mask_BT: Tensor
     old_BT: Tensor  # log-probabilities under the rollout policy
     advantage_BT: Tensor
     reference_BT: Tensor
-    anchor_BT: Tensor | None = None  # log-probabilities without pictures, where text_kl_coef > 0
-    mark_BT: Tensor | None = None  # what the loss said of the update's tokens (`prepared`)
+    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if text_kl_coef > 0
+    mark_BT: Tensor | None = None  # the result of `PolicyLoss.mark`, set by `prepared`
 
     def at(self, row_B: Tensor, width: int) -> "Given":
-        """Some rollouts, cut to `width` tokens."""
+        """Return the rows `row_B`, cut to `width` tokens."""
         return Given(*(None if x is None else x[row_B, :width] for x in self))  # type: ignore[arg-type]
 
 
 class Prepared(NamedTuple):
-    """One optimiser update before it is cut into micro-batches; rows are the update's."""
+    """One optimiser update, before it is cut into micro-batches."""
 
     given: Given
     weights: Weights
@@ -75,9 +75,10 @@ class Prepared(NamedTuple):
 def prepared(
     given: Given, loss: PolicyLoss, seed: int, counted_B: Tensor | None = None
 ) -> Prepared:
-    """What depends on a whole update: token weights, and what the loss wants to know of it.
+    """Compute what depends on a whole update: the token weights, and `PolicyLoss.mark`.
 
-    `given` holds the rows of the update, `counted_B` which of them count; `seed` is the update's.
+    `given` holds the rows of the update. `counted_B` says which of them count. `seed` is the seed
+    of this update.
     """
     mask_BT = given.mask_BT if counted_B is None else given.mask_BT * counted_B[:, None]
     signal = Signal(given.old_BT, given.old_BT, given.advantage_BT, mask_BT)
@@ -87,19 +88,19 @@ def prepared(
 
 
 class Objective(NamedTuple):
-    """Parts of one update's sums: micro-batches and ranks add up."""
+    """One micro-batch's part of the sums of an update; parts of micro-batches and ranks add up."""
 
-    total: Tensor  # to differentiate
+    total: Tensor  # the loss; call backward() on it
     pg: float
     kl: float
-    clipped: float  # share of tokens
-    measured: Mapping[str, float]  # by extras, as keys of metrics.jsonl
+    clipped: float  # share of clipped tokens
+    measured: Mapping[str, float]  # metrics of the extras, as keys of metrics.jsonl
 
 
 def objective(
     policy: Policy, given: Given, weights: Weights, loss: PolicyLoss, extras: Extras
 ) -> Objective:
-    """The loss of one micro-batch, whose rows of the update's token weights are `weights`."""
+    """Return the loss of one micro-batch; `weights` are its rows of the update's token weights."""
     advantage_BT, measured = _shaped(policy, given, weights, extras.live_shaping)
     parts = loss.surrogate(
         Signal(policy.logprob_BT, given.old_BT, advantage_BT, given.mask_BT, given.mark_BT)
@@ -122,7 +123,7 @@ def objective(
 def _shaped(
     policy: Policy, given: Given, weights: Weights, shaping: LiveShaping | None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Advantages of the surrogate, and what the shaping measured."""
+    """Return the advantages for the surrogate, and the metrics of the shaping."""
     if shaping is None:
         return given.advantage_BT, {}
     h_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, shaping.entropy).detach().clamp(min=0)
@@ -137,7 +138,7 @@ def _text_kl(policy: Policy, given: Given, weights: Weights, estimator: Estimato
 
 
 def added(parts: list[Objective]) -> tuple[Tensor, dict[str, float]]:
-    """float64 [pg, kl, clipped], and what extras measured, summed over the parts of an update."""
+    """Return [pg, kl, clipped] as float64, and the metrics of the extras, summed over `parts`."""
     sums = torch.tensor([(p.pg, p.kl, p.clipped) for p in parts], dtype=torch.float64).sum(0)
     keys = {key for part in parts for key in part.measured}
     return sums, {key: sum(part.measured[key] for part in parts) for key in sorted(keys)}

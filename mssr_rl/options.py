@@ -1,7 +1,7 @@
-"""What can be set: the keyword-only signature of a factory, read as a flat table of options.
+"""Reads the options of a factory from its keyword-only signature, as a flat table.
 
-`registry` keeps one such table per name; `config` and `--help` read it. Nothing is declared twice:
-name, type and default come from the signature, the line of help from the docstring's `Args:`.
+`registry` keeps one such table per name; `config` and `--help` use it. Nothing is declared twice:
+name, type and default come from the signature, the help text from `Args:` in the docstring.
 """
 
 import inspect
@@ -14,43 +14,45 @@ from mssr_rl.typed import convert
 
 
 class Option(NamedTuple):
-    """One thing that can be set on a factory."""
+    """One option of a factory."""
 
     name: str
-    path: tuple[str, ...]  # where it sits in the signature: ("gamma",) or ("tracker", "eta_min")
+    path: tuple[str, ...]  # its place in the signature: ("gamma",) or ("tracker", "eta_min")
     default: Any
     annotation: Any  # a type, a union or a Literal
     doc: str  # one line of help; empty if the docstring has none
 
 
 def require(holds: bool, name: str, value: object, says: str) -> None:
-    """Refuse an option's value: `says` completes "name=value must be ..."."""
+    """Raise `UserError` unless `holds`; `says` completes the message "name=value must be ..."."""
     if not holds:
         raise UserError(f"{name}={'null' if value is None else value} must be {says}")
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
-    """The options of a factory; a parameter that defaults to a frozen dataclass gives its fields.
+    """Return {name: option} of a factory.
+
+    A parameter whose default is a frozen dataclass gives one option per field.
 
     Raises:
         UserError: a parameter is not keyword-only, has no default, or two options share a name.
     """
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     for option in _parameters(factory):
-        if option.name in found:
-            one, two = (".".join(o.path) for o in (found[option.name], option))
+        if option.name in options:
+            one, two = (".".join(o.path) for o in (options[option.name], option))
             raise UserError(
                 f"{_called(factory)}: {one} and {two} would both be the option {option.name!r}; "
                 "rename one"
             )
-        found[option.name] = option
-    return found
+        options[option.name] = option
+    return options
 
 
 def arguments(
     factory: Callable[..., Any], options: Mapping[str, Option], values: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Keyword arguments for the factory from flat values; what is not given keeps its default.
+    """Return keyword arguments for the factory from flat values; other options keep defaults.
 
     Raises:
         UserError: a value has the wrong type, or a dataclass refuses it.
@@ -114,28 +116,28 @@ def _called(factory: Callable[..., Any]) -> str:
 
 
 def _docs(documented: object) -> dict[str, str]:
-    """{name: text} from the `Args:` section of a docstring; a class has its bases' as well."""
+    """Return {name: text} from `Args:` of a docstring; for a class also from its base classes."""
     if not inspect.isclass(documented):
         return _args_of(inspect.getdoc(documented) or "")
     docs: dict[str, str] = {}
-    for cls in reversed(documented.__mro__):  # the class's own words come last, and count
+    for cls in reversed(documented.__mro__):  # the class itself comes last and overrides its bases
         docs |= _args_of(inspect.cleandoc(vars(cls).get("__doc__") or ""))
     return docs
 
 
 def _args_of(doc: str) -> dict[str, str]:
     _, _, section = doc.partition("Args:\n")
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     name = ""
     for line in section.splitlines():
         if not line.startswith("    "):
             break
         if line.startswith("     "):
-            found[name] += f" {line.strip()}"
+            docs[name] += f" {line.strip()}"
         else:
             name, _, text = line.strip().partition(":")
-            found[name] = text.strip()
-    return found
+            docs[name] = text.strip()
+    return docs
 
 
 def _put(nested: dict[str, Any], path: tuple[str, ...], value: object) -> None:

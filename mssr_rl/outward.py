@@ -1,15 +1,14 @@
-"""What goes out to people: no secret in it, and nothing that its reader's program would obey.
+"""Makes text safe to print and to write: secrets are removed, and control sequences are escaped.
 
-Messages quote what files, models and libraries said; a table names arms that somebody else may have
-named. Each target has one way to escape, and it stands here:
+Messages quote text from files, models and libraries, and other people may have named the arms of a
+table. Such text must not act as a command where it is shown. Each target has one escape function:
 
-    plain      a terminal: no character that moves the cursor, hides or reverses text
-    latex      table.tex: no command, comment or mathematics
-    markdown   report.md and tables: no HTML, link, heading or end of a cell
-    (HTML)     the templates' autoescape (`report.html`), and `markupsafe.escape` in drawings
+    plain      for a terminal: escapes characters that move the cursor, hide or reverse text
+    latex      for table.tex: escapes commands, comments and mathematics
+    markdown   for report.md and tables: escapes HTML, links, headings and cell ends
+    (HTML)     templates use autoescape (`report.html`), drawings use `markupsafe.escape`
 
-`redacted` makes a text safe to keep; `secret` finds what should never have been written into a
-config.
+`redacted` removes secrets from a text. `secret` detects them, for example in a config.
 """
 
 import os
@@ -19,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "<secret>"
-SHORTEST = 8  # characters of a secret from the environment that are worth looking for
+SHORTEST = 8  # shorter values of environment variables are not treated as secrets
 
 _SHAPES = (
     r"hf_[A-Za-z0-9]{20,}",  # Hugging Face
@@ -48,7 +47,7 @@ _LATEX = str.maketrans(
         "×": "$\\times$",
     }
 )
-# An underscore inside a word, as in reinforce_pp, means nothing to Markdown and stays readable.
+# Markdown ignores an underscore inside a word, as in reinforce_pp, so it is not escaped there.
 _EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _MARKDOWN = str.maketrans(
     {**{char: f"\\{char}" for char in "\\`*[]|"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -57,19 +56,22 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def secret(text: str) -> bool:
-    """Whether a text holds something that looks like a password or a key."""
+    """Return whether a text holds something that looks like a password or a key."""
     return _SECRET.search(text) is not None or any(value in text for value in _known())
 
 
 def redacted(text: str) -> str:
-    """The text without what looks like a secret, or is one of this process's environment."""
+    """Return the text with secrets replaced by a mask.
+
+    A secret is what looks like one, or a secret value of this process's environment variables.
+    """
     for value in _known():
         text = text.replace(value, MASK)
     return _SECRET.sub(MASK, text)
 
 
 def redacted_tree(tree: Any) -> Any:
-    """The same for every text in nested mappings and lists."""
+    """Apply `redacted` to every text in nested mappings and lists."""
     if isinstance(tree, str):
         return redacted(tree)
     if isinstance(tree, Mapping):
@@ -80,17 +82,17 @@ def redacted_tree(tree: Any) -> Any:
 
 
 def plain(text: str) -> str:
-    """Redacted, and every character escaped that moves a cursor, hides or reverses text."""
+    """Return the redacted text; characters that move a cursor, hide or reverse text are escaped."""
     return "".join(map(_visible, redacted(text)))
 
 
 def latex(text: str) -> str:
-    """Any text as LaTeX sets it, on one line: after a line's end a comment would be live."""
+    """Return text for LaTeX, on one line; in LaTeX a line break could end a comment."""
     return _one_line(text).translate(_LATEX)
 
 
 def markdown(text: str) -> str:
-    """Any text as Markdown shows it, on one line, in a paragraph or in the cell of a table."""
+    """Return text for a paragraph or a table cell in Markdown, on one line."""
     return _EMPHASIS.sub(r"\\_", _one_line(text).translate(_MARKDOWN))
 
 
@@ -105,7 +107,8 @@ def _visible(char: str) -> str:
 
 
 def _known() -> list[str]:
-    """Values of environment variables that are named like secrets, longest first."""
-    found = (value for name, value in os.environ.items() if _NAMED.search(name))
-    kept = (v for v in found if len(v) >= SHORTEST and not v.startswith(("/", "~", ".")))
-    return sorted(kept, key=len, reverse=True)  # paths to secrets are none themselves
+    """Return the values of environment variables that are named like secrets, longest first."""
+    values = (value for name, value in os.environ.items() if _NAMED.search(name))
+    # A path to a secret is not a secret itself.
+    kept = (v for v in values if len(v) >= SHORTEST and not v.startswith(("/", "~", ".")))
+    return sorted(kept, key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""A verifiable problem: what the policy is shown, and what its answer is held against."""
+"""A verifiable problem: the prompt for the policy, and the gold answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One row of a data set, ready to be posed."""
+    """One row of a data set, ready for the policy."""
 
-    key: str  # stable across runs: the value tracker, the splits and the reports go by it
-    prompt: str  # "<image>" stands where a picture goes, one tag a picture
-    answer: str
+    key: str  # stable across runs; the value tracker, the splits and the reports use it
+    prompt: str  # "<image>" marks the place of a picture, one tag per picture
+    answer: str  # the gold answer
     images: tuple[bytes, ...] = field(default=(), repr=False)  # encoded PNG or JPEG
     choices: tuple[str, ...] | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)  # e.g. family, level: for break-downs
-    extras: Mapping[str, str] = field(default_factory=dict)  # what a scoring rule needs besides
+    tags: Mapping[str, str] = field(default_factory=dict)  # e.g. family, level: groups in reports
+    extras: Mapping[str, str] = field(default_factory=dict)  # other inputs of a scoring rule
 
 
 def unusable(problem: Any) -> str | None:
-    """Why something is no problem that can be posed and written down, in words; None if it is.
+    """Return why `problem` cannot be used as a problem, as a clause; None if it can.
 
-    Its pictures are not decoded.
+    Pictures are not decoded.
     """
     if not isinstance(problem, Problem):
         return f"is {type(problem).__name__}, no Problem"
@@ -41,7 +41,10 @@ def unusable(problem: Any) -> str | None:
 
 
 def text_fault(text: Any, *, empty: bool) -> str | None:
-    """Why something is no text that can be written to a file; None if it is. May it be empty?"""
+    """Return why `text` cannot be written to a file as text; None if it can.
+
+    `empty` says whether an empty text is allowed.
+    """
     if not isinstance(text, str):
         return f"is {type(text).__name__}, not text"
     if not empty and not text.strip():

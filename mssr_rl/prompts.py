@@ -1,6 +1,6 @@
-"""What the policy reads: the problem's text, an instruction behind it, and where pictures go.
+"""Builds the prompt: the text of the problem, an instruction after it, and the places of pictures.
 
-An environment poses its problems once, when it is made; every engine then reads the same text.
+An environment builds its prompts once, when it is made. So every engine reads the same text.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from mssr_rl.problem import Problem
 IMAGE = "<image>"
 
 INSTRUCTIONS = {
-    "paper": (  # the user turn's suffix in MSSR's released code
+    "paper": (  # the end of the user turn in MSSR's released code
         "You FIRST think about the reasoning process as an internal monologue and then provide the"
         " final answer. The reasoning process MUST BE enclosed within <think> </think> tags."
         " The final answer MUST BE put in \\boxed{}."
@@ -24,7 +24,7 @@ INSTRUCTIONS = {
 
 
 def suffix(instruction: str) -> str:
-    """The text that the named instruction adds; an unknown name is a `UserError`."""
+    """Return the text of an instruction by its name. Raises `UserError` for an unknown name."""
     if instruction not in INSTRUCTIONS:
         close = difflib.get_close_matches(instruction, INSTRUCTIONS, n=1)
         advice = f"did you mean {close[0]}?" if close else f"choose from {', '.join(INSTRUCTIONS)}"
@@ -33,7 +33,10 @@ def suffix(instruction: str) -> str:
 
 
 def user_text(problem: Problem, instruction: str) -> str:
-    """The whole user turn as text, one `<image>` tag for each picture."""
+    """Return the whole user turn as text, with one `<image>` tag per picture.
+
+    Raises `UserError` if the number of tags fits neither 0 nor the number of pictures.
+    """
     tags = problem.prompt.count(IMAGE)
     if tags not in (0, len(problem.images)):
         raise UserError(
@@ -45,19 +48,19 @@ def user_text(problem: Problem, instruction: str) -> str:
 
 
 def posed(problem: Problem, instruction: str) -> Problem:
-    """The problem as the policy reads it: its prompt is the whole user turn."""
+    """Return the problem with the whole user turn as its prompt."""
     return replace(problem, prompt=user_text(problem, instruction))
 
 
 def blinded(problem: Problem) -> Problem:
-    """A posed problem without its pictures, and without the tags where they stood."""
+    """Return a problem without its pictures and without their `<image>` tags."""
     return replace(problem, prompt=problem.prompt.replace(IMAGE, "").strip(), images=())
 
 
 def chat_messages(problem: Problem) -> list[dict[str, Any]]:
-    """One user message in Hugging Face's chat format, pictures and text in the order of the tags.
+    """Return one user message in Hugging Face's chat format, pictures in the order of their tags.
 
-    The pictures themselves are not in it: the processor takes `problem.images` in this order.
+    It holds placeholders only: the processor takes the pictures from `problem.images`.
     """
     content: list[dict[str, str]] = []
     for i, text in enumerate(problem.prompt.split(IMAGE)):

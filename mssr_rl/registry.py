@@ -1,8 +1,8 @@
-"""Names for things a config can choose: one table per kind, and one error when a name is wrong.
+"""Registries: they map a name in a config, such as algo=grpo, to the factory that builds it.
 
-A factory's keyword-only signature is its config (`options` reads it). Names come from three places:
-the package's own modules, `plugins=[...]`, and installed packages that offer an entry point, which
-are imported the first time a name is looked up, so that every process knows the same names.
+The keyword-only signature of a factory is its config (`options` reads it). Names come from three
+places: the modules of this package, `plugins=[...]`, and installed packages with an entry point.
+Entry points are imported when a name is first looked up, so that every process knows all names.
 """
 
 import inspect
@@ -23,11 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UnknownName(UserError):
-    """Somebody chose what nobody registered."""
+    """The config names something that is not registered."""
 
 
 class UnknownOption(UserError):
-    """Somebody set what the chosen factory does not have."""
+    """The config sets an option that the chosen factory does not have."""
 
 
 class _Entry(NamedTuple):
@@ -36,7 +36,7 @@ class _Entry(NamedTuple):
 
 
 class Registry(Generic[T]):
-    """Maps a name to the factory that builds it."""
+    """Maps names to factories of one kind, such as algorithms or environments."""
 
     def __init__(self, kind: str, entry_point_group: str | None = None) -> None:
         self.kind = kind
@@ -44,10 +44,10 @@ class Registry(Generic[T]):
         self._groups_to_load = [entry_point_group] if entry_point_group else []
 
     def register(self, name: str) -> Callable[[F], F]:
-        """A decorator that puts a factory under `name` and hands it back unchanged.
+        """Return a decorator that registers a factory as `name` and returns it unchanged.
 
         Raises:
-            UserError: the name is taken, or the signature cannot serve as a config.
+            UserError: the name is taken, or the signature cannot be a config.
         """
 
         def add(factory: F) -> F:
@@ -65,8 +65,8 @@ class Registry(Generic[T]):
         """Build `name` with flat options, e.g. `make("mssr", gamma=2.0, eta_min=0.9)`.
 
         Raises:
-            UnknownName, UnknownOption: with the nearest word that exists.
-            UserError: a value of the wrong type, or one that the factory refuses.
+            UnknownName, UnknownOption: the message suggests the closest name.
+            UserError: a value has the wrong type, or the factory refuses it.
         """
         entry = self._entry(name)
         for option in options:
@@ -78,32 +78,32 @@ class Registry(Generic[T]):
         return made
 
     def names(self) -> list[str]:
-        """Everything that can be chosen, in alphabetical order."""
+        """Return all registered names, in alphabetical order."""
         self._load_pending()
         return sorted(self._entries)
 
     def options(self, name: str) -> dict[str, Option]:
-        """What can be set on `name`, in the order of its signature."""
+        """Return the options of `name`, in the order of its signature."""
         return dict(self._entry(name).options)
 
     def about(self, name: str) -> str:
-        """One line of help: the first of the factory's docstring, empty without one."""
+        """Return the first line of the factory's docstring as help; empty without a docstring."""
         return (inspect.getdoc(self._entry(name).factory) or "").partition("\n")[0]
 
     def name_of(self, factory: object) -> str | None:
-        """The name that a factory is registered under; None if it is not."""
+        """Return the name of a registered factory; None if it is not registered."""
         named = (name for name, entry in self._entries.items() if entry.factory is factory)
         return next(named, None)
 
     def module(self, name: str) -> str:
-        """The module of whoever registered the name."""
+        """Return the name of the module that defines the factory."""
         return str(self._entry(name).factory.__module__)
 
     def load_entry_points(self, group: str) -> None:
-        """Import what installed packages offer under `group`; their modules register names.
+        """Import the entry points of installed packages in `group`; they register their names.
 
         Raises:
-            UserError: such a module fails to import.
+            UserError: one of these modules fails to import.
         """
         for offered in entry_points(group=group):
             _load(offered, self.kind)
@@ -115,12 +115,13 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def _load_pending(self) -> None:
-        while self._groups_to_load:  # emptied first: a module being loaded may look names up
+        # The list is emptied before the import, because an imported module may look up names.
+        while self._groups_to_load:
             self.load_entry_points(self._groups_to_load.pop())
 
 
 def import_all(package: str, folders: Iterable[str]) -> None:
-    """Import every module of a package, so that what stands in its folder is registered."""
+    """Import every module of a package, so that each of them registers its names."""
     for module in pkgutil.iter_modules(folders):
         import_module(f"{package}.{module.name}")
 
@@ -130,7 +131,7 @@ def _load(offered: EntryPoint, kind: str) -> None:
         offered.load()
     except UserError:
         raise
-    except Exception as error:  # somebody else's package: anything may go wrong in it
+    except Exception as error:  # code of another package may raise anything
         package = offered.dist.name if offered.dist else offered.name
         raise UserError(
             f"the installed package {package} offers {kind}s in {offered.value}, which fails with "

@@ -1,6 +1,6 @@
-"""`python -m mssr_rl new env=NAME`: a module with an environment in it, and a test of that module.
+"""`python -m mssr_rl new env=NAME`: writes a module with an environment, and a test of it.
 
-Both are written into the current folder and work as they are; the next commands are printed.
+Both go into the current folder and work as they are. The command prints what to run next.
 """
 
 import re
@@ -54,7 +54,7 @@ class NewWords:
 
 
 def write_starter(arguments: Sequence[str]) -> int:
-    """Write the two files."""
+    """Write the two files; return exit code 0."""
     name = parse_words(NewWords, arguments).env
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"env={name}: a name here is small letters, digits and _, letter first")

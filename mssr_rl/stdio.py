@@ -1,9 +1,9 @@
-"""Standard input, output and error of this process: closed, full, or read by nobody any more.
+"""Handles standard streams that are closed, full, or whose reader has ended.
 
-Nothing of that ends a run. What is said on standard error is a courtesy, so an error of writing it
-is passed over. On standard output it depends on the verb. `train`, `compare` and `eval` keep what
-they make in a folder and go on; `grade` and all others make nothing else, so they end: quietly
-where the reader has left, as `head` does, with a sentence where the disk is full.
+None of these faults ends a training run. Errors on standard error are ignored, because it only
+carries messages. For standard output it depends on the verb. `train`, `compare` and `eval` keep
+their results in a folder and continue. All other verbs, such as `grade`, have no other output, so
+they end: silently if the reader ended (as `head` does), and with a message if the disk is full.
 """
 
 import errno
@@ -17,13 +17,13 @@ READER_LEFT = frozenset({errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO})
 
 
 class _Outlet(io.FileIO):
-    """A descriptor that is written to as long as that works."""
+    """A file descriptor whose write errors are ignored."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "wb", closefd=False)
 
     def write(self, content: Any, /) -> int:
-        """Write some of it, or, where that fails, pass over all of it."""
+        """Write some of `content`; after an error, act as if all of it was written."""
         try:
             return self._write(content)
         except OSError as error:
@@ -31,27 +31,27 @@ class _Outlet(io.FileIO):
             return memoryview(content).nbytes
 
     def _write(self, content: Any) -> int:
-        while (written := super().write(content)) is None:  # a full pipe that does not wait itself
+        while (written := super().write(content)) is None:  # a full, non-blocking pipe
             select.select([], [self], [])
         return written
 
     def lost(self, error: OSError) -> None:
-        """What an error of writing comes to: nothing."""
+        """Handle a write error; here by doing nothing."""
 
 
 class _Output(_Outlet):
-    """Standard output: after an error nothing more of it is written, no half line either."""
+    """Standard output. After an error nothing more is written, so no line can be incomplete."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
         self.wanted, self._over = True, False
 
     def write(self, content: Any, /) -> int:
-        """Write some of it, unless it is over."""
+        """Write some of `content`, unless an error came before."""
         return memoryview(content).nbytes if self._over else super().write(content)
 
     def lost(self, error: OSError) -> None:
-        """End the program, or say that the work goes on without it."""
+        """End the program, or print that the work continues without standard output."""
         self._over = True
         if error.errno in READER_LEFT:
             if self.wanted:
@@ -67,15 +67,15 @@ _output: _Output | None = None
 
 
 def open_closed() -> None:
-    """Open those of descriptors 0 to 2 that are closed on /dev/null.
+    """Open descriptors 0 to 2 on /dev/null if they are closed.
 
-    Else the next file that is opened gets the number, and what is said goes into that file.
+    Otherwise the next opened file would get this number, and messages would be written into it.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
             os.set_inheritable(opened, True)
     sys.stdin = sys.stdin or open(0, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or _text(_Outlet(1), "utf-8", "backslashreplace")
@@ -83,7 +83,7 @@ def open_closed() -> None:
 
 
 def secure() -> None:
-    """Make this process's standard streams such that losing one ends nothing it should not end."""
+    """Replace the standard streams of this process by ones that handle write errors as above."""
     global _output  # noqa: PLW0603
     open_closed()
     _output = _Output(1)
@@ -92,7 +92,7 @@ def secure() -> None:
 
 
 def output_is_not_all() -> None:
-    """What the program makes stands in files as well: it goes on without standard output."""
+    """Let the program continue without standard output, because its results are also in files."""
     if _output is not None:
         _output.wanted = False
 

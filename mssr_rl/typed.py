@@ -1,7 +1,7 @@
-"""Plain values into typed, frozen ones: the last word on what a config may hold.
+"""Turns plain values into typed, frozen dataclasses, and refuses values of the wrong type.
 
-`compose` feeds it what YAML files and the command line said. Every refusal is one sentence that
-names the key the user wrote.
+`compose` calls it with the values of YAML files and the command line. Each error is one sentence
+that names the key as the user wrote it.
 """
 
 import math
@@ -25,7 +25,7 @@ WORDS: dict[object, str] = {
 
 
 class Bound(NamedTuple):
-    """What a number must satisfy, in words and as a test."""
+    """The allowed range of a number, and its description in `says`."""
 
     says: str
     low: float
@@ -33,7 +33,7 @@ class Bound(NamedTuple):
     low_counts: bool = True  # whether `low` itself is allowed
 
     def holds(self, number: float) -> bool:
-        """Whether the number is inside."""
+        """Return whether the number is inside the range."""
         above = number >= self.low if self.low_counts else number > self.low
         return above and number <= self.high
 
@@ -47,7 +47,7 @@ SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
 
 
 def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
-    """A field that knows its line of help and its bounds."""
+    """Return a dataclass field with a help text and a bound."""
     metadata = {"doc": doc, "bound": bound}
     return (
         field(metadata=metadata)
@@ -57,7 +57,10 @@ def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
 
 
 def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
-    """A frozen dataclass from a plain mapping; unknown, missing and wrong entries are refused."""
+    """Build a frozen dataclass from a plain mapping.
+
+    Raises `UserError` for unknown, missing and wrong entries. `path` is the prefix of their names.
+    """
     kinds = get_type_hints(cls)
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     for name in values:
@@ -70,7 +73,10 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
 
 def convert(value: object, kind: object, key: str) -> Any:
-    """`value` as a `kind` (bool, int, float, str, None, Literal, tuple, list, or a union)."""
+    """Return `value` as a `kind` (bool, int, float, str, None, Literal, tuple, list, or a union).
+
+    Raises `UserError` if it does not fit; `key` names it in the message.
+    """
     if kind is Any:
         return value
     for one in alternatives(kind):
@@ -81,7 +87,7 @@ def convert(value: object, kind: object, key: str) -> Any:
 
 
 def checked(value: object, kind: object, key: str, bound: Bound | None) -> Any:
-    """`convert`, and the number is inside its bound."""
+    """Convert a value as `convert` does, and raise `UserError` if it is outside of its bound."""
     converted = convert(value, kind, key)
     if bound and converted is not None and not bound.holds(converted):
         raise UserError(f"{key}={show(value)} must be {bound.says}")
@@ -89,28 +95,28 @@ def checked(value: object, kind: object, key: str, bound: Bound | None) -> Any:
 
 
 def alternatives(kind: object) -> tuple[object, ...]:
-    """The members of a union, or the kind itself."""
+    """Return the members of a union, or the kind itself."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
 def takes_text(kind: object) -> bool:
-    """Whether any text at all is a value of this kind."""
+    """Return whether every text is a value of this kind."""
     return str in alternatives(kind)
 
 
 def lists_texts(kind: object) -> bool:
-    """Whether a list of names is a value of this kind."""
+    """Return whether a list of names is a value of this kind."""
     lists = [one for one in alternatives(kind) if get_origin(one) is tuple]
     return any(get_args(one)[0] is str or get_origin(get_args(one)[0]) is Literal for one in lists)
 
 
 def describe(kind: object) -> str:
-    """The kind in a user's words."""
+    """Return a description of the kind for users, such as "a whole number or null"."""
     return " or ".join(_describe_one(one) for one in alternatives(kind))
 
 
 def show(value: object) -> str:
-    """A value as it is written on the command line."""
+    """Return a value as it is written on the command line."""
     if isinstance(value, list | tuple):
         return "[" + ",".join(show(item) for item in value) + "]"
     if value is None:
@@ -119,19 +125,22 @@ def show(value: object) -> str:
 
 
 def unknown(key: str, known: Iterable[str]) -> str:
-    """The sentence about a key nobody knows."""
-    words = list(known)
-    close = closest(key, words)
+    """Return the message about an unknown key, with the closest known key."""
+    keys = list(known)
+    close = closest(key, keys)
     return f"unknown key {key}" + (
-        f"; did you mean {close}?" if close else f"; known: {', '.join(words)}"
+        f"; did you mean {close}?" if close else f"; known: {', '.join(keys)}"
     )
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant; the last part of a dotted one is enough."""
-    words = list(known)
-    by_ending = sorted((w for w in words if f".{w}".endswith(f".{word}")), key=len)
-    return next(iter(by_ending or get_close_matches(word, words, n=1, cutoff=0.72)), None)
+    """Return the known key that is closest to `word`, or None.
+
+    The last part of a dotted key is enough: "lr" gives "train.lr".
+    """
+    keys = list(known)
+    by_ending = sorted((w for w in keys if f".{w}".endswith(f".{word}")), key=len)
+    return next(iter(by_ending or get_close_matches(word, keys, n=1, cutoff=0.72)), None)
 
 
 def _given(entry: Field[Any], values: Mapping[str, Any], path: str) -> bool:

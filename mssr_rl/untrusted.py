@@ -1,19 +1,19 @@
-"""The one way to open a file that somebody else may have made.
+"""Opens files that another person may have made. Use only these functions for such files.
 
-Run, comparison, model and data folders travel. A name in such a folder may be a pipe, which is
-waited for without end, a device, which never ends, a link to a file of yours, or a file of any
-size; a small JSON may be nested or hold numbers beyond all use. Everything here is bounded: a file
-is opened without waiting, must be an ordinary one, and is read up to a size.
+Run, comparison, model and data folders are copied between people. A name in such a folder can be a
+pipe that blocks for ever, a device that never ends, a link to a private file, or a huge file. Even
+a small JSON file can be nested very deep, or hold numbers that are too large. So every function
+here is bounded: it opens without waiting, accepts only ordinary files, and reads up to a size.
 
-    content   bytes          text    UTF-8, what cannot be decoded replaced
+    content   bytes          text    UTF-8, with bytes that cannot be decoded replaced
     document  JSON           record  one JSON object
-    lines     lines of bytes, those that are too long left out
-    rows      JSON objects, a line each, what is none left out
+    lines     lines of bytes; None for a line that is too long
+    rows      one JSON object per line; None for a line that holds none
     tensors   safetensors    sha256  the hash of a file of any size    tail  its last bytes
-    parsed    JSON that is in memory already
+    parsed    JSON that is already in memory
 
-`Unusable` says which file and why. A missing file stays a `FileNotFoundError`: callers know
-whether it had to be there.
+`Unusable` says which file is refused and why. A missing file raises `FileNotFoundError`, because
+only the caller knows whether the file is required.
 """
 
 import hashlib
@@ -30,40 +30,42 @@ import msgspec
 
 from mssr_rl.errors import UserError
 
-DOCUMENT_BYTES = 64 * 2**20  # of one JSON or text file
-LINE_BYTES = 16 * 2**20  # of one line of a JSON-lines file: responses and ids, never pictures
-STREAM_BYTES = 2**40  # of a file that is read line by line
+DOCUMENT_BYTES = 64 * 2**20  # limit for a JSON or text file
+LINE_BYTES = 16 * 2**20  # limit for a line of a JSON-lines file: responses and ids, never pictures
+STREAM_BYTES = 2**40  # limit for a file that is read line by line
 CHUNK = 2**20
-TENSOR_BYTES = 2**34  # of safetensors that are read as a whole
+TENSOR_BYTES = 2**34  # limit for a safetensors file, which is read as a whole
 MAX_DEPTH = 64
-LARGEST = 1e300  # of a number; Python reads longer ones as infinity, or not as floats at all
+LARGEST = 1e300  # limit for a number; Python reads larger ones as infinity or as huge integers
 
 
 class Unusable(UserError):
-    """A file that is not opened, or not read to its end; the message says which and why."""
+    """A file was refused, or could not be read to its end; the message says which and why."""
 
 
 @contextmanager
 def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[BufferedReader]:
-    """An ordinary file of at most `limit` bytes, open for reading.
+    """Open an ordinary file of at most `limit` bytes for reading.
 
-    `within` is a folder that the file must lie in once all links are followed.
+    After all links are followed, the file must lie in the folder `within`.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: the file does not exist.
         Unusable: it is a pipe, a device, a folder, too large, outside of `within`, or not readable.
     """
     try:
         if within is not None and not path.resolve().is_relative_to(within.resolve()):
             raise Unusable(f"{path} is refused: it is a link that leads out of {within}")
-        # A pipe without a writer would block here for ever, and a terminal could become ours.
+        # Without these flags, a pipe without a writer would block for ever, and a terminal could
+        # become the controlling terminal of this process.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         raise Unusable(f"{path} cannot be read: {_why(error)}") from error
     try:
-        _refuse(path, os.fstat(handle), limit)  # what was opened, not what the name says now
+        # fstat describes the opened file; the name may point to another file by now.
+        _refuse(path, os.fstat(handle), limit)
     except Unusable:
         os.close(handle)
         raise
@@ -75,11 +77,11 @@ def opened(path: Path, limit: int, within: Path | None = None) -> Iterator[Buffe
 
 
 def content(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> bytes:
-    """The bytes of a file."""
+    """Return the bytes of a file."""
     with opened(path, limit, within) as file:
         parts = [file.read(os.fstat(file.fileno()).st_size + 1)]
         size = len(parts[0])
-        while parts[-1] and size <= limit:  # it may have grown, and some files tell no size
+        while parts[-1] and size <= limit:  # it may have grown, and some files report no size
             parts.append(file.read(CHUNK))
             size += len(parts[-1])
     if size > limit:
@@ -88,24 +90,24 @@ def content(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None)
 
 
 def tail(path: Path, size: int) -> bytes:
-    """The last bytes of a file that may be as long as it likes."""
+    """Return the last `size` bytes of a file of any length."""
     with opened(path, STREAM_BYTES) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - size))
         return file.read(size)
 
 
 def text(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> str:
-    """The text of a file; bytes that are no UTF-8 become the replacement character."""
+    """Return the text of a file; bytes that are not UTF-8 become the replacement character."""
     return content(path, limit, within).decode("utf-8", "replace")
 
 
 def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None) -> Any:
-    """What a JSON file holds."""
+    """Return the content of a JSON file."""
     return parsed(content(path, limit, within), str(path))
 
 
 def read_object(path: Path, *, within: Path | None = None, once: bool = False) -> dict[str, Any]:
-    """The one object that a JSON file holds; `once` refuses an object that says a key twice."""
+    """Return the one object of a JSON file; with `once`, a repeated key is refused."""
     found = parsed(content(path, within=within), str(path), once=once)
     if not isinstance(found, dict):
         raise Unusable(f"{path} must hold one JSON object")
@@ -113,7 +115,7 @@ def read_object(path: Path, *, within: Path | None = None, once: bool = False) -
 
 
 def tensors(path: Path, limit: int = TENSOR_BYTES, within: Path | None = None) -> dict[str, Any]:
-    """The tensors of a safetensors file by name; their bytes lie in the file, so they are few."""
+    """Return {name: tensor} of a safetensors file; the file size bounds their memory."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -124,27 +126,30 @@ def tensors(path: Path, limit: int = TENSOR_BYTES, within: Path | None = None) -
 
 
 def sha256(path: Path, within: Path | None = None) -> str:
-    """The hash of a file's content."""
+    """Return the SHA-256 hash of a file's content, in hexadecimal."""
     with opened(path, STREAM_BYTES, within) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows(path: Path, within: Path | None = None) -> Iterator[dict[str, Any] | None]:
-    """The objects of a JSON-lines file, blank lines aside; None for a line that holds none."""
+    """Yield the objects of a JSON-lines file; None for a line that holds none.
+
+    Blank lines are skipped.
+    """
     for line in lines(path, LINE_BYTES, within):
         if line is not None and not line.strip():
             continue
         try:
-            found = None if line is None else parsed(line, "")
+            row = None if line is None else parsed(line, "")
         except Unusable:
-            found = None
-        yield found if isinstance(found, dict) else None
+            row = None
+        yield row if isinstance(row, dict) else None
 
 
 def lines(
     path: Path, longest: int = LINE_BYTES, within: Path | None = None
 ) -> Iterator[bytes | None]:
-    """The lines of a file with their ends; None for one of more than `longest` bytes."""
+    """Yield the lines of a file with their line ends; None for one over `longest` bytes."""
     with opened(path, STREAM_BYTES, within) as file:
         while line := file.readline(longest + 1):
             if len(line) <= longest:
@@ -156,23 +161,25 @@ def lines(
 
 
 def parsed(raw: bytes | str, where: str, *, once: bool = False) -> Any:
-    """JSON of bounded depth, whose numbers are finite and at most `LARGEST`.
+    """Return the content of a JSON text with bounded depth and numbers up to `LARGEST`.
+
+    With `once`, a repeated key is refused.
 
     Raises:
-        Unusable: it is something else; `where` names it.
+        Unusable: the text is not such JSON; `where` names it in the message.
     """
     try:
-        found = _decoded(raw, once=once)
+        tree = _decoded(raw, once=once)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
-    if (reason := excess(found)) is not None:
+    if (reason := excess(tree)) is not None:
         raise Unusable(f"{where} is refused: {reason}")
-    return found
+    return tree
 
 
 def _decoded(raw: bytes | str, *, once: bool) -> Any:
-    # msgspec takes a sixth of the time and refuses NaN as well; of what it does not take (half a
-    # surrogate pair, UTF-16) Python's own reader has the last word.
+    # msgspec takes a sixth of the time, and it refuses NaN too. It also refuses half of a surrogate
+    # pair and UTF-16, so a text that it refuses is read again with Python's own reader.
     if not once:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return msgspec.json.decode(raw)
@@ -181,7 +188,7 @@ def _decoded(raw: bytes | str, *, once: bool) -> Any:
 
 
 def excess(tree: Any) -> str | None:
-    """Why JSON is nested too deep or holds too large a number; None if neither."""
+    """Return why a JSON value is refused (too deep, or too large a number); None if it is fine."""
     level: list[Any] = [tree]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
@@ -200,28 +207,28 @@ def excess(tree: Any) -> str | None:
 
 
 def pairs(raw: bytes, where: str) -> Iterable[tuple[str, Any]]:
-    """Every key of a JSON text with its value, at any depth, a key that is said twice twice."""
-    found: list[tuple[str, Any]] = []
+    """Return every key of a JSON text with its value, at any depth; repeated keys appear again."""
+    all_pairs: list[tuple[str, Any]] = []
 
     def note(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found.extend(items)
+        all_pairs.extend(items)
         return dict(items)
 
     try:
         json.loads(raw.decode("utf-8"), object_pairs_hook=note)
     except (ValueError, RecursionError) as error:
         raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
-    return found
+    return all_pairs
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once: of a repeated key, readers disagree which value counts."""
-    found = dict(items)
-    if len(found) < len(items):
+    """Return an object; raise `ValueError` for a repeated key, which readers treat differently."""
+    unique = dict(items)
+    if len(unique) < len(items):
         keys = [key for key, _ in items]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice[:40]!r} stands twice")
-    return found
+    return unique
 
 
 def _refuse(path: Path, status: os.stat_result, limit: int) -> None:
@@ -250,5 +257,5 @@ def _refuse_constant(name: str) -> NoReturn:
 def _why(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"it is nested more than {MAX_DEPTH} levels deep"
-    found = error.strerror if isinstance(error, OSError) else None
-    return (found or str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -224,7 +224,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_and_says_so(
     assert not (Path(configure().runs_dir) / "run").exists()
     folder = trainer.run(configure("name=run"), make_engine)  # the same command
     before = (folder / "run.json").read_bytes()
-    with pytest.raises(Interrupted, match="the run is as it was, and the same command continues"):
+    with pytest.raises(Interrupted, match="the run is unchanged, and the same command continues"):
         trainer.run(configure("name=run", "resume=true"), signalled)
     assert (folder / "run.json").read_bytes() == before
     trainer.run(configure("name=run", "resume=true"), make_engine)

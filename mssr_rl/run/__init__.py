@@ -1,8 +1,8 @@
-"""One training run, from its parts to what it leaves in its folder.
+"""One training run: the loop, its parts, and the files in the run directory.
 
-`trainer` is the loop and `step` its body; `arm` are the parts, put together from a config;
-`problem_stream` says what is asked next, `scoring` how good the policy is. `lifecycle`,
-`checkpoint` and `runlock` begin, save and take up a run; `runlog`, `samples`, `summary` and
-`provenance` write what it leaves behind, `progress` what a person sees; `evaluate` scores a model
-without training it.
+`trainer` is the training loop and `step` its body. `arm` builds the parts from a config.
+`problem_stream` gives the order of problems, and `scoring` evaluates the policy. `lifecycle`,
+`checkpoint` and `runlock` start, save and resume a run. `runlog`, `samples`, `summary` and
+`provenance` write its files, and `progress` its terminal output. `evaluate` scores a model without
+training.
 """

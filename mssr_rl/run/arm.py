@@ -1,6 +1,6 @@
-"""An arm: a config turned into the parts that train; and what is said about it before it starts.
+"""Builds the parts of a training run from its config, and describes them before training starts.
 
-Knows no algorithm and no environment by name: both come out of their registries.
+It names no algorithm and no environment: both come from their registries.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +23,14 @@ from mssr_rl.run.splits import Splits
 from mssr_rl.seeds import derive
 
 MakeEngine = Callable[[Config], Engine]
-KL_ROLLOUTS = 64  # kl_step is measured on at least so many rollouts of a step
-EVALUATED_TOGETHER = 4  # steps' worth of rollouts: there is no gradient, and large blocks are fast
+KL_ROLLOUTS = 64  # kl_step is measured on at least this many rollouts of a step
+# An evaluation block holds the rollouts of this many training steps. It needs no memory for
+# gradients, and large blocks are faster.
+EVALUATED_TOGETHER = 4
 
 
 class TrainingSetup(NamedTuple):
-    """What trains, on what, and how much."""
+    """The parts of a run: algorithm, engine, data splits and budget."""
 
     config: Config
     algorithm: Algorithm
@@ -36,33 +38,33 @@ class TrainingSetup(NamedTuple):
     engine: Engine
     group_size: int
     allowance: Allowance
-    make_engine: MakeEngine  # another one, should this one be lost
-    initial_rollouts: int = 0  # drawn before step 1, charged
-    without_pictures: tuple[Problem, ...] = ()  # the training problems, where the loss wants them
+    make_engine: MakeEngine  # makes a new engine if this one is lost
+    initial_rollouts: int = 0  # drawn before step 1, charged to the budget
+    without_pictures: tuple[Problem, ...] = ()  # training problems without pictures, for text_kl
 
     @property
     def train(self) -> ProblemEnv:
-        """What is trained on."""
+        """The training problems."""
         return self.splits.train
 
     @property
     def val(self) -> ProblemEnv:
-        """What is scored while training."""
+        """The problems that are scored during training."""
         return self.splits.val
 
     @property
     def test(self) -> ProblemEnv:
-        """What is scored at the end."""
+        """The problems that are scored at the end."""
         return self.splits.test
 
     @property
     def problems_per_step(self) -> int:
-        """P."""
+        """P, the number of problems per step."""
         return self.config.train.rollouts_per_step // self.group_size
 
     @property
     def sampling(self) -> Sampling:
-        """How training responses are drawn."""
+        """The sampling parameters of training responses."""
         rollout = self.config.rollout
         return Sampling(
             temperature=rollout.temperature,
@@ -71,7 +73,7 @@ class TrainingSetup(NamedTuple):
         )
 
     def update_plan(self, step: int, epoch: int) -> UpdatePlan:
-        """One pass over the rollouts of a step."""
+        """Return the plan for one pass over the rollouts of a step."""
         return UpdatePlan(
             loss=self.loss,
             samples_per_update=self.config.train.samples_per_update,
@@ -81,17 +83,17 @@ class TrainingSetup(NamedTuple):
 
     @property
     def loss(self) -> PolicyLoss:
-        """The algorithm's, with the recipe's longest response where it leaves that open."""
+        """The algorithm's loss; the recipe's longest response fills in `length_constant`."""
         return self.algorithm.loss.within(self.config.rollout.max_response_tokens)
 
     @property
     def kl_problems(self) -> int:
-        """How many of a step's P problems `kl_step` is measured on."""
+        """The number of problems of a step on which `kl_step` is measured, at most P."""
         return min(self.problems_per_step, ceil(KL_ROLLOUTS / self.group_size))
 
 
 def eval_plan(config: Config) -> EvalPlan:
-    """How the config's splits are scored: whole distribution, so top_p plays no part."""
+    """Return how the splits are scored. `rollout.top_p` is not used: no token is cut off."""
     return EvalPlan(
         sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens, scored=False),
         samples=config.eval.samples,
@@ -103,11 +105,11 @@ def eval_plan(config: Config) -> EvalPlan:
 
 
 def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
-    """Everything a config names, made. `crosscheck` has seen to it that all comes out whole."""
+    """Build everything that a config names. `crosscheck` checked before that the sizes fit."""
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
-    read = splits.read_splits(config)
-    train = read.train
-    for env in (train, read.val, read.test):
+    data = splits.read_splits(config)
+    train = data.train
+    for env in (train, data.val, data.test):
         rehearse(env, config.env.name, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
     blind = algorithm.extras.text_kl_coef > 0
@@ -118,14 +120,14 @@ def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
         initial_rollouts=initial,
         without_pictures=tuple(map(blinded, train.problems)) if blind else (),
         group_size=config.rollout.group_size or algorithm.default_group_size,
-        splits=read,
+        splits=data,
         engine=started(config, make_engine, train),
         make_engine=make_engine,
     )
 
 
 def started(config: Config, make_engine: MakeEngine, train: ProblemEnv) -> Engine:
-    """A new engine, which knows what it will train on."""
+    """Return a new engine, and tell it the problems of the first epoch in their order."""
     engine, problems = make_engine(config), train.problems
     order = problem_stream.epoch_order(config.seed, 0, len(problems))
     engine.expect([problems[row] for row in order])
@@ -133,13 +135,13 @@ def started(config: Config, make_engine: MakeEngine, train: ProblemEnv) -> Engin
 
 
 def initial_rollouts(algorithm: Algorithm, problems: int) -> int:
-    """How many rollouts an algorithm draws before step 1."""
+    """Return how many rollouts an algorithm draws before step 1."""
     wanted = algorithm.advantage.initial
     return wanted.per_problem * problems if wanted else 0
 
 
 def opening(arm: TrainingSetup) -> list[str]:
-    """What is used, in a few lines for the person who started it."""
+    """Return a few lines that describe the run to the person who started it."""
     c, a = arm.config, arm.allowance
     per_step = c.train.rollouts_per_step
     updates = ceil(per_step / c.train.samples_per_update) * c.train.epochs
@@ -166,7 +168,7 @@ def opening(arm: TrainingSetup) -> list[str]:
 
 
 def facts(arm: TrainingSetup) -> Mapping[str, Any]:
-    """What run.json says about an arm beside its config."""
+    """Return the entries of run.json that describe a run, except its config."""
     c = arm.config
     first_epoch = problem_stream.epoch_order(c.seed, 0, len(arm.train.problems))
     keys = (arm.train.problems[row].key for row in first_epoch)
@@ -179,7 +181,7 @@ def facts(arm: TrainingSetup) -> Mapping[str, Any]:
         "machine": provenance.machine(),
         **splits.data_record(arm.splits),
         "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
-        # An algorithm that draws its problems follows no order that another arm could share.
+        # An algorithm that samples its problems has no order that another arm could share.
         "problem_order": None
         if arm.algorithm.problem_weights
         else provenance.order_fingerprint(keys),

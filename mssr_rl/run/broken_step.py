@@ -1,4 +1,4 @@
-"""A step that broke, kept: its batch, and the policy as it was when the first bad number appeared.
+"""Keeps a broken step: its batch, and the policy at the moment when NaN or infinity appeared.
 
     faults/step_<n>/
         policy/, optimiser ..., algorithm.safetensors, state.json     as in a checkpoint
@@ -6,7 +6,7 @@
         batch.json              responses, problems, and which tensor was bad
         manifest.json
 
-safetensors and JSON, written aside and renamed, like a checkpoint. `replay` takes it from there.
+Like a checkpoint, it is written to a temporary folder and then renamed. `replay` reads it.
 """
 
 from pathlib import Path
@@ -23,13 +23,15 @@ from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.draft import BrokenStep, StepDraft
 
-KEPT = 3  # of a run; with fault.non_finite=skip there may be more, and each holds a policy
-TOO_MANY = 3  # broken steps in a row are not left out but end the run
+KEPT = (
+    3  # broken steps kept per run, because each holds a policy; fault.non_finite=skip allows more
+)
+TOO_MANY = 3  # so many broken steps in a row end the run, even with fault.non_finite=skip
 OF_ROLLOUTS = ("token_BT", "mask_BT", "logprob_BT", "entropy_BT", "truncated_B")
 
 
 class KeptStep(NamedTuple):
-    """What `read` finds."""
+    """A kept step, read from its folder."""
 
     folder: Path
     step: int
@@ -37,11 +39,11 @@ class KeptStep(NamedTuple):
     rollouts: Rollouts
     tensors: dict[str, Tensor]
     bad_tensor: str
-    update_rows: list[int] | None  # the problems, of P, in the update that broke
+    update_rows: list[int] | None  # rows, among the P problems, of the update that broke
 
 
 def keep(folder: Path, engine: Engine, state: TrainState, broken: BrokenStep) -> str:
-    """Keep a broken step below `folder`, unless enough are there; where it is, in words."""
+    """Keep a broken step below `folder`, unless enough are there; return a sentence about it."""
     final = folder / f"step_{broken.draft.step}"
     if len(checkpoint.newest_first(folder)) >= KEPT and not final.exists():
         return f"its batch is not kept: {KEPT} are in {folder}"
@@ -63,7 +65,10 @@ def keep(folder: Path, engine: Engine, state: TrainState, broken: BrokenStep) ->
 
 
 def read_kept_step(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
-    """The kept step in `folder`; `problems` is the training set it indexes."""
+    """Return the kept step in `folder`; its rows index `problems`, the training set.
+
+    Raises `UserError` if the folder is damaged or belongs to other problems.
+    """
     if (fault := checkpoint.fault(folder)) is not None:
         raise UserError(f"{folder} cannot be replayed: {fault}")
     words = untrusted.read_object(folder / "batch.json")
@@ -78,45 +83,51 @@ def read_kept_step(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
 
 
 def _kept(
-    folder: Path, problems: tuple[Any, ...], words: dict[str, Any], tensors: dict[str, Tensor]
+    folder: Path, problems: tuple[Any, ...], record: dict[str, Any], tensors: dict[str, Tensor]
 ) -> KeptStep:
-    posed = tuple(problems[row] for row in words["rows"])
-    if [problem.key for problem in posed] != words["keys"]:
+    posed = tuple(problems[row] for row in record["rows"])
+    if [problem.key for problem in posed] != record["keys"]:
         raise UserError(f"{folder} is of other problems; put env.data back as it was")
     rollouts = Rollouts(
         problems=posed,
-        group_size=words["group_size"],
-        responses=tuple(words["responses"]),
-        prompt_tokens=words["prompt_tokens"],
-        image_tokens=words["image_tokens"],
+        group_size=record["group_size"],
+        responses=tuple(record["responses"]),
+        prompt_tokens=record["prompt_tokens"],
+        image_tokens=record["image_tokens"],
         **{name: tensors[name] for name in OF_ROLLOUTS},
     )
     return KeptStep(
-        folder, words["step"], words["rows"], rollouts, tensors, words["bad"], words["update_rows"]
+        folder,
+        record["step"],
+        record["rows"],
+        rollouts,
+        tensors,
+        record["bad"],
+        record["update_rows"],
     )
 
 
 def _tensors(draft: StepDraft) -> dict[str, Tensor]:
     assert draft.found is not None
-    found = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
-    found["anchor_BT"] = draft.anchor_BT
-    found["reference_BT"] = draft.reference_BT
-    found["advantage_BT"] = draft.advantage_BT
+    tensors = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
+    tensors["anchor_BT"] = draft.anchor_BT
+    tensors["reference_BT"] = draft.reference_BT
+    tensors["advantage_BT"] = draft.advantage_BT
     if draft.batch is not None:
-        found["reward_B"] = draft.found.spread(draft.batch.reward_B)
-    return {name: t.detach().cpu().contiguous() for name, t in found.items() if t is not None}
+        tensors["reward_B"] = draft.found.spread(draft.batch.reward_B)
+    return {name: t.detach().cpu().contiguous() for name, t in tensors.items() if t is not None}
 
 
 def _words(broken: BrokenStep) -> dict[str, Any]:
-    draft, found = broken.draft, broken.draft.found
-    assert found is not None
-    rollouts = found.rollouts
+    draft, gathered = broken.draft, broken.draft.found
+    assert gathered is not None
+    rollouts = gathered.rollouts
     return {
         "step": draft.step,
         "bad": broken.cause.tensor,
         "sentence": str(broken),
         "update_rows": broken.cause.problem_rows,
-        "rows": found.rows,
+        "rows": gathered.rows,
         "keys": [problem.key for problem in rollouts.problems],
         "group_size": rollouts.group_size,
         "responses": list(rollouts.responses),

@@ -1,12 +1,12 @@
-"""What is not as it was when a run began: its config.yaml, plug-ins, data, program, arithmetic.
+"""Finds what changed since a run began: config.yaml, plug-ins, data, program, arithmetic.
 
-A resumed run is to be the run it was. What makes another one of it is refused, unless `accept=`
-names it; what can only move last digits is said. Either way it goes into run.json under `changes`,
-and from there into every report.
+A resumed run must continue the same experiment. A change that makes it a different experiment is
+refused, unless `accept=` names it. A change that can only move the last digits is printed. Both are
+written to run.json under `changes`, and every report shows them.
 
     plugins, config, data, record     refused unless accepted
-    program, arithmetic               said
-    model                             refused: the frozen reference would be another
+    program, arithmetic               printed only
+    model                             always refused: the frozen reference would be different
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from mssr_rl.errors import UserError
 from mssr_rl.run import plugin_sources
 
 ASIDE = "run.json.unreadable"
-SHOWN = 8  # edited settings that are named
-LAYOUT = "layout"  # of files: said, and of no consequence
+SHOWN = 8  # edited settings that a message lists
+LAYOUT = "layout"  # a harmless change of a file: it is printed, and not recorded
 
 
 class Change(NamedTuple):
-    """One thing that is not as it was."""
+    """One thing that changed since the run began."""
 
     what: str
     says: str
@@ -35,22 +35,23 @@ class Change(NamedTuple):
 class Changed(NamedTuple):
     """A change as run.json keeps it."""
 
-    step: int  # the last that was made before it
+    step: int  # the last step before the change
     what: str
     says: str
-    accepted: bool  # by `accept=`; else it was only said
+    accepted: bool  # True: `accept=` named it; False: it was only printed
 
     def sentence(self) -> str:
-        """For a report."""
+        """Return the change as a sentence for a report."""
         how = "accepted" if self.accepted else "noted"
         return f"after step {self.step}: {self.says} ({how})"
 
 
 def read_record(folder: Path, accept: Sequence[str]) -> tuple[dict[str, Any], list[Change]]:
-    """What run.json says, and what is wrong with it; `UserError` if it cannot be read.
+    """Return the content of run.json, and the changes that reading it revealed.
 
-    A file that is not there was lost, or the run was killed before anything was described: then
-    there is nothing to hold the run against, which is said.
+    A missing file was lost, or the run was killed before it was written. Then the run cannot be
+    compared with its start, and a `Change` says so. Raises `UserError` if the file cannot be read
+    and `accept` does not name `record`.
     """
     path = folder / "run.json"
     try:
@@ -72,7 +73,7 @@ def read_record(folder: Path, accept: Sequence[str]) -> tuple[dict[str, Any], li
 
 
 def put_aside(folder: Path) -> None:
-    """Move a run.json that cannot be read out of the way; nothing is deleted."""
+    """Rename a run.json that cannot be read; nothing is deleted."""
     try:
         recorded.document(folder / "run.json")
     except FileNotFoundError:
@@ -90,10 +91,10 @@ def _has_begun(folder: Path) -> bool:
 
 
 def config_record(text: bytes, folder: Path) -> dict[str, Any]:
-    """What run.json keeps of a config.yaml: its hash and its settings.
+    """Return what run.json keeps of a config.yaml: its hash and its settings.
 
-    And the hash of the file that is about to be replaced: whoever is killed between writing the two
-    must not be told that somebody has edited one.
+    It also keeps the hash of the file that is replaced. If the process is killed between writing
+    the two files, the next start must not take the old config.yaml for an edited one.
     """
     path = folder / "config.yaml"
     before = _hash(untrusted.content(path)) if path.is_file() else None
@@ -102,9 +103,9 @@ def config_record(text: bytes, folder: Path) -> dict[str, Any]:
 
 
 def noted(record: Mapping[str, Any]) -> list[Changed]:
-    """The changes that a run.json holds; of a file that may come from anybody."""
-    found = record.get("changes")
-    entries = found if isinstance(found, list) else []
+    """Return the changes in a run.json; malformed entries are skipped, as anybody may edit it."""
+    value = record.get("changes")
+    entries = value if isinstance(value, list) else []
     return [made for made in map(_changed, entries) if made is not None]
 
 
@@ -117,29 +118,29 @@ def _changed(entry: Any) -> Changed | None:
     return Changed(**{name: entry[name] for name in kinds})
 
 
-def at(step: int, found: Sequence[Change], accept: Sequence[str]) -> list[Changed]:
-    """The changes of a run that goes on after `step`, as run.json keeps them."""
-    return [Changed(step, c.what, c.says, c.what in accept) for c in found if c.what != LAYOUT]
+def at(step: int, changes: Sequence[Change], accept: Sequence[str]) -> list[Changed]:
+    """Return the changes of a run that continues after `step`, as run.json keeps them."""
+    return [Changed(step, c.what, c.says, c.what in accept) for c in changes if c.what != LAYOUT]
 
 
-def lines(found: Sequence[Change]) -> list[str]:
-    """The same for the person who started it."""
-    said = [f"resume  {change.says}" for change in found]
-    if any(change.what in ("program", "kernels") for change in found):
-        said.append(
+def lines(changes: Sequence[Change]) -> list[str]:
+    """Return the changes as lines for the person who resumed the run."""
+    text = [f"resume  {change.says}" for change in changes]
+    if any(change.what in ("program", "kernels") for change in changes):
+        text.append(
             "resume  the run goes on soundly, but not to the last digit as if it had never stopped"
         )
-    return said
+    return text
 
 
 # ---- what is different -----------------------------------------------------------------------
 
 
 def between(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> list[Change]:
-    """What differs from run.json; of `now` only what it holds is compared.
+    """Return what differs from run.json; only the keys of `now` are compared.
 
     Raises:
-        UserError: the model, or which problems are trained on. No `accept=` goes on with those.
+        UserError: the model or the training problems changed. `accept=` cannot allow this.
     """
     now = json.loads(json.dumps(now))
     return [
@@ -151,9 +152,9 @@ def between(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> 
     ]
 
 
-def refuse(found: Sequence[Change], accept: Sequence[str], folder: Path) -> None:
-    """Raise `UserError` for what is neither accepted nor only said."""
-    refused = [change for change in found if change.what in recorded.ACCEPTABLE[:3]]
+def refuse(changes: Sequence[Change], accept: Sequence[str], folder: Path) -> None:
+    """Raise `UserError` if a change must be accepted, and `accept` does not name it."""
+    refused = [change for change in changes if change.what in recorded.ACCEPTABLE[:3]]
     refused = [change for change in refused if change.what not in accept]
     if refused:
         names = dict.fromkeys((*accept, *(change.what for change in refused)))
@@ -223,7 +224,10 @@ def _differ(was: Any, now: Mapping[str, Any]) -> bool:
 
 
 def _other_problems(record: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether the training set's keys or their order are others: what is remembered goes by row."""
+    """Return whether the keys of the training set or their order changed.
+
+    The state of an algorithm refers to problems by row, so it would not fit any more.
+    """
     was, here = (_mapping(_mapping(one.get("data")).get("train")) for one in (record, now))
     return (
         was.get("problems") != here.get("problems")
@@ -242,15 +246,15 @@ def _other(key: str, folder: Path) -> str:
 def _program(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
     was, here = _mapping(record.get("versions")), _mapping(now.get("versions"))
     names = [name for name in here if name in was and was[name] != here[name]]
-    said = [f"{name} {was[name]} → {here[name]}" for name in names]
+    parts = [f"{name} {was[name]} → {here[name]}" for name in names]
     revisions = [_mapping(one.get("git")).get("revision") for one in (record, now)]
     if all(revisions) and revisions[0] != revisions[1]:
-        said.append(f"revision {str(revisions[0])[:10]} → {str(revisions[1])[:10]}")
+        parts.append(f"revision {str(revisions[0])[:10]} → {str(revisions[1])[:10]}")
     sources = [_mapping(one.get("program")).get("source") for one in (record, now)]
     if all(sources) and sources[0] != sources[1]:
-        said.append("its source files changed")
-    if said:
-        yield Change("program", f"by another program than before: {', '.join(said)}")
+        parts.append("its source files changed")
+    if parts:
+        yield Change("program", f"by another program than before: {', '.join(parts)}")
 
 
 def _arithmetic(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Change]:
@@ -259,8 +263,8 @@ def _arithmetic(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[C
         yield Change("kernels", f"other arithmetic than before: was {was}; is {here}")
 
 
-def _mapping(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {}
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _hash(content: bytes) -> str:

@@ -1,14 +1,14 @@
-"""Checkpoints: everything the future of a run depends on, written aside and renamed.
+"""Checkpoints: everything that a run needs to continue.
 
     checkpoints/step_<n>/
         policy/                 an ordinary model folder, and beside it the optimiser: `Engine.save`
         algorithm.safetensors   the algorithm's state: tracker counts and KL window
         state.json              position in the problem stream, ledger, kl_step, evaluations, ...
-        manifest.json           size and hash of every file: what makes a checkpoint valid
+        manifest.json           size and hash of every file; a valid checkpoint matches it
 
-No random-number state is kept, because none exists: seeds are derived from (seed, step). A folder
-that does not match its manifest is named and skipped; older ones are deleted only after a newer one
-is safe.
+A checkpoint is written to a temporary folder and then renamed. It holds no random-number state,
+because seeds are derived from (seed, step). A folder that does not match its manifest is reported
+and skipped. Older checkpoints are deleted only after a newer one is safe on disk.
 """
 
 import errno
@@ -33,26 +33,26 @@ FORMAT = 1
 
 
 class TrainState(NamedTuple):
-    """A run between two steps; the policy and its optimiser are the engine's."""
+    """The state of a run between two steps; the engine holds the policy and its optimiser."""
 
-    algorithm: Any  # the advantage chain's state
-    step: int = 0  # last completed
+    algorithm: Any  # the state of the advantage chain
+    step: int = 0  # the last completed step
     position: int = 0  # in the problem stream
     ledger: Ledger = Ledger()
     kl_step: float | None = None  # measured after the last update [nat per token]
     scores: tuple[Score, ...] = ()  # every evaluation so far
-    skipped: int = 0  # steps left out in a row, up to this one
+    skipped: int = 0  # consecutive steps left out, up to this one
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds beside the engine's part."""
+    """The content of a checkpoint, except the engine's part."""
 
     state: TrainState
-    stream_sizes: Mapping[str, int]  # of the run's .jsonl files when it was written [bytes]
+    stream_sizes: Mapping[str, int]  # sizes of the run's .jsonl files at that time [bytes]
 
 
 class SavedMoment(NamedTuple):
-    """What tells a saved state from a later one: at its step evaluations may have come since."""
+    """Identifies a saved state; the step is not enough, as evaluations can follow at one step."""
 
     step: int
     scores: int
@@ -60,15 +60,18 @@ class SavedMoment(NamedTuple):
 
 
 class Store(NamedTuple):
-    """Where a run's checkpoints are, and how many of them stay."""
+    """The folder of a run's checkpoints, and how many of them are kept."""
 
     folder: Path
     keep: int
-    expected_bytes: int = 0  # of the first checkpoint; a later one is as large as the one before
+    expected_bytes: int = 0  # estimate for the first checkpoint; later ones use the size before
 
 
 def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[str, int]) -> None:
-    """Write step_<n>, then delete all but the newest `keep` and the best one."""
+    """Write step_<n>, then delete all checkpoints but the newest `keep` and the best one.
+
+    Raises `RunFailed` if it cannot be written; earlier checkpoints stay intact.
+    """
     final = store.folder / f"step_{state.step}"
 
     def fill(folder: Path) -> None:
@@ -87,11 +90,11 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
 
 
 def write(final: Path, fill: Callable[[Path], None]) -> None:
-    """Make the folder `final` of what `fill` writes: all of it, with a manifest, or nothing."""
+    """Write the folder `final` with `fill` and a manifest. After a failure nothing of it exists."""
     aside = final.with_name(f"writing_{final.name.removeprefix('step_')}")
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True, exist_ok=True)  # a file that another system holds may be left
+        aside.mkdir(parents=True, exist_ok=True)  # rmtree can fail if another host uses a file
         fill(aside)
         _seal(aside)
         before = _moved_away(final)
@@ -115,9 +118,10 @@ def _refuse_a_full_disk(store: Store) -> None:
 
 
 def _moved_away(final: Path) -> Path:
-    """The place of what has been `final` up to now: a damaged one, or one of fewer evaluations.
+    """Rename an older folder `final` and return its new place.
 
-    Never deleted before the new one is there; `tidy` puts it back if a kill comes in between.
+    The old folder is damaged, or has fewer evaluations. It is deleted only after the new one is in
+    place. If the process is killed in between, `tidy` puts it back.
     """
     name = f"replaced_{final.name.removeprefix('step_')}"
     places = (final.with_name(f"{name}.{n}") for n in itertools.count())
@@ -128,7 +132,7 @@ def _moved_away(final: Path) -> Path:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what a killed process had not finished writing, put back what it had moved away."""
+    """Clean up after a killed process: remove unfinished folders, put moved ones back."""
     for unfinished in folder.glob("writing_*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     for before in folder.glob("replaced_*.*"):
@@ -140,23 +144,23 @@ def tidy(folder: Path) -> None:
 
 
 def mark(state: TrainState) -> SavedMoment:
-    """See `SavedMoment`."""
+    """Return what identifies this state; see `SavedMoment`."""
     return SavedMoment(state.step, len(state.scores), state.ledger.initial_rollouts)
 
 
 def _prune(store: Store, state: TrainState) -> None:
     there = newest_first(store.folder)
-    steps = {step_of(found) for found in there}
+    steps = {step_of(path) for path in there}
     val = [score for score in state.scores if score.split == "val" and score.step in steps]
     best = max(val, key=lambda score: score.accuracy_sampled).step if val else None
-    older = [found for found in there if step_of(found) < state.step]
+    older = [path for path in there if step_of(path) < state.step]
     for old in older[store.keep - 1 :]:
         if step_of(old) != best:
-            shutil.rmtree(old, ignore_errors=True)  # one that stays does no harm
+            shutil.rmtree(old, ignore_errors=True)  # a folder that stays does no harm
 
 
 def write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path) -> None:
-    """Everything of a checkpoint but the engine's part."""
+    """Write the files of a checkpoint that do not come from the engine."""
     tensors = {name: t.contiguous() for name, t in state_tensors(state.algorithm).items()}
     save_file(tensors, folder / "algorithm.safetensors")
     document = {
@@ -181,7 +185,7 @@ def _seal(folder: Path) -> None:
 
 
 def seal_of(folder: Path) -> str | None:
-    """The hash of a checkpoint's manifest, which stands for all of its files; None without one."""
+    """Return the hash of a checkpoint's manifest, which covers all its files; None without one."""
     try:
         return str(_identity(folder / "manifest.json")["sha256"])
     except FileNotFoundError:
@@ -199,18 +203,18 @@ def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Checkpoint folders by step, whole or not."""
+    """Return the checkpoint folders, newest step first, whether valid or not."""
     found = [p for p in folder.glob("step_*") if p.name.removeprefix("step_").isdecimal()]
     return sorted(found, key=step_of, reverse=True)
 
 
 def step_of(folder: Path) -> int:
-    """The step in a checkpoint folder's name."""
+    """Return the step in a checkpoint folder's name."""
     return int(folder.name.removeprefix("step_"))
 
 
 def fault(folder: Path) -> str | None:
-    """Why a folder is no whole checkpoint; None if every file is there and unchanged."""
+    """Return why a checkpoint is not valid; None if every file is there and unchanged."""
     try:
         manifest = untrusted.read_object(folder / "manifest.json")
         changed = [
@@ -234,14 +238,14 @@ def _misplaced(folder: Path) -> str | None:
 
 
 class ResumePoint(NamedTuple):
-    """The checkpoint a run continues from, and the newer ones that had to be skipped."""
+    """The checkpoint from which a run continues, and the newer ones that were skipped."""
 
     folder: Path | None
-    skipped: tuple[str, ...]  # a sentence each
+    skipped: tuple[str, ...]  # one sentence per skipped checkpoint
 
 
 def newest_valid(folder: Path) -> ResumePoint:
-    """Look from the newest checkpoint back for a whole one."""
+    """Return the newest valid checkpoint."""
     skipped: list[str] = []
     for candidate in newest_first(folder):
         problem = fault(candidate) or _misplaced(candidate)
@@ -252,15 +256,16 @@ def newest_valid(folder: Path) -> ResumePoint:
 
 
 def ledger_of(folder: Path) -> Ledger:
-    """What a verified checkpoint's run had spent."""
+    """Return the ledger of a verified checkpoint."""
     document = untrusted.read_object(folder / "state.json")
     return Ledger.from_dict(document["ledger"])
 
 
 def read_checkpoint(folder: Path, initial: Any) -> Restored:
-    """A verified checkpoint; `initial` is the algorithm's first state, which gives the shape.
+    """Return the content of a verified checkpoint, except the engine's part (see `Engine.load`).
 
-    The engine's part is loaded by `Engine.load`.
+    `initial` is the algorithm's first state; it gives the structure. Raises `UserError` for another
+    format, or files that training did not write.
     """
     document = untrusted.read_object(folder / "state.json")
     if document["format"] != FORMAT:
@@ -283,7 +288,7 @@ def read_checkpoint(folder: Path, initial: Any) -> Restored:
             ledger=Ledger.from_dict(document["ledger"]),
             kl_step=document["kl_step"],
             scores=tuple(Score(**score) for score in document["scores"]),
-            skipped=document.get("skipped", 0),  # checkpoints of before could not skip
+            skipped=document.get("skipped", 0),  # older checkpoints do not have this key
         )
         return Restored(state, dict(document["stream_sizes"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:

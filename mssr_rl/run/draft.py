@@ -1,4 +1,4 @@
-"""A step in the making: what exists of it so far, for whoever has to look at one that broke."""
+"""The intermediate results of a step, so that a step that broke can be kept and examined."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from mssr_rl.stability.finite import NonFinite
 
 @dataclass
 class StepDraft:
-    """Filled in by `step` from the top down."""
+    """The results of a step so far; `step` fills in the fields from top to bottom."""
 
     step: int
     clock: Clock = field(default_factory=Clock)
@@ -27,7 +27,7 @@ class StepDraft:
 
 
 class BrokenStep(NotFinite):
-    """A number of a step was no number; none of its later updates was made."""
+    """NaN or infinity appeared in a step; its later updates were not made."""
 
     def __init__(self, cause: NonFinite, draft: StepDraft) -> None:
         super().__init__(f"step {draft.step}: {cause}")

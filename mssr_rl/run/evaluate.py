@@ -1,12 +1,11 @@
-"""`eval`: score a model folder, or the newest checkpoint of a run, on one or several environments.
+"""`eval`: scores a model folder, or the newest checkpoint of a run, on one or several environments.
 
     eval model=DIR env=a,b,c [split=test] [judge=URL judge_model=NAME] [env.option=value] …
-    eval compare=RUN,RUN        two such results, problem by problem; other cards are refused
+    eval compare=RUN,RUN        compares two results problem by problem; their cards must match
 
-One environment is scored on val and test, several on test. The scores go to stdout, one JSON
-object a split; with every problem's result, an interval and a card into a run directory of their
-own, which also holds table.md. Nothing is trained; `scoring` does the work here as it does in
-training.
+One environment is scored on val and test, several on test. The scores go to stdout, one JSON object
+per split. A new run directory keeps them with the result of every problem, an interval, a card and
+table.md. Nothing is trained. `scoring` does the work, as it does during training.
 """
 
 import json
@@ -40,7 +39,7 @@ UNFINISHED = "a scoring does not go on: the same command without name= scores ag
 
 
 def compare_results(arguments: Sequence[str]) -> None:
-    """Two folders of results, question by question, a line for each environment."""
+    """Compare two folders of results question by question; print one line per environment."""
     from mssr_rl.run import evaluate_words
 
     for row in scorecard.compare(*evaluate_words.two_folders(arguments)):
@@ -48,7 +47,7 @@ def compare_results(arguments: Sequence[str]) -> None:
 
 
 def evaluate_models(arguments: Sequence[str]) -> None:
-    """Score what the words name."""
+    """Score the model that the arguments name."""
     from mssr_rl.engine import make_engine
     from mssr_rl.run import evaluate_words
 
@@ -69,7 +68,7 @@ def run(
     splits: tuple[str, ...] | None = None,
     judge: Judge | None = None,
 ) -> Path:
-    """Score one policy on the environments of all configs; returns the folder of the results."""
+    """Score one policy on the environments of all configs; return the folder of the results."""
     model = replace(configs[0].model, path=policy_folder(configs[0].model.path))
     configs = [replace(config, model=model) for config in configs]
     chosen = [(config, env) for config in configs for env in _envs(config, splits, len(configs))]
@@ -97,18 +96,21 @@ def run(
 
 
 def policy_folder(path: str) -> str:
-    """`path`, or the policy in it if it is a checkpoint or, then the newest, a run directory."""
+    """Return the model folder: `path` itself, or the policy in a checkpoint or a run directory.
+
+    Of a run directory the newest valid checkpoint is used. Raises `UserError` if it has none.
+    """
     folder = Path(path)
     if (folder / "checkpoints").is_dir():
-        found = checkpoint.newest_valid(folder / "checkpoints").folder
-        if found is None:
+        newest = checkpoint.newest_valid(folder / "checkpoints").folder
+        if newest is None:
             raise UserError(f"{path} holds no whole checkpoint to score; name a model folder")
-        folder = found
+        folder = newest
     return str(folder / "policy") if (folder / "policy").is_dir() else path
 
 
 def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterator[ProblemEnv]:
-    """The splits asked for; unasked, val and test of the only environment, test of each of many."""
+    """Yield the environments to score: by default val and test of one, or test of each of many."""
     for split in splits or (SPLITS if count == 1 else SPLITS[-1:]):
         try:
             env = environment(config, split)
@@ -122,7 +124,7 @@ def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterato
 def _carded(
     config: Config, env: ProblemEnv, found: Evaluation, judge: Judge | None
 ) -> dict[str, Any]:
-    """The object of eval.jsonl: score, interval, figures of the metric, and the card."""
+    """Return the object of eval.jsonl: score, interval, figures of the metric, and the card."""
     failed = None
     if judge is not None:
         verdicts = judged(found.greedy, judge)
@@ -186,4 +188,4 @@ def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str,
 
 
 def _never() -> None:
-    """Nothing to save, so a signal ends an evaluation wherever it is."""
+    """Do nothing at a poll: an evaluation has nothing to save, so a signal ends it anywhere."""

@@ -1,7 +1,7 @@
-"""The words of `eval`: one config for each environment, and what only an evaluation knows.
+"""The arguments of `eval`: one config per environment, and options that only an evaluation has.
 
-A `model=` that names a folder is `model.path=`; an `env.` option goes to the environments that
-have it, and must be known to one of them.
+If `model=` names a folder, it means `model.path=`. An `env.` option goes to all environments that
+have it; at least one must have it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from mssr_rl.config.words import others
 from mssr_rl.errors import UserError
 from mssr_rl.typed import option
 
-# Keys of a training run that change a score, or where it is made and kept; the rest is refused.
+# Keys of a training run that change a score, or where it is computed and kept. `eval` refuses all
+# other keys.
 SCORING = frozenset(
     {"env", "model", "engine", "recipe", "name", "runs_dir", "seed", "plugins"}
     | {"eval.samples", "eval.limit", "rollout.max_prompt_tokens", "rollout.max_response_tokens"}
@@ -27,7 +28,7 @@ SECTIONS = ("env.", "model.", "engine.", "cluster.")
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreWords:
-    """What `eval` is told, beside keys of a run that change a score."""
+    """The arguments of `eval`, besides the keys of a run that change a score."""
 
     split: tuple[Literal["train", "val", "test"], ...] | None = option(
         "what is scored; null: val and test of one environment, test of each of several", None
@@ -39,13 +40,13 @@ class ScoreWords:
 
 @dataclass(frozen=True, kw_only=True)
 class PairWords:
-    """What `eval compare=` is told."""
+    """The arguments of `eval compare=`."""
 
     compare: tuple[str, ...] = option("two folders of results, A,B")
 
 
 class EvaluationRequest(NamedTuple):
-    """What is to be scored."""
+    """What to score."""
 
     configs: list[Config]
     splits: tuple[str, ...] | None
@@ -54,7 +55,7 @@ class EvaluationRequest(NamedTuple):
 
 
 def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
-    """Take the words apart; a `UserError` for what cannot be meant."""
+    """Return the parsed arguments; raise `UserError` for arguments that cannot be right."""
     asked = words.parse_words(ScoreWords, arguments)
     given = dict(asked.keys)
     if asked.judge_model is not None and asked.judge is None:
@@ -70,7 +71,7 @@ def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
 
 
 def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
-    """The two folders of `eval compare=A,B`."""
+    """Return the two folders of `eval compare=A,B`."""
     folders = words.parse_words(PairWords, arguments).compare
     if len(folders) != 2:
         raise UserError(f"compare={','.join(folders)}: name two result folders, eval compare=A,B")
@@ -78,7 +79,7 @@ def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
 
 
 def _refuse_idle(given: Mapping[str, str]) -> None:
-    """Raise `UserError` for what could be set in training and would change nothing here."""
+    """Raise `UserError` for a key of training that has no effect on scoring."""
     for key, value in given.items():
         ours = key in SCORING or key.startswith(SECTIONS)
         known = key in (*keys.GROUPS, *keys.fixed_kinds()) or key.startswith("algo.")
@@ -90,7 +91,7 @@ def _refuse_idle(given: Mapping[str, str]) -> None:
 
 
 def _for_each(given: dict[str, str]) -> list[list[str]]:
-    """The words of each environment's own config."""
+    """Return the arguments for the config of each environment."""
     if "env" not in given:
         return [[f"{key}={value}" for key, value in given.items()]]
     chosen = overrides.listed("env", given["env"])

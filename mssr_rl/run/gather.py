@@ -1,7 +1,8 @@
-"""The rollouts of a step: pose, roll out, grade; again, where the algorithm drops groups.
+"""Collects the rollouts of a step: choose problems, sample responses, grade them.
 
-All that is generated is charged, whether it is trained on or not. Seeds follow from (seed, step,
-batch), so whoever resumes draws the same.
+An algorithm that drops groups repeats this until the step is full. All generated rollouts are
+charged to the budget, even if they are not trained on. Seeds are derived from (seed, step, batch),
+so a resumed run draws the same rollouts.
 
 Shapes: P problems of a step, N training problems, G rollouts each.
 """
@@ -31,31 +32,31 @@ Poll = Callable[[str], None]  # called before a phase, with its name; raises to 
 
 
 class Gathered(NamedTuple):
-    """What a step trains on, and what it took."""
+    """The rollouts that a step trains on, and their cost."""
 
     rows: list[int]  # P rows of the training set
     rollouts: Rollouts
     samples: list[Sample]  # B
-    shown: list[Sample]  # the same, and those of problems that nothing could score
-    position: int  # in the problem stream, after it
+    shown: list[Sample]  # `samples`, and those of problems without any reward
+    position: int  # in the problem stream, after this step
     spent: Ledger  # without time
-    batches: int  # how often was generated
-    decided: bool = False  # no group was worth it: there is nothing to learn from these
-    unscorable: int = 0  # of all that were generated
-    # bool: has a reward; None: all have. Every problem has a rollout that does.
+    batches: int  # number of generation batches
+    decided: bool = False  # the algorithm kept no group: there is nothing to learn from these
+    unscorable: int = 0  # generated rollouts that could not be scored
+    # bool: the rollout has a reward; None: all have one. Every problem has at least one.
     counted_B: Tensor | None = None
 
     @property
     def counted(self) -> list[Sample]:
-        """The samples that have a reward."""
+        """The samples with a reward."""
         return [sample for sample in self.samples if sample.scored]
 
     def only_counted(self, x: Tensor) -> Tensor:
-        """Some B rows, those that count."""
+        """Return the rows of `x` [B, ...] whose rollouts have a reward."""
         return x if self.counted_B is None else x[self.counted_B]
 
     def spread(self, x: Tensor) -> Tensor:
-        """What was made of the rows that count, with 0 in the place of the others."""
+        """Return `x`, computed on the rows with a reward, as [B, ...] with 0 in the other rows."""
         if self.counted_B is None:
             return x
         out = x.new_zeros((len(self.counted_B), *x.shape[1:]))
@@ -64,7 +65,7 @@ class Gathered(NamedTuple):
 
 
 class _Lot(NamedTuple):
-    """One generation batch, or the groups of it that are kept."""
+    """One generation batch, or its kept groups."""
 
     rows: list[int]
     rollouts: Rollouts
@@ -72,7 +73,10 @@ class _Lot(NamedTuple):
 
 
 def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
-    """Everything a step needs, generated in one batch, or in several where groups are dropped."""
+    """Generate the rollouts of a step: in one batch, or in several if groups are dropped.
+
+    Raises `EnvironmentFailed` if no response of the step got a reward.
+    """
     wanted, resampling = arm.problems_per_step, arm.algorithm.resampling
     kept: list[_Lot] = []
     unscorable = 0
@@ -90,7 +94,7 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
             break
     decided = not any(one.rows for one in kept)
     if decided:
-        kept = [lot]  # the step goes on with the last, and learns nothing
+        kept = [lot]  # the step continues with the last batch, and learns nothing from it
     all_kept = _merged([one for one in kept if one.rows])
     rows, rollouts, samples = _with_a_reward(all_kept)
     counted_B = torch.tensor([sample.scored for sample in samples])
@@ -112,7 +116,7 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
 
 
 def _batches(arm: TrainingSetup, state: TrainState) -> int:
-    """How many generation batches the step may have: what the algorithm asks, and can pay for."""
+    """Return how many generation batches the step may use, within algorithm and budget."""
     resampling = arm.algorithm.resampling
     if resampling is None:
         return 1
@@ -121,7 +125,7 @@ def _batches(arm: TrainingSetup, state: TrainState) -> int:
 
 
 def _pose(arm: TrainingSetup, state: TrainState, position: int, batch: int) -> list[int]:
-    """The P problems of a generation batch, as rows of the training set."""
+    """Return the P problems of a generation batch, as rows of the training set."""
     size, weigh = len(arm.train.problems), arm.algorithm.problem_weights
     if weigh is None:
         return problem_stream.rows(arm.config.seed, size, position, arm.problems_per_step)
@@ -152,7 +156,7 @@ def _generate(
 
 
 def _with_a_reward(lot: _Lot) -> _Lot:
-    """Without the problems none of whose rollouts could be scored."""
+    """Return the lot without the problems that have no scored rollout."""
     group = lot.rollouts.group_size
     places = [
         place
@@ -169,13 +173,13 @@ def _with_a_reward(lot: _Lot) -> _Lot:
 
 
 def _worth_it(lot: _Lot, resampling: Resampling) -> Sequence[int]:
-    """The groups an algorithm keeps, as indices into the lot's problems."""
+    """Return the groups that the algorithm keeps, as indices into the lot's problems."""
     rewards = [sample.graded.reward for sample in lot.samples]
     reward_PG = torch.tensor(rewards, dtype=torch.float64).view(len(lot.rows), -1)
     if not reward_PG.isnan().any():
-        found: list[Any] = resampling.keeps(reward_PG).nonzero()[:, 0].tolist()
-        return found
-    scored = [row_G[~row_G.isnan()] for row_G in reward_PG]  # groups are unequal then
+        kept: list[Any] = resampling.keeps(reward_PG).nonzero()[:, 0].tolist()
+        return kept
+    scored = [row_G[~row_G.isnan()] for row_G in reward_PG]  # these groups can be unequal
     return [
         place
         for place, row_G in enumerate(scored)
@@ -204,7 +208,7 @@ def _cost(lot: _Lot) -> Ledger:
 
 
 def generation_cost(rollouts: Rollouts) -> Ledger:
-    """What drawing these rollouts costs, time apart."""
+    """Return the cost of these rollouts, without time."""
     return Ledger(
         rollouts=len(rollouts.responses),
         prompts=len(rollouts.problems),

@@ -1,7 +1,8 @@
-"""Before step 1, where an algorithm asks for it: the initial policy answers every training problem.
+"""Initial rollouts: before step 1 the initial policy answers every training problem.
 
-A tracker that starts from such answers knows more than one that does not, so they are charged to
-the budget like all others. Drawn at training temperature, graded by the same verifier.
+This happens only if the algorithm needs it, for example for the prior of a tracker. Such answers
+are an advantage over other arms, so they are charged to the budget. They use the temperature and
+the verifier of training.
 
 Shapes: N training problems, K initial rollouts of each.
 """
@@ -24,37 +25,40 @@ from mssr_rl.seeds import derive
 
 
 class Answers(NamedTuple):
-    """What the initial policy got right, and what it cost."""
+    """The rewards of the initial policy, and their cost."""
 
     reward_NK: Tensor  # float64
     spent: Ledger
 
 
 def is_due(arm: TrainingSetup, state: TrainState) -> bool:
-    """Whether the algorithm still waits for its initial rollouts."""
+    """Return whether the algorithm still needs its initial rollouts."""
     return bool(arm.initial_rollouts) and state.ledger.initial_rollouts == 0
 
 
 def initialised(arm: TrainingSetup, state: TrainState, poll: Poll) -> TrainState:
-    """The state with what the algorithm learns from its initial rollouts, and their cost."""
+    """Draw the initial rollouts; return the state after learning from them, with their cost.
+
+    Raises `RunFailed` if the algorithm's state then holds NaN or infinity.
+    """
     wanted = arm.algorithm.advantage.initial
-    assert wanted is not None  # `is_due` said so
-    found = _answers(arm, wanted.per_problem, poll)
-    learnt = wanted.learn(state.algorithm, found.reward_NK)
+    assert wanted is not None  # `is_due` was true
+    answers = _answers(arm, wanted.per_problem, poll)
+    learnt = wanted.learn(state.algorithm, answers.reward_NK)
     if any(not tensor.isfinite().all() for tensor in state_tensors(learnt).values()):
         raise RunFailed(
             f"{arm.config.algo.name} learnt NaN or infinity from its initial rollouts, "
-            f"{int(found.reward_NK.isnan().sum())} of which have no reward (NaN); its "
+            f"{int(answers.reward_NK.isnan().sum())} of which have no reward (NaN); its "
             "InitialRollouts.learn must leave those out"
         )
     return state._replace(
         algorithm=learnt,
-        ledger=state.ledger + found.spent,
+        ledger=state.ledger + answers.spent,
     )
 
 
 def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
-    """K answers to each of the N problems, as many at once as a step has."""
+    """Return K answers to each of the N problems; a block has as many rollouts as a step."""
     size, clock = len(arm.train.problems), Clock()
     at_once = max(1, arm.config.train.rollouts_per_step // per_problem)
     rewards: list[float] = []
@@ -65,7 +69,7 @@ def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
         problems = [arm.train.problems[row] for row in rows]
         with clock.phase("rollout"):
             seed = derive(arm.config.seed, "initial", start)
-            sampling = replace(arm.sampling, scored=False)  # only rewards are wanted
+            sampling = replace(arm.sampling, scored=False)  # only rewards are needed
             rollouts = arm.engine.rollout(problems, per_problem, sampling, seed)
         poll("reward")
         with clock.phase("reward"):
@@ -73,7 +77,9 @@ def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
         rewards += [sample.graded.reward for sample in samples]
         unscorable = sum(not sample.scored for sample in samples)
         spent += generation_cost(rollouts) + Ledger(unscorable_rollouts=unscorable)
-    poll("start")  # a signal may have hit the graders too: then nothing is learned from their word
+    # A signal may also have stopped the graders. Then this poll ends the run, and the algorithm
+    # does not learn from wrong rewards.
+    poll("start")
     seconds = Ledger(initial_rollouts=spent.rollouts, seconds_by_phase=clock.seconds())
     reward_NK = torch.tensor(rewards, dtype=torch.float64).view(size, per_problem)
     return Answers(reward_NK, spent + seconds)

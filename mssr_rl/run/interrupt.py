@@ -1,8 +1,8 @@
-"""Signals that ask a run to end: the first asks it to save and end, a second ends it at once.
+"""Handles signals that end a run: the first one saves and ends, a second one ends at once.
 
-The handler only notes the request; the trainer looks at it between the phases of a step and between
-the batches of an evaluation, where the last completed step can be saved. At the start, when there
-is nothing to save yet, `Interrupted` is raised wherever the program is.
+The handler only notes the signal. The trainer checks for it between the phases of a step and
+between the batches of an evaluation, where it can save the last completed step. At the start there
+is nothing to save yet, so `Interrupted` is raised immediately.
 """
 
 import os
@@ -12,8 +12,8 @@ from types import FrameType, TracebackType
 
 from mssr_rl import stdio
 
-# Ctrl-C, kill, a terminal that is closed, Ctrl-\, a batch system's early warnings (Slurm's
-# --signal), and CPU time that is spent.
+# Ctrl-C, kill, a closed terminal, Ctrl-\, the early warnings of a batch system (Slurm's --signal),
+# and the end of the CPU time limit.
 SIGNALS = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -23,8 +23,8 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-# A closing terminal sends one to the job, and its shell another; spent CPU time sends one a second.
-# So a second one of these insists on nothing.
+# When a terminal closes, both the terminal and its shell send SIGHUP. After the CPU time limit the
+# kernel sends SIGXCPU every second. So a second one of these does not mean "end at once".
 REPEATED = frozenset({signal.SIGHUP, signal.SIGXCPU})
 UNBEGUN = "nothing was begun, and the same command starts it"
 SHOW_CURSOR = b"\x1b[?25h"
@@ -33,7 +33,7 @@ _come_twice = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody asked the run to end."""
+    """A signal asked the run to end."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -41,15 +41,15 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """0 after SIGTERM: the run was asked and did save. Else 128 + n, as shells have it."""
+        """0 after SIGTERM, because the run saved as asked; else 128 + n, as in shells."""
         return 0 if self.signum == signal.SIGTERM else 128 + self.signum
 
 
 class Interrupt:
-    """While entered, a signal raises `Interrupted` at the next `check`.
+    """A context manager: inside it, a signal raises `Interrupted` at the next `check`.
 
-    With `at_once` it does so wherever the program is, up to a call of `hold`: where there is
-    nothing to save. The text is the rest of the sentence: what is true then.
+    With `at_once`, a signal raises immediately until `hold` is called. Use it while there is
+    nothing to save. `at_once` is the text that completes the message, about the state at that time.
     """
 
     def __init__(self, at_once: str | None = None) -> None:
@@ -75,9 +75,9 @@ class Interrupt:
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """From here on there is something to save: a signal waits for the next `check`.
+        """Make signals wait for the next `check` from now on, because there is something to save.
 
-        Takes the handlers back where a library has set its own meanwhile, as Ray does.
+        It also sets the handlers again, because a library such as Ray may have replaced them.
         """
         self._at_once = None
         if self.signum is None:
@@ -85,14 +85,14 @@ class Interrupt:
                 signal.signal(signum, self._note)
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal has come."""
+        """Raise `Interrupted` if a signal was received."""
         if self.signum is not None:
             rest = f"; {self._at_once}" if self._at_once else ""
-            said = f"ended by {signal.Signals(self.signum).name}{rest}"
-            raise Interrupted(said, self.signum)
+            message = f"ended by {signal.Signals(self.signum).name}{rest}"
+            raise Interrupted(message, self.signum)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        # From here on the kernel handles all: a second signal needs no Python to be obeyed.
+        # From now on the kernel handles the signals, so a second one works even if Python hangs.
         for every in self._before:
             again = every in REPEATED or (_come_twice and every == signum)
             signal.signal(every, signal.SIG_IGN if again else signal.SIG_DFL)
@@ -100,16 +100,18 @@ class Interrupt:
         if self._at_once:
             self.check()
         insists = "SIGTERM" if signum in REPEATED else "a second one"
-        said = f"\n{signal.Signals(signum).name}: saving a checkpoint; {insists} leaves at once\n"
-        with suppress(OSError):  # nobody may be there to read it
-            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + said.encode())
+        message = (
+            f"\n{signal.Signals(signum).name}: saving a checkpoint; {insists} leaves at once\n"
+        )
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + message.encode())
 
 
 def come_twice() -> None:
-    """Expect every signal twice: from whoever started this process, and from who signals them all.
+    """Expect every signal twice, and do not take the second copy for "end at once".
 
-    A comparison passes on what it gets; a batch system may tell the runs of it as well. One of the
-    same number is then no second one.
+    A comparison passes its signals on to its runs, and a batch system may also signal the runs
+    directly. So two signals of the same number count as one.
     """
     global _come_twice  # noqa: PLW0603
     _come_twice = True

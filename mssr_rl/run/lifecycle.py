@@ -1,7 +1,7 @@
-"""How a run begins: a new directory, or the old one at its newest whole checkpoint.
+"""Starts a run in a new directory, or resumes an old one from its newest valid checkpoint.
 
-A resumed run must be the same run: its config may differ from the recorded one only in what does
-not change a step, such as a larger budget.
+A resumed run must be the same run. Its config may differ from the recorded one only in keys that
+do not change a training step, such as a larger budget.
 """
 
 import shlex
@@ -29,10 +29,10 @@ MAY_CHANGE = (
 
 
 def open_log(config: Config) -> RunLog:
-    """The run directory the config asks for, locked; of a new run with its config.yaml.
+    """Create or reopen the run directory, and lock it. A new run gets its config.yaml.
 
-    Of one that goes on the old config.yaml stays until nothing more is found that speaks against it
-    (`describe`).
+    A resumed run keeps its old config.yaml until all checks have passed (see `describe`). Raises
+    `UserError` if the run cannot be resumed with this config.
     """
     runs_dir = Path(config.runs_dir)
     if config.resume:
@@ -55,20 +55,22 @@ def open_log(config: Config) -> RunLog:
 
 
 def _refuse_what_can_be_known_now(folder: Path, config: Config) -> None:
-    """All that needs no engine and no data: those may take minutes."""
-    record, found = changes.read_record(folder, config.accept)
-    found += changes.between(record, {"plugins": plugin_sources.of(config)}, folder)
-    changes.refuse(found, config.accept, folder)
+    """Run all checks that need no engine and no data, because these may take minutes to load."""
+    record, changed = changes.read_record(folder, config.accept)
+    changed += changes.between(record, {"plugins": plugin_sources.of(config)}, folder)
+    changes.refuse(changed, config.accept, folder)
     old = recorded.of_run(folder, config.accept)
     _refuse_another_run(folder, old, config)
     _refuse_a_smaller_budget(folder, record, old, config)
 
 
 def _refuse_another_run(folder: Path, before: Mapping[str, Any], config: Config) -> None:
-    """Raise `UserError` if the recorded config would have trained differently."""
+    """Raise `UserError` if the recorded config trains differently."""
     old = recorded.leaves(to_dict(compose.from_dict(before)))
     new = recorded.leaves(to_dict(config))
-    keys = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])  # options follow names
+    # Keys in only one of the two are options of another algorithm or environment. The name itself
+    # is in both.
+    keys = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])
     changed = [key for key in keys if not key.startswith(MAY_CHANGE)]
     if changed:
         listed = ", ".join(f"{key}={new[key]} (was {old[key]})" for key in changed)
@@ -81,7 +83,7 @@ def _refuse_another_run(folder: Path, before: Mapping[str, Any], config: Config)
 def _refuse_a_smaller_budget(
     folder: Path, record: Mapping[str, Any], before: Mapping[str, Any], config: Config
 ) -> None:
-    """Raise `UserError` if the budget was lowered below what the newest checkpoint has spent."""
+    """Raise `UserError` if the new budget is below what the newest checkpoint has spent."""
     kept = record.get("config")
     settings = kept.get("settings") if isinstance(kept, Mapping) else None
     was = (settings if isinstance(settings, Mapping) else before).get("budget")
@@ -90,38 +92,38 @@ def _refuse_a_smaller_budget(
     newest = checkpoint.newest_valid(folder / "checkpoints").folder
     if newest is None:
         return
-    said = overspent(checkpoint.ledger_of(newest), config.budget, was, gpus(config))
-    if said:
+    exceeded = overspent(checkpoint.ledger_of(newest), config.budget, was, gpus(config))
+    if exceeded:
         raise UserError(
-            f"{folder} cannot go on with less than it has spent: {'; '.join(said)}; give more, or "
-            "leave the budget as it was"
+            f"{folder} cannot go on with less than it has spent: {'; '.join(exceeded)}; give more, "
+            "or leave the budget as it was"
         )
 
 
 def _to_keep(config: Config) -> bytes:
-    """The text of config.yaml: what is accepted now is not accepted for ever."""
+    """Return the text of config.yaml without `accept`, which applies to this start only."""
     return compose.to_yaml(replace(config, accept=())).encode()
 
 
 def way_back(config: Config, log: RunLog) -> str:
-    """The words that continue a run; the rest of its settings are in its config.yaml."""
+    """Return the arguments that continue a run; its other settings are in its config.yaml."""
     where = shlex.quote(config.runs_dir)
     elsewhere = "" if config.runs_dir == Config.runs_dir else f" runs_dir={where}"
     return f"resume=true name={log.name}{elsewhere}"
 
 
 def held_to_record(log: RunLog, facts: Mapping[str, Any], config: Config) -> list[Change]:
-    """What is not as it was when the run began; `UserError` if that is refused."""
-    record, found = changes.read_record(log.folder, config.accept)
-    found += changes.between(record, facts, log.folder)
-    changes.refuse(found, config.accept, log.folder)
-    return found
+    """Return what changed since the run began; raise `UserError` if a change is refused."""
+    record, changed = changes.read_record(log.folder, config.accept)
+    changed += changes.between(record, facts, log.folder)
+    changes.refuse(changed, config.accept, log.folder)
+    return changed
 
 
 def describe(
     log: RunLog, facts: Mapping[str, Any], config: Config, found: Sequence[Changed] = ()
 ) -> None:
-    """Write down what the run is now, and every change so far; a new config.yaml last."""
+    """Write run.json with the facts of the run and all changes so far, then config.yaml."""
     changes.put_aside(log.folder)
     text = _to_keep(config)
     known = [*changes.noted(log.record()), *found]
@@ -137,30 +139,34 @@ def describe(
 
 
 def newest(log: RunLog) -> ResumePoint:
-    """The checkpoint that the run goes on from.
+    """Return the checkpoint from which the run continues.
 
-    None where nothing was saved yet: what was done since step 0 is done again, and comes out the
-    same. Where something was, its loss is not what somebody wants who says resume=true.
+    Its folder is None if nothing was saved yet. Then the run starts again at step 0 and gives the
+    same results. If checkpoints existed and are lost, starting again would surprise the user, so it
+    is an error.
 
     Raises:
-        UserError: there are steps on record, and the checkpoints that they had are gone.
+        UserError: the run recorded steps, and its checkpoints are gone or damaged.
     """
     folder = log.folder / "checkpoints"
     checkpoint.tidy(folder)
-    found = checkpoint.newest_valid(folder)
+    point = checkpoint.newest_valid(folder)
     steps = log.steps()
-    if found.folder is None and steps and (found.skipped or log.record().get("saved") is not None):
-        why = "; ".join(found.skipped[:3]) or f"there is none in {folder}"
+    if point.folder is None and steps and (point.skipped or log.record().get("saved") is not None):
+        why = "; ".join(point.skipped[:3]) or f"there is none in {folder}"
         raise UserError(
             f"{log.folder} has {steps} steps on record and no whole checkpoint to go on from: "
             f"{why}. Put one back into {folder}, or start a new run under another name=; to do all "
             "steps again in this folder, delete its metrics.jsonl, eval.jsonl and samples.jsonl"
         )
-    return found
+    return point
 
 
 def store(log: RunLog, config: Config) -> Store:
-    """Where the run's checkpoints go; weights and AdamW's two moments are what takes room."""
+    """Return the store of the run's checkpoints, with the expected size of the first one.
+
+    The size is that of the weights and AdamW's two moments.
+    """
     weights = Path(model_folder(config.model.path)).glob("*.safetensors")
     expected = 3 * sum(file.stat().st_size for file in weights)
     return Store(log.folder / "checkpoints", config.checkpoint.keep, expected)
@@ -169,14 +175,17 @@ def store(log: RunLog, config: Config) -> Store:
 def restore(
     arm: TrainingSetup, log: RunLog, initial: TrainState, found: ResumePoint
 ) -> tuple[TrainState, list[str]]:
-    """Put engine and streams back to what `newest` found; what happened, in sentences."""
-    said = list(found.skipped)
+    """Restore the engine and the .jsonl files from `found`; return the state and messages."""
+    messages = list(found.skipped)
     if found.folder is None:
         steps = log.steps()
         again = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
         log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
-        return initial, [*said, f"resume  {again}starting at step 0"]
+        return initial, [*messages, f"resume  {again}starting at step 0"]
     restored: Restored = checkpoint.read_checkpoint(found.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)
     arm.engine.load(found.folder)
-    return restored.state, [*said, f"resume  after step {restored.state.step}, from {found.folder}"]
+    return restored.state, [
+        *messages,
+        f"resume  after step {restored.state.step}, from {found.folder}",
+    ]

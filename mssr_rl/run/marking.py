@@ -1,9 +1,9 @@
-"""What an environment gave for responses, looked at before anything is made of it.
+"""Grades responses with an environment, and checks its verdicts before they are used.
 
-An environment may be anybody's code: it may raise on one row, or give None, NaN, infinity or a text
-for a reward. Whatever it is, the sentence names the problem, its row and the response. A response
-that nothing could score (None, NaN) is a case of its own: it ends the run, or the rollout is left
-out as if it had not been drawn, and counted (`fault.unscorable`).
+An environment can be code of the user. It may raise on one row, or return None, NaN, infinity or
+text as a reward. The error message then names the problem, its row and the response. A response
+that could not be scored (None, NaN) is a special case, decided by `fault.unscorable`: it ends the
+run, or its rollout is left out of training and counted.
 """
 
 import math
@@ -20,18 +20,18 @@ from mssr_rl.run.mishaps import EnvironmentFailed, place
 from mssr_rl.run.samples import Sample, shown
 
 Unscorable = Literal["stop", "leave_out"]
-PATIENCE = 30.0  # [s] to look for the response that an environment raises on
+PATIENCE = 30.0  # [s] time to search for the response on which an environment raises
 
 
 def graded(
     env: ProblemEnv, rows: Sequence[int], rollouts: Rollouts, unscorable: Unscorable = "stop"
 ) -> list[Sample]:
-    """Every rollout with its verdict; `rows` are the P problems' rows in `env`.
+    """Return every rollout with its verdict; `rows` are the rows of the P problems in `env`.
 
-    The reward of one that nothing could score is NaN (`Sample.scored`).
+    The reward of a rollout that could not be scored is NaN (see `Sample.scored`).
 
     Raises:
-        EnvironmentFailed: it raised, or gave what is no reward.
+        EnvironmentFailed: the environment raised, or returned something that is not a reward.
     """
     row_B = [row for row in rows for _ in range(rollouts.group_size)]
     marks = marked(env, row_B, rollouts.responses, unscorable, ", then resume=true")
@@ -46,30 +46,31 @@ def marked(
     unscorable: Unscorable,
     again: str = "",
 ) -> list[Graded]:
-    """What `env` gives for `responses[i]` to the problem of `rows[i]`, checked.
+    """Return the checked results of `env` for `responses[i]` to the problem of `rows[i]`.
 
-    `again` is how to go on once it is mended, for the end of a sentence.
+    `again` ends the error messages: it says how to continue after the environment is repaired.
+    Raises `EnvironmentFailed` as `graded` does.
     """
-    found = _asked(env, rows, responses, again)
-    if not isinstance(found, Sequence) or len(found) != len(rows):
-        many = len(found) if isinstance(found, Sequence) else type(found).__name__
+    marks = _asked(env, rows, responses, again)
+    if not isinstance(marks, Sequence) or len(marks) != len(rows):
+        many = len(marks) if isinstance(marks, Sequence) else type(marks).__name__
         raise EnvironmentFailed(
             f"the environment {env.name} gave {many} verdicts for {len(rows)} responses; its grade "
             f"must give one each, in their order: mend it{again}"
         )
     return [
         _checked(mark, _Place(env, row, response, again), unscorable)
-        for mark, row, response in zip(found, rows, responses, strict=True)
+        for mark, row, response in zip(marks, rows, responses, strict=True)
     ]
 
 
 def of_row(env: ProblemEnv, row: int) -> str:
-    """A problem and where it stands, for a sentence."""
+    """Return the key and the row of a problem, for a message."""
     return f"problem {shown(env.problems[row].key)} (row {row} of {env.split}, counted from 0)"
 
 
 class _Place:
-    """Which response a mark is for."""
+    """The response that a result belongs to, for error messages."""
 
     def __init__(self, env: ProblemEnv, row: int, response: str, again: str) -> None:
         self.env, self.row, self.response, self.again = env, row, response, again
@@ -86,7 +87,7 @@ def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str], again
         return env.grade(rows, responses)
     except (UserError, RunFailed):
         raise
-    except Exception as error:  # an environment may be anybody's code
+    except Exception as error:  # code of the user may raise anything
         at = _first_that_raises(env, rows, responses)
         what = f"raised {type(error).__name__}: {error} ({place(error)})"
         never = "; a response is never to blame, however odd"
@@ -102,14 +103,17 @@ def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str], again
 def _first_that_raises(
     env: ProblemEnv, rows: Sequence[int], responses: Sequence[str]
 ) -> int | None:
-    """Asked one by one, which it raises on; None if on none, or if that takes too long."""
+    """Grade the responses one by one; return the index of the first one that raises.
+
+    None if none raises, or if the search takes too long.
+    """
     end = time.monotonic() + PATIENCE
     for at, (row, response) in enumerate(zip(rows, responses, strict=True)):
         if time.monotonic() > end:
             return None
         try:
             env.grade([row], [response])
-        except Exception:  # noqa: BLE001  that it raises is what is asked
+        except Exception:  # noqa: BLE001  the search is for a response that raises
             return at
     return None
 
@@ -140,13 +144,13 @@ def _checked(mark: Any, where: _Place, unscorable: Unscorable) -> Graded:
     return Graded(reward, verdict)
 
 
-def _number(found: Any) -> float | None:
-    """A reward as a number; NaN for one that is missing, None for what is none."""
-    if found is None:
+def _number(value: Any) -> float | None:
+    """Return a reward as a float: NaN for None, and None for a value that is not a number."""
+    if value is None:
         return math.nan
-    if not isinstance(found, Real) and getattr(found, "shape", None) == ():
-        found = found.item()  # a scalar of numpy or torch
-    if not isinstance(found, Real):
+    if not isinstance(value, Real) and getattr(value, "shape", None) == ():
+        value = value.item()  # a scalar of numpy or torch
+    if not isinstance(value, Real):
         return None
-    number = float(found)
+    number = float(value)
     return None if math.isinf(number) else number

@@ -1,7 +1,7 @@
-"""What can go wrong around a step, put into words: memory, environments, disks.
+"""Explains failures of a training step that have a known cause: memory, environments, disks.
 
-`trainer` calls `in_words` where a phase has failed; a failure it does not know is a bug and keeps
-its own name and traceback. Pure but for the traceback's place.
+`trainer` calls `in_words` when a phase failed. An unknown failure is a bug, and keeps its own name
+and traceback.
 """
 
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
@@ -23,11 +23,11 @@ SMALLER = {
 
 
 class EnvironmentFailed(RunFailed):
-    """The environment raised instead of grading."""
+    """The environment raised, or returned something that is not a verdict."""
 
 
 def in_words(error: Exception, phase: str, config: Config) -> RunFailed | None:
-    """A sentence for a failure of this phase; None for one that is not among those known."""
+    """Return an explanation of a failure in this phase; None if its cause is not known."""
     if _is_lack_of_memory(error):
         keys = SMALLER.get(phase, SMALLER["update"])
         advice = ", ".join(f"{key} (now {_value(config, key)})" for key in keys)
@@ -44,7 +44,7 @@ def in_words(error: Exception, phase: str, config: Config) -> RunFailed | None:
 
 
 def place(error: BaseException) -> str:
-    """File and line where an exception was raised."""
+    """Return the file and line where an exception was raised."""
     frames = extract_tb(error.__traceback__)
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "an unknown place"
 

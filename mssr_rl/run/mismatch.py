@@ -1,8 +1,8 @@
-"""How far the program that samples is from the one that trains, in log-probabilities.
+"""Measures how far the sampler's log-probabilities are from the trainer's.
 
-Only where they are two programs. Rounding makes a small gap; a large one means that the sampler
-answers for another policy than the one that is being trained: weights that did not arrive, or what
-it remembers of old ones. Watched every step, the same way for every algorithm.
+This matters only where two programs sample and train, such as vLLM and transformers. Rounding makes
+a small gap. A large gap means that the sampler uses another policy than the trainer: new weights
+did not arrive, or it cached values of old ones. Every algorithm is checked at every step.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -14,13 +14,13 @@ from mssr_rl.engine.protocol import Rollouts
 
 MEAN, LARGEST = "sampler/logprob_gap_mean", "sampler/logprob_gap_max"
 
-# The largest gap of a token that rounding explains [nat]. float32: 5e-6 was seen between vLLM and
-# transformers; bfloat16: 0.05.
+# The largest gap of a token that rounding can explain [nat]. Measured between vLLM and
+# transformers: 5e-6 with float32, 0.05 with bfloat16.
 ALARM = {"float32": 5e-4, "bfloat16": 0.5}
 
 
 def metrics(rollouts: Rollouts) -> dict[str, float]:
-    """Mean and largest gap over the response tokens [nat]; nothing if there is one program only."""
+    """Return mean and largest gap over the response tokens [nat]; {} if one program does both."""
     if rollouts.sampler_logprob_BT is None:
         return {}
     gap_BT = (rollouts.sampler_logprob_BT - rollouts.logprob_BT).abs()
@@ -29,9 +29,9 @@ def metrics(rollouts: Rollouts) -> dict[str, float]:
 
 
 def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
-    """A sentence about a gap that rounding does not explain; none if all is well.
+    """Return a warning if the gap is larger than rounding explains; else an empty list.
 
-    Below top_p = 1 the sampler's probabilities are of another distribution, by design.
+    With top_p < 1 there is no warning: the sampler's distribution is then different by design.
     """
     limit = config.cluster.mismatch_alarm or ALARM[config.engine.dtype]
     largest = measured.get(LARGEST, 0.0)

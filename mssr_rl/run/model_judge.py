@@ -1,9 +1,9 @@
-"""An optional judge: a language model behind an OpenAI-compatible address decides on hard answers.
+"""An optional judge: a language model with an OpenAI-compatible API decides on hard answers.
 
-Only answers that the rule calls wrong are asked about, and only what stands in their box is sent,
-as JSON: a response cannot speak to the judge beside it. A call that fails, stalls or answers
-neither 0 nor 1 is tried once more, then it counts as wrong, and is counted. Before the first
-answer the judge is asked control questions whose verdicts are known; one that gets them wrong is
+It is asked only about answers that the rule calls wrong. Only the content of their box is sent, as
+JSON, so that the rest of a response cannot influence the judge. A call that fails, stalls or
+returns neither 0 nor 1 is tried once more. Then the answer counts as wrong, and the failure is
+counted. First the judge gets control questions with known verdicts; a judge that gets them wrong is
 refused.
 """
 
@@ -26,7 +26,7 @@ CONTROLS = (("7", "7", True), ("7", "8", False), ("B", "B", True), ("B", "A or B
 
 
 class Question(NamedTuple):
-    """One pair to be judged."""
+    """A question, its gold answer, and the answer to judge."""
 
     question: str
     gold: str
@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
 
 class JudgeVerdicts(NamedTuple):
-    """A verdict for each question, and how many calls failed; a failed one is False."""
+    """A verdict for each question, and the number of failed calls; a failed one is False."""
 
     right: list[bool]
     failed: int
@@ -42,11 +42,11 @@ class JudgeVerdicts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Where the judge is and what it is called."""
+    """The address and the model name of a judge."""
 
-    url: str  # up to and with /v1
+    url: str  # up to and including /v1
     model: str = "default"
-    seconds: float = 30.0  # for one call in all, however slowly it answers
+    seconds: float = 30.0  # time limit for one whole call
     at_once: int = 8
     key: str | None = None  # sent as a bearer token
 
@@ -56,18 +56,20 @@ class Judge:
 
     @property
     def says(self) -> str:
-        """How a card names it."""
+        """The description of the judge on a card."""
         return f"{self.model}, asked where the rule says wrong"
 
     def control(self) -> None:
-        """Ask what is known; a judge that does not know it is refused."""
-        found = self.ask([Question("Control question.", gold, a) for gold, a, _ in CONTROLS])
-        if found.failed:
-            raise RunFailed(f"the judge at {self.url} does not answer: {found.failed} calls failed")
-        if found.right != [wanted for *_, wanted in CONTROLS]:
+        """Ask the control questions; raise `RunFailed` if the judge fails them."""
+        verdicts = self.ask([Question("Control question.", gold, a) for gold, a, _ in CONTROLS])
+        if verdicts.failed:
             raise RunFailed(
-                f"the judge at {self.url} gets control questions wrong: it said {found.right} where"
-                f" {[wanted for *_, wanted in CONTROLS]} is right; its verdicts mean nothing"
+                f"the judge at {self.url} does not answer: {verdicts.failed} calls failed"
+            )
+        if verdicts.right != [wanted for *_, wanted in CONTROLS]:
+            raise RunFailed(
+                f"the judge at {self.url} gets control questions wrong: it said {verdicts.right} "
+                f"where {[wanted for *_, wanted in CONTROLS]} is right; its verdicts mean nothing"
             )
 
     def ask(self, questions: Sequence[Question]) -> JudgeVerdicts:
@@ -92,7 +94,7 @@ class Judge:
         return first if first is not None else await self._tried(client, question)
 
     async def _tried(self, client: Any, question: Question) -> bool | None:
-        """One call; None if it was refused, stalled, or gave no answer that can be read."""
+        """Make one call; return None if it was refused, stalled, or its reply cannot be read."""
         import httpx
 
         try:
@@ -102,32 +104,32 @@ class Judge:
 
     async def _call(self, client: Any, question: Question) -> bool:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        asked = {**question._asdict(), "answer": question.answer[:LONGEST]}
+        pair = {**question._asdict(), "answer": question.answer[:LONGEST]}
         body = {
             "model": self.model,
             "temperature": 0,
             "max_tokens": 4,
             "messages": [
                 {"role": "system", "content": TASK},
-                {"role": "user", "content": json.dumps(asked)},
+                {"role": "user", "content": json.dumps(pair)},
             ],
         }
         response = await client.post(f"{self.url}/chat/completions", json=body, headers=headers)
         response.raise_for_status()
-        said = str(response.json()["choices"][0]["message"]["content"]).strip()
-        if said not in ("0", "1"):
-            raise ValueError(f"the judge said {said[:40]!r}")
-        return said == "1"
+        reply = str(response.json()["choices"][0]["message"]["content"]).strip()
+        if reply not in ("0", "1"):
+            raise ValueError(f"the judge said {reply[:40]!r}")
+        return reply == "1"
 
 
 def judged(samples: Sequence[Sample], judge: Judge) -> JudgeVerdicts:
-    """Which of the samples are right: by the rule, or else by the judge."""
+    """Return which samples are right by the rule or by the judge, and the failed calls."""
     unsure = [i for i, s in enumerate(samples) if s.graded.verdict.reason == "wrong"]
-    found = judge.ask([_question(samples[i]) for i in unsure])
+    verdicts = judge.ask([_question(samples[i]) for i in unsure])
     right = [sample.graded.verdict.correct for sample in samples]
-    for i, verdict in zip(unsure, found.right, strict=True):
+    for i, verdict in zip(unsure, verdicts.right, strict=True):
         right[i] = verdict
-    return JudgeVerdicts(right, found.failed)
+    return JudgeVerdicts(right, verdicts.failed)
 
 
 def _question(sample: Sample) -> Question:

@@ -1,10 +1,10 @@
-"""Which files a plug-in is made of, and their hashes: an edited one makes another algorithm.
+"""Finds and hashes the files of plug-ins, so that a resumed run notices an edited plug-in.
 
-A plug-in is a module of `plugins=[...]`, or whatever module outside of mssr_rl registered the
-chosen algorithm, its loss or the chosen environment. Its files are its own, and those of the
-modules beside it that it imports, found by reading import statements: nothing is imported for it.
-An installed package is followed inside itself only. What a plug-in imports while it works, or reads
-that is no Python, is not seen.
+A plug-in is a module of `plugins=[...]`, or a module outside of mssr_rl that registered the chosen
+algorithm, its loss or the chosen environment. Its files are the module, and the modules beside it
+that it imports. They are found by parsing import statements; nothing is imported. Of an installed
+package only its own files count. Imports at run time, and data files that a plug-in reads, are not
+found.
 """
 
 import ast
@@ -19,19 +19,19 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config, registered_names
 
-OURS = "mssr_rl"  # has a version and a revision of its own (`provenance`)
+OURS = "mssr_rl"  # not a plug-in: `provenance` records its version and revision
 MOST_FILES = 2000
 
 
 class _ModulePlace(NamedTuple):
-    """Where a module lies: `root` is the folder that imports begin in."""
+    """The location of a module; `root` is the folder where imports start."""
 
     root: Path
     only: str | None  # the one package under `root` that counts; None: all of them
 
 
 def of(config: Config) -> dict[str, dict[str, Any]]:
-    """{module: {"version": ..., "files": {name below its root: hash}}} of a config's plug-ins."""
+    """Return {module: {"version": ..., "files": {name below its root: hash}}} of all plug-ins."""
     chosen = {"algo": config.algo.name, "env": config.env.name}
     makers = [registered_names.registry(group).module(name) for group, name in chosen.items()]
     makers.append(type(algorithms.make(config.algo.name, **config.algo.options).loss).__module__)
@@ -41,28 +41,28 @@ def of(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def hashes(module: str) -> dict[str, str]:
-    """{name: hash} of a loaded module's files; empty for one that lies in no file."""
+    """Return {name: hash} of a loaded module's files; empty if the module has no file."""
     first = _file_of(module)
     if first is None:
         return {}
     place = _place(module, first)
-    found = list(_reached(place, _own_files(first)))
+    paths = list(_reached(place, _own_files(first)))
     return {
         path.relative_to(place.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(found)
+        for path in sorted(paths)
     }
 
 
 def digest(module: str) -> str | None:
-    """A few letters for all files of a plug-in; None for a module of this package."""
+    """Return a short hash of all files of a plug-in; None for a module of this package."""
     if module.partition(".")[0] == OURS:
         return None
-    whole = "".join(f"{name} {found}\n" for name, found in hashes(module).items())
+    whole = "".join(f"{name} {file_hash}\n" for name, file_hash in hashes(module).items())
     return hashlib.blake2b(whole.encode(), digest_size=4).hexdigest()
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """What happened to the files between two such records, a few words each."""
+    """Return the differences between two such records, a short text per file."""
     was, now = (record if isinstance(record, dict) else {} for record in (old, new))
     return [
         *(f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]),
@@ -80,7 +80,7 @@ def _version(module: str) -> str | None:
 
 def _file_of(module: str) -> Path | None:
     name = getattr(sys.modules.get(module), "__file__", None)
-    path = Path(name).absolute() if name else None  # not resolved: a link stays where it is
+    path = Path(name).absolute() if name else None  # absolute() does not follow links
     return path if path is not None and path.is_file() else None
 
 
@@ -93,7 +93,7 @@ def _place(module: str, file: Path) -> _ModulePlace:
 
 
 def _own_files(file: Path) -> Sequence[Path]:
-    """The files to begin with: of a package all of them, which may be imported by being there."""
+    """Return the files to start from: for a package all, because it may import its whole folder."""
     if file.stem != "__init__":
         return [file]
     inside = (path for path in sorted(file.parent.rglob("*.py")) if path.is_file())
@@ -101,13 +101,13 @@ def _own_files(file: Path) -> Sequence[Path]:
 
 
 def _reached(place: _ModulePlace, begin: Iterable[Path]) -> set[Path]:
-    """These files, and those below the root that they import, directly or not."""
-    found, new = set[Path](), set(begin)
-    while new and len(found) < MOST_FILES:
-        found |= new
+    """Return these files, and the files below the root that they import, directly or indirectly."""
+    reached, new = set[Path](), set(begin)
+    while new and len(reached) < MOST_FILES:
+        reached |= new
         imported = {path for file in new for path in _imported(place, file)}
-        new = imported - found
-    return found
+        new = imported - reached
+    return reached
 
 
 def _imported(place: _ModulePlace, file: Path) -> Iterator[Path]:
@@ -116,7 +116,7 @@ def _imported(place: _ModulePlace, file: Path) -> Iterator[Path]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
-        return  # its hash is taken all the same
+        return  # the file is hashed anyway
     package = file.relative_to(place.root).parent.parts
     for node in ast.walk(tree):
         for name in _names(node, package):
@@ -124,7 +124,7 @@ def _imported(place: _ModulePlace, file: Path) -> Iterator[Path]:
 
 
 def _names(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The modules that a statement may import, from the root on."""
+    """Return the modules that a statement may import, as paths from the root."""
     if isinstance(node, ast.Import):
         return [tuple(alias.name.split(".")) for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
@@ -135,7 +135,7 @@ def _names(node: ast.AST, package: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def _files(place: _ModulePlace, name: tuple[str, ...]) -> Iterator[Path]:
-    """The files of a module and of the packages it is in, where they lie below the root."""
+    """Yield the files of a module and of its parent packages, if they are below the root."""
     if not name or name[0] == OURS or place.only not in (None, name[0]):
         return
     for length in range(1, len(name) + 1):

@@ -1,7 +1,7 @@
-"""What a run shows while it runs: a live display on a terminal, one plain line a step elsewhere.
+"""Shows the progress of a run: a live display on a terminal, else one plain line per step.
 
-Everything goes to stderr; stdout is for data. Model text and file names are printed literally,
-never as markup. `NO_COLOR` is honoured by rich.
+Everything goes to stderr, because stdout is for data. Text of models and file names is printed as
+it is, never as markup. rich respects `NO_COLOR`.
 """
 
 import sys
@@ -29,27 +29,27 @@ SHOWN = (
 
 
 class Display(Protocol):
-    """What the trainer tells the person who waits."""
+    """The output of the trainer for the person who runs it."""
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the screen."""
         ...
 
     def step(self, metrics: Mapping[str, float]) -> None:
-        """A training step is done."""
+        """Show the metrics of a finished training step."""
         ...
 
     def score(self, score: Score) -> None:
-        """An evaluation is done."""
+        """Show the score of a finished evaluation."""
         ...
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
         ...
 
 
 class RunProgress:
-    """How far a run is, in budget and time."""
+    """The progress of a run in rollouts, and an estimate of the time left."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
@@ -57,12 +57,12 @@ class RunProgress:
         self._first: tuple[int, float] | None = None
 
     def at(self, rollouts: int) -> None:
-        """So many rollouts are spent; the first call is the point the pace is measured from."""
+        """Set the rollouts spent so far; the speed is measured from the first call on."""
         self.spent = rollouts
         self._first = self._first or (rollouts, time.monotonic())
 
     def eta(self) -> str:
-        """Time left in words."""
+        """Return the time left as text, such as "1h05m" or "3m20s"; "-" while unknown."""
         if self._first is None or self.spent <= self._first[0]:
             return "-"
         pace = (time.monotonic() - self._first[1]) / (self.spent - self._first[0])
@@ -73,18 +73,18 @@ class RunProgress:
 
 
 class PlainDisplay:
-    """Lines for a log file."""
+    """Prints plain lines, for a log file."""
 
     def __init__(self, budget: int) -> None:
         self._pace = RunProgress(budget)
 
     def say(self, line: str) -> None:
-        """Print it."""
+        """Print the line."""
         sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
     def step(self, metrics: Mapping[str, float]) -> None:
-        """One line: the step, the main numbers, the time it took and the time left."""
+        """Print one line: the step, the main metrics, the duration and the time left."""
         self._pace.at(int(metrics["budget/rollouts"]))
         numbers = "  ".join(_numbers(metrics))
         self.say(
@@ -93,15 +93,15 @@ class PlainDisplay:
         )
 
     def score(self, score: Score) -> None:
-        """One line."""
+        """Print one line."""
         self.say(score_line(score))
 
     def close(self) -> None:
-        """Nothing to tidy up."""
+        """Do nothing: there is nothing to clean up."""
 
 
 class LiveDisplay:
-    """A budget bar and the latest numbers, redrawn in place; said lines scroll above it."""
+    """Draws a budget bar and the newest metrics in place; printed lines scroll above it."""
 
     def __init__(self, budget: int, console: Console) -> None:
         self._pace = RunProgress(budget)
@@ -113,22 +113,22 @@ class LiveDisplay:
         self._live.start()
 
     def say(self, line: str) -> None:
-        """Print it above the display."""
+        """Print the line above the display."""
         self._live.console.print(Text(plain(line)))
 
     def step(self, metrics: Mapping[str, float]) -> None:
-        """Show the newest numbers."""
+        """Show the newest metrics."""
         self._pace.at(int(metrics["budget/rollouts"]))
         self._metrics = metrics
 
     def score(self, score: Score) -> None:
-        """Keep the newest one in the display, and let it scroll by."""
+        """Print the score, and keep the newest validation score in the display."""
         if score.split == "val":
             self._score = score
         self.say(score_line(score))
 
     def close(self) -> None:
-        """Take the display away and show the cursor again."""
+        """Remove the display and show the cursor again."""
         self._live.stop()
 
     def _picture(self) -> Group:
@@ -147,12 +147,12 @@ class LiveDisplay:
 
 
 def _numbers(metrics: Mapping[str, float]) -> list[str]:
-    """The main numbers of a step; one that was left out has fewer."""
+    """Return the main metrics of a step as text; a skipped step has fewer."""
     return [f"{name} {metrics[key]:{form}}" for name, key, form in SHOWN if key in metrics]
 
 
 def display(budget: int) -> Display:
-    """The display for wherever stderr goes."""
+    """Return a live display if stderr is a terminal, else a plain one."""
     console = Console(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveDisplay(budget, console)

@@ -1,7 +1,6 @@
-"""Where a run's numbers come from: versions, revision, machine, and hashes of order and model.
+"""The provenance of a run: versions, revision, machine, and hashes of problem order and model.
 
-For run.json: enough to tell whether two runs could have differed in anything but what their configs
-say.
+run.json keeps it. It shows whether two runs could differ in anything besides their configs.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ import psutil
 from mssr_rl import untrusted
 from mssr_rl.models import model_folder, native
 
-LONGEST = 2**42  # bytes of one file of a model
+LONGEST = 2**42  # limit for one file of a model [bytes]
 
 PACKAGES = (
     "mssr_rl",
@@ -42,18 +41,18 @@ SOURCE = {".py", ".yaml", ".c", ".cpp", ".h"}
 
 
 def versions() -> dict[str, str | None]:
-    """Python and the packages that can change a number; None where one is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Return the versions of Python and of packages that can change results; None if missing."""
+    installed: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed
 
 
 def git_revision() -> dict[str, Any] | None:
-    """Commit and whether files were changed since; None where the source is no git checkout."""
+    """Return the git commit, and whether files differ from it; None without a git checkout."""
     revision = _git("rev-parse", "HEAD")
     if revision is None:
         return None
@@ -64,11 +63,11 @@ def git_revision() -> dict[str, Any] | None:
 
 
 def program_hash() -> str:
-    """Hash of this program's own source: two with one version and one revision may differ in it."""
+    """Return the hash of this program's source, which can differ within one git revision."""
     root = Path(__file__).parents[1]
-    # Not rglob, which leaves out folders that are links: algos, envs and configs are.
-    found = (Path(at) / name for at, _, names in os.walk(root, followlinks=True) for name in names)
-    own = sorted(path for path in found if path.suffix in SOURCE)
+    # rglob does not follow links to folders, and algos, envs and configs are such links.
+    paths = (Path(at) / name for at, _, names in os.walk(root, followlinks=True) for name in names)
+    own = sorted(path for path in paths if path.suffix in SOURCE)
     return _digest(
         part
         for path in own
@@ -88,7 +87,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on."""
+    """Return a description of this machine."""
     return {
         "platform": platform.platform(),
         "processor": platform.machine(),
@@ -99,23 +98,23 @@ def machine() -> dict[str, Any]:
 
 
 def peak_memory_mib() -> int:
-    """The most memory this process has held so far [MiB]."""
+    """Return the peak memory of this process so far [MiB]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts in KiB
 
 
 def order_fingerprint(keys: Iterable[str]) -> str:
-    """Hash of the problems' keys in the order they are posed: equal for paired arms."""
+    """Return the hash of the problem keys in training order; paired arms have the same one."""
     return _digest(repr(key).encode() for key in keys)
 
 
 def model_hash(path: str) -> str | None:
-    """Hash of the weights that training starts from; None where `path` is no folder of ours."""
+    """Return the hash of the initial weights; None if `path` is not a local folder."""
     folder = Path(model_folder(path))
     return folder_hash(folder) if folder.is_dir() else None
 
 
 def folder_hash(folder: Path) -> str:
-    """Hash of a model folder's weights and settings, by name and content."""
+    """Return the hash of a model folder's weights and settings, by file name and content."""
     files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".jinja"})
     digest = hashlib.blake2b(digest_size=16)
     for path in files:
@@ -135,6 +134,6 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _add(digest: "hashlib.blake2b", part: bytes) -> None:
-    # Each part goes in with its length, so ("ab", "c") and ("a", "bc") differ.
+    # The length of each part is hashed too, so that ("ab", "c") and ("a", "bc") differ.
     digest.update(len(part).to_bytes(8, "little"))
     digest.update(part)

@@ -1,8 +1,8 @@
-"""What a run is doing right now, for whoever looks from outside: heartbeat.json.
+"""Writes heartbeat.json: the current phase of a run, for other processes.
 
-`trainer` enters a phase before it does the work; `stalls` reads the same pulse and notices a phase
-that does not end, `status` reads the file. A beat is written aside and renamed, never waited for:
-what it says matters only while the run lives.
+`trainer` enters a phase before its work starts. `stalls` uses the pulse to notice a phase that does
+not end, and `status` reads the file. The file is replaced by renaming, without waiting for the
+disk, because it matters only while the run is alive.
 """
 
 import json
@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from mssr_rl import files
 
-# While one of these lasts, the engine holds the policy of the last completed step.
+# During these phases the engine holds the policy of the last completed step.
 POLICY_AT_REST = frozenset({"start", "evaluate", "rollout", "reward", "logprob"})
 
 
 class Beat(NamedTuple):
-    """One entry into a phase."""
+    """The start of a phase."""
 
     phase: str
-    step: int  # last completed
-    since: float  # monotonic [s]
+    step: int  # the last completed step
+    since: float  # start time on the monotonic clock [s]
 
 
 class Pulse:
@@ -35,7 +35,7 @@ class Pulse:
         self.beat = Beat("start", 0, time.monotonic())
 
     def enter(self, phase: str, step: int, rollouts: int) -> None:
-        """A phase begins."""
+        """Record that a phase begins."""
         self.beat = Beat(phase, step, time.monotonic())
         content = {
             "phase": phase,
@@ -43,17 +43,17 @@ class Pulse:
             "steps": self._steps,
             "rollouts": rollouts,
             "pid": os.getpid(),
-            "at": time.time(),  # seconds since 1970, to be compared with another process's clock
+            "at": time.time(),  # seconds since 1970, because other processes compare it
         }
-        with suppress(OSError):  # a full disk is the checkpoint's to report
+        with suppress(OSError):  # the next checkpoint reports a full disk
             files.write_bytes(self._path, json.dumps(content).encode(), durable=False)
 
     def alive(self) -> None:
-        """Renew the file's time within a long phase: a lock seen from another host asks for it."""
+        """Renew the file's time in a long phase: `runlock` on another host relies on it."""
         with suppress(OSError):
             os.utime(self._path)
 
     @property
     def policy_at_rest(self) -> bool:
-        """Whether the engine still holds the policy of the last completed step."""
+        """True while the engine holds the policy of the last completed step."""
         return self.beat.phase in POLICY_AT_REST

@@ -1,8 +1,8 @@
-"""Batches of a run kept for the lens: `lens/step_<n>.jsonl`, one line as the lens reads it.
+"""Records batches of a run for the lens: `lens/step_<n>.jsonl`, one line per batch.
 
-Beside the numbers an algorithm reads it holds what a person wants to see, question, pictures,
-answer, and tokens; and in step_<n>.safetensors what the run's algorithm remembered before the step,
-so that the lens comes to the very advantages that the run trained on.
+A line holds the inputs of an algorithm, and what a person wants to see: question, pictures, answer
+and tokens. step_<n>.safetensors holds the algorithm's state before the step, so that the lens
+computes exactly the advantages that the run trained on.
 """
 
 import json
@@ -21,12 +21,12 @@ FOLDER = "lens"
 
 
 def is_due(every: int, step: int) -> bool:
-    """The first step and then every so many."""
+    """Return whether a step is recorded: step 1, and every step divisible by `every`."""
     return every > 0 and (step == 1 or step % every == 0)
 
 
 class RecordedStep(NamedTuple):
-    """A step's batch and its rollouts, about to be written."""
+    """The batch and the rollouts of a step, ready to be written."""
 
     batch: Batch
     token_BT: Tensor
@@ -34,7 +34,7 @@ class RecordedStep(NamedTuple):
     size: int  # N training problems
 
     def numbers(self) -> dict[str, Any]:
-        """What an algorithm reads."""
+        """Return the inputs of an algorithm."""
         batch = self.batch
         ragged = {"logprob": batch.logprob_BT, "logprob_ref": batch.logprob_ref_BT}
         ragged["entropy"] = batch.entropy_BT
@@ -51,7 +51,7 @@ class RecordedStep(NamedTuple):
         }
 
     def story(self, run_folder: Path) -> dict[str, Any]:
-        """What a person reads, per rollout."""
+        """Return what a person reads, one entry per rollout."""
         return {
             "token": self._rows(self.token_BT),
             "prompt": [sample.problem.prompt for sample in self.samples],
@@ -80,5 +80,5 @@ def record_step(run_folder: Path, step: int, found: RecordedStep, state: Any) ->
 
 
 def _short(row: Tensor) -> list[float]:
-    # Nine digits tell any two float32 numbers apart; their float64 form has twice as many.
+    # Nine digits distinguish any two float32 numbers; printed as float64 they have twice as many.
     return [x if isinstance(x, int) else float(f"{x:.9g}") for x in row.tolist()]

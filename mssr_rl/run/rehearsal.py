@@ -1,10 +1,9 @@
-"""Before an engine is started: problems of somebody's own environment are posed and graded once.
+"""Tests an environment before the engine starts: every problem is posed and graded once.
 
-What cannot be posed or graded stands in a row from the start, and is found in seconds here, not in
-the hour in which that row comes. Keys are looked at for every environment; posing and grading only
-for one that the package does not bring, whose rows the reader has not been through.
-Those two passes end after `PATIENCE`: an environment may ask a model for its verdicts. What they
-have not reached is found when it comes.
+This finds a bad row in seconds, and not after hours of training. Problem keys are checked for every
+environment. Posing and grading are tried only for environments of the user, because the rows of the
+others were checked when they were read. Both passes stop after `PATIENCE` seconds, because an
+environment may call a slow model. Faults in the remaining rows appear during training.
 """
 
 import time
@@ -23,13 +22,13 @@ OURS = "mssr_rl."
 
 
 def rehearse(env: ProblemEnv, registered: str, unscorable: Unscorable) -> None:
-    """Raise if a problem cannot be told apart, posed or graded; the sentence names its row.
+    """Raise if a problem has no unique key, or cannot be posed or graded; name its row.
 
-    `registered` is what `env=` called the environment: its own name may be another's.
+    `registered` is the name in `env=`; the `name` of the environment itself may be different.
 
     Raises:
-        UserError: two problems have one key.
-        EnvironmentFailed: the environment raised, or gave what is no observation or no reward.
+        UserError: two problems have the same key.
+        EnvironmentFailed: the environment raised, or returned a bad observation or reward.
     """
     _keys(env)
     if environments.module(registered).startswith(OURS):
@@ -65,7 +64,7 @@ def _pose(env: ProblemEnv, row: int) -> None:
         observation, _ = env.reset(options={"index": row})
     except (UserError, RunFailed):
         raise
-    except Exception as error:  # an environment may be anybody's code
+    except Exception as error:  # code of the user may raise anything
         raise EnvironmentFailed(
             f"the environment {env.name} raised while it posed {of_row(env, row)}: "
             f"{type(error).__name__}: {error} ({place(error)}); mend its reset or the row"
@@ -79,19 +78,19 @@ def _pose(env: ProblemEnv, row: int) -> None:
     if prompt != env.problems[row].prompt:
         raise EnvironmentFailed(
             f"the environment {env.name} poses {of_row(env, row)} as {shown(prompt)}, but the "
-            f"policy is shown Problem.prompt, {shown(env.problems[row].prompt)}: make the problem "
-            "what is to be asked, in place of another reset"
+            f"policy is shown Problem.prompt, {shown(env.problems[row].prompt)}: change the prompt "
+            "of the problem instead of reset"
         )
 
 
 def _grade(env: ProblemEnv, rows: range, unscorable: Unscorable) -> None:
-    """Grade the problems' own answers; what these earn is not looked at (`check env=` does)."""
+    """Grade the gold answers themselves; their rewards are not checked (`check env=` does this)."""
     answers = [env.rules.respond(env.problems[row].answer) for row in rows]
     marked(env, rows, answers, unscorable)
 
 
 def _portions(count: int) -> Iterator[range]:
-    """Few problems first: nobody knows yet how long one takes."""
+    """Yield ranges of rows that grow from 1, because the time for one row is not known yet."""
     start, size = 0, 1
     while start < count:
         yield range(start, min(start + size, count))

@@ -1,7 +1,7 @@
-"""`replay`: a step that broke, done again from what `broken_step` has kept of it.
+"""`replay`: repeats a broken step from what `broken_step` kept of it.
 
-The policy is the one that met the bad number, the batch the one it was met in. Every kept tensor is
-looked through, then advantage and update are computed again; nothing is written.
+It uses the policy and the batch of the moment when NaN or infinity appeared. It searches every kept
+tensor for such values, then computes advantage and update again. Nothing is written.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,11 +24,11 @@ from mssr_rl.run.samples import shown
 from mssr_rl.run.step import credit, first_state, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
-SHOWN = 3  # places of a tensor that are pointed at
+SHOWN = 3  # bad places that are listed per tensor
 
 
 def replay_kept_step(run: Path, words: Mapping[str, str]) -> Iterator[str]:
-    """What the newest kept step of a run comes to, line by line."""
+    """Repeat the newest kept step of a run; yield the findings line by line."""
     from mssr_rl.engine import make_engine
 
     return replay(run, make_engine, words)
@@ -38,20 +38,20 @@ def replay(
     run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS
 ) -> Iterator[str]:
     """`main` with an engine of the caller's."""
-    found = next(iter(checkpoint.newest_first(run / "faults")), None)
-    if found is None:
+    folder = next(iter(checkpoint.newest_first(run / "faults")), None)
+    if folder is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
     arm = assemble(compose.read_foreign(run / "config.yaml", words), make_engine)
-    kept = broken_step.read_kept_step(found, arm.train.problems)
+    kept = broken_step.read_kept_step(folder, arm.train.problems)
     yield f"step {kept.step} of {run}, in which {kept.bad_tensor} was not finite"
     for name, tensor in kept.tensors.items():
         yield from _look_through(kept, name, tensor)
-    arm.engine.load(found)
+    arm.engine.load(folder)
     yield _again(arm, kept)
 
 
 def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
-    """A line on the tensor, and one on each of the first places where it is not finite."""
+    """Yield a line on the tensor, and one for each of its first values that are not finite."""
     bad = (~torch.isfinite(tensor)).nonzero().tolist()
     yield f"{name:<13} {list(tensor.shape)}: {len(bad) or 'none'} not finite"
     for place in bad[:SHOWN]:
@@ -62,11 +62,11 @@ def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
 
 
 def _again(arm: TrainingSetup, kept: KeptStep) -> str:
-    """Graded, credited and learned from once more; what came of it."""
+    """Grade the rollouts, compute advantages and update again; return the result as a sentence."""
     state = checkpoint.read_checkpoint(kept.folder, first_state(arm).algorithm).state
     samples = graded(arm.train, kept.rows, kept.rollouts, arm.config.fault.unscorable)
     counted_B = torch.tensor([sample.scored for sample in samples])
-    found = Gathered(
+    gathered = Gathered(
         kept.rows,
         kept.rollouts,
         samples,
@@ -76,10 +76,10 @@ def _again(arm: TrainingSetup, kept: KeptStep) -> str:
         1,
         counted_B=None if counted_B.all() else counted_B,
     )
-    batch = make_batch(arm, found, kept.tensors["reference_BT"], state.kl_step)
+    batch = make_batch(arm, gathered, kept.tensors["reference_BT"], state.kl_step)
     try:
-        advantage_BT = found.spread(credit(arm, batch, state).advantage)
-        _update(arm, kept, advantage_BT, found.counted_B)
+        advantage_BT = gathered.spread(credit(arm, batch, state).advantage)
+        _update(arm, kept, advantage_BT, gathered.counted_B)
     except NonFinite as error:
         return f"again: {error}"
     return "this time every number is finite: batch and policy alone do not explain it"
@@ -88,7 +88,7 @@ def _again(arm: TrainingSetup, kept: KeptStep) -> str:
 def _update(
     arm: TrainingSetup, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None
 ) -> None:
-    """The update that broke if there was one, else all of the step's."""
+    """Repeat the update that broke; if none did, make one update of all rows of the step."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))
     anchor_BT = kept.tensors.get("anchor_BT")
@@ -103,7 +103,7 @@ def _update(
 
 
 def _only(rollouts: Rollouts, rows: list[int]) -> tuple[Rollouts, list[int]]:
-    """The rollouts of some of the P problems, and where they stand in B."""
+    """Return the rollouts of some of the P problems, and their rows among the B rollouts."""
     group_size = rollouts.group_size
     row_B = [row * group_size + member for row in rows for member in range(group_size)]
     chosen = {name: getattr(rollouts, name)[row_B] for name in OF_ROLLOUTS}

@@ -1,13 +1,14 @@
-"""One owner per run directory: a file lock, held for as long as the owner lives.
+"""Locks a run directory, so that only one process writes to it.
 
-The kernel gives a lock back with its process, however that ends, and shows it to every process of
-the machine: containers that do not see each other's processes, and a parent that has not noticed
-its child's death, change nothing. The file says who holds it, for people.
+It uses a file lock (flock). The kernel releases it when the process ends for any reason. All
+processes of the machine see it, even in different containers. The content of the file names the
+owner, for people.
 
-Where the file system has no locks, the owner is told by what the file says: process id, start time,
-host. That a process of another host or container lives, only its run's heartbeat can show: such a
-claim is taken over once that is ten minutes old. Without a heartbeat, somebody has to look. The
-same counts for another host's lock, which not every network file system shows.
+On a file system without locks, the content of the file decides: process id, start time and host.
+Whether a process on another host or in another container is alive, only its heartbeat shows. Its
+lock is taken over when the heartbeat is ten minutes old. Without a heartbeat the user must check
+and delete the lock. The same applies to the lock of another host, because not every network file
+system shows it.
 """
 
 import fcntl
@@ -27,24 +28,28 @@ from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 LOCK_BYTES = 10_000
-CLOCK_SLACK = 2.0  # [s] start times are derived from the boot time, which may be adjusted
-SILENCE = 600.0  # [s] without a heartbeat after which an owner out of sight is taken for dead
-TRIES, NAP = 10, 0.05  # somebody who looks at a lock holds it for microseconds  [s]
+CLOCK_SLACK = 2.0  # [s] start times depend on the boot time, which may be corrected
+SILENCE = 600.0  # [s] after so long without a heartbeat, an owner on another host counts as dead
+TRIES, NAP = 10, 0.05  # [s] a process that only looks at a lock holds it for microseconds
 
 
 class Owner(NamedTuple):
-    """Who holds a directory."""
+    """The owner of a directory."""
 
     pid: int
-    host: str | None  # None: this one
+    host: str | None  # None: this host
 
 
-_held: dict[Path, int] = {}  # folder → descriptor; closing it gives the lock back
+_held: dict[Path, int] = {}  # folder → descriptor; closing it releases the lock
 
 
 def acquire(folder: Path) -> None:
-    """Own `folder` until `release` or the end of this process, or say which live process does."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)  # not for programs we start
+    """Lock `folder` until `release` or the end of this process.
+
+    Raises `UserError`, which names the owner, if another live process holds it.
+    """
+    # Programs that we start do not inherit this descriptor (os.open makes it non-inheritable).
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         locked = _lock(handle, folder)
         if not _is_there(handle, folder):
@@ -60,7 +65,7 @@ def acquire(folder: Path) -> None:
 
 
 def release(folder: Path) -> None:
-    """Give the directory back."""
+    """Release the lock of the directory."""
     handle = _held.pop(folder.resolve(), None)
     if handle is not None:
         with suppress(OSError):
@@ -70,7 +75,7 @@ def release(folder: Path) -> None:
 
 @contextmanager
 def kept(folder: Path) -> Iterator[None]:
-    """Give the directory back if the block raises."""
+    """Release the lock of the directory if the block raises."""
     try:
         yield
     except BaseException:
@@ -79,28 +84,32 @@ def kept(folder: Path) -> Iterator[None]:
 
 
 def owner(folder: Path) -> int | None:
-    """The process id of the live owner of `folder`, None if there is none. Takes nothing."""
+    """Return the process id of the live owner of `folder`, or None. It does not take the lock."""
     try:
         with untrusted.opened(folder / "lock", LOCK_BYTES) as file:
-            found = _seen(file.fileno(), folder)
+            holder = _seen(file.fileno(), folder)
     except (FileNotFoundError, untrusted.Unusable):
         return None
-    return found.pid if found else None
+    return holder.pid if holder else None
 
 
 def _seen(handle: int, folder: Path) -> Owner | None:
     try:
-        # Shared, so that two who look do not see each other; `acquire` tries again meanwhile.
+        # The lock is shared, so that two processes that look do not block each other. `acquire`
+        # tries again if it meets one of them.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _named(_read(handle))
     except OSError:
-        pass  # no locks here
+        pass  # the file system has no locks
     return _claimed(_read(handle), folder)
 
 
 def _lock(handle: int, folder: Path) -> bool:
-    """Lock the file; False where the file system cannot. `UserError` if somebody else has."""
+    """Lock the file; return False if the file system has no locks.
+
+    Raises `UserError` if another process holds the lock.
+    """
     for _ in range(TRIES):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,7 +126,7 @@ def _lock(handle: int, folder: Path) -> bool:
 
 
 def _is_there(handle: int, folder: Path) -> bool:
-    """Whether the locked file still has its name: a start that failed deletes its own."""
+    """Return whether the locked file still has its name; a failed start deletes its lock file."""
     try:
         return os.path.samestat(os.fstat(handle), (folder / "lock").stat())
     except FileNotFoundError:
@@ -135,43 +144,45 @@ def _in_use(folder: Path, owner: Owner) -> str:
 
 
 def _here() -> dict[str, Any]:
-    """What tells this process from all others, as far as one can know."""
+    """Return what distinguishes this process from others: pid, host, boot and pid namespace."""
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "boot": _text(Path("/proc/sys/kernel/random/boot_id")),  # the same in all containers
-        "pids": _link(
-            Path("/proc/self/ns/pid")
-        ),  # the world in which the process id means something
+        "pids": _link(Path("/proc/self/ns/pid")),  # the pid namespace, one per container
     }
 
 
 def _named(record: dict[str, Any]) -> Owner:
-    """The owner by its own words, which may be old or cut short."""
+    """Return the owner as the lock file names it; the content may be old or incomplete."""
     pid, host = record.get("pid"), record.get("host")
     elsewhere = isinstance(host, str) and host != socket.gethostname()
     return Owner(pid if isinstance(pid, int) else 0, str(host) if elsewhere else None)
 
 
 def _claimed(record: dict[str, Any], folder: Path) -> Owner | None:
-    """The owner that the file names, if it may live; nobody holds a lock that can be seen here."""
+    """Return the owner that the lock file names, if it may be alive.
+
+    Call it only if no lock of another process is visible here.
+    """
     here = _here()
     try:
         pid, started = int(record["pid"]), float(record["started"])
     except (ValueError, TypeError, KeyError, OverflowError):
-        return None  # never taken, given back, cut short by a kill, or no lock of ours
-    known = {key: record.get(key, here[key]) for key in ("host", "boot", "pids")}  # older: no more
+        return None  # never taken, released, cut off by a kill, or not written by this program
+    # Lock files of older versions lack some keys; then the values of this process are assumed.
+    known = {key: record.get(key, here[key]) for key in ("host", "boot", "pids")}
     if known["boot"] == here["boot"] and record.get("locked") is True:
-        return None  # its lock would be seen here
+        return None  # its lock would be visible here
     if known["host"] == here["host"] and known["boot"] != here["boot"] and _is_older(folder):
-        return None  # this machine has been started anew since
+        return None  # this machine was restarted since
     if known != {key: here[key] for key in known}:
         return _named({"pid": pid, "host": known["host"]}) if _heard_of(folder) else None
     return Owner(pid, None) if _lives(pid, started) else None
 
 
 def _lives(pid: int, started: float) -> bool:
-    """Whether it is that process; one that only its parent has not noticed yet is dead."""
+    """Return whether this process is alive. A zombie, whose parent did not collect it, is dead."""
     try:
         process = psutil.Process(pid)
         dead = process.status() == psutil.STATUS_ZOMBIE
@@ -181,13 +192,13 @@ def _lives(pid: int, started: float) -> bool:
 
 
 def _heard_of(folder: Path) -> bool:
-    """Whether the heartbeat is young; without one nobody can tell, and the lock is respected."""
+    """Return whether the heartbeat is recent. Without one the lock is respected, so also True."""
     beat = _written(folder / "heartbeat.json")
     return beat is None or time.time() - beat < SILENCE
 
 
 def _is_older(folder: Path) -> bool:
-    """Whether the last sign of life is older than this machine's start."""
+    """Return whether the last sign of life is older than the start of this machine."""
     begun = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     sign = _written(folder / "heartbeat.json") or _written(folder / "lock")
     return sign is not None and sign < begun
@@ -202,10 +213,10 @@ def _written(path: Path) -> float | None:
 
 def _read(handle: int) -> dict[str, Any]:
     try:
-        found = untrusted.parsed(os.pread(handle, LOCK_BYTES, 0), "the lock")
+        content = untrusted.parsed(os.pread(handle, LOCK_BYTES, 0), "the lock")
     except untrusted.Unusable:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write(handle: int, content: dict[str, Any]) -> None:
@@ -228,7 +239,7 @@ def _link(path: Path) -> str | None:
 
 
 def _forget() -> None:
-    """A forked process shares the lock: unless it lets go, a run's folder stays taken with it."""
+    """Release the locks in a forked child: it shares them, and would keep the folder locked."""
     for handle in _held.values():
         os.close(handle)
     _held.clear()

@@ -2,8 +2,8 @@
 
     runs/<name>/   never shared, never reused unless `resume=true`
 
-A line is in its file as soon as it is written; `sizes` and `cut_back` let a checkpoint remember how
-long the streams were, so that a resumed run continues exactly behind the restored step.
+Lines are written without buffering. A checkpoint keeps the sizes of the streams (`sizes`), and a
+resumed run cuts them back (`cut_back`), so that it continues exactly after the restored step.
 """
 
 import json
@@ -33,7 +33,7 @@ BEGINNINGS = ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS), "lock")
 
 
 class RunLog:
-    """Writes one run directory. Made by `create` or `reopen`, which hold its lock."""
+    """Writes one run directory. Use `create` or `reopen`, which lock it."""
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class RunLog:
     # ---- streams ----
 
     def write(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Append one object to `metrics`, `eval` or `samples`: the whole line, or nothing."""
+        """Append one object to `metrics`, `eval` or `samples`; an error leaves no partial line."""
         rest = memoryview((json.dumps(record, allow_nan=False) + "\n").encode())
         file = self._streams[stream]
         before = os.fstat(file.fileno()).st_size
@@ -57,22 +57,22 @@ class RunLog:
             raise
 
     def chart(self, step: int, values: Mapping[str, float]) -> None:
-        """The same numbers as TensorBoard events."""
+        """Write the same numbers as TensorBoard events."""
         if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import: once a run
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, so not at the top
 
             self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes in each stream, once they are safely on the disk."""
+        """Wait until the streams are on the disk, and return their sizes [bytes]."""
         for stream in STREAMS:
             files.sync(self.path(stream))
         return {stream: self.path(stream).stat().st_size for stream in STREAMS}
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
-        """Forget what was written after `sizes` were taken."""
+        """Cut the streams back to `sizes`. Raises `UserError` if a stream is shorter."""
         for stream in STREAMS:
             if self.path(stream).stat().st_size < sizes[stream]:
                 raise UserError(
@@ -82,17 +82,17 @@ class RunLog:
             self._streams[stream].truncate(sizes[stream])
 
     def read(self, stream: str) -> list[dict[str, Any]]:
-        """Every object of a stream."""
+        """Return every object of a stream."""
         path = self.path(stream)
         lines = enumerate(untrusted.lines(path), 1)
         return [untrusted.parsed(line or b"", f"{path} line {number}") for number, line in lines]
 
     def steps(self) -> int:
-        """How many are on record."""
+        """Return the number of steps on record."""
         return sum(1 for _ in untrusted.lines(self.path("metrics")))
 
     def path(self, stream: str) -> Path:
-        """The file of a stream."""
+        """Return the file of a stream."""
         return self.folder / f"{stream}.jsonl"
 
     # ---- documents ----
@@ -102,7 +102,7 @@ class RunLog:
         files.write_json(self.folder / "run.json", {**self.record(), **redacted_tree(facts)})
 
     def record(self) -> dict[str, Any]:
-        """What run.json holds; nothing before it is there."""
+        """Return the content of run.json; {} if it does not exist yet."""
         try:
             return recorded.document(self.folder / "run.json")
         except FileNotFoundError:
@@ -113,16 +113,16 @@ class RunLog:
         files.write_json(self.folder / "summary.json", redacted_tree(summary))
 
     def end(self, status: str, reason: str) -> None:
-        """Note how the run ended: done, interrupted, collapsed or failed."""
+        """Record how the run ended: done, interrupted, collapsed or failed."""
         self.describe(status=status, exit_reason=reason, ended=now())
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Note in run.json how the run ended if the block raises, the rest in traceback.txt."""
+        """If the block raises, write the reason to run.json and the traceback to traceback.txt."""
         try:
             yield
         except BaseException as error:
-            with suppress(OSError):  # a full disk may be the very reason
+            with suppress(OSError):  # a full disk may be the cause of the error
                 if isinstance(error, Interrupted):
                     self.end("interrupted", str(error))
                 else:
@@ -133,45 +133,45 @@ class RunLog:
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Take a new directory back if the block raises before anything was described in it.
+        """Remove a new directory if the block raises before run.json exists.
 
-        The same name can then be used again, once whatever was wrong is put right.
+        The same name can then be used again after the error is corrected.
         """
         try:
             yield
         except BaseException:
             if self._fresh and not (self.folder / "run.json").exists():
-                with suppress(OSError):  # not empty: somebody has put something there
+                with suppress(OSError):  # the folder is not empty: keep other people's files
                     for name in BEGINNINGS:
                         (self.folder / name).unlink(missing_ok=True)
                     self.folder.rmdir()
             raise
 
     def close(self) -> None:
-        """Close the files and give the directory back."""
-        with suppress(OSError):  # what could not be written was reported when it was
+        """Close the files and release the directory."""
+        with suppress(OSError):  # write errors were reported when they happened
             for stream in self._streams.values():
                 stream.close()
             if self._events is not None:
                 self._events.close()
-        with suppress(OSError):  # a dead owner's lock is taken over
+        with suppress(OSError):  # the lock of a dead owner is taken over anyway
             runlock.release(self.folder)
 
 
 def now() -> str:
-    """UTC, ISO 8601, whole seconds."""
+    """Return the time now in UTC, ISO 8601, in whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def create(runs_dir: Path, name: str) -> RunLog:
-    """A new, locked run directory; never one that holds a run."""
+    """Create and lock a new run directory. Raises `UserError` if it already holds a run."""
     folder = runs_dir / checked(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_a_run(folder)
         runlock.acquire(folder)
         with runlock.kept(folder):
-            _refuse_a_run(folder)  # another process may have had the same idea in between
+            _refuse_a_run(folder)  # again, because another process may have started a run meanwhile
             return RunLog(folder, fresh=True)
     except OSError as error:
         raise UserError(
@@ -181,7 +181,7 @@ def create(runs_dir: Path, name: str) -> RunLog:
 
 
 def _refuse_a_run(folder: Path) -> None:
-    """Only a new folder will do, or one whose run was killed before it had written its config."""
+    """Raise `UserError` unless the folder is new, or its run was killed before writing a config."""
     beginnings = set(BEGINNINGS) - {"config.yaml"}
     there = (path.name for path in folder.iterdir() if not path.name.startswith(".config.yaml."))
     names = {name for name in there if not files.of_the_system(name)}
@@ -193,7 +193,7 @@ def _refuse_a_run(folder: Path) -> None:
 
 
 def create_unnamed(runs_dir: Path, *parts: str) -> RunLog:
-    """A new run directory called `<part>-<part>-...-<time>`."""
+    """Create and lock a new run directory called `<part>-<part>-...-<time>`."""
     name = "-".join((*parts, time.strftime("%Y%m%d-%H%M%S")))
     for suffix in ("", *(f"-{n}" for n in range(2, 100))):
         if not (runs_dir / f"{name}{suffix}").exists():
@@ -202,7 +202,7 @@ def create_unnamed(runs_dir: Path, *parts: str) -> RunLog:
 
 
 def checked(name: str) -> str:
-    """`name`, if it can be a folder's."""
+    """Return `name`; raise `UserError` if it cannot be the name of a folder."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"name={name} cannot be the name of a folder: use letters, digits, dots, dashes and "
@@ -212,7 +212,7 @@ def checked(name: str) -> str:
 
 
 def reopen(runs_dir: Path, name: str) -> RunLog:
-    """The locked directory of a run that was started before."""
+    """Lock and return the directory of an existing run. Raises `UserError` if there is none."""
     folder = runs_dir / checked(name)
     if not any((folder / name).exists() for name in ("config.yaml", "run.json")):
         raise UserError(f"there is no run to resume in {folder}; start it without resume=true")
@@ -220,7 +220,7 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
         runlock.acquire(folder)
         with runlock.kept(folder):
             files.sweep(folder)
-            (folder / "traceback.txt").unlink(missing_ok=True)  # of an end that is overcome
+            (folder / "traceback.txt").unlink(missing_ok=True)  # it belongs to the failure before
             return RunLog(folder)
     except OSError as error:
         raise UserError(

@@ -1,6 +1,7 @@
-"""Whether two run directories hold the same run, bit for bit, wall time aside.
+"""Compares two run directories bit for bit, except for wall time.
 
-For `verify`, which repeats a stretch of a run, and for scripts/kill_drill.py, which kills runs.
+Used by `resume verify=`, which repeats a part of a run, and by scripts/kill_drill.py, which kills
+runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,10 @@ Row = Mapping[str, Any]
 def stream_differences(
     one: Path, other: Path, last_steps: Mapping[str, int] | None = None
 ) -> Iterator[str]:
-    """A sentence for each .jsonl stream that differs, up to the step given for it, if one is."""
+    """Yield a sentence for each .jsonl stream that differs.
+
+    `last_steps` gives the last step to compare per stream; by default all rows are compared.
+    """
     for stream in STREAMS:
         last_step = (last_steps or {}).get(stream)
         ours, theirs = (rows(folder, stream, last_step) for folder in (one, other))
@@ -29,9 +33,9 @@ def stream_differences(
 
 
 def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Iterator[str]:
-    """A sentence for each file of two checkpoint folders that differs.
+    """Yield a sentence for each file that differs between two checkpoint folders.
 
-    Unless both runs have `ended` there, one may have been scored at that step and the other not.
+    With `ended=False`, evaluations at that step are not compared: only one run may have made them.
     """
     here, there = (_files(folder) for folder in (one, other))
     if here.keys() != there.keys():
@@ -46,15 +50,18 @@ def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Ite
 
 
 def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
-    """The objects of a stream without wall time; a run that was killed may have cut the last."""
+    """Return the objects of a stream without wall time, up to `last_step`.
+
+    An incomplete last line, left by a killed run, is skipped.
+    """
     path = folder / f"{stream}.jsonl"
     whole = (line for line in untrusted.lines(path) if line is not None and line.endswith(b"\n"))
-    found = [timeless(untrusted.parsed(line, f"a line of {path}")) for line in whole]
-    return [row for row in found if last_step is None or row["step"] <= last_step]
+    objects = [timeless(untrusted.parsed(line, f"a line of {path}")) for line in whole]
+    return [row for row in objects if last_step is None or row["step"] <= last_step]
 
 
 def timeless(row: Row) -> dict[str, Any]:
-    """A row without its seconds."""
+    """Return a row without its seconds."""
     kept = {k: v for k, v in row.items() if not k.startswith("timing_s/") and k != "budget/seconds"}
     if isinstance(row.get("budget"), dict):
         kept["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
@@ -62,7 +69,7 @@ def timeless(row: Row) -> dict[str, Any]:
 
 
 def _state(folder: Path, *, ended: bool) -> dict[str, Any]:
-    """state.json by dotted key, without seconds and what their digits make longer or shorter."""
+    """Return the entries of state.json, without seconds and without sizes that depend on them."""
     state = untrusted.read_object(folder / "state.json")
     del state["stream_sizes"]
     left_out = {"seconds", "seconds_by_phase"} | (set() if ended else {"evaluation_rollouts"})
@@ -78,6 +85,6 @@ def _first(mine: Row, yours: Row) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    clocked = {"state.json", "manifest.json"}  # these hold seconds, and a hash of them
+    clocked = {"state.json", "manifest.json"}  # these hold seconds, or a hash of seconds
     named = {path.relative_to(folder).as_posix(): path for path in files.below(folder)}
     return {name: path for name, path in named.items() if name not in clocked}

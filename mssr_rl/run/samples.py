@@ -1,7 +1,7 @@
-"""Rollouts worth showing: one object of samples.jsonl each, with its pictures written as PNG.
+"""Selects rollouts to show, and writes them to samples.jsonl with their pictures as PNG files.
 
-Model text is data: it is stored as JSON with every non-ASCII character escaped, and shown on the
-plain log with control characters escaped and long texts cut.
+Text of a model is untrusted. It is stored as JSON with all non-ASCII characters escaped. In the log
+its control characters are escaped, and long texts are cut.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from mssr_rl.seeds import derive
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
-UNSCORABLE = "unscorable"  # the reason of a rollout that has no reward
-SHOWN = 160  # characters of a response on the plain log
+UNSCORABLE = "unscorable"  # the reason shown for a rollout without a reward
+SHOWN = 160  # characters of a response that the log shows
 
 
 class Sample(NamedTuple):
@@ -34,18 +34,18 @@ class Sample(NamedTuple):
 
     @property
     def scored(self) -> bool:
-        """Whether there is a reward; one that is not scored is left out of everything."""
+        """Whether there is a reward. A rollout without one is left out of training and scores."""
         return not isnan(self.graded.reward)
 
 
 def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
-    """Indices of at most `count` of `size` things, ascending; decided by seed and names."""
+    """Return at most `count` sorted indices below `size`; `seed` and `names` determine them."""
     rng = np.random.default_rng(derive(seed, "samples", *names))
     return sorted(int(i) for i in rng.choice(size, min(count, size), replace=False))
 
 
 def sample_record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict[str, Any]:
-    """The object of samples.jsonl; `images` are paths relative to the run directory."""
+    """Return the object of samples.jsonl; `images` are paths relative to the run directory."""
     problem, verdict = sample.problem, sample.graded.verdict
     return {
         "step": step,
@@ -64,7 +64,7 @@ def sample_record(sample: Sample, step: int, split: str, images: Sequence[str]) 
 
 
 def audit_line(sample: Sample) -> str:
-    """A rollout in one line for the eye: what was said, what was read out of it, and what for."""
+    """Return one line on a rollout: its reason, extracted answer, gold answer and response."""
     verdict = sample.graded.verdict
     return (
         f"  {verdict.reason if sample.scored else UNSCORABLE:<10} read {shown(verdict.extracted)}, "
@@ -73,14 +73,14 @@ def audit_line(sample: Sample) -> str:
 
 
 def shown(text: str | None) -> str:
-    """A text in one line, cut, with everything escaped that a terminal could obey."""
+    """Return a text in one line, cut, with control characters escaped; "nothing" for None."""
     if text is None:
         return "nothing"
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
 def write_pictures(problem: Problem, run_folder: Path) -> list[str]:
-    """Write a problem's pictures once under samples/; their paths relative to the run directory."""
+    """Write a problem's pictures to samples/, once; return paths relative to the run directory."""
     folder = run_folder / "samples"
     folder.mkdir(exist_ok=True)
     paths = []
@@ -93,7 +93,7 @@ def write_pictures(problem: Problem, run_folder: Path) -> list[str]:
 
 
 def _stem(key: str) -> str:
-    # A key comes from a data file: it may hold slashes, or be longer than a file name may be.
+    # A key comes from a data file, so it may hold slashes, or be too long for a file name.
     if SAFE_NAME.fullmatch(key):
         return key
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
@@ -102,7 +102,7 @@ def _stem(key: str) -> str:
 def _as_png(picture: bytes) -> bytes:
     if picture.startswith(PNG):
         return picture
-    from mssr_rl.data.pictures import decode  # here: most runs only ever meet PNG
+    from mssr_rl.data.pictures import decode  # imported here, because most runs have only PNG
 
     out = io.BytesIO()
     decode(picture).save(out, "PNG")

@@ -1,8 +1,8 @@
-"""The card of a score: everything that two numbers must share before they may be compared.
+"""The card of a score: all settings that must be equal before two scores may be compared.
 
-A benchmark's name is not enough: the split, the items, the words of the prompt, how the answer was
-taken out, who judged and what the metric means all move the number. `eval compare=A,B` holds cards
-against each other and refuses, with the differences, if there are any.
+The name of a benchmark is not enough. A score also depends on the split, the items, the prompt, the
+extraction of the answer, the judge and the definition of the metric. `eval compare=A,B` compares
+the cards, and refuses if they differ.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not i
 
 
 def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
-    """What a score of the environment's first `n` problems means; `more` is the run's to say."""
+    """Return the card of a score on the first `n` problems; the caller adds entries in `more`."""
     digest = hashlib.blake2b(digest_size=8)
     for problem in env.problems[:n]:
         digest.update(problem.prompt.encode("utf-8", "surrogatepass") + b"\0")
@@ -39,7 +39,7 @@ def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
 
 
 def interval(problems: Sequence[Problem], right: Sequence[int]) -> Interval:
-    """Accuracy with its 95 % interval: Wilson's, or cluster-robust where rows share a problem."""
+    """Return accuracy with its 95 % interval: Wilson's, or `clustered` if rows share a problem."""
     groups: dict[str, list[int]] = {}
     for problem, one in zip(problems, right, strict=True):
         name = next((problem.extras[c] for c in CLUSTERS if c in problem.extras), None)
@@ -50,12 +50,12 @@ def interval(problems: Sequence[Problem], right: Sequence[int]) -> Interval:
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What the two cards do not share, in words."""
+    """Return the differences between two cards, one text per entry."""
     return [f"{k}: {a.get(k)} / {b.get(k)}" for k in {**a, **b} if a.get(k) != b.get(k)]
 
 
 def compare(one: Path, other: Path) -> list[dict[str, Any]]:
-    """Each score of `one` beside the same of `other`, paired by problem.
+    """Compare the scores of two folders, paired by problem; return one row per benchmark.
 
     Raises:
         UserError: two cards of a benchmark differ, or the folders have no benchmark in common.
@@ -74,7 +74,8 @@ def compare(one: Path, other: Path) -> list[dict[str, Any]]:
 
 
 def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    names = [name for name in a["per_problem"] if name in b["per_problem"]]  # all, if all scored
+    # A problem that could not be scored is missing in one of them.
+    names = [name for name in a["per_problem"] if name in b["per_problem"]]
     before, after = ([row["per_problem"][name] for name in names] for row in (a, b))
     change = paired_change(before, after)
     return {
@@ -87,22 +88,22 @@ def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> d
 
 
 def _scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """The scores with a card in a folder's eval.jsonl, by environment and split."""
+    """Return {(environment, split): score} of all scores with a card in a folder's eval.jsonl."""
     path = folder / "eval.jsonl"
     if not path.exists():
         raise UserError(f"{folder} has no eval.jsonl: name the folders that eval wrote")
-    found = {
+    scores = {
         (row["env"], row["split"]): row
         for row in untrusted.rows(path, within=folder)
         if row is not None and "card" in row
     }
-    if not found:
+    if not scores:
         raise UserError(f"{path} has no score with a card; score the model again with eval")
-    return found
+    return scores
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """All scores as a Markdown table."""
+    """Return all scores as a Markdown table."""
     lines = [
         "| benchmark | split | n | accuracy | 95 % | mean@k | more |",
         "|---|---|---|---|---|---|---|",

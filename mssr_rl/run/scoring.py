@@ -1,7 +1,7 @@
-"""Scoring a policy on a split: greedy accuracy and mean@k at temperature 1, problem by problem.
+"""Scores a policy on a split: greedy accuracy, and mean@k at temperature 1, for every problem.
 
-Evaluation rollouts are listed in the ledger, not charged. The seeds do not depend on the step, so
-two evaluations of a run draw with the same random numbers, and so do paired arms.
+Evaluation rollouts appear in the ledger, but they are not charged. The seeds do not depend on the
+step. So all evaluations of a run, and those of paired arms, use the same random numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +24,14 @@ class EvalPlan:
 
     sampling: Sampling  # top_p and the length limit; the temperature is set here
     samples: int  # k of mean@k
-    limit: int | None  # only the first so many problems
-    at_once: int  # rollouts asked for together; between such portions an evaluation can be ended
+    limit: int | None  # score only this many problems, from the first on
+    at_once: int  # rollouts per call of the engine; an evaluation can be ended between calls
     seed: int
     unscorable: Unscorable = "stop"
 
 
 class Score(NamedTuple):
-    """The short form of an evaluation: what checkpoints and summaries keep."""
+    """The short form of an evaluation, for checkpoints and summaries."""
 
     step: int
     env: str
@@ -43,23 +43,24 @@ class Score(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """One split, scored."""
+    """The full result of scoring one split."""
 
     score: Score
     problems: tuple[Problem, ...]  # n
     right: tuple[int, ...]  # n, 0 or 1, greedy
-    right_sampled: tuple[int, ...]  # n, how many of k
-    greedy: tuple[Sample, ...]  # n, to show
+    right_sampled: tuple[int, ...]  # n, number of right answers of k
+    greedy: tuple[Sample, ...]  # n, the greedy answers
     spent: Ledger
-    unscorable: int = 0  # problems that are not among the n: some answer to them has no reward
+    unscorable: int = 0  # problems left out, because an answer to them has no reward
 
 
 def evaluate(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, step: int, poll: Callable[[], None]
 ) -> Evaluation:
-    """Score `env`'s problems; `poll` is called between batches and may raise to end early.
+    """Score the problems of `env`; `poll` is called between batches and may raise to end early.
 
-    A problem is left out if any of its answers cannot be scored, where that may be left out.
+    With `unscorable=leave_out`, a problem is left out if any of its answers cannot be scored.
+    Raises `RunFailed` if no problem is left.
     """
     rows = range(len(env.problems))[: plan.limit]
     greedy_sampling = replace(plan.sampling, temperature=0.0)
@@ -89,16 +90,16 @@ def evaluate(
     )
 
 
-def rescored(found: Evaluation, right: Sequence[bool]) -> Evaluation:
-    """The same evaluation with other verdicts on the greedy answers."""
-    score = found.score._replace(accuracy=sum(right) / len(right))
-    return found._replace(score=score, right=tuple(map(int, right)))
+def rescored(evaluation: Evaluation, right: Sequence[bool]) -> Evaluation:
+    """Return the same evaluation with new verdicts on the greedy answers."""
+    score = evaluation.score._replace(accuracy=sum(right) / len(right))
+    return evaluation._replace(score=score, right=tuple(map(int, right)))
 
 
 def _answers(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, poll: Callable[[], None]
 ) -> tuple[list[Sample], Ledger]:
-    """`plan.samples` graded answers to every problem, problem-major, and what they cost."""
+    """Return `plan.samples` graded answers to every problem, problem-major, and their cost."""
     answers: list[Sample] = []
     spent = Ledger()
     for rows in _chunks(range(len(env.problems))[: plan.limit], plan.at_once // plan.samples):
@@ -117,7 +118,7 @@ def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def evaluation_record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
-    """The object of eval.jsonl."""
+    """Return the object of eval.jsonl."""
     keys = [problem.key for problem in evaluation.problems]
     return {
         **evaluation.score._asdict(),
@@ -130,7 +131,7 @@ def evaluation_record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
 
 
 def by_tag(evaluation: Evaluation) -> dict[str, dict[str, dict[str, float]]]:
-    """Accuracy within every value of every tag the problems carry, e.g. family and level."""
+    """Return the accuracy for every value of every tag of the problems, e.g. family and level."""
     members: dict[str, dict[str, list[int]]] = {}
     for index, problem in enumerate(evaluation.problems):
         for tag, value in problem.tags.items():
@@ -151,7 +152,7 @@ def _accuracy_of(evaluation: Evaluation, indices: Sequence[int]) -> dict[str, fl
 
 
 def score_line(score: Score) -> str:
-    """A score in words."""
+    """Return a score as one line of text."""
     return (
         f"{score.split} at step {score.step}: {score.accuracy:.1%} greedy, "
         f"{score.accuracy_sampled:.1%} mean@{score.samples} at temperature 1 "
@@ -160,7 +161,7 @@ def score_line(score: Score) -> str:
 
 
 def chart(score: Score) -> dict[str, float]:
-    """A score as TensorBoard scalars."""
+    """Return a score as TensorBoard scalars."""
     return {
         f"{score.split}/accuracy": score.accuracy,
         f"{score.split}/accuracy_sampled": score.accuracy_sampled,

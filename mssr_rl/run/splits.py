@@ -1,11 +1,11 @@
-"""The problems of a run: three splits, read and held against each other and the model, once.
+"""The three splits of a run: read once, and checked for overlap and against the model.
 
     read(config)        train, val and test as environments, rows left out where that was asked for
     said(splits)        what a person should know of them before anything starts
     record(splits)      the same for run.json
 
-Training rows that are also val or test rows stop a run here, before an engine is started, and so
-does a picture or a prompt that the model cannot take.
+The checks end a run before an engine starts, if training rows are also val or test rows, or if the
+model cannot take a picture or a prompt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,23 +28,25 @@ from mssr_rl.run import provenance
 from mssr_rl.run.mishaps import place
 
 NAMES = ("train", "val", "test")
-CHANCE = 0.01  # share of a split's rows that may nearly be training rows: drawings coincide
+# Share of a split's rows that may be near duplicates of training rows. Generated pictures can agree
+# by chance.
+CHANCE = 0.01
 
 
 class Splits(NamedTuple):
-    """What a run trains on, chooses by and is scored on."""
+    """The training, validation and test problems of a run."""
 
     train: ProblemEnv
     val: ProblemEnv
     test: ProblemEnv
-    overlaps: tuple[overlap.Shared, ...]  # of val and test with train, and of test with val
+    overlaps: tuple[overlap.Shared, ...]  # between val and train, test and train, test and val
 
 
 def read_splits(config: Config) -> Splits:
-    """The splits of a run.
+    """Read and return the splits of a run.
 
     Raises:
-        BadRows: rows cannot be used, or shown to the model, and are not to be left out.
+        BadRows: rows cannot be used or shown to the model, and the config does not leave them out.
         UserError: val or test rows are also training rows.
     """
     train, val, test = (environment(config, split) for split in NAMES)
@@ -54,14 +56,14 @@ def read_splits(config: Config) -> Splits:
 
 
 def environment(config: Config, split: str) -> ProblemEnv:
-    """The config's environment at one split, without rows that the model cannot be shown."""
+    """Return one split of the config's environment, without rows that the model cannot take."""
     env = _made(config, split)
     if not (Path(model_folder(config.model.path)) / "config.json").is_file():
-        return env  # a hub id: the engine finds out
+        return env  # a hub id: the engine checks it later
     try:
         family = _family(wanted(config, remember=False))
     except UserError:
-        return env  # the engine says why this is no model
+        return env  # not a model: the engine reports the reason later
     return without_unfit(env, family, config.rollout.max_prompt_tokens)
 
 
@@ -71,7 +73,7 @@ def _made(config: Config, split: str) -> ProblemEnv:
         return environments.make(name, split=split, **config.env.options)
     except (UserError, RunFailed):
         raise
-    except Exception as error:  # an environment may be anybody's code
+    except Exception as error:  # code of the user may raise anything
         raise UserError(
             f"env={name} raised while it made its {split} split: {type(error).__name__}: {error} "
             f"({place(error)}); mend it, or the row that it was reading"
@@ -79,17 +81,17 @@ def _made(config: Config, split: str) -> ProblemEnv:
 
 
 def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
-    """The environment without pictures and prompts that the model cannot take.
+    """Return the environment without rows whose picture or prompt the model cannot take.
 
     Raises:
-        BadRows: there are such rows, and the environment's handling does not leave them out.
+        BadRows: there are such rows, and the options of the environment do not leave them out.
     """
     env = _without(env, unfit_pictures(env.problems, family), "bad_rows")
     return _without(env, dict(long_prompts(env.problems, family, longest)), "long_prompts")
 
 
 def unfit_pictures(problems: Sequence[Problem], family: Family) -> dict[str, str]:
-    """Why rows have pictures that the model cannot take, by key."""
+    """Return {key: reason} of rows with a picture that the model cannot take."""
     rule = family.picture_rule()
     return {p.key: why for p in problems if (why := _unfit_picture(p, rule))}
 
@@ -127,14 +129,15 @@ def _unfit_picture(problem: Problem, rule: PictureRule) -> str | None:
 def long_prompts(
     problems: Sequence[Problem], family: Family, longest: int
 ) -> Iterator[tuple[str, str]]:
-    """(key, why) of prompts over the model's limit.
+    """Yield (key, reason) of prompts that are over the model's limit.
 
-    Only what could be too long, or could be read as more than text, is put through the processor: a
-    token is at least a byte, and pictures of one size take one number of tokens.
+    Most prompts need no run of the processor, because an upper bound shows that they fit: a token
+    has at least one byte, and pictures of the same size take the same number of tokens. Prompts
+    with special tokens are always processed.
     """
-    taken: dict[tuple[int, int], int] = {}
-    signs = tuple(family.tokenizer.all_special_tokens)  # one of them may stand for a picture
-    template: int | None = None  # tokens that every prompt has, at most
+    taken: dict[tuple[int, int], int] = {}  # picture size -> tokens
+    signs = tuple(family.tokenizer.all_special_tokens)  # one of them may mean a picture
+    template: int | None = None  # tokens of the chat template, at most
     for problem in problems:
         try:
             sizes = [seen.size(content) for content in problem.images]
@@ -152,9 +155,9 @@ def long_prompts(
             yield problem.key, str(error)
 
 
-def _refuse_overlap(found: Sequence[overlap.Shared], handling: str) -> None:
-    """Raise for rows of val or test that are also in train, and of test that are also in val."""
-    stopping = [shared.says for shared in found if _too_many(shared)]
+def _refuse_overlap(overlaps: Sequence[overlap.Shared], handling: str) -> None:
+    """Raise `UserError` if rows of val or test are also in train, or rows of test also in val."""
+    stopping = [shared.says for shared in overlaps if _too_many(shared)]
     if stopping and handling == "stop":
         raise UserError(
             f"{'; '.join(stopping)}. What is trained on or chosen by cannot be tested on: take the"
@@ -168,20 +171,20 @@ def _too_many(shared: overlap.Shared) -> bool:
 
 
 def told(config: Config) -> dict[str, Any]:
-    """The environment's options, without those of all environments that are as usual."""
+    """Return the environment's options, without common ones that have their default value."""
     usual = environments.options(config.env.name)
-    given = config.env.options.items()
-    return {k: v for k, v in given if k not in OF_ALL or v != usual[k].default}
+    options = config.env.options.items()
+    return {k: v for k, v in options if k not in OF_ALL or v != usual[k].default}
 
 
 def said(splits: Splits) -> list[str]:
-    """Lines on how the rows were read, which are left out, and which stand in two splits."""
+    """Return lines on how the rows were read, which are left out, and which are in two splits."""
     lines = overlap_lines(splits.overlaps)
     return [*rows_told(splits[:3]), *(f"overlap {line}" for line in lines)]
 
 
 def rows_told(envs: Sequence[ProblemEnv]) -> list[str]:
-    """Lines on how the rows of environments were read, and which are left out."""
+    """Return lines on how the rows of environments were read, and which are left out."""
     notes = dict.fromkeys(note for env in envs for note in env.notes)
     return [*(f"read    {note}" for note in notes), *(f"left out {one}" for one in _left_out(envs))]
 
@@ -192,14 +195,14 @@ def _left_out(envs: Sequence[ProblemEnv]) -> Iterator[str]:
             yield f"{len(env.left_out):,} rows of {env.split}, the first: {env.left_out[0]}"
 
 
-def overlap_lines(found: Sequence[overlap.Shared]) -> list[str]:
-    """What the splits share, in words."""
-    some = [shared.says for shared in found if shared.hits or shared.stands_in]
+def overlap_lines(overlaps: Sequence[overlap.Shared]) -> list[str]:
+    """Return sentences on the rows that splits share."""
+    some = [shared.says for shared in overlaps if shared.hits or shared.stands_in]
     return some or ["no problem of val or test is in train, nor one of test in val"]
 
 
 def data_record(splits: Splits) -> dict[str, Any]:
-    """`data` and `overlap` of run.json."""
+    """Return the entries `data` and `overlap` of run.json."""
     return {
         "data": {
             env.split: {

@@ -1,9 +1,10 @@
-"""A watch over the phases of a run: one that takes too long is shown, then stopped.
+"""Watches the phases of a run: a phase that takes too long is reported, then stopped.
 
-After `fault.stall_seconds` every thread's stack goes to stacks.txt. After `fault.stop_seconds` the
-main thread is sent a signal whose handler raises `Stalled`; if it is too deep in C code to notice,
-faulthandler's own thread, which needs no interpreter lock, writes the stacks and ends the process.
-Time in which the process was stopped or the machine asleep does not count.
+After `fault.stall_seconds` the stacks of all threads are written to stacks.txt. After
+`fault.stop_seconds` the main thread gets a signal whose handler raises `Stalled`. If the main
+thread is busy in C code and does not react, the thread of faulthandler, which needs no interpreter
+lock, writes the stacks and ends the process. Time does not count while the process was stopped or
+the machine asleep.
 """
 
 import faulthandler
@@ -18,22 +19,22 @@ from mssr_rl.config import FaultConfig
 from mssr_rl.errors import RunFailed
 from mssr_rl.run.pulse import Beat, Pulse
 
-STALLED = signal.SIGURG  # of all signals the one that nobody sends and that does no harm
-TICK = 0.2  # [s] between looks, at the most
-BUSY = 0.1  # of the time between two looks: so much work means that the process was not asleep
-RENEWED = 60.0  # [s] between renewals of the heartbeat's time; `runlock` waits for ten
-GRACE = 15.0  # [s] the main thread has to notice the signal
+STALLED = signal.SIGURG  # nobody else sends this signal, and by default it does nothing
+TICK = 0.2  # [s] time between two checks
+BUSY = 0.1  # a process that used this share of the time since the last check was not asleep
+RENEWED = 60.0  # [s] between renewals of the heartbeat's time; `runlock` waits for ten minutes
+GRACE = 15.0  # [s] time for the main thread to react to the signal
 
 
 class Stalled(RunFailed):
-    """A phase did not come to an end."""
+    """A phase did not end in time."""
 
 
 class Awake:
-    """How long a phase has lasted, without the time in which the process could not run [s].
+    """Measures how long a phase has lasted [s], without time in which the process could not run.
 
-    A process that was stopped (SIGSTOP, Ctrl-Z) or whose machine slept has looked late and has used
-    no processor meanwhile; one that only kept its other threads waiting has.
+    If the process was stopped (SIGSTOP, Ctrl-Z) or the machine slept, the check comes late and the
+    process has used no CPU time. If only this thread had to wait, the process has used CPU time.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Awake:
         self._looked, self._worked = time.monotonic(), time.process_time()
 
     def since(self, beat: Beat) -> float:
-        """Look again; `beat` is the phase's entry."""
+        """Return how long the phase that began with `beat` has lasted [s]."""
         now, worked = time.monotonic(), time.process_time()
         gap = now - max(self._looked, beat.since)
         asleep = gap > 5 * TICK and worked - self._worked < BUSY * gap
@@ -54,7 +55,7 @@ class Awake:
 
 
 class Watch:
-    """While entered, looks at `pulse` from a thread of its own."""
+    """A context manager that watches `pulse` in a separate thread."""
 
     def __init__(
         self, pulse: Pulse, limits: FaultConfig, folder: Path, say: Callable[[str], None]
@@ -64,7 +65,7 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
         self._before: object = None
-        self._doomed: Beat | None = None  # the phase that is to be stopped
+        self._doomed: Beat | None = None  # the phase to stop
 
     def __enter__(self) -> "Watch":
         self._before = signal.signal(STALLED, self._raise)
@@ -108,7 +109,7 @@ class Watch:
         self._say(f"stalled? {words}; where every thread is stands in {self._stacks}")
 
     def _stop(self, beat: Beat) -> None:
-        """Ask the main thread, then wait for it, whichever way it goes."""
+        """Signal the main thread, then wait until the phase or the process ends."""
         self._doomed = beat
         with self._stacks.open("a", encoding="utf-8") as file:
             faulthandler.dump_traceback_later(GRACE, exit=True, file=file)
@@ -122,7 +123,7 @@ class Watch:
     def _raise(self, _signum: int, _frame: FrameType | None) -> None:
         beat, limit = self._pulse.beat, self._limits.stop_seconds
         if beat is not self._doomed:
-            return  # it came to its end at the last moment, or the signal is not ours
+            return  # the phase ended at the last moment, or somebody else sent the signal
         raise Stalled(
             f"the phase {beat.phase} after step {beat.step} did not end within "
             f"fault.stop_seconds={limit:g}; where it was stands in {self._stacks}. "

@@ -1,7 +1,7 @@
-"""`status`: every run below a folder, from what they leave on disk: no process is asked.
+"""`status`: shows every run below a folder. It reads files only, and contacts no process.
 
-run.json says how a run ended, the lock whether its owner lives, heartbeat.json what it does and
-since when. A run whose run.json says `running` while its owner is dead has died without a word.
+run.json tells how a run ended, the lock whether its owner is alive, and heartbeat.json its phase.
+If run.json says `running` and the owner is dead, the run died without recording an end.
 """
 
 import time
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 from mssr_rl import outward, untrusted
 from mssr_rl.run import runlock
 
-DEPTH = 3  # folders below the one that is looked through: comparisons/NAME/runs/ARM
-SLOW = 600.0  # [s] in one phase: worth a look
+DEPTH = 3  # levels of folders that are searched: comparisons/NAME/runs/ARM
+SLOW = 600.0  # [s] a run that is in one phase for longer is shown as slow
 WIDEST = 60  # characters of a cell
-BEYOND = 1e15  # no time and no count is as large
+BEYOND = 1e15  # larger numbers are no plausible times or counts
 COLUMNS = ("run", "state", "step", "rollouts", "phase", "last beat")
 
 
 class Status(NamedTuple):
-    """One run, as it looks from outside."""
+    """The state of one run, read from its files."""
 
     name: str
     state: str  # done, interrupted, collapsed, failed, running, slow, died
@@ -31,12 +31,12 @@ class Status(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether somebody still works on it."""
+        """Whether a process still works on the run."""
         return self.state in ("running", "slow")
 
 
 def status_table(folders: Iterable[Path]) -> Iterator[str]:
-    """A table, a line for each run."""
+    """Yield a table with one line per run."""
     found = [status(run, folder) for folder in folders for run in runs(folder)]
     if not found:
         yield f"no run is in {' or '.join(str(folder) for folder in folders)}"
@@ -48,7 +48,7 @@ def status_table(folders: Iterable[Path]) -> Iterator[str]:
 
 
 def runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Run directories below `folder`, oldest first; links that lead in a circle end at `DEPTH`."""
+    """Yield the run directories below `folder`, oldest first, down to `depth` levels."""
     if (folder / "run.json").is_file():
         yield folder
     elif depth and folder.is_dir():
@@ -58,7 +58,7 @@ def runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def status(run: Path, root: Path) -> Status:
-    """What is known of one run."""
+    """Return the status of one run; its name is relative to `root`."""
     known, beat = _object(run / "run.json"), _object(run / "heartbeat.json")
     at = _number(beat.get("at"))
     age = None if at is None else max(0.0, time.time() - at)
@@ -93,18 +93,18 @@ def _ago(seconds: float | None) -> str:
 
 
 def _cell(thing: object) -> str:
-    """A text from a file anybody may have written, on one line and harmless to a terminal."""
+    """Return an untrusted text on one line, without control characters, and cut."""
     return " ".join(outward.plain(str(thing)).split())[:WIDEST]
 
 
-def _number(found: object) -> float | None:
-    if isinstance(found, bool) or not isinstance(found, int | float):
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(found) if abs(found) < BEYOND else None  # neither inf nor NaN is less
+    return float(value) if abs(value) < BEYOND else None  # False for infinity and NaN too
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """A JSON object, or nothing of one that is not there or not whole."""
+    """Return the JSON object in a file; {} if it is missing or damaged."""
     try:
         return untrusted.read_object(path)
     except (FileNotFoundError, untrusted.Unusable):

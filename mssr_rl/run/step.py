@@ -1,8 +1,8 @@
-"""One training step: pose, roll out, grade, credit, update; for every engine and algorithm.
+"""One training step for every engine and algorithm: sample, grade, compute advantages, update.
 
-The state goes in and comes out, every random number is derived from (seed, step), and the state
-only advances when the step is complete: so an interrupted step leaves no trace, and whoever resumes
-runs it again, bit for bit. `trainer` repeats it.
+The step takes a state and returns a new one. All random numbers are derived from (seed, step). The
+state changes only when the step is complete. So an interrupted step leaves no trace, and a resumed
+run repeats it bit for bit. `trainer` calls it in a loop.
 
 Shapes: P problems, G rollouts each, B = P * G, T response tokens.
 """
@@ -42,16 +42,19 @@ class StepResult(NamedTuple):
     state: TrainState
     metrics: dict[str, float]
     samples: list[Sample]  # B
-    recorded: RecordedStep | None  # what the advantages were made of, if they were
+    recorded: RecordedStep | None  # the inputs of the advantages; None for a skipped step
 
 
 def first_state(arm: TrainingSetup) -> TrainState:
-    """The state before step 1."""
+    """Return the state before step 1."""
     return TrainState(algorithm=arm.algorithm.advantage.init(len(arm.train.problems)))
 
 
 def train_step(arm: TrainingSetup, state: TrainState, poll: Poll) -> StepResult:
-    """One step of the method. Raises `BrokenStep` where a number is no number."""
+    """Make one training step. `poll` is called before each phase, and may raise to end the run.
+
+    Raises `BrokenStep` if NaN or infinity appears.
+    """
     draft = StepDraft(state.step + 1)
     try:
         return _train_step(arm, state, poll, draft)
@@ -62,104 +65,108 @@ def train_step(arm: TrainingSetup, state: TrainState, poll: Poll) -> StepResult:
 
 def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDraft) -> StepResult:
     step, clock = draft.step, draft.clock
-    draft.found = found = gather(arm, state, clock, poll)
-    rollouts = found.rollouts
+    draft.found = gathered = gather(arm, state, clock, poll)
+    rollouts = gathered.rollouts
     poll("logprob")
     with clock.phase("logprob"):
         draft.reference_BT = reference_BT = arm.engine.reference_logprob(rollouts)
-        draft.anchor_BT = anchor_BT = _anchor(arm, found)
-    draft.batch = batch = make_batch(arm, found, reference_BT, state.kl_step)
-    given = credit(arm, batch, state)
-    if found.decided:
-        given = given._replace(advantage=torch.zeros_like(given.advantage))
-    draft.advantage_BT = advantage_BT = found.spread(given.advantage)
-    poll("update")  # the last chance: from here on the policy changes, and the step runs to its end
+        draft.anchor_BT = anchor_BT = _anchor(arm, gathered)
+    draft.batch = batch = make_batch(arm, gathered, reference_BT, state.kl_step)
+    credited = credit(arm, batch, state)
+    if gathered.decided:
+        credited = credited._replace(advantage=torch.zeros_like(credited.advantage))
+    draft.advantage_BT = advantage_BT = gathered.spread(credited.advantage)
+    # The last point at which the step can be interrupted: from here on the policy changes.
+    poll("update")
     with clock.phase("update"):
-        stats = _update(arm, found, _Signal(advantage_BT, reference_BT, anchor_BT), draft)
+        stats = _update(arm, gathered, _Signal(advantage_BT, reference_BT, anchor_BT), draft)
     draft.updated = True
     check_finite(
         {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
     )
     with clock.phase("logprob"):
-        kl_step = _kl_step(arm, found, step)
-    ledger = state.ledger + found.spent + _spent(stats, clock)
+        kl_step = _kl_step(arm, gathered, step)
+    ledger = state.ledger + gathered.spent + _spent(stats, clock)
     measured = {
         "step": step,
         **rollout_metrics(
             batch,
-            given.advantage,
-            _reasons(found.counted),
-            found.only_counted(rollouts.truncated_B),
+            credited.advantage,
+            _reasons(gathered.counted),
+            gathered.only_counted(rollouts.truncated_B),
         ),
-        **_unscorable_metrics(arm, found),
+        **_unscorable_metrics(arm, gathered),
         **mismatch.metrics(rollouts),
         **_update_metrics(arm, stats, kl_step),
-        **given.metrics,
-        **_gather_metrics(arm, found),
+        **credited.metrics,
+        **_gather_metrics(arm, gathered),
         **_cost_metrics(ledger, clock),
     }
     check_finite(measured)
-    new = TrainState(given.state, step, found.position, ledger, kl_step, state.scores)
-    token_BT = found.only_counted(rollouts.token_BT)
-    recorded = RecordedStep(batch, token_BT, found.counted, len(arm.train.problems))
-    return StepResult(new, measured, found.shown, recorded)
+    new = TrainState(credited.state, step, gathered.position, ledger, kl_step, state.scores)
+    token_BT = gathered.only_counted(rollouts.token_BT)
+    recorded = RecordedStep(batch, token_BT, gathered.counted, len(arm.train.problems))
+    return StepResult(new, measured, gathered.shown, recorded)
 
 
 def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
-    """The rest of a broken step left out: its rollouts are charged, the tracker does not move.
+    """Return the result of a broken step that is skipped: rollouts charged, tracker unchanged.
 
-    The row of metrics.jsonl holds what could be measured; `fault/skipped` says why there is less.
+    Its row of metrics.jsonl holds the metrics that could be measured, and `fault/skipped` = 1.
     """
-    found, batch = draft.found, draft.batch
-    assert found is not None
+    gathered, batch = draft.found, draft.batch
+    assert gathered is not None
     assert batch is not None
     lost = Ledger(
-        discarded_rollouts=len(found.counted),
+        discarded_rollouts=len(gathered.counted),
         updates=draft.updates,
         seconds_by_phase=draft.clock.seconds(),
     )
-    ledger = state.ledger + found.spent + lost
+    ledger = state.ledger + gathered.spent + lost
     measured = {
         "step": draft.step,
-        **reward_metrics(batch.reward_B, _reasons(found.counted)),
+        **reward_metrics(batch.reward_B, _reasons(gathered.counted)),
         **policy_metrics(batch),
-        **length_metrics(batch.mask_BT, found.only_counted(found.rollouts.truncated_B)),
+        **length_metrics(batch.mask_BT, gathered.only_counted(gathered.rollouts.truncated_B)),
         **_cost_metrics(ledger, draft.clock),
         "fault/skipped": 1.0,
     }
     finite = {name: value for name, value in measured.items() if isfinite(value)}
     skipped = state.skipped + 1
     new = TrainState(
-        state.algorithm, draft.step, found.position, ledger, None, state.scores, skipped
+        state.algorithm, draft.step, gathered.position, ledger, None, state.scores, skipped
     )
-    return StepResult(new, finite, found.shown, None)
+    return StepResult(new, finite, gathered.shown, None)
 
 
-def _anchor(arm: TrainingSetup, found: Gathered) -> Tensor | None:
-    """The rollout policy's log-probabilities of the same tokens without the pictures."""
+def _anchor(arm: TrainingSetup, gathered: Gathered) -> Tensor | None:
+    """Return the rollout policy's log-probabilities of the same tokens without the pictures [nat].
+
+    None if the loss does not need them.
+    """
     if not arm.without_pictures:
         return None
-    problems = tuple(arm.without_pictures[row] for row in found.rows)
-    blind = found.rollouts._replace(problems=problems)
+    problems = tuple(arm.without_pictures[row] for row in gathered.rows)
+    blind = gathered.rollouts._replace(problems=problems)
     return arm.engine.logprob(blind, range(len(problems)))
 
 
 def make_batch(
-    arm: TrainingSetup, found: Gathered, reference_BT: Tensor, kl_step: float | None
+    arm: TrainingSetup, gathered: Gathered, reference_BT: Tensor, kl_step: float | None
 ) -> Batch:
-    """What the advantage chain may read: rollouts that nothing could score are not in it."""
-    rewards, rollouts = [sample.graded.reward for sample in found.counted], found.rollouts
-    group = torch.arange(len(found.rows)).repeat_interleave(rollouts.group_size)
+    """Return the input of the advantage chain, without rollouts that could not be scored."""
+    rewards, rollouts = [sample.graded.reward for sample in gathered.counted], gathered.rollouts
+    group = torch.arange(len(gathered.rows)).repeat_interleave(rollouts.group_size)
     return Batch(
         reward_B=torch.tensor(rewards, dtype=torch.float64),
-        problem_B=torch.tensor(found.rows)[found.only_counted(group)],
-        mask_BT=found.only_counted(rollouts.mask_BT),
-        logprob_BT=found.only_counted(rollouts.logprob_BT),
-        entropy_BT=found.only_counted(rollouts.entropy_BT),
-        logprob_ref_BT=found.only_counted(reference_BT),
+        problem_B=torch.tensor(gathered.rows)[gathered.only_counted(group)],
+        mask_BT=gathered.only_counted(rollouts.mask_BT),
+        logprob_BT=gathered.only_counted(rollouts.logprob_BT),
+        entropy_BT=gathered.only_counted(rollouts.entropy_BT),
+        logprob_ref_BT=gathered.only_counted(reference_BT),
         kl_step=kl_step,
-        group_size=rollouts.group_size if found.counted_B is None else 0,
-        group_B=None if found.counted_B is None else found.only_counted(group),
+        group_size=rollouts.group_size if gathered.counted_B is None else 0,
+        group_B=None if gathered.counted_B is None else gathered.only_counted(group),
         response_limit=arm.config.rollout.max_response_tokens,
     )
 
@@ -169,7 +176,11 @@ def _reasons(samples: Sequence[Sample]) -> list[str]:
 
 
 def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
-    """Every token's advantage, over the whole batch at once."""
+    """Compute the advantage of every token, over the whole batch.
+
+    Raises `NonFinite` for NaN or infinity, and `RunFailed` if the algorithm cannot handle groups
+    that lost a rollout to `fault.unscorable=leave_out`.
+    """
     tensors = {
         "the reward": batch.reward_B,
         "the log-probability": batch.logprob_BT,
@@ -178,7 +189,7 @@ def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
     }
     check_finite({name: tensor for name, tensor in tensors.items() if tensor is not None})
     try:
-        given = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
+        step = arm.algorithm.advantage.update(batch.reward_B, batch, state.algorithm)
     except (RuntimeError, ValueError, LookupError, ArithmeticError) as error:
         if batch.group_B is None:
             raise
@@ -187,29 +198,31 @@ def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
             f"fault.unscorable=leave_out ({type(error).__name__}: {error}); a step of its own that "
             "needs whole groups must go by Batch.group_B"
         ) from error
-    check_finite({"the advantage": given.advantage})
-    return given
+    check_finite({"the advantage": step.advantage})
+    return step
 
 
 class _Signal(NamedTuple):
-    """What an update learns from."""
+    """The inputs of an update."""
 
     advantage_BT: Tensor
     reference_BT: Tensor
     anchor_BT: Tensor | None
 
 
-def _update(arm: TrainingSetup, found: Gathered, signal: _Signal, draft: StepDraft) -> UpdateStats:
-    """`train.epochs` passes over the batch; means over all their updates."""
+def _update(
+    arm: TrainingSetup, gathered: Gathered, signal: _Signal, draft: StepDraft
+) -> UpdateStats:
+    """Make `train.epochs` passes over the batch; return means over all their updates."""
     passes: list[UpdateStats] = []
     for epoch in range(arm.config.train.epochs):
         plan = replace(
             arm.update_plan(draft.step, epoch),
             anchor_BT=signal.anchor_BT,
-            counted_B=found.counted_B,
+            counted_B=gathered.counted_B,
         )
         given = (signal.advantage_BT, signal.reference_BT)
-        passes.append(arm.engine.update(found.rollouts, *given, plan))
+        passes.append(arm.engine.update(gathered.rollouts, *given, plan))
         draft.updates += passes[-1].updates
     updates = draft.updates
 
@@ -230,12 +243,12 @@ def _update(arm: TrainingSetup, found: Gathered, signal: _Signal, draft: StepDra
     )
 
 
-def _kl_step(arm: TrainingSetup, found: Gathered, step: int) -> float:
-    """KL(policy before the step || after it), k3 per token, mean over responses [nat].
+def _kl_step(arm: TrainingSetup, gathered: Gathered, step: int) -> float:
+    """Return KL(policy before the step || after it): k3 per token, mean over responses [nat].
 
-    On some whole problems drawn with the seed; a response without tokens counts as 0.
+    It uses some whole problems, drawn with the seed. A response without tokens counts as 0.
     """
-    rollouts = found.rollouts
+    rollouts = gathered.rollouts
     rng = np.random.default_rng(derive(arm.config.seed, "kl_step", step))
     size = len(rollouts.problems)
     chosen = np.sort(rng.choice(size, min(arm.kl_problems, size), replace=False)).tolist()
@@ -245,11 +258,13 @@ def _kl_step(arm: TrainingSetup, found: Gathered, step: int) -> float:
     mask_BT = rollouts.mask_BT[row_B]
     k3_BT = kl(rollouts.logprob_BT[row_B], new_BT, "k3") * mask_BT
     mean_B = k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)
-    return float((mean_B if found.counted_B is None else mean_B[found.counted_B[row_B]]).mean())
+    return float(
+        (mean_B if gathered.counted_B is None else mean_B[gathered.counted_B[row_B]]).mean()
+    )
 
 
 def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
-    """What a step costs beside its rollouts."""
+    """Return the cost of a step, without its rollouts."""
     return Ledger(
         updates=stats.updates,
         trained_tokens=stats.trained_tokens,
@@ -265,19 +280,19 @@ def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
     }
 
 
-def _gather_metrics(arm: TrainingSetup, found: Gathered) -> dict[str, float]:
-    """How hard a full step was to get, where the algorithm drops groups."""
+def _gather_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
+    """Return how many batches were generated and dropped, for algorithms that drop groups."""
     if arm.algorithm.resampling is None:
         return {}
-    dropped = found.spent.discarded_rollouts / found.spent.rollouts
-    return {"sampling/batches": found.batches, "sampling/dropped_fraction": dropped}
+    dropped = gathered.spent.discarded_rollouts / gathered.spent.rollouts
+    return {"sampling/batches": gathered.batches, "sampling/dropped_fraction": dropped}
 
 
-def _unscorable_metrics(arm: TrainingSetup, found: Gathered) -> dict[str, float]:
-    """How many of the rollouts had no reward, where these are left out."""
+def _unscorable_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
+    """Return the share of rollouts without a reward, if the config leaves them out."""
     if arm.config.fault.unscorable == "stop":
         return {}
-    return {"reward/unscorable_fraction": found.unscorable / found.spent.rollouts}
+    return {"reward/unscorable_fraction": gathered.unscorable / gathered.spent.rollouts}
 
 
 def _update_metrics(arm: TrainingSetup, stats: UpdateStats, kl_step: float) -> dict[str, float]:

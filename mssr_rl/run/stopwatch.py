@@ -1,4 +1,4 @@
-"""Wall time by phase: the only place the trainer looks at a clock."""
+"""Measures wall time by phase. The trainer measures its phases only here."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Charge the block's wall time to `name`, also when the block raises."""
+        """Add the block's wall time to the phase `name`, even if the block raises."""
         start = time.perf_counter()
         try:
             yield
@@ -22,10 +22,10 @@ class Clock:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
 
     def elapsed(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since the clock was made."""
         return time.perf_counter() - self._start
 
     def seconds(self) -> Mapping[str, float]:
-        """Seconds by phase; what no phase claimed is `other`, so that they sum to `elapsed`."""
+        """Return seconds by phase; time outside of all phases is `other`. The sum is `elapsed`."""
         named = dict(self._seconds)
         return {**named, "other": max(0.0, self.elapsed() - sum(named.values()))}

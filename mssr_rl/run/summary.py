@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, from its evaluations and its ledger. Pure."""
+"""Builds summary.json, the result of a run, from its evaluations and its ledger. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,11 +18,11 @@ class Ending(NamedTuple):
     status: str  # done, interrupted, collapsed
     reason: str
     stability: StabilityCard
-    changes: Sequence[Changed] = ()  # made while the run was away
+    changes: Sequence[Changed] = ()  # made between stops and resumptions of the run
 
 
 def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]:
-    """The document."""
+    """Return the content of summary.json."""
     val = [score for score in state.scores if score.split == "val"]
     start, final = (val[0] if val else None), (val[-1] if val else None)
     return {
@@ -49,19 +49,19 @@ def summary(config: Config, state: TrainState, ending: Ending) -> dict[str, Any]
 
 
 def gpus(config: Config) -> int:
-    """How many GPUs a run holds."""
+    """Return how many GPUs a run holds."""
     if not config.engine.device.startswith("cuda"):
         return 0
     return placement(config).bundles if config.engine.name == "openrlhf" else 1
 
 
 def last(scores: Sequence[Score], split: str) -> Score | None:
-    """The newest score of a split."""
+    """Return the newest score of a split, or None."""
     return next((score for score in reversed(scores) if score.split == split), None)
 
 
 def accuracies(score: Score | None) -> dict[str, float] | None:
-    """Both accuracies of one evaluation."""
+    """Return both accuracies of one evaluation; None without an evaluation."""
     if score is None:
         return None
     return {
@@ -74,7 +74,10 @@ def accuracies(score: Score | None) -> dict[str, float] | None:
 
 
 def best(scores: Sequence[Score]) -> dict[str, float] | None:
-    """The highest of either kind and when; picked on the problems it is measured on: optimistic."""
+    """Return the highest accuracy of each kind and its step.
+
+    It is optimistic, because it is chosen on the same problems that measure it.
+    """
     if not scores:
         return None
     greedy = max(scores, key=lambda score: score.accuracy)
@@ -88,7 +91,7 @@ def best(scores: Sequence[Score]) -> dict[str, float] | None:
 
 
 def gain(start: Score | None, final: Score | None) -> dict[str, float] | None:
-    """Final minus warm start; None before there was a second evaluation."""
+    """Return final minus initial accuracy; None unless there were two evaluations."""
     if start is None or final is None or start.step == final.step:
         return None
     return {
@@ -98,7 +101,7 @@ def gain(start: Score | None, final: Score | None) -> dict[str, float] | None:
 
 
 def closing_lines(document: Mapping[str, Any]) -> list[str]:
-    """The document in a few lines for the person who waited."""
+    """Return the summary as a few lines for the terminal."""
     ledger, gained = document["ledger"], document["gain"]["val"]
     spent = f"{ledger['rollouts']:,} rollouts, {ledger['updates']:,} updates"
     lines = [
@@ -114,7 +117,7 @@ def closing_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
-    """What else was noticed; a collapse is the reason of the end, which is said already."""
+    """Return a line per event, without collapses, which the reason of the end already names."""
     return [
         f"{event['level']:<8}{line(Event(**event))}"
         for event in stability["events"]

@@ -1,4 +1,4 @@
-"""A run whose engine dies goes on with another, from its newest checkpoint."""
+"""Continues a run whose engine died, with a new engine from the newest checkpoint."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def survive(session: "Session", loop: Callable[[], None]) -> None:
-    """`loop`, again after every lost engine, up to `fault.retries` times.
+    """Run `loop`, and run it again after a lost engine, up to `fault.retries` times.
 
     Raises:
-        EngineLost: once more than that.
+        EngineLost: the engine was lost more often than that.
     """
     retries = session.arm.config.fault.retries
     for restart in range(1, retries + 1):
         try:
             return loop()
         except EngineLost as loss:
-            session.interrupt.check()  # it was told to end, as this process was
+            session.interrupt.check()  # a signal may have ended the engine and reached us too
             session.screen.say(f"{loss}; restart {restart} of {retries}")
             _restart(session)
     try:
@@ -36,15 +36,15 @@ def survive(session: "Session", loop: Callable[[], None]) -> None:
 
 
 def _restart(session: "Session") -> None:
-    """Another engine, at the newest whole checkpoint; what came after that is run again."""
+    """Start a new engine at the newest valid checkpoint; later steps are run again."""
     session.arm.engine.close()
     arm = session.arm
     session.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
     session.interrupt.hold()
     newest = lifecycle.newest(session.log)
     first = first_state(session.arm)
-    session.state, said = lifecycle.restore(session.arm, session.log, first, newest)
+    session.state, messages = lifecycle.restore(session.arm, session.log, first, newest)
     session.saved = checkpoint.mark(session.state)
     session.rows = [watch.kept(row) for row in session.log.read("metrics")]
-    for line in said:
+    for line in messages:
         session.screen.say(line)

@@ -1,7 +1,7 @@
-"""The loop of a run, whatever it trains: evaluate, save, step, log, and again.
+"""The training loop: evaluate, save, make a step, log, and repeat until the budget is spent.
 
-`step` is the method, `lifecycle` begins and resumes runs, `runlog` and `checkpoint` write. A run
-ends done, interrupted (checkpoint saved), collapsed or failed; whichever it is stands in run.json.
+`step` makes a training step, `lifecycle` starts and resumes runs, `runlog` and `checkpoint` write
+files. A run ends done, interrupted (with a checkpoint), collapsed or failed, as run.json says.
 """
 
 import signal
@@ -50,11 +50,11 @@ from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
 SHOWN_PER_EVALUATION = 16
-AS_IT_WAS = "the run is as it was, and the same command continues it"
+AS_IT_WAS = "the run is unchanged, and the same command continues it"
 
 
 def train(config: Config) -> None:
-    """Train, evaluate and report what the config says; a `RunFailed` tells of an early end."""
+    """Train, evaluate and report as the config says. Raises `RunFailed` if the run ends early."""
     from mssr_rl.engine import make_engine
 
     refuse_lost_updates(config)
@@ -64,10 +64,10 @@ def train(config: Config) -> None:
 def run(
     config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
 ) -> Path:
-    """`train` with an engine, and a kind of session, of the caller's; returns the run directory."""
+    """Do as `train`, with the caller's engine and class of session; return the run directory."""
     unbegun = AS_IT_WAS if config.resume else UNBEGUN
     with Interrupt(unbegun) as interrupt, ExitStack() as stack:
-        # First: an engine takes minutes to start.
+        # The log is opened first, because an engine takes minutes to start.
         log = stack.enter_context(closing(lifecycle.open_log(config)))
         screen = stack.enter_context(closing(display(config.budget.rollouts)))
         with log.starting():
@@ -82,7 +82,7 @@ def run(
 
 
 class Session:
-    """A run in progress: its parts, and `state`, where it stands."""
+    """A run in progress: its parts and its current state."""
 
     def __init__(
         self, arm: TrainingSetup, log: RunLog, screen: Display, interrupt: Interrupt
@@ -93,19 +93,20 @@ class Session:
         self.interrupt = interrupt
         self.state = first_state(arm)
         self.saved: checkpoint.SavedMoment | None = None  # of the newest checkpoint
-        self.rows: list[dict[str, float]] = []  # what detectors read of metrics.jsonl so far
+        self.rows: list[dict[str, float]] = []  # metrics so far, the keys that detectors read
         self.pulse = Pulse(log.folder, arm.allowance.steps)
 
     def run(self) -> None:
-        """Run to the end, and note which end it was."""
+        """Run to the end, and record how the run ended."""
         self.interrupt.hold()
         known, config = facts(self.arm), self.arm.config
-        # A run that may not go on stays as it is: what it is refused for is not noted as its end.
-        found = lifecycle.held_to_record(self.log, known, config) if config.resume else []
+        # These checks come before `ending`: a run that may not be resumed must stay unchanged, and
+        # the refusal must not be recorded as its end.
+        changed = lifecycle.held_to_record(self.log, known, config) if config.resume else []
         newest = lifecycle.newest(self.log) if config.resume else None
         try:
-            with self.log.ending():  # overwritten below where the end has a better name
-                self._begin(known, found, newest)
+            with self.log.ending():  # `_end` overwrites its entry for known ends
+                self._begin(known, changed, newest)
                 with self._watch():
                     survive(self, self._loop_or_save)
         except Interrupted as stop:
@@ -122,31 +123,31 @@ class Session:
         self._end("done", self._spent_all() or "the budget is spent")
 
     def _begin(
-        self, known: Mapping[str, Any], found: Sequence[Change], newest: ResumePoint | None = None
+        self, known: Mapping[str, Any], changed: Sequence[Change], newest: ResumePoint | None = None
     ) -> None:
-        """Say what is used and what has changed, and pick up where the run was left."""
+        """Print the setup and all changes, and restore the state of a resumed run."""
         config = self.arm.config
-        for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(found)):
+        for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(changed)):
             self.screen.say(line)
         if newest is not None:
-            self.state, said = lifecycle.restore(self.arm, self.log, self.state, newest)
+            self.state, messages = lifecycle.restore(self.arm, self.log, self.state, newest)
             self.saved = checkpoint.mark(self.state)
             self.rows = [watch.kept(row) for row in self.log.read("metrics")]
-            for line in said:
+            for line in messages:
                 self.screen.say(line)
-        new = changes.at(self.state.step, found, config.accept)
+        new = changes.at(self.state.step, changed, config.accept)
         lifecycle.describe(self.log, known, config, new)
 
     def goes_on(self) -> str:
-        """What continues the run, for the end of a sentence."""
+        """Return how to continue the run, as the end of a message."""
         return f"{lifecycle.way_back(self.arm.config, self.log)} continues"
 
     def _kept(self) -> str:
-        """Where a run stands that was asked to end."""
+        """Return where an interrupted run stopped, as part of a message."""
         step = self.state.step
         if step == 0:
             return "before step 1"
-        if self.saved is None or step != self.saved.step:  # the engine was lost with it
+        if self.saved is None or step != self.saved.step:  # the engine was lost, so nothing saved
             return f"after step {step}; what came after the newest checkpoint is done again"
         return f"after step {step}, which is saved"
 
@@ -159,19 +160,19 @@ class Session:
         self.pulse.enter(phase, self.state.step, self.state.ledger.rollouts)
 
     def _poll(self, phase: str) -> None:
-        """Between two phases: end here if that was asked for, else enter the next one."""
+        """Between two phases: end the run if a signal asked for it, else enter the next phase."""
         self.interrupt.check()
         self._enter(phase)
 
     def _loop_or_save(self) -> None:
-        """Whatever ends the loop early: the last completed step is saved where that can be done."""
+        """Run the loop; if it ends early, save the last completed step if possible."""
         try:
             self._loop(self._poll)
         except Interrupted:
-            self._save()  # in here, while a second signal still leaves at once
+            self._save()  # here, where a second signal still ends the process at once
             raise
         except EngineLost:
-            raise  # with what was to be saved
+            raise  # the policy is lost with the engine, so there is nothing to save
         except Exception as error:
             phase = self.pulse.beat.phase
             if self.pulse.policy_at_rest:
@@ -182,7 +183,7 @@ class Session:
             raise known from error
 
     def _loop(self, poll: Poll) -> None:
-        """Evaluate and save where it is due, then step, until the budget is spent."""
+        """Evaluate and save when due, then make a step, until the budget is spent."""
         config = self.arm.config
         while True:
             poll("start")
@@ -200,7 +201,10 @@ class Session:
         watch.stop_if_collapsed(self._record(), self.arm.config.stability, "the budget is spent")
 
     def _step(self, poll: Poll) -> StepResult:
-        """A step, or what is left of one that broke if it may be left out."""
+        """Make a step; skip it if it breaks and may be left out.
+
+        Raises `NotFinite` if a broken step may not be left out.
+        """
         try:
             return train_step(self.arm, self.state, poll)
         except BrokenStep as broken:
@@ -218,7 +222,7 @@ class Session:
         return f"{broken}; {broken_step.keep(folder, self.arm.engine, self.state, broken)}"
 
     def _may_be_left_out(self, broken: BrokenStep) -> bool:
-        """If the policy is sound, and not for ever."""
+        """Return whether to skip the step: its policy is sound, and not too many were skipped."""
         wanted = self.arm.config.fault.non_finite == "skip"
         return wanted and not broken.draft.updated and self.state.skipped + 1 < broken_step.TOO_MANY
 
@@ -229,7 +233,7 @@ class Session:
         return self._spent_all() is not None or (every > 0 and step % every == 0)
 
     def _spent_all(self) -> str | None:
-        """Why no step is left to take; None while the budget pays for one."""
+        """Return why no further step is possible; None while the budget pays for one."""
         config = self.arm.config
         size = config.train.rollouts_per_step
         updates = size // config.train.samples_per_update * config.train.epochs
@@ -237,7 +241,7 @@ class Session:
         return exhausted(self.state.ledger, config.budget, step)
 
     def _advance(self, result: StepResult) -> None:
-        """Record a completed step; from here on the run stands behind it."""
+        """Record a completed step and make its state the current one."""
         step = result.state.step
         self.log.write("metrics", result.metrics)
         shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
@@ -254,33 +258,37 @@ class Session:
             self._audit(shown)
 
     def _audit(self, shown: Sequence[Sample]) -> None:
-        """What the first rewards were paid for, for the eye: a wrong grader shows here."""
+        """Print some rollouts of step 1 with their rewards, so that a wrong grader is noticed."""
         self.screen.say("rewards of step 1, some of them:")
         for sample in shown:
             self.screen.say(samples.audit_line(sample))
 
     def _evaluate(self, env: ProblemEnv, poll: Poll) -> None:
-        """Score one split, unless the restored run has done so at this step."""
+        """Score one split, unless the run already did this at this step before it was resumed."""
         step = self.state.step
         if any(s.step == step and s.split == env.split for s in self.state.scores):
             return
         clock = Clock()
         plan, between = eval_plan(self.arm.config), partial(poll, "evaluate")
-        found = scoring.evaluate(self.arm.engine, env, plan, step, between)
-        # A batch system signals every process, graders too: what one of them died on was no
-        # answer's fault, so an evaluation that was signalled is not recorded but done again.
-        poll("record")  # no checkpoint from here until the state knows what is on record
-        spent = found.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
+        evaluation = scoring.evaluate(self.arm.engine, env, plan, step, between)
+        # A batch system signals all processes, also the graders. An answer whose grader was killed
+        # counts as wrong. So this poll ends the run before such an evaluation is recorded, and the
+        # resumed run makes it again. No checkpoint may be written between the record and the new
+        # state below.
+        poll("record")
+        spent = evaluation.spent + Ledger(seconds_by_phase={"evaluate": clock.elapsed()})
         ledger = self.state.ledger + spent
-        self.log.write("eval", scoring.evaluation_record(found, ledger))
-        chosen = self._choose(SHOWN_PER_EVALUATION, found.greedy, env.split)
-        self._record_samples([found.greedy[i] for i in chosen], env.split, step)
-        self.state = self.state._replace(ledger=ledger, scores=(*self.state.scores, found.score))
-        self.log.chart(step, scoring.chart(found.score))
-        self.screen.score(found.score)
+        self.log.write("eval", scoring.evaluation_record(evaluation, ledger))
+        chosen = self._choose(SHOWN_PER_EVALUATION, evaluation.greedy, env.split)
+        self._record_samples([evaluation.greedy[i] for i in chosen], env.split, step)
+        self.state = self.state._replace(
+            ledger=ledger, scores=(*self.state.scores, evaluation.score)
+        )
+        self.log.chart(step, scoring.chart(evaluation.score))
+        self.screen.score(evaluation.score)
 
     def _choose(self, count: int, among: Sequence[Sample], split: str) -> list[int]:
-        # Training shows other rollouts every step, evaluation always the same problems.
+        # Training shows different rollouts at every step, evaluation always the same problems.
         names = ("train", self.state.step) if split == "train" else (split,)
         return samples.choose(count, len(among), *names, seed=self.arm.config.seed)
 
@@ -292,7 +300,7 @@ class Session:
     # ---- saving and ending ----
 
     def _save(self) -> None:
-        """Write a checkpoint of the state, once."""
+        """Write a checkpoint of the state, unless it is already saved."""
         if self.saved == checkpoint.mark(self.state):
             return
         self._enter("checkpoint")
@@ -305,7 +313,7 @@ class Session:
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 
     def _final_checkpoint(self) -> dict[str, Any] | None:
-        """Which one it is and what it holds, so that `report verify=` knows it again."""
+        """Return step and manifest hash of the newest checkpoint, for `report verify=`."""
         if self.saved is None:
             return None
         step = self.saved.step
@@ -316,7 +324,7 @@ class Session:
         return watch.trace_so_far(self.arm.allowance.steps, self.rows, self.state.scores)
 
     def _stop_if_collapsed(self) -> None:
-        """End the run here if it is told to stop on a collapse and there is one; saved before."""
+        """Save and end the run if there is a collapse and the config says to stop at one."""
         limits = self.arm.config.stability
         if limits.stop == "collapse" and first_collapse(self._record(), limits) is not None:
             self._save()
@@ -324,11 +332,11 @@ class Session:
             watch.stop_if_collapsed(self._record(), limits, f"{go_on} trains on all the same")
 
     def _end(self, status: str, reason: str, *, refused: bool = False) -> None:
-        """summary.json, run.json, report.html and the last lines.
+        """Write summary.json, run.json and report.html, and print the last lines.
 
-        `refused` means that the reason is a step whose numbers are no numbers.
+        `refused` means that NaN or infinity in a step ended the run.
         """
-        from mssr_rl.report import run_page  # draws: not needed before
+        from mssr_rl.report import run_page  # draws charts, so it is imported only here
 
         self._enter("end")
         shown = watch.responses(self._record(), self.log.read("samples"))
@@ -336,12 +344,12 @@ class Session:
         stability = scorecard(shown, self.arm.config.stability, non_finite)
         changed = changes.noted(self.log.record())
         ending = Ending(status, reason, stability, changed)
-        found = summary(self.arm.config, self.state, ending)
-        self.log.summarise(found)
+        document = summary(self.arm.config, self.state, ending)
+        self.log.summarise(document)
         self.log.end(status, reason)
         self.log.describe(
             peak_memory_mib=provenance.peak_memory_mib(), final_checkpoint=self._final_checkpoint()
         )
-        for line in closing_lines(found):
+        for line in closing_lines(document):
             self.screen.say(line)
         self.screen.say(f"report  {run_page.write(self.log.folder)}")

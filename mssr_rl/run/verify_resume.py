@@ -1,8 +1,8 @@
-"""`resume verify=DIR`: proof that N steps are k steps, a stop, and N - k steps more.
+"""`resume verify=DIR`: proves that a resumed run gives the same result as an uninterrupted one.
 
-The run's own record is the one side. The other is made on the spot: a copy of the run at its oldest
-whole checkpoint k (or at step 0) is resumed, the ordinary way, up to its newest one, N. Then every
-row and every byte of the two is compared, wall time aside. The run itself is not touched.
+A copy of the run is resumed in the normal way, from its oldest valid checkpoint k (or step 0) to
+its newest one, N. Then every row and every byte of the copy is compared with the run, except wall
+time. The run itself is not changed.
 """
 
 import shutil
@@ -21,32 +21,32 @@ from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
 from mssr_rl.run.runlog import STREAMS
 
-LONGEST = 2**32  # bytes of one file of the record
+LONGEST = 2**32  # limit for one file of the run [bytes]
 SHOWN = 5  # differences that are listed
 
 
 class Stretch(NamedTuple):
-    """From one step of a run to a later one."""
+    """The part of a run that is repeated."""
 
     begin: Path | None  # a checkpoint; None: step 0
     end: Path
 
     @property
     def steps(self) -> tuple[int, int]:
-        """K and N."""
+        """The first and the last step, k and N."""
         first = checkpoint.step_of(self.begin) if self.begin else 0
         return first, checkpoint.step_of(self.end)
 
 
 class _UpTo(trainer.Session):
-    """A session that ends after a given step, its budget being what it was."""
+    """A session that ends after a given step, with the budget unchanged."""
 
     def __init__(self, last: int, *parts: Any) -> None:
         super().__init__(*parts)
         self._last = last
 
     def goes_on(self) -> str:
-        """Of a copy that is thrown away."""
+        """Return how to continue; the copy is deleted, so the whole proof starts again."""
         return "the run itself is as it was, and the same command begins the proof again"
 
     def _spent_all(self) -> str | None:
@@ -54,7 +54,10 @@ class _UpTo(trainer.Session):
 
 
 def prove_resumption(run: Path, words: Mapping[str, str]) -> str:
-    """A sentence of proof, or `RunFailed` with the first differences."""
+    """Repeat part of a run; return a sentence that states the proof.
+
+    Raises `RunFailed` with the first differences.
+    """
     from mssr_rl.engine import make_engine
 
     return verify(run, make_engine, words)
@@ -71,7 +74,7 @@ def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = record
         copy = _copy(run, stretch, Path(scratch))
         accept = overrides.listed("accept", words.get("accept", "[]"))
         again = replace(config, name=copy.name, runs_dir=scratch, resume=True, accept=accept)
-        with suppress(Collapsed):  # if the run did, so will the copy; its rows are what counts
+        with suppress(Collapsed):  # if the run collapsed, so does the copy; only its rows matter
             trainer.run(again, make_engine, partial(_UpTo, last))
         found = list(_differences(run, copy, stretch))
     if found:
@@ -93,10 +96,10 @@ def _stretch(run: Path) -> Stretch:
 
 
 def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
-    """The run as it was when the stretch began."""
+    """Copy the run as it was at the start of the stretch."""
     copy = scratch / "again"
     copy.mkdir()
-    # Without the note that there were checkpoints, all streams may be cut back to step 0.
+    # Without the entry `saved`, a resumption may start again at step 0.
     known = {"saved": None} if stretch.begin is None else {}
     record = untrusted.read_object(run / "run.json", within=run)
     files.write_json(copy / "run.json", {**record, **known})
@@ -108,7 +111,11 @@ def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
 
 
 def _differences(run: Path, copy: Path, stretch: Stretch) -> Iterator[str]:
-    """A run that was stopped at N has not made the evaluations that end one; the copy has."""
+    """Yield the differences between run and copy.
+
+    If the run was interrupted at N, it lacks the final evaluations that the copy has, so these are
+    not compared.
+    """
     last = checkpoint.step_of(stretch.end)
     ended = any(
         row["step"] == last and row["split"] == "test" for row in sameness.rows(run, "eval")

@@ -1,4 +1,4 @@
-"""A run's own record as the stability detectors read it, while it runs and once it has ended."""
+"""Gives the metrics of a run to the stability detectors, during the run and at its end."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,24 +12,24 @@ from mssr_rl.stability.trace import COLUMNS, Trace, from_records
 
 
 def kept(row: Mapping[str, float]) -> dict[str, float]:
-    """What detectors read of a step: a long run holds so many steps in memory."""
+    """Return the metrics of a step that detectors read; a long run keeps those of every step."""
     return {sys.intern(key): value for key, value in row.items() if key in COLUMNS}
 
 
 def trace_so_far(
     planned: int, rows: Sequence[Mapping[str, float]], scores: Sequence[Score]
 ) -> Trace:
-    """Steps and evaluations so far."""
+    """Return the trace of all steps and evaluations so far."""
     return from_records(planned, rows, [score._asdict() for score in scores])
 
 
 def responses(trace: Trace, samples: Sequence[Mapping[str, Any]]) -> Trace:
-    """The same with the responses of samples.jsonl."""
+    """Return the same trace with the responses of samples.jsonl."""
     return trace._replace(responses=from_records(trace.planned, (), (), samples).responses)
 
 
 def stop_if_collapsed(trace: Trace, limits: Limits, then: str) -> None:
-    """Raise `Collapsed` if the policy has; `then` is the rest of the sentence."""
+    """Raise `Collapsed` if the policy collapsed; `then` completes the message."""
     event = first_collapse(trace, limits)
     if event is not None:
         raise Collapsed(f"{line(event)}; {then}")
