@@ -21,7 +21,7 @@ class Turns(trainer.Session):
 
     def run(self) -> None:
         """Step by step, until there are no more turns."""
-        self._begin(facts(self.arm), found=[])
+        self._begin(facts(self.arm), changed=[])
         self.channel.ready()
         while self.channel.wait():
             updates = self.state.ledger.updates
