@@ -7,11 +7,12 @@ train, in whichever words.
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mssr_rl.envs.environment import ProblemEnv, register
+from mssr_rl.envs.environment import WORKED, ProblemEnv, register
 from mssr_rl.errors import UserError
+from mssr_rl.options import require
 from mssr_rl.problem import Problem
 
 COUNTS = {"train": 1024, "val": 128, "test": 256}
@@ -21,12 +22,22 @@ NAMES = ("Ann", "Ben", "Carla", "David", "Emma", "Farid", "Grace", "Hugo", "Iris
 THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pens", "stamps", "shells")
 
 
+LEVELS = (1, 2, 3, 4)
+
+
 class Sum(NamedTuple):
     """The numbers, the operation and the answer of a problem, without its words."""
 
     sign: str
     numbers: tuple[int, ...]
     answer: int
+
+    @property
+    def written(self) -> str:
+        """As in `3 × 4 + 5`."""
+        signs = (*self.sign, "")
+        parts = zip(self.numbers, signs, strict=True)
+        return " ".join(f"{number} {sign}" for number, sign in parts).strip()
 
 
 PLAIN = "What is {sum}?"
@@ -77,18 +88,16 @@ def _split_of(made: Sum) -> str:
 
 def _words(made: Sum, draw: random.Random) -> str:
     if draw.random() < 0.3:
-        signs = [*made.sign, ""] if len(made.sign) > 1 else [made.sign, ""]
-        parts = zip(made.numbers, signs, strict=True)
-        return PLAIN.format(sum=" ".join(f"{number} {sign}" for number, sign in parts).strip())
+        return PLAIN.format(sum=made.written)
     told = draw.choice(TOLD[made.sign])
     return told.format(*made.numbers, name=draw.choice(NAMES), things=draw.choice(THINGS))
 
 
-def _problems(split: str, count: int) -> Iterator[Problem]:
+def _problems(split: str, count: int, levels: Sequence[int]) -> Iterator[Problem]:
     draw = random.Random(f"arithmetic {split}")
     made = 0
     while made < count:
-        level = made % 4 + 1
+        level = levels[made % len(levels)]
         drawn_sum = _drawn(level, draw)
         if _split_of(drawn_sum) != split:
             continue
@@ -98,6 +107,7 @@ def _problems(split: str, count: int) -> Iterator[Problem]:
             prompt=_words(drawn_sum, draw),
             answer=str(drawn_sum.answer),
             tags={"family": f"sum {drawn_sum.sign}", "level": str(level)},
+            extras={WORKED: f"{drawn_sum.written} = {drawn_sum.answer}"},
         )
 
 
@@ -108,6 +118,7 @@ def arithmetic(
     instruction: str = "short",
     limit: int | None = None,
     reward: str = "accuracy",
+    levels: tuple[int, ...] = LEVELS,
 ) -> ProblemEnv:
     """Reward 1 for a right answer in the last box, else 0; text only, for language models.
 
@@ -116,10 +127,12 @@ def arithmetic(
         instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
         reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        levels: which of the four take turns, e.g. 1,2.
     """
     if split not in COUNTS:
         raise UserError(f"no split {split!r}; choose from {', '.join(COUNTS)}")
-    problems = list(_problems(split, min(limit or COUNTS[split], COUNTS[split])))
+    require(bool(levels) and set(levels) <= set(LEVELS), "env.levels", levels, "some of 1,2,3,4")
+    problems = list(_problems(split, min(limit or COUNTS[split], COUNTS[split]), levels))
     return ProblemEnv(
         problems,
         name="arithmetic",

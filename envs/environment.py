@@ -9,7 +9,7 @@ takes. The factory's keyword-only parameters are the options of the environment.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -21,10 +21,16 @@ from mssr_rl.data import pictures, row_faults
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
 from mssr_rl.grading.reward import Reward, accuracy, parse
-from mssr_rl.grading.verify import Verdict, gold_response, verify, with_think_block
-from mssr_rl.options import Option, arguments, options_of
-from mssr_rl.problem import Problem, unusable
-from mssr_rl.prompts import posed
+from mssr_rl.grading.verify import (
+    Verdict,
+    gold_response,
+    verify,
+    with_number_boxed,
+    with_think_block,
+)
+from mssr_rl.options import Option, arguments, options_of, require
+from mssr_rl.problem import Example, Problem, unusable
+from mssr_rl.prompts import IMAGE, bare_text, posed
 from mssr_rl.registry import Registry
 
 Verify = Callable[[str, str, Sequence[str] | None], Verdict]
@@ -33,6 +39,12 @@ Observation = dict[str, Any]  # {"prompt": str, "images": tuple of PIL pictures}
 
 ProblemVerify = Callable[[Problem, str], Verdict]
 Metrics = Callable[[Sequence[Problem], Sequence[int]], dict[str, float]]
+
+WORKED = "worked"  # in a problem's extras: the way to its answer, ending with it
+EXTRACTIONS = {
+    "box": "the last box, behind the think block where there is one",
+    "number": "the last box or, without one, the last number, behind the think block if any",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +57,47 @@ class Rules:
     respond: Callable[[str], str] = gold_response  # answer -> a response that would be paid
     metric: str = "accuracy"
     metrics: Metrics | None = None  # more metrics, from (problems, 0 or 1 for each)
-    format: Literal["think", "box"] = "think"
+    format: Literal["think", "box", "number"] = "think"
 
     def verdict(self, problem: Problem, response: str) -> Verdict:
         """Return the verdict on a response to a problem."""
-        if self.format == "box":
-            response = with_think_block(response)
+        response = self.read(response)
         if self.per_problem is not None:
             return self.per_problem(problem, response)
         return self.verify(response, problem.answer, problem.choices)
+
+    def read(self, response: str) -> str:
+        """The response with its answer where `verify` looks for it."""
+        if self.format == "number":
+            response = with_number_boxed(response)
+        return response if self.format == "think" else with_think_block(response)
+
+    def solved(self, problem: Problem) -> Example:
+        """A problem with a response that pays, to be shown in front of others.
+
+        Raises:
+            UserError: it has pictures, or no response in this format pays.
+        """
+        if problem.images:
+            raise UserError(
+                f"env.shots shows solved problems as text, but {problem.key} has a picture; leave"
+                " env.shots out"
+            )
+        example = Example(problem.prompt, self._response(problem))
+        if not self.verdict(problem, example.response).correct:
+            raise UserError(
+                f"env.shots: {example.response!r} does not pay as an answer to {problem.key};"
+                " another env.format may suit these problems"
+            )
+        return example
+
+    def _response(self, problem: Problem) -> str:
+        worked, answer = problem.extras.get(WORKED, ""), problem.answer
+        if self.format == "number":
+            return worked or answer
+        if self.format == "box":
+            return f"{worked} \\boxed{{{answer}}}".strip()
+        return self.respond(answer).replace("<think></think>", f"<think>{worked}</think>", 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +108,16 @@ class Handling:
         bad_rows: stop names rows that cannot be used; leave_out goes on without them.
         long_prompts: the same for prompts over rollout.max_prompt_tokens.
         overlap: stop where val or test rows are also in train; allow warns and goes on.
-        format: think needs a think block first; box reads the last box of any response.
+        format: think needs a think block first; box reads the last box of any response; number
+            reads the last box or, without one, the last number.
+        shots: solved problems of train shown before each problem; none of them is trained on.
     """
 
     bad_rows: Literal["stop", "leave_out"] = "stop"
     long_prompts: Literal["stop", "leave_out"] = "stop"
     overlap: Literal["stop", "allow"] = "stop"
-    format: Literal["think", "box"] = "think"
+    format: Literal["think", "box", "number"] = "think"
+    shots: int = 0
 
 
 _HANDLING = options_of(Handling)
@@ -131,9 +178,14 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         Returns this environment itself.
         """
         self.handling, self.left_out, self.notes = handling, tuple(left_out), tuple(notes)
-        if handling.format == "box":
-            rule = "the last box, behind the think block where there is one"
-            self.rules = replace(self.rules, format="box", extraction=rule)
+        if (rule := EXTRACTIONS.get(handling.format)) is not None:
+            self.rules = replace(self.rules, format=handling.format, extraction=rule)
+        return self
+
+    def showing(self, examples: Sequence[Example]) -> "ProblemEnv":
+        """The environment with solved problems in front of each of its own."""
+        shown = tuple(examples)
+        self.problems = tuple(replace(problem, examples=shown) for problem in self.problems)
         return self
 
     def reset(
@@ -160,9 +212,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
 
     def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
         """Return the verdict on a response to an answer that belongs to no row."""
-        if self.rules.format == "box":
-            response = with_think_block(response)
-        return self.rules.verify(response, answer, choices)
+        return self.rules.verify(self.rules.read(response), answer, choices)
 
     def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
         """Grade each response as an answer to the problem of its row.
@@ -186,7 +236,8 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         """
         digest = hashlib.blake2b(digest_size=16)
         for problem in self.problems:
-            texts = (problem.key, problem.prompt, problem.answer, *(problem.choices or ()))
+            shown = (text for example in problem.examples for text in example)
+            texts = (problem.key, problem.prompt, problem.answer, *(problem.choices or ()), *shown)
             for part in (*(t.encode("utf-8", "surrogatepass") for t in texts), *problem.images):
                 digest.update(len(part).to_bytes(8, "little") + part)
             digest.update(len(texts).to_bytes(8, "little"))
@@ -198,7 +249,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         """Return a new observation each time, so that the caller may keep and change it."""
         problem = self.problems[index]
         return {
-            "prompt": problem.prompt,
+            "prompt": bare_text(problem, IMAGE),
             "images": tuple(_picture(problem, content) for content in problem.images),
         }
 
@@ -281,7 +332,24 @@ class Environments(Registry[ProblemEnv]):
             raise row_faults.BadRows(
                 faults, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
             )
-        return env.handled(handling, faults, notes.lines)
+        env = env.handled(handling, faults, notes.lines)
+        return self._shown(env, name, options) if handling.shots else env
+
+    def _shown(self, env: ProblemEnv, name: str, options: Mapping[str, object]) -> ProblemEnv:
+        """Show the first problems of train before every other problem."""
+        shots = env.handling.shots
+        require(shots > 0, "env.shots", shots, "0 or more")
+        train = env
+        if env.split != "train":
+            train = self.make(name, **{**options, "split": "train", "shots": 0})
+        if len(train.problems) <= shots:
+            raise UserError(
+                f"env.shots={shots} leaves none of the {len(train.problems)} problems of train"
+            )
+        examples = [train.rules.solved(problem) for problem in train.problems[:shots]]
+        if env is train:
+            env.problems = env.problems[shots:]
+        return env.showing(examples)
 
 
 environments = Environments("environment", "mssr_rl.environments")

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Example(NamedTuple):
+    """A solved problem that is shown in front of another one: text only."""
+
+    prompt: str
+    response: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +23,7 @@ class Problem:
     choices: tuple[str, ...] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)  # e.g. family, level: groups in reports
     extras: Mapping[str, str] = field(default_factory=dict)  # other inputs of a scoring rule
+    examples: tuple[Example, ...] = field(default=(), repr=False)  # turns before the question
 
 
 def unusable(problem: Any) -> str | None:

@@ -58,14 +58,26 @@ def blinded(problem: Problem) -> Problem:
 
 
 def chat_messages(problem: Problem) -> list[dict[str, Any]]:
-    """Return one user message in Hugging Face's chat format, pictures in the order of their tags.
+    """Return the problem in Hugging Face's chat format: a user turn behind two for each example.
 
     It holds placeholders only: the processor takes the pictures from `problem.images`.
     """
+    turns = [
+        {"role": role, "content": [{"type": "text", "text": text}]}
+        for example in problem.examples
+        for role, text in (("user", example.prompt), ("assistant", example.response))
+    ]
     content: list[dict[str, str]] = []
     for i, text in enumerate(problem.prompt.split(IMAGE)):
         if i:
             content.append({"type": "image"})
         if text:
             content.append({"type": "text", "text": text})
-    return [{"role": "user", "content": content}]
+    return [*turns, {"role": "user", "content": content}]
+
+
+def bare_text(problem: Problem, sign: str) -> str:
+    """The prompt of a model without a chat template; `sign` stands for a picture."""
+    solved = (f"{example.prompt}\n{example.response}\n\n" for example in problem.examples)
+    question = problem.prompt.replace(IMAGE, sign)
+    return "".join(solved) + question + ("\n" if problem.examples else "")

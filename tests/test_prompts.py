@@ -3,8 +3,15 @@
 import pytest
 
 from mssr_rl.errors import UserError
-from mssr_rl.problem import Problem
-from mssr_rl.prompts import INSTRUCTIONS, blinded, chat_messages, posed, user_text
+from mssr_rl.problem import Example, Problem
+from mssr_rl.prompts import (
+    INSTRUCTIONS,
+    bare_text,
+    blinded,
+    chat_messages,
+    posed,
+    user_text,
+)
 
 
 def problem(prompt: str, pictures: int = 1) -> Problem:
@@ -67,3 +74,14 @@ def test_a_blinded_problem_keeps_its_words_and_nothing_of_its_pictures() -> None
     blind = blinded(seen)
     assert (blind.prompt, blind.images) == ("What is  here?", ())
     assert (blind.key, blind.answer) == ("k", "3")
+
+
+def test_examples_are_turns_of_their_own_in_front_of_the_question() -> None:
+    shown = Problem(key="p", prompt="3 + 4?", answer="7", examples=(Example("1 + 1?", "2"),))
+    turns = [(turn["role"], turn["content"][0]["text"]) for turn in chat_messages(shown)]
+    assert turns == [("user", "1 + 1?"), ("assistant", "2"), ("user", "3 + 4?")]
+    assert bare_text(shown, "") == "1 + 1?\n2\n\n3 + 4?\n"
+
+
+def test_a_bare_text_without_examples_is_the_prompt_with_the_models_own_picture_sign() -> None:
+    assert bare_text(problem("See <image>!"), "[IMG]") == "See [IMG]!"

@@ -67,6 +67,7 @@ class LocalEngine:
             options.model, options.min_pixels, options.max_pixels, options.max_prompt_tokens
         )
         self.family = family_of(self.policy, wanted)
+        self.family.prepare(self.policy)
         self.computes = self.family.said
         self.reference = Reference(
             copy.deepcopy(self.policy), self.family, options.device, self._block

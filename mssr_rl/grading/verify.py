@@ -21,6 +21,7 @@ REMEMBERED, REMEMBERED_CHARS = 20_000, 256  # verdicts of algebra, and of answer
 _remembered: dict[tuple[str, str, tuple[str, ...] | None], Reason] = {}
 
 _START, _END = "<think>", "</think>"
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
 _BOX = "\\boxed{"
 _BRACE = re.compile(r"\\boxed\{|\\(?!\\boxed\{)[\\{}]|[{}]")
 
@@ -94,6 +95,17 @@ def with_think_block(response: str) -> str:
     if _END in response:
         return f"{_START}{_END}{response[response.rfind(_END) + len(_END) :]}"
     return response if _START in response else f"{_START}{_END}{response}"
+
+
+def with_number_boxed(response: str) -> str:
+    """The response with its last number in a box behind it, unless it has a box already.
+
+    Only the last `MAX_CHARS` characters are searched for one.
+    """
+    if _BOX in response or (_START in response and _END not in response):
+        return response
+    numbers = _NUMBER.findall(response[-MAX_CHARS:])
+    return f"{response} {_BOX}{numbers[-1]}}}" if numbers else response
 
 
 def after_thinking(response: str) -> str | None:

@@ -15,7 +15,7 @@ from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
 from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import IMAGE, chat_messages
+from mssr_rl.prompts import IMAGE, bare_text, chat_messages
 
 ROOM = 256 << 20  # bytes of encoded prompts that are kept
 BY_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
@@ -120,8 +120,7 @@ class ChatEncoder:
                 f"{self.picture_sign}; pictures belong into Problem.images"
             )
         if self._speaker is None:
-            sign = self.picture_sign or ""
-            return problem.prompt.replace(IMAGE, sign)
+            return bare_text(problem, self.picture_sign or "")
         return self._templated(chat_messages(problem))
 
     def _templated(self, messages: list[dict[str, Any]]) -> str:

@@ -60,6 +60,10 @@ class Family(Protocol):
     vocabulary: Vocabulary  # what may be sampled, and what ends a response
     opening: str  # what the prompt begins of the response, such as a think tag; graded with it
 
+    def prepare(self, model: Any) -> None:
+        """Called once on a model that samples and trains here, before any pass."""
+        ...
+
     def length(self, problem: Problem) -> int:
         """Tokens of a problem's prompt, image tokens included."""
         ...

@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.engine.protocol import Sampling
+from mssr_rl.models import grouped_attention
 from mssr_rl.models.chat import ChatEncoder, collated
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
 from mssr_rl.models.processor import save_processor, sized
@@ -29,6 +30,8 @@ from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_token
 from mssr_rl.problem import Problem
 
 Inputs = dict[str, Tensor]
+
+WORTH_SHARING = 8  # tokens; below, a pass of its own costs more than it saves
 
 
 class Described(NamedTuple):
@@ -71,6 +74,10 @@ class General:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer, self.opening = encoder.tokenizer, encoder.opening
         self.shares = _differentiable(DynamicCache(config=model.config))
+        # A window counts places in the cache, and behind a common start some are padding.
+        self._shares_start = all(
+            type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
+        )
         self.kind = model.kind.__name__
         self.said = f"transformers' own {self.kind} with {encoder.said}; rollouts " + (
             "share their prompt's cache" if self.shares else "each read their prompt to train"
@@ -79,6 +86,11 @@ class General:
     @classmethod
     def ready(cls) -> None:
         """Called before the library builds anything of this family."""
+
+    def prepare(self, model: Any) -> None:
+        """Attention without copies of keys, where the model leaves attention to torch."""
+        if model.config._attn_implementation == "sdpa":  # noqa: SLF001  the only place it is said
+            model.set_attn_implementation(grouped_attention.NAME)
 
     # ---- prompts ---------------------------------------------------------------------------
 
@@ -108,6 +120,9 @@ class General:
         return self._read(model, prompts)
 
     def _read(self, model: Any, prompts: GeneralPrompts) -> PromptReading:
+        start = common_start(prompts) if self._shares_start else 0
+        if start >= WORTH_SHARING:
+            return _read_behind_start(model, prompts, start)
         cache = DynamicCache(config=model.config)
         positions = self.positions(model, prompts.inputs)
         out = model(
@@ -286,6 +301,55 @@ class General:
             self.tokenizer.save_pretrained(folder)
         else:
             save_processor(self.encoder.processor, folder)
+
+
+def common_start(prompts: GeneralPrompts) -> int:
+    """How many tokens all prompts of a block begin with; 0 where there is more than plain text.
+
+    A template's first words, and examples that are shown in front of every problem.
+    """
+    rows = prompts.rows
+    if len(rows) < 2 or any(set(row) - {"input_ids", "attention_mask"} for row in rows):
+        return 0
+    shortest = min(row["input_ids"].shape[1] for row in rows)
+    begin_PL = torch.cat([row["input_ids"][:, :shortest] for row in rows])
+    same_L = (begin_PL == begin_PL[0]).all(0).int()
+    # Every prompt keeps a token of its own: the one that predicts the first of its response.
+    return min(int(same_L.cumprod(0).sum()), shortest - 1)
+
+
+def _read_behind_start(model: Any, prompts: GeneralPrompts, start: int) -> PromptReading:
+    """The pass over prompts whose first `start` tokens are the same: those are read once.
+
+    Padding then stands behind the common start, which no position and no mask minds.
+    """
+    rows = prompts.rows
+    begin = rows[0]["input_ids"][:, :start]
+    shared = model(
+        input_ids=begin,
+        past_key_values=DynamicCache(config=model.config),
+        use_cache=True,
+        logits_to_keep=1,
+    ).past_key_values
+    own = collated([{name: x[:, start:] for name, x in row.items()} for row in rows], 0)
+    begin_PL = begin.expand(len(rows), -1)
+    mask_PL = torch.cat((torch.ones_like(begin_PL), own["attention_mask"]), 1)
+    position_PL = (mask_PL.cumsum(1) - 1).clamp(min=0)
+    every_P = torch.zeros(len(rows), dtype=torch.int64, device=begin.device)
+    out = model(
+        input_ids=own["input_ids"],
+        attention_mask=mask_PL,
+        position_ids=position_PL[:, start:],
+        past_key_values=forked(shared, every_P),
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    inputs = {
+        "input_ids": torch.cat((begin_PL, own["input_ids"]), 1),
+        "attention_mask": mask_PL,
+        "position_ids": position_PL,
+    }
+    return PromptReading(prompts._replace(inputs=inputs), out.past_key_values, out.logits[:, -1])
 
 
 def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:

@@ -13,7 +13,7 @@ from mssr_rl.data.pictures import decode
 from mssr_rl.models.family import Family
 from mssr_rl.models.general import General
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import IMAGE, chat_messages
+from mssr_rl.prompts import IMAGE, bare_text, chat_messages
 
 TYPED = ("token_type_ids", "mm_token_type_ids")
 
@@ -39,11 +39,10 @@ def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
 
 def _text(speaker: Any, problem: Problem, *, pictured: bool) -> str:
     if not speaker.chat_template:
-        sign = getattr(speaker, "image_token", None) or IMAGE
-        return problem.prompt.replace(IMAGE, sign)
+        return bare_text(problem, getattr(speaker, "image_token", None) or IMAGE)
     messages = chat_messages(problem)
     if not pictured:
-        messages = [{"role": "user", "content": problem.prompt}]
+        messages = [{**m, "content": m["content"][0]["text"]} for m in messages]
     text: str = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return text
 

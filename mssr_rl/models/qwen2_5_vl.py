@@ -50,6 +50,9 @@ class Qwen25VL:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer = encoder.processor.tokenizer
 
+    def prepare(self, model: Any) -> None:
+        """Nothing to do: the passes here are this package's own."""
+
     def length(self, problem: Problem) -> int:
         """Tokens of a problem's prompt."""
         return self.encoder.length(problem)

@@ -24,7 +24,9 @@ def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
     """Return the card of a score on the first `n` problems; the caller adds entries in `more`."""
     digest = hashlib.blake2b(digest_size=8)
     for problem in env.problems[:n]:
-        digest.update(problem.prompt.encode("utf-8", "surrogatepass") + b"\0")
+        shown = (text for example in problem.examples for text in example)
+        for text in (*shown, problem.prompt):
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return {
         "env": env.name,
         "split": env.split,

@@ -147,8 +147,12 @@ def long_prompts(
                     taken[size] = family.block([alone], "cpu").image_tokens
             if template is None:
                 template = family.length(Problem(key=problem.key, prompt="?", answer=""))
-            most = template + len(problem.prompt.encode("utf-8", "replace"))
-            odd = any(sign in problem.prompt for sign in signs)
+            shown = [text for example in problem.examples for text in example]
+            # A turn costs at most what a whole conversation's frame does.
+            frames = template * (1 + 2 * len(problem.examples))
+            texts = "".join((problem.prompt, *shown))
+            most = frames + len(texts.encode("utf-8", "replace"))
+            odd = any(sign in texts for sign in signs)
             if odd or most + sum(taken[size] for size in sizes) > longest:
                 family.length(problem)
         except UserError as error:

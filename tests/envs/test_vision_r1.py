@@ -38,7 +38,7 @@ def test_the_default_is_the_generated_data(env: ProblemEnv) -> None:
         "reward",
         "blind",
         "columns",
-        *("bad_rows", "long_prompts", "overlap", "format"),  # of every environment
+        *("bad_rows", "long_prompts", "overlap", "format", "shots"),  # of every environment
     }
     assert environments.options("vision_r1")["data"].default == "mini"
 

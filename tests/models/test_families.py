@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ import torch
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
-from mssr_rl.models import families
-from mssr_rl.models.general import General, PromptReading
+from mssr_rl.models import families, general, grouped_attention
+from mssr_rl.models.general import General, GeneralPrompts, PromptReading
+from mssr_rl.problem import Example
+
+from transformers.integrations.sdpa_attention import sdpa_attention_forward  # isort: skip
 
 
 def module(name: str) -> Any:
@@ -96,6 +100,58 @@ def test_a_shared_prompt_scores_as_if_every_rollout_had_read_its_own(name, twin)
     assert torch.allclose(shared.logprob_BT, apart.logprob_BT, atol=tolerance)
     assert torch.allclose(shared.entropy_BT, apart.entropy_BT, atol=tolerance)
     assert (shared.logprob_BT[mask_BT == 0] == 0).all()
+
+
+def test_what_all_prompts_begin_with_is_read_once_with_the_same_numbers_and_gradients(twin):
+    engine = trial.engine_of(twin("llama"))
+    shown = tuple(Example(f"{n} + {n}?", str(2 * n)) for n in range(8))
+    problems = [trial.replace(problem, examples=shown) for problem in trial.TEXT]
+    family, block = engine.family, engine.family.block(problems, "cpu")
+    start = general.common_start(block.prompts)
+    assert start >= general.WORTH_SHARING
+    found = []
+    for worth in (general.WORTH_SHARING, start + 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(general, "WORTH_SHARING", worth)
+            reading = family.read(engine.policy, block)
+        token_BT = torch.arange(40, 40 + 3 * 2 * len(problems)).view(-1, 3)
+        scored = family.score(engine.policy, reading, (token_BT, torch.ones(token_BT.shape)), 1.0)
+        weight = engine.policy.model.layers[0].self_attn.k_proj.weight
+        found.append((scored.logprob_BT, torch.autograd.grad(scored.logprob_BT.sum(), weight)[0]))
+    for shared, apart in zip(*found, strict=True):
+        assert torch.allclose(shared, apart, atol=trial.GAP, rtol=1e-4)
+
+
+def test_a_common_start_leaves_every_prompt_a_token_of_its_own():
+    def rows(*texts, **more):
+        inputs = [{"input_ids": torch.tensor([list(t.encode())]), **more} for t in texts]
+        return GeneralPrompts({}, tuple(inputs))
+
+    assert general.common_start(rows("abcd", "abxd")) == 2
+    assert general.common_start(rows("ab", "abxd")) == 1
+    assert general.common_start(rows("ab", "ab")) == 1
+    assert general.common_start(rows("ab")) == 0
+    assert general.common_start(rows("abcd", "abxd", pixel_values=torch.zeros(1))) == 0
+
+
+@pytest.mark.parametrize("queries", [1, 5])
+@pytest.mark.parametrize("masked", [None, torch.bool, torch.float32])
+def test_attention_without_copies_of_keys_is_torchs(queries, masked):
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((2, 6, queries, 8), (2, 3, 9, 8), (2, 3, 9, 8))
+    given = [torch.randn(size, generator=generator, requires_grad=True) for size in sizes]
+    seen = torch.rand((2, 1, queries, 9), generator=generator) < 0.7
+    seen[..., 0] = True
+    mask = seen if masked is torch.bool else torch.zeros(seen.shape).masked_fill(~seen, -1e9)
+    module = SimpleNamespace(num_key_value_groups=2, is_causal=False)
+    told = {"attention_mask": None if masked is None else mask, "scaling": 0.3}
+    ours, _ = grouped_attention.attention(module, *given, **told)
+    torchs, _ = sdpa_attention_forward(module, *given, **told)
+    assert torch.allclose(ours, torchs, atol=1e-6)
+    weight = torch.randn(ours.shape, generator=generator)
+    gradients = (torch.autograd.grad((x * weight).sum(), given) for x in (ours, torchs))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_a_rollout_depends_on_its_own_numbers_not_on_its_neighbours(twin):

@@ -1,0 +1,63 @@
+"""Attention of few queries on a CPU, without a copy of every key for every query head.
+
+transformers repeats keys and values for the query heads that share them before it calls torch.
+Where a response's tokens look back at a long prompt, those copies are most of the time: here the
+query heads of one key head are rows of one product instead.
+
+Shapes: B rows, H query heads, K key heads (H = K * R), T queries, S keys, D width of a head.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "sdpa_grouped"
+FEW = 64  # queries; torch's own kernel is better at whole prompts
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **said: Any,
+) -> tuple[Tensor, None]:
+    """Of `query` B H T D over `key` and `value` B K S D: the sum B T H D, and no weights."""
+    few = query.shape[2] == 1 or (query.shape[2] <= FEW and attention_mask is not None)
+    if not few or query.device.type != "cpu" or query.shape[1] == key.shape[1]:
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **said
+        )
+        return found
+    return _grouped(query, key, value, attention_mask, said.get("scaling")), None
+
+
+def _grouped(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> Tensor:
+    b, h, t, d = query.shape
+    k = key.shape[1]
+    scale = d**-0.5 if scaling is None else scaling
+    rows_BKRtD = (query * scale).reshape(b, k, h // k * t, d)
+    score = rows_BKRtD @ key.transpose(2, 3)
+    if mask is not None:
+        score = _masked(score.view(b, k, h // k, t, -1), mask).view(b, k, h // k * t, -1)
+    summed = score.softmax(-1) @ value
+    return summed.view(b, h, t, -1).transpose(1, 2).contiguous()
+
+
+def _masked(score_BKRTS: Tensor, mask_B1TS: Tensor) -> Tensor:
+    """With -inf, or a mask's own numbers, where a key is not to be seen."""
+    mask = mask_B1TS[:, :, None, :, : score_BKRTS.shape[-1]]
+    if mask.dtype == torch.bool:
+        return score_BKRTS.masked_fill(~mask, torch.finfo(score_BKRTS.dtype).min)
+    return score_BKRTS + mask
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
