@@ -8,7 +8,8 @@ eta depends on the KL of recent updates (`mssr_rl.advantage.tracker`). The KL to
 model, weight 0.01, is part of the method. It is in the loss, as for all algorithms here.
 
 These are the values in the paper's text. In the authors' code eta rises with the KL to the initial
-model: see `mvsr_released`. Elsewhere: only verl has a tracked baseline, in its recipe for SPO.
+model: see `mvsr_released`. Elsewhere: verl tracks a value per problem in its recipe for SPO,
+prime-rl an average of all rewards (`rae`).
 """
 
 from collections.abc import Mapping

@@ -188,16 +188,23 @@ class Loss(PolicyLoss):
         if self.ratio == "sequence":
             difference_BT = signal.response_sum(difference_BT).expand_as(difference_BT)
         ratio_BT = difference_BT.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp()
-        return clipped_surrogate(ratio_BT, signal.advantage_BT, self)
+        bounds = (self.clip_low, self.clip_high, self.dual_clip)
+        return clipped_surrogate(ratio_BT, signal.advantage_BT, *bounds)
 
 
-def clipped_surrogate(ratio_BT: Tensor, advantage_BT: Tensor, bounds: Loss) -> Surrogate:
-    """Return max(-A * ratio, -A * clip(ratio)), at most dual_clip * |A| where A < 0."""
+def clipped_surrogate(
+    ratio_BT: Tensor,
+    advantage_BT: Tensor,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None = None,
+) -> Surrogate:
+    """max(-A * ratio, -A * clip(ratio)), and at most dual_clip * |A| where A < 0."""
     plain_BT = -advantage_BT * ratio_BT
-    clipped_BT = -advantage_BT * ratio_BT.clamp(1 - bounds.clip_low, 1 + bounds.clip_high)
+    clipped_BT = -advantage_BT * ratio_BT.clamp(1 - clip_low, 1 + clip_high)
     worse_BT = torch.maximum(plain_BT, clipped_BT)
-    if bounds.dual_clip is not None:
-        bounded_BT = torch.minimum(worse_BT, -advantage_BT * bounds.dual_clip)
+    if dual_clip is not None:
+        bounded_BT = torch.minimum(worse_BT, -advantage_BT * dual_clip)
         worse_BT = torch.where(advantage_BT < 0, bounded_BT, worse_BT)
     return Surrogate(worse_BT, clipped_BT > plain_BT)
 

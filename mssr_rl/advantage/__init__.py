@@ -6,6 +6,13 @@
 hold the steps. `state` saves the state of a chain to checkpoints. Import all of it from here.
 """
 
+from mssr_rl.advantage.averages import (
+    EventTracker,
+    Evidence,
+    MovingAverage,
+    subtract_fading_value,
+    subtract_moving_average,
+)
 from mssr_rl.advantage.beliefs import find_beliefs
 from mssr_rl.advantage.drift import Drifted, DriftTracker, subtract_drifting_value
 from mssr_rl.advantage.rewards import (
@@ -16,12 +23,15 @@ from mssr_rl.advantage.rewards import (
 from mssr_rl.advantage.shaping import shape_by_entropy
 from mssr_rl.advantage.state import restore_state, state_tensors
 from mssr_rl.advantage.steps import (
+    contrast_successes_with_failures,
     divide_by_group_std,
+    keep_some_tokens_of_failures,
     return_to_go,
     standardise_over_batch,
     subtract_batch_mean,
     subtract_group_mean,
     subtract_leave_one_out_mean,
+    subtract_length_weighted_mean,
     to_last_token,
     to_tokens,
     whiten_over_batch,
@@ -42,13 +52,18 @@ __all__ = [
     "Beliefs",
     "DriftTracker",
     "Drifted",
+    "EventTracker",
+    "Evidence",
     "InitialRollouts",
+    "MovingAverage",
     "Step",
     "Tracker",
     "Transform",
     "chain",
+    "contrast_successes_with_failures",
     "divide_by_group_std",
     "find_beliefs",
+    "keep_some_tokens_of_failures",
     "penalise_overlong",
     "restore_state",
     "return_to_go",
@@ -58,10 +73,13 @@ __all__ = [
     "stateless",
     "subtract_batch_mean",
     "subtract_drifting_value",
+    "subtract_fading_value",
     "subtract_group_mean",
     "subtract_kl_of_response",
     "subtract_kl_of_token",
     "subtract_leave_one_out_mean",
+    "subtract_length_weighted_mean",
+    "subtract_moving_average",
     "subtract_tracked_value",
     "to_last_token",
     "to_tokens",

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from mssr_rl.advantage.averages import Evidence
 from mssr_rl.advantage.drift import Drifted
 from mssr_rl.advantage.tracker import Beliefs
 
 
-def find_beliefs(state: Any) -> Beliefs | Drifted | None:
-    """Return the tracked success rates inside an algorithm's state; None if it tracks none."""
-    if isinstance(state, Beliefs | Drifted):
+def find_beliefs(state: Any) -> Beliefs | Drifted | Evidence | None:
+    """The beliefs inside an algorithm's state, None if it tracks nothing."""
+    if isinstance(state, Beliefs | Drifted | Evidence):
         return state
     parts = state if isinstance(state, tuple) else ()
     return next((found for found in map(find_beliefs, parts) if found is not None), None)

@@ -40,6 +40,17 @@ def subtract_leave_one_out_mean() -> Transform:
     return stateless("subtract_leave_one_out_mean", "rollout", "rollout", f)
 
 
+def subtract_length_weighted_mean() -> Transform:
+    """A = r - sum of (length * reward) / sum of lengths, over the problem's G rollouts (OPO)."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        lengths_B = batch.mask_BT.sum(1).to(torch.float64)
+        weighed_B = _by_group(lengths_B * a_B, batch, _sums)
+        return a_B.to(torch.float64) - weighed_B / _by_group(lengths_B, batch, _sums).clamp(min=1)
+
+    return stateless("subtract_length_weighted_mean", "rollout", "rollout", f)
+
+
 def divide_by_group_std(
     eps: float = 1e-6, std: Literal["sample", "population"] = "sample"
 ) -> Transform:
@@ -70,6 +81,24 @@ def subtract_batch_mean() -> Transform:
     return stateless("subtract_batch_mean", "rollout", "rollout", f)
 
 
+def contrast_successes_with_failures() -> Transform:
+    """A = 1 / (2p) of a success and -1 / (2(1 - p)) of a failure, p the share of successes (C-RF).
+
+    The mean over successes and that over failures then weigh a half each; where all rollouts are of
+    one kind, A is 1 or -1. A success is a reward above 0.5.
+    """
+
+    def f(a_B: Tensor, _: Batch) -> Tensor:
+        won_B = a_B > 0.5
+        count, won = len(a_B), int(won_B.sum())
+        if won in (0, count):
+            return torch.where(won_B, 1.0, -1.0).double()
+        up, down = count / (2 * won), -count / (2 * (count - won))
+        return torch.where(won_B, up, down).double()
+
+    return stateless("contrast_successes_with_failures", "rollout", "rollout", f)
+
+
 # ---- whitening -----------------------------------------------------------------------------------
 
 
@@ -90,16 +119,20 @@ def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Tra
     return stateless("whiten_over_batch", "rollout", "rollout", f)
 
 
-def standardise_over_batch(eps: float = 1e-8) -> Transform:
-    """A = (a - mean) / (std + eps) over the rollouts, with the sample (n - 1) std (SPO).
+def standardise_over_batch(
+    eps: float = 1e-8, measure: Literal["sequence", "token"] = "sequence"
+) -> Transform:
+    """A = (a - mean) / (std + eps) over the rollouts, Bessel's std (SPO); one alone is kept as is.
 
-    A single rollout is not changed. `whiten_over_batch` differs only in its convention: population
-    variance with a floor, and no eps.
+    measure="token" weighs every rollout by its length (SPO++). `whiten_over_batch` is the same up
+    to the convention: population variance, a floor, no eps.
     """
 
-    def f(a_B: Tensor, _: Batch) -> Tensor:
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
         if len(a_B) == 1:
             return a_B
+        if measure == "token":
+            return _standardised(a_B.to(torch.float64), batch.mask_BT.sum(1).double(), eps)
         centred_B = _centred(a_B.to(torch.float64))
         return centred_B / (centred_B.std(correction=1) + eps)
 
@@ -129,6 +162,25 @@ def to_tokens() -> Transform:
         return _on_tokens(a_B[:, None].expand(batch.mask_BT.shape), batch)
 
     return stateless("to_tokens", "rollout", "token", f)
+
+
+def keep_some_tokens_of_failures(share: float, by: Literal["probability", "entropy"]) -> Transform:
+    """A failure (reward at most 0.5) learns on ceil(share * length) of its tokens; A = 0 elsewhere.
+
+    Those that were least likely when they were sampled, or those of highest entropy. The first of
+    equal tokens comes first.
+    """
+    require(0 < share < 1, "kept", share, "above 0, and 1 to keep all")
+
+    def f(a_BT: Tensor, batch: Batch) -> Tensor:
+        score_BT = batch.logprob_BT if by == "probability" else -_entropy(batch)
+        off_BT = batch.mask_BT == 0
+        place_BT = score_BT.masked_fill(off_BT, torch.inf).argsort(dim=1, stable=True).argsort(1)
+        kept_B1 = (share * batch.mask_BT.sum(1, keepdim=True)).ceil()
+        left_out_BT = (batch.reward_B <= 0.5)[:, None] & (place_BT >= kept_B1)
+        return a_BT.masked_fill(left_out_BT | off_BT, 0)
+
+    return stateless("keep_some_tokens_of_failures", "token", "token", f)
 
 
 def to_last_token() -> Transform:
@@ -193,6 +245,19 @@ def _groups(a_B: Tensor, batch: Batch) -> Tensor:
     return a_B.to(torch.float64).view(-1, g)
 
 
+def _sums(a_PG: Tensor) -> Tensor:
+    return a_PG.sum(1, keepdim=True).expand_as(a_PG)
+
+
+def _entropy(batch: Batch) -> Tensor:
+    if batch.entropy_BT is None:
+        raise UserError(
+            "by=entropy needs the entropy of every token, which this batch does not hold; add it, "
+            "or set algo.kept=1"
+        )
+    return batch.entropy_BT
+
+
 def _without_itself(a_PG: Tensor) -> Tensor:
     """Return each value minus the mean of the others; 0 for a group of one."""
     g = a_PG.shape[1]
@@ -210,6 +275,16 @@ def _centred(a_B: Tensor) -> Tensor:
     if len(a_B) == 0 or (a_B == a_B[0]).all():
         return torch.zeros_like(a_B)  # else a rounding error would be divided by eps
     return a_B - a_B.mean()
+
+
+def _standardised(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Mean and std under `weight`, which counts: Bessel's n - 1 for their sum n."""
+    total = weight.sum()
+    if (x == x[0]).all():
+        return torch.zeros_like(x)
+    centred = x - (weight * x).sum() / total.clamp(min=1)
+    variance = (weight * centred.square()).sum() / (total - 1).clamp(min=1)
+    return centred / (variance.sqrt() + eps)
 
 
 def _whitened(x: Tensor, weight: Tensor, floor: float) -> Tensor:

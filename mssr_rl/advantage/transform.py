@@ -65,7 +65,8 @@ class Transform(NamedTuple):
     init: Callable[[int], Any]  # N -> state: None, or nested tuples of tensors and numbers
     update: Callable[[Tensor, Batch, Any], Step]  # advantages, batch, state -> Step
     initial: InitialRollouts | None = None
-    parts: tuple["Transform", ...] = ()  # the steps of a chain
+    parts: tuple["Transform", ...] = ()  # of a chain
+    by_place: bool = False  # by definition, a rollout's place in the batch matters
 
 
 def chain(*steps: Transform) -> Transform:
@@ -98,7 +99,8 @@ def chain(*steps: Transform) -> Transform:
         return Step(a, tuple(new_states), metrics)
 
     name = " > ".join(step.name for step in steps)
-    return Transform(name, steps[0].takes, steps[-1].gives, init, update, _initial(steps), steps)
+    ends, by_place = (steps[0].takes, steps[-1].gives), any(step.by_place for step in steps)
+    return Transform(name, *ends, init, update, _initial(steps), steps, by_place)
 
 
 def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:

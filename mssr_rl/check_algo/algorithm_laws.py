@@ -83,8 +83,13 @@ def finite(subject: CheckedAlgorithm) -> str | None:
 
 
 def order(subject: CheckedAlgorithm) -> str | None:
-    """Groups in another order: the same advantages, and the same memory."""
+    """Groups in another order: the same advantages, and the same memory.
+
+    Not where a rollout's place matters by definition, which a step then says (`by_place`).
+    """
     algorithm = subject.make()
+    if algorithm.advantage.by_place:
+        return None
     batch = _batch(algorithm, 4)
     group = batch.group_size
     groups = torch.randperm(8, generator=torch.Generator().manual_seed(0))

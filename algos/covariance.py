@@ -1,0 +1,154 @@
+"""Clip-Cov and KL-Cov: hold back the few tokens that entropy falls by. arXiv 2505.22617.
+
+    cov_t = (A_t - mean A) * (lp_t - mean lp)           over the tokens of an update
+
+    clip_cov    of the tokens with cov_low < cov < cov_high, as many as a share `fraction` of all
+                are drawn at random and learn nothing; the rest is PPO without an idle clip
+    kl_cov      the share `fraction` of tokens of largest cov pays kl_cov_coef * |lp - lp_old|,
+                and nothing is clipped
+
+How fast entropy falls is the covariance of log p and p * A: a handful of tokens carries it. lp is
+that of the rollout policy here, so that an update's tokens are the same for every cut into
+micro-batches; on fresh rollouts it is the policy in training. The advantage is GRPO's. No KL.
+
+Elsewhere: verl takes lp of the policy in training over one micro-batch, and clip_cov there draws
+among tokens that PPO's clip does not hold already.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mssr_rl.algos.algorithm import Algorithm, register
+from mssr_rl.algos.grpo import grpo
+from mssr_rl.loss import Loss, PolicyLoss, Signal, Surrogate, register_loss
+from mssr_rl.options import require
+
+
+def covariance(update: Signal) -> Tensor:
+    """(A - mean A) * (lp - mean lp) of the N response tokens of an update, in order."""
+    on_BT = update.mask_BT > 0
+    advantage_N, logprob_N = update.advantage_BT[on_BT], update.logprob_BT[on_BT]
+    return (advantage_N - advantage_N.mean()) * (logprob_N - logprob_N.mean())
+
+
+def marked(update: Signal, place: Tensor) -> Tensor:
+    """1 on some of the N response tokens, 0 elsewhere; BT."""
+    on_BT = update.mask_BT > 0
+    mark_N = update.mask_BT.new_zeros(int(on_BT.sum()))
+    mark_N[place] = 1
+    return torch.zeros_like(update.mask_BT).masked_scatter(on_BT, mark_N)
+
+
+@register_loss("clip_cov")
+@dataclass(frozen=True, kw_only=True)
+class CovarianceClippedLoss(Loss):
+    """The clipped surrogate, without some tokens of high covariance.
+
+    Args:
+        fraction: of an update's tokens that learn nothing, at the most
+        cov_low: only tokens whose covariance is above
+        cov_high: and below are drawn from
+    """
+
+    kl_coef: float = 0.0
+    clip_low: float = 1.0
+    clip_high: float = 1.0
+    dual_clip: float | None = None
+    fraction: float = 2e-4
+    cov_low: float = 1.0
+    cov_high: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0 and at most 1")
+        above = self.cov_low < self.cov_high
+        require(above, "cov_high", self.cov_high, f"above cov_low={self.cov_low}")
+
+    @property
+    def departs(self) -> str:
+        """Held tokens have no gradient."""
+        return "tokens of high covariance learn nothing"
+
+    def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:
+        """1 on tokens that learn nothing in this update."""
+        cov_N = covariance(update)
+        place = ((cov_N > self.cov_low) & (cov_N < self.cov_high)).nonzero()[:, 0]
+        count = max(int(self.fraction * len(cov_N)), 1)
+        drawn = place[torch.randperm(len(place), generator=generator)[:count]]
+        return marked(update, drawn)
+
+    def surrogate(self, signal: Signal) -> Surrogate:
+        """0 where the mark is 1."""
+        found, mark_BT = super().surrogate(signal), signal.mark_BT
+        assert mark_BT is not None
+        held_BT = mark_BT > 0
+        return Surrogate(found.token_loss_BT.masked_fill(held_BT, 0), found.clipped_BT | held_BT)
+
+
+@register_loss("kl_cov")
+@dataclass(frozen=True, kw_only=True)
+class CovariancePenaltyLoss(PolicyLoss):
+    """-A * ratio, and a price on moving the tokens of highest covariance.
+
+    Args:
+        fraction: of an update's tokens that pay, at least one
+        kl_cov_coef: what they pay for every nat that their log-probability moves
+    """
+
+    kl_coef: float = 0.0
+    fraction: float = 2e-4
+    kl_cov_coef: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.fraction <= 1, "fraction", self.fraction, "above 0 and at most 1")
+        require(self.kl_cov_coef >= 0, "kl_cov_coef", self.kl_cov_coef, "at least 0")
+
+    def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:  # noqa: ARG002
+        """1 on tokens that pay in this update."""
+        cov_N = covariance(update)
+        count = max(int(self.fraction * len(cov_N)), 1)
+        return marked(update, cov_N.sort(descending=True, stable=True).indices[:count])
+
+    def surrogate(self, signal: Signal) -> Surrogate:
+        """-A * ratio, and the price where the mark is 1."""
+        log_ratio_BT, mark_BT = signal.log_ratio_BT, signal.mark_BT
+        assert mark_BT is not None
+        price_BT = self.kl_cov_coef * mark_BT * log_ratio_BT.abs()
+        token_loss_BT = -signal.advantage_BT * log_ratio_BT.exp() + price_BT
+        return Surrogate(token_loss_BT, mark_BT > 0)
+
+
+@register("clip_cov")
+def clip_cov(
+    *,
+    eps: float = 1e-6,
+    std: Literal["sample", "population"] = "sample",
+    loss: CovarianceClippedLoss = CovarianceClippedLoss(),
+) -> Algorithm:
+    """GRPO's advantage; a few tokens of high covariance learn nothing.
+
+    Args:
+        eps: added to the standard deviation
+        std: sample divides by n - 1, population by n
+    """
+    return replace(grpo(eps=eps, std=std), name="clip_cov", loss=loss)
+
+
+@register("kl_cov")
+def kl_cov(
+    *,
+    eps: float = 1e-6,
+    std: Literal["sample", "population"] = "sample",
+    loss: CovariancePenaltyLoss = CovariancePenaltyLoss(),
+) -> Algorithm:
+    """GRPO's advantage; the tokens of highest covariance pay for moving.
+
+    Args:
+        eps: added to the standard deviation
+        std: sample divides by n - 1, population by n
+    """
+    return replace(grpo(eps=eps, std=std), name="kl_cov", loss=loss)
