@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from mssr_rl import advantage
-from mssr_rl.advantage import DriftTracker, Tracker, Transform
+from mssr_rl.advantage import DriftTracker, EventTracker, Tracker, Transform
 
 ARGUMENTS = {
     "subtract_tracked_value": {"tracker": Tracker()},
@@ -14,6 +14,9 @@ ARGUMENTS = {
     "penalise_overlong": {"buffer": 4, "factor": 1.0},
     "subtract_kl_of_response": {"coef": 0.1},
     "subtract_kl_of_token": {"coef": 0.1},
+    "subtract_moving_average": {"decay": 0.9, "moves": "batch"},
+    "subtract_fading_value": {"tracker": EventTracker()},
+    "keep_some_tokens_of_failures": {"share": 0.5, "by": "entropy"},
 }
 STEPS = {
     name: made
