@@ -13,6 +13,7 @@ from mssr_rl.config import Config, Selection, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import FILE, OTHERS, Word, declared
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import TABLE
 from mssr_rl.typed import closest, describe, show
 from mssr_rl.verbs import VERBS, Form
 
@@ -60,7 +61,7 @@ def _overview() -> str:
     lines += [
         "",
         "mssr_rl VERB --help     one verb: its arguments and examples",
-        "mssr_rl --help KEY      one key: what it does and which values it takes",
+        "mssr_rl --help KEY      one key, or one metric: what it is and which values it takes",
         "mssr_rl --help keys     every config key",
     ]
     return "\n".join(lines)
@@ -128,10 +129,12 @@ def _groups(name: str) -> str:
 def _about(topic: str, config: Config) -> str:
     topic = topic.lstrip("-").replace("-", "_")
     entries = [*_among_words(topic), *_among_keys(topic, config), *_among_options(topic)]
+    entries += _among_metrics(topic)
     if topic in keys.GROUPS:
         entries.append(f"{topic}={_groups(topic)}")
     if not entries:
         known = [key.name for key in _keys(config)] + [w.name for _, w in _all_words()]
+        known += TABLE
         close = keys.from_habit(topic) or closest(topic, known)
         advice = f"did you mean {close}?" if close else "mssr_rl --help keys lists them all"
         raise UserError(f"no key {topic}; {advice}")
@@ -169,6 +172,12 @@ def _among_options(topic: str) -> Iterator[str]:
         if entry:
             takes = f"{describe(entry.annotation)}, by default {show(entry.default)}"
             yield f"{topic} of {group}={name}: {entry.doc}\n  {takes}"
+
+
+def _among_metrics(topic: str) -> Iterator[str]:
+    if topic in TABLE:
+        metric = TABLE[topic]
+        yield f"{topic}: {metric.meaning}\n  in {metric.file}, {metric.unit}"
 
 
 def _values(kind: Any, bound: Any) -> str:

@@ -14,8 +14,23 @@ from torch import Tensor
 from mssr_rl.advantage.shaping import plogp
 from mssr_rl.advantage.transform import Batch
 from mssr_rl.loss import kl
+from mssr_rl.metric_names import (
+    ADVANTAGE_MAX,
+    ADVANTAGE_MEAN,
+    ADVANTAGE_MIN,
+    ADVANTAGE_STD,
+    ENTROPY,
+    FAILURES,
+    KL_REF,
+    LENGTH_MAX,
+    LENGTH_MEAN,
+    PLOGP,
+    REWARD_MEAN,
+    TRUNCATED_SHARE,
+    ZERO_ADVANTAGE_SHARE,
+    failure_share,
+)
 
-FAILURES = ("wrong", "no_answer", "bad_format", "timeout", "error")
 NO_SIGNAL = 1e-8  # a smaller advantage counts as 0
 
 
@@ -33,10 +48,8 @@ def rollout_metrics(
 
 def reward_metrics(reward_B: Tensor, reasons: Sequence[str]) -> dict[str, float]:
     """Return the mean reward, and the share of rollouts that failed for each reason."""
-    shares = {
-        f"reward/{name}_fraction": reasons.count(name) / _atleast1(reasons) for name in FAILURES
-    }
-    return {"reward/mean": _mean(reward_B), **shares}
+    shares = {failure_share(name): reasons.count(name) / _atleast1(reasons) for name in FAILURES}
+    return {REWARD_MEAN: _mean(reward_B), **shares}
 
 
 def advantage_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
@@ -44,11 +57,11 @@ def advantage_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]
     a = advantage_BT[mask_BT > 0].double()
     any_tokens = len(a) > 0
     return {
-        "critic/advantages/mean": _mean(a),
-        "critic/advantages/std": a.std(correction=0).item() if any_tokens else 0.0,
-        "critic/advantages/min": a.min().item() if any_tokens else 0.0,
-        "critic/advantages/max": a.max().item() if any_tokens else 0.0,
-        "critic/advantages/zero_fraction": _mean(a.abs() < NO_SIGNAL),
+        ADVANTAGE_MEAN: _mean(a),
+        ADVANTAGE_STD: a.std(correction=0).item() if any_tokens else 0.0,
+        ADVANTAGE_MIN: a.min().item() if any_tokens else 0.0,
+        ADVANTAGE_MAX: a.max().item() if any_tokens else 0.0,
+        ZERO_ADVANTAGE_SHARE: _mean(a.abs() < NO_SIGNAL),
     }
 
 
@@ -60,11 +73,11 @@ def policy_metrics(batch: Batch) -> dict[str, float]:
     """
     on = batch.mask_BT > 0
     logprob = batch.logprob_BT[on].double()
-    metrics = {"actor/plogp": _mean(plogp(logprob))}
+    metrics = {PLOGP: _mean(plogp(logprob))}
     if batch.entropy_BT is not None:
-        metrics["actor/entropy"] = _mean(batch.entropy_BT[on])
+        metrics[ENTROPY] = _mean(batch.entropy_BT[on])
     if batch.logprob_ref_BT is not None:
-        metrics["actor/kl_ref"] = _mean(kl(logprob, batch.logprob_ref_BT[on].double(), "k3"))
+        metrics[KL_REF] = _mean(kl(logprob, batch.logprob_ref_BT[on].double(), "k3"))
     return metrics
 
 
@@ -72,9 +85,9 @@ def length_metrics(mask_BT: Tensor, truncated_B: Tensor) -> dict[str, float]:
     """Return response lengths [tokens]; `clip_ratio` is the share cut off by the length limit."""
     length_B = mask_BT.sum(1)
     return {
-        "response_length/mean": _mean(length_B),
-        "response_length/max": length_B.max().item() if len(length_B) else 0.0,
-        "response_length/clip_ratio": _mean(truncated_B),
+        LENGTH_MEAN: _mean(length_B),
+        LENGTH_MAX: length_B.max().item() if len(length_B) else 0.0,
+        TRUNCATED_SHARE: _mean(truncated_B),
     }
 
 

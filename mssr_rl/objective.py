@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mssr_rl.advantage.shaping import Uncertainty, entropy_of, shaped_by, shaping_metrics
 from mssr_rl.loss import Estimator, PolicyLoss, Signal, Weights, kl, token_weights
+from mssr_rl.metric_names import TEXT_KL
 from mssr_rl.options import require
 
 
@@ -115,7 +116,7 @@ def objective(
     if extras.text_kl_coef:
         text_kl = _text_kl(policy, given, weights, extras.text_kl_estimator)
         total = total + extras.text_kl_coef * text_kl
-        measured = {**measured, "actor/text_kl": text_kl.item()}
+        measured = {**measured, TEXT_KL: text_kl.item()}
     clipped = (parts.clipped_BT * weights.shares).sum()
     return Objective(total, pg.item(), drift.item(), clipped.item(), measured)
 

@@ -218,6 +218,14 @@ def test_help_lists_every_key_of_a_run_and_explains_each(capsys: Captured) -> No
     assert complaint(capsys, "--help", "train.lrr") == "no key train.lrr; did you mean train.lr?"
 
 
+def test_help_explains_a_metric_and_suggests_one(capsys: Captured) -> None:
+    said = helped(capsys, "--help", "actor/kl_step")
+    assert "KL of the policy before a step" in said
+    assert "in metrics.jsonl, nats per token" in said
+    wrong = complaint(capsys, "--help", "actor/entropi")
+    assert wrong == "no key actor/entropi; did you mean actor/entropy?"
+
+
 def test_every_registered_name_has_a_line_of_help() -> None:
     assert all(algorithms.about(name) for name in algorithms.names())
     assert all(environments.about(name) for name in environments.names())

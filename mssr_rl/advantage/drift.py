@@ -28,6 +28,7 @@ from mssr_rl.advantage.counts import (
     value,
 )
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
+from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA, TRACKER_KL
 from mssr_rl.options import require
 
 
@@ -132,5 +133,5 @@ def keeping_rate(drift: Tensor, tracker: DriftTracker) -> Tensor:
 
 def _measured(value_B: Tensor, eta_B: Tensor, drift_B: Tensor) -> dict[str, float]:
     """Return the means over the batch; `tracker/kl` is the drift."""
-    named = {"tracker/mean": value_B, "tracker/eta": eta_B, "tracker/kl": drift_B}
+    named = {TRACKED_VALUE: value_B, TRACKER_ETA: eta_B, TRACKER_KL: drift_B}
     return {name: x.mean().item() if len(x) else 0.0 for name, x in named.items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mssr_rl.advantage.transform import Batch, Step, Transform
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import BONUS_CAPPED_SHARE, BONUS_MEAN, SIGN_FLIPPED_SHARE
 from mssr_rl.options import require
 
 Uncertainty = Literal["full", "nll", "plogp"]
@@ -59,9 +60,9 @@ def shaping_metrics(a_BT: Tensor, shaped: Shaped, weight_BT: Tensor) -> dict[str
     """
     flipped_BT = (a_BT < 0) & (shaped.advantage_BT > 0)
     named = {
-        "shaping/bonus_mean": shaped.bonus_BT,
-        "shaping/capped_fraction": shaped.capped_BT,
-        "shaping/flipped_fraction": flipped_BT,
+        BONUS_MEAN: shaped.bonus_BT,
+        BONUS_CAPPED_SHARE: shaped.capped_BT,
+        SIGN_FLIPPED_SHARE: flipped_BT,
     }
     return {name: (x.double() * weight_BT).sum().item() for name, x in named.items()}
 

@@ -17,6 +17,7 @@ from mssr_rl.advantage.counts import Counts, counted, from_rollouts, learnt, pri
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
+from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA, TRACKER_KL
 from mssr_rl.options import require
 
 
@@ -110,9 +111,9 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         recent = _remember(old, _measured_kl(batch, tracker))
         eta = forgetting_rate(recent.kl_mean, tracker)
         metrics = {
-            "tracker/mean": value_B.mean().item() if len(value_B) else 0.0,
-            "tracker/eta": eta,
-            "tracker/kl": recent.kl_mean or 0.0,
+            TRACKED_VALUE: value_B.mean().item() if len(value_B) else 0.0,
+            TRACKER_ETA: eta,
+            TRACKER_KL: recent.kl_mean or 0.0,
         }
         counts = Counts(recent.alpha_N, recent.beta_N)
         after = counted(counts, batch, torch.full_like(value_B, eta))

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from mssr_rl.comparison.accuracy import SAMPLED
 from mssr_rl.comparison.evidence import ComparedRun, counted
-from mssr_rl.comparison.imported import ACCURACY, Imported
+from mssr_rl.comparison.imported import Imported
 from mssr_rl.comparison.learning_speed import AXES, SeedRange, accuracy_marks, metric_marks
+from mssr_rl.metric_names import REWARD_MEAN, TABLE, VALIDATION_ACCURACY, Metric
 from mssr_rl.report.curves import Chart, ChartLine, Point
-from mssr_rl.report.panels import HEALTH, REWARD, Panel, window
+from mssr_rl.report.panels import HEALTH, window
 
 Marks = Mapping[str, Sequence[SeedRange]]  # by arm
 
@@ -31,7 +32,7 @@ def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
     sampled = {arm: accuracy_marks(some, SAMPLED) for arm, some in by_arm.items()}
-    reward = {arm: metric_marks(some, REWARD.key) for arm, some in by_arm.items()}
+    reward = {arm: metric_marks(some, REWARD_MEAN) for arm, some in by_arm.items()}
     return tuple(
         Tab(
             axis,
@@ -39,7 +40,7 @@ def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
             (
                 _accuracy("Validation accuracy, greedy", greedy, axis, name),
                 _accuracy("Validation accuracy, sampled", sampled, axis, name),
-                _metric(REWARD, reward, axis, name),
+                _metric(TABLE[REWARD_MEAN], reward, axis, name),
             ),
         )
         for axis, name in AXES.items()
@@ -50,10 +51,10 @@ def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...
     """Entropy, divergence, lengths and the rest, over rollouts."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     charts = []
-    for panel in HEALTH:
-        marks = {arm: metric_marks(some, panel.key) for arm, some in by_arm.items()}
+    for metric in HEALTH:
+        marks = {arm: metric_marks(some, metric.name) for arm, some in by_arm.items()}
         if any(marks.values()):
-            charts.append(_metric(panel, marks, "rollouts", "rollouts"))
+            charts.append(_metric(metric, marks, "rollouts", "rollouts"))
     return tuple(charts)
 
 
@@ -63,10 +64,12 @@ def beside(
     """Imported runs beside the arms: accuracy as far as both have it, then reward and health."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
-    charts = [(_accuracy("Validation accuracy", greedy, "rollouts", "rollouts"), ACCURACY)]
-    for panel in (REWARD, *HEALTH):
-        marks = {arm: metric_marks(some, panel.key) for arm, some in by_arm.items()}
-        charts.append((_metric(panel, marks, "rollouts", "rollouts"), panel.key))
+    charts = [
+        (_accuracy("Validation accuracy", greedy, "rollouts", "rollouts"), VALIDATION_ACCURACY)
+    ]
+    for metric in (TABLE[REWARD_MEAN], *HEALTH):
+        marks = {arm: metric_marks(some, metric.name) for arm, some in by_arm.items()}
+        charts.append((_metric(metric, marks, "rollouts", "rollouts"), metric.name))
     return tuple(
         replace(
             chart,
@@ -98,13 +101,15 @@ def _accuracy(title: str, marks: Marks, axis: str, name: str) -> Chart:
     )  # fmt: skip
 
 
-def _metric(panel: Panel, marks: Marks, axis: str, name: str) -> Chart:
+def _metric(metric: Metric, marks: Marks, axis: str, name: str) -> Chart:
     smooth = window(max((len(some) for some in marks.values()), default=0))
     lines = tuple(
         ChartLine(name=arm, points=tuple(_point(mark, axis) for mark in some), smooth=smooth)
         for arm, some in marks.items()
     )
-    return Chart(title=panel.title, unit=panel.unit, lines=lines, share=panel.share, currency=name)
+    return Chart(
+        title=metric.title, unit=metric.unit, lines=lines, share=metric.share, currency=name
+    )
 
 
 def _point(mark: SeedRange, axis: str, *, banded: bool = False) -> Point:

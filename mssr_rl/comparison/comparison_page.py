@@ -6,7 +6,9 @@ which is what `verify_report` relies on.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -20,6 +22,7 @@ from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.theatre import theatre
+from mssr_rl.report.curves import Chart
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
 from mssr_rl.report.text import percent, points, trusted
 from mssr_rl.stats.verdict import Rule
@@ -63,6 +66,7 @@ class PageLayout(NamedTuple):
     template: str  # below the templates
     style: Markup
     script: Markup
+    units: Mapping[str, str] = MappingProxyType({})  # of charts, by title, that it named otherwise
 
 
 def look() -> PageLayout:
@@ -84,8 +88,8 @@ def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
         found=found,
         margin=Rule(margin=found["rule"]["margin"]).size,
         colour={name: i for i, name in enumerate(_lines(found), 1)},
-        beside=charts.beside(_alone(evidence), found["arms"], evidence.imported),
-        drawn=[_drawn(evidence, on) for on in found["envs"]],
+        beside=_charts(look, charts.beside(_alone(evidence), found["arms"], evidence.imported)),
+        drawn=[_drawn(look, evidence, on) for on in found["envs"]],
     )
 
 
@@ -105,11 +109,16 @@ def _alone(evidence: Evidence) -> Sequence[ComparedRun]:
     return evidence.runs if len(evidence.compare["envs"]) == 1 else ()
 
 
-def _drawn(evidence: Evidence, on: Mapping[str, Any]) -> dict[str, Any]:
+def _charts(look: PageLayout, drawn: Sequence[Chart]) -> list[Chart]:
+    """Charts with the units that the page's version writes over them."""
+    return [replace(chart, unit=look.units.get(chart.title, chart.unit)) for chart in drawn]
+
+
+def _drawn(look: PageLayout, evidence: Evidence, on: Mapping[str, Any]) -> dict[str, Any]:
     runs, arms = evidence.on(on["env"]), evidence.compare["arms"]
     return {
         "tabs": charts.tabs(runs, arms),
-        "health": charts.health(runs, arms),
+        "health": _charts(look, charts.health(runs, arms)),
         "theatre": theatre(runs, arms),
     }
 

@@ -18,6 +18,7 @@ from mssr_rl.comparison.evidence import DROPPED, ComparedRun, Evidence
 from mssr_rl.comparison.outcome import Outcome
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import REWARD_MEAN, budget_name, failure_share
 from mssr_rl.report.runfiles import Row
 
 SPENT = ("rollouts", "prompts", "updates", "generated_tokens", "trained_tokens")
@@ -145,7 +146,7 @@ def _metrics(run: ComparedRun) -> Iterator[str]:
     if steps != list(range(1, len(steps) + 1)):
         yield "metrics.jsonl: its steps are not 1, 2, 3 and so on"
     for name in SPENT:
-        key = f"budget/{name}"
+        key = budget_name(name)
         marks = [(row["step"], row[key]) for row in run.metrics if key in row]
         for (_, before), (step, after) in pairwise(marks):
             if after < before:
@@ -154,7 +155,7 @@ def _metrics(run: ComparedRun) -> Iterator[str]:
 
 def _ledger(run: ComparedRun) -> Iterator[str]:
     """What was spent is the same in metrics.jsonl, eval.jsonl and summary.json."""
-    at = {row["step"]: {name: row.get(f"budget/{name}") for name in SPENT} for row in run.metrics}
+    at = {row["step"]: {name: row.get(budget_name(name)) for name in SPENT} for row in run.metrics}
     ends = [("summary.json: ledger", run.summary.get("ledger", {}))] if run.counts else []
     last = max(at, default=0)
     marks = [(f"eval.jsonl: the budget at step {r['step']}", r["step"], r.get("budget", {}))
@@ -193,15 +194,15 @@ def _paid(run: ComparedRun) -> Iterator[str]:
     """Where right answers earn 1 and all others 0, the mean reward is the share of right ones."""
     if _config_of(run).get("env.reward") != "accuracy":
         return
-    keys = [f"reward/{reason}_fraction" for reason in NOT_RIGHT]
+    keys = [failure_share(reason) for reason in NOT_RIGHT]
     for row in run.metrics:
         known = all(key in row for key in keys)
         if not known or any("unscorable" in key and row[key] for key in row):
             continue
         right = 1.0 - sum(row[key] for key in keys)
-        if abs(row["reward/mean"] - right) > 1e-6:
+        if abs(row[REWARD_MEAN] - right) > 1e-6:
             yield (
-                f"metrics.jsonl: reward/mean is {row['reward/mean']:.6g} at step {row['step']}, "
+                f"metrics.jsonl: {REWARD_MEAN} is {row[REWARD_MEAN]:.6g} at step {row['step']}, "
                 f"the shares of unpaid answers say {right:.6g}"
             )
 

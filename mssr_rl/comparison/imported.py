@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from mssr_rl import files, untrusted
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import VALIDATION_ACCURACY
 from mssr_rl.report.curves import ChartLine, Point
 from mssr_rl.report.runfiles import Row
 
 FOLDER = "imported"
 FILES = ("import.json", "metrics.jsonl")
-ACCURACY = "val/accuracy"
 LONGEST_NAME = 60
 
 
@@ -47,7 +47,7 @@ class Imported(NamedTuple):
             for row in self.rows
             if metric in row
         )
-        dots = metric == ACCURACY
+        dots = metric == VALIDATION_ACCURACY
         return ChartLine(
             name=self.about.name, points=points, smooth=1 if dots else smooth, dots=dots
         )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mssr_rl.comparison.accuracy import GREEDY, average, mean_right
 from mssr_rl.comparison.columns import NumberWithInterval, estimate, within_0_and_1
 from mssr_rl.comparison.evidence import ComparedRun, counted
+from mssr_rl.metric_names import budget_name
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats.learning_curves import Curve, area, budget_to, common_mark, race_to
 from mssr_rl.stats.verdict import Pair, Rule, compare_values
@@ -183,7 +184,7 @@ def accuracy_marks(runs: Sequence[ComparedRun], kind: str = GREEDY) -> list[Seed
 def metric_marks(runs: Sequence[ComparedRun], key: str) -> list[SeedRange]:
     """A metric of an arm at every step."""
     rows = [list(run.metrics) for run in runs]
-    return _marks(rows, lambda row: row.get(key), lambda row, axis: row[f"budget/{axis}"])
+    return _marks(rows, lambda row: row.get(key), lambda row, axis: row[budget_name(axis)])
 
 
 def _marks(

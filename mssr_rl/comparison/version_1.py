@@ -433,7 +433,10 @@ def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _look() -> PageLayout:
     folder = OURS / "version_1"
-    return PageLayout("version_1/page.html.j2", own(folder / "page.css"), own(folder / "page.js"))
+    style, script = own(folder / "page.css"), own(folder / "page.js")
+    # Wrong, as the share is of tokens, but it is what the page said.
+    units = {"Zero advantage": "share of rollouts"}
+    return PageLayout("version_1/page.html.j2", style, script, units)
 
 
 def _markdown(found: Mapping[str, Any]) -> str:

@@ -7,43 +7,52 @@ and shown, and `METRIC=NAME` overrules it.
 import re
 from collections.abc import Mapping, Sequence
 
-from mssr_rl.comparison.imported import ACCURACY
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import (
+    CLIPPED_SHARE,
+    ENTROPY,
+    GRAD_NORM,
+    KL_REF,
+    LENGTH_MEAN,
+    REWARD_MEAN,
+    TRUNCATED_SHARE,
+    VALIDATION_ACCURACY,
+)
 from mssr_rl.typed import closest
 
 # Short word on the command line -> our metric, and patterns of other trainers' names, best first.
 METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
     "reward": (
-        "reward/mean",
+        REWARD_MEAN,
         (r"reward/mean", r"reward/overall", r"critic/rewards/mean", r"critic/score/mean",
          r"(train/)?reward"),
     ),
     "accuracy": (
-        ACCURACY,
+        VALIDATION_ACCURACY,
         (r"val/accuracy", r"val/accuracy_reward", r"val-core/.*/acc/mean@\d+",
          r"val-core/.*/reward/mean@\d+", r"val/(accuracy|test_score)/.*", r"val/reward_score",
          r"eval_rewards/.*accuracy.*/mean", r"eval/rewards/.*accuracy.*/mean",
          r"eval[_/]reward"),
     ),
     "entropy": (
-        "actor/entropy", (r"actor/entropy", r"actor/entropy_loss", r"(train/)?entropy")
+        ENTROPY, (r"actor/entropy", r"actor/entropy_loss", r"(train/)?entropy")
     ),
     "kl": (
-        "actor/kl_ref", (r"actor/kl_ref", r"actor/kl_loss", r"actor/reward_kl_penalty",
+        KL_REF, (r"actor/kl_ref", r"actor/kl_loss", r"actor/reward_kl_penalty",
                          r"critic/kl", r"(train/)?kl")
     ),
     "length": (
-        "response_length/mean",
+        LENGTH_MEAN,
         (r"response_length/mean", r"(train/)?completions/mean_length",
          r"(train/)?completion_length"),
     ),
     "truncated": (
-        "response_length/clip_ratio",
+        TRUNCATED_SHARE,
         (r"response_length/clip_ratio", r"(train/)?completions/clipped_ratio"),
     ),
-    "gradient": ("actor/grad_norm", (r"actor/grad_norm", r"(train/)?grad_norm")),
+    "gradient": (GRAD_NORM, (r"actor/grad_norm", r"(train/)?grad_norm")),
     "clipped": (
-        "actor/pg_clipfrac",
+        CLIPPED_SHARE,
         (r"actor/pg_clipfrac", r"actor/pg_clipfrac_higher", r"(train/)?clip_ratio/region_mean"),
     ),
 }  # fmt: skip
@@ -61,7 +70,7 @@ def chosen(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]:
             advice = f"did you mean {close}?" if close else f"it has {', '.join(names[:12])}"
             raise UserError(f"{word}={name}: the file records no such name; {advice}")
         found[metric] = name
-    if not {"reward/mean", ACCURACY} & found.keys():
+    if not {REWARD_MEAN, VALIDATION_ACCURACY} & found.keys():
         raise UserError(
             "the file has no name that is known for a reward or an accuracy; say reward=NAME or "
             f"accuracy=NAME, of {', '.join(names[:20])}"

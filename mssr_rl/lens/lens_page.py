@@ -13,6 +13,16 @@ from torch import Tensor
 from mssr_rl import files
 from mssr_rl.lens.runs import STORY, AlgorithmView, RecordedRun
 from mssr_rl.lens.tokens import pieces
+from mssr_rl.metric_names import (
+    ADVANTAGE_MEAN,
+    BONUS_CAPPED_SHARE,
+    SIGN_FLIPPED_SHARE,
+    SIGNAL_TOKENS,
+    SIGNAL_VARIANCE,
+    TRACKED_VALUE,
+    TRACKER_ETA,
+    ZERO_ADVANTAGE_SHARE,
+)
 from mssr_rl.metrics import NO_SIGNAL
 from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
@@ -21,16 +31,16 @@ SHOWN_TOKENS = 24_000  # over all rollouts and algorithms: a page stays a few me
 LONGEST = 400  # tokens of one response
 SHADES = 4
 SUMMARY = (
-    ("mean", "critic/advantages/mean"),
-    ("variance", "signal/variance"),
-    ("tokens without signal", "critic/advantages/zero_fraction"),
-    ("effective tokens", "signal/effective_sample_size"),
-    ("signs flipped", "shaping/flipped_fraction"),
-    ("bonus capped", "shaping/capped_fraction"),
-    ("tracked value", "tracker/mean"),
-    ("eta", "tracker/eta"),
+    ("mean", ADVANTAGE_MEAN),
+    ("variance", SIGNAL_VARIANCE),
+    ("tokens without signal", ZERO_ADVANTAGE_SHARE),
+    ("effective tokens", SIGNAL_TOKENS),
+    ("signs flipped", SIGN_FLIPPED_SHARE),
+    ("bonus capped", BONUS_CAPPED_SHARE),
+    ("tracked value", TRACKED_VALUE),
+    ("eta", TRACKER_ETA),
 )
-SHARES = ("critic/advantages/zero_fraction", "shaping/flipped_fraction", "shaping/capped_fraction")
+SHARES = (ZERO_ADVANTAGE_SHARE, SIGN_FLIPPED_SHARE, BONUS_CAPPED_SHARE)
 
 
 class LensToken(NamedTuple):

@@ -5,6 +5,8 @@ Shapes: B rollouts, T response tokens.
 
 from torch import Tensor
 
+from mssr_rl.metric_names import SIGNAL_TOKENS, SIGNAL_VARIANCE
+
 
 def signal_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
     """Variance of the token advantages, and how many tokens' worth of signal they are.
@@ -15,6 +17,6 @@ def signal_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
     a = advantage_BT[mask_BT > 0].double()
     squares = a.square().sum().item()
     return {
-        "signal/variance": a.var(correction=0).item() if len(a) else 0.0,
-        "signal/effective_sample_size": a.abs().sum().item() ** 2 / squares if squares else 0.0,
+        SIGNAL_VARIANCE: a.var(correction=0).item() if len(a) else 0.0,
+        SIGNAL_TOKENS: a.abs().sum().item() ** 2 / squares if squares else 0.0,
     }

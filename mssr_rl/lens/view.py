@@ -13,6 +13,7 @@ from mssr_rl.algos import Algorithm
 from mssr_rl.errors import UserError
 from mssr_rl.lens.lines import LensStep, Recording, sizes_in_words
 from mssr_rl.lens.signal import signal_metrics
+from mssr_rl.metric_names import REWARD_MEAN
 from mssr_rl.metrics import advantage_metrics, policy_metrics
 
 
@@ -43,7 +44,7 @@ def look(algorithm: Algorithm, line: LensStep, state: Any) -> StepView:
     except UserError as error:
         raise UserError(f"{line.where}: {algorithm.name}: {error}") from error
     metrics = {
-        "reward/mean": batch.reward_B.mean().item(),
+        REWARD_MEAN: batch.reward_B.mean().item(),
         **advantage_metrics(credit.advantage, batch.mask_BT),
         **signal_metrics(credit.advantage, batch.mask_BT),
         **policy_metrics(batch),

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from mssr_rl import metric_names
+from mssr_rl.metric_names import BUDGET_ROLLOUTS, REWARD_MEAN, Metric
 from mssr_rl.report.curves import Chart, ChartLine, Point
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats import wilson
@@ -14,36 +16,8 @@ from mssr_rl.stats import wilson
 NAN = float("nan")
 
 
-class Panel(NamedTuple):
-    """One metric's place on the page."""
-
-    key: str
-    title: str
-    unit: str
-    share: bool = False
-
-
-REWARD = Panel("reward/mean", "Training reward", "mean over the step’s rollouts")
-HEALTH = (
-    Panel("actor/entropy", "Entropy", "nats per token, full vocabulary"),
-    Panel("actor/kl_ref", "KL to the reference", "nats per token"),
-    Panel("actor/kl_step", "KL of one step", "nats per token"),
-    Panel("response_length/mean", "Response length", "tokens, mean"),
-    Panel("response_length/clip_ratio", "Cut off at the limit", "share of rollouts", True),
-    Panel("reward/no_answer_fraction", "No answer found", "share of rollouts", True),
-    Panel("critic/advantages/zero_fraction", "Zero advantage", "share of rollouts", True),
-    Panel("actor/pg_clipfrac", "Clipped ratios", "share of tokens", True),
-    Panel("actor/grad_norm", "Gradient norm", "before clipping"),
-)
-OWN = {
-    "tracker/mean": Panel("", "Tracked value", "mean over problems"),
-    "tracker/eta": Panel("", "Forgetting factor η", "of the value tracker"),
-    "tracker/kl": Panel("", "KL the tracker saw", "nats per token"),
-    "shaping/bonus_mean": Panel("", "Entropy bonus", "mean, advantage units"),
-    "shaping/capped_fraction": Panel("", "Bonus capped", "share of tokens", True),
-    "shaping/flipped_fraction": Panel("", "Sign flipped by the bonus", "share of tokens", True),
-}
-OURS = ("actor/", "reward/", "critic/", "response_length/", "budget/", "timing_s/")
+HEALTH = metric_names.drawn("health")
+OWN = {metric.name: metric for metric in metric_names.drawn("own")}
 
 
 class Panels(NamedTuple):
@@ -56,11 +30,11 @@ class Panels(NamedTuple):
 
 def charts(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Panels:
     """Reward and validation accuracy large; health and the algorithm's own curves small."""
-    reward = _chart(REWARD, metrics, width=420, height=240)
+    reward = _chart(metric_names.TABLE[REWARD_MEAN], metrics, width=420, height=240)
     return Panels(
         main=(_accuracy(evaluations), reward),
-        health=tuple(_chart(p, metrics) for p in HEALTH if _has(p.key, metrics)),
-        own=tuple(_chart(p, metrics) for p in _own_panels(metrics)),
+        health=tuple(_chart(m, metrics) for m in HEALTH if _has(m.name, metrics)),
+        own=tuple(_chart(m, metrics) for m in _own_metrics(metrics)),
     )
 
 
@@ -68,7 +42,7 @@ def rollouts_at(row: Row) -> float:
     """Charged rollouts when `row` was written; the step itself where no ledger is recorded."""
     budget = row.get("budget")
     nested = budget.get("rollouts") if isinstance(budget, dict) else None
-    return value(row, "budget/rollouts") if nested is None else float(nested)
+    return value(row, BUDGET_ROLLOUTS) if nested is None else float(nested)
 
 
 def value(row: Row, key: str) -> float:
@@ -86,25 +60,26 @@ def _has(key: str, metrics: Sequence[Row]) -> bool:
     return any(key in row for row in metrics)
 
 
-def _own_panels(metrics: Sequence[Row]) -> Iterable[Panel]:
+def _own_metrics(metrics: Sequence[Row]) -> Iterable[Metric]:
+    """What the algorithm or a plug-in measured: declared ones first, others by their names."""
     keys = {key for row in metrics for key in row if _is_own(key, row)}
-    known = list(OWN)
-    for key in sorted(keys, key=lambda k: (known.index(k) if k in OWN else len(OWN), k)):
-        yield OWN.get(key, Panel("", key, ""))._replace(key=key)
+    yield from (metric for name, metric in OWN.items() if name in keys)
+    for key in sorted(keys - OWN.keys()):
+        yield Metric(key, unit="", meaning="", source="", title=key)
 
 
 def _is_own(key: str, row: Row) -> bool:
-    return key != "step" and not key.startswith(OURS) and isfinite(value(row, key))
+    return (key in OWN or key not in metric_names.TABLE) and isfinite(value(row, key))
 
 
-def _chart(panel: Panel, metrics: Sequence[Row], width: int = 340, height: int = 200) -> Chart:
-    points = tuple(Point(_x(row), value(row, panel.key), float(row["step"])) for row in metrics)
+def _chart(metric: Metric, metrics: Sequence[Row], width: int = 340, height: int = 200) -> Chart:
+    points = tuple(Point(_x(row), value(row, metric.name), float(row["step"])) for row in metrics)
     smooth = window(len(points))
     return Chart(
-        title=panel.title,
-        unit=panel.unit,
-        lines=(ChartLine(name=panel.title, points=points, smooth=smooth),),
-        share=panel.share,
+        title=metric.title,
+        unit=metric.unit,
+        lines=(ChartLine(name=metric.title, points=points, smooth=smooth),),
+        share=metric.share,
         width=width,
         height=height,
     )

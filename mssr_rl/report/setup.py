@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from mssr_rl.config import safe_yaml
+from mssr_rl.metric_names import BUDGETS, PHASES, timing_name
 from mssr_rl.report.runfiles import Row, RunFiles
 from mssr_rl.report.text import duration
 from mssr_rl.run import changes
@@ -148,16 +149,15 @@ def _ledger(files: RunFiles) -> Mapping[str, Any]:
     if isinstance(found, Mapping):
         return found
     newest: Row = files.metrics[-1] if files.metrics else {}
-    return {k.removeprefix("budget/"): v for k, v in newest.items() if k.startswith("budget/")}
+    return {name: newest[key] for name, key in BUDGETS.items() if key in newest}
 
 
 def _timings(metrics: Sequence[Row]) -> dict[str, float]:
     total: dict[str, float] = {}
     for row in metrics:
-        for key, spent in row.items():
-            phase = key.removeprefix("timing_s/")
-            if phase not in (key, "step"):
-                total[phase] = total.get(phase, 0.0) + spent
+        for phase in PHASES:
+            if timing_name(phase) in row:
+                total[phase] = total.get(phase, 0.0) + row[timing_name(phase)]
     return total
 
 

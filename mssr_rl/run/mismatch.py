@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from mssr_rl.config import Config
 from mssr_rl.engine.protocol import Rollouts
-
-MEAN, LARGEST = "sampler/logprob_gap_mean", "sampler/logprob_gap_max"
+from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
 
 # The largest gap of a token that rounding can explain [nat]. Measured between vLLM and
 # transformers: 5e-6 with float32, 0.05 with bfloat16.
@@ -25,7 +24,7 @@ def metrics(rollouts: Rollouts) -> dict[str, float]:
         return {}
     gap_BT = (rollouts.sampler_logprob_BT - rollouts.logprob_BT).abs()
     gap = gap_BT[rollouts.mask_BT > 0].double()
-    return {MEAN: gap.mean().item(), LARGEST: gap.max().item()}
+    return {SAMPLER_GAP_MEAN: gap.mean().item(), SAMPLER_GAP_MAX: gap.max().item()}
 
 
 def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
@@ -34,7 +33,7 @@ def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
     With top_p < 1 there is no warning: the sampler's distribution is then different by design.
     """
     limit = config.cluster.mismatch_alarm or ALARM[config.engine.dtype]
-    largest = measured.get(LARGEST, 0.0)
+    largest = measured.get(SAMPLER_GAP_MAX, 0.0)
     if largest <= limit or config.rollout.top_p < 1:
         return []
     sentence = (

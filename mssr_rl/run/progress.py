@@ -15,16 +15,25 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mssr_rl.metric_names import (
+    BUDGET_ROLLOUTS,
+    ENTROPY,
+    GRAD_NORM,
+    KL_STEP,
+    LENGTH_MEAN,
+    REWARD_MEAN,
+    STEP_SECONDS,
+)
 from mssr_rl.outward import plain
 from mssr_rl.run.scoring import Score, score_line
 
 # name on the screen, key of metrics.jsonl, format
 SHOWN = (
-    ("reward", "reward/mean", ".3f"),
-    ("entropy", "actor/entropy", ".3f"),
-    ("kl", "actor/kl_step", ".4f"),
-    ("grad", "actor/grad_norm", ".2f"),
-    ("length", "response_length/mean", ".1f"),
+    ("reward", REWARD_MEAN, ".3f"),
+    ("entropy", ENTROPY, ".3f"),
+    ("kl", KL_STEP, ".4f"),
+    ("grad", GRAD_NORM, ".2f"),
+    ("length", LENGTH_MEAN, ".1f"),
 )
 
 
@@ -85,11 +94,11 @@ class PlainDisplay:
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """Print one line: the step, the main metrics, the duration and the time left."""
-        self._pace.at(int(metrics["budget/rollouts"]))
+        self._pace.at(int(metrics[BUDGET_ROLLOUTS]))
         numbers = "  ".join(_numbers(metrics))
         self.say(
             f"step {int(metrics['step'])}  {numbers}  "
-            f"({metrics['timing_s/step']:.1f} s, {self._pace.eta()} left)"
+            f"({metrics[STEP_SECONDS]:.1f} s, {self._pace.eta()} left)"
         )
 
     def score(self, score: Score) -> None:
@@ -118,7 +127,7 @@ class LiveDisplay:
 
     def step(self, metrics: Mapping[str, float]) -> None:
         """Show the newest metrics."""
-        self._pace.at(int(metrics["budget/rollouts"]))
+        self._pace.at(int(metrics[BUDGET_ROLLOUTS]))
         self._metrics = metrics
 
     def score(self, score: Score) -> None:

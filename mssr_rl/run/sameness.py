@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mssr_rl import files, untrusted
+from mssr_rl.metric_names import is_timing
 from mssr_rl.run.runlog import STREAMS
 
 Row = Mapping[str, Any]
@@ -62,7 +63,7 @@ def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[s
 
 def timeless(row: Row) -> dict[str, Any]:
     """Return a row without its seconds."""
-    kept = {k: v for k, v in row.items() if not k.startswith("timing_s/") and k != "budget/seconds"}
+    kept = {k: v for k, v in row.items() if not is_timing(k)}
     if isinstance(row.get("budget"), dict):
         kept["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
     return kept

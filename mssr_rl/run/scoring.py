@@ -12,6 +12,7 @@ from mssr_rl.budget import Ledger
 from mssr_rl.engine.protocol import Engine, Sampling
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import RunFailed
+from mssr_rl.metric_names import ACCURACY, ACCURACY_SAMPLED, score_name
 from mssr_rl.problem import Problem
 from mssr_rl.run.marking import Unscorable, graded
 from mssr_rl.run.samples import Sample
@@ -163,6 +164,6 @@ def score_line(score: Score) -> str:
 def chart(score: Score) -> dict[str, float]:
     """Return a score as TensorBoard scalars."""
     return {
-        f"{score.split}/accuracy": score.accuracy,
-        f"{score.split}/accuracy_sampled": score.accuracy_sampled,
+        score_name(score.split, ACCURACY): score.accuracy,
+        score_name(score.split, ACCURACY_SAMPLED): score.accuracy_sampled,
     }

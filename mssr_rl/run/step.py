@@ -21,6 +21,21 @@ from mssr_rl.budget import Ledger
 from mssr_rl.engine.protocol import UpdateStats
 from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
+from mssr_rl.metric_names import (
+    CLIPPED_SHARE,
+    DROPPED_SHARE,
+    GRAD_NORM,
+    KL_STEP,
+    LEARNING_RATE,
+    PG_LOSS,
+    PHASES,
+    SAMPLED_BATCHES,
+    SKIPPED,
+    STEP_SECONDS,
+    UNSCORABLE_SHARE,
+    budget_name,
+    timing_name,
+)
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.run import mismatch
 from mssr_rl.run.arm import TrainingSetup
@@ -32,8 +47,6 @@ from mssr_rl.run.samples import Sample
 from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 from mssr_rl.stability.finite import NonFinite, check_finite
-
-TIMED = ("rollout", "reward", "logprob", "update", "sync")
 
 
 class StepResult(NamedTuple):
@@ -129,7 +142,7 @@ def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
         **policy_metrics(batch),
         **length_metrics(batch.mask_BT, gathered.only_counted(gathered.rollouts.truncated_B)),
         **_cost_metrics(ledger, draft.clock),
-        "fault/skipped": 1.0,
+        SKIPPED: 1.0,
     }
     finite = {name: value for name, value in measured.items() if isfinite(value)}
     skipped = state.skipped + 1
@@ -274,9 +287,9 @@ def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
 
 def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
     return {
-        **{f"budget/{name}": spent for name, spent in ledger.marks().items()},
-        **{f"timing_s/{phase}": clock.seconds().get(phase, 0.0) for phase in TIMED},
-        "timing_s/step": clock.elapsed(),
+        **{budget_name(name): spent for name, spent in ledger.marks().items()},
+        **{timing_name(phase): clock.seconds().get(phase, 0.0) for phase in PHASES},
+        STEP_SECONDS: clock.elapsed(),
     }
 
 
@@ -285,22 +298,22 @@ def _gather_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
     if arm.algorithm.resampling is None:
         return {}
     dropped = gathered.spent.discarded_rollouts / gathered.spent.rollouts
-    return {"sampling/batches": gathered.batches, "sampling/dropped_fraction": dropped}
+    return {SAMPLED_BATCHES: gathered.batches, DROPPED_SHARE: dropped}
 
 
 def _unscorable_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
     """Return the share of rollouts without a reward, if the config leaves them out."""
     if arm.config.fault.unscorable == "stop":
         return {}
-    return {"reward/unscorable_fraction": gathered.unscorable / gathered.spent.rollouts}
+    return {UNSCORABLE_SHARE: gathered.unscorable / gathered.spent.rollouts}
 
 
 def _update_metrics(arm: TrainingSetup, stats: UpdateStats, kl_step: float) -> dict[str, float]:
     return {
-        "actor/pg_loss": stats.pg_loss,
-        "actor/pg_clipfrac": stats.clip_fraction,
-        "actor/grad_norm": stats.grad_norm,
-        "actor/lr": arm.config.train.lr,
-        "actor/kl_step": kl_step,
+        PG_LOSS: stats.pg_loss,
+        CLIPPED_SHARE: stats.clip_fraction,
+        GRAD_NORM: stats.grad_norm,
+        LEARNING_RATE: arm.config.train.lr,
+        KL_STEP: kl_step,
         **stats.measured,
     }

@@ -4,6 +4,14 @@ from math import sqrt
 
 import numpy as np
 
+from mssr_rl.metric_names import (
+    ERROR_SHARE,
+    REWARD_MEAN,
+    TIMEOUT_SHARE,
+    TRACKED_VALUE,
+    TRACKER_ETA,
+    ZERO_ADVANTAGE_SHARE,
+)
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Array, Event, Trace, held, window_of
 
@@ -14,7 +22,7 @@ AT_BOUND = 0.9  # share of the steps at which eta has its smallest or largest va
 
 def no_signal(trace: Trace, limits: Limits) -> Event | None:
     """Fires if more than `zero_advantage` of the tokens have an advantage of 0 for a window."""
-    zero, window = trace.column("critic/advantages/zero_fraction"), window_of(trace, limits)
+    zero, window = trace.column(ZERO_ADVANTAGE_SHARE), window_of(trace, limits)
     index = held(zero > limits.zero_advantage, window)
     if index is None:
         return None
@@ -35,7 +43,7 @@ def format_only(trace: Trace, limits: Limits) -> Event | None:
     missing, window = trace.unanswered, window_of(trace, limits)
     if len(missing) < 2 * window:
         return None
-    reward = trace.column("reward/mean")
+    reward = trace.column(REWARD_MEAN)
     fall = missing[:window].mean() - missing[-window:].mean()
     rise = _of_answered(reward, missing, slice(-window, None)) - _of_answered(
         reward, missing, slice(window)
@@ -59,7 +67,7 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
     """
     from scipy import stats  # slow to import, and only needed at the end of a run
 
-    reward = trace.column("reward/mean")
+    reward = trace.column(REWARD_MEAN)
     if len(reward) < FEWEST_STEPS:
         return None
     late = reward[len(reward) // 2 :]
@@ -83,7 +91,7 @@ def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
     not count, because the prior dominates there. Eta is stuck if it took several values, but stays
     at its largest or smallest one on 90 % of the steps.
     """
-    gap = trace.column("tracker/mean") - trace.column("reward/mean")
+    gap = trace.column(TRACKED_VALUE) - trace.column(REWARD_MEAN)
     window = window_of(trace, limits)
     off = np.abs(_moving_mean(gap, window)) > limits.tracker_gap
     off[: 2 * window - 1] = False  # windows that overlap the first one
@@ -101,7 +109,7 @@ def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
 def verifier_trouble(trace: Trace, limits: Limits) -> Event | None:
     """Fires if grading timed out or failed on more than `ungraded` of a window's rollouts."""
     window = window_of(trace, limits)
-    failed = trace.column("reward/timeout_fraction") + trace.column("reward/error_fraction")
+    failed = trace.column(TIMEOUT_SHARE) + trace.column(ERROR_SHARE)
     over = np.flatnonzero(_moving_mean(failed, window) > limits.ungraded)
     if not len(over):
         return None
@@ -113,7 +121,7 @@ def verifier_trouble(trace: Trace, limits: Limits) -> Event | None:
 
 
 def _eta_stands(trace: Trace, fewest: int) -> Event | None:
-    eta = trace.column("tracker/eta")
+    eta = trace.column(TRACKER_ETA)
     if len(eta) < fewest or np.isnan(eta).any() or len(np.unique(eta)) < 2:
         return None
     for bound, extreme in ((eta.min(), "smallest"), (eta.max(), "largest")):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mssr_rl.metric_names import ENTROPY, GRAD_NORM, KL_REF, KL_STEP
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Event, Trace, held, reference, window_ends, window_of
 
@@ -16,7 +17,7 @@ def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
     It does not fire if the newest evaluation is the best so far: a policy that becomes more certain
     while it becomes better is converging.
     """
-    entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
+    entropy, window = trace.column(ENTROPY), window_of(trace, limits)
     start = reference(entropy, window)
     ends = window_ends(entropy < limits.entropy_low * start, window)
     index = next((int(i) for i in ends if not _newest_is_best(trace, trace.step(i))), None)
@@ -35,7 +36,7 @@ def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 def entropy_explosion(trace: Trace, limits: Limits) -> Event | None:
     """Fires if entropy is above `entropy_high` times its reference for a window."""
-    entropy, window = trace.column("actor/entropy"), window_of(trace, limits)
+    entropy, window = trace.column(ENTROPY), window_of(trace, limits)
     start = reference(entropy, window)
     index = held(entropy > limits.entropy_high * start, window)
     if index is None:
@@ -55,8 +56,8 @@ def kl_runaway(trace: Trace, limits: Limits) -> Event | None:
     """
     window = window_of(trace, limits)
     limits_of_kl = (
-        ("actor/kl_step", limits.kl_step, IN_A_ROW, "between the policies of consecutive steps"),
-        ("actor/kl_ref", limits.kl_ref, window, "to the frozen initial model"),
+        (KL_STEP, limits.kl_step, IN_A_ROW, "between the policies of consecutive steps"),
+        (KL_REF, limits.kl_ref, window, "to the frozen initial model"),
     )
     fired = [
         (index, key, limit, steps, says)
@@ -78,7 +79,7 @@ def grad_spike(trace: Trace, limits: Limits) -> Event | None:
 
     One spike is a note; three within a window are a warning.
     """
-    norm, window = trace.column("actor/grad_norm"), window_of(trace, limits)
+    norm, window = trace.column(GRAD_NORM), window_of(trace, limits)
     spikes = [
         i for i in range(AT_LEAST, len(norm)) if norm[i] > limits.grad_factor * _usual(norm, i)
     ]

@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 
+from mssr_rl.metric_names import LENGTH_MEAN, TRUNCATED_SHARE
 from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import Event, Trace, held, reference, window_of
 
@@ -18,9 +19,9 @@ def length_runaway(trace: Trace, limits: Limits) -> Event | None:
 
     More than a quarter of the responses must also be cut off by the length limit.
     """
-    length, window = trace.column("response_length/mean"), window_of(trace, limits)
+    length, window = trace.column(LENGTH_MEAN), window_of(trace, limits)
     start = reference(length, window)
-    cut = trace.column("response_length/clip_ratio")
+    cut = trace.column(TRUNCATED_SHARE)
     grown = (length > limits.length_high * start) & (cut > CUT_WHILE_GROWING)
     index = held(grown, window)
     if index is None:
@@ -35,7 +36,7 @@ def length_runaway(trace: Trace, limits: Limits) -> Event | None:
 
 def length_collapse(trace: Trace, limits: Limits) -> Event | None:
     """Fires if mean length is below `length_low` times its reference for a window."""
-    length, window = trace.column("response_length/mean"), window_of(trace, limits)
+    length, window = trace.column(LENGTH_MEAN), window_of(trace, limits)
     start = reference(length, window)
     index = held(length < limits.length_low * start, window)
     if index is None:
@@ -49,7 +50,7 @@ def length_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 def truncation(trace: Trace, limits: Limits) -> Event | None:
     """Fires if more than `truncated` of the responses are cut off for a window."""
-    cut, window = trace.column("response_length/clip_ratio"), window_of(trace, limits)
+    cut, window = trace.column(TRUNCATED_SHARE), window_of(trace, limits)
     index = held(cut > limits.truncated, window)
     if index is None:
         return None

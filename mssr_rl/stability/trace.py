@@ -10,26 +10,42 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mssr_rl.metric_names import (
+    BAD_FORMAT_SHARE,
+    ENTROPY,
+    ERROR_SHARE,
+    GRAD_NORM,
+    KL_REF,
+    KL_STEP,
+    LENGTH_MEAN,
+    NO_ANSWER_SHARE,
+    REWARD_MEAN,
+    TIMEOUT_SHARE,
+    TRACKED_VALUE,
+    TRACKER_ETA,
+    TRUNCATED_SHARE,
+    ZERO_ADVANTAGE_SHARE,
+)
 from mssr_rl.stability.limits import Limits
 
 # The keys of metrics.jsonl that detectors read. A running program keeps only these in memory.
 COLUMNS = frozenset(
     {
         "step",
-        "actor/entropy",
-        "actor/grad_norm",
-        "actor/kl_ref",
-        "actor/kl_step",
-        "critic/advantages/zero_fraction",
-        "response_length/clip_ratio",
-        "response_length/mean",
-        "reward/bad_format_fraction",
-        "reward/error_fraction",
-        "reward/mean",
-        "reward/no_answer_fraction",
-        "reward/timeout_fraction",
-        "tracker/eta",
-        "tracker/mean",
+        ENTROPY,
+        GRAD_NORM,
+        KL_REF,
+        KL_STEP,
+        ZERO_ADVANTAGE_SHARE,
+        TRUNCATED_SHARE,
+        LENGTH_MEAN,
+        BAD_FORMAT_SHARE,
+        ERROR_SHARE,
+        REWARD_MEAN,
+        NO_ANSWER_SHARE,
+        TIMEOUT_SHARE,
+        TRACKER_ETA,
+        TRACKED_VALUE,
     }
 )
 
@@ -69,8 +85,8 @@ class Trace(NamedTuple):
     @property
     def unanswered(self) -> Array:
         """Share of rollouts whose response holds no readable answer, over the steps."""
-        bad_format = np.nan_to_num(self.column("reward/bad_format_fraction"))
-        return self.column("reward/no_answer_fraction") + bad_format
+        bad_format = np.nan_to_num(self.column(BAD_FORMAT_SHARE))
+        return self.column(NO_ANSWER_SHARE) + bad_format
 
     def step(self, index: int) -> int:
         """Return the step of the row at `index`."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from mssr_rl import untrusted
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import BUDGET_ROLLOUTS, BUDGET_SECONDS, REWARD_MEAN
 from mssr_rl.run import runlock
 
 State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed", "dropped"]
@@ -38,10 +39,10 @@ def look(folder: Path) -> RunStanding:
     return RunStanding(
         state=_state(folder, document.get("status")),
         reason=str(document.get("exit_reason") or ""),
-        rollouts=int(newest.get("budget/rollouts", 0)),
-        reward=newest.get("reward/mean"),
+        rollouts=int(newest.get(BUDGET_ROLLOUTS, 0)),
+        reward=newest.get(REWARD_MEAN),
         accuracy=_accuracy(folder / "eval.jsonl"),
-        seconds=float(newest.get("budget/seconds", 0.0)),
+        seconds=float(newest.get(BUDGET_SECONDS, 0.0)),
     )
 
 

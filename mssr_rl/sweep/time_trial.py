@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import STEP_SECONDS
 from mssr_rl.planning.plan import problems_by_split, schedule
 from mssr_rl.run.arm import initial_rollouts
 from mssr_rl.sweep import process
@@ -155,7 +156,7 @@ def _pace(run: PlannedRun, folder: Path, wall: float) -> ArmTime:
     train = run.config.train
     return ArmTime(
         start=max(0.0, wall - ledger["seconds"] - evaluating),
-        step=median(row["timing_s/step"] for row in rows[1:] or rows)
+        step=median(row[STEP_SECONDS] for row in rows[1:] or rows)
         * (train.rollouts_per_step / train.samples_per_update),
         evaluated=evaluating / ledger["evaluation_rollouts"],
     )

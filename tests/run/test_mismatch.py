@@ -5,6 +5,7 @@ import torch
 
 from mssr_rl.config.compose import load
 from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
 from mssr_rl.run import mismatch
 
 
@@ -20,7 +21,7 @@ def rollouts(gap: float | None) -> Rollouts:
 
 def test_mean_and_largest_gap_are_over_response_tokens() -> None:
     found = mismatch.metrics(rollouts(0.5))
-    assert found == {mismatch.MEAN: pytest.approx(0.375), mismatch.LARGEST: pytest.approx(0.5)}
+    assert found == {SAMPLER_GAP_MEAN: pytest.approx(0.375), SAMPLER_GAP_MAX: pytest.approx(0.5)}
 
 
 def test_an_engine_that_samples_itself_has_no_gap() -> None:
@@ -41,6 +42,6 @@ def test_an_engine_that_samples_itself_has_no_gap() -> None:
 def test_the_alarm_knows_what_rounding_explains(
     words: list[str], gap: float, alarmed: bool
 ) -> None:
-    said = mismatch.alarms({"step": 3, mismatch.LARGEST: gap}, load(words))
+    said = mismatch.alarms({"step": 3, SAMPLER_GAP_MAX: gap}, load(words))
     assert len(said) == alarmed
     assert all("step 3" in line and "another policy" in line for line in said)

@@ -11,6 +11,7 @@ import torch
 
 from mssr_rl.config import Config
 from mssr_rl.engine.protocol import Engine
+from mssr_rl.metric_names import TABLE
 from mssr_rl.run import checkpoint, trainer
 
 Configure = Callable[..., Config]
@@ -75,6 +76,7 @@ def test_every_algorithm_runs_to_the_end_and_logs_the_keys_of_contract_b(
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5, 6]
     for row in metrics:
         assert set(row) == METRICS | extra
+        assert set(row) <= TABLE.keys()
     assert json.loads((folder / "run.json").read_text())["status"] == "done"
     for name in ("config.yaml", "summary.json", "report.html"):
         assert (folder / name).stat().st_size > 0
