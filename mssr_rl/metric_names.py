@@ -374,7 +374,7 @@ PHASE_MEANINGS: Mapping[str, str] = {
 PHASES = tuple(PHASE_MEANINGS)
 _TIMINGS = {
     phase: _declare(
-        Metric(f"timing_s/{phase}", "seconds", f"wall time of one step: {meaning}", "run.clock")
+        Metric(f"timing_s/{phase}", "seconds", f"wall time of one step: {meaning}", "run.stopwatch")
     )
     for phase, meaning in {**PHASE_MEANINGS, "step": "everything"}.items()
 }
