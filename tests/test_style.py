@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("mssr_rl", "algos", "envs", "tests", "benchmarks")
+FOLDERS = ("mssr_rl", "algos", "envs", "tests", "benchmarks", "tiny_model")
 LONGEST_FUNCTION = 60
 
 Check = Callable[[str], list[str]]

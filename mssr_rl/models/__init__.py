@@ -16,9 +16,8 @@ fused.py           what stands between their matrix products; native.py compiles
 decode.py          sampling with a key-value cache; sampled.py is what comes of it
 layers.py          all layers at once, without gradient, for small models; responses.py samples so
 
-tiny_config.py     architecture, tokenizer and processor of the tiny model
-warm_start.py      how its shipped weights were made: `python -m mssr_rl.models.warm_start`
-tiny/              those weights, in the ordinary `save_pretrained` layout
+tiny/              the tiny model's weights, in the ordinary `save_pretrained` layout; the folder
+                   tiny_model/ of the repository made them
 """
 
 import sys
@@ -41,6 +40,7 @@ def model_folder(path: str) -> str:
     if not (TINY / "model.safetensors").exists():
         raise UserError(
             f"the shipped model is missing from {TINY}; "
-            "make it with `python -m mssr_rl.models.warm_start`"
+            "install the package again, or make it from the repository with `python -m tiny_model "
+            f"--out {TINY}`"
         )
     return str(TINY)

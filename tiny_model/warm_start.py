@@ -1,4 +1,4 @@
-"""How the tiny model's weights were made: `python -m mssr_rl.models.warm_start`.
+"""How the tiny model's weights were made: `python -m tiny_model`.
 
 A supervised warm start on worked examples (`supervised.py`), as a vision-language model has one
 before anybody trains it by reinforcement. It stops early on purpose: 43 % of the answers are
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 
-from mssr_rl.models import model_card, supervised
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import save_model
 from mssr_rl.models.processor import new_processor
 from mssr_rl.models.tensors import copy_weights, load_optimiser, save_optimiser
-from mssr_rl.models.tiny_config import PATCH, new_model, train_tokenizer
 from mssr_rl.prompts import INSTRUCTIONS
+from tiny_model import model_card, supervised
+from tiny_model.architecture import PATCH, new_model, train_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mssr_rl.engine.protocol import Engine, Sampling
 from mssr_rl.envs.environment import ProblemEnv
-from mssr_rl.models.supervised import greyed
+from tiny_model.supervised import greyed
 
 SAMPLES = 8
 LENGTH = 64
@@ -132,6 +132,6 @@ model = AutoModelForImageTextToText.from_pretrained(TINY)
 processor = read_processor(TINY)
 ```
 
-Reproduce: `python -m mssr_rl.models.warm_start --out FOLDER --work FOLDER` (seeded, resumable).
+Reproduce: `python -m tiny_model --out FOLDER --work FOLDER` (seeded, resumable).
 With other threads or another processor the last bits differ, and so, a little, do the figures.
 """

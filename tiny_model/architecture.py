@@ -1,6 +1,6 @@
 """The tiny model's shape: a real Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
 
-Nothing here is trained; `warm_start.py` does that. Pictures of 96 x 96 pixels become 6 x 6
+Nothing here is trained; `warm_start` does that. Pictures of 96 x 96 pixels become 6 x 6
 patches of 16 pixels, merged 2 x 2 into 9 image tokens. Every vision layer attends over the whole
 picture, so no window bookkeeping is needed at this size.
 """

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.envs.mini import mini_problems
-from mssr_rl.models import model_card, supervised, warm_start
+from mssr_rl.models import TINY
 from mssr_rl.models.load import save_model
-from mssr_rl.models.warm_start import WarmStart, learning_rate, train
+from tiny_model import model_card, supervised, warm_start
+from tiny_model.warm_start import WarmStart, learning_rate, train
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +69,18 @@ def test_the_learning_rate_rises_and_falls_to_a_tenth() -> None:
     assert learning_rate(plan, 0) == pytest.approx(plan.lr / 100)
     assert learning_rate(plan, 100) == pytest.approx(plan.lr)
     assert learning_rate(plan, plan.schedule) == pytest.approx(plan.lr / 10)
+
+
+def test_its_tokenizer_and_its_shape_are_those_of_the_shipped_folder(tmp_path: Path) -> None:
+    """What is fixed before the first step; all steps take 13 minutes on a CPU."""
+    examples = supervised.draw_examples(6_000, workers=2)
+    model, encoder = warm_start.build(WarmStart(), examples)
+    save_model(model, encoder.processor, tmp_path / "tiny")
+    for name in ("tokenizer.json", "config.json", "generation_config.json", "chat_template.jinja"):
+        made, shipped = ((f / name).read_text("utf-8") for f in (tmp_path / "tiny", TINY))
+        assert made == shipped, name
+    with safe_open(TINY / "model.safetensors", "pt") as weights:
+        shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    assert shapes == {
+        n: tuple(v.shape) for n, v in load_file(tmp_path / "tiny" / "model.safetensors").items()
+    }
