@@ -24,7 +24,7 @@ from benchmarks.command import Parser, Report, positive, say
 from benchmarks.measure import Cost, Stopwatch, typical
 from benchmarks.table import table
 from mssr_rl.engine import make_engine
-from mssr_rl.engine.protocol import Engine, Rollouts, Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Engine, Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mssr_rl import outward
 from mssr_rl.config.words import parse_words
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.errors import UserError
 from mssr_rl.models import load, plain
 from mssr_rl.models.family import Family

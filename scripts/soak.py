@@ -25,7 +25,7 @@ from PIL import Image
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.config.overrides import parse
-from mssr_rl.engine.protocol import UpdateStats
+from mssr_rl.engine_protocol import UpdateStats
 from mssr_rl.run import trainer
 
 TESTS = Path(__file__).parents[1] / "tests"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
+from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.objective import Given, Policy, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive

@@ -16,10 +16,12 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
     """errors seeds problem files typed metric_names budget outward untrusted import_hooks stdio""",
-    """options registry prompts grading data advantage loss objective metrics stats stability""",
+    """options registry prompts grading data advantage loss objective metrics stats stability
+    engine_protocol""",
     """envs algos""",
     """config""",
-    """engine models""",
+    """models""",
+    """engine""",
     """run planning report grade lens check_algo cards check_env check_model scaffold exporters
     doctor disagreements""",
     """comparison""",
@@ -37,19 +39,20 @@ def modules() -> dict[str, Path]:
     return {(n.removesuffix(".__init__")): p for n, p in zip(names, files, strict=True)}
 
 
-def imported(source: str) -> Iterator[str]:
-    """Full dotted names, those imported inside functions included, those for type checkers not."""
-    for node in _outside_type_checking(ast.parse(source)):
+def imported(source: str, *, also_for_types: bool = False) -> Iterator[str]:
+    """Full dotted names, those imported inside functions included."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if also_for_types else _outside_type_checking(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def internal(source: str, known: Mapping[str, Path]) -> set[str]:
+def internal(source: str, known: Mapping[str, Path], *, also_for_types: bool = False) -> set[str]:
     """The modules of ours that a source imports."""
     found = set()
-    for name in imported(source):
+    for name in imported(source, also_for_types=also_for_types):
         head, _, rest = name.partition(".")
         if head == "mssr_rl":
             parts = rest.split(".")
@@ -81,6 +84,37 @@ def test_no_two_modules_import_each_other() -> None:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"a circle of imports: {' <- '.join(error.args[1])}")
+
+
+def packages(known: Mapping[str, Path]) -> dict[str, set[str]]:
+    """{package: the others it imports from}, imports for type checkers included."""
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        targets = internal(path.read_text(), known, also_for_types=True)
+        heads = {target.partition(".")[0] for target in targets}
+        graph.setdefault(name.partition(".")[0], set()).update(heads)
+    graph["__init__"] = set()  # hands out two names of algos and envs, on demand
+    return {package: heads - {package, "__init__"} for package, heads in graph.items()}
+
+
+def test_no_two_packages_import_each_other_not_even_for_types() -> None:
+    try:
+        order = list(TopologicalSorter(packages(modules())).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of packages: {' <- '.join(error.args[1])}")
+    assert order.index("engine_protocol") < order.index("models") < order.index("engine")
+
+
+def test_a_circle_of_packages_is_found_where_it_stands_for_types_only(tmp_path: Path) -> None:
+    sources = {
+        "loss": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mssr_rl.grade\n",
+        "grade": "def f():\n    from mssr_rl.loss import kl\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    known = {name: tmp_path / f"{name}.py" for name in sources}
+    with pytest.raises(CycleError):
+        list(TopologicalSorter(packages(known)).static_order())
 
 
 def test_an_import_from_above_is_found_wherever_it_stands() -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.run import trainer
 
 Configure = Callable[..., Config]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.protocol import Engine, Rollouts, UpdatePlan, UpdateStats
+from mssr_rl.engine_protocol import Engine, Rollouts, UpdatePlan, UpdateStats
 from mssr_rl.errors import Collapsed, EngineLost, UserError
 from mssr_rl.report import run_page
 from mssr_rl.run import checkpoint, evaluate, runlock, sameness, scoring, trainer, verify_resume

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mssr_rl.engine.protocol import Engine, Sampling
+from mssr_rl.engine_protocol import Engine, Sampling
 from mssr_rl.envs.environment import ProblemEnv
 from tiny_model.supervised import greyed
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.peers import Channel, options
 from benchmarks.workloads import laptop, posed
 from mssr_rl.engine import make_engine
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 
 
 def main(told: dict[str, Any]) -> None:

@@ -44,9 +44,7 @@ def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
         for probe in tried:
             if count >= 3 and len(probe.response) > 10_000:
                 continue  # the floods are the same for every row
-            started = time.monotonic()
-            paid = _reward(env, row, probe)
-            seconds = time.monotonic() - started
+            paid, seconds = _timed_reward(env, row, probe)
             if not isinstance(paid, float) or paid > 0:
                 yield Violation(
                     "hacks do not pay", f"{problem.key}: {probe.name} pays {_said(paid)}"
@@ -55,6 +53,26 @@ def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
                 yield Violation(
                     "bounded time", f"{problem.key}: {probe.name} takes {seconds:.1f} s"
                 )
+
+
+def _timed_reward(env: ProblemEnv, row: int, probe: Probe) -> tuple[float | str, float]:
+    """What is paid, and the shortest of up to three times that it takes [s].
+
+    On a busy machine any response may wait for a second once, above all the first that starts a
+    worker. The second and third try add blanks, so that no remembered verdict answers at once.
+    """
+    paid, shortest = _timed(env, row, probe)
+    for blanks in (" ", "  "):
+        if shortest > SLOW:
+            again = probe._replace(response=probe.response + blanks)
+            shortest = min(shortest, _timed(env, row, again)[1])
+    return paid, shortest
+
+
+def _timed(env: ProblemEnv, row: int, probe: Probe) -> tuple[float | str, float]:
+    started = time.monotonic()
+    paid = _reward(env, row, probe)
+    return paid, time.monotonic() - started
 
 
 def _others(env: ProblemEnv, row: int) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import DROPPED, ComparedRun
-from mssr_rl.run import changes
+from mssr_rl.config import recorded
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.sentences import leaning, underpowered
 from mssr_rl.stats.verdict import Comparison, Rule
@@ -92,7 +92,7 @@ def _unusual(
             f"{run.name} {change.sentence()}"
             for run in runs
             if run.counts and run.files is not None
-            for change in changes.noted(run.files.run)
+            for change in recorded.noted(run.files.run)
         ],
         "Decided on val, because these have no test": (
             [run.name for run in runs if run.counts and not run.last("test")]

@@ -9,7 +9,7 @@ would change the run. run.json holds a copy of the settings. If config.yaml is m
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mssr_rl import typed, untrusted
 from mssr_rl.config import hydra_groups, keys, overrides, safe_yaml
@@ -193,3 +193,36 @@ def _refuse_plugins(path: Path, found: Any, named: Sequence[str]) -> None:
             f"{path} wants to import {', '.join(unnamed)}, and a run folder may come from anybody: "
             f"if you know that code, add plugins=[{','.join(map(str, every))}]"
         )
+
+
+# ---- what changed while a run was away ----
+
+
+class Changed(NamedTuple):
+    """A change as run.json keeps it."""
+
+    step: int  # the last step before the change
+    what: str
+    says: str
+    accepted: bool  # True: `accept=` named it; False: it was only printed
+
+    def sentence(self) -> str:
+        """Return the change as a sentence for a report."""
+        how = "accepted" if self.accepted else "noted"
+        return f"after step {self.step}: {self.says} ({how})"
+
+
+def noted(record: Mapping[str, Any]) -> list[Changed]:
+    """Return the changes in a run.json; malformed entries are skipped, as anybody may edit it."""
+    value = record.get("changes")
+    entries = value if isinstance(value, list) else []
+    return [made for made in map(_changed, entries) if made is not None]
+
+
+def _changed(entry: Any) -> Changed | None:
+    kinds = {"step": int, "what": str, "says": str, "accepted": bool}
+    if not isinstance(entry, Mapping):
+        return None
+    if not all(isinstance(entry.get(name), kind) for name, kind in kinds.items()):
+        return None
+    return Changed(**{name: entry[name] for name in kinds})

@@ -1,9 +1,9 @@
-"""Engines: where weights live. `protocol.py` is the protocol; `make_engine` picks one by config."""
+"""Engines: where weights live, behind `engine_protocol`; `make_engine` picks one by config."""
 
 import os
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 
 
 def make_engine(config: Config) -> Engine:

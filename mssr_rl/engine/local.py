@@ -18,9 +18,9 @@ from torch import Tensor
 
 from mssr_rl.engine.blocks import Tokens, even, problems_together
 from mssr_rl.engine.cores import Workers
-from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
+from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.loss import Weights
 from mssr_rl.models.family import Block, Reading, ScoredResponses, ScoringBatches, score_by_parts
 from mssr_rl.models.load import Wanted, family_of, load_model

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.engine_protocol import Rollouts
 
 
 def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import fused, lean
 from mssr_rl.models.responses import Compiled
 from mssr_rl.models.sampled import DrawnTokens, Sampled, together

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem

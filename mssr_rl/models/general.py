@@ -20,7 +20,7 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from mssr_rl.data.pictures import decode
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import grouped_attention
 from mssr_rl.models.chat import ChatEncoder, collated
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import decode, lean, score
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses

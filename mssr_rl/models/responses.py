@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import fused, lean, native
 from mssr_rl.models.layers import TOGETHER, Layers, Linear
 from mssr_rl.models.sampled import Sampled

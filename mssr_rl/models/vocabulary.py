@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.errors import UserError
 from mssr_rl.models import fused
 

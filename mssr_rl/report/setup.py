@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from mssr_rl.config import safe_yaml
+from mssr_rl.config import recorded, safe_yaml
 from mssr_rl.metric_names import BUDGETS, PHASES, timing_name
 from mssr_rl.report.runfiles import Row, RunFiles
 from mssr_rl.report.text import duration
-from mssr_rl.run import changes
 
 ESSENTIAL = (
     "algo.",
@@ -70,7 +69,7 @@ def describe(files: RunFiles) -> Setup:
     return Setup(
         title={key: _name_of(config, key) for key in TITLE_KEYS},
         status=status(files),
-        changes=tuple(change.sentence() for change in changes.noted(files.run)),
+        changes=tuple(change.sentence() for change in recorded.noted(files.run)),
         settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
         origin=(
             *(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),

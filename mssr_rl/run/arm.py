@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine, Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.loss import PolicyLoss
 from mssr_rl.models import native

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mssr_rl import files, untrusted
-from mssr_rl.engine.protocol import Engine, Rollouts
+from mssr_rl.engine_protocol import Engine, Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import TrainState

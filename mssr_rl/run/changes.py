@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import untrusted
 from mssr_rl.config import recorded
+from mssr_rl.config.recorded import Changed
 from mssr_rl.errors import UserError
 from mssr_rl.run import plugin_sources
 
@@ -30,20 +31,6 @@ class Change(NamedTuple):
 
     what: str
     says: str
-
-
-class Changed(NamedTuple):
-    """A change as run.json keeps it."""
-
-    step: int  # the last step before the change
-    what: str
-    says: str
-    accepted: bool  # True: `accept=` named it; False: it was only printed
-
-    def sentence(self) -> str:
-        """Return the change as a sentence for a report."""
-        how = "accepted" if self.accepted else "noted"
-        return f"after step {self.step}: {self.says} ({how})"
 
 
 def read_record(folder: Path, accept: Sequence[str]) -> tuple[dict[str, Any], list[Change]]:
@@ -100,22 +87,6 @@ def config_record(text: bytes, folder: Path) -> dict[str, Any]:
     before = _hash(untrusted.content(path)) if path.is_file() else None
     settings = recorded.parsed(text.decode(), "the config")
     return {"sha256": _hash(text), "before": before, "settings": settings}
-
-
-def noted(record: Mapping[str, Any]) -> list[Changed]:
-    """Return the changes in a run.json; malformed entries are skipped, as anybody may edit it."""
-    value = record.get("changes")
-    entries = value if isinstance(value, list) else []
-    return [made for made in map(_changed, entries) if made is not None]
-
-
-def _changed(entry: Any) -> Changed | None:
-    kinds = {"step": int, "what": str, "says": str, "accepted": bool}
-    if not isinstance(entry, Mapping):
-        return None
-    if not all(isinstance(entry.get(name), kind) for name, kind in kinds.items()):
-        return None
-    return Changed(**{name: entry[name] for name in kinds})
 
 
 def at(step: int, changes: Sequence[Change], accept: Sequence[str]) -> list[Changed]:

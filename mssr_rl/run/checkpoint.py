@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from mssr_rl import files, untrusted
 from mssr_rl.advantage import restore_state, state_tensors
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run.scoring import Score
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.protocol import Rollouts
 from mssr_rl.engine.regroup import joined, picked
+from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import TrainingSetup

@@ -13,11 +13,12 @@ from typing import Any
 from mssr_rl import files
 from mssr_rl.budget import overspent
 from mssr_rl.config import Config, compose, recorded, to_dict
+from mssr_rl.config.recorded import Changed
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 from mssr_rl.run import changes, checkpoint, plugin_sources, runlog
 from mssr_rl.run.arm import TrainingSetup
-from mssr_rl.run.changes import Change, Changed
+from mssr_rl.run.changes import Change
 from mssr_rl.run.checkpoint import Restored, ResumePoint, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.summary import gpus
@@ -126,7 +127,7 @@ def describe(
     """Write run.json with the facts of the run and all changes so far, then config.yaml."""
     changes.put_aside(log.folder)
     text = _to_keep(config)
-    known = [*changes.noted(log.record()), *found]
+    known = [*recorded.noted(log.record()), *found]
     log.describe(
         name=log.name,
         status="running",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Literal
 
-from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.envs.environment import Graded, ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict

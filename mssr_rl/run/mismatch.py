@@ -10,7 +10,7 @@ Shapes: B rollouts, T response tokens.
 from collections.abc import Mapping
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
 
 # The largest gap of a token that rounding can explain [nat]. Measured between vLLM and

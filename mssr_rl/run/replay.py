@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
-from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import broken_step, checkpoint
 from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.protocol import Engine, Sampling
+from mssr_rl.engine_protocol import Engine, Sampling
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import RunFailed
 from mssr_rl.metric_names import ACCURACY, ACCURACY_SAMPLED, score_name

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.protocol import UpdateStats
+from mssr_rl.engine_protocol import UpdateStats
 from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
 from mssr_rl.metric_names import (

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mssr_rl.config import Config, to_dict
+from mssr_rl.config.recorded import Changed
 from mssr_rl.engine.openrlhf.placement import placement
-from mssr_rl.run.changes import Changed
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.scoring import Score
 from mssr_rl.stability.stability_card import StabilityCard, line

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mssr_rl.budget import Coming, Ledger, exhausted
-from mssr_rl.config import Config
+from mssr_rl.config import Config, recorded
 from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
@@ -342,7 +342,7 @@ class Session:
         shown = watch.responses(self._record(), self.log.read("samples"))
         non_finite = not_finite(self.state.step + 1, reason) if refused else None
         stability = scorecard(shown, self.arm.config.stability, non_finite)
-        changed = changes.noted(self.log.record())
+        changed = recorded.noted(self.log.record())
         ending = Ending(status, reason, stability, changed)
         document = summary(self.arm.config, self.state, ending)
         self.log.summarise(document)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.models import TINY
 from mssr_rl.models.load import load_model, load_processor

@@ -12,7 +12,7 @@ from mssr_rl import cli
 from mssr_rl.config import Config
 from mssr_rl.config import recorded as recorded_config
 from mssr_rl.data import reader
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.run import replay, trainer
 from mssr_rl.run.verify_resume import verify as verify_run

@@ -10,7 +10,7 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine, Rollouts
+from mssr_rl.engine_protocol import Engine, Rollouts
 from mssr_rl.envs import environments
 from mssr_rl.grading.verify import verify
 from mssr_rl.run import trainer

@@ -138,3 +138,18 @@ def test_no_environment_of_ours_breaks_a_law(name: str) -> None:
 
 def test_speed_is_measured() -> None:
     assert environment_laws.items_per_second(env(), seconds=0.05) > 1000
+
+
+def test_a_response_that_is_slow_once_and_never_again_is_no_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment_laws, "SLOW", 0.05)
+    waits = iter([0.2])
+
+    def busy_once(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
+        time.sleep(next(waits, 0.0))
+        return literal(response, answer, choices)
+
+    found = environment_laws.hacks_do_not_pay(env(busy_once))
+    assert [finding for finding in found if finding.law == "bounded time"] == []
+    assert next(waits, None) is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mssr_rl.engine.local import LocalEngine, LocalOptions
-from mssr_rl.engine.protocol import Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.envs.families import row
 from mssr_rl.loss import Loss
 from mssr_rl.objective import Extras, LiveShaping

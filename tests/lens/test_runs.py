@@ -11,7 +11,7 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.lens.lens_page import shade
 from mssr_rl.run import trainer
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import decode, layers, lean, native
 from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.layers import Layers, Linear

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from mssr_rl.engine.local import LocalEngine, LocalOptions
-from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.models import plain
 from mssr_rl.problem import Problem

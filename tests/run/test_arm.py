@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.problem import Problem
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import TrainingSetup, assemble, facts, opening

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine, Rollouts
+from mssr_rl.engine_protocol import Engine, Rollouts
 from mssr_rl.errors import Collapsed, UserError
 from mssr_rl.run import checkpoint, replay, sameness, trainer
 

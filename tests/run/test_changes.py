@@ -14,7 +14,7 @@ from mssr_rl.comparison import cautions
 from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config, recorded
 from mssr_rl.config.compose import load
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.report.runfiles import read_run
 from mssr_rl.run import changes, lifecycle, trainer

@@ -12,7 +12,7 @@ from mssr_rl.advantage import Batch
 from mssr_rl.algos import algorithms
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import Store, TrainState

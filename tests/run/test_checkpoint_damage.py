@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import RunFailed
 from mssr_rl.run import checkpoint
 from mssr_rl.run.checkpoint import Store, TrainState

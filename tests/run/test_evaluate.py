@@ -10,7 +10,7 @@ import pytest
 
 from mssr_rl.budget import Ledger
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.run import evaluate, scoring, trainer
 from mssr_rl.run.arm import eval_plan

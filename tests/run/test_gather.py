@@ -10,8 +10,8 @@ import torch
 
 from mssr_rl.algos import dapo
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine, Rollouts
 from mssr_rl.engine.regroup import joined, picked
+from mssr_rl.engine_protocol import Engine, Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.run import trainer

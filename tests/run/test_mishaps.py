@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run import checkpoint, mishaps, sameness, trainer

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mssr_rl.config.compose import load
-from mssr_rl.engine.protocol import Rollouts
+from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
 from mssr_rl.run import mismatch
 

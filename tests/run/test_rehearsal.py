@@ -12,7 +12,7 @@ from PIL import Image
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.envs.environment import Graded, ProblemEnv, environments, register
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict

@@ -13,7 +13,7 @@ import pytest
 
 from mssr_rl import cli
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.run import runlock, trainer
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.status import runs, status, status_table

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine
+from mssr_rl.engine_protocol import Engine
 from mssr_rl.metric_names import TABLE
 from mssr_rl.run import checkpoint, trainer
 

@@ -17,7 +17,7 @@ from mssr_rl.algos import algorithms
 from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config
-from mssr_rl.engine.protocol import Engine, Rollouts, UpdatePlan
+from mssr_rl.engine_protocol import Engine, Rollouts, UpdatePlan
 from mssr_rl.envs.environment import Graded, ProblemEnv
 from mssr_rl.errors import RunFailed
 from mssr_rl.grading.verify import Verdict

@@ -12,7 +12,7 @@ import torch
 from mssr_rl import cli
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
-from mssr_rl.engine.protocol import Engine, UpdateStats
+from mssr_rl.engine_protocol import Engine, UpdateStats
 from mssr_rl.errors import Collapsed
 from mssr_rl.run import checkpoint, trainer
 

@@ -26,7 +26,7 @@ from mssr_rl.config.schema import Config
 from mssr_rl.engine.openrlhf import lora
 from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup, answers_of
 from mssr_rl.engine.openrlhf.shards import RankRows, Shard, with_picture
-from mssr_rl.engine.protocol import Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.loss import Weights
 from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.load import family_of, wanted

@@ -13,7 +13,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from mssr_rl.engine.openrlhf.rollout import Answer, Request, ResponseGroup
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.family import Family
 
 NEVER = -100.0  # added to a logit; the least that vLLM takes

@@ -1,4 +1,4 @@
-"""The openrlhf engine: the protocol of `engine.base` over rollout workers and training ranks.
+"""The openrlhf engine: the protocol of `engine_protocol` over rollout workers and training ranks.
 
 What vLLM samples the policy scores again: old log-probabilities and entropies come from the program
 that trains, and the gap between the two is measured every step.
@@ -32,8 +32,8 @@ from mssr_rl.engine.openrlhf.shards import (
     shards,
 )
 from mssr_rl.engine.openrlhf.strategy import strategy
-from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.engine.regroup import rollouts_of
+from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.models import vetting
 from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.load import family_of_folder, wanted

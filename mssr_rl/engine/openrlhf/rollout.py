@@ -21,7 +21,7 @@ from torch import Tensor
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
 from mssr_rl.engine.openrlhf.arguments import namespace
-from mssr_rl.engine.protocol import Sampling
+from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.load import family_of_folder, wanted
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vetting import local_folder, without_code

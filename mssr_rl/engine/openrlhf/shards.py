@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mssr_rl.engine.protocol import Rollouts, UpdatePlan
 from mssr_rl.engine.regroup import rollouts_of
+from mssr_rl.engine_protocol import Rollouts, UpdatePlan
 from mssr_rl.loss import Weights
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from mssr_rl.algos import algorithms
 from mssr_rl.engine.local import LocalEngine, LocalOptions
-from mssr_rl.engine.protocol import Rollouts, Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.metric_names import SAMPLER_GAP_MAX
 from mssr_rl.run import mismatch, trainer

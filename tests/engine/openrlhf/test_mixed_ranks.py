@@ -7,7 +7,7 @@ import torch
 
 from mssr_rl.engine import make_engine
 from mssr_rl.engine.openrlhf.shards import RankRows, with_picture
-from mssr_rl.engine.protocol import Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.prompts import blinded
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from mssr_rl.engine import make_engine
 from mssr_rl.engine.local import LocalEngine, LocalOptions
-from mssr_rl.engine.protocol import Sampling, UpdatePlan
+from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.models import model_folder
 from mssr_rl.run import checkpoint, trainer

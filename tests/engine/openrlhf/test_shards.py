@@ -6,7 +6,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from mssr_rl.engine.openrlhf.shards import Split, equal_parts, importance_BT, shards
-from mssr_rl.engine.protocol import Rollouts, UpdatePlan
+from mssr_rl.engine_protocol import Rollouts, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.objective import Given
 from mssr_rl.problem import Problem
