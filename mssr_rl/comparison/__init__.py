@@ -1,7 +1,9 @@
-"""What a comparison's folder says: the verdict, and all that a sceptic wants to see beside it.
+"""The report of a comparison: the verdict, and the evidence that a sceptical reader asks for.
 
-`evidence` reads the folder, nothing else does. `accuracy`, `learning_speed`, `health`, `spending`
-turn runs into plain numbers, which `findings` puts together: that is report.json. `comparison_page`
-draws report.html from it with `charts`, `dots` and the sample `theatre`, `tables` report.md and
-table.tex, and `verify_report` makes all of it again and names what is not as it was.
+* `evidence` reads the comparison's folder; no other module does.
+* `accuracy`, `learning_speed`, `health` and `spending` compute numbers from the runs.
+* `findings` collects these numbers in one document, report.json.
+* `comparison_page` draws report.html, with `charts`, `dots` and the sample `theatre`; `tables`
+  writes report.md and table.tex.
+* `verify_report` computes everything again and names each difference.
 """

@@ -1,4 +1,8 @@
-"""What a reader must know before believing the headline, a sentence each. Pure."""
+"""Cautions: what a reader must know before believing the headline, one sentence each. Pure.
+
+`version_1` repeats some of these sentences by their first words. A change of those words breaks the
+verification of old comparisons; tests/comparison/test_report_versions.py would fail.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,56 +16,60 @@ from mssr_rl.stats.verdict import Comparison, Rule
 
 # Simulated over 30 seeds (`stats.stress`, docs/statistics.md).
 LEANING = (
-    "Dropping an arm leans on bell-shaped noise. Of arms of equal means 12 % were dropped where "
-    "one run of ten of the baseline ends badly, and 4 % where the arm's runs are skewed upwards; "
-    "the rule asks for 2.5 % at most."
+    "The rule that drops an arm assumes normally distributed noise, and promises to drop at most "
+    "2.5 % of arms that equal the baseline. In simulations it dropped 12 % where one in ten runs "
+    "of the baseline ends badly, and 4 % where the arm's runs are skewed upwards."
 )
-FEW = 5  # seeds; fewer show only large differences
+FEW = 5  # seeds; with fewer, only large differences can be shown
 
 
 def few(found: Comparison | None) -> Iterator[str]:
-    """What few seeds cannot show, and what they may show that is not there."""
+    """Yield cautions about few seeds: missed differences, and differences shown by accident."""
     if found is None:
         return
     seeds = min(len(arm.values) for arm in found.arms)
     if seeds < FEW:
-        yield f"With {seeds} seed{'s' * (seeds != 1)} an arm only large differences can be shown."
-    if said := leaning(found):
-        yield said
+        per_arm = f"{seeds} seed{'s' * (seeds != 1)} per arm"
+        yield f"With {per_arm}, only large differences can be shown."
+    if caution := leaning(found):
+        yield caution
 
 
 def unusual(
     runs: Sequence[ComparedRun], split: str, found: Comparison | None, rule: Rule
 ) -> Iterator[str]:
-    """Runs and pairs that are not as planned, named."""
+    """Yield cautions that name the runs and pairs that are not as planned."""
     for what, names in _unusual(runs, split, found, rule).items():
         if names:
             yield f"{what}: {', '.join(names)}."
 
 
 def problems(runs: Sequence[ComparedRun], split: str, rule: Rule) -> Iterator[str]:
-    """Problems that are too few, or that training has seen, by what the runs wrote down."""
+    """Yield cautions about problems: too few of them, or also in the training data."""
     counts = {len(accuracy.right(row)) for run in runs if run.counts and (row := run.last(split))}
     if counts and min(counts) * rule.margin < 1:
         yield (
-            f"One answer of {min(counts):,} {split} problems is {100 / min(counts):.2g} points, "
-            f"more than the margin of {rule.size}."
+            f"With {min(counts):,} {split} problems, one answer changes the accuracy by "
+            f"{100 / min(counts):.2g} points, more than the margin of {rule.size}."
         )
     yield from dict.fromkeys(
-        said for run in runs if run.files for said in _shared(run.files.run, split)
+        caution for run in runs if run.files for caution in _shared(run.files.run, split)
     )
 
 
 def dropped(standings: Mapping[str, RaceStanding], unrun: Sequence[str]) -> list[str]:
-    """What the race ended; `unrun` names the arm of every run it ruled out, trained or not."""
-    said = [
+    """Return one caution for each arm that the race dropped.
+
+    `unrun` holds the arm of each run that was ruled out, whether it was trained or not.
+    """
+    lines = [
         f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
         f"{one.threshold:,.0f} asked), {unrun.count(arm)} later "
         f"run{'s' * (unrun.count(arm) != 1)} not counted."
         for arm, one in standings.items()
         if one.out_after is not None
     ]
-    return [*said, LEANING] if said else []
+    return [*lines, LEANING] if lines else []
 
 
 def _unusual(
@@ -78,17 +86,17 @@ def _unusual(
             run.name for run in runs if not run.counts and run.state != DROPPED
         ],
         "Collapsed, and counted with their last evaluation": collapsed,
-        "Answers that no reward was given for were left out": [
+        "Responses without a reward were left out": [
             f"{run.name} ({run.summary['ledger']['unscorable_rollouts']:,} rollouts in training)"
             for run in runs
             if run.counts and run.summary.get("ledger", {}).get("unscorable_rollouts")
         ],
-        "Problems with such an answer are not in the accuracy": [
+        "Problems with such a response are not in the accuracy": [
             f"{run.name} ({row['unscorable']:,} of {split})"
             for run in runs
             if run.counts and (row := run.last(split)) and row.get("unscorable")
         ],
-        "Went on after something had changed": [
+        "Continued after something had changed": [
             f"{run.name} {change.sentence()}"
             for run in runs
             if run.counts and run.files is not None
@@ -102,23 +110,23 @@ def _unusual(
         "Without a finished run, so that all pairs were tested against each other": (
             [] if rule.baseline is None or (found and found.rule.baseline) else [rule.baseline]
         ),
-        "Underpowered, a difference of 5 margins could have been missed": weak,
+        "Underpowered, a difference of 5 times the margin could have been missed": weak,
     }
 
 
 def _shared(run: Mapping[str, Any], split: str) -> Iterator[str]:
-    """What a run.json says of rows that two splits have in common, where it matters here."""
+    """Yield cautions from a run.json about problems that two splits have in common."""
     for one in _entries(run.get("overlap")):
         ours, theirs, rows = one.get("split"), one.get("with"), one.get("rows")
         if one.get("stands_in") is True:
-            yield f"{ours} and {theirs} are one set of problems."
+            yield f"{ours} and {theirs} are the same set of problems."
         elif ours == split and isinstance(rows, int) and rows > 0:
             yield f"{rows:,} of {one.get('of')} {ours} problems are also in {theirs}."
     prints = {name: one.get("fingerprint") for name, one in _splits(run.get("data"))}
     for other in ("train", "val", "test"):
         if other != split and prints.get(split) and prints[split] == prints.get(other):
             first, second = sorted((split, other), key=("test", "val", "train").index)
-            yield f"{first} and {second} are one set of problems."
+            yield f"{first} and {second} are the same set of problems."
 
 
 def _entries(found: Any) -> list[Mapping[str, Any]]:

@@ -1,7 +1,9 @@
-"""Learning curves of all arms in one chart, over every currency of the ledger. Pure.
+"""Learning curves of all arms in one chart, over each currency of the ledger. Pure.
 
-Lines are means over the seeds that count; the band of the accuracy is the range of the seeds. An
-arm has the same colour everywhere on the page: its place among the arms.
+A line is the mean over the seeds that count. The band around an accuracy is the range of the seeds.
+An arm has the same colour everywhere on the page; the colour follows from its position in the list.
+
+The texts of charts are part of old reports too (`version_1` draws with them): do not change them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ Marks = Mapping[str, Sequence[SeedRange]]  # by arm
 
 
 class Tab(NamedTuple):
-    """The charts over one currency."""
+    """The charts over one currency, such as rollouts or updates."""
 
     axis: str
     name: str
@@ -28,7 +30,7 @@ class Tab(NamedTuple):
 
 
 def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
-    """Accuracy and reward over each currency."""
+    """Return charts of accuracy and reward, one tab per currency."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
     sampled = {arm: accuracy_marks(some, SAMPLED) for arm, some in by_arm.items()}
@@ -48,7 +50,7 @@ def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
 
 
 def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...]:
-    """Entropy, divergence, lengths and the rest, over rollouts."""
+    """Return charts of entropy, KL divergence, lengths and other metrics, over rollouts."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     charts = []
     for metric in HEALTH:
@@ -61,7 +63,7 @@ def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...
 def beside(
     runs: Sequence[ComparedRun], arms: Sequence[str], imported: Sequence[Imported]
 ) -> tuple[Chart, ...]:
-    """Imported runs beside the arms: accuracy as far as both have it, then reward and health."""
+    """Return charts with imported runs beside the arms, of metrics that an imported run has."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
     charts = [

@@ -1,8 +1,8 @@
-"""Columns of the report's tables, declared where their values are made. Pure.
+"""Columns of the report's tables, declared where their values are computed. Pure.
 
-A row is a frozen dataclass, and a field annotated with a `Column` is a column of its table: its
-heading, how its value is shown and how it is computed stand in one place. The document
-(`document`), its schema, report.md and report.html all follow from the fields.
+A table row is a frozen dataclass. A field annotated with a `Column` is a column of its table: one
+place holds the heading, how the value is shown and how it is computed. The document (`document`),
+its schema, report.md and report.html are all made from these fields.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 from mssr_rl.stats.intervals import Interval
 
 R = TypeVar("R")
-# How a value is shown; each target (`tables`, `comparison_page`) has a way for every kind.
+# How a value is shown. `tables` and `comparison_page` each define a format for every kind.
 Kind = Literal[
     "name",  # text
     "count",  # a whole number
@@ -29,7 +29,7 @@ TWO_CELLS: tuple[Kind, ...] = ("estimate", "gap")
 
 @dataclass(frozen=True)
 class NumberWithInterval:
-    """A number and its 95 % interval; the ends are None where there is none."""
+    """A number and its 95 % interval; `low` and `high` are None if there is no interval."""
 
     value: float | None
     low: float | None
@@ -37,19 +37,19 @@ class NumberWithInterval:
 
 
 class Column(NamedTuple):
-    """What a field's annotation says of it: `Annotated[float, Column("val", "share", of)]`."""
+    """Marks a field as a column: `Annotated[float, Column("val", "share", of)]`."""
 
-    head: str | None = None  # None: in the document, in no table
+    head: str | None = None  # None: the field is in the document, but in no table
     kind: Kind = "count"
-    of: Callable[[Any], Any] | None = None  # its value, from what the row is about
-    part: str | None = None  # of the value, where only that is shown
-    aside: bool = False  # decides nothing: grey on the page
+    of: Callable[[Any], Any] | None = None  # computes the value from the subject of the row
+    part: str | None = None  # the table shows only this entry of the value
+    aside: bool = False  # no verdict uses it; it is grey on the page
 
 
 class ReportColumn(NamedTuple):
-    """A column of a table."""
+    """One column of a table."""
 
-    name: str  # of the field
+    name: str  # the name of the field
     head: str
     kind: Kind
     part: str | None
@@ -57,13 +57,13 @@ class ReportColumn(NamedTuple):
 
 
 def computed(row: type[R], subject: object, **given: Any) -> R:
-    """A row about `subject`: every field computed as its column says, or given."""
+    """Return a row about `subject`. Each field is computed by its column, or taken from `given`."""
     made = {name: one.of(subject) for name, one in _columns(row).items() if one.of is not None}
     return row(**{**made, **given})
 
 
 def shown(row: type[Any]) -> tuple[ReportColumn, ...]:
-    """The columns of a row's table, in order."""
+    """Return the table columns of a row type, in order."""
     return tuple(
         ReportColumn(name, one.head, one.kind, one.part, one.aside)
         for name, one in _columns(row).items()
@@ -78,25 +78,25 @@ def _columns(row: type[Any]) -> dict[str, Column]:
 
 
 def heads(columns: Sequence[ReportColumn]) -> list[str]:
-    """Headings of the cells; a value with an interval takes two."""
+    """Return the headings. A value with an interval has two cells, so it gets two headings."""
     second = {kind: ["95 % interval"] for kind in TWO_CELLS}
     return [head for one in columns for head in (one.head, *second.get(one.kind, []))]
 
 
 def value(row: Mapping[str, Any], one: ReportColumn) -> Any:
-    """What stands in a cell of a row, as the document has it; None where nothing does."""
+    """Return the value of a row in a column, as the document holds it; None if it is empty."""
     found = row[one.name]
     return found if found is None or one.part is None else found[one.part]
 
 
 def estimate(found: Interval | None, alone: float | None = None) -> NumberWithInterval:
-    """An interval as plain numbers; without one, the value `alone`."""
+    """Return an interval as plain numbers. Without an interval, return the value `alone`."""
     if found is None:
         return NumberWithInterval(alone, None, None)
     return NumberWithInterval(float(found.value), float(found.low), float(found.high))
 
 
 def within_0_and_1(found: NumberWithInterval) -> NumberWithInterval:
-    """An accuracy's interval, cut at what an accuracy can be: Student's knows no bounds."""
+    """Clip an accuracy and its interval to [0, 1]; Student's t interval can exceed them."""
     ends = (found.value, found.low, found.high)
     return NumberWithInterval(*(None if x is None else min(1.0, max(0.0, x)) for x in ends))

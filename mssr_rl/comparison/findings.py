@@ -1,8 +1,8 @@
-"""All numbers of a comparison as one document (`document.Report`): report.json. Pure.
+"""Compute all numbers of a comparison, as one document (`document.Report`): report.json. Pure.
 
-Everything the report says is said from this document, so whoever recomputes it from the runs' files
-(`verify_report`) has checked the report. What differs when the same comparison is run again, wall
-time, stands under keys called "seconds" and nowhere else.
+The pages are drawn from this document alone. So `verify_report` checks a report by computing the
+document again from the runs' files. Only wall time differs when a comparison is run again; it is
+stored under keys named "seconds" and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,23 +39,23 @@ from mssr_rl.stats import aggregate, familywise
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Rule, compare_values
 
-OVERALL = ""  # the mean over environments, among them; no environment has an empty name
+OVERALL = ""  # key of the mean over environments; no environment has an empty name
 _ByEnv = Mapping[str, Mapping[int, float]]
 
 
 def made_by() -> str | None:
-    """The version of this package, which decides what the pages look like."""
+    """Return the version of this package; the look of the pages depends on it."""
     return provenance.versions()["mssr_rl"]
 
 
 def rule_of(evidence: Evidence) -> Rule:
-    """The rule of the verdicts, as it was fixed when training began."""
-    told = evidence.compare["rule"]
-    return Rule(**{key: value for key, value in told.items() if key in Rule._fields})
+    """Return the rule of the verdicts, which was fixed when training began."""
+    recorded = evidence.compare["rule"]
+    return Rule(**{key: value for key, value in recorded.items() if key in Rule._fields})
 
 
 def findings(evidence: Evidence) -> Report:
-    """The document, of evidence that the race has settled."""
+    """Return the document. `evidence` must come from `race.settled`, without dropped runs."""
     compare, standings = evidence.compare, race.standings(evidence)
     rule = rule_of(evidence)
     words = _words(evidence, rule, standings)
@@ -88,7 +88,10 @@ def _imported(other: Imported) -> ImportedRow:
 def _words(
     evidence: Evidence, rule: Rule, standings: Mapping[str, RaceStanding]
 ) -> dict[str, Comparison]:
-    """{environment: its verdicts}, and those on their mean: one family, as of the newest look."""
+    """Return {environment: its verdicts}, with the verdicts on the mean under `OVERALL`.
+
+    All of them form one family of tests, and they are those of the newest look.
+    """
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     each = {env: accuracy.compared(evidence.on(env), arms, rule) for env in envs}
     found = {env: on for env, on in each.items() if on is not None}
@@ -150,7 +153,7 @@ def _fairness(evidence: Evidence, env: str) -> tuple[SettingRow, ...]:
 
 
 def _macro(evidence: Evidence, rule: Rule) -> Comparison | None:
-    """Over all environments: the mean of their accuracies, seed by seed."""
+    """Return the comparison on the mean accuracy over environments; None without such seeds."""
     macro = mean_by_seed(evidence)
     if not macro:
         return None
@@ -178,7 +181,7 @@ def _overall(evidence: Evidence, found: Comparison) -> Overall:
 
 
 def mean_by_seed(evidence: Evidence) -> dict[str, dict[int, float]]:
-    """{arm: {seed: mean of its accuracies over environments}}, of seeds that have them all."""
+    """Return {arm: {seed: mean accuracy over environments}}, of seeds finished on all of them."""
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     by_env = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
     macro = {arm: aggregate.macro(found) for arm, found in by_env.items()}
@@ -193,7 +196,7 @@ def _improvement(a: _ByEnv, b: _ByEnv) -> float:
 
 
 def _gains(evidence: Evidence, arm: str) -> list[float]:
-    """Accuracy on val above the initial model's, of every run of every environment."""
+    """Return final minus initial accuracy on val, of every run of an arm on every environment."""
     gains = []
     for run in evidence.runs:
         rows = [row for row in run.evaluations if row["split"] == "val"]
@@ -215,7 +218,10 @@ def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
 
 
 def smallest_step(evidence: Evidence, envs: Sequence[str] | None = None) -> float:
-    """The smallest step of a mean over (all) environments, by the largest set that decided."""
+    """Return the smallest possible step of the mean accuracy over environments (None: all).
+
+    It follows from the environment with the most problems: 1 / (environments x problems).
+    """
     envs, sizes = evidence.compare["envs"] if envs is None else envs, [1]
     for env in envs:
         runs = evidence.on(env)

@@ -1,4 +1,4 @@
-"""The verdict in words. Pure; the pairs' own sentences are `mssr_rl.stats.sentences`'."""
+"""The headline of a report, in words. Pure. `mssr_rl.stats.sentences` writes those of a pair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,10 @@ from mssr_rl.stats.verdict import Comparison
 
 
 def headline(found: Comparison | None, env: str, at: str) -> str:
-    """One sentence on all arms; with two of them, the pair's own."""
+    """Return one sentence about all arms; for two arms, the sentence of their pair.
+
+    `at` names the budget, see `budget`. `found` is None before any run has finished.
+    """
     if found is None:
         return f"No run on {env} has finished, so there is no verdict yet."
     if not found.pairs:
@@ -20,11 +23,11 @@ def headline(found: Comparison | None, env: str, at: str) -> str:
 
 
 def top_pair(found: Comparison, at: str) -> str:
-    """The two arms in front, in their own sentence; empty if they were not compared."""
+    """Return the sentence about the two best arms; empty if they were not compared."""
     if len(found.arms) < 3 or found.rule.baseline is not None:
         return ""
     first, second = found.arms[0].name, found.arms[1].name
-    return f"In front: {sentence(found.pair(first, second), found.rule, at)}."
+    return f"The two best arms: {sentence(found.pair(first, second), found.rule, at)}."
 
 
 def _clauses(found: Comparison) -> list[str]:
@@ -53,12 +56,12 @@ def _undecided(found: Comparison) -> list[str]:
 
 
 def both(names: Sequence[str]) -> str:
-    """Names as a list in words."""
+    """Return names as a list in words: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def budget(runs: Sequence[Any]) -> str:
-    """What the arms had, as a verdict quotes it: "30,720 rollouts"."""
+    """Return the budget of the runs in words: "30,720 rollouts"."""
     spent = {run.summary["ledger"]["rollouts"] for run in runs if run.state == "done"}
     if not spent:
         return "an unfinished budget"

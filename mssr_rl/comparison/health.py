@@ -1,6 +1,6 @@
-"""How training went: stable, warned or collapsed, by arm, and when first. Pure.
+"""The stability table: how many runs of each arm were stable, warned or collapsed. Pure.
 
-The events are `mssr_rl.stability`'s, as each run's summary.json has them.
+The events come from `mssr_rl.stability`; each run's summary.json holds them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,19 @@ from mssr_rl.stats.rates import rate, rates_differ
 
 
 class ArmHealth(NamedTuple):
-    """An arm of the stability card."""
+    """One arm and its runs that count."""
 
     arm: str
     runs: Sequence[ComparedRun]
 
     def count(self, word: str) -> int:
-        """How many of its runs ended so."""
+        """Return how many of its runs have this stability verdict, such as "collapsed"."""
         return sum(verdict(run) == word for run in self.runs)
 
 
 @dataclass(frozen=True)
 class EventRow:
-    """What a detector found in one run, as its summary.json has it."""
+    """One event that a detector reported in a run, copied from its summary.json."""
 
     seed: int
     event: Any
@@ -38,7 +38,7 @@ class EventRow:
 
 @dataclass(frozen=True)
 class StabilityRow:
-    """How an arm's trainings went."""
+    """One arm of the stability table."""
 
     arm: Annotated[str, Column("arm", "name", lambda one: one.arm)]
     runs: Annotated[int, Column("runs", "count", lambda one: len(one.runs))]
@@ -55,24 +55,24 @@ class StabilityRow:
     ]
     worst_dip: Annotated[float | None, Column("worst dip", "share", lambda x: _worst_of(x.runs))]
     events: Annotated[tuple[EventRow, ...], Column(of=lambda one: tuple(_event_rows(one.runs)))]
-    against: dict[str, float]  # Fisher's p of the collapses, by the other arm
+    against: dict[str, float]  # other arm -> Fisher's exact p that both collapse equally often
 
 
 def card(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[StabilityRow, ...]:
-    """A row an arm."""
+    """Return the stability table, one row per arm."""
     rows = [computed(StabilityRow, ArmHealth(arm, counted(runs, arm)), against={}) for arm in arms]
     return tuple(replace(row, against=_against(row, rows)) for row in rows)
 
 
 def events(run: ComparedRun) -> list[Mapping[str, Any]]:
-    """What the detectors found in one run."""
+    """Return the events that the detectors reported in a run."""
     return list(run.summary.get("stability", {}).get("events", []))
 
 
 def worst_dip(run: ComparedRun) -> float | None:
-    """The furthest that accuracy on val fell below its best so far."""
-    seen = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
-    values = [value for value in seen if value is not None]
+    """Return the largest fall of val accuracy below its best so far; None without evaluations."""
+    measured = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
+    values = [value for value in measured if value is not None]
     if not values:
         return None
     return max(max(values[: i + 1]) - value for i, value in enumerate(values))
@@ -91,7 +91,7 @@ def _event_rows(runs: Sequence[ComparedRun]) -> Iterator[EventRow]:
 
 
 def _against(row: StabilityRow, rows: Sequence[StabilityRow]) -> dict[str, float]:
-    """Fisher's p of this arm's collapses against every other's; nothing where none collapsed."""
+    """Return {other arm: Fisher's exact p}, of pairs in which at least one run collapsed."""
     return {
         other.arm: rates_differ((row.collapsed, row.runs), (other.collapsed, other.runs))
         for other in rows

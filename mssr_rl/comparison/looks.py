@@ -1,16 +1,18 @@
-"""Every look at a comparison, written down in its folder: looks.jsonl.
+"""Record every look at a comparison in its folder: looks.jsonl.
 
-A look is a report made from a set of finished runs; the same runs read twice are one look. A line
-an entry, in the order of time:
+A look is a report of a set of finished runs. Two reports of the same runs are one look. The file
+has one line per look, oldest first:
 
     {"look": 1, "planned": 5, "seeds": 5, "runs": 25, "rule": margin, baseline and alpha,
      "data": hash of what was read, "at": time, "previous": hash of the line before}
 
-No word depends on how many lines there are: when words are given is fixed by the planned number of
-seeds alone (`stats.sequential`). The record shows what was read when, and that the plan is older
-than the results. What cannot be: the file deleted and the rest of the folder edited to fit. So its
-lines hold each other by hashes, compare.json knows how many there were when training last began,
-and the times of the runs show where nothing ran and somebody may have looked.
+The number of lines changes no verdict: the planned number of seeds alone fixes when verdicts are
+given (`stats.sequential`). The record shows which results were read at which time, and that the
+plan is older than the results.
+
+Somebody could delete or edit the file to hide a look. So each line holds the hash of the line
+before it, compare.json holds the number of lines when training last began, and the end times of
+the runs show pauses in which somebody may have looked.
 """
 
 import hashlib
@@ -29,31 +31,31 @@ from mssr_rl.run.runlog import now
 from mssr_rl.stats.familywise import Stage
 from mssr_rl.stats.sequential import Analysis, following, reached
 
-ENDED = (*COUNTED, DROPPED, "failed")  # nothing more will come of it, unless it is tried again
+ENDED = (*COUNTED, DROPPED, "failed")  # states of a run that has ended; a failed run can be retried
 MOST = 10_000  # looks
-PATIENCE = timedelta(minutes=10)  # beyond twice the longest run, between the ends of two runs
+PATIENCE = timedelta(minutes=10)  # a pause is longer than twice the longest run plus this
 
 
 class Entry(NamedTuple):
     """One line of looks.jsonl, without its time."""
 
     planned: int
-    seeds: int  # finished
-    runs: int  # that counted
-    rule: str  # what was asked of them
-    data: str
+    seeds: int  # finished seeds
+    runs: int  # runs that counted
+    rule: str  # margin, baseline and alpha
+    data: str  # hash of the answers that decided
 
 
 class Record(NamedTuple):
     """The whole file."""
 
     entries: tuple[Entry, ...]
-    last: str  # hash of the last line; empty without one
-    fault: str  # what is wrong with it; empty if nothing
+    last: str  # hash of the last line; empty if there is none
+    fault: str  # what is wrong with the file; empty if nothing is
 
 
 def read_looks(folder: Path) -> Record:
-    """The looks so far. A damaged file is no error: the report says what is wrong with it."""
+    """Return the looks so far. A damaged file raises no error; the report names the damage."""
     try:
         content = untrusted.content(folder / LOOKS, within=folder)
     except FileNotFoundError:
@@ -66,22 +68,24 @@ def read_looks(folder: Path) -> Record:
         if number > MOST:
             return Record(tuple(entries), last, f"{LOOKS} has more than {MOST:,} lines")
         try:
-            found = untrusted.parsed(line, LOOKS)
-            plan, seeds, runs = (int(found[name]) for name in ("planned", "seeds", "runs"))
-            entry = Entry(plan, seeds, runs, str(found["rule"]), str(found["data"]))
+            fields = untrusted.parsed(line, LOOKS)
+            plan, seeds, runs = (int(fields[name]) for name in ("planned", "seeds", "runs"))
+            entry = Entry(plan, seeds, runs, str(fields["rule"]), str(fields["data"]))
         except (untrusted.Unusable, ValueError, KeyError, TypeError):
             return Record(tuple(entries), last, f"line {number} of {LOOKS} cannot be read")
-        if found.get("previous") != last or found.get("look") != number:
-            return Record(tuple(entries), last, f"line {number} of {LOOKS} does not follow")
+        if fields.get("previous") != last or fields.get("look") != number:
+            fault = f"line {number} of {LOOKS} does not continue the line before it"
+            return Record(tuple(entries), last, fault)
         entries.append(entry)
         last = _digest(line)
     return Record(tuple(entries), last, "")
 
 
 def record_look(evidence: Evidence) -> None:
-    """Add a look at the runs as they stand, unless the last one was at the same, or there is none.
+    """Add a look at the present runs to the record.
 
-    A damaged file is left as it is.
+    Nothing is added if no run counts, or if the last look read the same runs. A damaged file is not
+    changed.
     """
     known = read_looks(evidence.folder)
     entry = _now(evidence, known)
@@ -95,26 +99,26 @@ def record_look(evidence: Evidence) -> None:
 
 
 def _now(evidence: Evidence, known: Record) -> Entry | None:
-    """The look that a report of the runs as they stand is; the last one's, if that was the same."""
+    """Return the look at the present runs: the last recorded one if that read the same runs."""
     counted = [run for run in evidence.runs if run.counts]
     if not counted:
         return None
-    asked, data = _rule(evidence), _data(evidence)
-    if known.entries and (known.entries[-1].rule, known.entries[-1].data) == (asked, data):
+    rule, data = _rule(evidence), _data(evidence)
+    if known.entries and (known.entries[-1].rule, known.entries[-1].data) == (rule, data):
         return known.entries[-1]
-    return Entry(planned(evidence, known), complete(evidence), len(counted), asked, data)
+    return Entry(planned(evidence, known), complete(evidence), len(counted), rule, data)
 
 
 def marked(folder: Path) -> dict[str, Any]:
-    """What compare.json keeps of the looks."""
+    """Return what compare.json stores about the looks: their number, and the last line's hash."""
     known = read_looks(folder)
     return {"count": len(known.entries), "last": known.last}
 
 
 def complete(evidence: Evidence) -> int:
-    """How many seeds, from the first on, have nothing left to come."""
+    """Return how many seeds, from the first on, have only runs that have ended."""
     ended = {run.seed: True for run in evidence.runs}
-    given_up = evidence.compare.get("given_up") or ()  # crashed twice, and may not even say so
+    given_up = evidence.compare.get("given_up") or ()  # crashed twice; their run.json may not show
     for run in evidence.runs:
         ended[run.seed] &= run.state in ENDED or run.name in given_up
     seeds: Sequence[int] = evidence.compare["seeds"]
@@ -122,24 +126,24 @@ def complete(evidence: Evidence) -> int:
 
 
 def planned(evidence: Evidence, known: Record) -> int:
-    """The seeds that were planned before anything was read.
+    """Return the number of seeds that were planned before anybody read a result.
 
-    A comparison of a version that did not record them was planned with what it was first read at.
+    Old comparisons do not record it. For these, the plan is that of the first look.
     """
-    told = evidence.compare["rule"].get("planned")
+    recorded = evidence.compare["rule"].get("planned")
     first = known.entries[0].planned if known.entries else len(evidence.compare["seeds"])
-    return first if told is None else int(told)
+    return first if recorded is None else int(recorded)
 
 
 def stage(evidence: Evidence, known: Record, alpha: float) -> Stage:
-    """Where the comparison stands: its plan, the newest look that gives words, and that's seeds."""
+    """Return the plan, the newest look that gives verdicts, and the seeds of that look."""
     plan = planned(evidence, known)
     look = reached(complete(evidence), plan, alpha)
     return Stage(plan, look, tuple(evidence.compare["seeds"][: look.seeds]) if look else ())
 
 
 def summary(evidence: Evidence, alpha: float) -> Looks:
-    """All of it for report.json, this look included, whether it has been written down or not."""
+    """Return everything about looks for report.json. The present look is always included."""
     known = read_looks(evidence.folder)
     at, done = stage(evidence, known, alpha), complete(evidence)
     after, entry = following(done, at.planned, alpha), _now(evidence, known)
@@ -156,20 +160,23 @@ def summary(evidence: Evidence, alpha: float) -> Looks:
 
 
 def says(done: int, at: Stage, after: Analysis) -> str:
-    """What a reader must know before asking for more seeds."""
-    again = (
-        f"Every further look gives chance another try, so the next word is given at {after.seeds} "
-        f"seeds and asks for an adjusted p below {after.level:.3g}; in between no word changes."
-    )
+    """Return what a reader must know about this look, and before they add seeds.
+
+    `done` is the number of finished seeds, `after` the next look.
+    """
     if at.look is None:
         return (
-            f"No verdict yet: words are given when the first {after.seeds} seeds have come to an "
-            f"end, and {done} {'has' if done == 1 else 'have'}."
+            f"No verdict yet: verdicts are given when all runs of the first {after.seeds} seeds "
+            f"have ended; {done} {'seed has' if done == 1 else 'seeds have'} ended so far."
         )
-    these = f"Words are those of look {at.look.number}, at {at.look.seeds} seeds"
+    these = f"The verdicts are those of look {at.look.number}, at {at.look.seeds} seeds"
     if done > at.look.seeds:
-        these += f", though {done} are finished"
-    return f"{these}: an adjusted p below {at.look.level:.3g} decides. {again}"
+        these += f", although {done} seeds are finished"
+    return (
+        f"{these}; they need an adjusted p below {at.look.level:.3g}. Each further look is another "
+        f"chance for a wrong verdict. So the next verdicts are given at {after.seeds} seeds and "
+        f"need an adjusted p below {after.level:.3g}. Until then no verdict changes."
+    )
 
 
 def _cautions(evidence: Evidence, known: Record, at: Stage) -> Iterator[str]:
@@ -178,32 +185,35 @@ def _cautions(evidence: Evidence, known: Record, at: Stage) -> Iterator[str]:
     marks: Mapping[str, Any] = evidence.compare.get("looks") or {}
     if int(marks.get("count", 0)) > len(known.entries) and not known.fault:
         yield (
-            f"The record of looks was changed: {LOOKS} has {len(known.entries)}, and there were "
-            f"{marks['count']} when training last began."
+            f"The record of looks was changed: {LOOKS} had {marks['count']} looks when training "
+            f"last began, and now has {len(known.entries)}."
         )
     if known.entries and known.entries[0].planned != at.planned:
         yield (
             f"The plan was changed after a look: {known.entries[0].planned} seeds were planned at "
-            f"the first, now compare.json says {at.planned}."
+            f"the first look, but compare.json now says {at.planned}."
         )
     if other := sorted({one.rule for one in known.entries} - {_rule(evidence)}):
-        yield f"The question was changed after a look, which was read with {'; '.join(other)}."
+        yield f"The rule was changed after a look; that look used {'; '.join(other)}."
     seen = {one.seeds for one in known.entries}
     for seeds in _pauses(evidence):
         if seeds not in seen:
             yield (
-                f"Nothing ran for a while after {seeds} seed{'s' * (seeds != 1)} had ended, and no "
-                f"look is recorded there. If somebody read results then, the plan of {at.planned} "
-                "seeds must be older."
+                f"Training paused after {seeds} seed{'s' * (seeds != 1)} had ended, and no look is "
+                "recorded for that time. If somebody read results then, the verdicts hold only if "
+                f"the {at.planned} seeds had been planned before."
             )
     early = [str(one.seeds) for one in known.entries if one.seeds < at.planned]
     if early and at.look is not None:
         at_seeds = both(list(dict.fromkeys(early)))
-        yield f"Read before the planned seeds were finished, without words: at {at_seeds} seeds."
+        yield (
+            "Results were read before all planned seeds were finished, without verdicts: at "
+            f"{at_seeds} seeds."
+        )
 
 
 def _pauses(evidence: Evidence) -> Iterator[int]:
-    """Numbers of seeds after whose end nothing ended for longer than the runs take."""
+    """Yield each number of seeds after whose end no run ended for a long time (`PATIENCE`)."""
     ends = {seed: _ends(evidence.runs, seed) for seed in evidence.compare["seeds"]}
     longest = max((s for run in evidence.runs if (s := _seconds(run)) is not None), default=None)
     seeds: Sequence[int] = evidence.compare["seeds"]
@@ -217,29 +227,29 @@ def _pauses(evidence: Evidence) -> Iterator[int]:
 
 
 def _ends(runs: Sequence[ComparedRun], seed: int) -> list[datetime]:
-    found = []
+    ends = []
     for run in runs:
         if run.seed == seed and run.files:
             try:
-                found.append(datetime.fromisoformat(str(run.files.run.get("ended"))))
+                ends.append(datetime.fromisoformat(str(run.files.run.get("ended"))))
             except ValueError:
-                continue  # not ended, or of a version that did not note it
-    return [end for end in found if end.tzinfo is not None]
+                continue  # the run has not ended, or an old version did not record the time
+    return [end for end in ends if end.tzinfo is not None]
 
 
 def _seconds(run: ComparedRun) -> float | None:
-    """How long a run took, charged."""
-    found = run.summary.get("ledger", {}).get("seconds")
-    return float(found) if isinstance(found, (int, float)) else None
+    """Return the charged time of a run in seconds, None if it is unknown."""
+    seconds = run.summary.get("ledger", {}).get("seconds")
+    return float(seconds) if isinstance(seconds, (int, float)) else None
 
 
 def _rule(evidence: Evidence) -> str:
-    told = evidence.compare["rule"]
-    return ", ".join(f"{name}={told.get(name)}" for name in ("margin", "baseline", "alpha"))
+    rule = evidence.compare["rule"]
+    return ", ".join(f"{name}={rule.get(name)}" for name in ("margin", "baseline", "alpha"))
 
 
 def _data(evidence: Evidence) -> str:
-    """A hash of the answers that decide, whatever their order in the files."""
+    """Return a hash of the answers that decide. Their order in the files does not matter."""
     answers = {
         run.name: sorted(accuracy.right(row).items())
         for run in evidence.runs

@@ -1,11 +1,11 @@
-"""What a check of a comparison's folder comes to."""
+"""The result of checking a comparison's folder."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """Sentences: what is false, what was checked and holds, what was not checked and why."""
+    """Sentences: what is wrong, what was checked and is right, what was not checked and why."""
 
     faults: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
@@ -13,5 +13,5 @@ class Outcome(NamedTuple):
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """All of them as one."""
+    """Return one outcome with the sentences of all."""
     return Outcome(*(tuple(line for one in outcomes for line in one[i]) for i in range(3)))

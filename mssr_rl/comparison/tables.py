@@ -1,4 +1,4 @@
-"""report.md and table.tex: the numbers of report.json for a repository and for a paper. Pure."""
+"""Write report.md (for a repository) and table.tex (for a paper) from report.json. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ Row = Mapping[str, Any]
 
 
 class Strong(str):
-    """Text that stands out in a table."""
+    """Text of ours that is printed bold in a table."""
 
     __slots__ = ()
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The whole of report.md."""
+    """Return the text of report.md."""
     looks = found["looks"]
     command = " ".join(plain(" ".join(found["command"])).split())  # in a block, all is literal
     parts = [
@@ -34,7 +34,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def tabular(found: Mapping[str, Any]) -> str:
-    """A booktabs table: an arm a line, an environment two columns."""
+    """Return the text of table.tex: one row per arm, two columns per environment (booktabs)."""
     envs = found["envs"]
     heads = " & ".join(f"{latex(env['env'])} & 95\\,\\% interval" for env in envs)
     lines = [
@@ -51,12 +51,12 @@ def tabular(found: Mapping[str, Any]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share as a percentage, without the sign."""
+    """Return a share as a percentage without "%": 0.25 gives "25.00"."""
     return "–" if value is None else f"{100 * value:.2f}"
 
 
 def points(value: float | None) -> str:
-    """A difference in percentage points."""
+    """Return a difference of shares in percentage points: 0.006 gives "+0.60"."""
     return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
 
 
@@ -70,20 +70,20 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
         ),
         "The interval is over seeds.",
         rows(LeaderboardRow, env["leaderboard"]),
-        "Pairs: a minus b in points, paired by seed. Adjusted p-values make the word.",
-        "The fixed-K reading takes the seeds at hand as planned; it decides nothing.",
+        "Pairs: a minus b in points, paired by seed. The adjusted p-values decide the verdict.",
+        "The fixed-K reading pretends that the present seeds were planned; it decides nothing.",
         rows(PairRow, env["pairs"]),
-        "Fairness: what differs between the arms.",
+        "Fairness: settings that differ between the arms.",
         _fairness(env, arms),
         "Stability.",
         rows(StabilityRow, env["stability"]),
-        "Spent by one run, on average.",
+        "Spending of one run, on average.",
         _ledger(env),
     ]
 
 
 def rows(kind: type[Any], found: Sequence[Row]) -> str:
-    """Rows of the document as a table, with the columns that their type declares."""
+    """Return rows of the document as a Markdown table, with the columns that `kind` declares."""
     shown = columns.shown(kind)
     cells = [[cell for one in shown for cell in _cells(row, one)] for row in found]
     return table(columns.heads(shown), cells)
@@ -131,14 +131,14 @@ def _ledger(env: Row) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells that are any text."""
+    """Return a Markdown table. Cells may hold any text; it is escaped."""
     lines = [list(map(_cell, line)) for line in (head, *rows)]
     lines.insert(1, ["---"] * len(head))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(found: object) -> str:
-    """A word of ours may be marked (`Strong`); all else is literal."""
+    """Escape a cell; text of ours (`Strong`) is printed bold."""
     return f"**{md(found)}**" if isinstance(found, Strong) else md(str(found))
 
 

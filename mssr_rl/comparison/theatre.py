@@ -1,8 +1,8 @@
-"""The sample theatre: one problem, every arm's answer to it side by side.
+"""The sample theatre: a problem, and the answers of all arms to it, side by side.
 
-Runs with the same seed record the same problems of a split at every evaluation, so the answers of
-the final models can be laid next to each other. What a model wrote is data: cut, made visible and
-handed to an escaping template; a picture is stored once, however many arms answered.
+Runs with the same seed record answers to the same problems at every evaluation. So the final
+answers of all arms can be shown together. A model's text is untrusted: it is shortened, control
+characters are made visible, and the template escapes it. A picture is stored once per problem.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.runfiles import Row
 
-MAX_BYTES = 9_000_000  # of texts and pictures: the page stays below 15 MB
+MAX_BYTES = 9_000_000  # bound for texts and pictures, so that the page stays below 15 MB
 MAX_SCENES = 240
 
 
 class Scene(NamedTuple):
-    """One problem and who answered it how, arms in their order; None where nothing is recorded."""
+    """One problem with the answers of all arms, in the arms' order; None: nothing recorded."""
 
     seed: int
     split: str
@@ -26,26 +26,26 @@ class Scene(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """A letter an arm: r right, w not right, - nothing recorded."""
+        """One letter per arm: r right, w not right, - nothing recorded."""
         return "".join("-" if a is None else "r" if a.right else "w" for a in self.answers)
 
     @property
     def weight(self) -> int:
-        """Bytes, before markup."""
+        """The size of texts and pictures in bytes, without markup."""
         pictures = sum(map(len, self.problem.pictures))
         return pictures + sum(a.weight - sum(map(len, a.pictures)) for a in self.answers if a)
 
 
 class Theatre(NamedTuple):
-    """The scenes that fit, and how many there were."""
+    """The scenes that fit on the page."""
 
     arms: tuple[str, ...]
     scenes: tuple[Scene, ...]
-    recorded: int
+    recorded: int  # all recorded problems, shown or not
 
 
 def theatre(runs: Sequence[ComparedRun], arms: Sequence[str]) -> Theatre:
-    """Final answers by problem; those on which arms disagree first."""
+    """Return the final answers by problem. Problems on which arms disagree come first."""
     by_problem: dict[tuple[int, str, str], dict[str, tuple[ComparedRun, Row]]] = {}
     for run in runs:
         if run.counts:

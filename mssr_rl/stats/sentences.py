@@ -20,8 +20,8 @@ TELLING = 1.1  # smaller exaggerations are not mentioned: the interval is wider 
 def sentence(pair: Pair, rule: Rule, at: str) -> str:
     """Return the verdict on a pair as one sentence, with its evidence; `at` names the budget.
 
-    For example: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % -0.8 to +2.0;
-    detecting 1 point takes about 13 seeds in all, 7 to 94 by the spread's uncertainty)".
+    For example: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % interval -0.8 to
+    +2.0; detecting 1 point takes about 13 seeds in all, 95 % interval 7 to 94)".
     """
     verdict = {
         "better": f"{pair.a} is better than {pair.b} at {at}",
@@ -33,9 +33,9 @@ def sentence(pair: Pair, rule: Rule, at: str) -> str:
 
 
 def points(difference: Interval) -> str:
-    """Return a difference of accuracies in points: "+0.6 points, 95 % -0.8 to +2.0"."""
+    """Return a difference of accuracies in points: "+0.6 points, 95 % interval -0.8 to +2.0"."""
     value, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in difference)
-    return f"{value} points, 95 % {low} to {high}"
+    return f"{value} points, 95 % interval {low} to {high}"
 
 
 def more_seeds(pair: Pair, rule: Rule) -> str:
@@ -51,7 +51,7 @@ def more_seeds(pair: Pair, rule: Rule) -> str:
     if most is not None and most <= len(pair.seeds):
         return f"enough seeds to detect {rule.size}"
     up_to = "over 1,000" if most is None else f"{most:,}"
-    span = f"{pair.outlook.fewest_to_detect:,} to {up_to} by the spread's uncertainty"
+    span = f"95 % interval {pair.outlook.fewest_to_detect:,} to {up_to}"
     return f"detecting {rule.size} takes about {needed:,} seeds in all, {span}"
 
 
@@ -61,8 +61,8 @@ def too_large(pair: Pair) -> str:
     if ratio is None or ratio < TELLING:
         return ""
     return (
-        f"decided differences read too large: {ratio:.1f} times a truth of half of this one, at "
-        f"{len(pair.seeds)} seeds"
+        "a difference that reaches a verdict is too large on average: if the truth is half of this "
+        f"one, it is measured {ratio:.1f} times as large with {len(pair.seeds)} seeds"
     )
 
 
@@ -74,10 +74,10 @@ def leaning(comparison: Comparison) -> str:
     seeds = min(MISLED, key=lambda known: (abs(known - min(decided)), known))
     groups, rare, skewed = (f"{100 * share:.3g} %" for share in MISLED[seeds])
     return (
-        "Better and worse lean on bell-shaped noise. In simulations at "
-        f"{seeds} seeds, arms of equal means were called different in {groups} where the runs of "
-        f"one arm fall into two groups, in {rare} where one run of ten ends badly, and in {skewed} "
-        "where they are skewed."
+        "The verdicts better and worse assume normally distributed noise. In simulations with "
+        f"{seeds} seeds, arms of equal means were called different in {groups} of comparisons "
+        f"where the runs of one arm fall into two groups, in {rare} where one run in ten ends "
+        f"badly, and in {skewed} where the runs are skewed."
     )
 
 

@@ -64,7 +64,7 @@ def test_one_seed_never_gives_a_verdict(make_comparison: Any) -> None:
 def test_several_arms_are_summed_up_in_one_sentence(make_comparison: Any) -> None:
     on = found(make_comparison({"grpo": 0.3, "mssr": 0.6, "rloo": 0.3}))
     assert "mssr is better than grpo and rloo" in on["verdict"]
-    assert on["in_front"].startswith("In front: mssr")
+    assert on["in_front"].startswith("The two best arms: mssr")
 
 
 def test_a_run_that_collapsed_stays_in_with_its_last_evaluation(make_comparison: Any) -> None:

@@ -91,14 +91,16 @@ def test_the_report_says_what_looking_again_does(grown: tuple[Path, Cut]) -> Non
     says = cut(5)["looks"]["says"]
     assert says in write(folder).sentences
     assert says == (
-        "Words are those of look 1, at 3 seeds, though 5 are finished: an adjusted p below 0.046 "
-        "decides. Every further look gives chance another try, so the next word is given at 6 "
-        "seeds and asks for an adjusted p below 0.002; in between no word changes."
+        "The verdicts are those of look 1, at 3 seeds, although 5 seeds are finished; they need an "
+        "adjusted p below 0.046. Each further look is another chance for a wrong verdict. So the "
+        "next verdicts are given at 6 seeds and need an adjusted p below 0.002. Until then no "
+        "verdict changes."
     )
     assert says in (folder / "report.md").read_text()
     assert says in (folder / "report.html").read_text()
     assert cut(2)["looks"]["says"] == (
-        "No verdict yet: words are given when the first 3 seeds have come to an end, and 2 have."
+        "No verdict yet: verdicts are given when all runs of the first 3 seeds have ended; 2 seeds "
+        "have ended so far."
     )
 
 
@@ -106,7 +108,7 @@ def test_a_look_before_the_planned_seeds_is_said_afterwards(grown: tuple[Path, C
     _, cut = grown
     cut(2)
     assert cut(3)["looks"]["cautions"] == [
-        "Read before the planned seeds were finished, without words: at 2 seeds."
+        "Results were read before all planned seeds were finished, without verdicts: at 2 seeds."
     ]
 
 
@@ -142,8 +144,8 @@ def test_a_deleted_record_is_noticed(grown: tuple[Path, Cut]) -> None:
     with pytest.raises(RunFailed, match="looks"):
         verify(folder)
     assert (
-        "The record of looks was changed: looks.jsonl has 1, and there were 2 when training last "
-        "began."
+        "The record of looks was changed: looks.jsonl had 2 looks when training last began, and "
+        "now has 1."
     ) in read_again(folder)["looks"]["cautions"]
 
 
@@ -151,8 +153,8 @@ def test_a_deleted_record_is_noticed(grown: tuple[Path, Cut]) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"seeds": 3', '"seeds": 6', "line 2 of looks.jsonl does not follow"),
-        ('"look": 1', '"look": 7', "line 1 of looks.jsonl does not follow"),
+        ('"seeds": 3', '"seeds": 6', "line 2 of looks.jsonl does not continue the line before it"),
+        ('"look": 1', '"look": 7', "line 1 of looks.jsonl does not continue the line before it"),
         ('"planned": 3, "seeds": 3', '"planned": "x"', "line 1 of looks.jsonl cannot be read"),
         ("{", "\x00\xff", "line 1 of looks.jsonl cannot be read"),
     ],
@@ -179,8 +181,8 @@ def test_another_plan_after_a_look_is_noticed(grown: tuple[Path, Cut]) -> None:
     edit(folder / "compare.json", rule={**rule, "planned": 2})
     (said,) = read_again(folder)["looks"]["cautions"]
     assert said == (
-        "The plan was changed after a look: 3 seeds were planned at the first, now compare.json "
-        "says 2."
+        "The plan was changed after a look: 3 seeds were planned at the first look, but "
+        "compare.json now says 2."
     )
 
 
@@ -220,8 +222,8 @@ def test_another_question_after_a_look_is_said(grown: tuple[Path, Cut]) -> None:
     for _ in range(2):
         (said,) = read_again(folder)["looks"]["cautions"]
         assert said == (
-            "The question was changed after a look, which was read with margin=0.01, "
-            "baseline=None, alpha=0.05."
+            "The rule was changed after a look; that look used margin=0.01, baseline=None, "
+            "alpha=0.05."
         )
     assert len(lines(folder)) == 2
 
@@ -235,8 +237,8 @@ def test_a_pause_without_a_look_is_said(grown: tuple[Path, Cut]) -> None:
             edit(path, ended=f"2026-01-01T{hour:02d}:0{seed}:00+00:00")
     (said,) = cut(6)["looks"]["cautions"]
     assert said == (
-        "Nothing ran for a while after 2 seeds had ended, and no look is recorded there. If "
-        "somebody read results then, the plan of 3 seeds must be older."
+        "Training paused after 2 seeds had ended, and no look is recorded for that time. If "
+        "somebody read results then, the verdicts hold only if the 3 seeds had been planned before."
     )
 
 

@@ -19,14 +19,14 @@ def said(*change: float) -> str:
 
 def test_an_inconclusive_pair_says_what_would_decide_it() -> None:
     assert said(0.01, -0.01, 0.02, 0.00, 0.01) == (
-        "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % −0.8 to +2.0; "
-        "detecting 1 point takes about 13 seeds in all, 6 to 87 by the spread's uncertainty)"
+        "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % interval −0.8 to +2.0; "
+        "detecting 1 point takes about 13 seeds in all, 95 % interval 6 to 87)"
     )
 
 
 def test_a_clear_pair_says_by_how_much() -> None:
     assert said(0.05, 0.06, 0.05, 0.07, 0.05) == (
-        "mssr is better than grpo at 2,048 rollouts (+5.6 points, 95 % +4.5 to +6.7)"
+        "mssr is better than grpo at 2,048 rollouts (+5.6 points, 95 % interval +4.5 to +6.7)"
     )
     assert said(-0.05, -0.06, -0.05, -0.07, -0.05).startswith("mssr is worse than grpo at")
 
