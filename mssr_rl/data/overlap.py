@@ -30,6 +30,7 @@ from mssr_rl.prompts import IMAGE
 LARGEST, ROOT_MEAN_SQUARE = 30, 4.0  # of 255
 BLOCK = 8  # pixels of a thumbnail that the first comparison takes together
 NEAR_TEXT = 0.6  # shared words of all words
+AT_ONCE = 256  # rows that are held against others in one product
 
 
 class Hit(NamedTuple):
@@ -91,7 +92,9 @@ class SplitRows:
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
-        self.marks = [posed(problem) for problem in problems]
+        # Hashing the bytes is most of what is left to do where pictures are known: once.
+        self.digests = [[seen.digest(content) for content in p.images] for p in problems]
+        self.marks = [_posed(*pair) for pair in zip(problems, self.digests, strict=True)]
 
     @cached_property
     def bare(self) -> list[tuple[str, str, int]]:
@@ -100,11 +103,17 @@ class SplitRows:
 
     def look_up(self, rows: Iterable[int]) -> None:
         """Have the thumbnails of these rows at hand."""
-        self._known |= seen.thumbnails(c for row in rows for c in self.problems[row].images)
+        self._known |= seen.thumbnails(
+            {
+                mark: content
+                for row in rows
+                for mark, content in zip(self.digests[row], self.problems[row].images, strict=True)
+            }
+        )
 
     def thumbnails(self, row: int) -> NDArray[np.uint8]:
         """Of all pictures of a row that was looked up: pictures x SIDE * SIDE."""
-        return np.stack([self._known[seen.digest(c)] for c in self.problems[row].images])
+        return np.stack([self._known[mark] for mark in self.digests[row]])
 
     @cached_property
     def _known(self) -> dict[bytes, Thumbnail]:
@@ -169,17 +178,26 @@ def _key(rows: SplitRows, row: int) -> str:
 
 def posed(problem: Problem) -> bytes:
     """A digest of the question's words and the pictures' bytes."""
+    return _posed(problem, [seen.digest(content) for content in problem.images])
+
+
+def _posed(problem: Problem, digests: Iterable[bytes]) -> bytes:
     digest = hashlib.blake2b(" ".join(problem.prompt.split()).encode("utf-8", "surrogatepass"))
-    for content in problem.images:
-        digest.update(hashlib.blake2b(content).digest())
+    for picture in digests:
+        digest.update(picture)
     return digest.digest()
 
 
-def look_alike(a: Thumbnail, b: Thumbnail) -> bool:
-    """Whether two thumbnails can be of one picture."""
-    difference = a.astype(np.int32) - b
-    within = np.abs(difference).max() <= LARGEST
-    return bool(within and (difference**2).mean() <= ROOT_MEAN_SQUARE**2)
+def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of other rows' thumbnails can be of the same pictures, picture by picture.
+
+    `one` is pictures x SIDE * SIDE, `others` rows x pictures x SIDE * SIDE; the answer is rows.
+    """
+    difference = others.astype(np.int32) - one
+    within = np.abs(difference).max(-1) <= LARGEST
+    near = (difference**2).mean(-1) <= ROOT_MEAN_SQUARE**2
+    alike: NDArray[np.bool_] = (within & near).all(-1)
+    return alike
 
 
 def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterator[tuple[int, int]]:
@@ -200,22 +218,52 @@ def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterato
             yield from _matches(ours, theirs, rows, others[bare])
 
 
+class _Album(NamedTuple):
+    """The thumbnails of rows with one question, ordered by mean grey."""
+
+    rows: NDArray[np.int64]
+    mean: NDArray[np.float64]  # rows, ascending
+    coarse: NDArray[np.float64]  # rows x (pictures * blocks): means of blocks
+    thumbnails: NDArray[np.uint8]  # rows x pictures x SIDE * SIDE
+
+
+def _album(rows: Rows, some: list[int]) -> _Album:
+    thumbnails = np.stack([rows.thumbnails(row) for row in some])
+    coarse = _coarse(thumbnails)
+    mean = coarse.mean(1)
+    order = np.argsort(mean, kind="stable")
+    return _Album(np.asarray(some)[order], mean[order], coarse[order], thumbnails[order])
+
+
 def _matches(
     ours: SplitRows, theirs: SplitRows, mine: list[int], others: list[int]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs whose pictures look alike, one after the other; all have equally many."""
-    coarse_a = _coarse(np.stack([ours.thumbnails(i) for i in mine]))
-    coarse_b = _coarse(np.stack([theirs.thumbnails(j) for j in others]))
-    # A block's mean differs by no more than the root mean square of its pixels.
-    limit = coarse_a.shape[1] * ROOT_MEAN_SQUARE**2 + 1
-    norm_b = (coarse_b**2).sum(1)
-    for i, one in zip(mine, coarse_a, strict=True):
-        distance = norm_b + one @ one - 2 * (coarse_b @ one)
-        for place in np.flatnonzero(distance <= limit):
-            j = others[place]
-            if all(map(look_alike, ours.thumbnails(i), theirs.thumbnails(j))):
-                yield i, j
-                break
+    """(row of ours, first row of theirs) whose pictures look alike; all have equally many."""
+    a, b = _album(ours, mine), _album(theirs, others)
+    for start in range(0, len(mine), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        for i, near in zip(range(start, len(mine)), _candidates(a, b, some), strict=False):
+            for part in np.split(near, range(AT_ONCE, len(near), AT_ONCE)):
+                alike = part[look_alike(a.thumbnails[i], b.thumbnails[part])]
+                if len(alike):
+                    yield int(a.rows[i]), int(b.rows[alike].min())
+                    break
+
+
+def _candidates(a: _Album, b: _Album, some: slice) -> Iterator[NDArray[np.int64]]:
+    """For each of some rows of `a`, the places in `b` that are worth a look at every pixel.
+
+    A mean, of a block or of all pictures, differs by no more than the root mean square of the
+    pixels. So only rows of about the same grey are compared, by a product of matrices.
+    """
+    mean, coarse = a.mean[some], a.coarse[some]
+    first = int(np.searchsorted(b.mean, mean[0] - ROOT_MEAN_SQUARE))
+    last = int(np.searchsorted(b.mean, mean[-1] + ROOT_MEAN_SQUARE, side="right"))
+    theirs = b.coarse[first:last]
+    distance = (coarse**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * (coarse @ theirs.T)
+    near = distance <= coarse.shape[1] * ROOT_MEAN_SQUARE**2 + 1  # 1 for rounding
+    for row in near:
+        yield np.flatnonzero(row) + first
 
 
 def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -262,7 +310,7 @@ def _reworded(
         return f"{words:.0%} of the words" if words >= NEAR_TEXT and a.numbers else None
     if a.answer != b.answer and words < NEAR_TEXT:
         return None
-    if all(map(look_alike, ours.thumbnails(i), theirs.thumbnails(j))):
+    if look_alike(ours.thumbnails(i), theirs.thumbnails(j)[None])[0]:
         return f"a picture that looks the same, {words:.0%} of the words"
     return None
 

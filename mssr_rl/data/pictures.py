@@ -12,11 +12,11 @@ import binascii
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
@@ -24,6 +24,8 @@ from PIL import ExifTags, Image
 
 from mssr_rl import untrusted
 from mssr_rl.problem import Problem
+
+T = TypeVar("T")
 
 MAX_PIXELS = 50_000_000
 MAX_FRAME_PIXELS = 8 * MAX_PIXELS  # of all frames of an animation together
@@ -89,6 +91,17 @@ def as_seen(content: bytes) -> bytes:
     Raises:
         ValueError: it is no picture, too large, or any part of it is missing or broken.
     """
+    return as_seen_and(content, lambda image: None)[0]
+
+
+def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes, T]:
+    """`as_seen`, and what `made` makes of the pixels while they are decoded: one decoding for both.
+
+    `made` gets the first frame as it is seen, in whatever mode it is stored.
+
+    Raises:
+        ValueError: it is no picture, too large, or any part of it is missing or broken.
+    """
     with _opened(content) as image:
         _refuse_long_animation(image)
         try:
@@ -99,12 +112,13 @@ def as_seen(content: bytes) -> bytes:
     with _opened(content) as image:
         try:
             shown = _shown(image)
+            other = made(shown or image)
             for frame in range(1, getattr(image, "n_frames", 1)):
                 image.seek(frame)
                 image.load()
         except _BROKEN as error:
             raise ValueError(f"its data are broken ({error})") from error
-    return content if shown is None else _png(shown)
+    return (content if shown is None else _png(shown)), other
 
 
 def decode(content: bytes) -> Image.Image:

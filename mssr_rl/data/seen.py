@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -83,9 +83,8 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
     ]
 
 
-def thumbnails(contents: Iterable[bytes]) -> dict[bytes, Thumbnail]:
-    """Thumbnails of pictures that can be decoded, by `digest`."""
-    by_mark = {digest(content): content for content in contents}
+def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
+    """Thumbnails of those pictures that can be decoded; pictures and thumbnails by `digest`."""
     known = _read(list(by_mark))
     found = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
     missing = [mark for mark in by_mark if mark not in found]
@@ -103,15 +102,17 @@ def digest(content: bytes) -> bytes:
 
 def _look(content: bytes) -> tuple[DecodedPicture, _Known]:
     try:
-        shown = pictures.as_seen(content)
-        with pictures.decode(shown) as image:
-            small = image.convert("L").resize(
-                (SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0
-            )
+        shown, packed = pictures.as_seen_and(content, _packed_thumbnail)
     except ValueError as error:
         return DecodedPicture(content, str(error)), _Known(str(error), changed=False, thumbnail=b"")
-    packed = zlib.compress(small.tobytes(), 1)
     return DecodedPicture(shown), _Known("", changed=shown is not content, thumbnail=packed)
+
+
+def _packed_thumbnail(image: Image.Image) -> bytes:
+    # Only RGB and grey become the same levels directly; a palette or ink goes through RGB.
+    plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    small = plain.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return zlib.compress(small.tobytes(), 1)
 
 
 def _of_changed(
