@@ -227,7 +227,7 @@ class _Album(NamedTuple):
     thumbnails: NDArray[np.uint8]  # rows x pictures x SIDE * SIDE
 
 
-def _album(rows: Rows, some: list[int]) -> _Album:
+def _album(rows: SplitRows, some: list[int]) -> _Album:
     thumbnails = np.stack([rows.thumbnails(row) for row in some])
     coarse = _coarse(thumbnails)
     mean = coarse.mean(1)

@@ -75,7 +75,7 @@ def test_blocks_of_rows_find_what_comparing_all_pixels_finds(
         row(f"b{i}", encoded(kinds[rng.integers(12)], "JPEG", int(rng.integers(70, 95))))
         for i in range(15)
     ]
-    a, b = overlap.Rows(ours), overlap.Rows(theirs)
+    a, b = overlap.SplitRows(ours), overlap.SplitRows(theirs)
     for rows in (a, b):
         rows.look_up(range(15))
     everything = np.stack([b.thumbnails(j) for j in range(15)])
