@@ -18,6 +18,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.typed import closest
 
 PRINTED = 20
+RECORDED = "recorded"  # the verdicts in the log that is read, instead of a grader's
 KEPT = 100_000
 _HEADER = ("id", "answer in the box", "gold answer", "ours", "the other's")
 _FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9. ]*$)")
@@ -44,22 +45,30 @@ class Disagreements:
     def __init__(self, other: str) -> None:
         """`other` is the other grader's name; a `UserError` lists the names there are."""
         known = graders()
-        if other not in known:
-            meant = closest(other, known)
-            hint = f"; did you mean {meant}?" if meant else f"; use {' or '.join(sorted(known))}"
+        if other not in (*known, RECORDED):
+            meant = closest(other, [*known, RECORDED])
+            names = " or ".join((*sorted(known), RECORDED))
+            hint = f"; did you mean {meant}?" if meant else f"; use {names}"
             raise UserError(f"against={other}: there is no such grader{hint}")
-        self.other, self.grader = other, known[other]
+        self.other, self.grader = other, known.get(other)
         self.compared = self.differing = 0
         self.found: list[Difference] = []
 
-    def add(self, name: Any, gold: str, result: dict[str, Any]) -> None:
-        """Compare the verdicts on one answer; `result` is ours."""
+    def add(
+        self, name: Any, gold: str, result: dict[str, Any], recorded: bool | None = None
+    ) -> None:
+        """Compare the verdicts on one answer; `result` is ours, `recorded` the log's."""
         answer = result["extracted"]
-        if answer is None:
+        if self.grader is None:
+            if recorded is None:
+                return
+            answer, theirs = answer or "", "right" if recorded else "wrong"
+        elif answer is None:
             return
+        else:
+            theirs = _verdict(self.grader, answer, gold)
         self.compared += 1
         ours = result["reason"] == "correct"
-        theirs = _verdict(self.grader, answer, gold)
         if theirs == ("right" if ours else "wrong"):
             return
         self.differing += 1
@@ -68,6 +77,8 @@ class Disagreements:
 
     def summary(self) -> str:
         """How many differ, and the first of them."""
+        if self.grader is None and not self.compared:
+            return "the file holds no verdicts: no column hit or score, no metric that is 0 or 1"
         agree = self.compared - self.differing
         lines = [f"{self.other} agrees on {agree:,} of {self.compared:,} answers"]
         lines += [

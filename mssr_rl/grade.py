@@ -7,6 +7,8 @@ response may hold anything; the rest of a line is the user's own. A line that ca
 named on stderr and left out, the others are graded, and the exit code is 1. With `env=` the
 environment's own verifier grades; `plugins=[module]` makes a name of your own known. `against=`
 holds the verdicts against another grader's (`disagreements`), `export=` keeps where they differ.
+Sample logs of lmms-eval and VLMEvalKit are read too (`sample_logs`), and `against=recorded` holds
+their own verdicts against ours.
 """
 
 import gzip
@@ -18,11 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from mssr_rl import untrusted
+from mssr_rl import sample_logs, untrusted
 from mssr_rl.config.words import file_name, parse_words
 from mssr_rl.data.reader import EXTRAS, answer_text
 from mssr_rl.errors import UserError
@@ -56,6 +59,7 @@ class GradedLine(NamedTuple):
     answer: str
     choices: tuple[str, ...] | None
     extras: Mapping[str, str] = MappingProxyType({})  # what a problem's own rule may look at
+    recorded: bool | None = None  # the verdict that a sample log holds
 
     @property
     def problem(self) -> Problem:
@@ -73,10 +77,12 @@ class GradedLine(NamedTuple):
 class GradeWords:
     """What `grade` is told."""
 
-    file: str = file_name("responses, .jsonl or .jsonl.gz, or - for standard input")
+    file: str = file_name("responses, .jsonl or .jsonl.gz, - for standard input, or a sample log")
     env: str | None = option("grade as this environment does; null: by value", None)
     plugins: tuple[str, ...] = option("modules that register environments", ())
-    against: str | None = option("another grader, e.g. math-verify: where it disagrees", None)
+    against: str | None = option(
+        "math-verify, exact, or recorded (the log's own verdicts): where they disagree", None
+    )
     export: str | None = option("write where they disagree to this .html or .csv file", None)
 
 
@@ -95,7 +101,7 @@ def grade_file(arguments: Sequence[str]) -> int:
         if words.env is None:
             progress.look_at(item)
         if disagreements:
-            disagreements.add(item.name, item.answer, result)
+            disagreements.add(item.name, item.answer, result, item.recorded)
     sys.stdout.flush()
     progress.close()
     if disagreements:
@@ -211,15 +217,29 @@ def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
 
 def _rows(name: str) -> Iterator["GradedLine | UserError"]:
     """The lines, blank ones aside; for one that cannot be graded the reason why."""
+    told = False
+    for where, read_row in _table(name) if sample_logs.is_table(name) else _objects(name):
+        try:
+            row = read_row()
+            suite = sample_logs.suite_of(row)
+            if suite and not told:
+                told = True
+                _say(f"read as {suite}'s: the last box, else behind 'answer is', else the one line")
+            yield _logged(row, where) if suite else _item(row, where)
+        except UserError as error:
+            yield error
+
+
+def _table(name: str) -> Iterator[tuple[str, Callable[[], Mapping[str, Any]]]]:
+    for number, row in enumerate(sample_logs.table(name)):
+        yield f"{name} row {number}", partial(dict, row)
+
+
+def _objects(name: str) -> Iterator[tuple[str, Callable[[], Mapping[str, Any]]]]:
     for number, line in enumerate(_lines(name), 1):
         where = f"{'standard input' if name == '-' else name} line {number}"
-        if line is None:
-            yield UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
-        elif line.strip():
-            try:
-                yield _item(line, where)
-            except UserError as error:
-                yield error
+        if line is None or line.strip():
+            yield where, partial(_object, line, where)
 
 
 def _lines(name: str) -> Iterator[bytes | None]:
@@ -249,13 +269,19 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, gzip.GzipFile(fileobj=file) if packed else file)
 
 
-def _item(line: bytes, where: str) -> GradedLine:
+def _object(line: bytes | None, where: str) -> Mapping[str, Any]:
+    if line is None:
+        raise UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
     if not isinstance(found, dict):
         raise UserError(f"{where} is no object with id, response and answer")
+    return found
+
+
+def _item(found: Mapping[str, Any], where: str) -> GradedLine:
     for column in ("response", "answer"):
         if column not in found:
             raise UserError(f"{where} has no {column!r}; found {', '.join(found) or 'nothing'}")
@@ -264,6 +290,16 @@ def _item(line: bytes, where: str) -> GradedLine:
         raise UserError(f"{where} has an empty answer, or one that is neither text nor a number")
     choices = _choices(found.get("choices"), where)
     return GradedLine(found.get("id"), found["response"], answer, choices, _extras(found, where))
+
+
+def _logged(row: Mapping[str, Any], where: str) -> GradedLine:
+    try:
+        one = sample_logs.logged(row)
+    except ValueError as error:
+        raise UserError(f"{where} {error}") from error
+    extras = _extras(one.extras, where)
+    response = sample_logs.boxed(one.response)
+    return GradedLine(one.name, response, one.answer, one.choices, extras, one.recorded)
 
 
 def _extras(found: Mapping[str, Any], where: str) -> dict[str, str]:

@@ -1,0 +1,175 @@
+r"""What other evaluation suites logged: rows become lines to grade, with the verdict they hold.
+
+    lmms-eval    samples of --log_samples, .jsonl: target, filtered_resps (or resps), a key a metric
+    VLMEvalKit   tables of predictions, .tsv, .csv, .json: prediction, answer, A, B, ... and hit
+
+Their models were rarely told to think in tags or to box, so the answer is looked for more widely:
+the last \boxed{}, else what stands behind the last "answer is", else a response of one line. What
+the suite's own code did to a response before it compared is not done again here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mssr_rl.data import golds, multiple_choice, table_files
+from mssr_rl.errors import UserError
+from mssr_rl.grading.verify import last_box, with_think_block
+
+TABLES = (".tsv", ".csv", ".json")
+EXCEL = (".xlsx", ".xls")
+
+_LMMS_OWN = frozenset(  # of a sample in lmms-eval; every other key is a metric
+    ("doc_id", "doc", "doc_hash", "prompt_hash", "target_hash", "target", "input", "arguments",
+     "resps", "filtered_resps", "filter", "token_counts", "input_media", "submission")
+)  # fmt: skip
+_VERDICTS = ("hit", "score", "verifier_score", "verifier_match", "eval_score", "match", "correct")
+_INSIDE = ("true_false", "scores", "is_correct", "correct", "score", "hit")  # of a metric's object
+_BEHIND = re.compile(
+    r"\b(?:answer|option|choice)(?:\*\*)?\s*(?:is|are|:|：)\s*:?\s*(?P<answer>\S[^\n]*)",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"\*\*|^\s*[$]+|[$]+\s*$")
+
+
+class LoggedAnswer(NamedTuple):
+    """One response of a log."""
+
+    name: Any
+    response: str
+    answer: str
+    choices: tuple[str, ...] | None
+    recorded: bool | None  # the log's own verdict; None where it holds none
+    extras: dict[str, str]
+
+
+def suite_of(row: Mapping[str, Any]) -> str | None:
+    """Which suite wrote a row, by its columns; None for a line in our own form."""
+    if "target" in row and ("filtered_resps" in row or "resps" in row):
+        return "lmms-eval"
+    if "prediction" in row and "answer" in row and "response" not in row:
+        return "VLMEvalKit"
+    return None
+
+
+def is_table(name: str) -> bool:
+    """Whether a file holds a table rather than lines.
+
+    Raises:
+        UserError: it is an Excel table, which is not read.
+    """
+    if name.lower().endswith(EXCEL):
+        raise UserError(
+            f"{name} is an Excel table: save it as .tsv or .csv, or let VLMEvalKit write one"
+            " (PRED_FORMAT=tsv in its environment)"
+        )
+    return name.lower().removesuffix(".gz").endswith(TABLES)
+
+
+def table(name: str) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table."""
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"{name} cannot be read: there is no such file")
+    return table_files.rows_of(path)
+
+
+def logged(row: Mapping[str, Any]) -> LoggedAnswer:
+    """A row of a log as a response to grade.
+
+    Raises:
+        ValueError: it has no response of text, or no answer that could be right.
+    """
+    return (_of_lmms_eval if suite_of(row) == "lmms-eval" else _of_vlmevalkit)(row)
+
+
+def boxed(response: str) -> str:
+    r"""The response with its answer in a box behind a think block, wherever it stood.
+
+    The last \boxed{}, else what stands behind the last "answer is" or "Answer:" on its line, else
+    the whole response if it is one line; a response in which none is found has no box.
+    """
+    rest = with_think_block(response)
+    head = "<think></think>"
+    if last_box(rest) is not None or not rest.startswith(head):
+        return rest  # the latter is still thinking
+    text = rest.removeprefix(head).strip()
+    found = list(_BEHIND.finditer(text))
+    if not found and "\n" in text:
+        return rest
+    answer = _MARKUP.sub("", found[-1]["answer"] if found else text).strip()
+    return f"{head}\\boxed{{{answer.removesuffix('.')}}}" if answer else rest
+
+
+def _of_lmms_eval(row: Mapping[str, Any]) -> LoggedAnswer:
+    response = _innermost(row.get("filtered_resps", row.get("resps")))
+    metrics = {name: value for name, value in row.items() if name not in _LMMS_OWN}
+    inside: Mapping[str, Any] = next((v for v in metrics.values() if isinstance(v, Mapping)), {})
+    doc = row["doc"] if isinstance(row.get("doc"), Mapping) else inside
+    options = multiple_choice.read([doc.get("choices") or doc.get("options")])
+    asked = row.get("input")
+    if options is None and isinstance(asked, str):
+        options = multiple_choice.inline(asked)
+    verdicts = [verdict for value in metrics.values() if (verdict := _verdict(value)) is not None]
+    return LoggedAnswer(
+        row.get("doc_id"),
+        response,
+        golds.gold(row["target"], options).text,
+        tuple(options) if options else None,
+        verdicts[0] if verdicts else None,
+        _extras(doc),
+    )
+
+
+def _of_vlmevalkit(row: Mapping[str, Any]) -> LoggedAnswer:
+    letters = [name for name in multiple_choice.LETTERS if _filled(row.get(name))]
+    cells = [row[name] for name in letters] or [row.get("choices")]
+    options = multiple_choice.read(cells) if len(cells) != 1 or not letters else None
+    answer = row["answer_option"] if _filled(row.get("answer_option")) else row["answer"]
+    found = (_verdict(row[name]) for name in _VERDICTS if _filled(row.get(name)))
+    return LoggedAnswer(
+        row.get("index", row.get("id")),
+        _innermost(row["prediction"]),
+        golds.gold(answer, options).text,
+        tuple(options) if options else None,
+        next((verdict for verdict in found if verdict is not None), None),
+        _extras(row),
+    )
+
+
+def _innermost(value: Any) -> str:
+    """The only response in a list of lists; a sample that was asked several times is refused."""
+    while isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 1:
+            raise ValueError(f"has {len(value)} responses: give each a line of its own")
+        value = value[0]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # a table's cell that looks like a number
+    if not isinstance(value, str):
+        raise ValueError("has no response that is text")
+    return value
+
+
+def _verdict(value: Any) -> bool | None:
+    """Right or wrong, where the value says one of them: a bool, 0 or 1, or an object with one."""
+    if isinstance(value, Mapping):
+        named = (_verdict(value[name]) for name in _INSIDE if name in value)
+        return next((verdict for verdict in named if verdict is not None), None)
+    if isinstance(value, list):
+        return _verdict(value[0]) if len(value) == 1 else None
+    if isinstance(value, str):
+        return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(
+            value.strip().lower()
+        )
+    return bool(value) if value in (0, 1) else None
+
+
+def _filled(value: Any) -> bool:
+    return str(value) not in ("", "nan", "None")
+
+
+def _extras(row: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: row[name] for name in ("precision", "answer_type", "question_type", "unit")
+             if _filled(row.get(name))}  # fmt: skip
+    return {name: str(value) for name, value in found.items()}
