@@ -44,6 +44,7 @@ _GOLD_WITH_TEXT = re.compile(
 # A capital that names another option; "A square" and "I think" are English.
 _LONE_CAPITAL = re.compile(r"(?<![A-Za-z0-9'])(?:[B-HJ]|A(?! [a-z]{2}))(?![A-Za-z0-9'])")
 _HEDGE = re.compile(r"\W*(?:or|and|nor|not|but|maybe)\b", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:an?|the) (?=[a-z]{2})", re.IGNORECASE)
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-5][0-9]")
 _RATIO = re.compile(r"([^:]+):([^:]+)")
 _PERCENT_RANGE = re.compile(r"([0-9.]+)%?(?: ?- ?| ?\\sim ?| to )([0-9.]+)%")
@@ -127,6 +128,8 @@ def _of_letter(letter: str, count: int) -> int | None:
 
 def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
     found = [i for i, option in enumerate(options) if _same_option(text, option, same)]
+    bare = _without_article(text)
+    found = found or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
     if not found or any(not same_text(options[i], options[found[0]]) for i in found):
         return None
     return found[0]
@@ -136,6 +139,10 @@ def _same_option(text: str, option: str, same: Same) -> bool:
     """The same value, or the same range of percentages: 10%-20%, 10% to 20%."""
     one, other = (_PERCENT_RANGE.fullmatch(clean(t)) for t in (text, option))
     return one.groups() == other.groups() if one and other else same(text, option)
+
+
+def _without_article(text: str) -> str:
+    return _ARTICLE.sub("", clean(text))
 
 
 def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
@@ -166,8 +173,9 @@ def _if_it_fits(named: Named, options: Sequence[str], same: Same) -> int | None:
         return index
     if _are_their_letters(options):
         return index if _is_text(named) else None
-    fits = (_same_option(named.rest, options[index], same), _of_ratio(named.rest, options, same))
-    return index if fits[0] or fits[1] == index else None
+    bare, option = _without_article(named.rest), options[index]
+    fits = _same_option(named.rest, option, same) or same_text(bare, _without_article(option))
+    return index if fits or _of_ratio(named.rest, options, same) == index else None
 
 
 def _are_their_letters(options: Sequence[str]) -> bool:
@@ -185,7 +193,7 @@ def _named(text: str) -> Named | None:
 
 
 def _without_letters(choices: Sequence[str]) -> list[str]:
-    """Options as `A. 5`, `(B) 6` lose their own letter, if all of them carry it."""
+    """Options as `A. 5`, `(B) 6` or `a) 5` lose their own letter, if all of them carry it."""
     named = [_named(choice) for choice in choices]
-    own = [n and n.rest and n.letter == chr(ord("A") + i) for i, n in enumerate(named)]
+    own = [n and n.rest and n.letter.upper() == chr(ord("A") + i) for i, n in enumerate(named)]
     return [n.rest for n in named if n] if named and all(own) else list(choices)

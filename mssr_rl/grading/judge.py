@@ -16,6 +16,7 @@ from mssr_rl.grading.choices import (
     names_option,
 )
 from mssr_rl.grading.phrases import without_prose
+from mssr_rl.grading.ratios import same_ratio
 
 
 def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:
@@ -35,4 +36,4 @@ def _gives(text: str, answer: str, choices: Sequence[str] | None, same: Same) ->
         return names_letter(text, letter)
     if with_text := gold_with_text(answer):
         return gives_letter_and_text(text, with_text, same)
-    return same(text, answer)
+    return same(text, answer) or same_ratio(text, answer, same)

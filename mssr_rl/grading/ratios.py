@@ -1,0 +1,40 @@
+r"""Ratios: 2:3 is 4:6, and the fraction \frac23 where the gold answer is a ratio.
+
+Used by `judge` after the texts were compared as they are. A question whose gold answer is a ratio
+means its value. The reverse is not so: 1:2 for the gold answer 1/2 may be odds, which are 1/3. What
+can be a clock time, 8:30, is never scaled.
+"""
+
+import re
+
+from mssr_rl.grading.answers import Same
+from mssr_rl.grading.latex import clean
+
+_TERM = r"(?:[0-9.]|\\(?:sqrt|frac|pi)(?![A-Za-z])|[{}()+\-*/ ]|(?<![A-Za-z\\])[a-z](?![A-Za-z]))+"
+_RATIO = re.compile(rf"{_TERM}(?::{_TERM}){{1,3}}")
+_CLOCK = re.compile(r"\s*[0-9]{1,2}(?::[0-5][0-9]){1,2}\s*")
+
+
+def same_ratio(text: str, gold: str, same: Same) -> bool:
+    """Whether `text` is the value of the ratio `gold`: a multiple, or of two terms the fraction.
+
+    False where the gold answer is no ratio.
+    """
+    said, wanted = _terms(text), _terms(gold)
+    if wanted is None:
+        return False
+    if said is None:
+        return len(wanted) == 2 and ":" not in text and same(text, _fraction(*wanted))
+    if len(said) != len(wanted):
+        return False
+    pairs = zip(said[1:], wanted[1:], strict=True)
+    return all(same(_fraction(said[0], a), _fraction(wanted[0], b)) for a, b in pairs)
+
+
+def _terms(text: str) -> list[str] | None:
+    bare = clean(text)
+    return bare.split(":") if _RATIO.fullmatch(bare) and not _CLOCK.fullmatch(bare) else None
+
+
+def _fraction(top: str, bottom: str) -> str:
+    return rf"\frac{{{top.strip()}}}{{{bottom.strip()}}}"
