@@ -107,7 +107,7 @@ def _of_lmms_eval(row: Mapping[str, Any]) -> LoggedAnswer:
     metrics = {name: value for name, value in row.items() if name not in _LMMS_OWN}
     inside: Mapping[str, Any] = next((v for v in metrics.values() if isinstance(v, Mapping)), {})
     doc = row["doc"] if isinstance(row.get("doc"), Mapping) else inside
-    options = multiple_choice.read([doc.get("choices") or doc.get("options")])
+    options = multiple_choice.read_options([doc.get("choices") or doc.get("options")])
     asked = row.get("input")
     if options is None and isinstance(asked, str):
         options = multiple_choice.inline(asked)
@@ -125,7 +125,7 @@ def _of_lmms_eval(row: Mapping[str, Any]) -> LoggedAnswer:
 def _of_vlmevalkit(row: Mapping[str, Any]) -> LoggedAnswer:
     letters = [name for name in multiple_choice.LETTERS if _filled(row.get(name))]
     cells = [row[name] for name in letters] or [row.get("choices")]
-    options = multiple_choice.read(cells) if len(cells) != 1 or not letters else None
+    options = multiple_choice.read_options(cells) if len(cells) != 1 or not letters else None
     answer = row["answer_option"] if _filled(row.get("answer_option")) else row["answer"]
     found = (_verdict(row[name]) for name in _VERDICTS if _filled(row.get(name)))
     return LoggedAnswer(

@@ -33,6 +33,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     line = {"id": 1, "response": "<think>a</think>\\boxed{5}", "answer": "5"}
     (tmp_path / "FILE.jsonl").write_text(json.dumps(line))
+    sample = {"doc_id": 1, "target": "5", "filtered_resps": ["Answer: 5"], "acc": 0.0}
+    (tmp_path / "SAMPLES.jsonl").write_text(json.dumps(sample))
     for name in ("a", "b"):
         row = {
             "env": "mmk12",

@@ -1,7 +1,10 @@
 """The same reward in TRL's, verl's and OpenRLHF's own forms."""
 
 import asyncio
+import csv
+import gzip
 import importlib.util
+import json
 import sys
 import types
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from mssr_rl import cli, exporters
+from mssr_rl.data import table_files
 from mssr_rl.envs import environments
 from mssr_rl.errors import UserError
 
@@ -102,3 +106,52 @@ def test_a_gold_answer_that_looks_like_a_key_is_a_gold_answer() -> None:
     assert scorer.by_label(boxed("35"), "35").reward == 1.0
     first = scorer.env.problems[0]
     assert scorer.by_label(boxed(first.answer), f"key:{first.key}").reward == 1.0
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "json", "csv", "tsv", "jsonl.gz"])
+@pytest.mark.parametrize("form", ["ours", "verl", "llava"])
+def test_the_exported_reward_reads_the_formats_that_training_reads(
+    ending: str, form: str, tmp_path: Path
+) -> None:
+    """One reader: the rows that a run would train on are the rows that are graded by key."""
+    if form != "ours" and ending in ("csv", "tsv"):
+        pytest.skip("nested columns have no place in a table of text")
+    made = {
+        "ours": {"problem": "1 + 1 = ?", "answer": "2"},
+        "verl": {
+            "prompt": [{"role": "user", "content": "1 + 1 = ?"}],
+            "reward_model": {"ground_truth": "2", "style": "rule"},
+        },
+        "llava": {
+            "conversations": [
+                {"from": "human", "value": "1 + 1 = ?"},
+                {"from": "gpt", "value": "2"},
+            ]
+        },
+    }[form]
+    rows = [{"id": f"r{i}", **made} for i in range(3)]
+    write(tmp_path / f"train.{ending}", rows)
+    options = {"data": str(tmp_path), "split": "train"}
+    trained_on = environments.make("vision_r1", **options).problems
+    reward = exporters.trl_reward("vision_r1", **options)
+    keys = [problem.key for problem in trained_on]
+    assert [p.prompt.startswith("1 + 1 = ?") for p in trained_on] == [True] * len(keys) != []
+    assert reward(completions=[boxed("2")] * len(keys), key=keys) == [1.0] * len(keys)
+    assert reward(completions=[boxed("3")], key=keys[:1]) == [0.0]
+
+
+def write(file: Path, rows: list[dict[str, Any]]) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    if file.suffix == ".parquet":
+        table_files.write_parquet(file, rows)
+    elif file.suffix == ".gz":
+        file.write_bytes(gzip.compress(lines.encode()))
+    elif file.suffix == ".json":
+        file.write_text(json.dumps(rows))
+    elif file.suffix == ".jsonl":
+        file.write_text(lines)
+    else:
+        with file.open("w", newline="") as out:
+            writer = csv.DictWriter(out, rows[0], delimiter="," if file.suffix == ".csv" else "\t")
+            writer.writeheader()
+            writer.writerows(rows)

@@ -23,7 +23,7 @@ LAYERS = (
     """models""",
     """engine""",
     """run planning report grade lens check_algo cards check_env check_model scaffold exporters
-    doctor disagreements""",
+    doctor disagreements sample_logs""",
     """comparison""",
     """sweep imports""",
     """verbs""",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mssr_rl.errors import UserError
-from mssr_rl.grade import main
+from mssr_rl.grade import grade_file
 from mssr_rl.sample_logs import boxed, logged, suite_of
 
 
@@ -21,7 +21,7 @@ def lmms(doc_id: int, target: Any, response: str, **metrics: Any) -> dict[str, A
 def regraded(
     file: Path, capsys: pytest.CaptureFixture[str], *words: str
 ) -> tuple[list[tuple[Any, int]], str]:
-    code = main([str(file), *words])
+    code = grade_file([str(file), *words])
     out, err = capsys.readouterr()
     assert code == (1 if "left out" in err else 0)
     return [(r["id"], r["reward"]) for r in map(json.loads, out.splitlines())], err
@@ -113,7 +113,7 @@ def test_a_log_without_verdicts_and_an_excel_table_say_what_to_do(
     assert [reward for _, reward in came] == [1]
     assert "the file holds no verdicts: no column hit or score" in said
     with pytest.raises(UserError, match=r"Excel table: save it as \.tsv or \.csv"):
-        main([str(tmp_path / "model_MathVision.xlsx")])
+        grade_file([str(tmp_path / "model_MathVision.xlsx")])
 
 
 def test_a_row_of_a_log_that_cannot_be_graded_is_named_and_the_others_go_on(

@@ -50,9 +50,19 @@ def read_splits(config: Config) -> Splits:
         UserError: val or test rows are also training rows.
     """
     train, val, test = (environment(config, split) for split in NAMES)
+    found = held_apart(train, val, test)
+    return Splits(train, val, test, found)
+
+
+def held_apart(train: ProblemEnv, val: ProblemEnv, test: ProblemEnv) -> tuple[overlap.Shared, ...]:
+    """What the splits share, if the environment lets a run go on with it.
+
+    Raises:
+        UserError: rows of val or test are also in train, or of test in val.
+    """
     found = overlap.between({env.split: env.problems for env in (train, val, test)})
     _refuse_overlap(found, train.handling.overlap)
-    return Splits(train, val, test, found)
+    return found
 
 
 def environment(config: Config, split: str) -> ProblemEnv:

@@ -12,11 +12,13 @@ from functools import cache
 
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
+from mssr_rl.data.sources import SPLITS
 from mssr_rl.envs import ProblemEnv, environments
 from mssr_rl.loss import losses
 from mssr_rl.planning.plan import schedule
 from mssr_rl.run import plugin_sources, provenance
 from mssr_rl.run.arm import eval_plan, initial_rollouts
+from mssr_rl.run.splits import held_apart
 from mssr_rl.sweep.fairness import Derived
 
 INITIAL = "initial rollouts"
@@ -28,14 +30,17 @@ Derive = Callable[[Config], Mapping[str, Derived]]
 
 def deriver() -> Derive:
     """`derive(config)`, reading every set of problems and every model once."""
-    read = cache(_read)
     hashed = cache(provenance.model_hash)
 
+    @cache
+    def splits_of(name: str, options: str) -> tuple[ProblemEnv, ProblemEnv, ProblemEnv]:
+        train, val, test = (_read(name, split, options) for split in SPLITS)
+        held_apart(train, val, test)  # each run would refuse it: better before there is any
+        return train, val, test
+
     def derive(config: Config) -> dict[str, Derived]:
-        sets = {
-            split: read(config.env.name, split, json.dumps(dict(config.env.options)))
-            for split in ("train", "val", "test")
-        }
+        envs = splits_of(config.env.name, json.dumps(dict(config.env.options)))
+        sets = dict(zip(SPLITS, envs, strict=True))
         return {
             **_counts(config, len(sets["train"].problems)),
             **{f"{split} problems": _problems(env) for split, env in sets.items()},

@@ -199,6 +199,19 @@ def test_a_planted_confounder_stops_the_launch_and_is_named(
 
 
 @pytest.mark.slow
+def test_test_rows_that_are_trained_on_stop_the_launch_before_a_run_is_made(
+    words: list[str], launch: Launch, tmp_path: Path
+) -> None:
+    rows = [{"id": f"r{i}", "problem": f"{i} + 1 = ?", "answer": str(i + 1)} for i in range(20)]
+    for split, some in (("train", rows), ("val", rows[:3]), ("test", rows[3:5])):
+        text = "".join(json.dumps(row) + "\n" for row in some)
+        (tmp_path / f"{split}.jsonl").write_text(text.replace('"r', f'"{split}'))
+    leaking = [word for word in words if not word.startswith("env.data=")]
+    with pytest.raises(UserError, match=r"2 of 2 test rows are also in train \(2 the same\)"):
+        compare_verb.compare([*leaking, f"env.data={tmp_path}"], launch)
+    assert not place(words).exists()
+
+
 def test_a_confounder_can_be_declared_or_reported_in_red(
     words: list[str], launch: Launch, capsys: Any
 ) -> None:
