@@ -1,7 +1,8 @@
-"""The engine protocol: the only side of the trainer that knows where weights live.
+"""The engine protocol: what the trainer needs from whatever holds the weights.
 
-`local.py` keeps them in this process; `openrlhf/` spreads them over a cluster. The trainer sees
-neither: it passes problems in and gets texts, log-probabilities and statistics back.
+`engine.local` keeps the weights in this process; `engine.openrlhf` spreads them over a cluster. The
+trainer sees no difference: it passes problems in and gets texts, log-probabilities and statistics
+back.
 
 Shapes: P problems, G rollouts per problem, B = P * G rollouts (problem-major), T response tokens.
 """
@@ -27,13 +28,13 @@ class Sampling:
     temperature: float = 1.0  # 0 is greedy
     top_p: float = 1.0
     max_response_tokens: int = 96
-    scored: bool = True  # False: only texts are wanted, the engine may leave out what costs a pass
+    scored: bool = True  # False: only texts are needed; the engine may skip the scoring pass
 
 
 class Rollouts(NamedTuple):
-    """B responses and what the policy that sampled them thought of every token.
+    """B responses, with the log-probability and the entropy of every token at sampling time.
 
-    Of responses that nobody wanted scored, log-probabilities and entropies may be 0.
+    If `Sampling.scored` was False, log-probabilities and entropies may be 0.
     """
 
     problems: tuple[Problem, ...]  # P
@@ -43,14 +44,14 @@ class Rollouts(NamedTuple):
     mask_BT: Tensor  # float32, 1 on response tokens, the end token included
     logprob_BT: Tensor  # float32 [nat], at the sampling temperature
     entropy_BT: Tensor  # float32 [nat], over the full vocabulary
-    truncated_B: Tensor  # bool: the length limit came before the end token
-    prompt_tokens: int  # paid for: of problems dropped since then as well, image tokens included
+    truncated_B: Tensor  # bool: cut at the length limit, before any end token
+    prompt_tokens: int  # all that were read, with image tokens and with problems that were dropped
     image_tokens: int
-    sampler_logprob_BT: Tensor | None = None  # the same by the sampler, where it is another program
+    sampler_logprob_BT: Tensor | None = None  # by the sampler, if it is another program
 
 
 class UpdateStats(NamedTuple):
-    """What one pass of optimiser updates over the batch did; means over its updates."""
+    """Statistics of one pass of optimiser updates over the batch, as means over its updates."""
 
     pg_loss: float
     kl_loss: float  # the aggregated KL to the reference, before its coefficient
@@ -58,46 +59,49 @@ class UpdateStats(NamedTuple):
     grad_norm: float  # before clipping
     updates: int
     trained_tokens: int
-    measured: Mapping[str, float] = MappingProxyType({})  # by extras: keys of metrics.jsonl
+    # More metrics, by extras: keys of metrics.jsonl.
+    measured: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdatePlan:
-    """One pass over the rollouts of a step.
+    """How one pass over the rollouts of a step is made.
 
-    An engine that does not know `extras` must refuse plans whose extras are not `Extras()`: one
-    that left them out would train another algorithm under this one's name.
+    An engine that does not implement `extras` must refuse every plan whose extras are not
+    `Extras()`. If it ignored them, it would train another algorithm under the same name.
     """
 
     loss: PolicyLoss
     samples_per_update: int  # sequences per optimiser update; the last update may have fewer
-    seed: int  # shuffles whole groups into updates
+    seed: int  # for the shuffle of whole groups into updates
     extras: Extras = Extras()
-    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if extras ask for them
-    # bool: a rollout that is not counted is no part of the loss, as if it had not been drawn. Every
-    # problem has one that is. None: all are.
+    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if extras need them
+    # bool. A rollout that is False here has no part in the loss, as if it had not been drawn. Every
+    # problem has at least one that is True. None: all are True.
     counted_B: Tensor | None = None
 
     def prepared(self, given: Given, row_B: Tensor, update: int) -> Prepared:
-        """The rollouts `row_B` as one optimiser update, the `update`-th of the pass."""
+        """Return the rollouts `row_B` as one optimiser update, number `update` of the pass."""
         rows = given.at(row_B, given.mask_BT.shape[1])
         counted_B = None if self.counted_B is None else self.counted_B[row_B]
         return prepared(rows, self.loss, derive(self.seed, "mark", update), counted_B)
 
     def tokens(self, mask_BT: Tensor) -> int:
-        """Response tokens that are trained on."""
+        """Return the number of response tokens that are trained on."""
         return int((mask_BT if self.counted_B is None else mask_BT[self.counted_B]).sum())
 
 
 class Engine(Protocol):
-    """Where the policy, its frozen reference and the optimiser live."""
+    """The policy, its frozen reference and its optimiser, wherever they are."""
 
-    computes: str  # by what: a model family's implementation, in words for a run's first lines
+    computes: str  # one phrase for a run's first lines: which implementation of the model computes
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """The training problems, in the order of the first epoch; said once, before any work.
+        """Announce the training problems, in the order of the first epoch.
 
-        What an engine makes of it is its own business: what it kept must not show in its numbers.
+        Called once, before any work.
+
+        An engine may use them to cache work, but its numbers must not depend on what it cached.
         """
         ...
 
@@ -108,24 +112,28 @@ class Engine(Protocol):
         ...
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
         ...
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
-        """float32 BT [nat] under the current policy, for the rollouts of some of the P problems."""
+        """Return log-probabilities under the current policy, for the rollouts of some problems.
+
+        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        """
         ...
 
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """One pass of optimiser updates; `NonFinite` before the first that would spoil weights.
+        """Make one pass of optimiser updates and return its statistics.
 
-        An engine that only finds out afterwards gives the numbers back as they are.
+        Raises NonFinite before an update with NaN or infinity would change the weights. An engine
+        that learns of them only afterwards returns the numbers as they are.
         """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write policy (an ordinary `save_pretrained` folder) and optimiser state."""
+        """Write the policy (a folder in the `save_pretrained` layout) and the optimiser state."""
         ...
 
     def load(self, folder: Path) -> None:
@@ -133,5 +141,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of everything outside this process; the engine is of no use afterwards."""
+        """Release everything outside this process. The engine cannot be used afterwards."""
         ...

@@ -1,5 +1,5 @@
-"""Problems from outside: `reader` makes them, from rows that `sources` and `hub` find.
+"""Problems from data files. `reader` makes them from the rows that `sources` and `hub` find.
 
-`pictures` turns whatever a row holds into bytes that are safe to decode. Nothing else in the
-package reads a data file.
+`pictures` turns the pictures of a row into bytes that are safe to decode. No other part of the
+product reads a data file.
 """

@@ -1,7 +1,7 @@
-"""What a column holds, judged by its content and not by its name: pictures above all.
+"""What a column holds, pictures above all. Its content decides, not its name.
 
-A picture that nobody reads makes a problem that nobody can solve, so the reader asks `unread` about
-every row: a column with pictures in it is used, named by the user as ignored, or refused.
+A picture that is not read makes a problem that cannot be solved. So the reader calls `unread` for
+every row. Each column with pictures is either read, ignored on the user's request, or an error.
 """
 
 import ast
@@ -15,7 +15,7 @@ from PIL import Image
 from mssr_rl.data import pictures
 from mssr_rl.errors import UserError
 
-MAX_CELL = 2**20  # characters of a cell that is looked into for a list
+MAX_CELL = 2**20  # characters; a longer cell is not parsed as a list
 
 _FILE = re.compile(
     r"[^\n\r\t]{1,512}\.(?:png|jpe?g|jfif|webp|bmp|gif|tiff?|avif|svg|heic|ppm)(?:\?\S*)?",
@@ -24,9 +24,9 @@ _FILE = re.compile(
 
 
 def items(value: Any) -> list[Any]:
-    """The items of a cell: a list's, those of a list written as text, or the one value itself.
+    """Return the items of a cell: of a list, of a list written as text, or the value itself.
 
-    Null, an empty text and an empty list have none.
+    Null, empty text and an empty list have no items.
     """
     if value is None or value == "":
         return []
@@ -38,13 +38,13 @@ def items(value: Any) -> list[Any]:
 
 
 def are_pictures(value: Any) -> bool:
-    """Whether a cell holds at least one item and every one of them looks like a picture."""
-    found = items(value)
-    return bool(found) and all(map(is_picture, found))
+    """Return whether a cell has items and all of them look like pictures."""
+    cell_items = items(value)
+    return bool(cell_items) and all(map(is_picture, cell_items))
 
 
 def is_picture(item: Any) -> bool:
-    """Whether one item is a picture, its path or its address, by what it looks like."""
+    """Return whether an item looks like a picture, the path of one, or the address of one."""
     if isinstance(item, Image.Image):
         return True
     if isinstance(item, bytes | bytearray | memoryview):
@@ -55,42 +55,42 @@ def is_picture(item: Any) -> bool:
 
 
 def is_file_name(item: Any) -> bool:
-    """Whether it is text that names a picture file, here or at an address."""
+    """Return whether an item is text that names a picture file, on disk or at an address."""
     return isinstance(item, str) and _FILE.fullmatch(item.strip()) is not None
 
 
 def unread(row: Mapping[str, Any], read: Collection[Any], skip: Collection[str] = ()) -> list[str]:
-    """The columns of a row whose pictures are not among those that were `read`.
+    """Return the columns of a row with pictures that are not among those that were `read`.
 
-    A file name beside pictures that were read says where these came from, so it is no other
-    picture; `skip` names columns that need not be looked at.
+    A file name beside pictures that were read is taken for their origin, not for another picture.
+    `skip` names columns that need no check.
     """
     contents = {_content(item) for item in read}
     left = [str(name) for name in row if name not in skip]
     return [
         name
         for name in left
-        if are_pictures(found := value(row, name)) and _missed(items(found), contents)
+        if are_pictures(cell := value(row, name)) and _missed(items(cell), contents)
     ]
 
 
 def value(row: Mapping[str, Any], name: str) -> Any:
-    """A row's value for being looked at; None where its file cannot give it."""
+    """Return the value of a cell for inspection; None if the file cannot give it."""
     try:
         return row.get(name)
     except UserError:
-        return None  # a damaged column that nothing needs
+        return None  # the column is damaged; if it is needed, reading it raises the error
 
 
-def _missed(found: list[Any], read: Collection[bytes | str]) -> bool:
-    contents = [_content(item) for item in found]
+def _missed(cell_items: list[Any], read: Collection[bytes | str]) -> bool:
+    contents = [_content(item) for item in cell_items]
     if read:
         contents = [content for content in contents if isinstance(content, bytes)]
     return any(content not in read for content in contents)
 
 
 def _content(item: Any) -> bytes | str:
-    """What makes two items the same picture: bytes as far as they are here, else the name."""
+    """Return what identifies a picture: its bytes if they are here, else its name."""
     if isinstance(item, Mapping):
         inner = next((v for k in ("bytes", "path", "image", "url") if (v := item.get(k))), "")
         return _content(inner)
@@ -105,16 +105,16 @@ def _content(item: Any) -> bytes | str:
 
 
 def _written_list(text: str) -> list[Any] | None:
-    """The list that a cell of a text file spells, as JSON or as Python writes it."""
+    """Return the list that a text spells in JSON or in Python; None if it spells none."""
     stripped = text.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")) or len(stripped) > MAX_CELL:
         return None
-    found = literal(json.loads, stripped) or literal(ast.literal_eval, stripped)
-    return found if isinstance(found, list) else None
+    parsed = literal(json.loads, stripped) or literal(ast.literal_eval, stripped)
+    return parsed if isinstance(parsed, list) else None
 
 
 def literal(read: Callable[[str], Any], text: str) -> Any:
-    """What `json.loads` or `ast.literal_eval` makes of the text, None if nothing."""
+    """Return what `json.loads` or `ast.literal_eval` makes of the text; None if it fails."""
     try:
         return read(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):

@@ -1,4 +1,4 @@
-"""Questions that are kept as a conversation: messages, ShareGPT turns, chat parts, JSON in a text.
+"""Questions that are stored as a conversation: messages, ShareGPT turns, or JSON in a text.
 
 [{"role": "user", "content": "<image>How many?"}, {"role": "assistant", "content": "3"}]
 [{"from": "human", "value": "..."}, {"from": "gpt", "value": "3"}]
@@ -18,7 +18,7 @@ _ROLES = {
 
 
 class Conversation(NamedTuple):
-    """One question, its pictures, and its answer if the conversation has one."""
+    """One question with its pictures, and its answer if there is one."""
 
     question: str
     pictures: tuple[Any, ...]
@@ -32,22 +32,22 @@ class _Turn(NamedTuple):
 
 
 def conversation(value: Any) -> Conversation | None:
-    """The conversation in a cell, None if the cell holds something else.
+    """Return the conversation in a cell; None if the cell holds something else.
 
     Raises:
-        ValueError: there is not exactly one question in it.
+        ValueError: the conversation has no question, or more than one.
     """
     messages = _messages(value)
     if messages is None:
         return None
     turns = [_turn(message) for message in messages]
-    asked = [turn for turn in turns if turn.role == "user"]
-    if len(asked) != 1:
+    questions = [turn for turn in turns if turn.role == "user"]
+    if len(questions) != 1:
         raise ValueError(
-            f"is a conversation with {len(asked)} questions; one question makes a problem"
+            f"is a conversation with {len(questions)} questions; one question makes a problem"
         )
     answers = [turn.text for turn in turns if turn.role == "assistant"]
-    return Conversation(asked[0].text, asked[0].pictures, answers[-1] if answers else None)
+    return Conversation(questions[0].text, questions[0].pictures, answers[-1] if answers else None)
 
 
 def _messages(value: Any) -> list[Mapping[str, Any]] | None:
@@ -79,7 +79,10 @@ def _turn(message: Mapping[str, Any]) -> _Turn:
 
 
 def _part(part: Any) -> tuple[str, Any]:
-    """The text of one part and its picture; a picture's place is a tag."""
+    """Return the text and the picture of one message part.
+
+    The text of a picture is an image tag.
+    """
     if isinstance(part, str):
         return part, None
     if not isinstance(part, Mapping):
@@ -87,11 +90,11 @@ def _part(part: Any) -> tuple[str, Any]:
     if isinstance(part.get("text"), str):
         return part["text"], None
     for key in ("image", "image_url", "path", "url", "bytes"):
-        found = part.get(key)
-        if found is not None:
-            return IMAGE, found.get("url") if isinstance(
-                found, Mapping
-            ) and "url" in found else found
+        picture = part.get(key)
+        if picture is not None:
+            return IMAGE, picture.get("url") if isinstance(
+                picture, Mapping
+            ) and "url" in picture else picture
     if part.get("type") in ("image", "image_url"):
-        return IMAGE, None  # the picture is in a column of its own
+        return IMAGE, None  # the picture itself is in another column
     raise ValueError(f"has a message part that is no text and no picture: {str(part)[:60]}")

@@ -1,9 +1,9 @@
-"""The shapes people keep problems in: which column is the question, the answer, the pictures.
+"""The formats of data sets: which column is the question, the answer, the pictures.
 
-`reading_of` looks at the first rows of a data set and says how they are read: by the table of known
-formats, else by the usual names of columns and by what is in them. `Reading.row` then puts a raw
+`reading_of` looks at the first rows of a data set and decides how to read them. It uses the table
+of known formats, or the usual names of columns and their content. `ColumnRoles.row` then puts a raw
 row into the reader's own columns: problem, images, answer, choices, id. `env.columns` overrides any
-of it, for shapes that nobody here has seen:
+of these choices, for formats that are not in the table:
 
     env.columns={problem: question, images: [left, right], answer: key, choices: opts, id: uid,
                  answer_index: true_option, answer_number: true_option, context: passage,
@@ -42,11 +42,11 @@ CHOICES = ("choices", "options", "option", "candidates", "answer_choices", "mult
 IMAGES = ("images", "image", "decoded_image")
 IDS = ("id", "qid", "pid", "uid")
 CONTEXT = ("context", "hint", "passage")
-LOOKED_AT = 200  # rows that decide how a data set is read
+LOOKED_AT = 200  # first rows, which decide how a data set is read
 
 _NUMBERED = re.compile(r"(.*?)[_ -]?([0-9]{1,2})", re.DOTALL)
 _LETTERED = re.compile(r"(?:(?:choice|option|answer)[_ ]?)?([A-J])|(?:choice|option)[_ ]([a-j1-9])")
-# A picture's place in the text, as the field writes it; the group is its number, counted from 1.
+# The tags in use for a picture's place in the text. The group is the picture's number, from 1.
 _TAG = re.compile(
     r"<\|vision_start\|><\|image_pad\|><\|vision_end\|>|<ImageHere>|<\|image\|>|<image_placeholder>"
     r"|<img>(?:</img>)?|<(?:\|)?ima?ge?[ _]?([0-9]{1,2})(?:\|)?>|<image>",
@@ -55,14 +55,14 @@ _TAG = re.compile(
 
 
 class Known(NamedTuple):
-    """A format with a name: the columns it is told by, and what these do not say themselves."""
+    """A format with a name: the columns that identify it, and how to read them."""
 
     name: str
     needs: frozenset[str]
-    roles: Mapping[str, str] = {}  # role -> column, where the usual names would mislead
-    ignored: tuple[str, ...] = ()  # columns that hold pictures or options and are left unread
-    one_picture: bool = False  # several numbered tags may stand for one picture
-    from_0: bool = False  # a whole number as the answer is an option's place, from 0
+    roles: Mapping[str, str] = {}  # role -> column, where the usual column names are wrong
+    ignored: tuple[str, ...] = ()  # columns with pictures or options that are not read
+    one_picture: bool = False  # one picture may have several numbered tags
+    from_0: bool = False  # an answer that is a whole number is an option's place, from 0
 
 
 def _known(name: str, needs: str, **more: Any) -> Known:
@@ -101,24 +101,24 @@ KNOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnRoles:
-    """How the rows of a data set are read: roles and the columns that fill them."""
+    """How the rows of a data set are read: each role, and the columns that have it."""
 
-    name: str  # of the format; empty where only names of columns were recognised
+    name: str  # of the format; empty if only the names of columns were recognised
     roles: Mapping[str, tuple[str, ...]]
     ignored: frozenset[str] = frozenset()
     one_picture: bool = False
     from_0: bool = False
-    settled: frozenset[str] = frozenset()  # columns that hold no pictures
+    settled: frozenset[str] = frozenset()  # columns that certainly hold no pictures
 
     @property
     def says(self) -> str:
-        """The reading in words, and as the option that would ask for it."""
+        """The reading as text, and as the option that would set it."""
         named = ", ".join(", ".join(found) for found in self.roles.values() if found)
         return f"as {self.name}: {named}" if self.name else f"by their names: {self.mapping}"
 
     @property
     def mapping(self) -> str:
-        """The reading as `env.columns` would state it."""
+        """The reading as a value of `env.columns`."""
         parts = {r: found for r, found in self.roles.items() if found}
         if self.ignored:
             parts["ignored"] = tuple(sorted(self.ignored))
@@ -126,10 +126,10 @@ class ColumnRoles:
         return f"env.columns={{{listed}}}"
 
     def row(self, raw: Row, keep: Iterable[str] = ()) -> Row:
-        """The raw row in the reader's columns; what it has besides stays.
+        """Return the raw row in the reader's columns, with the columns of `keep` added.
 
         Raises:
-            ValueError: it cannot be read; says why.
+            ValueError: the row cannot be read; the message says why.
         """
         talk = conversation(self.value(raw, "problem"))
         text = self._question(raw, talk)
@@ -162,7 +162,7 @@ class ColumnRoles:
         )
 
     def _answer(self, raw: Row, talk: Conversation | None, found: Sequence[str] | None) -> Any:
-        """The gold as it is stored; the place of an option becomes its letter."""
+        """Return the gold answer as stored; the place of an option becomes its letter."""
         for role, first in (("answer_index", 0), ("answer_number", 1)):
             if role in self.roles:
                 return multiple_choice.letter(self.value(raw, role), first, found)
@@ -174,7 +174,7 @@ class ColumnRoles:
         return value
 
     def value(self, raw: Row, role: str) -> Any:
-        """What a row has for a role: the first of its columns that is filled."""
+        """Return the value of a role in a row: that of its first column that is not null."""
         return _first_filled(raw, self.roles.get(role, ()))
 
     def _pictures(self, raw: Row) -> list[Any]:
@@ -211,7 +211,10 @@ def _first_filled(row: Row, names: Sequence[str]) -> Any:
 
 
 def cell(row: Row, name: str) -> Any:
-    """A column's value; dots lead into nested ones where no column has the whole name."""
+    """Return the value of a column.
+
+    Dots lead into nested columns if no column has the whole name.
+    """
     if name in row:
         return row[name]
     head, _, rest = name.partition(".")
@@ -220,10 +223,10 @@ def cell(row: Row, name: str) -> Any:
 
 
 def tagged(text: str, pictures: int, *, lenient: bool = False) -> str:
-    """The text with one `<image>` for each picture, whatever its tags look like.
+    """Return the text with one `<image>` for each picture, whatever tags it has.
 
-    Numbered tags stand for the picture of that number; a picture that is named again stays as
-    words, and pictures that no tag names come in front.
+    A numbered tag stands for the picture of that number. If a picture is named again, the second
+    tag becomes the words "picture N". Pictures without a tag are put in front.
 
     Raises:
         ValueError: there are tags without a picture.
@@ -254,7 +257,7 @@ def _plainly_tagged(text: str, tags: int, pictures: int) -> str:
 
 
 def _in_order(text: str, numbers: set[int], pictures: int) -> str:
-    """Tags put in the pictures' own order, so that the first tag is the first picture."""
+    """Return the text with its tags in the order of the pictures."""
     order = list(dict.fromkeys(int(tag[1]) for tag in _TAG.finditer(text) if tag[1]))
     if order != sorted(order) or len(numbers) < pictures:
         front = "".join(f"Picture {n}: {IMAGE}\n" for n in range(1, pictures + 1))
@@ -273,10 +276,10 @@ def _in_order(text: str, numbers: set[int], pictures: int) -> str:
 
 
 def parsed(text: str) -> Mapping[str, Any]:
-    """What `env.columns` states: {role: column, role: [column, column]}; empty if nothing.
+    """Return `env.columns` as {role: column, role: [column, column]}; empty if it is empty.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be parsed.
     """
     if not text.strip():
         return {}
@@ -303,10 +306,10 @@ def _bare_names(names: str) -> str | list[str]:
 
 
 def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> ColumnRoles:
-    """How rows like these are read; `given` is what the user says of it.
+    """Return how rows like these are read. `given` is the user's `env.columns`.
 
     Raises:
-        UserError: a column that is needed was not recognised; suggests what to say.
+        UserError: a required column was not recognised; the message suggests `env.columns`.
     """
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
     known = next((k for k in KNOWN if k.needs <= set(names)), Known("", frozenset()))
@@ -336,7 +339,7 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> C
 
 
 def _settled(names: Sequence[str], rows: Sequence[Row]) -> frozenset[str]:
-    """Columns with something in them that is no picture: later rows need not be searched."""
+    """Return the columns with content that is no picture: they need no check in later rows."""
     cells = {name: [column_content.value(row, name) for row in rows] for name in names}
     return frozenset(
         name
@@ -351,11 +354,11 @@ _PLACES = {"answer_index", "answer_number"}
 def _places(
     roles: Mapping[str, tuple[str, ...]], rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
-    """The answer's role where all answers are whole numbers and places of options.
+    """Return the role of the answer if all answers are whole numbers that are places of options.
 
-    They count from 0 if a 0 is among them, from 1 if the number of options is. Where no row tells,
-    or the numbers may be options themselves, nothing is decided: such a row is refused later with
-    the words that settle it.
+    Places count from 0 if one of them is 0, and from 1 if one equals the number of options.
+    Otherwise, or if the options are numbers themselves, nothing is decided. Such a row is refused
+    later, with a message that says which option decides it.
     """
     pairs = [pair for row in rows if (pair := _place_in(row, roles))]
     if not pairs or any(place is None for place, _ in pairs):
@@ -368,18 +371,20 @@ def _places(
 
 
 def _place_in(row: Row, roles: Mapping[str, tuple[str, ...]]) -> tuple[int | None, int] | None:
-    """The place that an answer may be and how many options there are; None without options."""
+    """Return the place that an answer may be and the number of options; None without options."""
     try:
-        found = multiple_choice.read_options([cell(row, name) for name in roles.get("choices", ())])
+        options = multiple_choice.read_options(
+            [cell(row, name) for name in roles.get("choices", ())]
+        )
     except ValueError:
         return None
     value = _first_filled(row, roles.get("answer", ()))
-    if not found or value is None:
+    if not options or value is None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    numbers = any(option.strip().strip("$").isdecimal() for option in found)
+    numbers = any(option.strip().strip("$").isdecimal() for option in options)
     place = int(text) if text.isdecimal() and not isinstance(value, bool) and not numbers else None
-    return place, len(found)
+    return place, len(options)
 
 
 def _problem(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -391,8 +396,8 @@ def _answer(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _index(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    found = _first(names, INDEX, rows)
-    return found if found and not _first(names, ("answer",), rows) else ()
+    columns = _first(names, INDEX, rows)
+    return columns if columns and not _first(names, ("answer",), rows) else ()
 
 
 def _choices(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -402,7 +407,7 @@ def _choices(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(lettered) if len(lettered) >= 2 else ()
 
 
-def _id(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:  # noqa: ARG001  as the others
+def _id(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:  # noqa: ARG001  all guesses have this signature
     folded = {name.lower(): name for name in names}
     return next(((folded[name],) for name in IDS if name in folded), ())
 
@@ -412,7 +417,7 @@ def _context(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    """The columns with pictures in them: one, or a numbered series."""
+    """Return the columns with pictures: one, or a numbered series."""
     with_pictures = [
         n
         for n in names
@@ -421,7 +426,7 @@ def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     named = [n for n in names if n.lower() in IMAGES and _filled(n, rows)]
     inside = [n for n in with_pictures if any(_is_content(row.get(n)) for row in rows)]
     if len(inside) == 1:
-        return (inside[0],)  # names of files beside it say where its pictures came from
+        return (inside[0],)  # file names in other columns only say where its pictures came from
     series = _series(with_pictures)
     if series and set(inside or with_pictures) <= set(series):
         return series
@@ -433,7 +438,7 @@ def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _series(names: Sequence[str]) -> tuple[str, ...]:
-    """image_1, image_2 … in the order of their numbers; empty if the names are no series."""
+    """Return image_1, image_2 … in the order of their numbers; empty if the names are no series."""
     numbered = [m for m in map(_NUMBERED.fullmatch, names) if m and m[1]]
     if not numbered or len({m[1] for m in numbered}) > 1:
         return ()
@@ -441,9 +446,13 @@ def _series(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_content(value: Any) -> bool:
-    """Whether a cell holds pictures themselves and not their names."""
-    found = column_content.items(value)
-    return bool(found) and column_content.are_pictures(value) and not any(map(_is_name, found))
+    """Return whether a cell holds pictures themselves, and not their names."""
+    cell_items = column_content.items(value)
+    return (
+        bool(cell_items)
+        and column_content.are_pictures(value)
+        and not any(map(_is_name, cell_items))
+    )
 
 
 def _is_name(item: Any) -> bool:
@@ -464,7 +473,7 @@ _GUESSES = {
 
 
 def _first(names: Sequence[str], usual: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    """The first of the usual names, in any case, that is a column with something in it."""
+    """Return the first of the usual names that is a column with content, ignoring case."""
     folded = {name.lower(): name for name in reversed(names)}
     for word in usual:
         if word in folded and _filled(folded[word], rows):
@@ -499,7 +508,7 @@ def _refuse_unknown(
 
 
 def _refuse_incomplete(reading: ColumnRoles, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Raise `UserError` where the question or the answer was not found."""
+    """Raise UserError if the question or the answer was not recognised."""
     talk = any(_is_conversation(reading.value(row, "problem")) for row in rows)
     answered = talk or {"answer", "answer_index", "answer_number"} & set(reading.roles)
     missing = [role for role in ("problem", "answer") if role not in reading.roles]
@@ -517,20 +526,20 @@ def _is_conversation(value: Any) -> bool:
     try:
         return conversation(value) is not None
     except ValueError:
-        return True  # it is one, and its row is refused later
+        return True  # it is a conversation, and its row is refused later
 
 
 def _suggestion(
     reading: ColumnRoles, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
 ) -> str:
-    """The reading with the missing roles filled by what looks most like them."""
+    """Return the reading, with the missing roles given to the most likely columns."""
     taken = {name for found in reading.roles.values() for name in found}
     texts = {name: length for name in names if (length := _typical_length(name, rows)) > 0}
     free = [name for name in texts if name not in taken]
     filled = dict(reading.roles)
     for role in missing:
         pick = max if role == "problem" else min
-        # A column that always says the same may be a question, never an answer.
+        # A column with the same text in every row may be a question, but not an answer.
         likely = [n for n in free if role == "problem" or not _is_constant(n, rows)] or free
         filled[role] = (pick(likely, key=texts.__getitem__) if likely else "NAME",)
         free = [name for name in free if name not in filled[role]]
@@ -538,7 +547,7 @@ def _suggestion(
 
 
 def _typical_length(name: str, rows: Sequence[Row]) -> int:
-    """Characters of a column's texts and numbers, 0 where it holds something else."""
+    """Return the mean length of a column's texts and numbers; 0 if it holds something else."""
     values = [row.get(name) for row in rows]
     texts = [str(v) for v in values if isinstance(v, str | int | float) and not isinstance(v, bool)]
     if not texts or any(column_content.are_pictures(text) for text in texts):

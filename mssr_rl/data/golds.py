@@ -1,11 +1,11 @@
-r"""Gold answers as a person would write them: out of tags, solutions, numbers' noise and lists.
+r"""Extract gold answers from what data sets store: tags, solutions, imprecise numbers and lists.
 
     <answer> 3 </answer>      We add ... #### 10      ... is \boxed{10}.      The answer is 10.
     0.10000000149 (float32)   Decimal("7.50")         ["7"]                   "C. 12" among options
 
-A reward can only be as good as the gold: what no short answer could match is refused with its
-reason, and what was taken out of a longer text is said (`Gold.said`), so that nothing changes
-unseen.
+A reward can only be as good as the gold answer. A gold answer that no short response could match
+is refused with the reason. If an answer was taken out of a longer text, `Gold.said` says from what
+kind of text, so that the user sees it.
 """
 
 import math
@@ -20,8 +20,8 @@ from mssr_rl.data import multiple_choice
 from mssr_rl.grading.choices import gold_letter
 from mssr_rl.grading.verify import gold_response, last_box, verify
 
-LONGEST = 160  # characters of an answer that somebody could be expected to write
-WORDIEST = 12  # its words
+LONGEST = 160  # characters of an answer; a longer text is taken for a solution
+WORDIEST = 12  # words of an answer
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _HASHES = re.compile(r"####\s*([^\n#]+?)\s*$")
@@ -36,17 +36,17 @@ _NO_ANSWER = ("nan", "none", "null", "n/a", "<na>")
 
 
 class Gold(NamedTuple):
-    """The answer that is graded against, and a word on what it was taken from."""
+    """The gold answer of a row, and from what kind of text it was taken."""
 
     text: str
-    said: str = ""  # the kind of text it stood in; empty if it is the text as stored
+    said: str = ""  # the kind of text around the answer; empty if the answer was stored alone
 
 
 def gold(value: Any, found: Sequence[str] | None = None) -> Gold:
-    """The gold answer in a cell; `found` are the row's options.
+    """Return the gold answer in a cell. `found` are the options of the row, if it has any.
 
     Raises:
-        ValueError: no short answer could be right; says why.
+        ValueError: no short response could match the answer; the message says why.
     """
     text = _plain(value, found)
     short = _short(text)
@@ -66,7 +66,7 @@ def gold(value: Any, found: Sequence[str] | None = None) -> Gold:
 
 
 def _plain(value: Any, found: Sequence[str] | None) -> str:
-    """A stored value as text."""
+    """Return a stored value as text."""
     if isinstance(value, list | tuple | np.ndarray):
         value = _only(list(value))
     if isinstance(value, np.generic):
@@ -103,7 +103,7 @@ def _kind(value: Any) -> str:
 
 
 def _refuse_two_readings(value: int, found: Sequence[str]) -> None:
-    """A whole number beside options that are numbers: is it the option, or its place?"""
+    """Raise ValueError if a whole number may be an option or the place of an option."""
     if str(value) not in found:
         return
     place = found[value] if 0 <= value < len(found) else None
@@ -116,7 +116,7 @@ def _refuse_two_readings(value: int, found: Sequence[str]) -> None:
 
 
 def _denoised(text: str) -> str:
-    """A decimal without the noise of a float32 or float64: 0.10000000149 is 0.1."""
+    """Return a decimal without the rounding noise of a float32 or float64: 0.10000000149 is 0.1."""
     value = float(text)
     digits = sum(c.isdigit() for c in text.lstrip("+-0."))
     if "e" in text.lower() or not math.isfinite(value) or digits < 10:
@@ -129,7 +129,7 @@ def _denoised(text: str) -> str:
 
 
 def _as_float32(text: str, value: float) -> str | None:
-    """The short decimal that float32 stores as this value; None if that would be a coincidence."""
+    """Return the short decimal that float32 stores as this value; None if it may be chance."""
     with np.errstate(over="ignore"):
         single = np.float32(value)
     if not np.isfinite(single):
@@ -143,14 +143,14 @@ def _as_float32(text: str, value: float) -> str | None:
 
 
 def _expanded(text: str) -> str:
-    """1e-05 as 0.00001; numbers that far from 1 are nobody's to write out."""
+    """Return 1e-05 as 0.00001. Numbers very far from 1 are left as they are."""
     if "e" not in text.lower() or abs(Decimal(text).adjusted()) > 15:
         return text
     return format(Decimal(text), "f")
 
 
 def _without_bare_fraction(text: str) -> str:
-    """3.0 is 3; 7.50 stays."""
+    """Return 3.0 as 3; 7.50 remains."""
     whole, point, part = text.partition(".")
     return whole if point and not part.strip("0") else text
 
@@ -159,7 +159,10 @@ def _without_bare_fraction(text: str) -> str:
 
 
 def _short(text: str) -> Gold:
-    """The answer in a solution text; a text that is an answer itself comes back unchanged."""
+    """Return the answer in a solution text.
+
+    A text that is an answer itself is returned unchanged.
+    """
     if tagged := _TAGGED.findall(text):
         inner = _short(tagged[-1].strip())
         alone = _TAGGED.fullmatch(text.strip()) is not None
@@ -177,13 +180,13 @@ def _short(text: str) -> Gold:
 
 
 def _refuse_several_boxes(text: str) -> None:
-    found = re.findall(r"\\boxed\{([^{}]*)\}(?:\s|\$|,|or|and)*(?=\\boxed\{([^{}]*)\})", text)
-    if any(a.strip() != b.strip() for a, b in found):
+    neighbours = re.findall(r"\\boxed\{([^{}]*)\}(?:\s|\$|,|or|and)*(?=\\boxed\{([^{}]*)\})", text)
+    if any(a.strip() != b.strip() for a, b in neighbours):
         raise ValueError(f"has several boxes side by side in its answer: {text[-80:]!r}; write one")
 
 
 def _undressed(text: str) -> str:
-    """Without the sentence's own bold signs, quotes and dollars."""
+    """Return the text without the bold signs, quotes and dollars around it."""
     stripped = text.strip().strip("*").strip()
     for left, right in (('"', '"'), ("$", "$"), ("\\(", "\\)")):
         if len(stripped) > 2 and stripped.startswith(left) and stripped.endswith(right):
@@ -192,7 +195,7 @@ def _undressed(text: str) -> str:
 
 
 def _of_options(text: str, found: Sequence[str]) -> str:
-    """The gold among options: a letter that there is, alone or with its text, or an option."""
+    """Return the gold answer of a choice: the letter of an option, or else its text."""
     if text in found:
         return text
     letter = gold_letter(text) if len(text) <= 8 else None
@@ -216,7 +219,7 @@ def _refuse_contradiction(m: re.Match[str], found: Sequence[str]) -> None:
 
 
 def _refuse_none_of(text: str, found: Sequence[str]) -> None:
-    """Raise where nobody who chooses an option could be right."""
+    """Raise ValueError if no option matches the gold answer."""
     if any(verify(gold_response(option), text).correct for option in found):
         return
     place = (

@@ -1,7 +1,7 @@
-"""Data sets on the Hugging Face hub, for `sources`; touched only when one is asked for by name.
+"""Data sets on the Hugging Face hub. `sources` uses them only when one is named.
 
-Without a network the library's own cache is used (HF_HOME), and what is not in it is refused at
-once instead of after half a minute of retries.
+Without a network, the library's own cache is used (HF_HOME). A data set that is not in the cache is
+then refused at once, not after half a minute of retries.
 """
 
 import os
@@ -19,7 +19,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def hub_source(data: str, split: str) -> sources.Source:
-    """The rows of `split` of the data set `owner/name`, its pictures left encoded."""
+    """Return the source of a split of the data set `owner/name`; pictures stay encoded."""
     loaded = _loaded(data, None)
     stored = sources.our_names(loaded)
     ours, holds_out = sources.choose_split(data, split, stored)
@@ -29,7 +29,7 @@ def hub_source(data: str, split: str) -> sources.Source:
 def named_source(
     data: str, names: tuple[str, tuple[str, ...]], config: str | None
 ) -> sources.Source:
-    """The same for a set whose splits have names of their own: (our name, theirs)."""
+    """Return the source of a split; `names` is (our name, names that the data set may use)."""
     split, theirs = names
     loaded = _loaded(data, config)
     stored = next((name for name in theirs if name in loaded), None)
@@ -53,7 +53,7 @@ def _loaded(data: str, config: str | None) -> Any:
 
 
 def dataset_rows(dataset: Any) -> Iterator[Row]:
-    """The rows of a `datasets.Dataset`; pictures as dicts of bytes, never decoded."""
+    """Yield the rows of a `datasets.Dataset`; pictures are dicts of bytes and are not decoded."""
     for table in dataset.with_format("arrow").iter(batch_size=128):
         yield from table.to_pylist()
 
@@ -73,7 +73,7 @@ def _cache_only_if_unreachable() -> Iterator[None]:
 
 
 def _reachable(address: str) -> bool:
-    """Does the host's name resolve? Behind a proxy that is the proxy's business."""
+    """Return whether the host's name can be resolved. With a proxy, the proxy resolves it."""
     if any(os.environ.get(name) for name in _PROXIES):
         return True
     try:

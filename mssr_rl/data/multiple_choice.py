@@ -1,7 +1,7 @@
-"""The options of a multiple-choice question: read from any form, shown to the model, named.
+"""The options of a multiple-choice question, read from any form and shown to the model.
 
-`shown` says whether a question lists its options already; where it does not, `with_options` adds
-them, because a letter pays only for who has seen what it stands for.
+`shown` tests whether the question already lists its options. If not, `with_options` adds them,
+because the model must see what a letter stands for before the letter can pay.
 """
 
 import json
@@ -35,18 +35,21 @@ def read_options(cells: Sequence[Any]) -> list[str] | None:
 
 
 def inline(question: str) -> list[str] | None:
-    """Options that stand in the question's own lines, `A. 5` or `(B) 6`, if they are in order."""
-    found = _LINE.findall(question)
-    letters = "".join(letter for letter, _ in found)
-    if len(found) < 2 or not LETTERS.startswith(letters):
+    """Return options in the question's own lines, `A.
+
+    5` or `(B) 6`, if the letters are in order.
+    """
+    lettered = _LINE.findall(question)
+    letters = "".join(letter for letter, _ in lettered)
+    if len(lettered) < 2 or not LETTERS.startswith(letters):
         return None
-    return [text for _, text in found]
+    return [text for _, text in lettered]
 
 
 def shown(question: str, found: Sequence[str]) -> bool:
-    """Whether the question lists the options with their letters, or they are bare letters."""
+    """Return whether the question lists the options, or the options are only letters."""
     if [option.strip() for option in found] == list(LETTERS[: len(found)]):
-        return True  # drawn in the picture
+        return True  # the options are drawn in the picture
     text = " ".join(question.split())
     return all(
         re.search(
@@ -58,16 +61,16 @@ def shown(question: str, found: Sequence[str]) -> bool:
 
 
 def with_options(question: str, found: Sequence[str]) -> str:
-    """The question with its options below, each with its letter."""
+    """Return the question with its options below it, each with its letter."""
     lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, found, strict=False)]
     return "\n".join([question, "Choices:", *lines])
 
 
 def letter(place: Any, first: int, found: Sequence[str] | None) -> str:
-    """The letter of the option at a place that counts from `first`.
+    """Return the letter of the option at a place that counts from `first`.
 
     Raises:
-        ValueError: it is no place, or there is no such option.
+        ValueError: the value is not a place, or there is no option at it.
     """
     if found is None:
         raise ValueError("has the place of an option as its answer, but no options")
@@ -84,7 +87,7 @@ def letter(place: Any, first: int, found: Sequence[str] | None) -> str:
 
 
 def without_letters(found: Sequence[str]) -> list[str]:
-    """Options as `A. 5`, `(B) 6` lose their own letter, if all of them carry it."""
+    """Return options such as `A. 5` or `(B) 6` without their letters, if all of them have one."""
     marks = [_LINE.fullmatch(option) for option in found]
     if len(found) > 1 and all(m and m[1] == LETTERS[i] for i, m in enumerate(marks)):
         return [m[2] for m in marks if m]
@@ -104,7 +107,7 @@ def _several(value: Any) -> list[str]:
 
 
 def _from_text(text: str) -> list[str]:
-    """A list written as text, a JSON object, or options with their letters in one text."""
+    """Return options from a text: a list, a JSON object, or options with their letters."""
     listed = column_content.items(text)
     if len(listed) > 1 or listed != [text]:
         return [_text(item) for item in listed]

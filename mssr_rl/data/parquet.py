@@ -1,9 +1,11 @@
-"""Rows of a parquet file that anybody may have made; only columns that are asked for are read.
+"""Read the rows of a parquet file from an untrusted source. Only columns that are used are decoded.
 
-Two kilobytes of parquet can stand for terabytes: compression a thousand to one, or one long value
-and a million references to it. So a column's sizes are looked at before it is decoded, references
-that could add up to much are read as references (Arrow's dictionaries), and a file's values may not
-add up to much more than the file itself.
+Two kilobytes of parquet can stand for terabytes: with compression of a thousand to one, or with one
+long value and a million references to it. There are three defences:
+
+* the sizes of a column are checked before it is decoded;
+* references that could add up to much stay references (Arrow's dictionaries);
+* the values of a file may not add up to much more than the file itself.
 """
 
 import weakref
@@ -16,23 +18,25 @@ from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
 FILE_BYTES = 2**40
-SLICE = 128  # rows whose values become objects together
-DECODED = 2**26  # bytes that are decoded together, about
-FLOOR = 2**30  # bytes that any file may stand for
-EXPANSION = 100  # times its size that a larger one may; texts compress to a tenth, pictures hardly
-ROWS = 10**6  # that a file may have beyond one for each of its bytes
-HEADER = 16  # bytes that hold a page's kind and size
+SLICE = 128  # rows whose values are turned into Python objects together
+DECODED = 2**26  # bytes that are decoded together, approximately
+FLOOR = 2**30  # decoded bytes that every file may have, however small it is
+# A larger file may have this many times its size. Texts compress to a tenth, pictures hardly at
+# all.
+EXPANSION = 100
+ROWS = 10**6  # rows that a file may have in addition to one for each of its bytes
+HEADER = 16  # bytes with a page's kind and size
 I32_NEXT_FIELD = 0x15
 DICTIONARY_PAGE = 2
-POINTER = 8  # bytes that any value takes at least
-LONGEST_FIXED = 4096  # bytes of a value of fixed length: hashes and decimals, never pictures
+POINTER = 8  # bytes that every value takes at least
+LONGEST_FIXED = 4096  # bytes of a value of fixed length, such as a hash or a decimal
 
 
 def rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The rows of a file; a column is decoded when a row is asked for it.
+    """Yield the rows of a file. A column is decoded when a row's value in it is first used.
 
     Raises:
-        UserError: the file is no parquet, damaged, or stands for far more than its size.
+        UserError: the file is not parquet, is damaged, or stands for far more than its size.
     """
     table = _Table(path)
     for group in range(table.groups):
@@ -67,7 +71,10 @@ class _Table:
             )
 
     def spend(self, size: int, column: str) -> None:
-        """Count what is about to be decoded."""
+        """Count bytes that are about to be decoded.
+
+        Raises UserError if the file's allowance is spent.
+        """
         self.room -= size
         if self.room < 0:
             raise UserError(
@@ -78,7 +85,7 @@ class _Table:
 
 
 class _Group:
-    """One row group, whose columns are read from when a row is asked for them."""
+    """One row group. A column is read when a row's value in it is first used."""
 
     def __init__(self, table: _Table, group: int) -> None:
         self.table, self.group = table, group
@@ -87,29 +94,30 @@ class _Group:
         self._columns: dict[str, _Column] = {}
 
     def value(self, column: str, row: int) -> Any:
-        """What a row holds in a column."""
+        """Return the value of a row in a column."""
         if column not in self._columns:
             self._refuse_bombs(column)
             self._columns[column] = _Column(self, column)
         return self._columns[column].value(row)
 
     def batches(self, column: str) -> Iterator[Any]:
-        """The column as Arrow arrays; what one of them stands for is at most about `FLOOR`."""
+        """Return the column as Arrow arrays, each with at most about `FLOOR` bytes of values."""
         leaves = self._leaves(column)
         file, many = self.table.file, min(SLICE, *map(self._rows_that_fit, leaves))
-        if not many:  # Arrow makes a dictionary anew for every batch: few large ones
+        if not many:  # Arrow rebuilds the dictionary for every batch, so few large batches
             size = sum(self.facts.column(i).total_uncompressed_size for i in leaves)
             file, many = self.table.by_reference, max(SLICE, self.count * DECODED // max(1, size))
-        found = file.iter_batches(
+        record_batches = file.iter_batches(
             batch_size=min(many, self.count), row_groups=[self.group], columns=[column]
         )
-        return (batch.column(0) for batch in found)
+        return (batch.column(0) for batch in record_batches)
 
     def _rows_that_fit(self, leaf: int) -> int:
-        """How many rows stand for at most `FLOOR`, should all refer to the longest value."""
+        """Return how many rows hold at most `FLOOR` bytes, if all refer to the longest value."""
         chunk = self.facts.column(leaf)
         longest = max(1, dictionary_bytes(self.table.raw, chunk))
-        beyond_one_each = max(0, chunk.num_values - self.count)  # one row's list can hold them all
+        # All of them may be in the list of one row.
+        beyond_one_each = max(0, chunk.num_values - self.count)
         rows: int = FLOOR // longest - beyond_one_each
         return max(0, rows)
 
@@ -118,7 +126,7 @@ class _Group:
         return [i for i, p in enumerate(paths) if column in (p, p.split(".", 1)[0])]
 
     def _refuse_bombs(self, column: str) -> None:
-        """By what the file says of itself, before anything is decoded."""
+        """Count the sizes that the file itself states, before anything is decoded."""
         for i in self._leaves(column):
             leaf, chunk = self.table.leaves[i], self.facts.column(i)
             referred = dictionary_bytes(self.table.raw, chunk)
@@ -132,22 +140,22 @@ class _Group:
 
 
 class _Column:
-    """A column of a row group: the batch that was decoded last, and a slice of it as objects."""
+    """A column of a row group: the last decoded batch, and a slice of it as Python objects."""
 
     def __init__(self, group: _Group, name: str) -> None:
         self.group, self.name = group, name
-        self.paid = 0  # rows that were counted
+        self.paid = 0  # rows whose bytes were counted
         self._rewind()
 
     def _rewind(self) -> None:
         self.batches = self.group.batches(self.name)
         self.batch: Any = ()
-        self.first = 0  # row of the group that `batch` begins with
+        self.first = 0  # first row of `batch`, counted in the group
         self.values: list[Any] = []
-        self.start = 0  # row that `values` begins with
+        self.start = 0  # first row of `values`, counted in the group
 
     def value(self, row: int) -> Any:
-        """What a row holds; rows are best asked for in their order."""
+        """Return the value of a row. Reading rows in order is fastest."""
         if row < self.start:
             self._rewind()
         if not self.start <= row < self.start + len(self.values):
@@ -156,7 +164,7 @@ class _Column:
         return self.values[row - self.start]
 
     def _reach(self, row: int) -> None:
-        self.values = []  # given back before as much is taken again
+        self.values = []  # free the memory before the next values need as much
         while row >= self.first + len(self.batch):
             self.first += len(self.batch)
             self.batch = ()
@@ -171,7 +179,7 @@ class _Column:
 
 
 class _Row(Mapping[str, Any]):
-    """A row that knows all its columns and decodes those that are asked for."""
+    """A row that knows all its columns and decodes only those that are used."""
 
     __slots__ = ("_group", "_row")
 
@@ -194,42 +202,43 @@ class _Row(Mapping[str, Any]):
 
 
 def dictionary_bytes(file: BinaryIO, chunk: Any) -> int:
-    """The size of a column chunk's dictionary; 0 if it begins with no dictionary page.
+    """Return the size of a column chunk's dictionary; 0 if the chunk does not begin with one.
 
-    A page begins with its kind, its size and its compressed size, as Thrift's compact protocol
-    writes numbers: a byte for the field, then seven bits a byte. pyarrow does not tell them.
+    pyarrow does not report this size, so the page header is read here. A page begins with its kind,
+    its size and its compressed size. Thrift's compact protocol writes each number as one byte for
+    the field and then seven bits in every byte.
     """
     starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
     file.seek(min(start for start in starts if start is not None))
     header = iter(file.read(HEADER))
-    found = []
+    numbers = []
     for _ in range(2):
         if next(header, None) != I32_NEXT_FIELD:
             return 0
-        found.append(_number(header))
-    kind, size = found
+        numbers.append(_number(header))
+    kind, size = numbers
     return size if kind == DICTIONARY_PAGE else 0
 
 
 def _number(parts: Iterator[int]) -> int:
-    found = shift = 0
+    value = shift = 0
     for part in parts:
-        found |= (part & 0x7F) << shift
+        value |= (part & 0x7F) << shift
         shift += 7
-        if part < 0x80:  # the last byte has no high bit
+        if part < 0x80:  # only the last byte has its high bit off
             break
-    return (found >> 1) ^ -(found & 1)  # the sign is the lowest bit
+    return (value >> 1) ^ -(value & 1)  # the lowest bit is the sign
 
 
 def expanded(array: Any) -> int:
-    """Bytes of an Arrow array's values once each is an object of its own."""
+    """Return the bytes of an Arrow array's values, if each value is an object of its own."""
     from pyarrow import compute, types
 
     kind = array.type
     if types.is_dictionary(kind):
         if not _of_bytes(kind.value_type):
             return POINTER * len(array)
-        used = compute.value_counts(array.indices)  # the dictionary is that of all batches
+        used = compute.value_counts(array.indices)  # all batches share the dictionary
         lengths = compute.binary_length(array.dictionary.take(used.field("values")))
         total = compute.sum(compute.multiply(lengths.cast("int64"), used.field("counts")))
         return POINTER * len(array) + (total.as_py() or 0)
@@ -250,12 +259,12 @@ def _of_bytes(kind: Any) -> bool:
 
 
 def _is_long(leaf: Any) -> bool:
-    """Whether a column holds texts or bytes, which Arrow can read as references."""
+    """Return whether a column holds texts or bytes, which Arrow can read as references."""
     return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in ("STRING", "NONE")
 
 
 def _opened(path: Path, owner: object) -> BinaryIO:
-    """The file, open for as long as its owner lives: rows may be looked at long after."""
+    """Return the file; it stays open while its owner exists, because rows are decoded late."""
     stack = ExitStack()
     file = stack.enter_context(untrusted.opened(path, FILE_BYTES))
     weakref.finalize(owner, stack.close)
@@ -264,7 +273,7 @@ def _opened(path: Path, owner: object) -> BinaryIO:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """What Arrow says of a damaged file, as a sentence that names the file."""
+    """Turn Arrow's errors on a damaged file into a UserError that names the file."""
     import pyarrow as pa
 
     try:

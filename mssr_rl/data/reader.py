@@ -1,13 +1,13 @@
-"""Rows in any of the field's formats become problems; the one module through which data come in.
+"""Turn rows in any known format into problems. All data come in through this module.
 
     load("mini_folder", "train")       problem  text, with or without <image> tags
     load("rows.jsonl", "val")          images   a list (or one) of {bytes, path}, bytes, PIL, path
     load("owner/name", "test")         answer   text or a number, alone or in a solution
                                        choices, id, family, level, subject: if there
 
-Where the rows lie is the business of `sources` and `table_files`, which column is what that of
-`formats`; pictures are that of `pictures` and `seen`, answers that of `golds`. Whatever cannot be
-used is a `UserError` that names the file and the row.
+`sources` and `table_files` find and read the rows. `formats` decides which column has which role.
+`pictures` and `seen` handle pictures, `golds` gold answers. Whatever cannot be used is a UserError
+that names the file and the row.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ from mssr_rl.data.table_files import SUFFIXES, Row
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem, text_fault, unusable
 
-TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for break-downs
+TAGS = ("family", "level", "subject", "category", "problem_version")  # kept for results by group
 EXTRAS = (  # kept for scoring rules and reports
     "precision", "unit", "question_for_eval", "set_id", "figure_id", "question_id", "subcategory",
     "problem_index", "answer_type", "question_type",
     "raw_answer",
 )  # fmt: skip
-AT_ONCE, AT_ONCE_BYTES = 512, 128 * 2**20  # rows whose pictures are decoded together
+AT_ONCE, AT_ONCE_BYTES = 512, 128 * 2**20  # rows and bytes of pictures that are decoded together
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _WRAPPED = re.compile(r"\s*<answer>(.*)</answer>\s*", re.DOTALL)
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class Numbered(NamedTuple):
-    """A row, where it stands and the key it goes by."""
+    """A row with its number and its key."""
 
     i: int
     key: str
@@ -58,19 +58,19 @@ class Numbered(NamedTuple):
 
 
 class ProblemDraft(NamedTuple):
-    """A problem whose pictures are still to be looked at."""
+    """A problem whose pictures have not been checked yet."""
 
     where: str
     problem: Problem
 
 
 def load(data: str, split: str, limit: int | None = None, stated: str = "") -> list[Problem]:
-    """The problems of one split ("train", "val", "test") of a file, a folder or a hub id.
+    """Return the problems of one split ("train", "val", "test") of a file, a folder or a hub id.
 
-    A missing val is the data's test (and the reverse, both with a warning); where there is only a
-    train split, or one file, a tenth of it (at most 512 rows, chosen by a hash of their keys) is
-    both val and test and is missing from train. `limit` keeps the first rows of what remains;
-    `stated` says which column is what, see `formats`.
+    If val is missing, test is used in its place, and the reverse, both with a warning. If there is
+    only a train split, or one file, a tenth of it is held out (at most 512 rows, chosen by a hash
+    of their keys). These rows are both val and test, and are removed from train. `limit` keeps the
+    first rows of the result. `stated` is `env.columns`, see `formats`.
     """
     return problems(_find(data, split), split, limit, stated)
 
@@ -81,7 +81,7 @@ def problems(
     limit: int | None = None,
     stated: str = "",
 ) -> list[Problem]:
-    """The problems of a source that was already found, in any of the known formats."""
+    """Return the problems of a source that has been found already, in any of the known formats."""
     rows = iter(source.rows())
     first = list(itertools.islice(rows, formats.LOOKED_AT))
     if not first:
@@ -96,12 +96,12 @@ def problems(
 
 
 def normalised(source: sources.Source, split: str, limit: int | None = None) -> list[Problem]:
-    """The problems of rows that are in the reader's own columns already."""
+    """Return the problems of rows that are already in the reader's own columns."""
     return _all(source, split, limit, None)
 
 
 def answer_text(value: Any) -> str:
-    """An answer of the user's own file as text, out of its <answer> tags; empty if it is none."""
+    """Return an answer in a user's file as text, without <answer> tags; empty if it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     if isinstance(value, float) and math.isnan(value):
@@ -134,10 +134,10 @@ def _all(
     if source.holds_out:
         rows = _part(list(rows), split, source.name)
     drafts = _drafts(itertools.islice(rows, limit), source, reading)
-    found = list(_looked_at(drafts, source.name))
-    if not found:
+    usable = list(_looked_at(drafts, source.name))
+    if not usable:
         raise UserError(f"{source.name} has no rows in its {source.split} split")
-    return found
+    return usable
 
 
 def _numbered(source: sources.Source, reading: formats.ColumnRoles | None) -> Iterator[Numbered]:
@@ -169,7 +169,7 @@ def _key(row: Row, i: int, source: sources.Source, name: str) -> str:
 
 
 def _part(rows: list[Numbered], split: str, name: str) -> Iterator[Numbered]:
-    """What is held out of `rows`, or what is left of them for training."""
+    """Return the rows that are held out of `rows`, or the other rows for training."""
     if not rows:
         raise UserError(f"{name} has no rows in its {split} split; give it at least two")
     if len(rows) < 2:
@@ -196,7 +196,7 @@ def _drafts(
 
 
 def _draft(key: str, row: Row, folder: Path | None) -> Problem:
-    """A problem with its pictures as they are stored; a ValueError says what is wrong."""
+    """Return a problem with its pictures as stored. Raises ValueError that says what is wrong."""
     found = multiple_choice.read_options([row.get("choices")])
     gold = golds.gold(row.get("answer"), found)
     if gold.said:
@@ -237,7 +237,7 @@ def _kept(row: Row, names: Iterable[str]) -> dict[str, str]:
 
 
 def _looked_at(drafts: Iterable[ProblemDraft], name: str) -> Iterator[Problem]:
-    """The problems whose pictures can be used, as they are seen; the others are faults."""
+    """Yield the problems whose pictures can be used; report the others as faults."""
     progress = seen.Progress(name)
     for some in _batches(drafts):
         contents = [content for draft in some for content in draft.problem.images]

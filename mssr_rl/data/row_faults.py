@@ -1,9 +1,9 @@
-"""What is wrong with rows, and what is worth saying of them: kept while data are read.
+"""Collect faults of rows, and notes about them, while data are read.
 
-`reader` and the environments report a row that cannot be used by `met`. It raises, except inside
-`listed()`, which collects the faults and lets the reading go on without their rows. `noted` keeps
-what a person should know though it is no fault: how columns were read, answers that were taken out
-of solutions.
+`reader` and the environments call `met` for a row that cannot be used. It raises an error, except
+inside `listed()`: there it collects the fault, and reading goes on without the row. `noted()`
+collects what a user should know although it is no fault, such as how columns were read, or that
+answers were taken out of solutions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ from contextvars import ContextVar
 
 from mssr_rl.errors import UserError
 
-SHOWN = 3  # faults that an error names
+SHOWN = 3  # faults that an error message shows
 
 _list: ContextVar[list[str] | None] = ContextVar("faults", default=None)
 _notes: ContextVar["Notes | None"] = ContextVar("notes", default=None)
 
 
 class BadRows(UserError):
-    """Rows that cannot be used, all of them: `rows` has a sentence for each."""
+    """Raised for all rows that cannot be used; `rows` has one sentence for each."""
 
     def __init__(self, rows: Sequence[str], end: str) -> None:
         more = f" (and {len(rows) - SHOWN} more rows)" if len(rows) > SHOWN else ""
@@ -28,47 +28,50 @@ class BadRows(UserError):
 
 
 def met(error: UserError) -> None:
-    """Raise the error, or note it where faults are listed."""
-    found = _list.get()
-    if found is None:
+    """Raise the error, or add it to the list inside `listed()`."""
+    faults = _list.get()
+    if faults is None:
         raise error
-    found.append(str(error))
+    faults.append(str(error))
 
 
 def note(text: str, example: str = "") -> None:
-    """Something to say once the data are read, with how often it was noted and a first example."""
-    found = _notes.get()
-    if found is not None:
-        count, first = found.get(text, (0, example))
-        found[text] = (count + 1, first)
+    """Note a fact about the data.
+
+    Each fact keeps its number of occurrences and its first example.
+    """
+    notes = _notes.get()
+    if notes is not None:
+        count, first = notes.get(text, (0, example))
+        notes[text] = (count + 1, first)
 
 
 @contextmanager
 def listed() -> Iterator[list[str]]:
-    """The faults of all rows that are read inside, complete at the end."""
-    found: list[str] = []
-    token = _list.set(found)
+    """Collect the faults of all rows that are read inside; the list is complete at the end."""
+    faults: list[str] = []
+    token = _list.set(faults)
     try:
-        yield found
+        yield faults
     finally:
         _list.reset(token)
 
 
 class Notes(dict[str, tuple[int, str]]):
-    """What was noted: how often, and the first example."""
+    """The notes: for each, how often it occurred and its first example."""
 
     @property
     def lines(self) -> list[str]:
-        """One sentence for each thing."""
+        """One sentence for each note."""
         return [f"{n:,} {text}: {first}" if first else text for text, (n, first) in self.items()]
 
 
 @contextmanager
 def noted() -> Iterator[Notes]:
-    """What is noted inside."""
-    found = Notes()
-    token = _notes.set(found)
+    """Collect the notes that are made inside."""
+    notes = Notes()
+    token = _notes.set(notes)
     try:
-        yield found
+        yield notes
     finally:
         _notes.reset(token)

@@ -1,22 +1,22 @@
-"""Where rows lie: one file, a folder with files for each split, or a data set on the hub.
+"""Find the rows of a split: in one file, in a folder with files for each split, or on the hub.
 
-`table_files` reads the files, `reader` turns the rows into problems. A folder may be
+`table_files` reads the files, and `reader` turns the rows into problems. A folder may contain
 
-    train.parquet, test.jsonl            a file a split, also under data/
+    train.parquet, test.jsonl            a file for each split, also under data/
     train-00000-of-00004.parquet         shards, as on the hub
-    train/0000.parquet                   a folder a split, with any number of files
+    train/0000.parquet                   a folder for each split, with any number of files
     train/metadata.jsonl                 the image folder of `datasets`, or metadata.csv
     dataset_dict.json, train/*.arrow     what save_to_disk writes, with splits or without
-    geo_train.json                       else a file with the split's name in its own
-    rows.jsonl                           else its only data file
+    geo_train.json                       otherwise a file with the split's name in its own name
+    rows.jsonl                           otherwise its only data file
 
-Which stored split answers for which:
+Which stored split is used for which:
 
-    wanted   the split of that name; `validation`, `dev` and the like are `val`
-    val      else `test`, with a warning: choosing by it flatters the test score
-    test     else `val`, with a warning
-    both     else a tenth of `train` (512 rows at most), drawn by a hash of the row's key and then
-             missing from train; the same for a data set that is one split
+    any      the split of that name; `validation`, `dev` and the like are `val`
+    val      otherwise `test`, with a warning: selecting by it makes the test score too high
+    test     otherwise `val`, with a warning
+    both     otherwise a tenth of `train` (512 rows at most), chosen by a hash of the row's key and
+             removed from train; the same for a data set that has one split
 """
 
 import logging
@@ -47,26 +47,29 @@ class NoSuchSplit(UserError):
 
 
 class Source(NamedTuple):
-    """The rows that answer for a split, unread: `rows` starts reading."""
+    """The rows of a split before they are read; calling `rows` starts reading."""
 
     name: str  # for messages and for the keys of rows without an id
-    split: str  # the split the rows were stored as
-    holds_out: bool  # val and test have to be taken from these rows
-    folder: Path | None  # what pictures' paths are relative to
+    split: str  # the name under which the rows are stored
+    holds_out: bool  # val and test must be held out of these rows
+    folder: Path | None  # the paths of pictures are relative to it
     rows: Callable[[], Iterator[Row]]
 
 
 def local(path: Path, split: str) -> Source:
-    """The source of `split` in a file or folder; a `UserError` says what is missing."""
+    """Return the source of `split` in a file or folder.
+
+    Raises UserError that says what is missing.
+    """
     if path.is_dir():
         return _folder_source(path, split)
     return file_source((path,), "train", holds_out=True)
 
 
 def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str, bool]:
-    """Which stored split answers for `split`, and whether val and test are held out of it.
+    """Return which stored split is used for `split`, and whether val and test are held out of it.
 
-    `stored` maps our names of the splits (train, val, test) to the source's own.
+    `stored` maps our names of the splits (train, val, test) to the source's own names.
     """
     for other in (split, *_FALLBACK[split]):
         if other in stored:
@@ -77,7 +80,10 @@ def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str,
 
 
 def named(path: Path, split: str, names: Sequence[str]) -> Source:
-    """The rows in a file, or in a folder's first files of one of the names; nothing held out."""
+    """Return the source of a file, or of the files of a folder with the first of these names.
+
+    Nothing is held out.
+    """
     if path.is_file():
         return file_source((path,), split, holds_out=False)
     for name in names:
@@ -90,7 +96,7 @@ def named(path: Path, split: str, names: Sequence[str]) -> Source:
 
 
 def our_names(names: Mapping[str, object]) -> dict[str, str]:
-    """Our names of the splits that are there, mapped to the source's."""
+    """Return {our name of a split: the source's name} for the splits that exist."""
     return {
         ours: theirs
         for ours, known in _NAMES.items()
@@ -100,7 +106,7 @@ def our_names(names: Mapping[str, object]) -> dict[str, str]:
 
 
 def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
-    """The rows of the files of one split, one file after the other."""
+    """Return the source of the rows of one split's files, one file after the other."""
     if not table_files.suffix_of(paths[0]):
         raise UserError(f"{paths[0]} is no data set: use one of {', '.join(SUFFIXES)}")
     return Source(
@@ -129,7 +135,7 @@ def _folder_source(folder: Path, split: str) -> Source:
 
 
 def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
-    """The files of one split, in the first place and format that has any."""
+    """Return the files of one split, in the first place and format that has any."""
     for place in (folder, folder / "data"):
         for suffix in SUFFIXES:
             shards = sorted(place.glob(f"{name}-*-of-*{suffix}"))
@@ -141,7 +147,7 @@ def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _only_split(folder: Path) -> tuple[Path, ...]:
-    """The files of a folder that holds one split: metadata, shards, or its only data file."""
+    """Return the files of a folder with one split: metadata, shards, or its only data file."""
     files = _data_files(folder)
     if found := _metadata(files):
         return found
@@ -160,19 +166,19 @@ def _only_split(folder: Path) -> tuple[Path, ...]:
 
 
 def _metadata(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The table of an image folder."""
+    """Return the table of an image folder."""
     return tuple(path for path in files if path.name.split(".")[0] == "metadata")[:1]
 
 
 def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Files with a split's name among the words of their own: geo3k_train.json."""
-    found: dict[str, tuple[Path, ...]] = {}
+    """Return files with a split's name as a part of their own name, such as geo3k_train.json."""
+    by_split: dict[str, tuple[Path, ...]] = {}
     for path in (*_data_files(folder), *_data_files(folder / "data")):
         stem = path.name[: -len(table_files.suffix_of(path))].lower()
         words = re.split(r"[^a-z]+", stem)
         for name in {n for names in _NAMES.values() for n in names if n in words}:
-            found[name] = (*found.get(name, ()), path)
-    return {name: _one_format(paths) for name, paths in found.items()}
+            by_split[name] = (*by_split.get(name, ()), path)
+    return {name: _one_format(paths) for name, paths in by_split.items()}
 
 
 def _one_format(paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -183,15 +189,15 @@ def _one_format(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _data_files(folder: Path) -> tuple[Path, ...]:
-    """Files with rows by their names, those aside that the `datasets` library keeps for itself."""
+    """Return the data files by their names, without those of the `datasets` library."""
     if not folder.is_dir():
         return ()
-    found = (p for p in sorted(folder.iterdir()) if table_files.suffix_of(p) and p.is_file())
-    return tuple(p for p in found if p.name not in _NO_DATA and not p.name.startswith("cache-"))
+    files = (p for p in sorted(folder.iterdir()) if table_files.suffix_of(p) and p.is_file())
+    return tuple(p for p in files if p.name not in _NO_DATA and not p.name.startswith("cache-"))
 
 
 def _has_rows(path: Path) -> bool:
-    """Whether a file begins with a row; a folder's other JSON files hold settings."""
+    """Return whether a file begins with a row; other JSON files of a folder hold settings."""
     try:
         return next(iter(table_files.rows_of(path)), None) is not None
     except UserError:

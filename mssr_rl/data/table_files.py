@@ -1,11 +1,10 @@
-"""Files with rows: each common way to write a table, read as mappings from column to value.
+"""Read files with rows in every common table format, as mappings from column to value.
 
     .parquet  .arrow (save_to_disk)  .jsonl  .json  .csv  .tsv      and .gz of the last four
 
-JSON comes in many forms: a list of objects, objects one after the other, a list under a key
-(`data`, `rows`), objects by id, columns as lists, pandas' `split` and `index`, the hub's row pages.
-What a file holds is found by its content where its name leaves that open. Whatever cannot be read
-is a `UserError` with the file and the line.
+JSON has many forms: a list of objects, objects one after the other, a list under a key (`data`,
+`rows`), objects by id, columns as lists, pandas' `split` and `index`, the hub's row pages. The
+content decides between them. Whatever cannot be read is a UserError with the file and the line.
 """
 
 import csv
@@ -28,27 +27,27 @@ Row = Mapping[str, Any]
 
 PLAIN = (".jsonl", ".json", ".csv", ".tsv")
 SUFFIXES = (".parquet", ".arrow", *PLAIN, *(f"{suffix}.gz" for suffix in PLAIN))
-JSON_BYTES = 2**30  # of a .json unpacked, which is read as a whole; the others are not
-ROW_BYTES = 2**27  # of a line of text: a picture of 64 MiB in base64
+JSON_BYTES = 2**30  # of an unpacked .json file; it alone is read as a whole
+ROW_BYTES = 2**27  # of one line of text; room for a picture of 64 MiB in base64
 ARROW_BYTES = 2**40
 _LFS = b"version https://git-lfs"
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that says how a file is read, `.jsonl.gz` for example; empty for other files."""
+    """Return the ending that decides how a file is read, e.g. `.jsonl.gz`; empty if unknown."""
     name = path.name.lower()
     return next((suffix for suffix in SUFFIXES[::-1] if name.endswith(suffix)), "")
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """The rows of a file; it must end with one of SUFFIXES."""
+    """Yield the rows of a file, whose name must end with one of SUFFIXES."""
     _refuse_pointer(path)
     yield from _READERS[suffix_of(path).removesuffix(".gz")](path)
 
 
 def write_parquet(path: Path, rows: Iterable[Row]) -> None:
-    """Store rows so that a reader finds all of them or no file at all."""
+    """Write rows to a parquet file. A reader finds either all of them or no file."""
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -58,7 +57,7 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> None:
 
 
 def _arrow(path: Path) -> Iterator[Row]:
-    """A file of `save_to_disk`: Arrow's stream format; its file format is taken too."""
+    """Yield the rows of a `save_to_disk` file, in Arrow's stream format or its file format."""
     import pyarrow as pa
 
     try:
@@ -86,7 +85,7 @@ def _batches(file: Any) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    """An object a line; a file that begins otherwise is read as one JSON text."""
+    """Yield one object for each line. A file that begins otherwise is read as one JSON text."""
     number = 1
     try:
         for number, line in enumerate(_lines(path), 1):
@@ -102,7 +101,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _whole_after_all(path: Path) -> list[Row] | None:
-    """The rows of a JSON text over several lines; None if it is none either."""
+    """Return the rows of a JSON text over several lines; None if it is not JSON either."""
     try:
         return list(_json_forms(_several(_content(path)), path))
     except (ValueError, RecursionError):
@@ -112,10 +111,10 @@ def _whole_after_all(path: Path) -> list[Row] | None:
 def _json(path: Path) -> Iterator[Row]:
     try:
         text = _content(path)
-        found = _several(text)
+        values = _several(text)
     except (ValueError, RecursionError, *_UNREADABLE) as error:
         raise UserError(f"{path} cannot be read as JSON: {first_line(error)}") from error
-    yield from _json_forms(found, path)
+    yield from _json_forms(values, path)
 
 
 def _content(path: Path) -> str:
@@ -127,15 +126,15 @@ def _content(path: Path) -> str:
 
 
 def _several(text: str) -> Any:
-    """One JSON value, or the list of those that follow each other."""
-    decoder, place, found = json.JSONDecoder(), 0, []
+    """Return one JSON value, or the list of all values that follow each other."""
+    decoder, place, values = json.JSONDecoder(), 0, []
     while place < len(text):
         while place < len(text) and text[place] in " \t\r\n,\ufeff":
             place += 1
         if place < len(text):
             value, place = decoder.raw_decode(text, place)
-            found.append(value)
-    return found[0] if len(found) == 1 else found
+            values.append(value)
+    return values[0] if len(values) == 1 else values
 
 
 def _json_forms(content: Any, path: Path) -> Iterator[Row]:
@@ -149,7 +148,7 @@ def _json_forms(content: Any, path: Path) -> Iterator[Row]:
 
 
 def _listed(content: Any) -> list[Any] | None:
-    """The rows in whichever form they stand; None if there are none."""
+    """Return the rows, whichever form they have; None if there are none."""
     if isinstance(content, list):
         return [item["row"] if _is_page_row(item) else item for item in content]
     if not isinstance(content, dict) or not content:
@@ -162,7 +161,7 @@ def _listed(content: Any) -> list[Any] | None:
 
 
 def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
-    """The one list of objects in an object, or its columns if it has only lists of one length."""
+    """Return the only list of objects in an object, or its columns if all have one length."""
     lists = {k: v for k, v in content.items() if isinstance(v, list)}
     objects = [v for v in lists.values() if v and all(isinstance(item, dict) for item in v)]
     pages = [rows for rows in objects if all(map(_is_page_row, rows))]
@@ -175,7 +174,7 @@ def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _by_id(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Objects by id, or pandas' columns, which are objects by the row's number."""
+    """Return objects by id, or pandas' columns, which are objects by row number."""
     first = next(iter(content.values()))
     if all(str(key).isdecimal() for key in first) and first:
         return [{name: column.get(key) for name, column in content.items()} for key in first]
@@ -187,7 +186,7 @@ def _is_page_row(item: Any) -> bool:
 
 
 def _is_row(content: Mapping[str, Any]) -> bool:
-    """Whether an object is a problem itself: it has text of its own beside its lists."""
+    """Return whether an object is a row itself: it has at least two texts."""
     return sum(isinstance(value, str) for value in content.values()) >= 2
 
 
@@ -195,7 +194,10 @@ def _is_row(content: Mapping[str, Any]) -> bool:
 
 
 def _separated(separators: str, kind: str) -> Callable[[Path], Iterator[Row]]:
-    """Rows with a header; fields may be long, as pictures in base64 are; empty ones are null."""
+    """Return a reader of rows with a header.
+
+    Fields may be long (pictures); empty fields are null.
+    """
 
     def read(path: Path) -> Iterator[Row]:
         csv.field_size_limit(ROW_BYTES)
@@ -234,9 +236,9 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines with their ends, decoded: UTF-8, or what a byte order mark says."""
+    """Yield the lines with their ends, decoded as UTF-8 or as the byte order mark says."""
     with _unpacked(path) as file:
-        if _encoding(file.peek(2)) == "utf-16":  # whose lines do not end with a byte
+        if _encoding(file.peek(2)) == "utf-16":  # here the end of a line is not a single byte
             yield from _content(path).splitlines(keepends=True)
             return
         number = 0
@@ -274,5 +276,5 @@ def _object(item: Any, where: str) -> Row:
 
 
 def first_line(error: Exception) -> str:
-    """An error's first line, cut to a length that fits a sentence."""
+    """Return the first line of an error's message, cut to a length that fits a sentence."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,4 +1,7 @@
-"""Engines: where weights live, behind `engine_protocol`; `make_engine` picks one by config."""
+"""Engines hold the weights and sample, score and train with them.
+
+`mssr_rl.engine_protocol` is the protocol. `make_engine` makes the engine that the config names.
+"""
 
 import os
 
@@ -7,7 +10,7 @@ from mssr_rl.engine_protocol import Engine
 
 
 def make_engine(config: Config) -> Engine:
-    """Load the policy that `model` names into the engine that `engine` names."""
+    """Return the engine that `engine` names, with the policy of `model` loaded into it."""
     return _openrlhf(config) if config.engine.name == "openrlhf" else _local(config)
 
 
@@ -16,9 +19,9 @@ def _local(config: Config) -> Engine:
 
     from mssr_rl.engine.local import LocalEngine, LocalOptions
 
-    if config.engine.device == "cpu":  # deepspeed, where it is installed, would look and warn
+    if config.engine.device == "cpu":  # else an installed deepspeed looks for a GPU and warns
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        torch.set_num_threads(1)  # blocks side by side take the cores (`engine.workers`)
+        torch.set_num_threads(1)  # blocks that run side by side use the cores (`engine.cores`)
     train, rollout = config.train, config.rollout
     return LocalEngine(
         LocalOptions(

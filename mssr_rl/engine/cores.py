@@ -1,8 +1,8 @@
-"""The local engine's cores: blocks of rollouts at work side by side, one thread of torch each.
+"""Run blocks of rollouts side by side on the local engine's cores, with one torch thread each.
 
-Blocks are cut by size, never by the number of threads, and what comes of them is put together in
-their order: a run's numbers do not depend on how many threads made them. Threads that share every
-single operation instead wait for each other thousands of times a step (docs/speed.md).
+Blocks are cut by size, never by the number of threads, and their results are combined in the order
+of the blocks. So the numbers of a run do not depend on how many threads computed them. Threads that
+share every single operation would wait for each other thousands of times a step (docs/speed.md).
 """
 
 import sys
@@ -15,13 +15,14 @@ import torch
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
-# Python's default is 5 ms, in which a thread does dozens of operations: another that comes back
-# from one must not wait that long for its turn (docs/speed.md).
+# How long a thread keeps the interpreter. Python's default is 5 ms. A thread that returns from a
+# torch operation must not wait that long: in 5 ms another thread does dozens of operations
+# (docs/speed.md).
 TURN = 1e-4  # [s]
 
 
 class Workers:
-    """So many threads; one on a GPU, which has its own order of work."""
+    """A pool of `threads` threads; a single one on a GPU, which orders its own work."""
 
     def __init__(self, threads: int, device: str) -> None:
         count = threads if device == "cpu" else 1
@@ -30,9 +31,10 @@ class Workers:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="block", initializer=_alone)
 
     def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
-        """`work` on every block; results as they come, in the order of the blocks.
+        """Apply `work` to every block, and yield the results in the order of the blocks.
 
-        An error is raised in its place; blocks that nobody has begun are then left alone.
+        An error is raised in place of its result. Blocks that have not been started are then not
+        run.
         """
         return self._pool.map(work, blocks)
 

@@ -1,8 +1,8 @@
 """The local engine: policy, frozen reference and optimiser in this process, on CPU or one GPU.
 
-A problem's picture and prompt are read once and shared by its rollouts, in sampling, scoring and
-training. Old log-probabilities and entropies come from the sampler itself: in float32 they equal
-rescored ones to about 1e-5; in bfloat16 they would not, so there they are scored again.
+The picture and the prompt of a problem are read once. Its rollouts share the result in sampling,
+scoring and training. In float32 the old log-probabilities and entropies come from the sampler: they
+equal rescored ones to about 1e-5. In bfloat16 they would differ, so there they are scored again.
 
 Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
 """
@@ -31,34 +31,35 @@ from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
 Read = Callable[[Sequence[Problem]], Reading]
-Gradient = tuple[Tensor | None, ...]  # one a parameter
+Gradient = tuple[Tensor | None, ...]  # one for each parameter
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalOptions:
-    """What the local engine is told, once."""
+    """The options of the local engine."""
 
     model: str  # a folder, a hub id, or "tiny"
     device: str = "cpu"
     dtype: str = "float32"
-    temperature: float = 1.0  # of training rollouts; log-probabilities are taken at it
+    temperature: float = 1.0  # of training rollouts, and of all log-probabilities
     max_prompt_tokens: int = 1024
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
-    micro_batch: int = 32  # rollouts in a pass (`engine.blocks`): memory and speed, not maths
-    threads: int = 1  # passes at work at once, on CPU; not maths either
+    micro_batch: int = 32  # rollouts in a pass (`engine.blocks`); it changes memory and speed only
+    threads: int = 1  # passes that run at the same time, on CPU
     lr: float = 1e-6
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = 1.0
 
 
-# Rollouts sampled together are more, because sampling goes token by token and keeps no graph.
-SAMPLED_TOGETHER = 8  # micro-batches
+# Micro-batches that are sampled together. More rollouts can be sampled than trained on at once,
+# because sampling goes token by token and keeps no graph.
+SAMPLED_TOGETHER = 8
 
 
 class LocalEngine:
-    """See `engine.base.Engine` for what each method promises."""
+    """The engine in this process. `engine_protocol.Engine` says what each method does."""
 
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
@@ -82,7 +83,7 @@ class LocalEngine:
         self._workers = Workers(options.threads, options.device)
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """The training problems, in the order of the first epoch."""
+        """Take note of the training problems, in the order of the first epoch."""
         self.reference.expect(problems)
 
     # ---- no gradient -----------------------------------------------------------------------
@@ -104,11 +105,11 @@ class LocalEngine:
         size = self._sampled_together(len(problems), group_size)
         blocks = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
         sampled = stacked([block.sampled for block in blocks])
-        said = texts(self.family.tokenizer, sampled)
+        decoded = texts(self.family.tokenizer, sampled)
         return Rollouts(
             problems=tuple(problems),
             group_size=group_size,
-            responses=tuple(f"{self.family.opening}{text}" for text in said),
+            responses=tuple(f"{self.family.opening}{text}" for text in decoded),
             token_BT=sampled.token_BT,
             mask_BT=sampled.mask_BT,
             logprob_BT=sampled.logprob_BT,
@@ -119,13 +120,16 @@ class LocalEngine:
         )
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
         problems, reference = rollouts.problems, self.reference
         list(self._workers.each(reference.keep, reference.missing(problems)))
         return self._logprob(reference.model, reference.read, rollouts, range(len(problems)))
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
-        """float32 BT [nat] under the current policy, for the rollouts of some problems."""
+        """Return log-probabilities under the current policy for the rollouts of some problems.
+
+        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        """
         return self._logprob(self.policy, self._read, rollouts, problem_rows)
 
     @torch.no_grad()
@@ -160,32 +164,38 @@ class LocalEngine:
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """One pass over the rollouts: whole problems, shuffled, into optimiser updates."""
+        """Make one pass of optimiser updates over the rollouts; whole problems are shuffled."""
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         given = Given(
             rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
         )
-        done: list[_Update] = []
+        updates: list[_Update] = []
         for rows in order.split(plan.samples_per_update // rollouts.group_size):
-            with blaming(rows.tolist(), len(done)):
-                whole = plan.prepared(given, rollouts_of(rows, rollouts.group_size), len(done))
-                done.append(self._one_update(rollouts, whole, rows, plan))
-        mean = torch.stack([update.sums for update in done]).mean(0).tolist()
+            with blaming(rows.tolist(), len(updates)):
+                whole = plan.prepared(given, rollouts_of(rows, rollouts.group_size), len(updates))
+                updates.append(self._one_update(rollouts, whole, rows, plan))
+        mean = torch.stack([update.sums for update in updates]).mean(0).tolist()
         return UpdateStats(
             pg_loss=mean[0],
             kl_loss=mean[1],
             clip_fraction=mean[2],
-            grad_norm=sum(update.grad_norm for update in done) / len(done),
-            updates=len(done),
+            grad_norm=sum(update.grad_norm for update in updates) / len(updates),
+            updates=len(updates),
             trained_tokens=plan.tokens(rollouts.mask_BT),
-            measured={k: sum(u.measured[k] for u in done) / len(done) for k in done[0].measured},
+            measured={
+                k: sum(u.measured[k] for u in updates) / len(updates) for k in updates[0].measured
+            },
         )
 
     def _one_update(
         self, rollouts: Rollouts, whole: Prepared, rows: Tensor, plan: UpdatePlan
     ) -> "_Update":
-        """Micro-batches add up to one gradient; their token weights are of the whole update."""
+        """Make one optimiser update from the sum of the gradients of all micro-batches.
+
+        Each token is weighted within the whole update, so the split into micro-batches changes
+        nothing.
+        """
         parameters = [p for p in self.policy.parameters() if p.requires_grad]
         size = self._together(rollouts, rows)
         here = torch.arange(len(whole.given.mask_BT)).split(size * rollouts.group_size)
@@ -197,18 +207,18 @@ class LocalEngine:
             gradient = torch.autograd.grad(part.total, parameters, allow_unused=True)
             return part._replace(total=part.total.detach()), gradient
 
-        done = []
+        parts = []
         blocks = zip(rows.split(size), here, strict=True)
         for part, gradient in self._workers.each(one_block, blocks):
             _accumulate(parameters, gradient)
-            done.append(part)
+            parts.append(part)
         norm = self._clip()
         self.optimiser.step()
-        sums, measured = added(done)
+        sums, measured = added(parts)
         return _Update(sums, norm, measured)
 
     def _clip(self) -> float:
-        """Cut a gradient that is too long; its length before. Raises if it is not finite."""
+        """Clip the gradient and return its norm before clipping. Raises if it is not finite."""
         gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         check_gradients(norm, self.policy.named_parameters())
@@ -223,9 +233,9 @@ class LocalEngine:
         block: tuple[Tensor, Tensor],
         plan: UpdatePlan,
     ) -> Objective:
-        """What one micro-batch adds to the loss, with its graph.
+        """Return the part of the loss that one micro-batch adds, with its graph.
 
-        `block`: its problems' rows, and where its rollouts stand in the update.
+        `block`: the rows of its problems, and the positions of its rollouts in the update.
         """
         rows, here = block
         scored = self._score(self.policy, self._read, rollouts, rows)
@@ -241,7 +251,7 @@ class LocalEngine:
         return part
 
     def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> ScoredResponses:
-        """Score the rollouts of some problems, cut to their longest."""
+        """Score the rollouts of some problems, cut to the longest of their responses."""
         picked = rollouts_of(rows, rollouts.group_size)
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
@@ -249,12 +259,11 @@ class LocalEngine:
         device = self.options.device
         response = rollouts.token_BT[picked, :width].to(device), mask_BT[:, :width].to(device)
         scored = self.family.score(model, reading, response, self.options.temperature)
-        return ScoredResponses(
-            *(x.cpu() for x in scored)
-        )  # rollouts, weights and losses stay there
+        # Rollouts, loss weights and losses are on the CPU.
+        return ScoredResponses(*(x.cpu() for x in scored))
 
     def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
-        """How many problems a micro-batch holds, of these, which are to be split evenly."""
+        """Return how many of these problems a micro-batch holds, if they are split evenly."""
         options, group_size = self.options, rollouts.group_size
         if options.device != "cpu":
             return max(1, options.micro_batch // group_size)
@@ -264,7 +273,7 @@ class LocalEngine:
         return even(len(rows), problems_together(options.micro_batch, group_size, tokens))
 
     def _sampled_together(self, problems: int, group_size: int) -> int:
-        """How many problems a block holds that is sampled."""
+        """Return how many problems are sampled together."""
         most = max(1, SAMPLED_TOGETHER * self.options.micro_batch // group_size)
         return even(problems, most) if self.options.device == "cpu" else most
 
@@ -277,18 +286,18 @@ class LocalEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """`policy/`, an ordinary `save_pretrained` folder, and `optimiser.safetensors`."""
+        """Write `policy/`, in the `save_pretrained` layout, and `optimiser.safetensors`."""
         self.family.save(self.policy, folder / "policy")
         save_optimiser(self.optimiser, folder / "optimiser.safetensors", {})
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; the reference stays the initial policy."""
+        """Continue from what `save` wrote; the reference remains the initial policy."""
         saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
         self.policy.load_state_dict(saved.state_dict())
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
 
     def close(self) -> None:
-        """End the workers; nothing is outside this process."""
+        """End the worker threads. This engine has nothing outside this process."""
         self._workers.close()
 
 
@@ -305,7 +314,10 @@ class _Update(NamedTuple):
 
 
 def _accumulate(parameters: Sequence[Tensor], gradient: Gradient) -> None:
-    """Add a micro-batch's gradient; None where none of its problems reaches the parameter."""
+    """Add a micro-batch's gradient to the parameters.
+
+    A part is None where no problem of the micro-batch reaches the parameter.
+    """
     for parameter, part in zip(parameters, gradient, strict=True):
         if part is not None:
             before = parameter.grad

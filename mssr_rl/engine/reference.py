@@ -1,10 +1,10 @@
-"""The frozen initial policy of the local engine, which reads a problem once in a run.
+"""The frozen initial policy of the local engine; it reads each prompt once in a run.
 
-What it makes of a prompt never changes, so keys and values are kept for the next time the problem
-comes. Numbers of a batched pass depend in their last bits on the rest of the batch, and a resumed
-run, which has kept nothing, needs the same ones: so a problem is always read with the same others,
-its neighbours in the order of the first epoch. Of a long order only the beginning is kept; what
-comes later, or was not expected, is read with whatever comes along, every time it comes.
+Its keys and values for a prompt never change, so they are kept for the next time the problem comes.
+The numbers of a batched pass depend in their last bits on the rest of the batch, and a resumed run,
+which has kept nothing, needs the same numbers. So a problem is always read together with the same
+others, its neighbours in the order of the first epoch. Of a long order only the beginning is kept.
+A problem beyond it, or one that was not announced, is read again with its batch each time.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from mssr_rl.models.qwen2_5_vl import Qwen25VL
 from mssr_rl.problem import Problem
 
 ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.06 MB a problem
-TOGETHER = 32  # neighbours
+TOGETHER = 32  # problems in a block that is read in one pass
 
 
 class Reference:
-    """Reads prompts with a model that is never trained."""
+    """Read prompts with a model that is never trained, and keep the results."""
 
     def __init__(
         self,
@@ -35,28 +35,28 @@ class Reference:
         self.model = model.requires_grad_(False)
         self.family = family
         self._encode = encode
-        # Not on a GPU, whose memory is dear and whose batches are cheap; and only readings whose
-        # insides are known can be kept apart, problem by problem.
+        # Not on a GPU: its memory is scarce, and reading a batch again costs little. And only for a
+        # model family whose keys and values we can split by problem.
         self._remember = device == "cpu" and isinstance(family, Qwen25VL)
         self._blocks: list[Sequence[Problem]] = []
-        self._block_of: dict[int, int] = {}  # by id of a problem, which its block holds
-        self._kept: dict[int, lean.Kept] = {}  # by id too
+        self._block_of: dict[int, int] = {}  # by the id of a problem; its block keeps it alive
+        self._kept: dict[int, lean.Kept] = {}  # by the id of a problem
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """What will come, in the order in which it comes first."""
+        """Announce the problems, in the order in which they come first."""
         if self._remember:
             starts = range(0, len(problems), TOGETHER)
             self._blocks = [problems[start : start + TOGETHER] for start in starts]
             self._block_of = {id(p): b for b, block in enumerate(self._blocks) for p in block}
 
     def missing(self, problems: Sequence[Problem]) -> list[int]:
-        """Numbers of the blocks that `keep` is to read before these problems are."""
+        """Return the numbers of the blocks that `keep` must read before these problems are read."""
         new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept}
         return sorted(b for b in new if b is not None and b < self._room)
 
     @cached_property
     def _room(self) -> int:
-        """Blocks from the first on that are kept, were they all as large as the first."""
+        """How many blocks fit into ROOM, if all are as large as the first."""
         text = self.model.config.text_config
         width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
         token: int = 2 * text.num_hidden_layers * width * self.model.dtype.itemsize
@@ -65,14 +65,14 @@ class Reference:
 
     @torch.no_grad()
     def keep(self, number: int) -> None:
-        """Read a block."""
+        """Read one block and keep the result."""
         block = self._blocks[number]
         reading = self.family.read(self.model, self._encode(block))
         self._kept.update(zip(map(id, block), lean.apart(reading), strict=True))
 
     @torch.no_grad()
     def read(self, problems: Sequence[Problem]) -> Reading:
-        """As `Family.read` gives it for the block."""
+        """Return what `Family.read` gives for these problems, using the kept results."""
         others = [p for p in problems if id(p) not in self._kept]
         if len(others) == len(problems):
             return self.family.read(self.model, self._encode(problems))

@@ -1,7 +1,7 @@
-"""Which rollouts are whose: lots cut to some of their problems, several lots as one. Pure.
+"""Select the rollouts of some problems, and join several batches of rollouts into one. Pure.
 
-For steps that generate more than once (`run.gather`). What the prompts cost is kept as it was paid:
-cutting a lot does not refund it.
+This is for steps that generate more than once (`run.gather`). Prompt tokens are charged in full:
+rollouts that are dropped are not refunded.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mssr_rl.engine_protocol import Rollouts
 
 
 def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
-    """The rollouts of some of the P problems, in that order."""
+    """Return the rollouts of some of the P problems, in that order."""
     group = rollouts.group_size
     row_B = [row * group + g for row in problem_rows for g in range(group)]
     sampler_BT = rollouts.sampler_logprob_BT
@@ -30,7 +30,10 @@ def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
 
 
 def joined(lots: Sequence[Rollouts]) -> Rollouts:
-    """All of them, as wide as the longest response; padding is 0 and masked out."""
+    """Return all rollouts as one batch, as wide as the longest response.
+
+    Padding is 0 and masked out.
+    """
     if len(lots) == 1:
         return lots[0]
     sampler = [x for x in (lot.sampler_logprob_BT for lot in lots) if x is not None]
@@ -54,5 +57,5 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
 
 
 def rollouts_of(rows: Tensor, group_size: int) -> Tensor:
-    """Indices into B, problem-major, of all rollouts of the given problems."""
+    """Return the indices into B, problem-major, of all rollouts of these problems."""
     return (rows[:, None] * group_size + torch.arange(group_size)).flatten()

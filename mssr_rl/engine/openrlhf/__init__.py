@@ -1,21 +1,22 @@
-"""The engine on a cluster: OpenRLHF's actor groups, DeepSpeed, vLLM, and Ray to place them.
+"""The cluster engine: OpenRLHF's actor groups, DeepSpeed, and vLLM, placed by Ray.
 
-The only package that imports ray, vllm, deepspeed or openrlhf. What does not need them stands
-apart, so that a plan and the doctor work without:
+This is the only package that imports ray, vllm, deepspeed or openrlhf. These modules do not need
+them, so that `--plan` and the doctor work without:
 
-    lora.py        LoRA's matrices added to the weights
-    placement.py   how many processes of which kind, on which bundles
-    arguments.py   our config as OpenRLHF's options, one table
-    package_versions.py  which versions fit together, and whether these are here
-    shards.py      a batch cut up for the ranks that train on it
-    sequences.py   rollouts as left-padded prompts with their responses behind
-    cpu.py         what must change where there is no GPU; startup/ brings it to every process
+    lora.py              adds LoRA's matrices to the weights
+    placement.py         how many processes of each kind there are, and on which bundles
+    arguments.py         our config as OpenRLHF's options, in one table
+    package_versions.py  which versions fit together, and which are installed
+    shards.py            cuts a batch into parts for the training ranks
+    cpu.py               changes for machines without a GPU; startup/ brings it to every process
 
-    session.py     Ray, joined or started
-    dead_actors.py waiting for processes, and which one died
-    strategy.py    DeepSpeed as OpenRLHF sets it up, with our optimiser
-    actors.py      the processes that train, and those that hold the reference
-    rollout.py     the processes that sample; agent.py is what OpenRLHF's executor seam loads,
-                   receiver.py what takes new weights inside vLLM
-    engine.py      the protocol over all of them
+These need them:
+
+    session.py           joins or starts Ray
+    dead_actors.py       waits for processes, and says which one died
+    strategy.py          OpenRLHF's DeepSpeed setup, with our optimiser
+    actors.py            the training processes, and those that hold the reference
+    rollout.py           the sampling processes; OpenRLHF loads agent.py into them, and vLLM
+                         loads receiver.py to take new weights
+    engine.py            the engine protocol over all of them
 """

@@ -1,9 +1,9 @@
-"""The processes that train, and those that hold the frozen reference; OpenRLHF's actors underneath.
+"""The training processes and the reference processes, on top of OpenRLHF's actors.
 
 OpenRLHF's actors return log-probabilities over the whole vocabulary and no entropy, and keep their
-loss in a replay buffer. Ours score and update like the local engine: the same forbidden tokens,
-the same loss, whole updates weighted by token. What is left to OpenRLHF: loading, DeepSpeed, its
-process groups and the way of the weights to vLLM.
+loss in a replay buffer. Ours score and update like the local engine: the same forbidden tokens, the
+same loss, token weights over the whole update. OpenRLHF still does the loading, DeepSpeed, the
+process groups and the transfer of weights to vLLM.
 
 Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
 """
@@ -34,20 +34,21 @@ from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.models.vocabulary import score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective
 
-TOGETHER = 8  # micro-batches that are sampled at once: sampling keeps no graph
-TAG = "deepspeed"  # the folder of DeepSpeed's part in a checkpoint
+TOGETHER = 8  # micro-batches that are sampled at once; more fit, because sampling keeps no graph
+TAG = "deepspeed"  # the folder of DeepSpeed's state in a checkpoint
 
 
 class Done(NamedTuple):
-    """One rank's part of what one update did."""
+    """One rank's contribution to the statistics of one update."""
 
-    sums: tuple[float, ...]  # surrogate, KL, clipped share: ranks add up
-    grad_norm: float  # of the whole update, the same on every rank
-    measured: dict[str, float]  # by extras: ranks add up
+    # Surrogate, KL, clipped share; the update's value is the sum over ranks.
+    sums: tuple[float, ...]
+    grad_norm: float  # of the whole update, equal on every rank
+    measured: dict[str, float]  # by extras; summed over ranks
 
 
 class _Scorer:
-    """What policy and reference share: log-probabilities and entropies of given rows."""
+    """What policy and reference share: they compute log-probabilities and entropies of rows."""
 
     def _prepare(self, config: Config, model: Any) -> None:
         plugins.prepare(config.plugins)
@@ -57,9 +58,9 @@ class _Scorer:
 
     @torch.no_grad()
     def score(self, rows: RankRows, size: int, mixed: bool = False) -> ScoredResponses:
-        """Both for every response token, on the CPU, 0 where the mask is 0.
+        """Return log-probability and entropy of every response token; 0 where the mask is 0.
 
-        `mixed`: some ranks have pictures in their rows and others may not (`with_picture`).
+        `mixed`: some ranks may have pictures in their rows and others none (see `with_picture`).
         """
         self.network.eval()
         self.mixed = mixed
@@ -88,7 +89,7 @@ class _Scorer:
 
     @property
     def model_inside(self) -> Any:
-        """Transformers' own model, inside DeepSpeed's and PEFT's."""
+        """The transformers model, without the DeepSpeed and PEFT wrappers around it."""
         return _whole_model(self.network.module)
 
 
@@ -97,10 +98,10 @@ def _whole_model(module: Any) -> Any:
 
 
 class ReferenceProcesses(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
-    """The frozen initial policy."""
+    """One rank of the frozen initial policy."""
 
     def start(self, strategy: Any, config: Config) -> None:
-        """Load it."""
+        """Load the model."""
         with without_code():
             self.init_model_from_pretrained(strategy, str(local_folder(config.model.path)))
         self._prepare(config, self.model.model)
@@ -110,16 +111,19 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     """One rank of the policy and its optimiser."""
 
     def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
-        """Load it, and meet the rollout engines that it sends its weights to."""
+        """Load the model, and connect to the rollout engines that receive its weights."""
         path = str(local_folder(config.model.path))
         with without_code():
-            # OpenRLHF waits for its engines unless it is told `None`.
+            # OpenRLHF waits for rollout engines unless it gets `None`.
             self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines) or None)
         self._prepare(config, self.actor.model)
 
     @torch.no_grad()
     def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """A group of responses to each problem, where no vLLM samples (`rollout.sampler`)."""
+        """Sample a group of responses to each problem.
+
+        Used where vLLM does not sample (`rollout.sampler`).
+        """
         self.network.eval()
         together = max(1, TOGETHER * self.config.train.micro_batch // requests[0].group_size)
         blocks = [requests[i : i + together] for i in range(0, len(requests), together)]
@@ -135,28 +139,32 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         sampled = self.family.sample(model, reading, sampling, uniform_BT)
         answers = answers_of(sampled)
         groups = [answers[i : i + shape[0]] for i in range(0, len(answers), shape[0])]
-        # Prompts are counted with their block; the first group carries the sum.
+        # Prompt tokens are counted for the whole block; its first group carries the sum.
         counts = [(block.prompt_tokens, block.image_tokens), *[(0, 0)] * (len(groups) - 1)]
         return [ResponseGroup(group, *count) for group, count in zip(groups, counts, strict=True)]
 
     def update(self, shards: Sequence[Shard], plan: UpdatePlan, mixed: bool = False) -> list[Done]:
-        """One optimiser update for each shard; `mixed` as in `score`."""
+        """Make one optimiser update for each shard; `mixed` as in `score`."""
         self.mixed = mixed
         return [self._update(shard, plan) for shard in shards]
 
     def _update(self, shard: Shard, plan: UpdatePlan) -> Done:
-        """Micro-batches and ranks add up to one gradient; DeepSpeed would average them."""
+        """Make one optimiser update from the sum of the gradients of all micro-batches and ranks.
+
+        DeepSpeed would average them, so each part of the loss is multiplied by the number of
+        passes.
+        """
         self.network.train()
         size = self.strategy.micro_train_batch_size
         passes = len(shard.rows.problems) // size * self.strategy.world_size
-        done = []
+        parts = []
         for first, rows in enumerate(shard.rows.split(size)):
             here = torch.arange(first * size, (first + 1) * size)
             part = self._objective(rows, shard, here, plan)
             self.network.backward(part.total * passes)
-            self.network.step()  # acts with the last micro-batch only
-            done.append(part._replace(total=part.total.detach()))
-        sums, measured = added(done)
+            self.network.step()  # DeepSpeed updates only after the last micro-batch
+            parts.append(part._replace(total=part.total.detach()))
+        sums, measured = added(parts)
         return Done(tuple(sums.tolist()), self.strategy.get_grad_norm(self.actor), measured)
 
     def _objective(self, rows: RankRows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
@@ -173,7 +181,10 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         )
 
     def broadcast_to_vllm(self) -> None:
-        """The weights to every rollout engine; OpenRLHF would send LoRA's matrices as they are."""
+        """Send the weights to every rollout engine.
+
+        OpenRLHF's own method would send LoRA's matrices without adding them to the weights.
+        """
         in_parts = self.strategy.stage == 3 or self.strategy.args.ds.tensor_parallel_size > 1
         if in_parts or self.trainer.use_cuda_ipc:
             self._send_each()
@@ -187,23 +198,29 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         return {name: w for name, w in module.named_parameters() if w.requires_grad}
 
     def _send_all(self) -> None:
-        """One behind the other, announced at once.
+        """Announce all weights in one call, then send one after the other.
 
-        OpenRLHF 0.11.2 announces each, and waits for the answer (docs/speed.md has the cost).
+        OpenRLHF 0.11.2 announces each weight and waits for the answer (docs/speed.md has the cost).
         """
         if self.strategy.is_rank_0():
             weights = self._weights()
-            told = [(name, weight.dtype, weight.shape) for name, weight in weights.items()]
-            calls = [engine.receive_weights.remote(told) for engine in self.trainer.vllm_engines]
+            announced = [(name, weight.dtype, weight.shape) for name, weight in weights.items()]
+            calls = [
+                engine.receive_weights.remote(announced) for engine in self.trainer.vllm_engines
+            ]
             stream = torch.cuda.current_stream()
             for weight in weights.values():
-                ray.get(ray.wait(calls, num_returns=len(calls), timeout=0)[0])  # has one failed?
+                # Raises if an engine failed.
+                ray.get(ray.wait(calls, num_returns=len(calls), timeout=0)[0])
                 self.trainer._model_update_group.broadcast(weight.data, src=0, stream=stream)  # noqa: SLF001
             ray.get(calls)
         torch_dist_barrier_and_cuda_sync()
 
     def _send_each(self) -> None:
-        """As OpenRLHF does it, gathered from its parts or handed to a process on the same GPU."""
+        """Send the weights as OpenRLHF does, one announcement for each.
+
+        A weight is gathered from its parts, or handed to a process on the same GPU.
+        """
         trained = self.trainer.actor
         if self.config.cluster.lora_rank:
             whole = SimpleNamespace(named_parameters=self._weights().items)
@@ -216,7 +233,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: str) -> None:
-        """The policy as an ordinary model folder, and DeepSpeed's own state beside it."""
+        """Write the policy as an ordinary model folder, and DeepSpeed's own state beside it."""
         # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
         # processor, and tied weights twice.
         split = self.strategy.stage == 3

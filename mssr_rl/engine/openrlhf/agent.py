@@ -1,8 +1,10 @@
-"""What OpenRLHF's rollout workers load through their executor seam: how one problem is answered.
+"""How a rollout worker answers one problem.
 
-OpenRLHF's own executors ask vLLM once for every response, with one seed for all of them. This one
-asks once for a whole group: a picture is encoded once, and every response has a seed of its own.
-Grading stays with the trainer, which grades for every engine.
+OpenRLHF loads this file through its executor interface.
+
+OpenRLHF's own executors call vLLM once for every response, with one seed for all of them. This one
+calls vLLM once for a whole group: a picture is encoded once, and every response has its own seed.
+The trainer grades the responses, as it does for every engine.
 """
 
 import asyncio
@@ -16,14 +18,14 @@ from mssr_rl.engine.openrlhf.rollout import Answer, Request, ResponseGroup
 from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.family import Family
 
-NEVER = -100.0  # added to a logit; the least that vLLM takes
+NEVER = -100.0  # added to the logit of a forbidden token; vLLM accepts no lower value
 
 
 class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
-    """Answers problems with vLLM, in the words the other engines' models are shown."""
+    """Answer problems with vLLM. The prompts are the same as on the other engines."""
 
     def prepare(self, family: Family) -> None:
-        """`family`: the model's, which lays problems out."""
+        """Set the model family, which turns problems into tokens."""
         self.family = family
 
     async def execute(
@@ -36,16 +38,16 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         llm_engine: Any,
         images: object = None,
     ) -> ResponseGroup:
-        """The responses to one problem; the names are OpenRLHF's."""
-        asked = await asyncio.to_thread(self.family.asked, prompt.problem)
-        found = await llm_engine.generate(
-            asked.tokens,
+        """Return the responses to one problem. OpenRLHF defines the names of the parameters."""
+        inputs = await asyncio.to_thread(self.family.asked, prompt.problem)
+        generated = await llm_engine.generate(
+            inputs.tokens,
             self._parameters(prompt, sampling_params),
-            multi_modal_data={"image": asked.pictures} if asked.pictures else None,
+            multi_modal_data={"image": inputs.pictures} if inputs.pictures else None,
         )
-        ordered = sorted(found.outputs, key=lambda output: output.index)
+        ordered = sorted(generated.outputs, key=lambda output: output.index)
         answers = [self._answer(output) for output in ordered]
-        return ResponseGroup(answers, asked.length, asked.image_tokens)
+        return ResponseGroup(answers, inputs.length, inputs.image_tokens)
 
     def _parameters(self, request: Request, sampling: Sampling) -> SamplingParams:
         vocabulary = self.family.vocabulary
@@ -57,12 +59,12 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
             max_tokens=sampling.max_response_tokens,
             stop_token_ids=vocabulary.end.tolist(),
             logit_bias=dict.fromkeys(vocabulary.banned.tolist(), NEVER),
-            logprobs=0,  # of the sampled token, no other
+            logprobs=0,  # of the sampled token only
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
     def _answer(self, output: Any) -> Answer:
         tokens = list(output.token_ids)
-        found = [at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True)]
-        return Answer(tokens, found, output.finish_reason == "length")
+        logprobs = [at[token].logprob for at, token in zip(output.logprobs, tokens, strict=True)]
+        return Answer(tokens, logprobs, output.finish_reason == "length")

@@ -1,8 +1,8 @@
-"""Our config as OpenRLHF's options: one table, every option named as in OpenRLHF's own help.
+"""Our config as OpenRLHF's options, in one table. The names are those of OpenRLHF's own help.
 
-OpenRLHF keeps its options under `__main__`, so its nested namespace is built here; a test holds
-every name against the installed version. What OpenRLHF would do with an option and we do ourselves
-(loss, advantage, data, logging) is set to what does nothing.
+OpenRLHF defines its options under `__main__`, so its nested namespace is built here. A test checks
+every name against the installed version. Some options belong to work that we do ourselves (loss,
+advantage, data, logging). They are set to values that have no effect.
 """
 
 from types import SimpleNamespace
@@ -16,12 +16,12 @@ PRECISION = {"float32": "fp32", "bfloat16": "bf16"}
 
 
 def table(config: Config) -> dict[str, Any]:
-    """{OpenRLHF's option: the value it gets}."""
+    """Return {OpenRLHF's option: its value}."""
     return {**_model(config), **_training(config), **_rollout(config), **_places(config), **_IDLE}
 
 
 def namespace(config: Config) -> SimpleNamespace:
-    """The table as OpenRLHF's code reads it: `args.ds.zero_stage`."""
+    """Return the table as OpenRLHF's code reads it: `args.ds.zero_stage`."""
     tree: dict[str, Any] = {}
     for option, value in table(config).items():
         *path, last = option.split(".")
@@ -29,8 +29,8 @@ def namespace(config: Config) -> SimpleNamespace:
         for part in path:
             node = node.setdefault(part, {})
         node[last] = value
-    found: SimpleNamespace = _as_namespace(tree)
-    return found
+    args: SimpleNamespace = _as_namespace(tree)
+    return args
 
 
 LANGUAGE = r".*language_model\..*_proj"  # linear layers without the vision tower's
@@ -100,7 +100,7 @@ def _places(config: Config) -> dict[str, Any]:
     }
 
 
-# What OpenRLHF's classes read when they are made, and what we never use.
+# Options that OpenRLHF's classes read when they are made, and that we never use.
 _IDLE: dict[str, Any] = {
     "local_rank": -1,
     "train.full_determinism_enable": False,

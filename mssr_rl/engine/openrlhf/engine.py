@@ -1,7 +1,7 @@
-"""The openrlhf engine: the protocol of `engine_protocol` over rollout workers and training ranks.
+"""The openrlhf engine: `engine_protocol` over sampling processes and training ranks.
 
-What vLLM samples the policy scores again: old log-probabilities and entropies come from the program
-that trains, and the gap between the two is measured every step.
+Responses that vLLM samples are scored again by the policy. So the old log-probabilities and
+entropies come from the program that trains, and the gap between the two is measured every step.
 
 Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
 """
@@ -43,7 +43,7 @@ from mssr_rl.seeds import derive
 
 
 class OpenRlhfEngine:
-    """See `engine.base.Engine` for what each method promises."""
+    """The engine on a cluster. `engine_protocol.Engine` says what each method does."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -54,14 +54,14 @@ class OpenRlhfEngine:
         self.computes = f"transformers' own {self.family.kind} trains under DeepSpeed, {who}"
         self.placed = placement(config)
         self.roll = Roll()
-        self.ahead: _Reading | None = None  # the newest rollouts, before the reference
+        self.ahead: _Reading | None = None  # the reference's scoring of the newest rollouts
         self.foresees = config.engine.device == "cpu"
         session.connect(config)
         self.bundles = session.reserve(self.placed)
         self._hire()
 
     def _hire(self) -> None:
-        """Start all processes, and let them load at the same time."""
+        """Start all processes. They load the model at the same time."""
         args = namespace(self.config)
         deep = strategy(args, self.config)
         shared = self.bundles if self.placed.colocate else None
@@ -83,7 +83,7 @@ class OpenRlhfEngine:
         )
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Nothing is prepared: a rank is sent the problems it works on."""
+        """Do nothing: each rank is sent the problems that it works on."""
 
     # ---- no gradient -----------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class OpenRlhfEngine:
         )
 
     def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """In the order of the requests, from all rollout engines at once."""
+        """Return the responses in the order of the requests; all rollout engines sample at once."""
         self._samplers("wake_up")
         who = _actors(self.policy) if self.own_sampler else self.samplers
         calls = rollout.spread(who, requests, sampling)
@@ -127,10 +127,11 @@ class OpenRlhfEngine:
         return groups
 
     def _scored(self, rows: RankRows) -> ScoredResponses:
-        """By the policy; meanwhile the reference begins with what it will be asked next.
+        """Score the rows with the policy, while the reference already scores the same rows.
 
-        Not on GPUs, which the two share: both would hold their activations at once. And not where
-        it was asked for something else before, because groups are dropped.
+        The reference does not start early on GPUs: it shares them with the policy, and both would
+        hold their activations at once. It also stops doing so once groups are dropped, because the
+        rows that it then needs are not these.
         """
         self.foresees &= self.ahead is None
         begun = self._begin(self.reference, rows) if self.foresees else None
@@ -139,7 +140,7 @@ class OpenRlhfEngine:
         return scored
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """float32 BT [nat]: the same tokens under the frozen initial policy."""
+        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
         ahead, self.ahead = self.ahead, None
         if ahead is None or ahead.rows.token_BT is not rollouts.token_BT:
             self.foresees &= ahead is None
@@ -147,12 +148,15 @@ class OpenRlhfEngine:
         return self._end(ahead).logprob_BT
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
-        """float32 BT [nat] under the current policy, for the rollouts of some problems."""
+        """Return log-probabilities under the current policy for the rollouts of some problems.
+
+        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        """
         picked = rollouts_of(torch.as_tensor(list(problem_rows)), rollouts.group_size)
         return self._end(self._begin(self.policy, rows_of(rollouts).pick(picked))).logprob_BT
 
     def _begin(self, group: RayActorGroup, rows: RankRows) -> "_Reading":
-        """Split over the group's ranks in equal parts, as collective calls want it."""
+        """Start scoring. The ranks get equal parts of the rows, as collective calls need."""
         mixed = self._mixed(rows.problems)
         actors = _actors(group)
         parts = equal_parts(len(rows.problems), len(actors))
@@ -168,7 +172,7 @@ class OpenRlhfEngine:
         return ScoredResponses(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
 
     def _mixed(self, problems: Sequence[Problem]) -> bool:
-        """Whether some ranks may have pictures where others have none."""
+        """Return whether some ranks may have pictures where others have none."""
         return self.placed.training_ranks > 1 and only_some_have_pictures(problems)
 
     # ---- with gradient ---------------------------------------------------------------------
@@ -176,7 +180,7 @@ class OpenRlhfEngine:
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """One pass over the rollouts, then the new weights to every rollout engine."""
+        """Make one pass over the rollouts, then send the new weights to every rollout engine."""
         given = Given(
             rollouts.mask_BT,
             rollouts.logprob_BT,
@@ -186,12 +190,12 @@ class OpenRlhfEngine:
         )
         split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
         parts = shards(rollouts, given, plan, split)
-        told = replace(plan, anchor_BT=None, counted_B=None)  # they are in the shards
+        plan_of_ranks = replace(plan, anchor_BT=None, counted_B=None)  # the shards have them
         mixed = self._mixed(rollouts.problems)
         self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [
-                actor.update.remote(part, told, mixed)
+                actor.update.remote(part, plan_of_ranks, mixed)
                 for actor, part in zip(_actors(self.policy), parts, strict=True)
             ]
         )
@@ -200,15 +204,15 @@ class OpenRlhfEngine:
         return _stats(done_by_rank, plan.tokens(rollouts.mask_BT))
 
     def sync(self) -> None:
-        """The policy's weights to every rollout engine."""
+        """Send the policy's weights to every rollout engine."""
         if self.own_sampler:
-            return  # the weights that are trained are those that sample
+            return  # the training ranks sample, with their own weights
         self._samplers("wake_up", tags=["weights"])
         self.roll.gather(self.policy.async_run_method("broadcast_to_vllm"))
         self._samplers("sleep")
 
-    # Where GPUs are shared and `cluster.sleep` is on, who is not working makes room. Only a GPU's
-    # memory can be left and taken up again, so no test here has run it.
+    # With shared GPUs and `cluster.sleep`, a process that is idle frees its GPU memory. This needs
+    # a GPU, so no test here has run it.
 
     def _samplers(self, method: str, **named: Any) -> None:
         if self.config.cluster.sleep:
@@ -221,33 +225,33 @@ class OpenRlhfEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """`policy/`, an ordinary `save_pretrained` folder, and DeepSpeed's own beside it.
+        """Write `policy/`, in the `save_pretrained` layout, and DeepSpeed's own state beside it.
 
-        Every training rank writes: on several machines the folder must be one that all of them see.
+        Every training rank writes. With several machines, all of them must see the same folder.
         """
         self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("save", str(folder.resolve())))
         self._trainers("offload_states")
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; the reference stays the initial policy."""
+        """Continue from what `save` wrote; the reference remains the initial policy."""
         self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("restore", str(folder.resolve())))
         self._trainers("offload_states")
         self.sync()
 
     def close(self) -> None:
-        """End all processes; Ray itself stays, for whoever starts again."""
+        """End all processes of this run. Ray itself keeps running for the next run."""
         for actor in (*self.samplers, *_actors(self.policy), *_actors(self.reference)):
             ray.kill(actor)
         ray.util.remove_placement_group(self.bundles)
 
 
 class _Reading(NamedTuple):
-    """Rows that a group is scoring."""
+    """Rows that a group of ranks is scoring."""
 
     rows: RankRows
-    calls: list[Any]  # one a rank
+    calls: list[Any]  # one for each rank
 
 
 def _unscored(mask_BT: Tensor) -> ScoredResponses:
@@ -255,7 +259,10 @@ def _unscored(mask_BT: Tensor) -> ScoredResponses:
 
 
 def _stats(done_by_rank: Sequence[Sequence[Done]], tokens: int) -> UpdateStats:
-    """Sums over ranks, means over updates; the gradient's norm is the whole update's already."""
+    """Return sums over ranks and means over updates.
+
+    `grad_norm` is that of the whole update already.
+    """
     sums = torch.tensor([[done.sums for done in of_rank] for of_rank in done_by_rank])
     pg_loss, kl_loss, clipped = sums.double().sum(0).mean(0).tolist()
     updates = len(done_by_rank[0])

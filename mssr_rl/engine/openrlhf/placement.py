@@ -1,20 +1,20 @@
-"""How many processes of which kind a run has, and on which bundles of Ray they sit.
+"""How many processes of each kind a run has, and which bundles of Ray they use.
 
-Knows nothing of Ray: a plan prints it, the session places by it. A bundle is one GPU, or one
-logical GPU where there is none.
+This module does not need Ray: `--plan` prints the placement, and the session places processes by
+it. A bundle is one GPU, or one logical GPU on a machine without GPUs.
 """
 
 from typing import NamedTuple
 
 from mssr_rl.config.schema import Config
 
-SHARE = 0.2  # of a bundle for each of policy, reference and rollout, where they share it
+SHARE = 0.2  # share of a bundle for each of policy, reference and rollout, if they share it
 
 
 class Placement(NamedTuple):
-    """The processes of a run."""
+    """The numbers of processes of a run."""
 
-    training_ranks: int  # and as many that hold the reference, on the same bundles
+    training_ranks: int  # the reference has as many, on the same bundles
     ranks_per_node: int
     rollout_engines: int
     tensor_parallel: int  # bundles of one rollout engine
@@ -22,12 +22,12 @@ class Placement(NamedTuple):
 
     @property
     def rollout_bundles(self) -> int:
-        """What the rollout engines take beside the training bundles."""
+        """Bundles for the rollout engines, in addition to the training bundles."""
         return 0 if self.colocate else self.rollout_engines * self.tensor_parallel
 
     @property
     def bundles(self) -> int:
-        """GPUs in all."""
+        """GPUs in total."""
         return self.training_ranks + self.rollout_bundles
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Placement(NamedTuple):
 
 
 def placement(config: Config) -> Placement:
-    """The processes that the config asks for; `crosscheck` has seen to it that they fit."""
+    """Return the placement that the config asks for; `crosscheck` has tested that it fits."""
     cluster = config.cluster
     return Placement(
         training_ranks=cluster.nodes * cluster.gpus_per_node,
@@ -52,7 +52,10 @@ def placement(config: Config) -> Placement:
 
 
 def micro_batch(config: Config) -> int:
-    """Sequences of one rank in one pass: the largest number that divides its share of an update."""
+    """Return the number of sequences of one rank in one pass.
+
+    It is the largest number up to train.micro_batch that divides the rank's share of an update.
+    """
     share = config.train.samples_per_update // placement(config).training_ranks
     most = min(config.train.micro_batch, share)
     return next(size for size in range(most, 0, -1) if share % size == 0)

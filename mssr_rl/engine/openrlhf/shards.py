@@ -1,7 +1,7 @@
-"""A batch cut up for the ranks that train on it: who gets which rows, weighted by what.
+"""Cut a batch into parts for the training ranks: which rows each gets, and with which weights.
 
-The weights of an update are worked out here for all of its rows, so ranks and micro-batches only
-add up, and their number changes nothing. Needs no cluster.
+The weights of an update are computed here for all of its rows. Ranks and micro-batches then only
+add up, so their number changes nothing. Needs no cluster.
 
 Shapes: P problems, G rollouts each, B rows, T response tokens.
 """
@@ -24,19 +24,19 @@ from mssr_rl.prompts import IMAGE
 
 
 class RankRows(NamedTuple):
-    """Some rollouts, as one rank is given them."""
+    """The rollouts of one rank."""
 
     problems: tuple[Problem, ...]  # B
     token_BT: Tensor
     mask_BT: Tensor
 
     def pick(self, row: Tensor) -> "RankRows":
-        """Some of the rows."""
+        """Return some of the rows."""
         problems = tuple(self.problems[i] for i in row.tolist())
         return RankRows(problems, self.token_BT[row], self.mask_BT[row])
 
     def split(self, size: int) -> "Iterator[RankRows]":
-        """In micro-batches, each cut to its longest response."""
+        """Yield micro-batches, each cut to its longest response."""
         for start in range(0, len(self.problems), size):
             here = slice(start, start + size)
             width = max(1, int(self.mask_BT[here].sum(1).max()))
@@ -50,37 +50,40 @@ class Shard(NamedTuple):
 
     rows: RankRows
     given: Given
-    weights: Weights  # sums over all ranks are those of the whole update
+    weights: Weights  # summed over all ranks they are the weights of the whole update
 
 
 class Split(NamedTuple):
-    """How updates are shared out."""
+    """How an update is split over ranks."""
 
     ranks: int
     importance_cap: float | None
 
 
 def rows_of(rollouts: Rollouts) -> RankRows:
-    """All rows of a batch."""
+    """Return all rows of a batch."""
     problems = tuple(p for p in rollouts.problems for _ in range(rollouts.group_size))
     return RankRows(problems, rollouts.token_BT, rollouts.mask_BT)
 
 
 def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
-    """Indices below `count` in parts of one size, as collective calls want it.
+    """Return the indices below `count` in parts of equal size, as collective calls need.
 
-    The last index comes again until all are full.
+    The last index is repeated until all parts are full.
     """
     each = -(-count // parts)
     return tuple(torch.arange(each * parts).clamp(max=count - 1).view(parts, each))
 
 
 def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> list[list[Shard]]:
-    """For every rank its shard of every update: whole problems, shuffled, into updates."""
+    """Return for every rank its shard of every update.
+
+    Whole problems are shuffled and then split into updates.
+    """
     generator = torch.Generator().manual_seed(plan.seed)
     order = torch.randperm(len(rollouts.problems), generator=generator)
     rows, importance = rows_of(rollouts), importance_BT(rollouts, split.importance_cap)
-    found: list[list[Shard]] = [[] for _ in range(split.ranks)]
+    shards_of_rank: list[list[Shard]] = [[] for _ in range(split.ranks)]
     updates = order.split(plan.samples_per_update // rollouts.group_size)
     for update, problems in enumerate(updates):
         picked = rollouts_of(problems, rollouts.group_size)
@@ -90,29 +93,33 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> 
             row = picked[part.row]
             weighed = Weights(*(w[part.row] * part.counts[:, None] for w in weights))
             width = rollouts.mask_BT.shape[1]
-            found[rank].append(Shard(rows.pick(row), whole.given.at(part.row, width), weighed))
-    return found
+            shards_of_rank[rank].append(
+                Shard(rows.pick(row), whole.given.at(part.row, width), weighed)
+            )
+    return shards_of_rank
 
 
 class _Part(NamedTuple):
     row: Tensor  # into the update
-    counts: Tensor  # 0 for a row that only fills up
+    counts: Tensor  # 0 for a row that only fills the part up
 
 
 def _full_parts(count: int, full: int, split: Split) -> list[_Part]:
-    """A rank's rows of an update; the last update of a step may have fewer, and is filled up.
+    """Return the rows of an update for each rank.
 
-    DeepSpeed steps after a fixed number of passes.
+    DeepSpeed updates after a fixed number of passes. So the last update of a step, which may have
+    fewer rows, is filled up.
     """
     index = torch.arange(-(-full // split.ranks) * split.ranks).view(split.ranks, -1)
     return [_Part(part.clamp(max=count - 1), (part < count).float()) for part in index]
 
 
 def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N802
-    """min(p_trainer / p_sampler, cap) of every sampled token; 1 without a cap.
+    """Return min(p_trainer / p_sampler, cap) of every sampled token, shape [B, T]; 1 without a cap.
 
-    Truncated importance sampling: the sampler's arithmetic is not the trainer's, so its samples are
-    of a slightly different policy. A constant, not part of the gradient.
+    This is truncated importance sampling: sampler and trainer compute probabilities with different
+    arithmetic, so the samples come from a slightly different policy. The result is a constant
+    without gradient.
     """
     if cap is None or rollouts.sampler_logprob_BT is None:
         return torch.ones_like(rollouts.logprob_BT)
@@ -120,15 +127,15 @@ def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N80
 
 
 def only_some_have_pictures(problems: Sequence[Problem]) -> bool:
-    """Whether a batch mixes prompts with and without pictures."""
+    """Return whether a batch mixes prompts with and without pictures."""
     return len({bool(problem.images) for problem in problems}) > 1
 
 
 def with_picture(rows: RankRows) -> RankRows:
-    """The rows, and where none has a picture one more with a blank one that no loss counts.
+    """Return the rows. If none has a picture, add a row with a blank one that no loss counts.
 
-    Ranks meet in every weight: one that skipped the vision tower would leave the others waiting
-    (ZeRO-3), or add up other gradients than they do (ZeRO-2).
+    Ranks must meet in every weight. If one rank skipped the vision tower, the others would wait for
+    it (ZeRO-3), or the ranks would sum the gradients of different weights (ZeRO-2).
     """
     if any(problem.images for problem in rows.problems):
         return rows

@@ -1,4 +1,4 @@
-"""DeepSpeed as OpenRLHF sets it up, with the optimiser that every engine of ours uses."""
+"""OpenRLHF's DeepSpeed setup, with the optimiser that all our engines use."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ from mssr_rl.engine.openrlhf.placement import micro_batch
 
 
 class Strategy(DeepspeedStrategy):  # type: ignore[misc]
-    """Departures for the sake of equal updates on every engine, and two for CPU."""
+    """OpenRLHF's strategy, changed so that updates are equal on every engine, and for CPUs."""
 
     loading = True  # until a model is handed to DeepSpeed
 
@@ -20,34 +20,37 @@ class Strategy(DeepspeedStrategy):  # type: ignore[misc]
         return super().prepare(*models)
 
     def get_ds_train_config(self, *rest: Any, **named: Any) -> dict[str, Any]:
-        """On CPU, AdamW is torch's own: DeepSpeed's would be compiled first, for minutes."""
+        """Return DeepSpeed's settings for training.
+
+        On a CPU, AdamW is torch's own: DeepSpeed's would first be compiled, which takes minutes.
+        """
         settings: dict[str, Any] = super().get_ds_train_config(*rest, **named)
         if self.args.on_cpu and "optimizer" in settings:
             settings["optimizer"]["params"]["torch_adam"] = True
         return self._whole_while_loading(settings)
 
     def get_ds_eval_config(self, *rest: Any, **named: Any) -> dict[str, Any]:
-        """Of models without an optimiser."""
+        """Return DeepSpeed's settings for a model without an optimiser."""
         return self._whole_while_loading(super().get_ds_eval_config(*rest, **named))
 
     def _whole_while_loading(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """On CPU every rank loads the whole model, and DeepSpeed then keeps its part of it.
+        """On a CPU, let every rank load the whole model; DeepSpeed then keeps its part of it.
 
-        With transformers' loading straight into ZeRO-3 parts (DeepSpeed 0.19.6, Gloo, two ranks) a
-        few weights, other ones each time, were left as memory that nobody had written.
+        When transformers loaded straight into ZeRO-3 parts (DeepSpeed 0.19.6, Gloo, two ranks), a
+        few weights, different ones each time, were memory that nothing had written.
         """
         if self.args.on_cpu and self.loading:
             settings["zero_optimization"]["stage"] = 0
         return settings
 
     def _get_model_parameters(self, model: Any, **_: Any) -> tuple[Any, list[Any]]:
-        """Weight decay acts on all weights alike; OpenRLHF exempts norms and biases."""
+        """Apply weight decay to all weights alike; OpenRLHF exempts norms and biases."""
         module = model.model
         return module, [p for p in module.parameters() if p.requires_grad]
 
 
 def strategy(args: SimpleNamespace, config: Config) -> Strategy:
-    """The strategy object that goes to every training process."""
+    """Return the strategy object that is sent to every training process."""
     args.on_cpu = config.engine.device == "cpu"
     return Strategy(
         seed=args.train.seed,

@@ -1,8 +1,8 @@
-"""Python imports this by itself in every process that has this folder on PYTHONPATH.
+"""Python imports this file by itself in every process that has this folder on PYTHONPATH.
 
-The session puts it there where there is no GPU, so that the hooks of `cpu.py` reach Ray's workers
-and the engine cores that vLLM spawns. That file is loaded by its path: importing it from its
-package would cost every process torch.
+On a machine without a GPU, the session puts it there. The hooks of `cpu.py` then reach Ray's
+workers and the engine cores that vLLM starts. `cpu.py` is loaded by its path, because importing its
+package would make every process import torch.
 """
 
 import importlib.util
