@@ -1,8 +1,8 @@
-"""How good the arms are, and which is better: final accuracy problem by problem. Pure.
+"""Final accuracy of the arms, and the verdicts between them. Pure functions.
 
-Decided on greedy accuracy of the final model on `test`, recomputed from `per_problem`; where a run
-collapsed before it was tested, on `val`, which is evaluated from step 0 on. The best checkpoint is
-listed but decides nothing: it is picked on the problems it is scored on.
+Verdicts rest on the greedy accuracy of the final model on `test`, recomputed from `per_problem`. If
+a run collapsed before it was tested, they rest on `val`, which is evaluated from step 0 on. The
+best checkpoint is listed, but has no influence: it is chosen on the problems that score it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,18 +28,18 @@ GREEDY, SAMPLED = "per_problem", "per_problem_sampled"
 
 
 def split_of(runs: Sequence[ComparedRun]) -> str:
-    """What the verdict is about: the best that every run which counts has."""
+    """Return the split of the verdict: test if every run that counts has it, else val."""
     return "test" if all(run.last("test") for run in runs if run.counts) else "val"
 
 
 def right(row: Row, kind: str = GREEDY) -> dict[str, float]:
-    """{problem: share of right answers} of one evaluation."""
+    """Return {problem: share of right answers} of one evaluation."""
     answers = 1 if kind == GREEDY else row["samples"]
     return {key: won / answers for key, won in row[kind].items()}
 
 
 def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
-    """One evaluation's accuracy, from its problems."""
+    """Return the accuracy of one evaluation, from its problems; None without problems."""
     if row is None or not row.get(kind):
         return None
     shares = right(row, kind)
@@ -47,9 +47,9 @@ def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
 
 
 def scores(runs: Sequence[ComparedRun], arms: Sequence[str], split: str) -> Scores:
-    """{arm: {seed: {problem: 0 or 1}}} of the runs that count.
+    """Return {arm: {seed: {problem: 0 or 1}}} of the runs that count.
 
-    Where a run left out problems that nothing could score, those that all runs have scored.
+    If a run left out problems that could not be scored, only those that all runs scored are kept.
     """
     rows = {
         (arm, run.seed): row
@@ -57,32 +57,32 @@ def scores(runs: Sequence[ComparedRun], arms: Sequence[str], split: str) -> Scor
         for run in counted(runs, arm)
         if (row := run.last(split))
     }
-    found: dict[str, dict[int, dict[str, float]]] = {}
+    by_arm: dict[str, dict[int, dict[str, float]]] = {}
     common = _scored_by_all(list(rows.values()))
     for (arm, seed), row in rows.items():
         shares = right(row)
         kept = shares if common is None else {key: shares[key] for key in shares if key in common}
-        found.setdefault(arm, {})[seed] = kept
-    return found
+        by_arm.setdefault(arm, {})[seed] = kept
+    return by_arm
 
 
 def _scored_by_all(rows: Sequence[Row]) -> set[str] | None:
-    """The problems that all evaluations have; None if no run has left out any."""
+    """Return the problems that all evaluations have; None if no run left out any."""
     if not any(row.get("unscorable") for row in rows):
         return None
     return set.intersection(*(set(row[GREEDY]) for row in rows))
 
 
 def compared(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> Comparison | None:
-    """The verdicts; None before any run has finished."""
-    found = scores(runs, arms, split_of(runs))
-    if rule.baseline is not None and rule.baseline not in found:
+    """Return the verdicts; None before any run has finished."""
+    by_arm = scores(runs, arms, split_of(runs))
+    if rule.baseline is not None and rule.baseline not in by_arm:
         rule = rule._replace(baseline=None)
-    return compare_arms(found, rule) if found else None
+    return compare_arms(by_arm, rule) if by_arm else None
 
 
 class ScoredArm(NamedTuple):
-    """An arm of the leaderboard: what the statistics say of it, and its runs that count."""
+    """An arm of the leaderboard: its statistics, and its runs that count."""
 
     arm: rule_of.ArmSummary
     runs: Sequence[ComparedRun]
@@ -91,7 +91,7 @@ class ScoredArm(NamedTuple):
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """An arm's final accuracy, and beside it what decides nothing."""
+    """An arm's final accuracy, and further columns that do not influence the verdict."""
 
     arm: Annotated[str, Column("arm", "name", lambda one: one.arm.name)]
     accuracy: Annotated[
@@ -131,16 +131,16 @@ class LeaderboardRow:
     ]
 
 
-def leaderboard(found: Comparison, runs: Sequence[ComparedRun]) -> tuple[LeaderboardRow, ...]:
-    """A row an arm, best first, with every seed's accuracy."""
+def leaderboard(comparison: Comparison, runs: Sequence[ComparedRun]) -> tuple[LeaderboardRow, ...]:
+    """Return one row per arm, best first, with the accuracy of every seed."""
     split = split_of(runs)
-    scored = (ScoredArm(arm, counted(runs, arm.name), split) for arm in found.arms)
+    scored = (ScoredArm(arm, counted(runs, arm.name), split) for arm in comparison.arms)
     return tuple(computed(LeaderboardRow, one) for one in scored)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A test's p-value as it is, and by Holm over the pairs of this table."""
+    """A test's p-value, without correction and with Holm's over the pairs of this table."""
 
     p: float
     p_holm: float
@@ -148,7 +148,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class SignFlips:
-    """The sign-flip test, and the smallest p it can give with these seeds."""
+    """The sign-flip test, and the smallest p-value it can give with these seeds."""
 
     p: float
     floor: float
@@ -156,7 +156,7 @@ class SignFlips:
 
 @dataclass(frozen=True)
 class MoreSeeds:
-    """What more seeds could do (`stats.power.Outlook`)."""
+    """What more seeds could show (`stats.power.Outlook`)."""
 
     detectable: float | None
     seeds_to_detect: int | None
@@ -168,7 +168,7 @@ class MoreSeeds:
 
 @dataclass(frozen=True)
 class DecidedAt:
-    """What made the word at a look, adjusted over all words of the report (`verdict.Decision`)."""
+    """The verdict at a look, corrected over all tests of the report (`verdict.Decision`)."""
 
     verdict: str
     look: int
@@ -182,7 +182,7 @@ class DecidedAt:
 
 @dataclass(frozen=True)
 class CheckpointPair:
-    """Two checkpoints of one seed against each other, by problem."""
+    """The comparison of the two checkpoints of one seed, by problem."""
 
     seed: int
     only_a: int | None
@@ -193,7 +193,7 @@ class CheckpointPair:
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """A bootstrap's interval, and how often such intervals cover."""
+    """A bootstrap interval, and its true coverage."""
 
     kind: str
     says: str
@@ -209,7 +209,7 @@ class PairRow:
     a: Annotated[str, Column("a", "name")]
     b: Annotated[str, Column("b", "name")]
     verdict: Annotated[str, Column("verdict", "word")]
-    fixed: Annotated[str, Column("fixed-K reading", "name")]  # decides nothing
+    fixed: Annotated[str, Column("fixed-K reading", "name")]  # has no influence on the verdict
     sentence: str
     why: str
     difference: Annotated[NumberWithInterval, Column("a − b", "gap")]
@@ -226,9 +226,9 @@ class PairRow:
     bootstraps: tuple[SecondOpinion, ...]
 
 
-def pairs(found: Comparison, at: str) -> tuple[PairRow, ...]:
-    """Every tested pair with all its numbers."""
-    return tuple(_pair(pair, found.rule, at) for pair in found.pairs)
+def pairs(comparison: Comparison, at: str) -> tuple[PairRow, ...]:
+    """Return every tested pair with all its numbers."""
+    return tuple(_pair(pair, comparison.rule, at) for pair in comparison.pairs)
 
 
 def _pair(pair: Pair, rule: Rule, at: str) -> PairRow:
@@ -277,27 +277,27 @@ def _mean_start(runs: Sequence[ComparedRun]) -> float | None:
 def _mean_best(runs: Sequence[ComparedRun]) -> float | None:
     best = []
     for run in runs:
-        found = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
-        best.append(max((value for value in found if value is not None), default=None))
+        values_of_run = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
+        best.append(max((value for value in values_of_run if value is not None), default=None))
     return average(best)
 
 
 def verdict(run: ComparedRun) -> str:
-    """How a run's training went: stable, warned or collapsed, as its summary.json has it."""
+    """Return the stability of a run from its summary.json: stable, warned or collapsed."""
     if run.state == "collapsed":
         return "collapsed"
     return str(run.summary.get("stability", {}).get("verdict", "stable"))
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """Mean of what is known."""
+    """Return the mean of the values that are not None; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)
 class KindRow:
-    """Problems of one kind; each arm's mean accuracy on them over its seeds, and its interval."""
+    """Problems of one kind: each arm's mean accuracy over its seeds, with its interval."""
 
     problems: int
     accuracy: dict[str, float | None]
@@ -307,19 +307,19 @@ class KindRow:
 def by_kind(
     runs: Sequence[ComparedRun], arms: Sequence[str], split: str
 ) -> dict[str, dict[str, KindRow]]:
-    """{tag: {value: its row}}."""
-    found: dict[str, dict[str, KindRow]] = {}
+    """Return {tag: {value: row}} with the accuracy of every arm by kind of problem."""
+    rows_by_tag: dict[str, dict[str, KindRow]] = {}
     for arm in arms:
         rows = [row for run in counted(runs, arm) if (row := run.last(split))]
         for tag, value, n in _kinds(rows):
             cells = [row["by_tag"][tag][value]["accuracy"] for row in rows]
-            entry = found.setdefault(tag, {}).setdefault(value, KindRow(n, {}, {}))
+            entry = rows_by_tag.setdefault(tag, {}).setdefault(value, KindRow(n, {}, {}))
             entry.accuracy[arm] = average(cells)
             over_seeds = spread(cells, 1 / max(1, n))
             entry.interval[arm] = within_0_and_1(
                 estimate(over_seeds and t_interval(over_seeds), average(cells))
             )
-    return found
+    return rows_by_tag
 
 
 def _kinds(rows: Sequence[Row]) -> list[tuple[str, str, int]]:

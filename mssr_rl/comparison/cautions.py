@@ -23,23 +23,23 @@ LEANING = (
 FEW = 5  # seeds; with fewer, only large differences can be shown
 
 
-def few(found: Comparison | None) -> Iterator[str]:
+def few(comparison: Comparison | None) -> Iterator[str]:
     """Yield cautions about few seeds: missed differences, and differences shown by accident."""
-    if found is None:
+    if comparison is None:
         return
-    seeds = min(len(arm.values) for arm in found.arms)
+    seeds = min(len(arm.values) for arm in comparison.arms)
     if seeds < FEW:
         per_arm = f"{seeds} seed{'s' * (seeds != 1)} per arm"
         yield f"With {per_arm}, only large differences can be shown."
-    if caution := leaning(found):
+    if caution := leaning(comparison):
         yield caution
 
 
 def unusual(
-    runs: Sequence[ComparedRun], split: str, found: Comparison | None, rule: Rule
+    runs: Sequence[ComparedRun], split: str, comparison: Comparison | None, rule: Rule
 ) -> Iterator[str]:
     """Yield cautions that name the runs and pairs that are not as planned."""
-    for what, names in _unusual(runs, split, found, rule).items():
+    for what, names in _unusual(runs, split, comparison, rule).items():
         if names:
             yield f"{what}: {', '.join(names)}."
 
@@ -73,12 +73,12 @@ def dropped(standings: Mapping[str, RaceStanding], unrun: Sequence[str]) -> list
 
 
 def _unusual(
-    runs: Sequence[ComparedRun], split: str, found: Comparison | None, rule: Rule
+    runs: Sequence[ComparedRun], split: str, comparison: Comparison | None, rule: Rule
 ) -> dict[str, list[str]]:
     collapsed = [r.name for r in runs if r.counts and accuracy.verdict(r) == "collapsed"]
     weak = [
         f"{pair.a} and {pair.b}"
-        for pair in (underpowered(found) if found else [])
+        for pair in (underpowered(comparison) if comparison else [])
         if pair.verdict == "inconclusive"
     ]
     return {
@@ -108,7 +108,9 @@ def _unusual(
             else []
         ),
         "Without a finished run, so that all pairs were tested against each other": (
-            [] if rule.baseline is None or (found and found.rule.baseline) else [rule.baseline]
+            []
+            if rule.baseline is None or (comparison and comparison.rule.baseline)
+            else [rule.baseline]
         ),
         "Underpowered, a difference of 5 times the margin could have been missed": weak,
     }
@@ -129,10 +131,10 @@ def _shared(run: Mapping[str, Any], split: str) -> Iterator[str]:
             yield f"{first} and {second} are the same set of problems."
 
 
-def _entries(found: Any) -> list[Mapping[str, Any]]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _entries(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _splits(found: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    splits = found.items() if isinstance(found, dict) else ()
+def _splits(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    splits = value.items() if isinstance(value, dict) else ()
     return [(name, one) for name, one in splits if isinstance(one, dict)]

@@ -19,7 +19,7 @@ Kind = Literal[
     "share",  # 0.25 as a percentage
     "estimate",  # a share and its interval: two cells
     "gap",  # a difference of shares, in points, and its interval: two cells
-    "range",  # the interval of a share, alone
+    "range",  # only the interval of a share
     "seeds",  # {seed: share}
     "word",  # a verdict
     "p",  # a p-value
@@ -85,18 +85,18 @@ def heads(columns: Sequence[ReportColumn]) -> list[str]:
 
 def value(row: Mapping[str, Any], one: ReportColumn) -> Any:
     """Return the value of a row in a column, as the document holds it; None if it is empty."""
-    found = row[one.name]
-    return found if found is None or one.part is None else found[one.part]
+    whole = row[one.name]
+    return whole if whole is None or one.part is None else whole[one.part]
 
 
-def estimate(found: Interval | None, alone: float | None = None) -> NumberWithInterval:
+def estimate(interval: Interval | None, alone: float | None = None) -> NumberWithInterval:
     """Return an interval as plain numbers. Without an interval, return the value `alone`."""
-    if found is None:
+    if interval is None:
         return NumberWithInterval(alone, None, None)
-    return NumberWithInterval(float(found.value), float(found.low), float(found.high))
+    return NumberWithInterval(float(interval.value), float(interval.low), float(interval.high))
 
 
-def within_0_and_1(found: NumberWithInterval) -> NumberWithInterval:
+def within_0_and_1(estimated: NumberWithInterval) -> NumberWithInterval:
     """Clip an accuracy and its interval to [0, 1]; Student's t interval can exceed them."""
-    ends = (found.value, found.low, found.high)
+    ends = (estimated.value, estimated.low, estimated.high)
     return NumberWithInterval(*(None if x is None else min(1.0, max(0.0, x)) for x in ends))

@@ -1,7 +1,7 @@
-"""report.html, report.md, table.tex and report.json of a comparison, made from its folder alone.
+"""Writes report.html, report.md, table.tex and report.json of a comparison, from its folder alone.
 
-Finished or not: what is missing is named. The same folder gives the same bytes, wherever it lies,
-which is what `verify_report` relies on.
+The comparison may be unfinished; the report names what is missing. The same folder gives the same
+bytes in every place, and `verify_report` relies on this.
 """
 
 import json
@@ -28,30 +28,30 @@ from mssr_rl.report.text import percent, points, trusted
 from mssr_rl.stats.verdict import Rule
 
 OURS = Path(__file__).parent / "templates"
-ROWS = (LeaderboardRow, PairRow, StabilityRow)  # whose tables are made from their columns
+ROWS = (LeaderboardRow, PairRow, StabilityRow)  # the tables that are made from `columns`
 
 
 class Written(NamedTuple):
-    """What was written, and the verdict in words."""
+    """The written page, and the verdicts and cautions as sentences."""
 
     page: Path
     sentences: tuple[str, ...]
 
 
 def write(folder: Path) -> Written:
-    """Write all four files, and that somebody looked."""
+    """Write all four files, and record the look in looks.jsonl."""
     evidence = settled(read_evidence(folder))
     looks.record_look(evidence)
     report = findings(evidence)
     for name, content in contents(evidence, document.plain(report)).items():
         files.write_bytes(folder / name, content)
-    said = [line for on in report.envs for line in (on.verdict, on.in_front)]
-    said += [report.looks.says, *report.looks.cautions]
-    return Written(folder / "report.html", tuple(line for line in said if line))
+    sentences = [line for on in report.envs for line in (on.verdict, on.in_front)]
+    sentences += [report.looks.says, *report.looks.cautions]
+    return Written(folder / "report.html", tuple(line for line in sentences if line))
 
 
 def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
-    """{file: what belongs into it}, of the document as JSON has it."""
+    """Return {file: content}; `found` is the document as plain JSON data."""
     return {
         "report.json": document.text(found).encode("utf-8", "replace"),
         "report.md": tables.markdown(found).encode("utf-8", "replace"),
@@ -61,22 +61,22 @@ def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 class PageLayout(NamedTuple):
-    """What a version's page is filled into."""
+    """The template, style and script of a version of the page."""
 
-    template: str  # below the templates
+    template: str  # path below the templates folder
     style: Markup
     script: Markup
     units: Mapping[str, str] = MappingProxyType({})  # of charts, by title, that it named otherwise
 
 
 def look() -> PageLayout:
-    """Of the pages that are written now."""
+    """Return the layout of the current version."""
     style = own(TEMPLATES / "report.css") + own(OURS / "comparison.css")
     return PageLayout("comparison.html.j2", style, own(OURS / "comparison.js"))
 
 
 def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
-    """The page as text."""
+    """Return the page as text; `found` is the document as plain JSON data."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
     env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
@@ -94,18 +94,18 @@ def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
 
 
 def _data(found: Mapping[str, Any]) -> Markup:
-    """The document inside the page: JSON in which nothing can end the element it stands in."""
+    """Return the document as JSON for a script element; no text in it can close the element."""
     escaped: dict[str, str | int | None] = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
     return trusted(json.dumps(found, allow_nan=False).translate(str.maketrans(escaped)))
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
-    """Everything that has a colour of its own on the page."""
+    """Return the names of all arms and imported runs; each has its own colour on the page."""
     return [*found["arms"], *(other["name"] for other in found["imported"])]
 
 
 def _alone(evidence: Evidence) -> Sequence[ComparedRun]:
-    """The runs that others are drawn beside: those of the only environment, if it is the only."""
+    """Return the runs to draw beside imported ones; empty if there are several environments."""
     return evidence.runs if len(evidence.compare["envs"]) == 1 else ()
 
 
@@ -124,25 +124,25 @@ def _drawn(look: PageLayout, evidence: Evidence, on: Mapping[str, Any]) -> dict[
 
 
 def _pair(pairs: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, Any] | None:
-    """The cell of row `a` and column `b`, whichever way round the pair was tested."""
+    """Return the cell of row `a` and column `b`, in whichever order the pair was tested."""
     turned = {"better": "worse", "worse": "better"}
     for pair in pairs:
         word, value = pair["verdict"], pair["difference"]["value"]
         if (pair["a"], pair["b"]) == (a, b):
             return {"verdict": word, "value": value}
         if (pair["a"], pair["b"]) == (b, a):
-            back = None if value is None else 0.0 - value  # never a negative zero
+            back = None if value is None else 0.0 - value  # 0 - value never gives -0.0
             return {"verdict": turned.get(word, word), "value": back}
     return None
 
 
 def _p(value: float | None) -> str:
-    """A p-value."""
+    """Return a p-value as text."""
     return "–" if value is None else f"{value:.3g}"
 
 
 def _cells(row: Mapping[str, Any], one: ReportColumn) -> list[str]:
-    """The texts of a column's cells."""
+    """Return the texts of a column's cells."""
     found = columns.value(row, one)
     return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
 

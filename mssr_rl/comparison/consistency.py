@@ -1,9 +1,9 @@
-"""Do a comparison's raw files tell one story? Held against each other; nothing is run.
+"""Checks that the raw files of a comparison agree with each other; nothing is run.
 
-Who edits one file of a run must edit the others to fit: an evaluation's accuracy follows from its
-problems and agrees with summary.json, recorded answers with the problems they answer, the ledger
-with metrics.jsonl, config.yaml with what compare.json compares. A file that is silent on something
-is not at fault for it.
+So nobody can edit one file of a run without editing the others. The accuracy of an evaluation must
+follow from its problems and agree with summary.json. Recorded answers must agree with the results
+of their problems, the ledger with metrics.jsonl, and config.yaml with compare.json. A value that a
+file does not contain is not a fault.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ MISSING = object()
 
 
 def check_consistency(evidence: Evidence) -> Outcome:
-    """Every run's files against each other, and the runs against the comparison."""
+    """Check the files of every run against each other, and the runs against compare.json."""
     runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]
     faults = [*_matrix(evidence), *_unlisted(evidence)]
     for run in runs:
@@ -41,7 +41,7 @@ def check_consistency(evidence: Evidence) -> Outcome:
 
 
 def _guarded(one: Callable[[ComparedRun], Iterator[str]], run: ComparedRun) -> Iterator[str]:
-    """The faults that a check finds; files of another shape than ours are a fault too."""
+    """Yield the faults that a check finds; a file with an unexpected structure is a fault too."""
     try:
         yield from one(run)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -54,7 +54,7 @@ def _guarded(one: Callable[[ComparedRun], Iterator[str]], run: ComparedRun) -> I
 
 
 def _matrix(evidence: Evidence) -> Iterator[str]:
-    """Every arm has one run on every environment with every seed, and nothing else is compared."""
+    """Check that every arm has exactly one run per environment and seed, and no run is extra."""
     compare = evidence.compare
     wanted = Counter(product(compare["arms"], compare["envs"], compare["seeds"]))
     listed = Counter((run.arm, run.env, run.seed) for run in evidence.runs)
@@ -67,10 +67,10 @@ def _matrix(evidence: Evidence) -> Iterator[str]:
 
 
 def _unlisted(evidence: Evidence) -> Iterator[str]:
-    """Runs that lie in the folder and are in no verdict: were they left out for their results?"""
+    """Yield run folders that compare.json does not list: they may be hidden for their results."""
     folder, listed = evidence.folder / "runs", {run.name for run in evidence.runs}
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    for name in found:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    for name in names:
         if name not in listed and (folder / name).is_dir():
             yield f"runs/{name[:100]} is not listed in compare.json: a run that was left out"
 
@@ -104,7 +104,7 @@ def _evaluation(row: Row) -> Iterator[str]:
 
 
 def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
-    """The kinds of a tag share out those problems that carry it: all of them, as a rule."""
+    """Check the accuracy by kind of one tag; every problem with the tag has exactly one kind."""
     n = sum(kind["n"] for kind in kinds.values())
     if n != row["n"]:
         if n > row["n"]:
@@ -118,21 +118,21 @@ def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
 
 
 def _same_problems(run: ComparedRun) -> Iterator[str]:
-    """A split is the same problems at every evaluation of a run."""
+    """Check that a split has the same problems at every evaluation of a run."""
     first: dict[str, set[str]] = {}
     for row in run.evaluations:
         keys = set(row.get(accuracy.GREEDY, {}))
         if row.get("unscorable"):
-            continue  # the problems that no reward was given for are left out
+            continue  # problems without a reward were left out
         if first.setdefault(row["split"], keys) != keys:
             yield f"eval.jsonl: {row['split']} at step {row['step']} has other problems than before"
 
 
 def _samples(run: ComparedRun) -> Iterator[str]:
-    """A recorded greedy answer is right exactly where its evaluation counts it as right."""
-    asked = {(row["split"], row["step"]): row[accuracy.GREEDY] for row in run.evaluations}
+    """Check that a recorded greedy answer is right exactly if its evaluation counts it as right."""
+    evaluated = {(row["split"], row["step"]): row[accuracy.GREEDY] for row in run.evaluations}
     for row in run.files.samples if run.files else ():
-        right = asked.get((row.get("split"), row["step"]), {})
+        right = evaluated.get((row.get("split"), row["step"]), {})
         if row.get("key") in right and right[row["key"]] != int(row.get("reason") == "correct"):
             yield (
                 f"samples.jsonl: the answer to {row['key']!s:.60} on {row['split']} at step "
@@ -141,7 +141,7 @@ def _samples(run: ComparedRun) -> Iterator[str]:
 
 
 def _metrics(run: ComparedRun) -> Iterator[str]:
-    """Steps from 1 on, each once, and budgets that only grow."""
+    """Check that steps count up from 1 without gaps, and that spent budgets never fall."""
     steps = [row["step"] for row in run.metrics]
     if steps != list(range(1, len(steps) + 1)):
         yield "metrics.jsonl: its steps are not 1, 2, 3 and so on"
@@ -154,7 +154,7 @@ def _metrics(run: ComparedRun) -> Iterator[str]:
 
 
 def _ledger(run: ComparedRun) -> Iterator[str]:
-    """What was spent is the same in metrics.jsonl, eval.jsonl and summary.json."""
+    """Check that the spent budget is the same in metrics.jsonl, eval.jsonl and summary.json."""
     at = {row["step"]: {name: row.get(budget_name(name)) for name in SPENT} for row in run.metrics}
     ends = [("summary.json: ledger", run.summary.get("ledger", {}))] if run.counts else []
     last = max(at, default=0)
@@ -167,10 +167,10 @@ def _ledger(run: ComparedRun) -> Iterator[str]:
 
 
 def _summary(run: ComparedRun) -> Iterator[str]:
-    """summary.json repeats the first and last evaluations, the steps and the status."""
+    """Check summary.json against the first and last evaluations, the steps and the status."""
     summary, val = run.summary, [row for row in run.evaluations if row["split"] == "val"]
     if not run.counts:
-        return  # it may be of an earlier end, which the run has left behind
+        return  # summary.json may come from an earlier end of a run that was resumed
     ends: dict[tuple[str, str], Row] = {
         ("warm_start", "val"): val[0] if val else {},
         ("final", "val"): val[-1] if val else {},
@@ -191,7 +191,7 @@ def _summary(run: ComparedRun) -> Iterator[str]:
 
 
 def _paid(run: ComparedRun) -> Iterator[str]:
-    """Where right answers earn 1 and all others 0, the mean reward is the share of right ones."""
+    """Check the mean reward: with rewards of 1 and 0, it must be the share of right answers."""
     if _config_of(run).get("env.reward") != "accuracy":
         return
     keys = [failure_share(reason) for reason in NOT_RIGHT]
@@ -208,15 +208,15 @@ def _paid(run: ComparedRun) -> Iterator[str]:
 
 
 def _schedule(run: ComparedRun) -> Iterator[str]:
-    """A run that is done was scored on val when its config says, and on test at its end."""
+    """Check that a finished run was scored on val as its config says, and on test at its end."""
     every, last = _config_of(run).get("eval.every"), len(run.metrics)
     if run.state != "done" or not isinstance(every, int) or not last:
         return
     due = {0, last, *range(0, last + 1, every)} if every else {0, last}
     for split, wanted in (("val", sorted(due)), ("test", [last])):
-        found = [row["step"] for row in run.evaluations if row["split"] == split]
-        if found != wanted:
-            yield f"eval.jsonl: {split} was scored at steps {found}, it was due at {wanted}"
+        steps = [row["step"] for row in run.evaluations if row["split"] == split]
+        if steps != wanted:
+            yield f"eval.jsonl: {split} was scored at steps {steps}, it was due at {wanted}"
 
 
 RUN = (_evaluations, _schedule, _paid, _same_problems, _samples, _metrics, _ledger, _summary)
@@ -226,7 +226,7 @@ RUN = (_evaluations, _schedule, _paid, _same_problems, _samples, _metrics, _ledg
 
 
 def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
-    """config.yaml, summary.json and run.json against what compare.json says of the arm."""
+    """Check config.yaml, summary.json and run.json against the arm in compare.json."""
     config = _config_of(run)
     for key, value in {"seed": run.seed, "env.name": run.env, "name": run.name}.items():
         if config.get(key, value) != value:
@@ -236,8 +236,8 @@ def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
     summary = run.summary
     for key, name in (("algo", "algo.name"), ("env", "env.name"), ("seed", "seed")):
         if key in summary and config.get(name, summary[key]) != summary[key]:
-            said = f"{summary[key]!s:.40}, config.yaml says {config[name]!s:.40}"
-            yield f"summary.json: {key} is {said}"
+            difference = f"{summary[key]!s:.40}, config.yaml says {config[name]!s:.40}"
+            yield f"summary.json: {key} is {difference}"
     for row in _settings(run, evidence):
         value, wanted = config.get(row["name"], MISSING), row["values"].get(run.arm)
         if value is not MISSING and not _same(value, wanted):
@@ -245,14 +245,14 @@ def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
 
 
 def _settings(run: ComparedRun, evidence: Evidence) -> Sequence[Row]:
-    """The fairness check's rows on the run's environment."""
+    """Return the rows of the fairness check for the run's environment."""
     fair = evidence.compare["fairness"]
     rows = [row for one in fair if one["env"] == run.env for row in one["rows"]]
-    return [row for row in rows if row["name"] != "engine.threads"]  # free to change in a resume
+    return [row for row in rows if row["name"] != "engine.threads"]  # a resumed run may change it
 
 
 def _config_of(run: ComparedRun) -> dict[str, Any]:
-    """{dotted key: value} of its config.yaml."""
+    """Return {dotted key: value} of the run's config.yaml."""
     assert run.files is not None
     return dict(_leaves(recorded.plain(run.files.folder / "config.yaml")))
 

@@ -1,10 +1,10 @@
-"""`report verify=FOLDER deep=true`: the final checkpoints answer the test split again.
+"""`report verify=FOLDER deep=true`: lets the final checkpoints answer the test split again.
 
-Loads each run's final policy and scores it as the run did: same problems, same prompts, same seeds.
-On the local engine with the arithmetic that the run recorded, every answer must come out the same;
-elsewhere rounding turns some answers, and what is allowed for that is `FLIPS` and `ODDS`. What was
-found is kept in the user's cache, never in the folder, so that an interrupted check goes on where
-it was: by the hash of everything it depends on.
+It loads the final policy of each run, and scores it with the same problems, prompts and seeds as
+the run did. On the local engine, with the same versions and kernels as the run, every answer must
+be the same. Otherwise rounding changes some answers; `FLIPS` and `ODDS` set how many are allowed.
+Results are kept in the user's cache, never in the folder, so that an interrupted check can
+continue. The name of a cached result is the hash of everything it depends on.
 """
 
 import hashlib
@@ -37,17 +37,17 @@ from mssr_rl.run.arm import MakeEngine, eval_plan
 from mssr_rl.run.scoring import Evaluation
 
 SPLIT = "test"
-# With another arithmetic a token's probabilities move in their last digits, and a greedy answer
-# turns where two tokens were that close. Float32 kernels of ours against torch's turned none of 864
-# answers of the tiny model (12 runs, 24 problems, 3 answers each); bfloat16 is known to turn some.
-FLIPS = 0.05  # of the problems may change between right and wrong
-ODDS = 0.001  # of so one-sided a change by chance, below which it is no rounding
-ANSWERED_WITH = ("env", "engine", "train", "rollout", "eval", "seed", "cluster")  # of a config
+# Other kernels change the last digits of a token's probability. A greedy answer changes if two
+# tokens were that close. Our float32 kernels and torch's gave the same 864 answers of the tiny
+# model (12 runs, 24 problems, 3 answers each); bfloat16 is known to change some answers.
+FLIPS = 0.05  # this share of the problems may change between right and wrong
+ODDS = 0.001  # a change in one direction that is less likely by chance is not rounding
+ANSWERED_WITH = ("env", "engine", "train", "rollout", "eval", "seed", "cluster")  # config keys
 REPORT_EVERY = 20.0  # seconds between two lines of progress
 
 
 class Again(NamedTuple):
-    """What a run's final policy answered now, beside what the run has on record."""
+    """The answers of a run's final policy, on record and computed again."""
 
     then: Row  # the object of eval.jsonl
     now: Row
@@ -56,19 +56,19 @@ class Again(NamedTuple):
 
 
 class AnswerableRun(NamedTuple):
-    """A run whose answers can be asked for again."""
+    """A run whose answers can be computed again."""
 
     run: ComparedRun
     config: Config
     env: ProblemEnv
-    folder: Path  # of the checkpoint
+    folder: Path  # the final checkpoint
     row: Row
 
 
 def check_answers(
     evidence: Evidence, words: Mapping[str, str] = NO_WORDS, make_engine: MakeEngine | None = None
 ) -> Outcome:
-    """Every run that counts and has its final weights in the folder."""
+    """Check every run that counts and has its final weights in the folder."""
     reruns = Reruns(evidence, words)
     faults: list[str] = []
     checked: list[str] = []
@@ -91,7 +91,7 @@ def check_answers(
 
 
 def compared(again: Again, *, exact: bool) -> tuple[str, str]:
-    """(fault, what was found): one of the two is empty. Pure."""
+    """Compare the answers; return (fault, finding), of which one is empty. Pure function."""
     now, then = again.now, again.then
     if list(now[GREEDY]) != list(then[GREEDY]):
         return "it was scored on other problems than its final weights answer now", ""
@@ -115,14 +115,16 @@ def compared(again: Again, *, exact: bool) -> tuple[str, str]:
 
 
 def _within_rounding(again: Again, different: list[str], what: str) -> tuple[str, str]:
-    """Another arithmetic may turn a few answers, this way as often as that."""
+    """Allow a few changed answers, if they go in both directions about equally often."""
     n = len(again.then[GREEDY])
     won = sum(again.now[GREEDY][key] for key in different)
     odds = binomtest(won, len(different)).pvalue if different else 1.0
     drawn = sum(again.now[SAMPLED].values()) - sum(again.then[SAMPLED].values())
     answers = n * again.then["samples"]
     share = sum(again.then[SAMPLED].values()) / answers
-    spread = max(1.0, (2 * answers * share * (1 - share)) ** 0.5)  # of two draws
+    spread = max(
+        1.0, (2 * answers * share * (1 - share)) ** 0.5
+    )  # sd of the difference of two draws
     if len(different) > FLIPS * n or odds < ODDS or abs(drawn) > 4 * spread:
         return f"its final weights do not answer {SPLIT} as recorded, beyond rounding: {what}", ""
     return "", f"answers {SPLIT} as before up to rounding, with another arithmetic: {what}"
@@ -145,25 +147,27 @@ def _subject(run: ComparedRun, reruns: Reruns) -> AnswerableRun:
 
 
 def _answered(subject: AnswerableRun, make_engine: MakeEngine | None) -> Again:
-    """From the cache if everything is as it was, else by asking."""
-    kept = _cache(subject)
-    now = _kept(kept) if kept else None
+    """Return the answers from the cache, or compute them again and keep them there."""
+    cached = _cache(subject)
+    now = _kept(cached) if cached else None
     if now is None:
         now = _asked(subject, make_engine)
-        if kept:
-            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_json(kept, now)
+        if cached:
+            cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_json(cached, now)
     samples = subject.run.files.samples if subject.run.files else ()
-    said = {
+    recorded = {
         str(row["key"]): str(row["response"])
         for row in samples
         if row.get("split") == SPLIT and row["step"] == subject.row["step"]
     }
-    return Again(subject.row, now, said, {key: now["responses"].get(key, "") for key in said})
+    return Again(
+        subject.row, now, recorded, {key: now["responses"].get(key, "") for key in recorded}
+    )
 
 
 def _asked(subject: AnswerableRun, make_engine: MakeEngine | None) -> dict[str, Any]:
-    """The policy is loaded and answers."""
+    """Load the policy and let it answer."""
     if make_engine is None:
         from mssr_rl import engine as engines
 
@@ -171,16 +175,19 @@ def _asked(subject: AnswerableRun, make_engine: MakeEngine | None) -> dict[str, 
     plan = eval_plan(subject.config)
     with closing(make_engine(subject.config)) as engine:
         poll = _poll(subject, plan.at_once)
-        found = scoring.evaluate(engine, subject.env, plan, subject.row["step"], poll)
-    return {**scoring.evaluation_record(found, Ledger()), "responses": dict(_responses(found))}
+        evaluation = scoring.evaluate(engine, subject.env, plan, subject.row["step"], poll)
+    return {
+        **scoring.evaluation_record(evaluation, Ledger()),
+        "responses": dict(_responses(evaluation)),
+    }
 
 
-def _responses(found: Evaluation) -> Iterator[tuple[str, str]]:
-    yield from ((sample.problem.key, sample.response) for sample in found.greedy)
+def _responses(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    yield from ((sample.problem.key, sample.response) for sample in evaluation.greedy)
 
 
 def _poll(subject: AnswerableRun, at_once: int) -> Callable[[], None]:
-    """Called before every portion: says now and then how far it is."""
+    """Return a function for the engine to call before every portion; it prints the progress."""
     n, k = int(subject.row["n"]), int(subject.row["samples"])
     portions = -(-n // max(1, at_once)) + -(-n // max(1, at_once // k))
     done, said = 0, monotonic()
@@ -204,7 +211,7 @@ def _size(subject: AnswerableRun) -> str:
 
 
 def _same_arithmetic(subject: AnswerableRun) -> bool:
-    """Whether the run's own numbers can be asked for to the last digit."""
+    """Return whether this machine computes as the run did, to the last digit."""
     then = subject.run.files.run if subject.run.files else {}
     machine = provenance.machine()
     torch = (then.get("versions", {}).get("torch"), provenance.versions()["torch"])
@@ -214,9 +221,9 @@ def _same_arithmetic(subject: AnswerableRun) -> bool:
 
 
 def _cache(subject: AnswerableRun) -> Path | None:
-    """Where the answers are kept: named after the weights, the problems, the code and the machine.
+    """Return the cache file, named after the hash of weights, problems, code and machine.
 
-    None for sources that were changed since their commit: nothing names those.
+    None if the source differs from its commit, because then no name identifies the code.
     """
     revision = provenance.git_revision()
     if revision is not None and revision["changed"]:

@@ -1,11 +1,11 @@
-"""report.json as types: the comparison's report, a versioned document. Pure.
+"""The report of a comparison as typed, versioned data: the fields of report.json. Pure functions.
 
     runs' files -> `findings` -> Report -> report.json, report.md, table.tex, report.html
 
-`VERSION` goes up with the first change after a release to the fields, to what they mean, or to the
-files that are drawn from them. `schemas/report_<version>.json` says in JSON Schema what a version
-promised: the newest is made from the types here (`python -m mssr_rl.comparison.document > FILE`),
-the older ones are history, and `report_versions` verifies by them.
+Raise `VERSION` with the first change after a release to the fields, to their meaning, or to the
+files drawn from them. `schemas/report_<version>.json` is the JSON Schema of each version. The
+newest is made from the types here (`python -m mssr_rl.comparison.document > FILE`). Older ones
+never change, and `report_versions` uses them to verify older reports.
 """
 
 import json
@@ -30,7 +30,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 @dataclass(frozen=True)
 class RuleOf:
-    """How the verdict was reached (`stats.verdict.Rule`)."""
+    """The rule of the verdicts (`stats.verdict.Rule`)."""
 
     margin: float
     alpha: float
@@ -39,7 +39,7 @@ class RuleOf:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A setting of the fairness check, as compare.json has it; values by arm."""
+    """A setting of the fairness check, from compare.json; `values` are by arm."""
 
     name: str
     values: dict[str, Any]
@@ -49,12 +49,12 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class OnEnvironment:
-    """Everything about one environment."""
+    """All results on one environment."""
 
     env: str
     split: str
     questions: int
-    at: str  # the budget in words
+    at: str  # the budget as text
     verdict: str
     in_front: str
     cautions: tuple[str, ...]
@@ -87,7 +87,7 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Overall:
-    """Over all environments."""
+    """Results over all environments."""
 
     leaderboard: tuple[MeanRow, ...]
     pairs: tuple[PairRow, ...]
@@ -97,7 +97,7 @@ class Overall:
 
 @dataclass(frozen=True)
 class ImportedRow:
-    """A run of another trainer (`imported.About`), its length and last values."""
+    """A run of another trainer (`imported.About`), its number of steps and its last values."""
 
     name: str
     format: str
@@ -111,7 +111,7 @@ class ImportedRow:
 
 @dataclass(frozen=True)
 class RaceRow:
-    """Where an arm stands in the race (`stats.racing.Standing`)."""
+    """The state of an arm in the race (`stats.racing.RaceStanding`)."""
 
     e_value: float
     threshold: float
@@ -131,7 +131,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class LookRow:
-    """A number of seeds at which words are given (`stats.sequential.Analysis`)."""
+    """A number of seeds at which verdicts are given (`stats.sequential.Analysis`)."""
 
     number: int
     seeds: int
@@ -140,19 +140,19 @@ class LookRow:
 
 @dataclass(frozen=True)
 class PastReport:
-    """A report that was made before, or this one."""
+    """An earlier report of this comparison, or this one."""
 
-    seeds: int  # finished then
+    seeds: int  # seeds that were finished
     runs: int
 
 
 @dataclass(frozen=True)
 class Looks:
-    """When words are given, and when somebody looked."""
+    """The looks at which verdicts are given, and the reports that were made."""
 
-    planned: int  # seeds
-    complete: int  # seeds whose runs have all come to an end
-    newest: LookRow | None  # the words are its
+    planned: int  # planned seeds
+    complete: int  # seeds whose runs have all ended
+    newest: LookRow | None  # the look that gave the verdicts
     next: LookRow
     recorded: tuple[PastReport, ...]
     says: str
@@ -164,7 +164,7 @@ class Report:
     """The whole document."""
 
     version: int
-    made_by: str | None  # the version of the package, which nothing is decided by
+    made_by: str | None  # the version of the package, for information only
     command: tuple[str, ...]
     arms: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -176,13 +176,13 @@ class Report:
     imported: tuple[ImportedRow, ...]
     race: dict[str, RaceRow]
     runs: tuple[RunRow, ...]
-    sources: dict[str, str]  # path below the folder -> sha256 of every file it was made from
+    sources: dict[str, str]  # path below the folder -> sha256, for every file that was read
 
 
 def plain(report: Report) -> dict[str, Any]:
-    """The document as JSON has it."""
-    found: dict[str, Any] = _lists(msgspec.to_builtins(report, str_keys=True))
-    return found
+    """Return the document as plain JSON data."""
+    data: dict[str, Any] = _lists(msgspec.to_builtins(report, str_keys=True))
+    return data
 
 
 def _lists(tree: Any) -> Any:
@@ -192,35 +192,35 @@ def _lists(tree: Any) -> Any:
 
 
 def typed(document: Mapping[str, Any]) -> Report:
-    """A document of this version, read back.
+    """Return the typed document of this version from plain JSON data.
 
     Raises:
-        ValueError: a field is missing or is of another kind; the text names it.
+        ValueError: a field is missing or has the wrong type; the message names it.
     """
     return msgspec.convert(document, Report)
 
 
 def text(document: Mapping[str, Any]) -> str:
-    """The content of report.json."""
+    """Return the text of report.json."""
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @cache
 def schema(version: int) -> Mapping[str, Any]:
-    """What a version promised, in JSON Schema."""
-    found: dict[str, Any] = json.loads((SCHEMAS / f"report_{version}.json").read_text("utf-8"))
-    return found
+    """Return the JSON Schema of a version."""
+    data: dict[str, Any] = json.loads((SCHEMAS / f"report_{version}.json").read_text("utf-8"))
+    return data
 
 
 def promised(document: Any, version: int) -> Any:
-    """Of a document, what that version had: keys that came later are left out."""
+    """Return a document without the keys that came after `version`."""
     return _kept(document, schema(version), schema(version).get("$defs", {}))
 
 
 def _kept(tree: Any, rule: Mapping[str, Any], kinds: Mapping[str, Any]) -> Any:
     while "$ref" in rule:
         rule = kinds[rule["$ref"].rpartition("/")[2]]
-    if "anyOf" in rule:  # something or null
+    if "anyOf" in rule:  # a type or null
         rule = next(one for one in rule["anyOf"] if one != {"type": "null"})
         return None if tree is None else _kept(tree, rule, kinds)
     if isinstance(tree, Mapping) and "properties" in rule:
@@ -235,7 +235,7 @@ def _kept(tree: Any, rule: Mapping[str, Any], kinds: Mapping[str, Any]) -> Any:
 
 
 def schema_of_now() -> str:
-    """The newest schema, from the types."""
+    """Return the schema of the current version, made from the types."""
     return json.dumps(msgspec.json.schema(Report), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Every seed as a dot on one scale, with the mean and its interval, as inline SVG. Pure."""
+"""Draws every seed as a dot, with the mean and its interval, as inline SVG. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,20 +12,20 @@ WIDTH, HEIGHT, PAD = 320, 22, 14
 
 
 class Scale(NamedTuple):
-    """Which accuracies the dots lie between: the same for all rows of a table."""
+    """The range of accuracies on the axis; all rows of a table use the same."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
 
     def x(self, value: float) -> float:
-        """Where a value is drawn; one far outside is drawn at the edge."""
+        """Return the x position of a value; a value outside the scale is drawn at the edge."""
         share = (value - self.low) / (self.high - self.low)
         return PAD + min(1.0, max(0.0, share)) * (WIDTH - 2 * PAD)
 
 
 def scale_of(rows: Sequence[Mapping[str, Any]]) -> Scale:
-    """The scale that holds every dot and interval of a leaderboard, within 0 and 1."""
+    """Return a scale within 0 to 1 that holds every dot and interval of a leaderboard."""
     values = [value for row in rows for value in _values(row)]
     low, high = max(0.0, min(values) - 0.005), min(1.0, max(values) + 0.005)
     marks = ticks(low, high, 4)
@@ -33,7 +33,7 @@ def scale_of(rows: Sequence[Mapping[str, Any]]) -> Scale:
 
 
 def header(scale: Scale) -> Markup:
-    """The numbers above the dots."""
+    """Return the axis labels above the dots."""
     texts = "".join(
         f'<text class="middle" x="{scale.x(mark):.1f}" y="9">{100 * mark:.4g}</text>'
         for mark in scale.ticks
@@ -43,14 +43,14 @@ def header(scale: Scale) -> Markup:
 
 
 def dots(row: Mapping[str, Any], scale: Scale, colour: int) -> Markup:
-    """One arm: a bar from one end of the interval to the other, the mean, and the seeds."""
-    found, middle = row["accuracy"], HEIGHT / 2
+    """Return the drawing of one arm: the interval as a bar, the mean, and the seeds as dots."""
+    accuracy, middle = row["accuracy"], HEIGHT / 2
     rules = "".join(f"M{scale.x(mark):.1f} 0V{HEIGHT}" for mark in scale.ticks)
     bar = ""
-    if found["low"] is not None:
-        low, high = (scale.x(found[end]) for end in ("low", "high"))
+    if accuracy["low"] is not None:
+        low, high = (scale.x(accuracy[end]) for end in ("low", "high"))
         bar = f'<path class="span" d="M{low:.1f} {middle}H{high:.1f}"/>'
-    mean = f'<path class="mean" d="M{scale.x(found["value"]):.1f} 3V{HEIGHT - 3}"/>'
+    mean = f'<path class="mean" d="M{scale.x(accuracy["value"]):.1f} 3V{HEIGHT - 3}"/>'
     seeds = "".join(
         f'<circle cx="{scale.x(value):.1f}" cy="{middle}" r="3.2">'
         f"<title>seed {escaped(seed)}: {percent(value)}</title></circle>"

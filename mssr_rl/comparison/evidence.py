@@ -1,8 +1,8 @@
-"""A comparison's folder, read: every run as it stands, finished or not.
+"""Reads the folder of a comparison: every run in its current state, finished or not.
 
-The runs that count are those that ended by themselves, done or collapsed. One that collapsed counts
-with its last evaluation, because leaving it out would reward the collapse; one that crashed or is
-not there yet is missing and named.
+A run counts if it ended by itself, done or collapsed. A collapsed run counts with its last
+evaluation, because leaving it out would reward the collapse. A run that crashed or has not started
+is missing, and the report names it.
 """
 
 import re
@@ -46,7 +46,7 @@ class _Rule(msgspec.Struct):
     alpha: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
     baseline: str | None = None
     race: bool = False
-    planned: Annotated[int, msgspec.Meta(ge=1)] | None = None  # seeds; None: made before looks
+    planned: Annotated[int, msgspec.Meta(ge=1)] | None = None  # seeds; None in old comparisons
 
 
 class _Marks(msgspec.Struct):
@@ -66,7 +66,7 @@ class _Fair(msgspec.Struct):
 
 
 class _Told(msgspec.Struct):
-    """What compare.json must hold, whoever wrote it."""
+    """The required content of compare.json, which anybody may have edited."""
 
     command: list[str]
     arms: list[str]
@@ -75,7 +75,7 @@ class _Told(msgspec.Struct):
     runs: list[_RunEntry]
     rule: _Rule
     fairness: list[_Fair]
-    looks: _Marks | None = None  # written down when training last began
+    looks: _Marks | None = None  # the record of looks when training was last started
     given_up: list[str] = []  # runs that crashed twice
 
 
@@ -87,54 +87,54 @@ class ComparedRun(NamedTuple):
     env: str
     seed: int
     state: str  # as in run.json, or "missing", or DROPPED
-    files: RunFiles | None  # None where there is nothing to read
+    files: RunFiles | None  # None if there is nothing to read
 
     @property
     def counts(self) -> bool:
-        """Whether it has come to an end by itself."""
+        """Whether the run ended by itself, done or collapsed."""
         return self.state in COUNTED
 
     @property
     def evaluations(self) -> tuple[Row, ...]:
-        """In the order of the run."""
+        """All evaluations, in the order of the run."""
         return self.files.evaluations if self.files else ()
 
     @property
     def metrics(self) -> tuple[Row, ...]:
-        """A row a step."""
+        """The metrics, one row per step."""
         return self.files.metrics if self.files else ()
 
     @property
     def summary(self) -> Row:
-        """summary.json."""
+        """The content of summary.json; {} if there is none."""
         return self.files.summary if self.files else {}
 
     def final_answers(self) -> Iterator[Row]:
-        """What was recorded at the last evaluation of each split."""
+        """Return the recorded answers of the last evaluation of each split."""
         last = {split: row["step"] for split in ("val", "test") if (row := self.last(split))}
         samples = self.files.samples if self.files else ()
         return (row for row in samples if row["step"] == last.get(str(row.get("split"))))
 
     def last(self, split: str) -> Row | None:
-        """The newest evaluation of a split."""
+        """Return the newest evaluation of a split, or None."""
         return next((row for row in reversed(self.evaluations) if row["split"] == split), None)
 
 
 class Evidence(NamedTuple):
-    """Everything there is."""
+    """The content of a comparison's folder."""
 
     folder: Path
     compare: Mapping[str, Any]  # compare.json
     runs: tuple[ComparedRun, ...]
-    imported: tuple[Imported, ...] = ()  # other trainers' runs: beside the verdict, never in it
+    imported: tuple[Imported, ...] = ()  # runs of other trainers; they never get a verdict
 
     def on(self, env: str) -> tuple[ComparedRun, ...]:
-        """The runs on one environment."""
+        """Return the runs on one environment."""
         return tuple(run for run in self.runs if run.env == env)
 
 
 def read_evidence(folder: Path) -> Evidence:
-    """The evidence in a comparison's folder; a `UserError` if it is none."""
+    """Read the folder of a comparison. Raises `UserError` if it is not one."""
     path = folder / "compare.json"
     if not path.exists():
         raise UserError(
@@ -154,28 +154,28 @@ def read_evidence(folder: Path) -> Evidence:
 
 
 def counted(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:
-    """An arm's runs that count, by seed."""
+    """Return an arm's runs that count, sorted by seed."""
     return sorted((r for r in runs if r.arm == arm and r.counts), key=lambda run: run.seed)
 
 
 def sources(evidence: Evidence) -> dict[str, str]:
-    """{path below the folder: hash} of every file the report is made from."""
-    found = {"compare.json": untrusted.sha256(evidence.folder / "compare.json")}
+    """Return {path below the folder: hash} of every file that the report is made from."""
+    hashes = {"compare.json": untrusted.sha256(evidence.folder / "compare.json")}
     for run in (run for run in evidence.runs if run.state != DROPPED):
         for name in SOURCES:
             path = evidence.folder / "runs" / run.name / name
             if path.exists():
-                found[f"runs/{run.name}/{name}"] = untrusted.sha256(path)
-        found |= _pictures(evidence.folder, run)
+                hashes[f"runs/{run.name}/{name}"] = untrusted.sha256(path)
+        hashes |= _pictures(evidence.folder, run)
     for other in evidence.imported:
         for name in imported.FILES:
             path = other.folder / name
-            found[path.relative_to(evidence.folder).as_posix()] = untrusted.sha256(path)
-    return found
+            hashes[path.relative_to(evidence.folder).as_posix()] = untrusted.sha256(path)
+    return hashes
 
 
 def _run(folder: Path, entry: Mapping[str, Any]) -> ComparedRun:
-    where = folder / "runs" / checked(entry["name"])  # it must not lead out of the folder
+    where = folder / "runs" / checked(entry["name"])  # the name must not lead out of the folder
     whole = (where / "config.yaml").exists() and (where / "run.json").exists()
     files = read_run(where) if whole else None
     for row in files.evaluations if files else ():
@@ -186,7 +186,7 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> ComparedRun:
 
 
 def _pictures(folder: Path, run: ComparedRun) -> dict[str, str]:
-    """Those of the answers that the page may show."""
+    """Return the hashes of the pictures of answers that the page may show."""
     where = f"runs/{run.name}"
     rows = run.final_answers() if run.counts else ()
     names = {name for row in rows for name in row.get("images", ()) if isinstance(name, str)}

@@ -58,8 +58,8 @@ def findings(evidence: Evidence) -> Report:
     """Return the document. `evidence` must come from `race.settled`, without dropped runs."""
     compare, standings = evidence.compare, race.standings(evidence)
     rule = rule_of(evidence)
-    words = _words(evidence, rule, standings)
-    envs = tuple(_on(evidence, env, words.get(env), standings) for env in compare["envs"])
+    verdicts = _words(evidence, rule, standings)
+    envs = tuple(_on(evidence, env, verdicts.get(env), standings) for env in compare["envs"])
     return Report(
         version=VERSION,
         made_by=made_by(),
@@ -70,7 +70,7 @@ def findings(evidence: Evidence) -> Report:
         verdict=" ".join(one.verdict for one in envs),
         looks=looks.summary(evidence, rule.alpha),
         envs=envs,
-        overall=_overall(evidence, words[OVERALL]) if OVERALL in words else None,
+        overall=_overall(evidence, verdicts[OVERALL]) if OVERALL in verdicts else None,
         imported=tuple(map(_imported, evidence.imported)),
         race={arm: RaceRow(*one) for arm, one in standings.items()},
         runs=tuple(
@@ -94,20 +94,23 @@ def _words(
     """
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     each = {env: accuracy.compared(evidence.on(env), arms, rule) for env in envs}
-    found = {env: on for env, on in each.items() if on is not None}
-    resolution = {env: smallest_step(evidence, [env]) for env in found}
+    comparisons = {env: on for env, on in each.items() if on is not None}
+    resolution = {env: smallest_step(evidence, [env]) for env in comparisons}
     over_all = _macro(evidence, rule) if len(envs) > 1 else None
     if over_all is not None:
-        found[OVERALL], resolution[OVERALL] = over_all, smallest_step(evidence)
+        comparisons[OVERALL], resolution[OVERALL] = over_all, smallest_step(evidence)
     stage = looks.stage(evidence, looks.read_looks(evidence.folder), rule.alpha)
     return {
         env: race.decided(on, standings, 1 if env == OVERALL else len(envs))
-        for env, on in familywise.decided(found, resolution, stage).items()
+        for env, on in familywise.decided(comparisons, resolution, stage).items()
     }
 
 
 def _on(
-    evidence: Evidence, env: str, found: Comparison | None, standings: Mapping[str, RaceStanding]
+    evidence: Evidence,
+    env: str,
+    comparison: Comparison | None,
+    standings: Mapping[str, RaceStanding],
 ) -> OnEnvironment:
     runs, arms = evidence.on(env), evidence.compare["arms"]
     at, rule = headline.budget(runs), rule_of(evidence)
@@ -118,16 +121,16 @@ def _on(
         split=split,
         questions=max((len(accuracy.right(r)) for r in _last(runs, split)), default=0),
         at=at,
-        verdict=headline.headline(found, env, at),
-        in_front=headline.top_pair(found, at) if found else "",
+        verdict=headline.headline(comparison, env, at),
+        in_front=headline.top_pair(comparison, at) if comparison else "",
         cautions=(
-            *cautions.few(found),
-            *cautions.unusual(runs, split, found, rule),
+            *cautions.few(comparison),
+            *cautions.unusual(runs, split, comparison, rule),
             *cautions.problems(runs, split, rule),
             *cautions.dropped(standings, [run.arm for run in runs if run.state == DROPPED]),
         ),
-        leaderboard=accuracy.leaderboard(found, runs) if found else (),
-        pairs=accuracy.pairs(found, at) if found else (),
+        leaderboard=accuracy.leaderboard(comparison, runs) if comparison else (),
+        pairs=accuracy.pairs(comparison, at) if comparison else (),
         speed=learning_speed.speed(runs, there, rule),
         stability=health.card(runs, there),
         kinds=accuracy.by_kind(runs, there, split),
@@ -161,21 +164,21 @@ def _macro(evidence: Evidence, rule: Rule) -> Comparison | None:
     return compare_values(macro, smallest_step(evidence), tested)
 
 
-def _overall(evidence: Evidence, found: Comparison) -> Overall:
+def _overall(evidence: Evidence, comparison: Comparison) -> Overall:
     envs = evidence.compare["envs"]
-    arms = [arm for arm in evidence.compare["arms"] if arm in {one.name for one in found.arms}]
+    arms = [arm for arm in evidence.compare["arms"] if arm in {one.name for one in comparison.arms}]
     values = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
     gains = {arm: _gains(evidence, arm) for arm in arms}
     return Overall(
         leaderboard=tuple(
             MeanRow(arm.name, within_0_and_1(estimate(arm.interval, arm.mean)))
-            for arm in found.arms
+            for arm in comparison.arms
         ),
-        pairs=accuracy.pairs(found, "the mean over environments"),
+        pairs=accuracy.pairs(comparison, "the mean over environments"),
         iqm_of_gains={arm: aggregate.iqm(some) if some else None for arm, some in gains.items()},
         improvement=tuple(
             Improvement(pair.a, pair.b, _improvement(values[pair.a], values[pair.b]))
-            for pair in found.pairs
+            for pair in comparison.pairs
         ),
     )
 
@@ -184,7 +187,7 @@ def mean_by_seed(evidence: Evidence) -> dict[str, dict[int, float]]:
     """Return {arm: {seed: mean accuracy over environments}}, of seeds finished on all of them."""
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     by_env = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
-    macro = {arm: aggregate.macro(found) for arm, found in by_env.items()}
+    macro = {arm: aggregate.macro(accuracies) for arm, accuracies in by_env.items()}
     return {arm: by_seed for arm, by_seed in macro.items() if by_seed}
 
 
@@ -209,12 +212,12 @@ def _gains(evidence: Evidence, arm: str) -> list[float]:
 def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
     runs = evidence.on(env)
     split = accuracy.split_of(runs)
-    found = {
+    accuracies = {
         run.seed: accuracy.mean_right(run.last(split))
         for run in runs
         if run.counts and run.arm == arm
     }
-    return {seed: value for seed, value in found.items() if value is not None}
+    return {seed: value for seed, value in accuracies.items() if value is not None}
 
 
 def smallest_step(evidence: Evidence, envs: Sequence[str] | None = None) -> float:

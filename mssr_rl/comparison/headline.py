@@ -7,52 +7,52 @@ from mssr_rl.stats.sentences import sentence
 from mssr_rl.stats.verdict import Comparison
 
 
-def headline(found: Comparison | None, env: str, at: str) -> str:
+def headline(comparison: Comparison | None, env: str, at: str) -> str:
     """Return one sentence about all arms; for two arms, the sentence of their pair.
 
     `at` names the budget, see `budget`. `found` is None before any run has finished.
     """
-    if found is None:
+    if comparison is None:
         return f"No run on {env} has finished, so there is no verdict yet."
-    if not found.pairs:
-        only = found.arms[0]
+    if not comparison.pairs:
+        only = comparison.arms[0]
         return f"On {env} only {only.name} has finished runs: there is nothing to compare it with."
-    if len(found.pairs) == 1:
-        return f"On {env}, {sentence(found.pairs[0], found.rule, at)}."
-    return f"On {env} at {at}: {'; '.join(_clauses(found))}."
+    if len(comparison.pairs) == 1:
+        return f"On {env}, {sentence(comparison.pairs[0], comparison.rule, at)}."
+    return f"On {env} at {at}: {'; '.join(_clauses(comparison))}."
 
 
-def top_pair(found: Comparison, at: str) -> str:
+def top_pair(comparison: Comparison, at: str) -> str:
     """Return the sentence about the two best arms; empty if they were not compared."""
-    if len(found.arms) < 3 or found.rule.baseline is not None:
+    if len(comparison.arms) < 3 or comparison.rule.baseline is not None:
         return ""
-    first, second = found.arms[0].name, found.arms[1].name
-    return f"The two best arms: {sentence(found.pair(first, second), found.rule, at)}."
+    first, second = comparison.arms[0].name, comparison.arms[1].name
+    return f"The two best arms: {sentence(comparison.pair(first, second), comparison.rule, at)}."
 
 
-def _clauses(found: Comparison) -> list[str]:
+def _clauses(comparison: Comparison) -> list[str]:
     beaten: dict[str, list[str]] = {}
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         if pair.verdict in ("better", "worse"):
             winner, loser = (pair.a, pair.b) if pair.verdict == "better" else (pair.b, pair.a)
             beaten.setdefault(winner, []).append(loser)
-    order = [arm.name for arm in found.arms if arm.name in beaten]
+    order = [arm.name for arm in comparison.arms if arm.name in beaten]
     clauses = [f"{arm} is better than {both(beaten[arm])}" for arm in order]
-    equal = [f"{p.a} and {p.b}" for p in found.pairs if p.verdict == "equivalent"]
+    equal = [f"{p.a} and {p.b}" for p in comparison.pairs if p.verdict == "equivalent"]
     if equal:
-        clauses.append(f"{'; '.join(equal)} are equivalent within {found.rule.size}")
-    return [*clauses, *_undecided(found)]
+        clauses.append(f"{'; '.join(equal)} are equivalent within {comparison.rule.size}")
+    return [*clauses, *_undecided(comparison)]
 
 
-def _undecided(found: Comparison) -> list[str]:
-    open_pairs = [pair for pair in found.pairs if pair.verdict == "inconclusive"]
+def _undecided(comparison: Comparison) -> list[str]:
+    open_pairs = [pair for pair in comparison.pairs if pair.verdict == "inconclusive"]
     if not open_pairs:
         return []
-    if all(pair.decision is None for pair in found.pairs):
+    if all(pair.decision is None for pair in comparison.pairs):
         return ["no verdict yet"]
-    if len(open_pairs) == len(found.pairs):
-        return [f"inconclusive, no two of the {len(found.arms)} arms can be told apart"]
-    return [f"{len(open_pairs)} of {len(found.pairs)} pairs are inconclusive"]
+    if len(open_pairs) == len(comparison.pairs):
+        return [f"inconclusive, no two of the {len(comparison.arms)} arms can be told apart"]
+    return [f"{len(open_pairs)} of {len(comparison.pairs)} pairs are inconclusive"]
 
 
 def both(names: Sequence[str]) -> str:

@@ -19,9 +19,9 @@ class ArmHealth(NamedTuple):
     arm: str
     runs: Sequence[ComparedRun]
 
-    def count(self, word: str) -> int:
+    def count(self, stability: str) -> int:
         """Return how many of its runs have this stability verdict, such as "collapsed"."""
-        return sum(verdict(run) == word for run in self.runs)
+        return sum(verdict(run) == stability for run in self.runs)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""Runs of other trainers in a comparison's folder: curves without problems, so without a verdict.
+"""Runs of other trainers in a comparison's folder. They have curves, but get no verdict.
+
+There is no verdict, because they have no results per problem.
 
 imported/<name>/
-    import.json      what it is, where it came from, which of its names was taken for what
+    import.json      name, format, source file, and the mapping of metric names
     metrics.jsonl    {"step", our metrics}
 """
 
@@ -23,25 +25,25 @@ LONGEST_NAME = 60
 
 
 class About(NamedTuple):
-    """import.json."""
+    """The content of import.json."""
 
     name: str
-    format: str  # in words
-    file: str  # its name where it was
+    format: str  # a description of the format
+    file: str  # name of the original file
     sha256: str
     rollouts_per_step: int
     source: Mapping[str, str]  # our metric -> their name
 
 
 class Imported(NamedTuple):
-    """One run."""
+    """One imported run."""
 
     folder: Path
     about: About
     rows: tuple[Row, ...]
 
     def line(self, metric: str, smooth: int) -> ChartLine:
-        """Its curve over rollouts; without points where it did not record the metric."""
+        """Return the curve of a metric over rollouts; without points if it was not recorded."""
         points = tuple(
             Point(row["step"] * self.about.rollouts_per_step, row[metric], row["step"])
             for row in self.rows
@@ -53,15 +55,15 @@ class Imported(NamedTuple):
         )
 
     def last(self, metric: str) -> float | None:
-        """The newest value it recorded."""
+        """Return the last recorded value of a metric, or None."""
         return next((row[metric] for row in reversed(self.rows) if metric in row), None)
 
 
 def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
-    """The folder of an imported run; `arms` are the names that are taken already.
+    """Return the folder of an imported run; `arms` are names that it must not have.
 
     Raises:
-        UserError: the name is an arm's, or another run's folder would be its.
+        UserError: the name is that of an arm, or another imported run has the same folder.
     """
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
     if not slug or len(name) > LONGEST_NAME:
@@ -78,7 +80,7 @@ def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
 
 
 def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
-    """Write an imported run; one of the same name is replaced."""
+    """Write an imported run; it replaces one of the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     files.write_bytes(folder / "metrics.jsonl", lines.encode("ascii"))
@@ -86,7 +88,7 @@ def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
 
 
 def read_imported(comparison: Path) -> tuple[Imported, ...]:
-    """All of them, by name."""
+    """Return all imported runs of a comparison, sorted by folder."""
     return tuple(_read(path.parent) for path in sorted((comparison / FOLDER).glob("*/import.json")))
 
 
@@ -100,7 +102,7 @@ def _read(folder: Path) -> Imported:
 
 
 def _row(row: dict[str, Any] | None) -> dict[str, Any]:
-    """A row whose values are all numbers, as `save` wrote them."""
+    """Return a row of metrics.jsonl. Raises `ValueError` unless it has a step and only numbers."""
     if row is None or "step" not in row or set(map(type, row.values())) - {int, float}:
         raise ValueError("metrics.jsonl has a line that is no step with numbers")
     return row

@@ -1,7 +1,7 @@
-"""How fast the arms learn: learning curves over any currency of the ledger. Pure.
+"""How fast the arms learn: learning curves over any unit of the budget. Pure functions.
 
-Area under the curve and budget to a target come from every run's own curve, as the statistics want
-it; the lines that are drawn are means over seeds at each evaluation.
+The area under the curve and the budget to a target are computed for every run, because runs are the
+unit of the statistics. The drawn lines are means over seeds at each evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,21 +24,21 @@ AXES = {
     "trained_tokens": "trained tokens",
     "seconds": "seconds",
 }
-EXACT = tuple(axis for axis in AXES if axis != "seconds")  # the same when a run is repeated
+EXACT = tuple(axis for axis in AXES if axis != "seconds")  # equal when a run is repeated
 
 
 class SeedRange(NamedTuple):
     """A mean over seeds at one step, and the range of the seeds."""
 
     step: int
-    spent: Mapping[str, float]  # in every currency
+    spent: Mapping[str, float]  # by unit of the budget
     value: float
     low: float
     high: float
 
 
 def curve(run: ComparedRun, axis: str, kind: str = GREEDY) -> Curve | None:
-    """A run's accuracy on val over one currency; None with fewer than two marks."""
+    """Return a run's val accuracy over one unit of the budget; None below two evaluations."""
     marks: dict[float, float] = {}
     for row in run.evaluations:
         if row["split"] == "val" and (value := mean_right(row, kind)) is not None:
@@ -50,11 +50,11 @@ def curve(run: ComparedRun, axis: str, kind: str = GREEDY) -> Curve | None:
 def curves(
     runs: Sequence[ComparedRun], arms: Sequence[str], axis: str
 ) -> dict[str, dict[int, Curve]]:
-    """{arm: {seed: curve}} of the runs that count."""
-    found = {
+    """Return {arm: {seed: curve}} of the runs that count."""
+    by_arm = {
         arm: {run.seed: c for run in counted(runs, arm) if (c := curve(run, axis))} for arm in arms
     }
-    return {arm: by_seed for arm, by_seed in found.items() if by_seed}
+    return {arm: by_seed for arm, by_seed in by_arm.items() if by_seed}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class AreaRow:
 
 @dataclass(frozen=True)
 class AreaPair:
-    """Two arms by area; no word, which would be one more of many looks at the same runs."""
+    """Two arms compared by area. There is no verdict, because it would be one more test."""
 
     a: str
     b: str
@@ -77,7 +77,7 @@ class AreaPair:
 
 @dataclass(frozen=True)
 class ToTarget:
-    """The budget an arm's runs took to the target; None by seed where one never got there."""
+    """The budget that an arm's runs needed to the target; None for a seed that never reached it."""
 
     runs: int
     reached: int
@@ -87,17 +87,17 @@ class ToTarget:
 
 @dataclass(frozen=True)
 class TargetRace:
-    """Who of two arms reaches the target sooner."""
+    """The log-rank test of which arm reaches the target sooner."""
 
     a: str
     b: str
     log_rank_p: float | None
-    floor: float  # the smallest p that exchanging runs could give
+    floor: float  # the smallest p of a permutation test with so many runs
 
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """How fast the arms learn, over one currency."""
+    """How fast the arms learn, over one unit of the budget."""
 
     axis: str
     until: float
@@ -109,7 +109,7 @@ class SpeedRow:
 
 
 def speed(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
-    """For every exact currency: the area under the curves, and the budget to a common target."""
+    """Return area under the curve and budget to a common target, for every unit but seconds."""
     return tuple(found for axis in EXACT if (found := _speed(runs, arms, axis, rule)))
 
 
@@ -127,7 +127,7 @@ def _speed(
     }
     resolution = 1 / max(1, _problems(runs))
     tested = rule if rule.baseline in areas else rule._replace(baseline=None)
-    found = compare_values(areas, resolution, tested)
+    comparison = compare_values(areas, resolution, tested)
     target = min(
         average([c.accuracy[-1] for c in curves.values()]) or 0.0 for curves in by_arm.values()
     )
@@ -136,12 +136,12 @@ def _speed(
         until=until,
         areas=tuple(
             AreaRow(arm.name, within_0_and_1(estimate(arm.interval, arm.mean)))
-            for arm in found.arms
+            for arm in comparison.arms
         ),
-        pairs=tuple(map(_area_pair, found.pairs)),
+        pairs=tuple(map(_area_pair, comparison.pairs)),
         target=target,
         to_target={arm: _reached(by_seed, target) for arm, by_seed in by_arm.items()},
-        races=tuple(_race(by_arm, pair.a, pair.b, target) for pair in found.pairs),
+        races=tuple(_race(by_arm, pair.a, pair.b, target) for pair in comparison.pairs),
     )
 
 
@@ -152,18 +152,18 @@ def _area_pair(pair: Pair) -> AreaPair:
 
 
 def _reached(by_seed: Mapping[int, Curve], target: float) -> ToTarget:
-    found = {str(seed): budget_to(c, target) for seed, c in by_seed.items()}
-    there = [run.budget for run in found.values() if run.reached]
+    budgets = {str(seed): budget_to(c, target) for seed, c in by_seed.items()}
+    there = [run.budget for run in budgets.values() if run.reached]
     return ToTarget(
-        runs=len(found),
+        runs=len(budgets),
         reached=len(there),
         mean_of_those=average(there),
-        by_seed={seed: run.budget if run.reached else None for seed, run in found.items()},
+        by_seed={seed: run.budget if run.reached else None for seed, run in budgets.items()},
     )
 
 
 def _race(by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: float) -> TargetRace:
-    """Who reaches the target sooner, runs that never do included."""
+    """Return which arm reaches the target sooner; runs that never reach it are included."""
     race = race_to(list(by_arm[a].values()), list(by_arm[b].values()), target)
     return TargetRace(a, b, race.p, race.floor)
 
@@ -176,13 +176,13 @@ def _problems(runs: Sequence[ComparedRun]) -> int:
 
 
 def accuracy_marks(runs: Sequence[ComparedRun], kind: str = GREEDY) -> list[SeedRange]:
-    """An arm's accuracy on val at every evaluation."""
+    """Return an arm's accuracy on val at every evaluation."""
     rows = [[row for row in run.evaluations if row["split"] == "val"] for run in runs]
     return _marks(rows, lambda row: mean_right(row, kind), lambda row, axis: row["budget"][axis])
 
 
 def metric_marks(runs: Sequence[ComparedRun], key: str) -> list[SeedRange]:
-    """A metric of an arm at every step."""
+    """Return a metric of an arm at every step."""
     rows = [list(run.metrics) for run in runs]
     return _marks(rows, lambda row: row.get(key), lambda row, axis: row[budget_name(axis)])
 

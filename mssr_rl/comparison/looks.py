@@ -61,7 +61,8 @@ def read_looks(folder: Path) -> Record:
     except FileNotFoundError:
         return Record((), "", "")
     except untrusted.Unusable:
-        return Record((), "", f"{LOOKS} cannot be read")  # without its path: reports may move
+        # Without the path, so that the report stays the same when the folder is moved.
+        return Record((), "", f"{LOOKS} cannot be read")
     entries: list[Entry] = []
     last = ""
     for number, line in enumerate(content.splitlines(), 1):

@@ -1,7 +1,7 @@
-"""Who is out of the race, read from final evaluations alone. Pure.
+"""Decides which arms are out of the race, from final evaluations alone.
 
-The runner asks after every finished run, the report asks the same files again: both drop the same
-arms after the same seeds, in whatever order the runs came to their end.
+The runner calls it after every finished run, and the report calls it on the same files. Both drop
+the same arms after the same seeds, in whatever order the runs ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from mssr_rl.stats import racing
 from mssr_rl.stats.racing import RaceStanding
 from mssr_rl.stats.verdict import Comparison, Pair
 
-Ends = Mapping[tuple[str, str, int], ComparedRun]  # by arm, environment and seed
+Ends = Mapping[tuple[str, str, int], ComparedRun]  # (arm, environment, seed) -> run
 
 
 def standings(evidence: Evidence) -> dict[str, RaceStanding]:
-    """{arm: where it stands against the baseline}; empty where nobody races."""
+    """Return {arm: its state in the race against the baseline}; empty without a race."""
     rule = evidence.compare["rule"]
     if not rule.get("race"):
         return {}
@@ -32,7 +32,7 @@ def standings(evidence: Evidence) -> dict[str, RaceStanding]:
 
 
 def ruled_out(standings: Mapping[str, RaceStanding], seeds: Sequence[int]) -> set[tuple[str, int]]:
-    """(arm, seed) of everything that is not to be run, or not to be counted if it was."""
+    """Return (arm, seed) of all runs after an arm was dropped; they are not run and not counted."""
     return {
         (arm, seed)
         for arm, one in standings.items()
@@ -42,7 +42,7 @@ def ruled_out(standings: Mapping[str, RaceStanding], seeds: Sequence[int]) -> se
 
 
 def settled(evidence: Evidence) -> Evidence:
-    """The evidence without the seeds that an arm got after it was out; the same, settled twice."""
+    """Return the evidence with all runs dropped that came after their arm left the race."""
     out = ruled_out(standings(evidence), evidence.compare["seeds"])
     runs = tuple(
         run._replace(state=DROPPED, files=None) if (run.arm, run.seed) in out else run
@@ -52,7 +52,7 @@ def settled(evidence: Evidence) -> Evidence:
 
 
 def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
-    """The same of a comparison's folder, as it stands."""
+    """Return the same as `ruled_out`, for the current state of a comparison's folder."""
     compare = folder / "compare.json"
     if not compare.exists() or not untrusted.read_object(compare)["rule"].get("race"):
         return set()
@@ -60,12 +60,17 @@ def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
     return ruled_out(standings(evidence), evidence.compare["seeds"])
 
 
-def decided(found: Comparison, standings: Mapping[str, RaceStanding], envs: int = 1) -> Comparison:
-    """A dropped arm is worse by the race's rule: a t-test must not be asked when to stop.
+def decided(
+    comparison: Comparison, standings: Mapping[str, RaceStanding], envs: int = 1
+) -> Comparison:
+    """Return the verdicts, in which a dropped arm is "worse" by the rule of the race.
 
-    The rule speaks of the mean over environments; of one among several (`envs`) nothing is said.
+    Its t-test does not count, because it was read after every seed. The race compares means over
+    environments; so with several environments (`envs` > 1) a single one is "inconclusive".
     """
-    return found._replace(pairs=tuple(_decided(pair, standings, envs) for pair in found.pairs))
+    return comparison._replace(
+        pairs=tuple(_decided(pair, standings, envs) for pair in comparison.pairs)
+    )
 
 
 def _decided(pair: Pair, standings: Mapping[str, RaceStanding], envs: int) -> Pair:
@@ -86,19 +91,19 @@ def _decided(pair: Pair, standings: Mapping[str, RaceStanding], envs: int) -> Pa
 def _differences(
     ends: Ends, pair: tuple[str, str], envs: Sequence[str], seeds: Sequence[int]
 ) -> list[float]:
-    """Arm minus baseline, seed by seed, up to the first seed that one of them still lacks."""
-    found = []
+    """Return arm minus baseline by seed, up to the first seed that one of them lacks."""
+    differences = []
     for seed in seeds:
         runs = [(ends.get((pair[0], env, seed)), ends.get((pair[1], env, seed))) for env in envs]
         steps = [_difference(a, b) for a, b in runs if a and b]
         if len(steps) < len(envs):
             break
-        found.append(sum(steps) / len(envs))
-    return found
+        differences.append(sum(steps) / len(envs))
+    return differences
 
 
 def _difference(a: ComparedRun, b: ComparedRun) -> float:
-    """On test; on val where one of the two has collapsed before it was tested."""
+    """Return a - b on test; on val if one of the two collapsed before it was tested."""
     split = "test" if a.last("test") and b.last("test") else "val"
     ours, theirs = (accuracy.mean_right(run.last(split)) or 0.0 for run in (a, b))
     return ours - theirs

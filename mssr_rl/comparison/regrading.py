@@ -1,7 +1,7 @@
-"""Recorded answers graded again: does samples.jsonl pay what the environment pays?
+"""Grades recorded answers again, and compares the rewards with samples.jsonl.
 
-Every row is looked up by its key in the environment's own problems, so that a changed answer key or
-question is found too, and its response is graded by the environment's rules and reward.
+Every row is looked up by its key in the environment's own problems. So a changed gold answer or
+question is found too. Its response is graded by the rules and the reward of the environment.
 """
 
 from collections import Counter
@@ -19,23 +19,23 @@ from mssr_rl.report.runfiles import Row
 
 
 class RegradedSample(NamedTuple):
-    """What came of one run."""
+    """The result for one run."""
 
     faults: list[str]
-    rows: int
-    left: list[str]  # why rows were not graded, a reason a row
+    rows: int  # rows that were graded
+    left: list[str]  # one reason per row that was not graded
 
 
 def check_gradings(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
-    """Every recorded answer of every run."""
+    """Grade every recorded answer of every run again."""
     reruns = Reruns(evidence, words)
     workers.warm()
     runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]
-    found = [_run(run, reruns) for run in runs]
-    left = Counter(reason for one in found for reason in one.left)
-    rows = sum(one.rows for one in found)
+    regraded = [_run(run, reruns) for run in runs]
+    left = Counter(reason for one in regraded for reason in one.left)
+    rows = sum(one.rows for one in regraded)
     return Outcome(
-        faults=tuple(fault for one in found for fault in one.faults),
+        faults=tuple(fault for one in regraded for fault in one.faults),
         checked=(f"{rows:,} recorded answers earn what they earned, graded again",) if rows else (),
         unchecked=tuple(f"{n:,} recorded answers: {why}" for why, n in left.items()),
     )
@@ -56,10 +56,10 @@ def _run(run: ComparedRun, reruns: Reruns) -> RegradedSample:
 
 
 def _by_split(samples: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    by_split: dict[str, list[Row]] = {}
     for row in samples:
-        found.setdefault(str(row.get("split")), []).append(row)
-    return found
+        by_split.setdefault(str(row.get("split")), []).append(row)
+    return by_split
 
 
 def _faults(env: ProblemEnv, rows: Sequence[Row]) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Every version of the report that this program can verify, and how.
+"""The versions of the report that this program can verify.
 
-The number stands in report.json: `version`, in the first one `format`. Whoever edits a page can
-write another number there too. So the number only chooses what the folder is held against: nothing
-is left unchecked because of it, and a folder whose number is not listed here is never verified.
+report.json names its version as `version`, and in the first version as `format`. Somebody who edits
+a report can change this number too. So it only selects how the folder is checked: no check is
+skipped because of it, and a folder with an unknown number is never verified.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ Document = Mapping[str, Any]
 
 
 class Version(NamedTuple):
-    """How a version said what the runs say."""
+    """How to make the files of one version of the report."""
 
-    sources: Callable[[Mapping[str, str]], Mapping[str, str]]  # which files it was made from
-    document: Callable[[Evidence, Document], dict[str, Any]]  # from today's document
-    contents: Callable[[Evidence, Document], dict[str, bytes]]  # its files, from its document
+    sources: Callable[[Mapping[str, str]], Mapping[str, str]]  # selects the files it is made from
+    document: Callable[[Evidence, Document], dict[str, Any]]  # from the document of today
+    contents: Callable[[Evidence, Document], dict[str, bytes]]  # {file: content}, from its document
 
 
 VERSIONS: Mapping[int, Version] = {
@@ -30,10 +30,10 @@ VERSIONS: Mapping[int, Version] = {
 
 
 def version_of(said: Document) -> int:
-    """The version that a report.json names.
+    """Return the version that a report.json names.
 
     Raises:
-        RunFailed: this program does not know it, so it cannot tell whether the report holds.
+        RunFailed: this program does not know the version, so it cannot verify the report.
     """
     number = said.get("version", said.get("format"))
     if isinstance(number, bool) or not isinstance(number, int) or number not in VERSIONS:

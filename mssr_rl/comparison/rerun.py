@@ -1,8 +1,8 @@
-"""A run's config and problems once more, for checks that grade or answer again.
+"""Loads the config and the problems of a run again, for checks that grade or answer again.
 
-A run folder may come from anybody. Code that its config names runs only if the user's words name it
-too (`config.recorded`), and data are read only if they come with the package or the user's
-`env.data=` names them.
+A run folder may come from anybody. So code that its config names runs only if the user's arguments
+name it too (`config.recorded`). Data are read only if they come with the package, or if the user
+names them with `env.data=`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from mssr_rl.run.splits import environment
 
 
 class NotHere(UserError):
-    """Why something cannot be done again here."""
+    """Something cannot be computed again on this machine; the message says why."""
 
 
 class Reruns:
@@ -31,13 +31,15 @@ class Reruns:
         self._read: dict[str, ProblemEnv | str] = {}
 
     def config(self, run: ComparedRun, *, to_grade: bool = False) -> Config:
-        """The run's config; `to_grade` starts no engine, so that its engine need not be named.
+        """Return the run's config.
+
+        With `to_grade` no engine is started, so the user need not name the run's engine.
 
         Raises:
-            NotHere: the user has not allowed what it names, or it cannot be read.
+            NotHere: the user did not allow the code that it names, or it cannot be read.
         """
         path = self.evidence.folder / "runs" / run.name / "config.yaml"
-        here = self.words.get("engine") == "local"  # whatever engine the run had
+        here = self.words.get("engine") == "local"  # use the local engine, whatever the run used
         words = {**self.words, **(_engine_of(path) if to_grade or here else {})}
         try:
             config = compose.read_foreign(path, words)
@@ -54,23 +56,23 @@ class Reruns:
         return replace(config, env=replace(config.env, options=options))
 
     def problems(self, run: ComparedRun, split: str, *, to_grade: bool = False) -> ProblemEnv:
-        """The split that the run was scored on, which must be the same to the last picture.
+        """Return the split that the run was scored on; all problems must be exactly the same.
 
         Raises:
-            NotHere: it is not here, or not the same.
+            NotHere: the data are not on this machine, or they differ.
         """
         config = self.config(run, to_grade=to_grade)
         _refuse_unnamed_data(config, self.words)
         name = f"{config.env.name} {split} {sorted(config.env.options.items())}"
         if name not in self._read:
             self._read[name] = _read(config, split)
-        found = self._read[name]
-        if isinstance(found, str):
-            raise NotHere(found)
+        env = self._read[name]
+        if isinstance(env, str):
+            raise NotHere(env)
         facts: Mapping[str, Any] = run.files.run.get("data", {}) if run.files else {}
-        if facts.get(split, {}).get("fingerprint") != found.fingerprint():
+        if facts.get(split, {}).get("fingerprint") != env.fingerprint():
             raise NotHere(f"{config.env.name} {split} holds other problems here than the run had")
-        return found
+        return env
 
 
 def _read(config: Config, split: str) -> ProblemEnv | str:
@@ -82,17 +84,17 @@ def _read(config: Config, split: str) -> ProblemEnv | str:
 
 def _engine_of(path: Path) -> dict[str, str]:
     try:
-        found = recorded.plain(path)
+        config = recorded.plain(path)
     except UserError as error:
         raise NotHere(str(error)) from error
-    engine, cluster = (found.get(key) for key in ("engine", "cluster"))
+    engine, cluster = (config.get(key) for key in ("engine", "cluster"))
     named = engine.get("name", "local") if isinstance(engine, Mapping) else "local"
     address = cluster.get("address") if isinstance(cluster, Mapping) else None
     return {"engine": named, **({} if address is None else {"cluster.address": address})}
 
 
 def _refuse_unnamed_data(config: Config, words: Mapping[str, str]) -> None:
-    """What an environment reads by default comes with the package; all else may be anything."""
+    """Raise `NotHere` for data outside of the package that the user's arguments do not name."""
     known = environments.options(config.env.name)
     for option, value in config.env.options.items():
         default, named = known[option].default, words.get(f"env.{option}")

@@ -1,7 +1,7 @@
-"""What the arms cost, and whether they ran as equal as they were told to. Pure.
+"""What the arms spent, and whether they ran under equal conditions. Pure functions.
 
-Counts are means over an arm's runs; wall time is listed apart, because it is the only thing that
-differs when a comparison is made again.
+Counts are means over an arm's runs. Wall time is listed separately, because only wall time differs
+when a comparison is repeated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ COUNTS = (
     "image_tokens", "generated_tokens", "trained_tokens", "evaluation_rollouts",
 )  # fmt: skip
 TIMES = ("seconds", "verifier_seconds", "gpu_seconds")
-# What run.json knows that must not differ between runs that are compared.
+# Entries of run.json that must be equal in all compared runs.
 SAME = {
     "training problems": ("data", "train", "fingerprint"),
     "validation problems": ("data", "val", "fingerprint"),
@@ -28,13 +28,13 @@ SAME = {
     "revision": ("git", "revision"),
     "processor": ("machine", "processor"),
 }
-PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # rows of the fairness check
+PLANNED = {"rollouts": "rollouts", "updates": "updates in all"}  # ledger -> fairness row
 UNPLANNED = tuple(f"budget.{name}" for name in SOFT)
 
 
 @dataclass(frozen=True)
 class WallTime:
-    """Seconds of one run, on average; None where nothing is known."""
+    """Mean seconds of one run; None where nothing is known."""
 
     seconds: float | None
     verifier_seconds: float | None
@@ -44,7 +44,7 @@ class WallTime:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """What one run of an arm spent, on average."""
+    """The mean budget that one run of an arm spent."""
 
     arm: str
     runs: int
@@ -54,7 +54,7 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class FactRow:
-    """What the runs wrote down themselves; texts by arm."""
+    """An entry that the runs themselves recorded; texts by arm."""
 
     name: str
     values: dict[str, str]
@@ -63,16 +63,16 @@ class FactRow:
 
 
 def ledger(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[LedgerRow, ...]:
-    """A row an arm: what one of its runs spent, on average."""
+    """Return one row per arm with the mean budget that one of its runs spent."""
     return tuple(_spent(arm, [run.summary["ledger"] for run in _ended(runs, arm)]) for arm in arms)
 
 
 def as_run(
     runs: Sequence[ComparedRun], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
 ) -> tuple[FactRow, ...]:
-    """What the runs themselves wrote down, each row the same for all or not.
+    """Return the entries that the runs recorded, and whether they are equal for all arms.
 
-    `planned` are the values of the fairness check: what an arm was found to spend before it began.
+    `planned` holds the values of the fairness check: the computed budget of each arm before start.
     """
     rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
     rows += [_count(name, runs, arms, planned) for name in PLANNED]
@@ -111,10 +111,11 @@ def _count(
     arms: Sequence[str],
     planned: Mapping[str, Mapping[str, Any]],
 ) -> FactRow:
-    """Of runs that were not cut short: a collapsed one has spent less by nature.
+    """Compare a count of all finished runs; a collapsed run spends less, so it is not included.
 
-    An arm may spend what it was planned to; nobody can plan where tokens or seconds end the run.
-    An arm that drops groups gets fewer updates for its rollouts: that is said, not passed over.
+    A difference between arms is fine if it was planned, or if a budget of tokens or seconds ends
+    the runs, because its steps cannot be planned. An arm that drops groups gets fewer updates for
+    its rollouts; the note says so.
     """
     plan = PLANNED[name]
     ledgers = {
@@ -134,7 +135,7 @@ def _count(
 
 
 def _order(runs: Sequence[ComparedRun], arms: Sequence[str]) -> FactRow:
-    """The order in which problems are posed depends on the seed and on nothing else."""
+    """Check that the order of problems depends on the seed alone."""
     values = {}
     for arm in arms:
         orders = [f"{r.seed}:{str(_inside(r, ('problem_order',)))[:6]}" for r in counted(runs, arm)]
@@ -159,7 +160,7 @@ def _distinct(values: Sequence[Any]) -> list[str]:
 
 
 def _inside(run: ComparedRun, path: Sequence[str]) -> Any:
-    found: Any = run.files.run if run.files else {}
+    entry: Any = run.files.run if run.files else {}
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        entry = entry.get(key) if isinstance(entry, Mapping) else None
+    return entry

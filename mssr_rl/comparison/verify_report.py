@@ -1,10 +1,11 @@
-"""`report verify=FOLDER`: is a comparison's report what its runs say? Works on the folder alone.
+"""`report verify=FOLDER`: checks that a comparison's report follows from its runs.
 
-Everything is computed and drawn again from the raw files, and compared: report.json value by value,
-report.md, table.tex and report.html byte by byte, as the version that report.json names wrote them
-(`report_versions`). Then the raw files are held against each other (`consistency`), recorded
-answers are graded again (`regrading`), checkpoints are held against their hashes (`weights`), and
-with `deep=true` the final ones answer the test split again (`deep`). What was not checked is said.
+It needs the folder only. It makes the report again from the raw files, and compares report.json
+value by value, and report.md, table.tex and report.html byte by byte. It does this as the version
+in report.json did (`report_versions`). Then it checks that the raw files agree with each other
+(`consistency`), grades recorded answers again (`regrading`), and checks the hashes of checkpoints
+(`weights`). With `deep=true` the final checkpoints answer the test split again (`deep`). The output
+also lists what was not checked.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,15 +29,15 @@ from mssr_rl.report.text import excerpt
 from mssr_rl.typed import option
 
 DEEP = "that the runs' models answer as recorded: deep=true has the final weights answer again"
-MOST = 10  # faults that are named
-CONTEXT = 40  # characters either side of a difference
+MOST = 10  # faults that are listed
+CONTEXT = 40  # characters shown on either side of a difference
 DRAWN = ("report.html", "report.md", "table.tex")
 KNOWN = (*DRAWN, "compare.json", "report.json", "runs", "logs", "imported", "lock", "looks.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyWords:
-    """What `report verify=` is told; all but the folder and `deep` allow what the runs had."""
+    """The arguments of `report verify=`. All but `verify` and `deep` allow what the runs used."""
 
     verify: str = option("the folder of a comparison")
     deep: bool = option("have the final checkpoints answer the test split again", False)
@@ -47,23 +48,23 @@ class VerifyWords:
 
     @property
     def texts(self) -> dict[str, str]:
-        """As `config.recorded` and `rerun` read them."""
-        found = {"engine": self.engine, "cluster.address": self.address}
-        texts = {key: text for key, text in found.items() if text is not None}
+        """The arguments as texts, as `config.recorded` and `rerun` read them."""
+        named = {"engine": self.engine, "cluster.address": self.address}
+        texts = {key: text for key, text in named.items() if text is not None}
         return {**texts, **self.env, "plugins": f"[{','.join(self.plugins)}]"}
 
 
 def verify_comparison(arguments: Sequence[str]) -> str:
-    """Verify the comparison that the words name."""
-    asked = parse_words(VerifyWords, arguments)
-    return verify(Path(asked.verify), asked.texts, deeply=asked.deep)
+    """Verify the comparison that the arguments name; return what holds and what was not checked."""
+    parsed = parse_words(VerifyWords, arguments)
+    return verify(Path(parsed.verify), parsed.texts, deeply=parsed.deep)
 
 
 def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = False) -> str:
-    """What holds and what was not checked, in lines; `RunFailed` names what does not hold.
+    """Return what holds and what was not checked, as lines. Raises `RunFailed` for faults.
 
-    `words` name what of the folder's configs may be used here (`rerun`); `deeply` has the final
-    weights answer again.
+    `words` are the user's arguments; they name what of the folder's configs may be used (`rerun`).
+    With `deeply`, the final weights answer again.
     """
     evidence = read_evidence(folder)
     said = _said(folder / "report.json")
@@ -75,7 +76,7 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
         consistency.check_consistency(evidence),
         Outcome(faults=(broken,)) if broken else _report(folder, evidence, said, again),
     ]
-    # What takes longer waits until all of this is in order.
+    # These checks take longer, so they run only if the checks above found no fault.
     later: tuple[Callable[[], Outcome], ...] = (
         lambda: regrading.check_gradings(evidence, words),
         lambda: weights.check_weights(evidence),
@@ -89,7 +90,7 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
 
 
 def _beside(folder: Path) -> Iterator[str]:
-    """What lies in the folder and no report is made from."""
+    """Yield what else is in the folder, which no check covers."""
     others = sorted(path.name for path in folder.iterdir() if path.name not in KNOWN)
     if others:
         yield f"what else lies in the folder: {', '.join(name[:60] for name in others[:MOST])}"
@@ -129,16 +130,19 @@ def _said(path: Path) -> dict[str, Any]:
 def _again(
     evidence: Evidence, version: Version, said: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """The document anew, as that version had it; or why changed files no longer allow one."""
+    """Return the document, made again as that version did, and "".
+
+    If changed files make this impossible, return {} and the reason.
+    """
     try:
         again = version.document(evidence, document.plain(findings(evidence)))
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"no report can be made of the runs: {error!r}"
-    return {**again, "made_by": said.get("made_by")}, ""  # who wrote it is their word
+    return {**again, "made_by": said.get("made_by")}, ""  # made_by cannot be checked
 
 
 def _changed(now: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[str]:
-    """Raw files that are not those the report was made from."""
+    """Yield raw files that differ from those that the report was made from."""
     then = said.get("sources")
     if not isinstance(then, dict):
         yield "report.json does not name the files it was made from"
@@ -158,9 +162,9 @@ def _changed(now: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[str]:
 def _report(
     folder: Path, evidence: Evidence, said: dict[str, Any], again: dict[str, Any]
 ) -> Outcome:
-    """The four files against what the runs say."""
+    """Check the four files of the report against the runs."""
     faults = [f"report.json: {fault}" for fault in _different(again, said)]
-    # Where only last digits differ, the files are drawn from the numbers that stand there.
+    # If only last digits differ, the other files must fit the numbers in report.json.
     contents = VERSIONS[version_of(said)].contents(evidence, again if faults else said)
     faults += _drawn(folder, contents)
     if not isinstance(said.get("made_by"), str | None):
@@ -171,9 +175,9 @@ def _report(
 
 
 def _different(now: Any, then: Any, path: str = "") -> Iterator[str]:
-    """Every leaf of the document that does not come out the same."""
+    """Yield every value of the document that differs from the one made again."""
     if path == "sources":
-        return  # `_changed` has named them
+        return  # `_changed` compares them
     if isinstance(now, dict) and isinstance(then, dict):
         for key in [*now, *(key for key in then if key not in now)]:
             where = f"{path}.{key}" if path else str(key)
@@ -201,7 +205,7 @@ def _equal(now: Any, then: Any) -> bool:
 
 
 def _drawn(folder: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
-    """Where a file differs from what would be written, and what stands there."""
+    """Yield the first difference of each drawn file from the one made again."""
     for name in DRAWN:
         path = folder / name
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Checkpoints against their hashes, and against what the run's record says of them."""
+"""Checks the checkpoints of runs against their hashes, and against the files of the run."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ FEW = 4  # names that are listed
 
 
 def check_weights(evidence: Evidence) -> Outcome:
-    """Every checkpoint of every run that counts."""
+    """Check every checkpoint of every run that counts."""
     faults: list[str] = []
     without: list[str] = []
     unrecorded: list[str] = []
@@ -43,14 +43,14 @@ def check_weights(evidence: Evidence) -> Outcome:
 
 
 def final(run: ComparedRun, folder: Path) -> Path | None:
-    """The checkpoint of a run's last step, whole or not; None where there is none."""
+    """Return the checkpoint of a run's last step, valid or not; None if there is none."""
     last = run.files.last_step if run.files else 0
-    found = folder / f"step_{last}"
-    return found if (found / "policy").is_dir() else None
+    path = folder / f"step_{last}"
+    return path if (path / "policy").is_dir() else None
 
 
 def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
-    """Of checkpoints whose files are as they were written: are they this run's?"""
+    """Yield faults of valid checkpoints that do not fit this run."""
     last, known = run.files.last_step if run.files else 0, _recorded(run)
     for one in whole:
         try:
@@ -65,7 +65,7 @@ def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
 
 
 def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
-    """The scores that a checkpoint keeps are those of eval.jsonl."""
+    """Check that the scores in a checkpoint are those of eval.jsonl."""
     state = untrusted.read_object(one / "state.json", within=one)
     if state.get("step") != checkpoint.step_of(one):
         yield f"it is the checkpoint of step {state.get('step')!s:.20}, renamed"
@@ -80,6 +80,6 @@ def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
 
 
 def _recorded(run: ComparedRun) -> str | None:
-    """The hash of the final checkpoint's manifest, as the run wrote it down when it ended."""
+    """Return the hash of the final checkpoint's manifest from run.json; None if it has none."""
     known = run.files.run.get("final_checkpoint") if run.files else None
     return known.get("manifest") if isinstance(known, dict) else None
