@@ -74,6 +74,9 @@ class ClusterConfig:
         "DeepSpeed ZeRO stage: what is split over the training ranks", 2
     )
     gpu_memory_share: float = option("share of a GPU's memory that vLLM may use", 0.4, SHARE)
+    pictures_per_prompt: int = option(
+        "most pictures of a problem, for which vLLM keeps room", 8, COUNT
+    )
     prefix_caching: bool = option("vLLM keeps the attention cache of shared prompts", False)
     attention: Literal["sdpa", "eager", "flash_attention_2"] = option(
         "attention implementation in training", "sdpa"

@@ -74,6 +74,7 @@ def environment(config: Config, split: str) -> ProblemEnv:
         family = _family(wanted(config, remember=False))
     except UserError:
         return env  # not a model: the engine reports the reason later
+    env = _without(env, crowded(env.problems, config), "bad_rows")
     return without_unfit(env, family, config.rollout.max_prompt_tokens)
 
 
@@ -98,6 +99,18 @@ def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
     """
     env = _without(env, unfit_pictures(env.problems, family), "bad_rows")
     return _without(env, dict(long_prompts(env.problems, family, longest)), "long_prompts")
+
+
+def crowded(problems: Sequence[Problem], config: Config) -> dict[str, str]:
+    """Return why vLLM would refuse rows for the number of their pictures, by key."""
+    if config.engine.name != "openrlhf" or config.rollout.sampler != "vllm":
+        return {}
+    most = config.cluster.pictures_per_prompt
+    return {
+        p.key: f"it has {len(p.images)} pictures, over cluster.pictures_per_prompt={most}"
+        for p in problems
+        if len(p.images) > most
+    }
 
 
 def unfit_pictures(problems: Sequence[Problem], family: Family) -> dict[str, str]:

@@ -149,3 +149,18 @@ def test_a_text_that_holds_the_models_sign_for_a_picture_is_found_before_anythin
     )
     with pytest.raises(BadRows, match=rf"test row {last['id']}.*sign for a picture"):
         splits.read_splits(config(data))
+
+
+def test_more_pictures_than_vllm_keeps_room_for_are_refused_before_anything_starts(
+    data: Path,
+) -> None:
+    many = [picture(data, f"many-{n}.png", seed=900 + n) for n in range(3)]
+    rows(data, "val", {"id": "crowd", "images": many, "problem": "<image>" * 3 + "?"})
+    two = ("engine=openrlhf", "cluster.pictures_per_prompt=2")
+    with pytest.raises(BadRows, match=r"crowd: it has 3 pictures, over cluster\.pictures_per_p"):
+        splits.read_splits(config(data, *two))
+    for words in ((), (*two[:1], "cluster.pictures_per_prompt=3"), (*two, SAMPLES_ITSELF)):
+        assert splits.read_splits(config(data, *words)).val.problems[0].key == "crowd"
+
+
+SAMPLES_ITSELF = "rollout.sampler=transformers"

@@ -17,6 +17,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
+from mssr_rl.engine.openrlhf import worker_logs
 from mssr_rl.errors import EngineLost, RunFailed, UserError
 
 GONE = (ActorDiedError, ActorUnavailableError, RayActorError)
@@ -48,7 +49,7 @@ class Roll:
             ready, _ = ray.wait([*waiting, *self.alarms], num_returns=1)
             for call in ready:
                 if call in self.alarms:
-                    raise EngineLost(self._died(self.alarms[call]))
+                    raise EngineLost(_died(self.alarms[call], _error_of(call)))
                 self._check(call)
                 waiting.discard(call)
         return [ray.get(call) for call in calls]
@@ -58,7 +59,7 @@ class Roll:
             ray.get(call)
         except GONE as error:
             name = self.names.get(getattr(error, "actor_id", None) or "", "a process")
-            raise EngineLost(self._died(name)) from error
+            raise EngineLost(_died(name, error)) from error
         except OutOfMemoryError as error:
             raise RunFailed(
                 "this machine ran short of memory and Ray ended a process of the run; fewer ranks "
@@ -73,19 +74,28 @@ class Roll:
         if isinstance(cause, UserError):
             raise UserError(str(cause)) from error
         dead = self.dead()
-        if dead:
-            raise EngineLost(self._died(dead)) from error
+        if dead is not None:
+            raise EngineLost(_died(self.alarms[dead], _error_of(dead))) from error
         told = next((sign for sign in SIGNS if sign in str(error)), None)
         if told:
-            raise EngineLost(self._died(f"a process beside the one that reports {told}")) from error
+            beside = f"a process beside the one that reports {told}"
+            raise EngineLost(_died(beside, error)) from error
         raise error
 
-    def dead(self) -> str | None:
-        """Return the name of a process that Ray knows to be dead, or None."""
-        for call, name in self.alarms.items():
-            if ray.wait([call], timeout=0)[0]:
-                return name
-        return None
+    def dead(self) -> Any | None:
+        """Return the alarm of a process that Ray knows to be dead."""
+        return next((call for call in self.alarms if ray.wait([call], timeout=0)[0]), None)
 
-    def _died(self, name: str) -> str:
-        return f"{name} died"
+
+def _died(name: str, error: BaseException | None) -> str:
+    return f"{name} died{worker_logs.cause(error)}"
+
+
+def _error_of(alarm: Any) -> BaseException | None:
+    """What Ray says of a process whose alarm went off."""
+    try:
+        ray.get(alarm)
+    except (*GONE, RayTaskError) as error:
+        caught: BaseException = error
+        return caught
+    return None

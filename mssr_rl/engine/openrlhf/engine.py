@@ -17,7 +17,7 @@ from openrlhf.trainer.ray.launcher import RayActorGroup
 from torch import Tensor
 
 from mssr_rl.config.schema import Config
-from mssr_rl.engine.openrlhf import rollout, session
+from mssr_rl.engine.openrlhf import rollout, session, shared_memory
 from mssr_rl.engine.openrlhf.actors import Done, PolicyActor, ReferenceActor
 from mssr_rl.engine.openrlhf.arguments import namespace
 from mssr_rl.engine.openrlhf.dead_actors import Roll
@@ -56,6 +56,7 @@ class OpenRlhfEngine:
         self.roll = Roll()
         self.ahead: _Reading | None = None  # the reference's scoring of the newest rollouts
         self.foresees = config.engine.device == "cpu"
+        self.held: list[tuple[str, set[str]]] = []  # shared memory of rollout engines, by machine
         session.connect(config)
         self.bundles = session.reserve(self.placed)
         self._hire()
@@ -75,6 +76,8 @@ class OpenRlhfEngine:
             *self.policy.async_run_method("start", deep, self.config, self.samplers),
         ]
         self.roll.gather(loading)
+        # Asked now: a process that was killed cannot say it any more.
+        self.held = self.roll.gather([one.shared_memory.remote() for one in self.samplers])
 
     def _group(self, kind: Any) -> RayActorGroup:
         nodes = self.config.cluster.nodes
@@ -244,6 +247,9 @@ class OpenRlhfEngine:
         """End all processes of this run. Ray itself keeps running for the next run."""
         for actor in (*self.samplers, *_actors(self.policy), *_actors(self.reference)):
             ray.kill(actor)
+        for machine, blocks in self.held:
+            if machine == ray.util.get_node_ip_address():
+                shared_memory.remove(blocks)
         ray.util.remove_placement_group(self.bundles)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
+from mssr_rl.engine.openrlhf import shared_memory
 from mssr_rl.engine.openrlhf.arguments import namespace
 from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.load import family_of_folder, wanted
@@ -108,6 +109,11 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
             await self.llm.reset_encoder_cache()
         return done
 
+    async def shared_memory(self) -> tuple[str, set[str]]:
+        """The machine, by its address, and the blocks of shared memory that this engine holds."""
+        held = await asyncio.to_thread(shared_memory.held)
+        return ray.util.get_node_ip_address(), held
+
     async def until_death(self) -> None:
         """Never return. A caller that waits for it gets an error as soon as this process dies."""
         await asyncio.Event().wait()
@@ -137,14 +143,11 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
                 args.vllm.enable_sleep,
                 "processed_logprobs",
                 agent_func_path=str(AGENT),
-                max_images_per_prompt=MOST_PICTURES,
+                max_images_per_prompt=config.cluster.pictures_per_prompt,
             )
     finally:
         vllm_engine.RolloutRayActor = stock
     return engines
-
-
-MOST_PICTURES = 8  # in one prompt; vLLM reserves memory for them
 
 
 class _Hiring:

@@ -1,6 +1,7 @@
 """Join or start Ray for a run, and set the environment of all its processes."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ PACKAGE = HERE.parents[2]  # the folder that `mssr_rl` lies in
 CACHE_GB = "1"  # for keys and values in each vLLM engine on CPU
 OBJECT_STORE = 512 * 2**20  # shared memory of a Ray without GPUs [bytes]
 OPEN = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own variable; it works on Linux too
+ANSWER = 10.0  # for a cluster to answer at its address [s]
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # RFC 9113, 3.4
+SETTINGS = b"\x04"  # the type of the frame that a server must send first
 PATIENCE = 60.0  # wait for bundles that are still in use [s]
 
 
@@ -52,14 +56,39 @@ def connect(config: Config) -> None:
         on_cpu = config.engine.device == "cpu"
         start_here(placement(config).bundles if on_cpu else None, common(config))
         return
+    _refuse_silence(config.cluster.address)
     try:
         ray.init(address=config.cluster.address, **common(config))
     except (ConnectionError, ValueError) as error:
-        raise UserError(
-            f"cluster.address={config.cluster.address}: no Ray cluster answers there "
-            f"({str(error).splitlines()[0]}); start one with `ray start --head`, or leave the "
-            "address out to have one started here"
-        ) from error
+        raise _no_cluster(config.cluster.address, error) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise `UserError` unless a gRPC server answers at HOST:PORT; Ray would try for minutes.
+
+    Other forms, such as `auto`, are left to Ray, and so is a cluster that encrypts.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER) as connection:
+            connection.sendall(HTTP2)
+            if connection.recv(4)[3:] != SETTINGS:
+                raise ConnectionError("what listens there is no gRPC server")
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> UserError:
+    return UserError(
+        f"cluster.address={address}: no Ray cluster answers there ({_first_line(error)}); start "
+        "one with `ray start --head`, or leave the address out to have one started here"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def common(config: Config) -> dict[str, Any]:

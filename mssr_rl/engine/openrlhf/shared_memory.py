@@ -1,0 +1,37 @@
+"""Blocks of shared memory that a killed vLLM engine leaves behind, and their removal.
+
+vLLM 0.29 passes messages through blocks in /dev/shm named psm_*, of some hundred megabytes each. A
+process that is killed does not remove them, and a run ends its engines by killing them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+FOLDER = Path("/dev/shm")  # noqa: S108  the place of shared memory on Linux
+PREFIX = f"{FOLDER}/psm_"
+
+
+def held() -> set[str]:
+    """Return the blocks that this process and its children have mapped."""
+    me = psutil.Process()
+    return {path for one in (me, *me.children(recursive=True)) for path in _mapped(one.pid)}
+
+
+def _mapped(pid: int) -> Iterable[str]:
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    except OSError:  # it has just ended
+        return
+    for line in lines:
+        *_, path = line.split(maxsplit=5)
+        if path.startswith(PREFIX) and not path.endswith("(deleted)"):
+            yield path
+
+
+def remove(blocks: Iterable[str]) -> None:
+    """Remove blocks whose processes were ended; one that is gone already is no fault."""
+    for block in blocks:
+        if block.startswith(PREFIX) and "/" not in block.removeprefix(PREFIX):
+            Path(block).unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""What a dead process of a run wrote last: its error, and the path of its log.
+
+Ray keeps a file of standard error and one of standard output for every worker, named after its
+process id. vLLM's engine core is a child of a worker and writes into the same files.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ray._private import worker
+
+MOST = 2**20  # bytes of a log that are read, from its end
+LONGEST = 300  # characters of an error in a sentence
+
+_ERROR = re.compile(r"\b(?:[A-Za-z_][\w.]*(?:Error|Exception)\b: \S.*|Fatal Python error: .*)")
+_PID = re.compile(r"\bpid[:=] ?(\d+)")
+# They say that another process died, not why.
+_SECOND_HAND = (
+    *("EngineDeadError", "ActorDiedError", "RayActorError", "RayTaskError"),
+    *("ActorUnavailableError", "Engine core initialization failed", "EngineCore encountered"),
+)
+
+
+def last_error(text: str) -> str | None:
+    """Return the last error that a text names, None if it names none of its own."""
+    errors = [line for line in _ERROR.findall(text) if not any(s in line for s in _SECOND_HAND)]
+    return errors[-1][:LONGEST].rstrip() if errors else None
+
+
+def cause(error: BaseException | None) -> str:
+    """Return why a process died, as the end of a sentence: its error and where its log lies.
+
+    Args:
+        error: what Ray raised for it; None if Ray has raised nothing.
+    """
+    told = str(error) if error is not None else ""
+    logs = _logs_of(told)
+    texts = [_end_of(log) for log in logs]
+    said = next((log for log, text in zip(logs, texts, strict=True) if last_error(text)), None)
+    reason = last_error(told) or next(filter(None, map(last_error, texts)), None)
+    place = said or (logs[0] if logs else folder())
+    where = f"its log is {place}" if logs else f"logs of its machine are in {place}"
+    return f": {reason} ({where})" if reason else f" without a word of why ({where})"
+
+
+def folder() -> Path:
+    """Return the folder of Ray's logs on this machine; every machine of a cluster has its own."""
+    node = worker._global_node  # noqa: SLF001  Ray has no public name for it
+    return Path(node.get_logs_dir_path() if node else "/tmp/ray/session_latest/logs")  # noqa: S108
+
+
+def _logs_of(told: str) -> Sequence[Path]:
+    """Return the logs here of the process that Ray's message is about, standard error first."""
+    found = _PID.search(told)
+    if found is None:
+        return ()
+    logs = [*folder().glob(f"worker-*-{found[1]}.err"), *folder().glob(f"worker-*-{found[1]}.out")]
+    return sorted(logs, key=lambda log: log.suffix)
+
+
+def _end_of(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - MOST))
+        return file.read().decode("utf-8", "replace")
