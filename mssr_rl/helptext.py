@@ -4,6 +4,7 @@ Every text has one source. The verbs come from `verbs` and their arguments from 
 Names come from the registries, config keys from the fields of `Config`, values from the recipe.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from itertools import groupby
@@ -17,6 +18,7 @@ from mssr_rl.metric_names import TABLE
 from mssr_rl.typed import closest, describe, show
 from mssr_rl.verbs import VERBS, Form
 
+REGISTERED_TITLES = {"algo": "algorithms", "env": "environments"}
 CHOOSING = ("algo", "env", "recipe", "plugins")  # arguments that change what help shows
 
 
@@ -53,9 +55,10 @@ def page(verb: str | None, words: Sequence[str]) -> str:
 def _overview() -> str:
     lines = ["mssr_rl VERB key=value ...", ""]
     lines += _table({name: verb.says for name, verb in VERBS.items()})
-    for group, title in (("algo", "algorithms, algo=NAME"), ("env", "environments, env=NAME")):
-        known = registered_names.registry(group)
-        lines += ["", title, *_table({name: known.about(name) for name in known.names()})]
+    for group, title in REGISTERED_TITLES.items():
+        listed = textwrap.wrap("  ".join(registered_names.registry(group).names()), 96)
+        lines += ["", f"{title}, {group}=NAME; what each does: mssr_rl --help {group}"]
+        lines += [f"  {line}" for line in listed]
     first = (verb.forms[-1].examples[0] for verb in VERBS.values())
     lines += ["", "examples", *(f"  mssr_rl {next(first)}" for _ in range(3))]
     lines += [
@@ -84,7 +87,7 @@ def _verb(name: str, config: Config) -> str:
 
 
 def _usage(verb: str, known: Sequence[Word]) -> str:
-    needed = [w.name if w.role == FILE else f"{w.name}=..." for w in known if w.needed]
+    needed = [w.label for w in known if w.needed]
     rest = ["[key=value ...]"] if any(not word.needed for word in known) else []
     return " ".join(["mssr_rl", verb, *needed, *rest])
 
@@ -130,7 +133,11 @@ def _about(topic: str, config: Config) -> str:
     topic = topic.lstrip("-").replace("-", "_")
     entries = [*_among_words(topic), *_among_keys(topic, config), *_among_options(topic)]
     entries += _among_metrics(topic)
-    if topic in keys.GROUPS:
+    if topic in REGISTERED_TITLES:
+        known_names = registered_names.registry(topic)
+        about = {name: known_names.about(name) for name in known_names.names()}
+        entries.append("\n".join([f"{REGISTERED_TITLES[topic]}, {topic}=NAME", *_table(about)]))
+    elif topic in keys.GROUPS:
         entries.append(f"{topic}={_groups(topic)}")
     if not entries:
         known = [key.name for key in _keys(config)] + [w.name for _, w in _all_words()]

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -13,9 +15,10 @@ from mssr_rl import __version__, cli
 from mssr_rl.algos import algorithms
 from mssr_rl.config.compose import from_dict, load
 from mssr_rl.config.keys import fixed_kinds
-from mssr_rl.config.words import declared, parse_words
+from mssr_rl.config.words import FILE, declared, parse_words
 from mssr_rl.envs import environments
 from mssr_rl.errors import Collapsed, RunFailed, UserError
+from mssr_rl.registry import Registry
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.verbs import VERBS, form_of, of_runs
 
@@ -166,8 +169,16 @@ def helped(captured: Captured, *words: str) -> str:
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_help_lists_verbs_algorithms_and_environments(words: list[str], capsys: Captured) -> None:
     said = helped(capsys, *words)
-    first_words = {line.split()[0] for line in said.splitlines() if line.strip()}
-    assert {*algorithms.names(), *environments.names(), *VERBS} <= first_words
+    assert {*algorithms.names(), *environments.names(), *VERBS} <= set(said.split())
+
+
+@pytest.mark.parametrize(("group", "known"), [("algo", algorithms), ("env", environments)])
+def test_help_of_a_group_says_what_each_of_its_names_does(
+    group: str, known: Registry[Any], capsys: Captured
+) -> None:
+    said = helped(capsys, "--help", group)
+    for name in known.names():
+        assert re.search(rf"^  {name} +{re.escape(known.about(name))}$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", [None, *VERBS])
@@ -185,7 +196,7 @@ def test_every_word_of_a_verb_stands_in_its_help_and_is_explained(
     said = helped(capsys, verb, "--help")
     for form in VERBS[verb].forms:
         for word in declared(form.declaration()):
-            assert word.name in said
+            assert (word.label if word.role == FILE else word.name) in said
             assert word.doc
             if word.role is None:
                 assert f"{verb} {word.name}: {word.doc}" in helped(

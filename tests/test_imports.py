@@ -27,7 +27,7 @@ LAYERS = (
     """comparison""",
     """sweep imports""",
     """verbs""",
-    """helptext cli child __main__ __init__""",
+    """completion helptext cli child __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 

@@ -55,6 +55,7 @@ QUICK = {
 VERBS = {
     **QUICK,
     "help of a verb": ["train", "--help"],
+    "completion": ["completion", "bash"],
     "plan": ["train", *SHORT, "--plan"],
     "config": ["train", *SHORT, "--cfg", "job"],
     "compare": ["compare", "algo=grpo,rloo", "seeds=1", *SHORT[1:], "name=compared"],
@@ -165,7 +166,7 @@ def main() -> None:
     """Everything under one condition."""
     os.chdir(FOLDER)
     engines.make_engine = TabularEngine  # type: ignore[assignment]
-    child = str(HERE / "compare" / "tabular_child.py")
+    child = str(HERE / "sweep" / "tabular_child.py")
 
     def launch(words: list[str], log: Path, threads: int) -> object:
         command = [sys.executable, child, str(os.getpid()), "0", *words]

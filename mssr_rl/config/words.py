@@ -12,7 +12,7 @@ prints the same fields. `mssr_rl.typed` checks types and bounds, `overrides` rea
 
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from mssr_rl import typed
 from mssr_rl.config import keys, overrides
@@ -58,6 +58,14 @@ class Word(NamedTuple):
     role: str | None
 
     @property
+    def label(self) -> str:
+        """How help shows the argument where a value of it is required."""
+        if self.role == FILE:
+            few = get_origin(self.kind) is Literal
+            return "|".join(get_args(self.kind)) if few else FILE
+        return f"{self.name}=..."
+
+    @property
     def needed(self) -> bool:
         """Whether the argument is required."""
         return self.default is MISSING and self.role in (None, FILE)
@@ -85,7 +93,8 @@ def parse_words(kind: type[W], arguments: Sequence[str]) -> W:
         raise unknown(next(iter(given)), known)
     missing = next((word for word in known if word.needed and word.field not in values), None)
     if missing:
-        name = "the name of a file" if missing.role == FILE else f"{missing.name}="
+        label = missing.label.removesuffix("...")
+        name = "the name of a file" if label == FILE else label
         raise UserError(f"{name} is missing: {missing.doc}")
     return kind(**values)
 
@@ -117,7 +126,9 @@ def _taken(word: Word, given: dict[str, str], named: list[str]) -> dict[str, Any
         value = overrides.read_value(word.name, given.pop(word.name), word.kind)
         return {word.field: typed.checked(value, word.kind, word.name, word.bound)}
     if word.role == FILE:
-        return {word.field: named[0]} if named else {}
+        if not named:
+            return {}
+        return {word.field: typed.checked(named[0], word.kind, word.field, None)}
     mine = [key for key in given if word.role == OTHERS or key.startswith(word.role)]
     return {word.field: {key: given.pop(key) for key in mine}}
 

@@ -240,6 +240,17 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
     ),
+    "completion": Verb(
+        "print a script that completes verbs, keys and values in the shell",
+        (
+            Form(
+                "print the script; source <(mssr_rl completion bash) in ~/.bashrc loads it",
+                "mssr_rl.completion:CompletionWords",
+                "mssr_rl.completion:print_script",
+                ("completion bash", "completion zsh"),
+            ),
+        ),
+    ),
     "status": Verb(
         "show the state of every run",
         (
@@ -290,7 +301,7 @@ def form_of(verb: str, arguments: Iterable[str]) -> Form:
         needed = [word for word in declared(form.declaration()) if word.needed]
         if {word.name for word in needed} <= keys:
             return form
-        wanted.append(" ".join(w.name if w.name == FILE else f"{w.name}=..." for w in needed))
+        wanted.append(" ".join(word.label for word in needed))
     example = VERBS[verb].forms[0].examples[0]
     raise UserError(f"{verb} takes {', or '.join(wanted)}; e.g. {example}")
 
