@@ -1,10 +1,10 @@
-"""From a response and an answer to a verdict, and from a verdict to a reward.
+"""Grade a response against a gold answer, and turn the verdict into a reward.
 
-    verify     format, then judge: letters and options (choices) or values (answers)
-    answers    what can be read off: quantities with units, latex, linear
-    algebra    the rest: expressions, relations, sets, intervals, matrices
-    workers    where algebra runs: processes that can be killed (helper, frames)
-    reward     what a verdict pays
+    verify     checks the format, then judges: letters and options (choices) or values (answers)
+    answers    compares what can be read directly: quantities with units, latex, linear
+    algebra    compares the rest: expressions, relations, sets, intervals, matrices
+    workers    runs algebra in processes that can be killed (helper, frames)
+    reward     turns a verdict into a reward
 
-`verify` is the way in. Everything but `workers` is pure; docs/grading.md has the rules.
+The entry point is `verify`. All modules but `workers` are pure. docs/grading.md has the rules.
 """

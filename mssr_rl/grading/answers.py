@@ -1,11 +1,11 @@
-r"""Are two answers the same, by reading them? No algebra: `read_off` says when that is needed.
+r"""Compare two answers by reading them, without algebra. `read_off` says when algebra is needed.
 
-    number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  Group
+    number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  AnswerList
     2x + 1         ->  Terms         y = 2x + 1  ->  Equation            the rest  ->  Words
 
-`judge` and `choices` are handed `read_off`, or in a grading process `read_off_or` algebra. Clock
-times and ratios (3:20) are words: they are compared as they are written, never as fractions. Text
-is capped before it comes here.
+`judge` and `choices` get `read_off` as a parameter, or `read_off_or(algebra)` in a grading process.
+Clock times and ratios (3:20) are words: they are compared as written, never as fractions. The
+length of the text is limited before it comes here.
 """
 
 import re
@@ -18,13 +18,13 @@ from mssr_rl.grading.linear import Equation, equation, linear_sum
 from mssr_rl.grading.phrases import SHORT_WORDS
 from mssr_rl.grading.quantities import OverLimit, Quantity, quantity, same_quantity
 
-MAX_CHARS = 4096  # of one answer; integers stay below Python's own limit on digits
+MAX_CHARS = 4096  # of one answer; this keeps integers below Python's own limit on digits
 MAX_ITEMS = 64  # of one tuple, list or set
 MAX_DEPTH = 4  # of tuples inside tuples
 
 
 class Terms(NamedTuple):
-    """A sum of terms; `constant` says that no letter is left: 2 + 3."""
+    """A sum of terms. `constant` says that it has no letters, as in 2 + 3."""
 
     terms: frozenset[tuple[str, object]]
     constant: bool
@@ -32,20 +32,20 @@ class Terms(NamedTuple):
 
 
 class AnswerList(NamedTuple):
-    """Several answers in order; `brackets` is empty for a bare list, and {} is a set."""
+    """Several answers in order. `brackets` is empty for a bare list, and {} marks a set."""
 
     brackets: str
     items: tuple["Value", ...]
 
 
 class Words(NamedTuple):
-    """Anything else, as text without needless blanks."""
+    """Any other text, without extra blanks."""
 
     text: str
 
 
 class NeedsAlgebra(Exception):
-    """Reading the two answers settles nothing."""
+    """Reading the two answers does not decide whether they are equal."""
 
 
 Value = Quantity | Terms | AnswerList | Equation | Words
@@ -67,11 +67,11 @@ _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
 
 def read_off(said: str, gold: str) -> bool:
-    """Do the two texts spell the same value?
+    """Return whether the two texts state the same value.
 
     Raises:
-        NeedsAlgebra: they may be equal all the same.
-        OverLimit: they are too large to tell.
+        NeedsAlgebra: reading does not decide it; the two may still be equal.
+        OverLimit: they are too large to be compared.
     """
     one, other = _read(said), _read(gold)
     if _same(one, other):
@@ -84,7 +84,7 @@ def read_off(said: str, gold: str) -> bool:
 
 
 def read_off_or(algebra: Same) -> Same:
-    """`read_off`, and `algebra` where that does not settle it."""
+    """Return a comparison that calls `algebra` where `read_off` does not decide."""
 
     def same(a: str, b: str) -> bool:
         try:
@@ -96,7 +96,7 @@ def read_off_or(algebra: Same) -> Same:
 
 
 def is_plain_value(text: str) -> bool:
-    """Is it a number, a clock time or several of them, as they can be read off?"""
+    """Return whether the text is a number, a clock time or several of them."""
     value = _read(text)
     if isinstance(value, Words):
         return bool(_CLOCK.fullmatch(value.text.removesuffix("am").removesuffix("pm")))
@@ -104,7 +104,7 @@ def is_plain_value(text: str) -> bool:
 
 
 def same_text(a: str, b: str) -> bool:
-    """The same text once dressing, blanks and, in short texts, case are gone."""
+    """Return whether texts are equal without dressing, extra blanks and short texts' case."""
     return _key(clean(a)) == _key(clean(b))
 
 
@@ -116,9 +116,9 @@ def _read(text: str) -> Value:
 
 
 def _parse(text: str, depth: int) -> Value:
-    """`text` is clean."""
-    if found := quantity(text):
-        return found
+    """Return the value of a text that `clean` has cleaned."""
+    if as_quantity := quantity(text):
+        return as_quantity
     if relation := equation(text):
         return relation
     if depth and (group := _group(text, depth)):
@@ -142,7 +142,7 @@ def _same(a: Value, b: Value) -> bool:
 
 
 def _settled(value: Value) -> bool:
-    """Is it a plain number, some of them in brackets, a clock time or words?"""
+    """Return whether reading decides: plain numbers, a clock time or words."""
     if isinstance(value, AnswerList):
         return all(map(_settled, value.items))
     if isinstance(value, Words):
@@ -165,9 +165,9 @@ def _list_and_set(a: Value, b: Value) -> bool:
 
 
 def same_brackets(said: str, gold: str) -> bool:
-    """May the round brackets of a point be left out or added, where it can be no interval?
+    """Return whether only the round brackets of a point differ: they may be left out or added.
 
-    (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
+    The caller makes sure that it is no interval: (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
     """
     return {said, gold} == {"", "()"}
 
@@ -188,7 +188,7 @@ def _same_group(a: AnswerList, b: AnswerList) -> bool:
 
 
 def _same_equation(a: Value, b: Value) -> bool:
-    """The same relation, or `x = v` and v."""
+    """Return whether both are the same relation, or one is `x = v` and the other v."""
     if isinstance(a, Equation) and isinstance(b, Equation):
         if a.normal is not None and b.normal is not None:
             return a.normal == b.normal
@@ -198,12 +198,12 @@ def _same_equation(a: Value, b: Value) -> bool:
     if not isinstance(relation, Equation) or not _HEAD.fullmatch(relation.left):
         return False
     if re.search(rf"(?<![A-Za-z\\]){re.escape(relation.left)}(?![A-Za-z])", relation.right):
-        return False  # x = 2x + 3 does not say what x is
+        return False  # x = 2x + 3 does not give the value of x
     return _same(_parse(relation.right, MAX_DEPTH), value)
 
 
 def _same_terms(a: Value, b: Value) -> bool:
-    """Term by term. 2 + 3 is 5, but two unfinished sums of numbers (2-3, 3-4) go by their text."""
+    """Compare term by term. 2 + 3 is 5, but two sums of numbers (2-3, 3-4) are compared as text."""
     if isinstance(a, Terms) and isinstance(b, Terms):
         return a.text == b.text if a.constant and b.constant else a.terms == b.terms
     terms, value = (a, b) if isinstance(a, Terms) else (b, a)
@@ -213,7 +213,7 @@ def _same_terms(a: Value, b: Value) -> bool:
 
 
 def _group(text: str, depth: int) -> AnswerList | None:
-    """A bracketed group, a set, or a bare list of two or more values."""
+    """Return a bracketed group, a set, or a bare list of at least two values; else None."""
     body, brackets = _inside(text.replace(r"\{", "{").replace(r"\}", "}"))
     parts = _split(body)
     if parts is None or (len(parts) < 2 and brackets != "{}"):
@@ -225,7 +225,7 @@ def _group(text: str, depth: int) -> AnswerList | None:
 
 
 def _inside(text: str) -> tuple[str, str]:
-    """The text inside one pair of brackets around the whole, and the pair."""
+    """Return the text inside a pair of brackets around the whole, and that pair."""
     if len(text) > 2 and text[0] in "([{" and text[-1] in ")]}":
         level = 0
         for i, sign in enumerate(text):
@@ -236,7 +236,7 @@ def _inside(text: str) -> tuple[str, str]:
 
 
 def _split(text: str) -> list[str] | None:
-    """The parts between the commas at the top level; None if one is empty or they are many."""
+    """Return the parts between top-level commas; None if one is empty or there are too many."""
     parts, level, start = [], 0, 0
     for i, sign in enumerate(text):
         level += (sign in "([{") - (sign in ")]}")
@@ -248,9 +248,10 @@ def _split(text: str) -> list[str] | None:
 
 
 def _key(text: str) -> str:
-    """A clean text for comparison as text: no needless blanks, and words without their case.
+    """Return the form of a clean text for comparison: no extra blanks, words without case.
 
-    AB is a segment and ab a product: two or three capitals keep their case, unless they are a word.
+    AB is a segment and ab a product. So two or three capitals keep their case, unless they are a
+    word.
     """
     words = text.rstrip("!")
     if _SHORT_TEXT.fullmatch(words):
@@ -261,6 +262,6 @@ def _key(text: str) -> str:
 
 
 def _time(m: re.Match[str]) -> str:
-    """8:34 pm is 20:34; before one in the afternoon the half of the day has to be said."""
+    """Return 8:34 pm as 20:34. A time before 1 pm keeps am or pm."""
     hour, minute, half = int(m[1]), m[2], m[3].casefold()
     return f"{hour + 12}:{minute}" if half == "p" and hour < 12 else f"{hour}:{minute}{half}m"

@@ -1,8 +1,8 @@
-"""Multiple choice: which option does an answer name, by its letter, its value or both?
+"""Which option of a multiple-choice question an answer names: by its letter, its value or both.
 
-Used by `judge` next to `answers`, which compares values. Letters count in their usual dressings:
-A, (A), A., A), after the word Option, with the option's text behind or before. Anything that names
-two letters names none, and a letter that is denied is not named.
+`judge` uses this module together with `answers`, which compares values. A letter counts in its
+usual forms: A, (A), A., A), after the word Option, and with the text of the option before or after
+it. An answer that names two letters names none, and a letter that is denied is not named.
 """
 
 import re
@@ -13,11 +13,11 @@ from mssr_rl.grading.answers import Same, same_text
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.phrases import affirms, denies
 
-LETTERS = "ABCDEFGHIJ"  # golds without known options are read as a choice only among these
+LETTERS = "ABCDEFGHIJ"  # without known options, only these are read as a gold letter
 
 
 class Named(NamedTuple):
-    """A letter and what stands behind it."""
+    """A letter, and the text after it."""
 
     letter: str
     rest: str
@@ -51,32 +51,38 @@ _PERCENT_RANGE = re.compile(r"([0-9.]+)%?(?: ?- ?| ?\\sim ?| to )([0-9.]+)%")
 
 
 def gold_letter(answer: str) -> str | None:
-    """The letter, if a gold answer is nothing but a capital letter, dressed or not."""
+    """Return the letter of a gold answer that is only a capital letter; else None."""
     m = _GOLD.fullmatch(clean(answer))
     return (m[1] or m[2]) if m else None
 
 
 def gold_with_text(answer: str) -> Named | None:
-    """The letter and the text of a gold answer such as C. 12, whose options are not listed."""
+    """Return letter and text of a gold answer such as C.
+
+    12 whose options are not listed; else None.
+    """
     m = _GOLD_WITH_TEXT.fullmatch(clean(answer))
     return Named(m[1] or m[2], m[3]) if m else None
 
 
 def names_letter(text: str, letter: str) -> bool:
-    """Does `text` name `letter` where the options are not known? Their text may follow it."""
+    """Return whether `text` names `letter`, where the options are unknown.
+
+    Their text may follow it.
+    """
     named = _named(text)
     return named is not None and named.letter.upper() == letter and _is_text(named)
 
 
 def _is_text(named: Named) -> bool:
-    """Can it be the option's own text, rather than a second letter or a word about the first?"""
+    """Return whether the rest can be the option's own text, not a second letter or a denial."""
     others = {other for other in _LONE_CAPITAL.findall(named.rest) if other != named.letter}
     hedged = _HEDGE.match(named.rest) or denies(named.rest)
     return not (others or hedged or f"({named.letter}" in named.rest)
 
 
 def names_option(text: str, answer: str, choices: Sequence[str], same: Same) -> bool | None:
-    """Does `text` name the option that `answer` names? None if `answer` names no option."""
+    """Return whether `text` names the same option as `answer`; None if `answer` names no option."""
     options = _without_letters(choices)
     gold = _gold_index(answer, options, same)
     if gold is None:
@@ -86,7 +92,7 @@ def names_option(text: str, answer: str, choices: Sequence[str], same: Same) -> 
 
 
 def gives_letter_and_text(text: str, gold: Named, same: Same) -> bool:
-    """Does `text` give a gold answer of letter and text: either alone, or both as they are?"""
+    """Return whether `text` gives the gold answer's letter, its text, or both together."""
     named = _named(text)
     if named is None:
         return same(text, gold.rest)
@@ -96,7 +102,7 @@ def gives_letter_and_text(text: str, gold: Named, same: Same) -> bool:
 
 
 def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
-    """A capital letter within range is a letter; otherwise the option with that text or value."""
+    """Return the option that a gold answer names: by its letter, else by its text or value."""
     letter = gold_letter(answer)
     if letter and ord(letter) - ord("A") < len(options):
         return ord(letter) - ord("A")
@@ -109,7 +115,7 @@ def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
 
 
 def _index(text: str, options: Sequence[str], same: Same) -> int | None:
-    """The one option that `text` names; None if it names none, several or contradicts itself."""
+    """Return the one option that `text` names; None if there is not exactly one."""
     named = _named(text)
     if named and named.letter.isupper() and not named.rest:
         index = _of_letter(named.letter, len(options))
@@ -127,16 +133,16 @@ def _of_letter(letter: str, count: int) -> int | None:
 
 
 def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
-    found = [i for i, option in enumerate(options) if _same_option(text, option, same)]
+    equal = [i for i, option in enumerate(options) if _same_option(text, option, same)]
     bare = _without_article(text)
-    found = found or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
-    if not found or any(not same_text(options[i], options[found[0]]) for i in found):
+    equal = equal or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
+    if not equal or any(not same_text(options[i], options[equal[0]]) for i in equal):
         return None
-    return found[0]
+    return equal[0]
 
 
 def _same_option(text: str, option: str, same: Same) -> bool:
-    """The same value, or the same range of percentages: 10%-20%, 10% to 20%."""
+    """Return whether two options have the same value or percentage range: 10%-20%, 10% to 20%."""
     one, other = (_PERCENT_RANGE.fullmatch(clean(t)) for t in (text, option))
     return one.groups() == other.groups() if one and other else same(text, option)
 
@@ -146,7 +152,7 @@ def _without_article(text: str) -> str:
 
 
 def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
-    r"""1:4 and \frac14 name one option where the options are ratios."""
+    r"""Return the option that is the same ratio: 1:4 and \frac14, where the options are ratios."""
     ratios = [_RATIO.fullmatch(clean(option)) for option in options]
     timed = any(_CLOCK.fullmatch(clean(option)) for option in options)
     if _RATIO.search(clean(text)) or timed or not any(ratios):
@@ -156,13 +162,13 @@ def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
 
 
 def _of_both(text: str, options: Sequence[str], same: Same) -> int | None:
-    """The letter and then the option's own text; any text where the options are only letters."""
+    """Return the option named by letter and text; any text fits if options are only letters."""
     named = _named(text)
     return named and _if_it_fits(named, options, same)
 
 
 def _of_both_turned(text: str, options: Sequence[str], same: Same) -> int | None:
-    """The option's text and then its letter."""
+    """Return the option named by text and then letter."""
     m = _NAMED_LAST.fullmatch(_bare(text))
     return _if_it_fits(Named(m["a"] or m["b"], m["rest"]), options, same) if m else None
 
@@ -179,7 +185,7 @@ def _if_it_fits(named: Named, options: Sequence[str], same: Same) -> int | None:
 
 
 def _are_their_letters(options: Sequence[str]) -> bool:
-    """Are the options drawn in the picture, and listed as A, B, C only?"""
+    """Return whether the options are only listed as A, B, C, because the picture shows them."""
     return all(clean(option) == chr(ord("A") + i) for i, option in enumerate(options))
 
 
@@ -193,7 +199,7 @@ def _named(text: str) -> Named | None:
 
 
 def _without_letters(choices: Sequence[str]) -> list[str]:
-    """Options as `A. 5`, `(B) 6` or `a) 5` lose their own letter, if all of them carry it."""
+    """Return options such as `A. 5` or `(B) 6` without their letters, if all of them have one."""
     named = [_named(choice) for choice in choices]
     own = [n and n.rest and n.letter.upper() == chr(ord("A") + i) for i, n in enumerate(named)]
     return [n.rest for n in named if n] if named and all(own) else list(choices)

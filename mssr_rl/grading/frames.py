@@ -1,4 +1,4 @@
-"""Messages between a grading process and its helper: a length, then that many bytes of JSON."""
+"""Messages between a grading process and its helper: a length, then as many bytes of JSON."""
 
 import json
 import os
@@ -11,7 +11,7 @@ _LENGTH = struct.Struct(">I")
 
 
 def send(fd: int, message: Any) -> None:
-    """Write one message; ASCII, so any text passes, lone surrogates too."""
+    """Write one message. It is ASCII, so every text passes, lone surrogates too."""
     body = json.dumps(message).encode()
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
@@ -22,8 +22,8 @@ def receive(fd: int, seconds: float | None = None) -> Any:
     """Read one message.
 
     Raises:
-        EOFError: the other end is gone.
-        TimeoutError: it did not come within `seconds`; None waits for ever.
+        EOFError: the other end is closed.
+        TimeoutError: no message came within `seconds`; None waits for ever.
     """
     end = None if seconds is None else time.monotonic() + seconds
     (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, end))

@@ -1,11 +1,12 @@
 """The process that compares answers by algebra: a template that forks graders and kills them.
 
-    parent  <--pipe-->  template (this module's `main`)  <--pipes-->  grader (a fork of it)
+    parent  <--pipe-->  template (this module's `serve`)  <--pipes-->  grader (a fork of it)
 
-`workers` starts the template. It has imported all that a grader needs and nothing of torch or Ray,
-so a fork takes milliseconds. One answer at a time goes to the grader; one that takes longer than
-`SECONDS` is killed and replaced. Graders have a limit on memory, are renewed from time to time,
-and die with their template, which ends when its parent closes the pipe.
+`workers` starts the template. The template has imported everything a grader needs, and neither
+torch nor Ray, so a fork takes milliseconds. The grader gets one answer at a time. If an answer
+takes longer than `SECONDS`, the grader is killed and replaced. A grader has limited memory, is
+renewed from time to time, and ends with its template. The template ends when its parent closes the
+pipe.
 """
 
 import ctypes
@@ -23,9 +24,9 @@ from mssr_rl.grading.answers import read_off_or
 from mssr_rl.grading.judge import decide
 from mssr_rl.grading.quantities import OverLimit
 
-SECONDS = 0.8  # for one answer
+SECONDS = 0.8  # limit for one answer
 MEMORY = 2**30  # bytes of address space
-RENEWED_AFTER = 5000  # answers, so that nothing can pile up in a grader
+RENEWED_AFTER = 5000  # answers, so that no state can grow in a grader
 RECURSION = 3000
 _PR_SET_PDEATHSIG = 1
 
@@ -41,12 +42,12 @@ class Grader(NamedTuple):
 def serve() -> None:
     """Serve until standard input ends."""
     symbolic.warm()
-    equivalent(r"\sqrt{2}\sin 2x", r"2^{3/2}\cos x\sin x")  # constants, caches: forks have them
+    equivalent(r"\sqrt{2}\sin 2x", r"2^{3/2}\cos x\sin x")  # fills caches that the forks inherit
     gc.collect()
-    gc.freeze()  # a grader that collects garbage would copy every page of sympy's
+    gc.freeze()  # otherwise garbage collection in a grader would copy all of sympy's memory pages
     served, grader = 0, _fork()
     frames.send(1, "ready")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads it from here on
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on nobody reads standard error
     while True:
         try:
             job = frames.receive(0)
@@ -55,7 +56,7 @@ def serve() -> None:
             return
         reply = _ask(grader, job)
         served += 1
-        frames.send(1, reply)  # first of all: a new fork takes time that is not this answer's
+        frames.send(1, reply)  # before any new fork, whose time is not part of this answer
         if reply in ("timeout", "error") or served % RENEWED_AFTER == 0:
             _kill(grader)
             grader = _fork()
@@ -97,7 +98,7 @@ def _serve(asked: int, answered: int) -> None:
             reply = "correct" if decide(text, answer, choices, same) else "wrong"
         except (OverLimit, MemoryError, RecursionError, OverflowError):
             reply = "timeout"
-        except Exception as error:  # noqa: BLE001  a bug of ours: it is named, and costs one answer
+        except Exception as error:  # noqa: BLE001  a bug of ours: report it, and fail only this answer
             reply = f"error {type(error).__name__}: {error}"
         frames.send(answered, reply)
 

@@ -1,7 +1,7 @@
-"""Does the text in the box give the gold answer? By letter, by option or by value.
+"""Decide whether the text in the box gives the gold answer: by letter, by option or by value.
 
-Pure, and the same in every process: what counts as equal value is the caller's `same`. `verify`
-calls it with what can be read off; where that does not settle it, `helper` calls it with algebra.
+Pure, and the same in every process. The caller's `same` decides what equal values are: `verify`
+passes `read_off`, and `helper` passes algebra where reading does not decide.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,10 @@ from mssr_rl.grading.ratios import same_ratio
 
 
 def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:
-    """Is `text` right? `choices` are the options if known. Prose around a value may be left out."""
+    """Return whether `text` is right. `choices` are the options, if known.
+
+    Words around a value may be left out: "The area is 5" gives 5.
+    """
     if _gives(text, answer, choices, same):
         return True
     value = without_prose(text)

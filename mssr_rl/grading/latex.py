@@ -1,18 +1,18 @@
-r"""Takes the dressing off an answer: delimiters, text macros, blanks, spare braces, look-alikes.
+r"""Remove the dressing of an answer: delimiters, text macros, blanks, spare braces, look-alikes.
 
     raw text  --tidy-->  one spelling for each meaning  --clean-->  no dressing left
 
-`tidy` is where both readers start: `clean` (and so `answers`, `quantities`, `linear`, `choices`)
-and the lexer of `algebra`. A new way to write an old thing is a line in one of its tables. Nothing
-here evaluates anything; each pass is linear in the text.
+Both readers start with `tidy`: `clean` (and so `answers`, `quantities`, `linear`, `choices`) and
+the lexer of `algebra`. A new spelling of a known meaning is one line in a table here. Nothing is
+evaluated, and each pass takes time linear in the text.
 """
 
 import re
 from functools import lru_cache
 
-THIN = "\u2009"  # what \, becomes: it may part groups of three digits, a plain blank may not
+THIN = "\u2009"  # replaces \, : it may separate groups of three digits, a plain blank may not
 
-# Wide letters and digits stay what they are: no program that was typed in them becomes one here.
+# Wide letters and digits are not converted, so code that is written in them does not become code.
 _KEPT_WIDE = frozenset({*range(15, 25), *range(32, 58), 59, *range(64, 90)})
 LOOKALIKES = str.maketrans(
     {
@@ -118,7 +118,7 @@ _COMMANDS = {
 }  # fmt: skip
 _FAMILIES = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "tt": "mathtt", "sf": "mathsf"}
 _IN_TEXT = rf"\\(?:{_TEXT}|mbox)\s*\{{"
-# What has to be in a text for a rule to apply, the rule's pattern, and what it makes of it.
+# Each rule: a text that must occur for the rule to apply, a pattern, and its replacement.
 _RULES: tuple[tuple[str, str, str], ...] = (
     (r"\begin", (r"\\\{\s*\\begin\s*\{(array|aligned|matrix|split)\}(?:\s*\{[lcr|]*\})?(.*?)"
       r"\\end\s*\{\1\}(?!\s*\\\})"), r"\\begin{cases}\2\\end{cases}"),
@@ -150,7 +150,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
      r"\\text{ \1ohm}"),
     ("^", r"(?<=[0-9}])\s*\^\s*\{?\s*(?:\\circ|\\text\s*\{\s*o\s*\}|(?<=\{)o(?=\s*\}))\s*\}?", "°"),
     ("'", r"\^\s*\{\s*('+)\s*\}|\^\s*('+)", r"\1\2"),
-    # what is about right stands behind a sign of its own
+    # approximate values get the sign \approx
     ("}", (rf"(?<=\S)\s*{_IN_TEXT}\s*,?\s*(?:(?:or|which is)\s+)?"
            r"(?:approx(?:imately|\.)?|about|roughly)\s*\}"), r"\\approx "),
     (r"\approx", r"(?<=\S)\s*\(\s*\\approx([^()]*)\)\s*\.?\s*$", r"\\approx \1"),
@@ -185,17 +185,17 @@ _RENAMED = {
     r"\quad": " ",
     r"\qquad": " ",
 }
-_ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # may be given without braces: \frac12
+_ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # numbers of arguments, with or without {}
 _BARE_SCRIPT = re.compile(r"([\^_])\s*([+-]?[0-9]+|[A-Za-z])")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
 _PLAIN_NEEDS = re.compile(r"\.$|^=|real num|mod|\.\.|infinity|solution")
-_MAX_NESTED = 8  # infix fractions, and dressing around the whole
+_MAX_NESTED = 8  # levels of infix fractions, and of dressing around the whole
 
 
 @lru_cache(maxsize=1024)
 def tidy(text: str) -> str:
-    r"""`text` with one spelling for each meaning: {3 \over 4} and \dfrac{3}{4} as \frac{3}{4}."""
+    r"""Return `text` with one spelling for each meaning: \dfrac{3}{4} as \frac{3}{4}."""
     text = _BLANKS.sub(" ", text.translate(LOOKALIKES)).strip()
     if "\\" in text:
         text = _undoubled(text)
@@ -210,7 +210,10 @@ def tidy(text: str) -> str:
 
 
 def _trimmed(text: str) -> str:
-    """Without blanks and line breaks at the end; a pattern for them would take quadratic time."""
+    """Return the text without blanks and line breaks at its end.
+
+    A regex would take quadratic time.
+    """
     while True:
         bare = text.rstrip(" ~")
         tail = next((tail for tail in _TAILS if bare.endswith(tail)), "")
@@ -221,21 +224,21 @@ def _trimmed(text: str) -> str:
 
 
 def _undoubled(text: str) -> str:
-    r"""With one backslash for two before a name, where text was escaped twice; not in rows."""
+    r"""Return text that was escaped twice with one backslash before a name; rows keep theirs."""
     if r"\begin" in text:
         return text.replace("\\\\", "\\") if r"\\begin" in text else text
     return _DOUBLED.sub(r"\\", text)
 
 
 def _family(m: re.Match[str]) -> str:
-    r"""{\bf x} and \bf{x} as \mathbf{x}; a bare \bf is dropped."""
+    r"""Return {\bf x} and \bf{x} as \mathbf{x}; a bare \bf is dropped."""
     if m[1]:
         return rf"\{_FAMILIES[m[1]]}{{"
     return rf"\{_FAMILIES[m[2]]}{{" if m[3] else " "
 
 
 def _infix(text: str) -> str:
-    r"""{a \over b} as \frac{a}{b}, {n \choose k} as \binom{n}{k}."""
+    r"""Return {a \over b} as \frac{a}{b}, {n \choose k} as \binom{n}{k}."""
     for _ in range(_MAX_NESTED):
         m = _INFIX.search(text)
         if m is None:
@@ -248,7 +251,7 @@ def _infix(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    r"""Without a \text{...} around the whole."""
+    r"""Return the text without a \text{...} around the whole."""
     for _ in range(_MAX_NESTED):
         m = _WHOLE.match(text)
         if m is None or _closing(text, m.end()) != len(text.rstrip(" .")) - 1:
@@ -262,7 +265,7 @@ _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def _closing(text: str, position: int) -> int:
-    """Where the brace group around `position` closes, or the end of the text."""
+    """Return where the brace group around `position` closes, or the end of the text."""
     level = 0
     for m in _BRACES.finditer(text, position):
         level += (m[0] == "{") - (m[0] == "}")
@@ -272,7 +275,7 @@ def _closing(text: str, position: int) -> int:
 
 
 def _opening(text: str, position: int) -> int:
-    """Where the brace group around `position` opens, or -1."""
+    """Return where the brace group around `position` opens, or -1."""
     opened: list[int] = []
     for m in _BRACES.finditer(text, 0, position):
         if m[0] == "{":
@@ -284,8 +287,8 @@ def _opening(text: str, position: int) -> int:
 
 @lru_cache(maxsize=2048)
 def clean(text: str) -> str:
-    """`text` without what changes its look but not its value."""
-    if _PLAIN.fullmatch(text):  # nothing to take off: most answers of a run
+    """Return `text` without everything that changes its look but not its value."""
+    if _PLAIN.fullmatch(text):  # most answers in a run have no dressing
         return _squeeze(text)
     text = tidy(text).replace("~", " ").strip()
     if len(text) > 4 and text.startswith("**") and text.endswith("**"):
@@ -304,9 +307,9 @@ class _Unwrapper:
         self.tokens = _TOKEN.findall(text)
         self.math_mode = (text.count("$") - text.count(r"\$")) % 2 == 0  # else a $ is money
         self.out: list[str] = []
-        self.open: list[tuple[bool, int]] = []  # for each brace: is it kept; wanted after it
+        self.open: list[tuple[bool, int]] = []  # each brace: is it kept; `wanted` after it closes
         self.argument = False  # would a brace here be an argument?
-        self.wanted = 0  # arguments that a fraction or root still waits for
+        self.wanted = 0  # arguments that a fraction or root still needs
 
     def run(self) -> list[str]:
         for token in self.tokens:
@@ -317,7 +320,7 @@ class _Unwrapper:
             elif token in _DRESSING:
                 self.argument, self.wanted = False, 0
                 if self.out and (self.out[-1][-1:].isdecimal() or self.out[-1][:1] == "\\"):
-                    self.out.append(" ")  # 5\mathrm{m} is 5 m, a number and its unit
+                    self.out.append(" ")  # 5\mathrm{m} is a number and its unit
             elif not (token in _DROPPED or (token == "$" and self.math_mode)):
                 self._put(_RENAMED.get(token, token))
         return self.out
@@ -347,7 +350,7 @@ class _Unwrapper:
 
 
 def _squeeze(text: str) -> str:
-    """One blank between words, thin spaces only between digits, no full stop at the end."""
+    """Return the text with single blanks, thin spaces only in numbers, no full stop at the end."""
     if THIN in text:
         text = re.sub(rf"(?<![0-9]){THIN}|{THIN}(?![0-9])", " ", text)
     text = " ".join(text.replace(THIN, "\x00").split()).replace("\x00", THIN)

@@ -1,8 +1,8 @@
-r"""Sums of terms compared term by term: y = 2x + 1, 3 - x, 2 + 3\sqrt{5}, \frac{x}{2} - 1.
+r"""Compare sums term by term: y = 2x + 1, 3 - x, 2 + 3\sqrt{5}, \frac{x}{2} - 1.
 
-Used by `answers`. A term is a rational coefficient times at most one atom: a letter, a Greek
-letter or a root, perhaps with a power. Atoms are taken as they are written, so two sums are
-called equal only if they are; sums that need algebra to be seen equal do not pay here.
+Used by `answers`. A term is a rational coefficient times at most one atom: a letter, a Greek letter
+or a root, perhaps with a power. Atoms are taken as written. So sums that are called equal here are
+equal, and sums whose equality needs algebra are left to `algebra`.
 """
 
 import re
@@ -15,7 +15,7 @@ Sum = dict[str, Fraction]  # atom -> coefficient, "" for the constant; no zero c
 
 
 class Equation(NamedTuple):
-    """left = right, as texts, and left - right as a sum scaled to a leading 1 where it is one."""
+    """Both sides as text, and left - right scaled to a leading 1, or None if it is not a sum."""
 
     left: str
     right: str
@@ -34,7 +34,7 @@ _TERM = re.compile(
 
 
 def linear_sum(text: str) -> Sum | None:
-    """The terms of `text`, like terms added up, or None if it is not such a sum."""
+    """Return the terms of `text` with like terms added, or None if it is not such a sum."""
     total: Sum = {}
     position = 0
     while position < len(text):
@@ -51,7 +51,7 @@ def linear_sum(text: str) -> Sum | None:
 
 
 def equation(text: str) -> Equation | None:
-    """`text` as an equation if it holds exactly one equals sign with something on both sides."""
+    """Return `text` as an equation if it has exactly one equals sign with text on both sides."""
     left, sign, right = (part.strip() for part in text.partition("="))
     if not (sign and left and right) or "=" in right or left[-1] in "<>!:":
         return None
@@ -76,7 +76,7 @@ def _over(atom: str, top: Fraction, bottom: str) -> tuple[str, Fraction] | None:
 
 
 def _normal(a: Sum, b: Sum) -> frozenset[tuple[str, Fraction]] | None:
-    """The sum a - b, scaled so that its first atom in alphabetical order has coefficient 1."""
+    """Return a - b, scaled so that its first atom in alphabetical order has coefficient 1."""
     difference = {k: a.get(k, Fraction(0)) - b.get(k, Fraction(0)) for k in {*a, *b}}
     atoms = sorted(atom for atom, value in difference.items() if atom and value)
     if not atoms:

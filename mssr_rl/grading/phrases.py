@@ -1,11 +1,11 @@
-"""English and Chinese words around an answer: what is said beside a value, and what takes it back.
+"""English and Chinese words around an answer: what may stand beside a value, and what denies it.
 
-    units        a word that counts or measures may stand behind a number; these may not
-    choices      what is said of a letter may stand behind it; a denial may not
+    units        a word that counts or measures may follow a number; these words may not
+    choices      words that affirm a letter may follow it; a denial may not
     judge        "The answer is 15" says 15; "The answer is not 15" does not
-    answers, algebra  a short word is no product of letters
+    answers, algebra  a short word is not a product of letters
 
-Each list is open to new words, and only here.
+Each list may grow, and only here.
 """
 
 import re
@@ -16,7 +16,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that hedge, deny or join: whatever holds one of them says more than one plain thing.
+# Words that hedge, deny or join. A text with one of them does not state one plain answer.
 HEDGES = _words(
     "or and not no nor neither either maybe perhaps possibly probably likely unlikely about "
     "approximately approx around roughly nearly almost circa over under above below more less "
@@ -34,7 +34,7 @@ MULTIPLIERS = _words(
     "thousandths twice double triple score percentage percentages percentiles squared cubed "
     "factorial root roots square cube base power powers exponent"
 )
-# Words of up to three letters, which are no products of letters.
+# Words of up to three letters. They are not read as products of letters.
 SHORT_WORDS = _words(
     "an are as at but by do for if in is it me my no nor not of off on so the to up us we yes all "
     "any few one two six ten his her our out who why how can may"
@@ -79,17 +79,17 @@ _ANSWERS = re.compile(r"\b(?:the|thus|so|hence|therefore|final|our|correct)\b", 
 
 
 def denies(text: str) -> bool:
-    """Does what stands behind a letter deny it, or speak of it, rather than say what it names?"""
+    """Return whether the text after a letter denies or qualifies it."""
     return not _AFFIRMED.fullmatch(text) and bool(_DENIED.match(text) or _TAKEN_BACK.search(text))
 
 
 def affirms(text: str) -> bool:
-    """Is it "is correct", "is the answer"?"""
+    """Return whether the text affirms a letter: "is correct", "is the answer"."""
     return bool(_AFFIRMED.fullmatch(text))
 
 
 def without_prose(text: str) -> str | None:
-    """The value in "The area is 5", "Answer: 5", "5 is the answer", "n = 3 only", or None."""
+    """Return the value in "The area is 5", "Answer: 5", "5 is the answer"; else None."""
     if not _PROSE.search(text):
         return None
     if found := _CHINESE_PREFIX.match(text):

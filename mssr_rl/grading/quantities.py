@@ -1,9 +1,9 @@
 """Numbers with or without a unit, exactly: integers, decimals, fractions, per cent, money.
 
-Used by `answers`; texts come in as `latex.clean` leaves them. Values are `Fraction`s, so nothing
-is rounded and nothing overflows; a number too large to be worth expanding is an `OverLimit`.
-Units are kept by name (see `units`) and never converted: 9 m and 900 cm differ here. Of two
-quantities the first is said and the second the gold answer, whose unit counts for more.
+Used by `answers`, on texts that `latex.clean` has cleaned. Values are `Fraction`s, so nothing is
+rounded and nothing overflows. A number that is too large to expand raises OverLimit. Units are kept
+by name (see `units`) and never converted: 9 m and 900 cm are different here. Of two quantities, the
+first is the response's and the second the gold answer's, whose unit counts for more.
 """
 
 import re
@@ -13,15 +13,15 @@ from typing import NamedTuple
 from mssr_rl.grading.latex import THIN
 from mssr_rl.grading.units import same_unit, unit_name
 
-MAX_EXPONENT = 4096  # 10^n beyond this is refused, not expanded
+MAX_EXPONENT = 4096  # 10^n with a larger n is refused, not expanded
 
 
 class OverLimit(Exception):
-    """The answer is too large to be compared in the time one response may take."""
+    """The answer is too large to be compared within the time of one response."""
 
 
 class Quantity(NamedTuple):
-    """A number and its unit; `value` is None where the number is undefined, as in 1/0."""
+    """A number and its unit. `value` is None if the number is undefined, as in 1/0."""
 
     value: Fraction | None
     unit: str = ""
@@ -50,7 +50,7 @@ _CURRENCY = re.compile(
 
 
 def quantity(text: str) -> Quantity | None:
-    """The quantity that the whole of `text` spells, or None if it spells something else."""
+    """Return the quantity that the whole of `text` states, or None if it states something else."""
     if not _STARTS.match(text):
         return None
     if found := _number(text):
@@ -61,15 +61,15 @@ def quantity(text: str) -> Quantity | None:
         return None
     suffix = _SUFFIX.search(text)
     if suffix and _ALGEBRA.fullmatch(text, suffix.start() - 1):
-        return None  # 4m is four times m, 4 m four metres
+        return None  # 4m is four times m; 4 m is four metres
     return suffix and _with_unit(text[: suffix.start()].rstrip(), text[suffix.start() :])
 
 
 def same_quantity(said: Quantity, gold: Quantity) -> bool:
-    """Equal values; a unit may be missing on one side; n% is n/100 or, against a bare n, n.
+    """Return whether two quantities are equal. One of them may lack its unit.
 
-    The second reading of per cent is a choice: questions that ask for a percentage need it. Up to
-    1 it is refused: 0.5% for 0.5 is off by a hundred.
+    n% equals n/100. Against a number without unit, n% also equals n, because questions that ask for
+    a percentage need that. Up to 1 this is refused: 0.5% for 0.5 is wrong by a factor of a hundred.
     """
     if said.value is None or gold.value is None:
         return False
@@ -89,14 +89,14 @@ def _with_unit(number: str, unit: str) -> Quantity | None:
 
 
 def _number(text: str) -> Quantity | None:
-    """A number without unit; signs and brackets may stand around it: -(-5), -(1/2)."""
+    """Return a number without unit; signs and brackets may surround it: -(-5), -(1/2)."""
     sign = 1
     for _ in range(4):
         bare = text.lstrip("+- ")
         sign *= (-1) ** text[: len(text) - len(bare)].count("-")
         if not (bare.startswith("(") and bare.endswith(")") and "(" not in bare[1:]):
-            found = _unsigned(bare)
-            return Quantity(found.value and sign * found.value) if found else None
+            magnitude = _unsigned(bare)
+            return Quantity(magnitude.value and sign * magnitude.value) if magnitude else None
         text = bare[1:-1].strip()
         if "," in text:  # brackets with a comma are a tuple
             return None
@@ -124,7 +124,7 @@ def _ratio(top: Fraction, bottom: Fraction) -> Fraction | None:
 
 
 def _operand(text: str) -> Fraction | None:
-    """Numerator or denominator: a signed decimal, perhaps in brackets."""
+    """Return a numerator or denominator: a signed decimal, perhaps in brackets."""
     text = text.strip()
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
@@ -145,7 +145,7 @@ def _ten_to(exponent: str) -> Fraction:
 
 
 def _repeating(whole: str, fixed: str, period: str) -> Fraction:
-    """0.1(6) is (16 - 1) / 90."""
+    """Return a repeating decimal: 0.1(6) is (16 - 1) / 90."""
     before = int(whole + fixed or "0")
     nines = (10 ** len(period) - 1) * 10 ** len(fixed)
     return Fraction(int(whole + fixed + period) - before, nines)

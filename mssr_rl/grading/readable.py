@@ -1,7 +1,7 @@
-"""Can a gold answer be read? What cannot be pays only an answer that repeats it word for word.
+"""Can the grader read a gold answer? If not, only a response that repeats it word for word pays.
 
-`check env=` and the data passport count and list such golds; `grade` warns of them. Nothing is
-evaluated here, so no gold answer takes long.
+`check env=` and the data passport count and list such gold answers; `grade` warns of them. Nothing
+is evaluated, so no gold answer takes long.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from mssr_rl.grading.choices import gold_letter, gold_with_text
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.quantities import OverLimit
 
-MAX_WORDS = 4  # of a short text that one may well repeat: isosceles triangle, North, yes
+MAX_WORDS = 4  # of a short text that a response can repeat: isosceles triangle, North, yes
 
 
 def parseable(gold: str, choices: Sequence[str] | None = None) -> bool:
-    """Whether `gold` has a meaning to the grader: an option, a value, or a few plain words.
+    """Return whether the grader can read `gold`: an option, a value, or a few plain words.
 
-    False means that only its own text pays: the gold is broken, a sentence, or in a notation that
-    the grader does not know. `choices` are the options if known.
+    If it cannot, only the same text pays: the gold answer is broken, a sentence, or in a notation
+    that the grader does not know. `choices` are the options, if known.
     """
     if len(gold) > MAX_CHARS or not clean(gold):
         return False

@@ -1,14 +1,14 @@
-"""From a verdict to the number a policy is trained on; `verify` makes the verdicts.
+"""Turn a verdict of `verify` into the reward that a policy is trained on.
 
-A reward is a weighted sum of parts, each from 0 to 1, which `env.reward` spells out:
+A reward is a weighted sum of parts, each from 0 to 1, and is set by `env.reward`:
 
     accuracy                                     the default (MSSR: format weight 0)
     0.9*accuracy + 0.1*format                    EasyR1's default
-    0.8*accuracy + 0.1*format + 0.1*length:400   and short right answers, in characters
+    0.8*accuracy + 0.1*format + 0.1*length:400   adds a part for short right answers (characters)
 
-The weights add up to 1 at most and accuracy weighs more than half, so that right answers pay more
-than 0.5 and others less: trackers count by that. Accuracy in evaluations is the verdict's, whatever
-the reward.
+The weights add up to at most 1, and accuracy weighs more than half. So a right answer gets more
+than 0.5 and any other less, which is how trackers count successes. Accuracy in evaluations comes
+from the verdict, whatever the reward is.
 """
 
 import re
@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import Verdict
 
-Reward = Callable[[Verdict, str], float]  # of a verdict and the response it is about
+Reward = Callable[[Verdict, str], float]  # (verdict, response) -> reward
 
 _TERM = re.compile(r"(?:(?P<weight>\d*\.?\d+)\*)?(?P<name>[a-z]+)(?::(?P<limit>[1-9]\d*))?")
 
 
 def accuracy(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
-    """1 for a right answer in the right format, 0 for everything else."""
+    """Return 1 for a right answer in the right format, else 0."""
     return float(verdict.correct)
 
 
 def well_formed(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
-    """1 for a think block and a box that was read, whatever is in it."""
+    """Return 1 if there are a think block and a box that was read, whatever the answer is."""
     return float(verdict.reason in ("correct", "wrong"))
 
 
@@ -40,7 +40,7 @@ class Brevity:
     limit: int
 
     def __call__(self, verdict: Verdict, response: str) -> float:
-        """Wrong answers earn nothing by being short."""
+        """Return the reward. A wrong answer gets 0, however short it is."""
         return accuracy(verdict) * min(1.0, max(0.0, 2 - len(response) / self.limit))
 
 
@@ -51,12 +51,12 @@ class Weighted:
     parts: tuple[tuple[float, Reward], ...]
 
     def __call__(self, verdict: Verdict, response: str) -> float:
-        """From 0 to the sum of the weights."""
+        """Return the reward, between 0 and the sum of the weights."""
         return sum(weight * part(verdict, response) for weight, part in self.parts)
 
 
 def parse(text: str) -> Reward:
-    """The reward that a text spells; a `UserError` says what is wrong with it."""
+    """Return the reward that a text describes. Raises UserError that says what is wrong with it."""
     terms = [_term(term, text) for term in text.replace(" ", "").split("+")]
     total = sum(weight for weight, _ in terms)
     if total > 1 + 1e-9:
@@ -70,12 +70,12 @@ def parse(text: str) -> Reward:
 
 
 def _term(term: str, text: str) -> tuple[float, Reward]:
-    found = _TERM.fullmatch(term)
-    if found is None:
+    match = _TERM.fullmatch(term)
+    if match is None:
         raise UserError(
             f"reward={text}: {term!r} is no part; write them as 0.9*accuracy+0.1*format"
         )
-    weight, name, limit = found["weight"], found["name"], found["limit"]
+    weight, name, limit = match["weight"], match["name"], match["limit"]
     return float(weight or 1), _part(name, limit, text)
 
 

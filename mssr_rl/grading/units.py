@@ -1,12 +1,13 @@
-r"""Units: each spelling of one mapped to one name; `quantities` and `algebra.unit` use them.
+r"""Units: all spellings of a unit are mapped to one name. For `quantities` and `algebra.unit`.
 
     cm^2, square centimeters, sq cm  ->  one name        m/s, m s^{-1}, meters per second  ->  one
     chickens, years old  ->  a word that counts          quatloo  ->  "?quatloo", unsure
 
-Measures have a scale and dimensions (SI), so that N m and J are one unit while cm and m are two: a
-number in another unit is another answer here, also where it converts, because the question says
-which unit it wants. Words that count are open: a plural, or any word that the gold answer has too.
-What `phrases` lists as a hedge or a multiplier is no unit: `12 or 15`, `5 thousand`, `3 maybe`.
+Measures have a scale and dimensions (SI). So N m and J are one unit, but cm and m are two: a number
+in another unit is another answer here, even if it could be converted, because the question says
+which unit it wants. The words that count are not limited: any plural, or any word that the gold
+answer has too. A hedge or multiplier of `phrases` is not a unit: `12 or 15`, `5 thousand`, `3
+maybe`.
 """
 
 import re
@@ -19,7 +20,7 @@ from mssr_rl.grading.latex import FUNCTIONS
 from mssr_rl.grading.phrases import HEDGES, MULTIPLIERS
 
 MAX_LENGTH = 60
-UNSURE = "?"  # begins the name of a word that is a unit only if the gold answer has it
+UNSURE = "?"  # prefix of a word that is a unit only if the gold answer has it too
 
 # name, scale and dimensions in kg, m, s, A, K, mol, then spellings
 _MEASURES = """
@@ -148,7 +149,7 @@ _KNOWN = {
     },
     **_measures(),
 }
-del _KNOWN["F"], _KNOWN["C"]  # a letter alone is degrees to one reader, an option to another
+del _KNOWN["F"], _KNOWN["C"]  # a single letter can mean degrees, or an option
 _WORD = r"°[CF]|US\$|[A-Za-zµμΩΩ]+|[°%$€£¢¥₹]|[\u4e00-\u9fff]{1,3}"
 _FACTOR = re.compile(
     r"\(?\s*(?:(?P<before>square|sq\.?|cubic|cu\.?|平方|立方)\s*)?"
@@ -163,7 +164,7 @@ _MATHS = FUNCTIONS | {"alpha", "beta", "gamma", "delta", "theta", "lambda", "sig
 
 @lru_cache(maxsize=1024)
 def unit_name(text: str) -> str | None:
-    """One name for all spellings of a unit; None if `text` is no unit."""
+    """Return the one name for all spellings of a unit; None if `text` is not a unit."""
     text = text.replace("\\text", " ").replace("~", " ").strip(" .,")
     if not text or len(text) > MAX_LENGTH:
         return None
@@ -171,7 +172,7 @@ def unit_name(text: str) -> str | None:
 
 
 def same_unit(said: str, gold: str) -> bool:
-    """Does the unit fit the gold answer's? One may be missing; a word that is unsure may not."""
+    """Return whether a unit fits the gold answer's. One may be missing, but not an unsure word."""
     if said == gold:
         return True
     if said.startswith(UNSURE):
@@ -180,7 +181,7 @@ def same_unit(said: str, gold: str) -> bool:
 
 
 def _measured(text: str) -> str | None:
-    """A product or quotient of units that are known."""
+    """Return the name of a product or quotient of known units."""
     if known := _KNOWN.get(text) or _KNOWN.get(text.lower()):
         return known.name
     scale, powers, position, sign = Fraction(1), Counter[str](), 0, 1
@@ -212,7 +213,7 @@ def _power(m: re.Match[str]) -> int | None:
 
 
 def _counted(text: str) -> str | None:
-    """A plural, perhaps with words before it; another word of four letters or more is unsure."""
+    """Return the name of a plural, perhaps with words before it. Another longer word is unsure."""
     words = text.lower().split()
     if not _PHRASE.fullmatch(text) or not (HEDGES | MULTIPLIERS | _MATHS).isdisjoint(words):
         return None

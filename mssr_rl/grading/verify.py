@@ -1,9 +1,9 @@
-r"""Grades one response against one gold answer: within a second, without raising.
+r"""Grade one response against one gold answer, within a second and without raising.
 
-The format is the paper's (MSSR): one <think>...</think> block first, then the rest, where the
-last \boxed{} decides. The model's text is data: it is compared, never evaluated. Most answers
-are read off at once (`judge`, `answers`, `choices`); the rest goes to a process that can be killed
-(`workers`), where `algebra` compares. The reward that a verdict pays is in `reward`.
+The format is that of the paper (MSSR): first one <think>...</think> block, then the rest, in which
+the last \boxed{} is the answer. The model's text is data: it is compared, never executed. Most
+answers are compared at once (`judge`, `answers`, `choices`). The others go to a process that can be
+killed (`workers`), where `algebra` compares them. `reward` turns the verdict into a reward.
 """
 
 import re
@@ -17,7 +17,7 @@ from mssr_rl.grading.quantities import OverLimit
 
 Reason = Literal["correct", "wrong", "no_answer", "bad_format", "timeout", "error"]
 
-REMEMBERED, REMEMBERED_CHARS = 20_000, 256  # verdicts of algebra, and of answers how long
+REMEMBERED, REMEMBERED_CHARS = 20_000, 256  # verdicts of algebra; longest answer that is kept
 _remembered: dict[tuple[str, str, tuple[str, ...] | None], Reason] = {}
 
 _START, _END = "<think>", "</think>"
@@ -27,22 +27,22 @@ _BRACE = re.compile(r"\\boxed\{|\\(?!\\boxed\{)[\\{}]|[{}]")
 
 
 class Verdict(NamedTuple):
-    """Why a response pays or not, and the text in its box if it has one."""
+    """The reason why a response pays or not, and the text in its box, if it has one."""
 
     reason: Reason
     extracted: str | None
 
     @property
     def correct(self) -> bool:
-        """Whether the response pays."""
+        """Whether the response is right."""
         return self.reason == "correct"
 
 
 def verify(response: str, answer: str, choices: Sequence[str] | None = None) -> Verdict:
-    """The verdict on `response` for the gold `answer`; `choices` are the options if known.
+    """Return the verdict on `response` for the gold `answer`. `choices` are the options, if known.
 
-    `bad_format`: no closed think block at the start. `no_answer`: no box after it, or the last
-    one is empty or never closed. `timeout`: an answer beyond the limits, not looked at further.
+    `bad_format`: no closed think block at the start. `no_answer`: no box after it, or the last one
+    is empty or never closed. `timeout`: an answer beyond the limits, which is not examined further.
     """
     rest = after_thinking(response)
     if rest is None:
@@ -67,7 +67,10 @@ def _reason(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
 
 
 def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
-    """A helper process's verdict; the same answers come again and again, so it is remembered."""
+    """Return a helper process's verdict.
+
+    It is cached, because the same answers come again and again.
+    """
     from mssr_rl.grading import workers
 
     key = (text, answer, choices)
@@ -82,15 +85,18 @@ def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reas
 
 
 def gold_response(answer: str) -> str:
-    """The shortest well-formed response that gives `answer`: it must pay, or the gold is bad."""
+    """Return the shortest well-formed response with `answer`.
+
+    If it does not pay, the gold is bad.
+    """
     return f"<think></think>{_BOX}{answer}}}"
 
 
 def with_think_block(response: str) -> str:
-    """The response as one of a model that thinks first: what it wrote, behind an empty block.
+    """Return the response with an empty think block in front, as if the model had thought first.
 
-    A response with a think block of its own keeps only what follows it; one that never ends its
-    block has answered nothing.
+    A response with a think block of its own keeps only what follows it. If that block is never
+    closed, the response is returned unchanged, and so has no answer.
     """
     if _END in response:
         return f"{_START}{_END}{response[response.rfind(_END) + len(_END) :]}"
@@ -109,9 +115,10 @@ def with_number_boxed(response: str) -> str:
 
 
 def after_thinking(response: str) -> str | None:
-    """What follows the think block, or None if the response does not open with a closed one.
+    """Return the text after the think block; None if the response does not begin with one.
 
-    A second block behind it is no format either; a second closing tag ends the block late.
+    The block must be closed. A second think block after it is a format error too. A second closing
+    tag moves the end of the block.
     """
     start = len(response) - len(response.lstrip())
     first, last = response.find(_END, start), response.rfind(_END)
@@ -121,10 +128,10 @@ def after_thinking(response: str) -> str | None:
 
 
 def last_box(text: str) -> str | None:
-    r"""The content of the last \boxed{}, or of the box around it; None if it is not closed.
+    r"""Return the content of the last \boxed{}, or of a box around it; None if it is not closed.
 
-    Only `MAX_CHARS` to either side of the last box's opening are read: a box that does not close
-    there is over the limit, and comes back as all that follows its opening.
+    Only `MAX_CHARS` before and after the last box's opening are read. If the box does not close
+    there, it is over the limit, and all text after its opening is returned.
     """
     last = text.rfind(_BOX)
     if last < 0:
@@ -136,7 +143,7 @@ def last_box(text: str) -> str | None:
 
 
 def _content(window: str, last: int) -> str | None:
-    """The content of the box that opens at `last`, or of the outermost closed one around it."""
+    """Return the content of the box at `last`, or of the outermost closed box around it."""
     opened: list[int] = []  # where the content of each open brace starts; -1 if it is no box
     content: slice | None = None
     for m in _BRACE.finditer(window):

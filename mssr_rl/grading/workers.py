@@ -1,9 +1,9 @@
-"""The killable processes that `verify` asks where reading two answers does not settle it.
+"""The processes that `verify` asks where reading two answers does not decide. They can be killed.
 
-One helper process (see `helper`) for each thread that grades at the same time, at most `MOST`; they
-start when first needed, take no signals, and end with this process. The verdict is the same from
-the main thread, a worker thread, an asyncio task or an actor: nothing here uses signals, and a
-process that was forked from this one starts helpers of its own.
+There is one helper process (see `helper`) for each thread that grades at the same time, at most
+`MOST`. Helpers start when first needed, ignore signals, and end with this process. The verdict is
+the same from the main thread, a worker thread, an asyncio task or an actor, because no signals are
+used here. A process that was forked from this one starts its own helpers.
 """
 
 import atexit
@@ -26,7 +26,7 @@ Reply = Literal["correct", "wrong", "timeout", "error"]
 log = logging.getLogger(__name__)
 
 MOST = 4
-PATIENCE = 0.93  # seconds for a reply; the helper kills its grader well before (`helper.SECONDS`)
+PATIENCE = 0.93  # seconds for a reply; the helper kills its grader earlier (`helper.SECONDS`)
 DEAF_TO = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -35,7 +35,7 @@ DEAF_TO = (
     signal.SIGUSR2,
     signal.SIGTERM,
 )
-START = 30.0  # seconds that a start may take on a busy machine; it belongs to no response
+START = 30.0  # seconds that a start may take on a busy machine; not charged to any response
 
 
 class Helper:
@@ -47,7 +47,7 @@ class Helper:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is the run's business
+            start_new_session=True,  # Ctrl-C goes to the run, not to its helpers
         )
         assert self.process.stdin
         assert self.process.stdout
@@ -59,7 +59,7 @@ class Helper:
             raise RunFailed(f"the grading process does not start: {self._complaint()}") from error
 
     def ask(self, job: Job) -> Reply:
-        """The helper's verdict on one answer."""
+        """Return whether `text` gives `answer`, as decided by algebra."""
         frames.send(self.asks, job)
         reply = str(frames.receive(self.answers, PATIENCE))
         word, _, complaint = reply.partition(" ")
@@ -68,7 +68,7 @@ class Helper:
         return cast(Reply, word)
 
     def end(self) -> None:
-        """Kill the template and its grader, and reap."""
+        """Kill the template and its grader, and wait for their end."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, 9)
         self.process.wait()
@@ -80,14 +80,14 @@ class Helper:
 
 
 class Pool:
-    """Helpers that are free; a thread takes one for one question."""
+    """The free helpers. A thread takes one for each question."""
 
     def __init__(self) -> None:
         self.turn = threading.BoundedSemaphore(MOST)
         self.free: list[Helper] = []
 
     def ask(self, job: Job) -> Reply:
-        """The verdict; `error` if a process died on it."""
+        """Return the verdict; `error` if the process died on this answer."""
         with self.turn:
             helper = self._take()
             try:
@@ -102,7 +102,7 @@ class Pool:
             return reply
 
     def warm(self) -> None:
-        """Have one helper ready."""
+        """Start one helper now, so that no response waits for it."""
         with self.turn:
             self.free.append(self._take())
 
@@ -113,7 +113,7 @@ class Pool:
             return Helper()
 
     def end(self) -> None:
-        """End every helper that is free."""
+        """End every free helper."""
         while self.free:
             self.free.pop().end()
 
@@ -129,8 +129,8 @@ def warm() -> None:
 
 
 def _program() -> str:
-    # First of all deaf: a batch system signals every process of a job, and a run that saves and
-    # ends may still be grading. A helper ends when its parent does.
+    # Ignore signals first: a batch system sends them to every process of a job, and a run that is
+    # saving its state may still grade. A helper ends when its parent does.
     deaf = f"import signal; [signal.signal(n, signal.SIG_IGN) for n in {[*map(int, DEAF_TO)]}]"
     paths = [str(Path(__file__).parents[2]), *sys.path]
     grade = f"sys.path[:] = {paths!r}; from mssr_rl.grading.helper import serve; serve()"
@@ -138,11 +138,11 @@ def _program() -> str:
 
 
 def _forget() -> None:
-    """A forked process shares no pipe with the one it came from."""
+    """Make a new pool in a forked process, which must not share its parent's pipes."""
     global _pool  # noqa: PLW0603
     _pool = Pool()
 
 
 _pool = Pool()
-atexit.register(lambda: _pool.end())  # noqa: PLW0108  the pool of that moment
+atexit.register(lambda: _pool.end())  # noqa: PLW0108  `_pool` may change
 os.register_at_fork(after_in_child=_forget)

@@ -1,11 +1,13 @@
-r"""Whole answers: lists, sets, intervals, relations, matrices, and expressions inside of them.
+r"""Compare whole answers: lists, sets, intervals, relations, matrices, and expressions in them.
 
-`said` is the answer, `gold` what it is held against; where only one of the two may leave something
-out or add something, that is the answer (a derivation, a name on the left) or the gold answer (a
-unit, an approximation). docs/grading.md has the rules with examples: tuples and bare lists are
-ordered, sets and answers joined by "or" are not; a bare list may stand for a set; x = v stands for
-v; relations count up to rearranging and scaling; intervals are joined where they touch; ratios,
-clock times and numbers with a base are compared as they are written.
+`said` is the answer and `gold` the gold answer. Some additions are allowed on one side only: an
+answer may have a derivation or a name on the left, and a gold answer may have a unit or an
+approximation. docs/grading.md has the rules with examples:
+
+* tuples and bare lists are ordered; sets and answers joined by "or" are not;
+* a bare list may stand for a set, and x = v for v;
+* relations may be rearranged and scaled; intervals are joined where they touch;
+* ratios, clock times and numbers with a base are compared as written.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from mssr_rl.grading.algebra.tree import (
 from mssr_rl.grading.quantities import OverLimit
 from mssr_rl.grading.units import same_unit
 
-MAX_MEMBERS = 24  # of a set: each is held against each
+MAX_MEMBERS = 24  # of a set; every pair is compared
 SHAPES = (
     "group", "list", "set", "union", "cap", "without", "matrix", "relation", "literal", "row",
     "modulo", "builder", "domain", "name", "ellipsis",
@@ -37,7 +39,7 @@ _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 
 
 def equivalent(said: str, gold: str) -> bool:
-    """Do two texts say the same? `OverLimit` if that costs too much to find out."""
+    """Return whether two texts have the same value. Raises OverLimit if that costs too much."""
     try:
         one, other = read_claim(said), read_claim(gold)
         if _is_word(one.text) and _is_word(other.text):
@@ -54,7 +56,7 @@ def equivalent(said: str, gold: str) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """Letters alone: on and no are words, xy and yx are products."""
+    """Return whether a text is a word: on and no are words, xy and yx are products."""
     return text.isalpha() and len(text) > 1 and not _LETTERS_OF_PRODUCTS.issuperset(text)
 
 
@@ -62,9 +64,9 @@ def _is_word(text: str) -> bool:
 
 
 def _claim(reading: EqualSides, gold: EqualSides) -> Part | None:
-    """What an answer says in the end, if all its sides agree: 24 * 24 = 576 says 576.
+    """Return the final value of an answer if all its sides agree: 24 * 24 = 576 gives 576.
 
-    3 = 3 derives nothing, and does not say x = 3.
+    3 = 3 derives nothing, and does not give x = 3.
     """
     if not reading.parts:
         return None
@@ -75,7 +77,7 @@ def _claim(reading: EqualSides, gold: EqualSides) -> Part | None:
 
 
 def _wanted(reading: EqualSides) -> Part | None:
-    """What a gold answer says: as an answer does, or the decimal if it has nothing exact."""
+    """Return the value of a gold answer; if it has nothing exact, that is its decimal."""
     if not _is_decimal(reading):
         return _end_of_chain(reading.parts)
     value, named = reading.rounded[-1], reading.parts[:1]
@@ -83,13 +85,13 @@ def _wanted(reading: EqualSides) -> Part | None:
 
 
 def _is_decimal(reading: EqualSides) -> bool:
-    """Is it a rounded decimal, perhaps with a name, and nothing exact beside it?"""
+    """Return whether it is only a rounded decimal, perhaps with a name."""
     named = [_is_unknown(part.node) for part in reading.parts]
     return bool(reading.rounded) and named in ([], [True])
 
 
 def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Part | None:
-    """The last side, or the first and the last if the first is a name or an expression."""
+    """Return the last side, or the first and last if the first is a name or an expression."""
     *_, last = parts
     if len(parts) == 1:
         return last
@@ -112,7 +114,7 @@ def _is_unknown(node: Node) -> bool:
 
 
 def _rounds_to(exact: Part, decimal: Part) -> bool:
-    """Is the decimal the exact value, to the digits that it has (cut or rounded)?"""
+    """Return whether the decimal is the exact value, rounded or cut to its digits."""
     if not same_unit(exact.unit, decimal.unit) and not same_unit(decimal.unit, exact.unit):
         return False
     if symbols(exact.node) or symbols(decimal.node):
@@ -126,7 +128,7 @@ def _rounds_to(exact: Part, decimal: Part) -> bool:
 
 
 def _places(value: Fraction) -> int:
-    """Decimal places of a decimal; none of a whole number."""
+    """Return the number of decimal places of a decimal; 0 for a whole number."""
     return next((n for n in range(31) if (value * 10**n).denominator == 1), 30)
 
 
@@ -134,7 +136,7 @@ def _places(value: Fraction) -> int:
 
 
 def _members(node: Node) -> Node:
-    """Plus-minus spelt out, and what is joined by "or" as a set."""
+    """Return the node with plus-minus written out, and values joined by "or" as a set."""
     if node.kind == "relation" and node.name in ("=", "!=") and holds(node.parts[1], "plus_minus"):
         left, right = node.parts
         if node.name == "!=":
@@ -151,7 +153,8 @@ def _members(node: Node) -> Node:
     parts: list[Node] = []
     for part in node.parts:
         spelt = _members(part)
-        spread = spelt.kind == "set" and part.kind != "set"  # a plus-minus, not a set in a set
+        # It came from a plus-minus; it was not a set in a set.
+        spread = spelt.kind == "set" and part.kind != "set"
         parts += spelt.parts if spread else (spelt,)
     is_set = node.name == "or" or len(parts) > len(node.parts) or forms.are_values_of_one(parts)
     return Node("set" if is_set else node.kind, node.value, tuple(parts))
@@ -218,7 +221,7 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 
 def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
-    """X = v and x in S are v and S, and conditions intervals, if the other side is a value."""
+    """Return v of x = v, S of x in S, intervals for conditions, if the other is a value."""
     if other.kind == "relation" and a.kind == "relation":
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
@@ -229,7 +232,7 @@ def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
 
 
 def _right_side(a: Node, head: left_sides.Head) -> Node:
-    """V of x = v, and of x = u = v where u and v are the same."""
+    """Return v of x = v, and of x = u = v where u and v are the same."""
     if a.kind != "relation":
         return a
     left, *values = a.parts
@@ -243,32 +246,35 @@ def _right_side(a: Node, head: left_sides.Head) -> Node:
 
 
 def _same_set(a: Node, b: Node) -> bool:
-    """In any order; a bare list may stand for a set, nothing else."""
+    """Compare in any order. Only a bare list may stand for a set."""
     if {a.kind, b.kind} - {"set", "list"}:
         single, other = (a, b) if a.kind == "set" else (b, a)
         return len(single.parts) == 1 and single.value == "or" and _same(single.parts[0], other)
     if max(len(a.parts), len(b.parts)) > MAX_MEMBERS:
         raise OverLimit("a long set")
     if "list" in (a.kind, b.kind) and (_is_system(a) or _is_system(b)):
-        return False  # x = 2 or y = 3 does not say x = 2 and y = 3
+        return False  # x = 2 or y = 3 is not x = 2 and y = 3
     return _covers(a.parts, b.parts)
 
 
 def _is_system(node: Node) -> bool:
-    """Relations about different letters."""
+    """Return whether the relations are about different letters."""
     letters = {symbols(part) for part in node.parts if part.kind == "relation"}
     return len(letters) > 1
 
 
 def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
-    """Is each of `a` one of `b`, and each of `b` one of `a`?"""
+    """Return whether each of `a` is one of `b`, and each of `b` one of `a`."""
     return all(any(_same(x, y) for y in b) for x in a) and all(
         any(_same(x, y) for x in a) for y in b
     )
 
 
 def _same_list(a: Node, b: Node) -> bool:
-    """In order, but equations and points in any order, and conditions on one letter as a set."""
+    """Compare in order.
+
+    Equations and points may have any order; conditions on one letter are a set.
+    """
     if a.name != b.name and not {a.name, b.name} <= _PLAIN_JOINTS and "and" not in (a.name, b.name):
         return False
     if all(part.kind == "relation" for part in (*a.parts, *b.parts)):
@@ -297,7 +303,7 @@ def _same_relation(a: Node, b: Node) -> bool:
 
 
 def _same_solutions(a: Node, b: Node) -> bool:
-    """X in (1, 3) and 1 < x < 3."""
+    """Compare x in (1, 3) with 1 < x < 3."""
     one, other = real_sets.of_conditions(a), real_sets.of_conditions(b)
     return (
         one is not None

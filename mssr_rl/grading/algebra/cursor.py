@@ -1,24 +1,24 @@
-"""A place in a row of tokens, and how one moves on from it; `operands` and `parser` read by it."""
+"""A position in a list of tokens, and the ways to move on from it. For `operands` and `parser`."""
 
 from mssr_rl.grading.algebra.lexer import Token
 from mssr_rl.grading.algebra.tree import Unreadable
 
 
 class Cursor:
-    """The tokens, the position among them, how deep the reader is, and the letters bound there."""
+    """The tokens, the position, the depth of nesting, and the bound letters."""
 
     def __init__(self, found: list[Token]) -> None:
         self.found, self.depth = found, 0
         self.at, self.token = 0, found[0] if found else None
-        self.bars, self.colons = 0, 1  # is a bar one that closes; may a colon make a ratio
+        self.bars, self.colons = 0, 1  # open | bars; whether a colon makes a ratio
         self.bound: frozenset[str] = frozenset()
 
     def move(self, at: int) -> None:
-        """Go to a position; `token` is the one there, None at the end."""
+        """Go to a position. `token` is then the token there, or None at the end."""
         self.at, self.token = at, self.found[at] if at < len(self.found) else None
 
     def take(self) -> Token:
-        """The next token, taken."""
+        """Return the next token and move past it."""
         token = self.token
         if token is None:
             raise Unreadable("the text ends too early")
@@ -26,27 +26,27 @@ class Cursor:
         return token
 
     def accept(self, text: str) -> bool:
-        """Take the next token if it is this one."""
+        """Move past the next token if it is this one."""
         if self.token is None or self.token.text != text or self.token.kind in _WITH_TEXT:
             return False
         self.move(self.at + 1)
         return True
 
     def accept_kind(self, kind: str, text: str | None = None) -> bool:
-        """Take the next token if it is of this kind."""
+        """Move past the next token if it is of this kind."""
         if self.token is None or self.token.kind != kind or text not in (None, self.token.text):
             return False
         self.move(self.at + 1)
         return True
 
     def expect(self, text: str) -> None:
-        """Take a token that must be there."""
+        """Move past a token that must come next. Raises Unreadable if it does not."""
         if not self.accept(text):
             raise Unreadable(f"no {text!r}")
 
     def at_word(self) -> bool:
-        """Is the next token a word that joins answers?"""
+        """Return whether the next token is a word that joins answers."""
         return self.at < len(self.found) and self.found[self.at].kind == "word"
 
 
-_WITH_TEXT = frozenset({"letter", "subscript", "basis"})  # their text is data, not a sign
+_WITH_TEXT = frozenset({"letter", "subscript", "basis"})  # the text of these kinds is never a sign

@@ -1,7 +1,7 @@
-"""The exact value of an expression at a point: a Fraction, or `NotRational`.
+"""Compute the exact value of an expression at a point, as a Fraction, or raise NotRational.
 
-Sizes are looked at before anything is expanded: what would be too large is an `OverLimit`.
-`numeric` evaluates the rest.
+Sizes are checked before anything is expanded. What would be too large raises OverLimit. `numeric`
+evaluates what is not rational.
 """
 
 import math
@@ -13,7 +13,7 @@ from mssr_rl.grading.algebra.tree import ALWAYS, Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_BITS = 40_000  # of numerator and denominator: integers of 12,000 digits
-MAX_ROOT_BITS = 2_048  # whose exact root is looked for
+MAX_ROOT_BITS = 2_048  # of a number whose exact root is searched
 MAX_FACTORIAL = 2_000
 MAX_TERMS = 400  # of a finite sum or product
 
@@ -21,15 +21,15 @@ Point = Mapping[str, Fraction]
 
 
 class NotRational(Exception):
-    """The value is no rational number, or cannot be found by rational arithmetic."""
+    """The value is not rational, or rational arithmetic cannot find it."""
 
 
 class Undefined(Exception):
-    """There is no value: a division by zero, an even root of a negative number."""
+    """There is no value: a division by zero, or an even root of a negative number."""
 
 
 def exact(node: Node, point: Point) -> Fraction:
-    """The rational value of the node, all letters replaced."""
+    """Return the rational value of the node at the point, which gives a number for each letter."""
     if node.kind == "number":
         return Fraction(node.value)
     if node.kind == "symbol":
@@ -50,7 +50,7 @@ BIG = {"sum": "sum", "prod": "product"}
 
 
 def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
-    """The term of a finite sum or product at each of its indices."""
+    """Yield the term of a finite sum or product with each of its indices."""
     letter, low, high, term = node.parts
     try:
         first, last = exact(low, point), exact(high, point)
@@ -65,13 +65,13 @@ def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
 
 
 def indexed(node: Node, point: Point) -> Fraction:
-    """b_k under a sum: a number of its own for each name and index."""
+    """Return the value of b_k under a sum: a different number for each name and index."""
     index = exact(node.parts[0], point)
     return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
 
 
 def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> Node:
-    """The value of a piecewise function whose condition holds."""
+    """Return the value of a piecewise function at the point, by the condition that holds."""
     for row in node.parts:
         value, condition = row.parts
         if condition == ALWAYS or holds(condition, point):
@@ -80,7 +80,10 @@ def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> No
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:
-    """Base ^ exponent where it is rational; the real root of a negative base if that exists."""
+    """Return base ^ exponent if it is rational.
+
+    A negative base gets its real root if there is one.
+    """
     if exponent.denominator != 1:
         return power(_exact_root(base, exponent.denominator), Fraction(exponent.numerator))
     if base == 0 and exponent <= 0:
@@ -114,12 +117,12 @@ def _whole_root(n: int, index: int) -> int:
 
 
 def operation(kind: str, values: list[Fraction]) -> Fraction:
-    """A sum, product, quotient, negative or power of rational numbers."""
+    """Return a sum, product, quotient, negative or power of rational numbers."""
     return _held(OPERATIONS[kind](values))
 
 
 def call(name: str, values: list[Fraction]) -> Fraction:
-    """A function of rational numbers, where its value is rational."""
+    """Return a function of rational numbers, if its value is rational."""
     if name == "root":
         if values[1] <= 0 or values[1].denominator != 1:
             raise NotRational("an odd index")

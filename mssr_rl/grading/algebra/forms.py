@@ -1,7 +1,7 @@
-r"""One value in several forms: vectors, residues, constants of integration, degrees and radians.
+r"""Other forms of the same value: vectors, residues, constants of integration, degrees and radians.
 
-`compare` asks here what else a tree may stand for beside another one; each form has its own
-functions, and none decides whether two expressions are the same: that is `identity`.
+`compare` asks here what else a tree may stand for beside another tree. Each form has its own
+functions. None of them decides whether two expressions are equal; `identity` does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ _CONSTANTS = frozenset("CcKkDdAaBbMm")
 
 
 def ascending(node: Node) -> Node:
-    """A relation with < and <= only, if all its signs point one way."""
+    """Return a relation with < and <= only, if all its signs point one way."""
     signs = node.name.split()
     if signs and all(sign in _TURNED for sign in signs):
         turned = " ".join(_TURNED[sign] for sign in reversed(signs))
@@ -44,9 +44,10 @@ def ascending(node: Node) -> Node:
 
 
 def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
-    """The components of both, if one is a vector and the other may be one.
+    """Return the components of both, if one is a vector and the other may be one; else None.
 
-    (2, 3), [2, 3] and 2i + 3j may where gold is a column or <2, 3>; a row of a matrix may not.
+    If gold is a column or <2, 3>, the answers (2, 3), [2, 3] and 2i + 3j may be vectors. A row of a
+    matrix may not.
     """
     if _is_column(gold) or _is_vector(gold):
         found = () if _is_row(said) else components(said, beside=gold)
@@ -59,7 +60,10 @@ def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ..
 
 
 def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
-    """The coordinates of both, if one is (2, 3) and the other x = 2, y = 3 or, in part, 2, 3."""
+    """Return the coordinates of both, if one is (2, 3) and the other is x = 2, y = 3.
+
+    The bare list 2, 3 may stand for a point too, unless the pair could be an interval.
+    """
     pair = {said.kind, gold.kind} == {"list", "group"} and {said.value, gold.value} <= _POINTS
     if not pair:
         return None
@@ -73,7 +77,7 @@ def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...
 
 
 def _is_no_interval(parts: Sequence[Node]) -> bool:
-    """Three numbers or more, or two that descend."""
+    """Return whether these are at least three numbers, or two in descending order."""
     if len(parts) != 2 or any(map(symbols, parts)):
         return len(parts) != 2
     low, high = (value_near(part) for part in parts)
@@ -81,7 +85,7 @@ def _is_no_interval(parts: Sequence[Node]) -> bool:
 
 
 def _coordinates(node: Node) -> tuple[Node, ...]:
-    """2 and 3 of x = 2, y = 3; the letters have to come in their usual order."""
+    """Return 2 and 3 of x = 2, y = 3. The letters must be in their usual order."""
     if any(part.kind != "relation" or part.name != "=" for part in node.parts):
         return ()
     ordered = in_usual_order([part.parts[0] for part in node.parts])
@@ -89,7 +93,7 @@ def _coordinates(node: Node) -> tuple[Node, ...]:
 
 
 def are_values_of_one(parts: Sequence[Node]) -> bool:
-    """Is it n = 2, 3, 4: several values of one letter?"""
+    """Return whether these are several values of one letter: n = 2, 3, 4."""
     if len(parts) < 2:
         return False
     first, *rest = parts
@@ -98,7 +102,7 @@ def are_values_of_one(parts: Sequence[Node]) -> bool:
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
-    """The components, empty if it is no vector; `beside` a vector, 2i - j is one too."""
+    """Return the components of a vector, else (). Beside a vector, 2i - j is a vector too."""
     if node.kind == "group" and node.name in ("()", "<>", "[]"):
         return node.parts
     if _is_column(node):
@@ -134,19 +138,19 @@ def _may_be_basis(node: Node) -> bool:
 
 
 def _of_basis(node: Node, size: int) -> tuple[Node, ...]:
-    """Coefficients of i, j, k in a sum: one of them set to 1, the others to 0."""
+    """Return the coefficients of i, j, k in a sum: one is set to 1, the others to 0."""
     used = {name for name in _BASIS if _with_basis(node, name, 2) != _with_basis(node, name, 3)}
     size = max(size, 3 if "k" in used else 2)
     zero = node
     for name in _BASIS:
         zero = _with_basis(zero, name, 0)
-    found = []
+    coefficients = []
     for one in _BASIS[:size]:
         alone = node
         for name in _BASIS:
             alone = _with_basis(alone, name, int(name == one))
-        found.append(difference(alone, zero))
-    return tuple(found)
+        coefficients.append(difference(alone, zero))
+    return tuple(coefficients)
 
 
 def _with_basis(node: Node, name: str, value: int) -> Node:
@@ -158,7 +162,7 @@ def _with_basis(node: Node, name: str, value: int) -> Node:
 
 
 def same_modulo(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
-    """3 (mod 7) is 3, or x = 3 (mod 7) in any spelling; x = 3 (mod 7) is x = 7k + 3 too."""
+    """Compare residues: 3 (mod 7) is 3 or x = 3 (mod 7), and x = 3 (mod 7) is x = 7k + 3 too."""
     if gold.kind != "modulo":
         return gold.kind == "relation" and _is_progression(gold, said)
     value = gold.parts[0]
@@ -192,7 +196,7 @@ def _divides(modulus: Node, node: Node) -> bool:
 
 
 def _is_progression(said: Node, gold: Node) -> bool:
-    """Is it x = 7k + 3: a step of the modulus in one more letter, and a start that fits?"""
+    """Return whether it is x = 7k + 3, with steps of the modulus and a fitting start."""
     relation, modulus = gold.parts
     if relation.kind != "relation":
         return False
@@ -211,7 +215,7 @@ def _is_progression(said: Node, gold: Node) -> bool:
 
 
 def without_domains(node: Node) -> Node:
-    """In x = 7k + 3, k in Z the letter's set of numbers is left out."""
+    """Return x = 7k + 3 without the set of its letter, as in x = 7k + 3, k in Z."""
     kept = [part for part in node.parts if not _is_domain(part)]
     rest = frozenset().union(*map(symbols, kept))
     gone = [part for part in node.parts if _is_domain(part) and symbols(part) <= rest]
@@ -228,7 +232,7 @@ def _is_domain(part: Node) -> bool:
 
 
 def renamed(relation: Node, gold: Node) -> Node:
-    """f(t) = 2t + 3 with the letter of gold's f(x): the letter of a definition is free."""
+    """Return f(t) = 2t + 3 with the letter of gold's f(x): the letter of a definition is free."""
     mine, target = _argument(relation), _argument(gold)
     if mine is None or target is None or mine == target or target in symbols(relation.parts[1]):
         return relation
@@ -247,7 +251,7 @@ def _argument(relation: Node) -> str | None:
 
 
 def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:
-    """Pairs that say what the two say where they are more than expressions of numbers."""
+    """Yield other pairs of trees with the same meaning as these two."""
     if holds(said, "basis") or holds(gold, "basis"):
         yield tuple(
             replaced(n, lambda p: _I if p == Node("basis", "i") else None) for n in (said, gold)
@@ -261,7 +265,7 @@ def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:
 
 
 def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
-    """60 degrees beside pi/3: both in radians."""
+    """Return 60 degrees and pi/3 both in radians."""
     angles = [node.kind == "angle" for node in (said, gold)]
     pi = Node("constant", "pi")
     if sum(angles) != 1 or pi not in walk(gold if angles[0] else said):
@@ -271,7 +275,7 @@ def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
 
 
 def _of_integration(said: Node, gold: Node) -> tuple[Node, Node] | None:
-    """x^2 + C and x^2 + K: the constant is called as in gold."""
+    """Return x^2 + K as x^2 + C, if gold has C as its constant."""
     mine, theirs = _constant_of(said), _constant_of(gold)
     if mine is None or theirs is None or mine == theirs:
         return None
@@ -281,7 +285,7 @@ def _of_integration(said: Node, gold: Node) -> tuple[Node, Node] | None:
 
 
 def _constant_of(node: Node) -> Node | None:
-    """The one letter that stands alone as a summand and is no variable."""
+    """Return the one letter that is a summand of its own and not a variable."""
     if node.kind != "sum":
         return None
     alone = [part for part in node.parts if part.kind == "symbol" and part.name[0] in _CONSTANTS]

@@ -1,4 +1,4 @@
-"""Functions of real numbers that an answer may name, by mpmath; else `Undefined`."""
+"""Functions of real numbers that an answer may name, computed by mpmath. Others are Undefined."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from mssr_rl.grading.algebra.exact import MAX_FACTORIAL, Undefined
 
 
 def constant(name: str) -> Any:
-    """pi, e or the imaginary unit to the digits that are set."""
+    """Return pi, e or the imaginary unit at the current precision."""
     if name == "i":
         return mpmath.mpc(0, 1)
     if name == "infinity":
@@ -19,7 +19,7 @@ def constant(name: str) -> Any:
 
 
 def divided(top: Any, bottom: Any) -> Any:
-    """A quotient; what is zero but for rounding counts as zero."""
+    """Return a quotient. A divisor that is zero up to rounding counts as zero."""
     if abs(bottom) < mpmath.mpf(10) ** (15 - mp.dps):
         raise Undefined("a division by zero")
     return top / bottom
@@ -79,7 +79,8 @@ def _arccosh(value: Any) -> Any:
     return mpmath.acosh(value)
 
 
-# By exponentials, whose size the caller sees: tanh 50 is 1 but for e^-100.
+# These are computed from exponentials, so that the caller sees how large these are: tanh 50
+# differs from 1 by e^-100 only.
 BY_EXPONENTIALS: Mapping[str, Callable[[Any, Any], Any]] = {
     "sinh": lambda up, down: (up - down) / 2,
     "cosh": lambda up, down: (up + down) / 2,

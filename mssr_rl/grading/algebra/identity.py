@@ -1,11 +1,11 @@
-"""Are two expressions the same function, and two relations the same relation?
+"""Decide whether two expressions are the same function, and two relations the same relation.
 
-Identity testing: both sides are evaluated at the same fixed points. Rational ones are compared
-exactly; others to so many digits that a difference could only hide below the smallest part that
-either side has (`numeric.Numeric.range`). One point where they differ is a disproof; agreement at
-all points, of which enough must lie in both domains, is taken as identity: for polynomials of the
-sizes that are let in the chance of an error is nil (Schwartz-Zippel), for the rest it is far below
-that of a wrong gold.
+This is identity testing: both sides are evaluated at the same fixed points. Rational values are
+compared exactly. Others are computed to so many digits that no difference can hide below the
+smallest part of either side (`numeric.Numeric.range`). One point at which they differ is a
+disproof. Agreement at all points is taken as identity, if enough of them lie in both domains. For
+polynomials of the sizes that are accepted the chance of an error is nil (Schwartz-Zippel). For the
+rest it is far below the chance of a wrong gold answer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ from mssr_rl.grading.algebra.tree import (
 from mssr_rl.grading.quantities import OverLimit
 
 POINTS = 14
-ENOUGH, PLENTY = 4, 8  # points in both domains: that are needed, that are tried
+ENOUGH, PLENTY = 4, 8  # points in both domains: the number that is needed; the number tried
 DIGITS = 40
 MAX_DIGITS = 12_000
 MAX_BREAKS = 8  # of a piecewise function
@@ -44,12 +44,12 @@ _COORDINATES = [
         (-409, 53), (43, 107), (569, 113), (71, 79), (-23, 37), (97, 29), (13, 61), (-5, 31),
     )
 ]  # fmt: skip
-# Letters that may be negative wherever they stand; under a root others are lengths and masses.
+# Letters that may be negative anywhere. Other letters under a root are lengths or masses.
 _OF_ANY_SIGN = frozenset("xyzt")
 
 
 def same_value(a: Node, b: Node) -> bool:
-    """Is `a` = `b` wherever both have a value? Letters beside roots may be taken as positive."""
+    """Return whether `a` = `b` wherever both have a value. Letters beside roots may be positive."""
     if _infinity(a) or _infinity(b):
         return _infinity(a) == _infinity(b)
     if a == b:
@@ -68,7 +68,10 @@ def same_value(a: Node, b: Node) -> bool:
 
 
 def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
-    """Is `a` a constant times `b`, so that a = 0 says what b = 0 says? `positive`: a < 0 too."""
+    """Return whether `a` is a constant times `b`, so that a = 0 and b = 0 are the same.
+
+    With `positive` the constant must be positive, so that a < 0 and b < 0 are the same too.
+    """
     names = symbols(a) | symbols(b)
     points = _points(names, _bounds(a) | _bounds(b))
     base = next((p for p in points if _nonzero(a, p) and _nonzero(b, p)), None)
@@ -82,10 +85,10 @@ def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
 
 
 def compare_constants(a: Node, b: Node) -> int:
-    """-1, 0 or 1 as the constant `a` is below, equal to or above `b`; infinities are allowed.
+    """Return -1, 0 or 1 as the constant `a` is below, equal to or above `b`. Both may be infinite.
 
     Raises:
-        OverLimit: they differ, but by less than the digits tell.
+        OverLimit: they differ by less than the digits show.
         Undefined: one has no value.
     """
     infinite = _infinity(a), _infinity(b)
@@ -97,7 +100,7 @@ def compare_constants(a: Node, b: Node) -> int:
 
 
 def value_near(node: Node) -> Fraction | None:
-    """A constant to thirty digits, to be held against a rounded decimal; None without a value."""
+    """Return a constant to thirty digits, for comparison with a decimal; None without a value."""
     value = _value_at(node, {})
     if value is None or isinstance(value, Fraction):
         return value
@@ -114,9 +117,9 @@ def _infinity(node: Node) -> int:
 
 
 def _has_value(node: Node) -> bool:
-    """Is there a point at which it has one? 1/0 equals nothing, itself neither.
+    """Return whether it has a value at some point. 1/0 equals nothing, not even itself.
 
-    What is too large to be evaluated still is what it is.
+    What is too large to evaluate still equals itself.
     """
     try:
         points = _points(symbols(node), _bounds(node))
@@ -135,20 +138,20 @@ def _has_root(node: Node) -> bool:
 
 
 def _bounds(node: Node) -> frozenset[str]:
-    """Letters that are whole numbers: n of a sum from 1 to n."""
-    found = [symbols(part.parts[1]) | symbols(part.parts[2]) for part in walk(node)
+    """Return the letters that are whole numbers, such as n of a sum from 1 to n."""
+    bounds = [symbols(part.parts[1]) | symbols(part.parts[2]) for part in walk(node)
              if part.kind == "big"]  # fmt: skip
-    return frozenset().union(*found)
+    return frozenset().union(*bounds)
 
 
 def _breaks(node: Node) -> list[Point]:
-    """Where a piecewise function of one letter changes: there ends are open or closed."""
-    found: list[Point] = []
+    """Return the points at which a piecewise function changes, where ends are open or closed."""
+    points: list[Point] = []
     for row in (row for part in walk(node) if part.kind == "piecewise" for row in part.parts):
         for end in (part for part in walk(row.parts[1]) if not symbols(part)):
             value = value_near(end) if end.kind != "relation" else None
-            found += [{name: value} for name in symbols(node) if value is not None]
-    return found[:MAX_BREAKS]
+            points += [{name: value} for name in symbols(node) if value is not None]
+    return points[:MAX_BREAKS]
 
 
 def _points(
@@ -172,7 +175,10 @@ def _positive(point: Point) -> Point:
 
 
 def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool | None:
-    """None if they agree, at too few points; `strict`: both have to have a value, or none."""
+    """Return whether they agree; None if they agree, but at too few points.
+
+    `strict`: at each point either both must have a value, or neither.
+    """
     compared, free, pair, digits = 0, bool(symbols(a) | symbols(b)), _Pair.of(a, b), DIGITS
     for point in points:
         try:
@@ -191,7 +197,7 @@ def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool |
 
 
 class _Pair(NamedTuple):
-    """Two expressions, whether they are complex, and the digits that they are written with."""
+    """Two expressions, whether they are complex, and the number of digits they are written with."""
 
     a: Node
     b: Node
@@ -204,29 +210,29 @@ class _Pair(NamedTuple):
 
 
 def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
-    """To how many digits the two agree at the point, if to as many as it takes; else 0.
+    """Return the number of digits to which both agree at the point; 0 if they differ.
 
-    `digits` is where to start: what was enough at the point before mostly is enough again.
+    `digits` is the first number to try: what was enough at the last point is often enough again.
     """
     try:
         return digits if exact(pair.a, point) == exact(pair.b, point) else 0
     except NotRational:
         pass
     if digits > DIGITS:
-        found = _difference(pair, point, digits)
-        if found.apart:
+        gap = _difference(pair, point, digits)
+        if gap.apart:
             return 0
-        if digits >= _enough_digits(found.range, pair.written):
+        if digits >= _enough_digits(gap.range, pair.written):
             return digits
-    found = _difference(pair, point, DIGITS)
-    if found.apart:
+    gap = _difference(pair, point, DIGITS)
+    if gap.apart:
         return 0
-    enough = _enough_digits(found.range, pair.written)
+    enough = _enough_digits(gap.range, pair.written)
     return 0 if _difference(pair, point, enough).apart else enough
 
 
 def _enough_digits(size: int, written: int) -> int:
-    """So many that a difference cannot hide below the smallest part of either side."""
+    """Return the digits with which no difference hides below the smallest part of a side."""
     digits = DIGITS + 3 * size + written
     if digits > MAX_DIGITS:
         raise OverLimit(f"{digits} digits")
@@ -239,7 +245,7 @@ class _Difference(NamedTuple):
 
 
 def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
-    """Do the sides differ by more than rounding explains?"""
+    """Compute whether the sides differ by more than rounding explains."""
     numeric = Numeric(digits, complex_numbers=pair.is_complex)
     left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
     with mp.workdps(digits):
@@ -247,7 +253,7 @@ def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
 
 
 def _written(node: Node) -> int:
-    """The digits that its numbers are written with."""
+    """Return the number of digits that its numbers are written with."""
     numbers = [Fraction(part.value) for part in walk(node) if part.kind == "number"]
     bits = sum(n.numerator.bit_length() + n.denominator.bit_length() for n in numbers)
     return bits * 3 // 10
@@ -276,7 +282,7 @@ def _nonzero(node: Node, point: Point) -> bool:
 
 
 def _sign(node: Node, point: Point) -> int:
-    """The sign at a point: digits are added until it shows, or until none can be hidden."""
+    """Return the sign at a point. Digits are added until it shows, or until none can be hidden."""
     try:
         value = exact(node, point)
         return (value > 0) - (value < 0)
@@ -285,18 +291,18 @@ def _sign(node: Node, point: Point) -> int:
     digits = DIGITS
     for _ in range(2):
         numeric = Numeric(digits, complex_numbers=_is_complex(node))
-        found = numeric.value(node, point)
+        approximate = numeric.value(node, point)
         with mp.workdps(digits):
-            if abs(found) > numeric.error():
-                if abs(mpmath.im(found)) > numeric.error():
+            if abs(approximate) > numeric.error():
+                if abs(mpmath.im(approximate)) > numeric.error():
                     raise Undefined("no real number")
-                return 1 if mpmath.re(found) > 0 else -1
+                return 1 if mpmath.re(approximate) > 0 else -1
         digits = _enough_digits(numeric.range, _written(node))
     return 0
 
 
 def _at(node: Node, point: Point) -> Node:
-    """The node with numbers for letters."""
+    """Return the node with numbers for letters."""
 
     def value(part: Node) -> Node | None:
         named = part.kind == "symbol" and part.name in point

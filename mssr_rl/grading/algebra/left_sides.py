@@ -1,8 +1,8 @@
-r"""What may stand left of a value and be no part of it: x, f(2), |AB|, \tan\theta, Area.
+r"""Left sides that name a value and are not a part of it: x, f(2), |AB|, \tan\theta, Area.
 
-A gold answer x = 5 is the value 5 only behind a plain name; an answer may name what was asked for
-in its own words. Neither may use the letters of the value, and x + y = 5 names a sum where
-2x = 6 is an equation still to be solved.
+A gold answer x = 5 is the value 5 only after a plain name. An answer may name what was asked for in
+its own words. Neither may use letters of the value. x + y = 5 names a sum, but 2x = 6 is an
+equation that is still to be solved.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,11 @@ _NAMED = ("symbol", "product", "quotient", "sum", "negative", "power", "group", 
 
 
 def gold_of(left: Node, right: Node) -> bool:
-    """A letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB: none on the right."""
+    """Return whether `left` may name the value in a gold answer.
+
+    It may be a letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB, none of which
+    may occur on the right.
+    """
     if left.kind == "name":
         return True
     if function := _function(left):
@@ -31,7 +35,7 @@ def gold_of(left: Node, right: Node) -> bool:
 
 
 def _function(left: Node) -> str | None:
-    """The f of f(x) and of f^{-1}(x)."""
+    """Return the f of f(x) and of f^{-1}(x)."""
     if left.kind != "product" or len(left.parts) != 2 or _is_segment(left):
         return None
     function, letter = left.parts
@@ -42,13 +46,13 @@ def _function(left: Node) -> str | None:
 
 
 def _is_segment(left: Node) -> bool:
-    """AB, or a product of them: capital letters alone."""
+    """Return whether it is AB, or a product of segments: only capital letters."""
     letters = left.parts
     return left.kind == "product" and all(p.kind == "symbol" and p.name.isupper() for p in letters)
 
 
 def _is_measure(left: Node) -> bool:
-    r"""|AB|, AB/CD, \sin A, \tan\theta, f(2): what a question asks for by these very letters."""
+    r"""Return whether it is what a question asks for: |AB|, AB/CD, \sin A, \tan\theta, f(2)."""
     letters = symbols(left)
     if not letters or _numbers(left) or left.kind not in ("call", "quotient", "product"):
         return False
@@ -58,7 +62,11 @@ def _is_measure(left: Node) -> bool:
 
 
 def said_of(left: Node, right: Node) -> bool:
-    """Also |AB|, f(2), d(A, B), a function of letters, and what is made of letters alone."""
+    """Return whether `left` may name the value in an answer.
+
+    In addition to `gold_of`: |AB|, f(2), d(A, B), a function of letters, an expression of letters
+    only.
+    """
     if gold_of(left, right):
         return True
     if left.kind == "group" or symbols(right) or not symbols(left):
@@ -72,7 +80,7 @@ def said_of(left: Node, right: Node) -> bool:
 
 
 def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    """The sides of two relations; (y, x) = (2, 1) turned to (x, y) = (1, 2) where gold has that."""
+    """Return the sides of both; (y, x) = (2, 1) becomes (x, y) = (1, 2) if gold has that."""
     left, right = said.parts
     target = gold.parts[0]
     fits = (left.kind, right.kind, target.kind) == ("group",) * 3
@@ -88,7 +96,7 @@ def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[N
 
 
 def in_usual_order(names: Sequence[Node]) -> bool:
-    """(x, y), (a, b), (x, y, z): a reader takes it in this order without being told."""
+    """Return whether the names are in their usual order: (x, y), (a, b), (x, y, z)."""
     letters = [part.name for part in names if part.kind == "symbol"]
     if len(letters) != len(names) or len(set(letters)) != len(letters):
         return False
@@ -96,14 +104,14 @@ def in_usual_order(names: Sequence[Node]) -> bool:
 
 
 def _is_call(node: Node) -> bool:
-    """f(2), f'(0), d(A, B), f(g(2))."""
+    """Return whether it is f(2), f'(0), d(A, B) or f(g(2))."""
     if node.kind != "product" or len(node.parts) != 2 or node.parts[0].kind != "symbol":
         return False
     return node.parts[0].name[0] in _FUNCTIONS and node.parts[1].kind != "symbol"
 
 
 def _numbers(node: Node) -> bool:
-    """Is there a number in it that is no exponent, and no argument of a function?"""
+    """Return whether it has a number that is neither an exponent nor an argument of a function."""
     if node.kind == "power":
         return _numbers(node.parts[0])
     if _is_call(node):

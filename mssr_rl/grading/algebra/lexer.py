@@ -1,10 +1,10 @@
-r"""From the text of an answer to tokens, dressing taken off, units kept apart.
+r"""Turn the text of an answer into tokens. Dressing is removed, and units are kept apart.
 
     3\sqrt{5}\text{ cm}   ->   number 3, command sqrt, sign {, number 5, sign }        unit cm
 
-`parser` reads the tokens. A run of letters is a function's name, a Greek letter, a word that
-joins (or, and) or up to three letters that are multiplied; any longer word is `Unreadable`, so
-that no sentence is ever taken for a product.
+`parser` reads the tokens. A run of letters is a function's name, a Greek letter, a word that joins
+(or, and), or up to three letters that are multiplied. Any longer word raises Unreadable, so that a
+sentence is never read as a product.
 """
 
 import re
@@ -28,8 +28,10 @@ GREEK = frozenset({
 
 
 class Token(NamedTuple):
-    """`kind` is number, repeat, letter, subscript, basis, command, word, condition, begin, end or
-    sign; `spaced` says that a blank came before.
+    """One token. `spaced` says that a blank came before it.
+
+    `kind` is number, repeat, letter, subscript, basis, command, word, condition, begin, end or
+    sign.
     """
 
     kind: str
@@ -80,7 +82,10 @@ _CONDITIONS = {"if": "if", "for": "if", "when": "if", "where": "if", "otherwise"
 
 
 def tokens(text: str) -> list[Token]:
-    """The tokens of a text; `Unreadable` or `OverLimit` where there is none to make."""
+    """Return the tokens of a text.
+
+    Raises Unreadable or OverLimit if it cannot be split into tokens.
+    """
     found: list[Token] = []
     _read(tidy(text).replace("$", " "), found, 0)
     return found
@@ -110,7 +115,7 @@ def _read(text: str, found: list[Token], level: int) -> None:
 def _braced_token(
     text: str, m: re.Match[str], found: list[Token], at: tuple[bool, int]
 ) -> int | None:
-    """What takes the braces behind it along: dressing, an environment, an index, a unit vector."""
+    """Read a token that has braces behind it: dressing, an environment, an index, a unit vector."""
     name = m[0][1:] if m["command"] else ""
     if basis := m["command"] and _BASIS.match(text, m.start()):
         found.append(Token("basis", basis[1], at[0]))
@@ -135,7 +140,7 @@ def _takes_index(token: Token) -> bool:
 
 
 def _index(text: str, position: int) -> tuple[str, int]:
-    """A subscript in braces, or the one sign or macro that stands for it."""
+    """Return a subscript in braces, or the one character or macro that replaces it."""
     inner, end = _braced(text, position)
     if end > position:
         return inner, end
@@ -146,7 +151,7 @@ def _index(text: str, position: int) -> tuple[str, int]:
 
 
 def _undress(inner: str, found: list[Token], at: tuple[bool, int]) -> None:
-    """The content of a macro that changes the look: in braces, unless it is a word that joins."""
+    """Read the content of a macro that changes the look: in braces, unless it is a joining word."""
     spaced, level = at
     word = inner.strip(" ,").lower()
     if word in JOINTS:
@@ -196,7 +201,7 @@ _PLAIN_NAMES = {name: name for name in (*FUNCTIONS, "pi")} | {"sqrt": "root", "m
 
 
 def _braced(text: str, position: int) -> tuple[str, int]:
-    """The content of the braces that open at `position`, blanks apart, and where they end."""
+    """Return the content of the braces at `position`, blanks apart, and where they end."""
     start = len(text) - len(text[position:].lstrip())
     if text[start : start + 1] != "{":
         return "", position

@@ -6,11 +6,11 @@ from fractions import Fraction
 from mssr_rl.grading.algebra.tree import Unreadable
 from mssr_rl.grading.quantities import MAX_EXPONENT, OverLimit
 
-MAX_REPEATING = 64  # digits; looking for the period takes their square
+MAX_REPEATING = 64  # digits; finding the period takes quadratic time
 
 
 def decimal(text: str) -> Fraction:
-    """A number with marks between groups of digits, or in scientific notation."""
+    """Return a number with separators between groups of digits, or in scientific notation."""
     digits = re.sub(r"\{,\}|\\[,!]|[,\u2009]", "", text)
     mantissa, _, exponent = digits.lower().partition("e")
     if abs(int(exponent or 0)) > MAX_EXPONENT:
@@ -21,7 +21,7 @@ def decimal(text: str) -> Fraction:
 
 
 def repeating(text: str) -> Fraction:
-    r"""0.1\overline{6}, 0.1(6) and 0.1666... are a sixth."""
+    r"""Return a repeating decimal: 0.1\overline{6}, 0.1(6) and 0.1666... are 1/6."""
     if len(text) > MAX_REPEATING:
         raise OverLimit(f"a repeating decimal of {len(text)} characters")
     whole, _, rest = text.partition(".")

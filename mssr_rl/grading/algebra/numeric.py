@@ -1,7 +1,7 @@
-"""The value of an expression at a point to many digits, where `exact` has none.
+"""Compute the value of an expression at a point to many digits, where `exact` has none.
 
-Real numbers only (an even root of a negative number has no value) unless the imaginary unit
-occurs; functions are in `functions`.
+Only real numbers are used, unless the imaginary unit occurs. An even root of a negative number has
+no value. The functions are in `functions`.
 """
 
 import operator
@@ -36,10 +36,11 @@ MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
 
 
 class Numeric:
-    """Evaluates to `digits` significant digits and remembers how large and small it got.
+    """Evaluates to `digits` significant digits, and records how large and small the numbers became.
 
-    `largest`, a power of two, bounds the rounding error, and `range` is the span in powers of ten
-    within which parts of the sum may hide: both decide how many digits tell two expressions apart.
+    `largest`, a power of two, bounds the rounding error. `range` is the span, in powers of ten, in
+    which parts of a sum may be hidden. Both decide how many digits are needed to tell two
+    expressions apart.
     """
 
     def __init__(self, digits: int, *, complex_numbers: bool) -> None:
@@ -47,7 +48,7 @@ class Numeric:
         self.largest, self.range = -(10**6), 0
 
     def value(self, node: Node, point: Point) -> Any:
-        """The mpmath number; `Undefined` where there is none."""
+        """Return the mpmath number. Raises Undefined if there is none."""
         try:
             with mp.workdps(self.digits):
                 return self._real(self._value(node, point))
@@ -55,7 +56,7 @@ class Numeric:
             raise Undefined("a division by zero") from error
 
     def _value(self, node: Node, point: Point) -> Any:
-        """A Fraction as long as everything below is rational, then an mpmath number."""
+        """Return a Fraction while everything below the node is rational, else an mpmath number."""
         if node.kind == "number":
             return self._real_seen(Fraction(node.value))
         if node.kind == "symbol":
@@ -78,7 +79,7 @@ class Numeric:
         return operation(node.kind, values)
 
     def _real_seen(self, value: Fraction) -> Fraction:
-        """The fraction itself; how large it is counts."""
+        """Return the fraction, and record its size."""
         if value:
             self._note(value.numerator.bit_length() - value.denominator.bit_length() + 1)
         return value
@@ -99,7 +100,7 @@ class Numeric:
         return _OPERATIONS[node.kind]([self._real(value) for value in values])
 
     def _root(self, base: Any, exponent: Fraction) -> Any:
-        """Base ^ (p/q), real for a negative base if q is odd."""
+        """Return base ^ (p/q), which is real for a negative base if q is odd."""
         if not self.complex and base < 0 and exponent.denominator % 2 and exponent.denominator > 1:
             sign = -1 if exponent.numerator % 2 else 1
             return sign * self._raised(-base, self._real(exponent))
@@ -143,7 +144,7 @@ class Numeric:
         return self._value(chosen(node, point, self._holds), point)
 
     def _holds(self, condition: Node, point: Point) -> bool:
-        """Is a condition true at the point?"""
+        """Return whether a condition is true at the point."""
         if condition.kind == "list":
             each = (self._holds(part, point) for part in condition.parts)
             return any(each) if condition.name == "or" else all(each)
@@ -163,14 +164,14 @@ class Numeric:
         return value
 
     def _note(self, bits: int) -> None:
-        """A part of the size 2^bits has been met."""
+        """Record that a part of the size 2^bits has occurred."""
         order = abs(bits) * 3 // 10  # powers of two to powers of ten
         if order > 2 * MAX_POWER_OF_TEN:
             raise OverLimit("a number")
         self.range, self.largest = max(self.range, order), max(self.largest, bits)
 
     def error(self) -> Any:
-        """What rounding can have done, with a margin of ten digits and more."""
+        """Return a bound on the rounding error, with a margin of at least ten digits."""
         return mpmath.ldexp(mpmath.mpf(10) ** (12 - self.digits), self.largest)
 
 

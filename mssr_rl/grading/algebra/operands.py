@@ -1,7 +1,7 @@
-r"""What stands between operators: numbers, letters, brackets, macros and function calls.
+r"""Read what stands between operators: numbers, letters, brackets, macros and function calls.
 
-The lower half of the parser (`parser` is the upper): everything that binds tighter than a sign.
-What a macro means is a line in `_MACROS` or one of the tables beside it.
+This is the lower half of the parser (`parser` is the upper): everything that binds more tightly
+than a sign. What a macro means is one line in `_MACROS` or in a table beside it.
 """
 
 import re
@@ -36,7 +36,7 @@ _MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix",
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
 _BRACKETS = {"langle": "<", "rangle": ">"}
 _STARTS = frozenset({"(", "[", "{", "|", "{set"})
-_ENDS = frozenset({")", "]", "}", "|", "!", "°", "'"})  # a number behind one of these multiplies
+_ENDS = frozenset({")", "]", "}", "|", "!", "°", "'"})  # a number after one of these is a factor
 _DOMAINS = frozenset("ZNQC")
 _ACCENTS = frozenset({
     "overline", "overrightarrow", "overleftrightarrow", "overparen", "hat", "tilde", "widetilde",
@@ -46,38 +46,38 @@ _OBJECTS = frozenset({"angle", "measuredangle", "triangle", "odot", "square", "p
 
 
 class Operands(Cursor, ABC):
-    """The readers of everything that is one operand."""
+    """Reads everything that is one operand."""
 
     @abstractmethod
     def sum(self) -> Node:
-        """Terms with signs between them."""
+        """Read terms with signs between them."""
 
     @abstractmethod
     def term(self) -> Node:
-        """Factors multiplied."""
+        """Read factors that are multiplied."""
 
     @abstractmethod
     def relation(self) -> Node:
-        """A value, or values with relations between them."""
+        """Read a value, or values with relations between them."""
 
     @abstractmethod
     def inner(self, text: str) -> Node:
-        """A text inside this one, with the same letters bound."""
+        """Read a text inside this one, with the same letters bound."""
 
     @abstractmethod
     def conditions(self) -> Node:
-        """Relations that all hold, or one of which holds."""
+        """Read relations that all hold, or one of which holds."""
 
     @abstractmethod
     def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
-        """What stands between brackets."""
+        """Read the items between brackets."""
 
     def starts_factor(self) -> bool:
-        """Could the next token begin a factor that multiplies the one before?"""
+        """Return whether the next token can begin a factor that multiplies the one before."""
         token = self.token
         if token is None:
             return False
-        if token.kind in ("number", "repeat"):  # 5 6 is not thirty; x 6, 3^n 5 and (n+1)2 multiply
+        if token.kind in ("number", "repeat"):  # 5 6 is no product; x 6, 3^n 5, (n+1)2 are
             before = self.found[self.at - 1]
             powered = self.at > 1 and self.found[self.at - 2].text == "^"
             named = before.kind in ("letter", "subscript") or before.text in _CONSTANTS
@@ -91,7 +91,7 @@ class Operands(Cursor, ABC):
         return token.kind == "command" and token.text in _MULTIPLY
 
     def factor(self) -> Node:
-        """One operand with what clings to it: powers, factorials, degrees, per cent."""
+        """Read one operand with its powers, factorials, degrees and per cent signs."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise OverLimit("too deep")
@@ -114,7 +114,7 @@ class Operands(Cursor, ABC):
         return node
 
     def _degrees(self, node: Node) -> Node:
-        """Degrees, and minutes and seconds behind them: 63°45'30''."""
+        """Read degrees, with minutes and seconds after them: 63°45'30''."""
         total = node
         for marks, parts in (("'", 60), ("''", 3600)):
             start, token = self.at, self.token
@@ -142,14 +142,14 @@ class Operands(Cursor, ABC):
         return False
 
     def _exponent(self) -> Node:
-        """In TeX the one token behind ^, elsewhere all that clings: 2^-3, 2^x!, 2^(1/2)."""
+        """Read an exponent: in TeX one token after ^, else also 2^-3, 2^x!, 2^(1/2)."""
         if self.accept("-"):
             return Node("negative", "", (self._exponent(),))
         node = self._argument() if self.token and self.token.text == "{" else self._base()
         return Node("power", "", (node, self._exponent())) if self.accept("^") else node
 
     def _mixed(self, node: Node) -> Node:
-        r"""3\frac{1}{2} and 3 1/2 are three and a half."""
+        r"""Read 3\frac{1}{2} and 3 1/2 as three and a half."""
         if node.kind != "number" or Fraction(node.value).denominator != 1 or self.token is None:
             return node
         start = self.at
@@ -190,7 +190,7 @@ class Operands(Cursor, ABC):
         return Node("constant" if constant else "symbol", name)
 
     def _indexed(self, name: str) -> Node:
-        """x_1 is a letter of its own; b_k under a sum over k depends on k."""
+        """Read x_1 as a letter of its own. Under a sum over k, b_k depends on k."""
         index = self.take().text
         if name == "C" and (chosen := self._chosen_of(index.strip(" {}"))):
             return chosen
@@ -199,7 +199,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{name}_{_plain_index(index)}")
 
     def _chosen(self) -> Node | None:
-        """C(10, 3): ten choose three."""
+        """Read C(10, 3) as ten choose three."""
         texts = [token.text for token in self.found[self.at : self.at + 5]]
         if len(texts) < 5 or texts[0] + texts[2] + texts[4] != "(,)":
             return None
@@ -210,7 +210,7 @@ class Operands(Cursor, ABC):
         return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
 
     def _chosen_of(self, upper: str) -> Node | None:
-        """C_{10}^3 and C_n^k: ten choose three; C_1^2 is a constant, squared."""
+        """Read C_{10}^3 and C_n^k as ten choose three. C_1^2 is a constant, squared."""
         start = self.at
         if not ((upper.isdecimal() or upper in _COUNTS) and self.accept("^")):
             return None
@@ -248,7 +248,7 @@ class Operands(Cursor, ABC):
         return Node("group", brackets, tuple(items))
 
     def _set(self) -> Node:
-        """Members, or one form of them and the condition on it behind a bar or colon."""
+        """Read a set: its members, or a form of them and a condition after a bar or colon."""
         if not self._is_builder():
             items, _ = self.group_items(("}set",))
             return Node("set", "", tuple(items))
@@ -292,7 +292,7 @@ class Operands(Cursor, ABC):
         return Node("matrix", "", tuple(Node("row", "", tuple(row)) for row in rows))
 
     def _cases(self) -> Node:
-        """A system of relations, or values with their conditions."""
+        """Read a system of relations, or values with their conditions."""
         rows: list[Node] = []
         while not (self.token and self.token.kind == "end"):
             value = self.relation()
@@ -331,7 +331,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", name)
 
     def _accented(self, accent: str) -> Node:
-        r"""\vec{a} is a letter of its own; \overline{AB} is the segment AB."""
+        r"""Read \vec{a} as a letter of its own, and \overline{AB} as the segment AB."""
         inner = self._argument()
         letters = inner.parts if inner.kind == "product" else (inner,)
         if any(part.kind not in ("symbol", "constant", "number") for part in letters):
@@ -342,7 +342,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{accent} {' '.join(names)}")
 
     def _object(self, kind: str) -> Node:
-        r"""\angle ABC, \angle 2, \triangle ABC: one name."""
+        r"""Read \angle ABC, \angle 2 or \triangle ABC as one name."""
         names = []
         if self.accept("{"):
             while not self.accept("}"):
@@ -361,7 +361,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{kind} {''.join(names)}")
 
     def _argument(self) -> Node:
-        r"""A braced argument, or the one digit, letter or macro that stands for it: \frac12."""
+        r"""Read an argument in braces, or the one digit, letter or macro in its place: \frac12."""
         if self.accept("{"):
             node = self.sum()
             self.expect("}")
@@ -391,7 +391,7 @@ class Operands(Cursor, ABC):
         return Node("call", "root", (self._argument(), index))
 
     def _plain_root(self) -> Node:
-        """Sqrt 19, in plain text: the whole number."""
+        """Read sqrt 19, in plain text, as the root of the whole number."""
         argument = self._argument() if self.token and self.token.text == "{" else self._base()
         return Node("call", "root", (argument, number(2)))
 
@@ -414,7 +414,7 @@ class Operands(Cursor, ABC):
         return REALS
 
     def _big(self, name: str) -> Node:
-        r"""\sum_{k=1}^{n} term: the letter k is bound."""
+        r"""Read \sum_{k=1}^{n} term; the letter k is bound in the term."""
         for sign in ("_", "{"):
             self.expect(sign)
         letter = self.take()
@@ -469,7 +469,7 @@ _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "eq
 
 
 def _with_base(node: Node, base: Node) -> Node:
-    """A number in a base is compared as it is written; in base ten it is the number."""
+    """Return a number in a base, which is compared as written; in base ten, the number itself."""
     return node if base == number(10) else Node("literal", "base", (node, base))
 
 
@@ -504,4 +504,4 @@ _MACROS: Mapping[str, Callable[[Operands, str], Node]] = {
     "emptyset": lambda *_: Node("set"),
     "ldots": lambda *_: Node("ellipsis"),
 }
-_MULTIPLY = _MACROS.keys() - {"ldots"}  # macros that may stand behind a factor
+_MULTIPLY = _MACROS.keys() - {"ldots"}  # macros that may follow a factor and multiply it

@@ -1,8 +1,8 @@
-r"""From tokens to a tree, by recursive descent: whole answers, lists, relations, sets of numbers.
+r"""Turn tokens into a tree, by recursive descent: whole answers, lists, relations, sets of numbers.
 
-`operands` reads what stands between operators: numbers, brackets, macros, functions. A number in
-front of a fraction of whole numbers is a mixed number, and a letter or bracket that follows
-without an operator multiplies. `\pm` stays in the tree; `compare` spells it out.
+`operands` reads what stands between operators: numbers, brackets, macros, functions. A number
+before a fraction of whole numbers is a mixed number. A letter or bracket that follows without an
+operator is multiplied. `\pm` stays in the tree, and `compare` writes it out.
 """
 
 from mssr_rl.grading.algebra.lexer import Token, tokens
@@ -20,16 +20,16 @@ MAX_ITEMS = 64
 
 
 def parse(text: str) -> Node:
-    """The tree of a whole answer.
+    """Return the tree of a whole answer.
 
     Raises:
-        Unreadable: it is none that the parser knows.
-        OverLimit: it is longer or deeper than an answer is worth.
+        Unreadable: the parser does not know this notation.
+        OverLimit: it is longer or deeper than the limits allow.
     """
-    found = tokens(text)
-    while found and found[-1].text in (".", ";"):
-        found.pop()
-    return _read(_Parser(found))
+    read_tokens = tokens(text)
+    while read_tokens and read_tokens[-1].text in (".", ";"):
+        read_tokens.pop()
+    return _read(_Parser(read_tokens))
 
 
 def _read(reader: "_Parser") -> Node:
@@ -40,10 +40,13 @@ def _read(reader: "_Parser") -> Node:
 
 
 class _Parser(Operands):
-    """The levels above a term, loosest first."""
+    """The levels of the grammar above a term, the loosest first."""
 
     def answer(self) -> Node:
-        """Answers joined by or, by and, by commas or by semicolons; semicolons may part lists."""
+        """Read answers joined by or, by and, by commas or by semicolons.
+
+        Semicolons may separate lists.
+        """
         parts = [self._joined()]
         while self.accept(";"):
             parts.append(self._joined())
@@ -67,7 +70,7 @@ class _Parser(Operands):
         return Node("list", joint, tuple(parts)) if joint else parts[0]
 
     def conditions(self) -> Node:
-        """One relation, or several that all hold (by commas or and) or one of which does (or)."""
+        """Read one relation, or several of which all hold (commas, "and") or one ("or")."""
         parts, joints = [self.relation()], set()
         while self.token and (self.token.kind == "word" or self.token.text == ","):
             joints.add("or" if self.take().text == "or" else "and")
@@ -77,13 +80,13 @@ class _Parser(Operands):
         return Node("list", joints.pop(), tuple(parts)) if joints else parts[0]
 
     def inner(self, text: str) -> Node:
-        """A text inside this one, with the same letters bound."""
+        """Read a text inside this one, with the same letters bound."""
         reader = _Parser(tokens(text))
         reader.bound, reader.depth = self.bound, self.depth
         return _read(reader)
 
     def relation(self) -> Node:
-        """A value, or values with relations between them, perhaps modulo a number."""
+        """Read a value, or values with relations between them, perhaps modulo a number."""
         parts, signs = [self.union()], []
         while self.token is not None and self.token.kind not in ("letter", "subscript"):
             sign = _RELATIONS.get(self.token.text)
@@ -99,7 +102,7 @@ class _Parser(Operands):
         return node
 
     def union(self) -> Node:
-        """Sets of numbers joined by cup or cap, or one without another."""
+        """Read sets of numbers joined by cup or cap, or one without another."""
         node = self.ratio()
         while self.token and self.token.text in _BETWEEN_SETS:
             kind = _BETWEEN_SETS[self.take().text]
@@ -107,14 +110,14 @@ class _Parser(Operands):
         return node
 
     def ratio(self) -> Node:
-        """A value, or values with colons between them: 3:20."""
+        """Read a value, or values with colons between them: 3:20."""
         parts = [self.sum()]
         while self.colons and self.accept(":"):
             parts.append(self.sum())
         return Node("literal", ":", tuple(parts)) if len(parts) > 1 else parts[0]
 
     def sum(self) -> Node:
-        """Terms with signs between them."""
+        """Read terms with signs between them."""
         parts = [self.signed()]
         while self.token and self.token.text in ("+", "-", "pm", "mp"):
             sign = self.take().text
@@ -126,7 +129,7 @@ class _Parser(Operands):
         return _sum(parts)
 
     def signed(self) -> Node:
-        """A term behind any number of signs."""
+        """Read a term after any number of signs."""
         signs: list[str] = []
         while self.token and self.token.text in ("+", "-", "pm", "mp"):
             signs.append(self.take().text)
@@ -136,7 +139,7 @@ class _Parser(Operands):
         return node
 
     def term(self) -> Node:
-        """Factors, multiplied by a sign or by standing side by side, and quotients."""
+        """Read factors, multiplied by a sign or by standing side by side, and quotients."""
         parts = [self.factor()]
         while self.token:
             if self.accept("*"):
@@ -158,7 +161,7 @@ class _Parser(Operands):
         return self.factor()
 
     def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
-        """The items up to one of the closing brackets, and that bracket."""
+        """Read the items up to one of the closing brackets. Returns the items and that bracket."""
         items: list[Node] = []
         if self.token and self.token.text in close:
             return items, self.take()

@@ -1,10 +1,10 @@
-r"""From the text of a whole answer to what it claims: a value, a relation, a chain to one.
+r"""Turn the text of a whole answer into what it claims: a value, a relation, or a chain of equals.
 
     24 \cdot 24 = 576           ->  the chain 24 * 24, 576, which `compare` checks and shortens
-    5\sqrt2\text{ cm} \approx 7.07   ->  5 sqrt 2, its unit, and a decimal that has to fit
+    5\sqrt2\text{ cm} \approx 7.07   ->  5 sqrt 2, its unit, and a decimal that must fit
     \text{Area} = 5             ->  a name and its value
 
-Only structure is looked at here; nothing is evaluated, so it is safe outside of a worker.
+Only the structure is read here. Nothing is evaluated, so this is safe outside of a worker.
 """
 
 import re
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 class EqualSides(NamedTuple):
-    """The sides that are said to be equal (one, if nothing is), and decimals near the last."""
+    """The sides that are stated to be equal, and decimals that are stated to be near the last."""
 
     parts: tuple[Part, ...]
     rounded: tuple[Part, ...]
@@ -48,11 +48,11 @@ class EqualSides(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_claim(text: str) -> EqualSides:
-    """What an answer claims.
+    """Return what an answer claims.
 
     Raises:
-        Unreadable: it is no mathematics that the parser knows.
-        OverLimit: it is longer or deeper than an answer is worth.
+        Unreadable: the parser does not know this notation.
+        OverLimit: it is longer or deeper than the limits allow.
     """
     text = tidy(text)
     links, signs = _links(text)
@@ -66,7 +66,7 @@ def read_claim(text: str) -> EqualSides:
 
 
 def _links(text: str) -> tuple[list[str], list[str]]:
-    """The texts between the signs of equality at the top level; one if it is no such chain."""
+    """Return the texts between top-level signs of equality; one text if it is no such chain."""
     cuts = list(_SIGN.finditer(text))
     if not cuts:
         return [text], []
@@ -80,7 +80,7 @@ def _links(text: str) -> tuple[list[str], list[str]]:
 
 
 def _outside(text: str) -> str:
-    """The text with blanks for all that stands inside of brackets."""
+    """Return the text with blanks in place of everything inside brackets."""
     level, pieces, last = 0, [], 0
     for m in _BRACKETS.finditer(text):
         opens, closes = m[0] in ("(", "[", "{", r"\{"), m[0] in (")", "]", "}", r"\}")

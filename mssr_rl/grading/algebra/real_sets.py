@@ -1,7 +1,7 @@
 r"""Intervals of real numbers and their unions: (-\infty, 2) \cup (2, 5], x < 3, \mathbb{R}.
 
-`compare` asks whether two are the same set. A pair in round brackets alone is a point to `compare`,
-and an interval here: it becomes one in a union, or beside something that can be nothing else.
+`compare` asks whether two are the same set. To `compare`, a pair in round brackets alone is a
+point. Here it is an interval: it becomes one in a union, or beside something that must be one.
 """
 
 from functools import cmp_to_key
@@ -15,7 +15,7 @@ _TURNED = {">": "<", ">=": "<="}
 
 
 class RealInterval(NamedTuple):
-    """Two ends and whether each belongs to it."""
+    """Two ends, and whether each end belongs to the interval."""
 
     low: Node
     high: Node
@@ -24,7 +24,7 @@ class RealInterval(NamedTuple):
 
 
 def is_union(node: Node) -> bool:
-    """Can it be nothing but intervals? (1, 3) could be a point, [1, 3] a row."""
+    """Return whether it must be intervals. (1, 3) could be a point, and [1, 3] a row."""
     if node.kind in ("union", "cap", "without"):
         return True
     return (
@@ -35,7 +35,7 @@ def is_union(node: Node) -> bool:
 
 
 def same(a: Node, b: Node) -> bool:
-    """Are they the same set of numbers?"""
+    """Return whether they are the same set of numbers."""
     one, other = _merged(_pieces(a)), _merged(_pieces(b))
     if len(one) != len(other):
         return False
@@ -48,7 +48,7 @@ def same(a: Node, b: Node) -> bool:
 
 
 def of_conditions(node: Node) -> Node | None:
-    """The numbers for which conditions on one letter hold; None where they say something else.
+    """Return the numbers for which conditions on one letter hold; None for anything else.
 
     x < 3; 1 < x <= 3; x != 2; x in S; {x | x > 1}; several joined by commas, by and, by or.
     """
@@ -61,10 +61,10 @@ def of_conditions(node: Node) -> Node | None:
         return None
     if len({symbols(part) for part in node.parts}) > 1:
         return None
-    found = [_of_relation(part) for part in node.parts]
+    sets = [_of_relation(part) for part in node.parts]
     kind = "union" if node.name == "or" else "cap"
-    whole = found[0]
-    for piece in found[1:]:
+    whole = sets[0]
+    for piece in sets[1:]:
         if whole is None or piece is None:
             return None
         whole = Node(kind, "", (whole, piece))
@@ -72,18 +72,18 @@ def of_conditions(node: Node) -> Node | None:
 
 
 def _of_builder(node: Node) -> Node | None:
-    """{x | x > 1} and {x in R | x > 1}; the condition has to be about the head."""
+    """Return the set of {x | x > 1} or {x in R | x > 1}. The condition must be about x."""
     head, condition = node.parts
     if head.kind == "relation" and head.name == "in" and head.parts[1] == REALS:
         head = head.parts[0]
-    found = of_conditions(condition)
-    if head.kind != "symbol" or found is None or symbols(condition) != {head.name}:
+    numbers = of_conditions(condition)
+    if head.kind != "symbol" or numbers is None or symbols(condition) != {head.name}:
         return None
-    return found
+    return numbers
 
 
 def _of_relation(relation: Node) -> Node | None:
-    """The set that x < 3, 1 < x <= 3, x != 3 or x in S says, None if it says something else."""
+    """Return the set of x < 3, 1 < x <= 3, x != 3 or x in S; None for anything else."""
     if relation.name == "in" and relation.parts[0].kind == "symbol":
         return relation.parts[1] if not symbols(relation.parts[1]) else None
     if relation.name == "!=":
@@ -105,7 +105,7 @@ def _of_relation(relation: Node) -> Node | None:
 
 
 def _all_but(relation: Node) -> Node | None:
-    """All real numbers but one: x != 2."""
+    """Return all real numbers but one: x != 2."""
     left, right = relation.parts
     if left.kind != "symbol" or symbols(right) or holds(right, "plus_minus"):
         return None
@@ -159,9 +159,9 @@ def _cut(piece: RealInterval, point: Node) -> list[RealInterval]:
 
 
 def _common(one: list[RealInterval], other: list[RealInterval]) -> list[RealInterval]:
-    """What is in a piece of each."""
-    found = [_overlap(a, b) for a in one for b in other]
-    return [piece for piece in found if piece is not None]
+    """Return the numbers that are in a piece of each."""
+    overlaps = [_overlap(a, b) for a in one for b in other]
+    return [piece for piece in overlaps if piece is not None]
 
 
 def _overlap(a: RealInterval, b: RealInterval) -> RealInterval | None:
@@ -176,7 +176,10 @@ def _overlap(a: RealInterval, b: RealInterval) -> RealInterval | None:
 
 
 def _merged(pieces: list[RealInterval]) -> list[RealInterval]:
-    """In ascending order, joined where they overlap or touch in a number that one of them has."""
+    """Return the pieces in ascending order, joined where they overlap or touch.
+
+    Two that touch are joined if the number between them belongs to one of them.
+    """
     ordered = sorted(pieces, key=cmp_to_key(_before))
     merged: list[RealInterval] = []
     for piece in ordered:

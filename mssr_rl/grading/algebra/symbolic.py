@@ -1,8 +1,8 @@
-"""The tail, by sympy: matrices, endless sums, sets by a condition, identities with few points.
+"""Compare by sympy what is left: matrices, infinite sums, sets, identities with few points.
 
-Trees become sympy's objects by its constructors, node by node; no text ever reaches sympy, and a
-node without an entry in the tables here is `Unreadable`. It runs in the worker that can be killed,
-after the numbers: what they show to differ never comes here.
+Trees become sympy objects through sympy's constructors, node by node. No text ever reaches sympy,
+and a node without an entry in the tables here raises Unreadable. This runs last, in the worker that
+can be killed: pairs that numbers show to differ never come here.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _MATHS = ("sum", "product", "negative", "power", "quotient", "call")
 
 
 def warm() -> None:
-    """Have sympy load what it loads late (half a second), so that no answer waits for it."""
+    """Make sympy load its late imports (half a second), so that no answer waits for them."""
     x, k = Node("symbol", "x"), Node("symbol", "k")
     root = Node("call", "root", (x, number(2)))
     same(Node("product", "", (root, root)), x)
@@ -29,7 +29,7 @@ def warm() -> None:
 
 
 def needed_for(a: Node, b: Node) -> bool:
-    """Is it calculation with matrices, a sum without end, or a set by a condition beside a set?"""
+    """Return whether sympy is needed: for matrices, an infinite sum, a set by a condition."""
     if "builder" in (a.kind, b.kind):
         return a.kind in _SETS and b.kind in _SETS
     return _is_calculation(a) or _is_calculation(b)
@@ -43,14 +43,15 @@ def _is_calculation(node: Node) -> bool:
 
 
 def same(a: Node, b: Node) -> bool:
-    """Are they the same by sympy's rules? False where it cannot tell."""
+    """Return whether sympy shows that they are equal. False if it cannot tell."""
     if sum(1 for node in (a, b) for _ in walk(node)) > MAX_NODES:
         raise Unreadable("too large for sympy")
     try:
         return _same(_object(a), _object(b))
     except (Unreadable, MemoryError, RecursionError):
         raise
-    except Exception as error:  # sympy has no family of its own: PolynomialError, TypeError, ...
+    # Sympy's errors have no common base: PolynomialError, TypeError, ...
+    except Exception as error:
         raise Unreadable(f"sympy refuses it: {error}") from error
 
 
@@ -148,7 +149,7 @@ def _interval(node: Node) -> sympy.Basic:
 
 
 def _builder(node: Node) -> sympy.Basic:
-    """The real numbers for which a condition on one letter holds."""
+    """Return the real numbers for which a condition on one letter holds."""
     head, condition = node.parts
     letter = head.parts[0] if head.kind == "relation" else head
     if letter.kind != "symbol" or condition.kind != "relation" or len(condition.parts) != 2:

@@ -1,4 +1,7 @@
-"""The whitelisted syntax tree of an answer: what `parser` makes and `compare` reads."""
+"""The syntax tree of an answer, with a fixed list of node kinds.
+
+`parser` makes it, `compare` reads it.
+"""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 
 class Unreadable(Exception):
-    """The text is no mathematics that the parser knows; the message says what it stopped at."""
+    """The parser does not know this notation. The message says where it stopped."""
 
 
 class Node(NamedTuple):
@@ -32,7 +35,7 @@ class Node(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The value where it is text."""
+        """The value as text."""
         return str(self.value)
 
 
@@ -42,34 +45,34 @@ REALS = Node("group", "()", (Node("negative", "", (INFINITY,)), INFINITY))
 
 
 def number(value: Fraction | int) -> Node:
-    """A rational number."""
+    """Return a rational number."""
     return Node("number", Fraction(value))
 
 
 def negative(node: Node) -> Node:
-    """Minus the node."""
+    """Return the negative of a node."""
     return Node("negative", "", (node,))
 
 
 def difference(left: Node, right: Node) -> Node:
-    """Left minus right."""
+    """Return left minus right."""
     return Node("sum", "", (left, negative(right)))
 
 
 def equal(left: Node, right: Node) -> Node:
-    """The relation left = right."""
+    """Return the relation left = right."""
     return Node("relation", "=", (left, right))
 
 
 def in_radians(node: Node) -> Node | None:
-    """An amount of degrees as what it is, a number of times pi over 180; None for the rest."""
+    """Return an angle in degrees as a number times pi over 180; None for any other node."""
     if node.kind != "angle":
         return None
     return Node("product", "", (node.parts[0], Node("constant", "pi"), number(Fraction(1, 180))))
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it."""
+    """Yield the node and everything below it."""
     waiting = [node]
     while waiting:
         part = waiting.pop()
@@ -78,28 +81,28 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """The names of the free letters in it."""
-    found: set[str] = set()
+    """Return the names of the free letters in a node."""
+    names: set[str] = set()
     waiting = [node]
     while waiting:
         part = waiting.pop()
         if part.kind == "symbol":
-            found.add(part.name)
+            names.add(part.name)
         elif part.kind == "big":
             bound, low, high, term = part.parts
-            found |= symbols(low) | symbols(high) | (symbols(term) - symbols(bound))
+            names |= symbols(low) | symbols(high) | (symbols(term) - symbols(bound))
         else:
             waiting.extend(part.parts)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def holds(node: Node, *kinds: str) -> bool:
-    """Is there a node of one of the kinds in it?"""
+    """Return whether a node of one of these kinds is in it."""
     return any(part.kind in kinds for part in walk(node))
 
 
 def marks(node: Node) -> frozenset[str]:
-    """The kinds of nodes in it, and the names of its functions and constants."""
+    """Return the kinds of all nodes in it, and the names of its functions and constants."""
     return frozenset(
         part.name if part.kind in ("call", "constant", "basis") else part.kind
         for part in walk(node)
@@ -107,7 +110,7 @@ def marks(node: Node) -> frozenset[str]:
 
 
 def replaced(node: Node, by: Callable[[Node], Node | None]) -> Node:
-    """The tree with every node for which `by` has another one replaced by that."""
+    """Return the tree in which every node is replaced for which `by` returns another one."""
     other = by(node)
     if other is not None:
         return other
