@@ -20,7 +20,10 @@ from mssr_rl.advantage import Tracker
 from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.algos.mvsr import Normalisation, mvsr
 from mssr_rl.loss import Estimator, Loss
-from mssr_rl.objective import Extras
+from mssr_rl.metric_names import TEXT_KL
+from mssr_rl.objective import Extras, ViewTerm
+from mssr_rl.options import require
+from mssr_rl.views import without_pictures
 
 
 @register("mvsr_entropy_loss")
@@ -58,5 +61,13 @@ def mvsr_cross_modal(
         normalisation: whiten over rollouts (sequence) or over tokens (token), or not at all (none)
     """
     made = mvsr(tracker=tracker, normalisation=normalisation, loss=loss)
-    extras = Extras(text_kl_coef=text_kl_coef, text_kl_estimator=text_kl_estimator)
+    require(text_kl_coef >= 0, "text_kl_coef", text_kl_coef, "at least 0")
+    term = ViewTerm(
+        metric=TEXT_KL,
+        says="without the picture",
+        change=without_pictures,
+        coef=text_kl_coef,
+        estimator=text_kl_estimator,
+    )
+    extras = Extras(views=(term,) if text_kl_coef else ())
     return replace(made, name="mvsr_cross_modal", extras=extras)

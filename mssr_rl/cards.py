@@ -47,8 +47,12 @@ def _sentences(made: Algorithm) -> Iterator[str]:
         yield f"before step 1: {wanted.per_problem} to every training problem, charged"
     if made.resampling:
         yield f"drops groups, and generates up to {made.resampling.max_batches} batches a step"
-    if made.extras.text_kl_coef:
-        yield "adds to the loss: the KL to the policy without the picture"
+    for term in made.extras.views:
+        through = {"policy": "", "view": ", learnt by the view", "both": ", learnt by both"}
+        yield (
+            f"adds to the loss: {show(term.coef)} times the KL ({term.estimator}) to the policy "
+            f"{term.says}{through[term.gradient]}"
+        )
 
 
 def _loss(loss: PolicyLoss) -> str:

@@ -75,7 +75,9 @@ class UpdatePlan:
     samples_per_update: int  # sequences per optimiser update; the last update may have fewer
     seed: int  # for the shuffle of whole groups into updates
     extras: Extras = Extras()
-    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if extras need them
+    anchor_BTK: Tensor | None = None  # log-probabilities under the K views of extras
+    # For every live view, the problems of the rollouts as it shows them.
+    view_problems: tuple[tuple[Problem, ...], ...] = ()
     # bool. A rollout that is False here has no part in the loss, as if it had not been drawn. Every
     # problem has at least one that is True. None: all are True.
     counted_B: Tensor | None = None

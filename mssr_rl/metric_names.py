@@ -219,6 +219,16 @@ PLOGP = _declare(
         "metrics",
     )
 )
+PERCEPTION_KL = _declare(
+    Metric(
+        "actor/perception_kl",
+        "nats per token",
+        "KL of the policy to the same policy with the masked picture",
+        "objective",
+        "KL to the masked picture",
+        "own",
+    )
+)
 TEXT_KL = _declare(
     Metric(
         "actor/text_kl",

@@ -1,6 +1,7 @@
 """The objective that every engine minimises on one micro-batch: a policy loss and extra terms.
 
-    total = surrogate + kl_coef * KL(reference) - entropy_coef * H + text_kl_coef * KL(text only)
+    total = surrogate + kl_coef * KL(reference) - entropy_coef * H
+            + nll_coef * (-log p) + sum over views of coef * KL(policy, view)
 
 `loss` holds the formulas. An engine calls `prepared` once per update, and `objective` for each of
 its micro-batches. `Extras` are terms that an algorithm adds to its loss; they need the policy in
@@ -9,7 +10,7 @@ training. An engine that cannot compute one raises an error; it never leaves a t
 Shapes: B sequences of the micro-batch, T response tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from mssr_rl.advantage.shaping import Uncertainty, entropy_of, shaped_by, shaping_metrics
 from mssr_rl.loss import Estimator, PolicyLoss, Signal, Weights, kl, token_weights
-from mssr_rl.metric_names import TEXT_KL
 from mssr_rl.options import require
+from mssr_rl.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +33,45 @@ class LiveShaping:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewTerm:
+    """coef * KL(policy, the same policy under another view of the problem), a token mean.
+
+    `change` gives a problem as the other view shows it; it is a module's own function (or a partial
+    of one), because other processes call it, and all that it draws comes from the seed. The
+    tokens are the rollouts' own. `gradient` says through which side the term learns:
+
+        policy   the view is an anchor: that of the rollout policy, one pass a step
+        view     the policy is held, and the view, seen anew in every update, moves
+        both     both move
+    """
+
+    metric: str  # what its KL is logged as, a key of metrics.jsonl
+    says: str  # the view in a few words: "without the picture"
+    change: Callable[[Problem, int], Problem]  # a posed problem, a seed
+    coef: float  # above 0 holds the two together, below 0 drives them apart
+    estimator: Estimator = "k3"
+    gradient: Literal["policy", "view", "both"] = "policy"
+
+    @property
+    def live(self) -> bool:
+        """Whether the view is scored in every update."""
+        return self.gradient != "policy"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Extras:
     """Terms that an algorithm adds to the loss. The defaults add nothing."""
 
     entropy: Literal["full", "plogp"] = "full"  # the measure H in the entropy term
-    text_kl_coef: float = 0.0  # weight of KL(policy, the same policy without the picture)
-    text_kl_estimator: Estimator = "k2"  # k2 has the gradient of the KL in this direction
+    views: tuple[ViewTerm, ...] = ()
+    nll_coef: float = 0.0  # price of the sampled tokens' -log p, which keeps the policy sharp
     live_shaping: LiveShaping | None = None
 
     def __post_init__(self) -> None:
-        require(self.text_kl_coef >= 0, "text_kl_coef", self.text_kl_coef, "at least 0")
+        names = [term.metric for term in self.views]
+        require(self.nll_coef >= 0, "nll_coef", self.nll_coef, "at least 0")
+        says = "of different metrics: each is logged"
+        require(len(set(names)) == len(names), "views", names, says)
 
 
 class Policy(NamedTuple):
@@ -49,6 +79,7 @@ class Policy(NamedTuple):
 
     logprob_BT: Tensor
     entropy_BT: Tensor  # over the full vocabulary
+    views_BT: tuple[Tensor, ...] = ()  # log-probabilities under each live view, in their order
 
 
 class Given(NamedTuple):
@@ -58,7 +89,7 @@ class Given(NamedTuple):
     old_BT: Tensor  # log-probabilities under the rollout policy
     advantage_BT: Tensor
     reference_BT: Tensor
-    anchor_BT: Tensor | None = None  # log-probabilities without pictures, if text_kl_coef > 0
+    anchor_BTK: Tensor | None = None  # log-probabilities under the K views; of live ones 0
     mark_BT: Tensor | None = None  # the result of `PolicyLoss.mark`, set by `prepared`
 
     def at(self, row_B: Tensor, width: int) -> "Given":
@@ -113,10 +144,12 @@ def objective(
     if loss.entropy_coef:
         entropy_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, extras.entropy)
         total = total - loss.entropy_coef * (entropy_BT * weights.terms).sum()
-    if extras.text_kl_coef:
-        text_kl = _text_kl(policy, given, weights, extras.text_kl_estimator)
-        total = total + extras.text_kl_coef * text_kl
-        measured = {**measured, TEXT_KL: text_kl.item()}
+    if extras.nll_coef:
+        total = total - extras.nll_coef * (policy.logprob_BT * weights.shares).sum()
+    for term, view_BT in zip(extras.views, _views(policy, given, extras), strict=True):
+        distance = _distance(policy.logprob_BT, view_BT, term, weights)
+        total = total + term.coef * distance
+        measured = {**measured, term.metric: distance.item()}
     clipped = (parts.clipped_BT * weights.shares).sum()
     return Objective(total, pg.item(), drift.item(), clipped.item(), measured)
 
@@ -132,10 +165,23 @@ def _shaped(
     return shaped.advantage_BT, shaping_metrics(given.advantage_BT, shaped, weights.shares)
 
 
-def _text_kl(policy: Policy, given: Given, weights: Weights, estimator: Estimator) -> Tensor:
-    if given.anchor_BT is None:
-        raise ValueError("text_kl_coef needs the log-probabilities without pictures")
-    return (kl(policy.logprob_BT, given.anchor_BT, estimator) * weights.shares).sum()
+def _views(policy: Policy, given: Given, extras: Extras) -> list[Tensor]:
+    """The log-probabilities under every view, live or not."""
+    live = iter(policy.views_BT)
+    found: list[Tensor] = []
+    for k, term in enumerate(extras.views):
+        if term.live:
+            found.append(next(live))
+        elif given.anchor_BTK is None:
+            raise ValueError(f"{term.metric} needs its log-probabilities as an anchor")
+        else:
+            found.append(given.anchor_BTK[..., k])
+    return found
+
+
+def _distance(policy_BT: Tensor, view_BT: Tensor, term: ViewTerm, weights: Weights) -> Tensor:
+    held_BT = policy_BT.detach() if term.gradient == "view" else policy_BT
+    return (kl(held_BT, view_BT, term.estimator) * weights.shares).sum()
 
 
 def added(parts: list[Objective]) -> tuple[Tensor, dict[str, float]]:

@@ -108,7 +108,7 @@ class TabularEngine:
         group, problems = rollouts.group_size, len(rollouts.problems)
         order = torch.randperm(problems, generator=torch.Generator().manual_seed(plan.seed))
         given = Given(
-            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
+            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BTK
         )
         done = []
         for rows in torch.split(order, max(1, plan.samples_per_update // group)):
@@ -125,10 +125,10 @@ class TabularEngine:
     ) -> tuple[torch.Tensor, dict[str, float]]:
         row_B = [r * rollouts.group_size + g for r in rows for g in range(rollouts.group_size)]
         picked, weights = plan.prepared(given, torch.tensor(row_B), 0)
-        digits = torch.tensor([_digit(rollouts.problems[row]) for row in rows])
-        logits_BTV = self.logits[digits].repeat_interleave(rollouts.group_size, 0)
-        heard = _hear(logits_BTV, rollouts.token_BT[row_B], picked.mask_BT)
-        part = objective(Policy(*heard), picked, weights, plan.loss, plan.extras)
+        heard = self._heard(rollouts, rollouts.problems, rows)
+        views = [self._heard(rollouts, view, rows) for view in plan.view_problems]
+        policy = Policy(*heard, tuple(view[0] for view in views))
+        part = objective(policy, picked, weights, plan.loss, plan.extras)
         self.optimiser.zero_grad()
         check_finite({"the loss": part.total})
         part.total.backward()  # type: ignore[no-untyped-call]
@@ -138,6 +138,15 @@ class TabularEngine:
         self.optimiser.step()
         sums, measured = added([part])
         return torch.cat([sums, norm.double()[None]]), measured
+
+    def _heard(
+        self, rollouts: Rollouts, problems: Sequence[Problem], rows: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        group = rollouts.group_size
+        row_B = [r * group + g for r in rows for g in range(group)]
+        digits = torch.tensor([_digit(problems[row]) for row in rows])
+        logits_BTV = self.logits[digits].repeat_interleave(group, 0)
+        return _hear(logits_BTV, rollouts.token_BT[row_B], rollouts.mask_BT[row_B])
 
     def save(self, folder: Path) -> None:
         (folder / "policy").mkdir()

@@ -1,18 +1,34 @@
 """What an update minimises: every term counts, has a gradient, and adds up over micro-batches."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from mssr_rl.advantage.shaping import Uncertainty
-from mssr_rl.loss import Loss, Weights, token_weights
-from mssr_rl.objective import Extras, Given, LiveShaping, Policy, added, objective
+from mssr_rl.loss import Estimator, Loss, Weights, token_weights
+from mssr_rl.objective import Extras, Given, LiveShaping, Policy, ViewTerm, added, objective
+from mssr_rl.views import without_pictures
 
 MASK = torch.tensor([[1.0, 1, 1], [1, 0, 0], [1, 1, 0]]).double()
 OLD = torch.tensor([[-0.5, -1.0, -0.1], [-2.0, 0, 0], [-0.7, -0.3, 0]]).double()
 ADVANTAGE = torch.tensor([[1.0, 1, 1], [-0.5, 0, 0], [-1, -1, 0]]).double()
 ENTROPY = torch.tensor([[0.3, 0.9, 0.1], [1.2, 0, 0], [0.6, 0.4, 0]]).double()
-ANCHOR = OLD - 0.4 * MASK
+ANCHOR = (OLD - 0.4 * MASK)[..., None]
+
+
+def text(coef: float, estimator: Estimator = "k2", **changes: Any) -> Extras:
+    """A term between the policy and itself without the picture."""
+    made = ViewTerm(
+        metric="actor/text_kl",
+        says="blind",
+        change=without_pictures,
+        coef=coef,
+        estimator=estimator,
+    )
+    return Extras(views=(replace(made, **changes),))
 
 
 def given(**changes: Tensor) -> Given:
@@ -43,7 +59,7 @@ def test_on_fresh_rollouts_the_gradient_is_minus_advantage_per_token() -> None:
     [
         (Loss(kl_coef=0.5), Extras()),
         (Loss(kl_coef=0.0, entropy_coef=0.5), Extras(entropy="plogp")),
-        (PLAIN, Extras(text_kl_coef=0.5)),
+        (PLAIN, text(0.5)),
         (PLAIN, Extras(live_shaping=LiveShaping(gamma=0.4, lam=2.0, entropy="nll"))),
     ],
 )
@@ -81,7 +97,7 @@ def test_the_entropy_stand_in_of_the_released_code_pushes_both_ways() -> None:
 
 
 def test_the_text_anchor_pulls_towards_itself_and_is_reported() -> None:
-    loss, extras = PLAIN, Extras(text_kl_coef=0.5)
+    loss, extras = PLAIN, text(0.5)
     pull = gradient(loss, extras) - gradient(loss)
     assert torch.allclose(pull, 0.5 * 0.4 * MASK / 6)  # k2: d = lp - anchor = 0.4
     found = objective(Policy(OLD, ENTROPY), given(), token_weights(MASK, loss), loss, extras)
@@ -91,9 +107,36 @@ def test_the_text_anchor_pulls_towards_itself_and_is_reported() -> None:
 def test_the_estimator_of_the_text_term_decides_its_gradient() -> None:
     factor = {"k1": 1.0, "k2": 0.4, "k3": 1 - torch.tensor(-0.4).double().exp().item()}
     for estimator, expected in factor.items():
-        extras = Extras(text_kl_coef=1.0, text_kl_estimator=estimator)  # type: ignore[arg-type]
+        extras = text(1.0, estimator)  # type: ignore[arg-type]
         pull = gradient(PLAIN, extras) - gradient(PLAIN)
         assert torch.allclose(pull, expected * MASK / 6), estimator
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(
+    ("side", "factors"), [("policy", (1, 0)), ("view", (0, 1)), ("both", (1, 1))]
+)
+def test_a_view_learns_through_the_side_that_is_asked(
+    sign: float, side: str, factors: tuple[int, int]
+) -> None:
+    policy, view = OLD.clone().requires_grad_(), (OLD - 0.4 * MASK).requires_grad_()
+    extras = text(sign, gradient=side)
+    live = (view,) if side != "policy" else ()
+    weights = token_weights(MASK, PLAIN)
+    zero = given(advantage=torch.zeros_like(OLD))
+    objective(Policy(policy, ENTROPY, live), zero, weights, PLAIN, extras).total.backward()  # type: ignore[no-untyped-call]
+    of_policy, of_view = (
+        torch.zeros_like(OLD) if x.grad is None else x.grad for x in (policy, view)
+    )
+    wanted = sign * 0.4 * MASK / 6  # k2's gradient is d = 0.4
+    assert torch.allclose(of_policy, factors[0] * wanted)
+    assert torch.allclose(of_view, -factors[1] * wanted)
+
+
+def test_views_of_one_name_are_refused() -> None:
+    term = text(0.1).views[0]
+    with pytest.raises(Exception, match="different metrics"):
+        Extras(views=(term, term))
 
 
 @pytest.mark.parametrize("entropy", ["full", "nll", "plogp"])
@@ -131,13 +174,13 @@ def test_live_shaping_measures_what_it_did() -> None:
     ],
 )
 def test_micro_batches_add_up(loss: Loss) -> None:
-    extras = Extras(text_kl_coef=0.1)
+    extras = text(0.1)
     weights = token_weights(MASK, loss)
     policy = Policy(OLD + 0.2 * MASK, ENTROPY)
     whole = objective(policy, given(), weights, loss, extras)
     parts = [
         objective(
-            Policy(*(x[rows] for x in policy)),
+            Policy(policy.logprob_BT[rows], policy.entropy_BT[rows]),
             given().at(torch.tensor(rows), 3),
             Weights(*(w[rows] for w in weights)),
             loss,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mssr_rl.advantage.counts import Counts, from_rollouts, learnt, prior, value
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
+from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA
 from mssr_rl.options import require
 
 FAINTEST = 1e-6  # outcomes' worth of evidence that is always left: its mean must stay defined
@@ -42,7 +43,7 @@ def subtract_moving_average(decay: float, moves: Literal["rollout", "batch"]) ->
             baseline_B = torch.full_like(baseline_B, float(old.mean))
         seen = baseline_B.mean().item() if before else float(old.mean)
         new = MovingAverage(torch.tensor(mean, dtype=torch.float64))
-        return Step(a_B - baseline_B, new, {"tracker/mean": seen})
+        return Step(a_B - baseline_B, new, {TRACKED_VALUE: seen})
 
     def init(_: int) -> MovingAverage:
         return MovingAverage(torch.zeros((), dtype=torch.float64))
@@ -116,7 +117,7 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
         # Of a problem that is not met for long nothing would be left, and 0 / 0 is no success rate.
         kept_N = (tracker.retention * whole_N).clamp(min=FAINTEST) / whole_N
         seen = value_B.mean().item() if len(value_B) else 0.0
-        metrics = {"tracker/mean": seen, "tracker/eta": tracker.retention}
+        metrics = {TRACKED_VALUE: seen, TRACKER_ETA: tracker.retention}
         return Step(a_B - value_B, Evidence(alpha_N * kept_N, beta_N * kept_N), metrics)
 
     def learn(old: Evidence, reward_NK: Tensor) -> Evidence:

@@ -168,7 +168,7 @@ class LocalEngine:
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         given = Given(
-            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BT
+            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BTK
         )
         updates: list[_Update] = []
         for rows in order.split(plan.samples_per_update // rollouts.group_size):
@@ -240,8 +240,12 @@ class LocalEngine:
         rows, here = block
         scored = self._score(self.policy, self._read, rollouts, rows)
         width = scored.logprob_BT.shape[1]
+        views = [
+            self._score(self.policy, self._read, rollouts._replace(problems=shown), rows)
+            for shown in plan.view_problems
+        ]
         part = objective(
-            Policy(scored.logprob_BT, scored.entropy_BT),
+            Policy(scored.logprob_BT, scored.entropy_BT, tuple(view.logprob_BT for view in views)),
             whole.given.at(here, width),
             Weights(*(w[here, :width] for w in whole.weights)),
             plan.loss,

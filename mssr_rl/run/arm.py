@@ -3,7 +3,7 @@
 It names no algorithm and no environment: both come from their registries.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ from mssr_rl.engine_protocol import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.loss import PolicyLoss
 from mssr_rl.models import native
+from mssr_rl.objective import ViewTerm
 from mssr_rl.problem import Problem
-from mssr_rl.prompts import blinded
 from mssr_rl.run import plugin_sources, problem_stream, provenance, splits
 from mssr_rl.run.rehearsal import rehearse
 from mssr_rl.run.scoring import EvalPlan
@@ -40,7 +40,6 @@ class TrainingSetup(NamedTuple):
     allowance: Allowance
     make_engine: MakeEngine  # makes a new engine if this one is lost
     initial_rollouts: int = 0  # drawn before step 1, charged to the budget
-    without_pictures: tuple[Problem, ...] = ()  # training problems without pictures, for text_kl
 
     @property
     def train(self) -> ProblemEnv:
@@ -81,6 +80,14 @@ class TrainingSetup(NamedTuple):
             extras=self.algorithm.extras,
         )
 
+    def seen(self, term: ViewTerm, step: int, rows: Sequence[int]) -> tuple[Problem, ...]:
+        """Training problems as a view shows them in a step; what it draws depends on the row."""
+        seeds = (derive(self.config.seed, "view", term.metric, step, row) for row in rows)
+        return tuple(
+            term.change(self.train.problems[row], seed)
+            for row, seed in zip(rows, seeds, strict=True)
+        )
+
     @property
     def loss(self) -> PolicyLoss:
         """The algorithm's loss; the recipe's longest response fills in `length_constant`."""
@@ -112,13 +119,11 @@ def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
     for env in (train, data.val, data.test):
         rehearse(env, config.env.name, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
-    blind = algorithm.extras.text_kl_coef > 0
     return TrainingSetup(
         config=config,
         algorithm=algorithm,
         allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step, initial),
         initial_rollouts=initial,
-        without_pictures=tuple(map(blinded, train.problems)) if blind else (),
         group_size=config.rollout.group_size or algorithm.default_group_size,
         splits=data,
         engine=started(config, make_engine, train),

@@ -110,7 +110,7 @@ def _kept(
 def _tensors(draft: StepDraft) -> dict[str, Tensor]:
     assert draft.found is not None
     tensors = {name: getattr(draft.found.rollouts, name) for name in OF_ROLLOUTS}
-    tensors["anchor_BT"] = draft.anchor_BT
+    tensors["anchor_BTK"] = draft.anchor_BTK
     tensors["reference_BT"] = draft.reference_BT
     tensors["advantage_BT"] = draft.advantage_BT
     if draft.batch is not None:

@@ -18,7 +18,7 @@ class StepDraft:
     step: int
     clock: Clock = field(default_factory=Clock)
     found: Gathered | None = None
-    anchor_BT: Tensor | None = None
+    anchor_BTK: Tensor | None = None
     batch: Batch | None = None
     reference_BT: Tensor | None = None
     advantage_BT: Tensor | None = None

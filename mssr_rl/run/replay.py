@@ -21,7 +21,7 @@ from mssr_rl.run.broken_step import OF_ROLLOUTS, KeptStep
 from mssr_rl.run.gather import Gathered
 from mssr_rl.run.marking import graded
 from mssr_rl.run.samples import shown
-from mssr_rl.run.step import credit, first_state, make_batch
+from mssr_rl.run.step import credit, first_state, live_views, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
 SHOWN = 3  # bad places that are listed per tensor
@@ -91,10 +91,12 @@ def _update(
     """Repeat the update that broke; if none did, make one update of all rows of the step."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))
-    anchor_BT = kept.tensors.get("anchor_BT")
+    anchor_BTK = kept.tensors.get("anchor_BTK")
+    shown = live_views(arm, kept.step, kept.rows)
     plan = replace(
         arm.update_plan(kept.step, epoch=0),
-        anchor_BT=None if anchor_BT is None else anchor_BT[row_B],
+        anchor_BTK=None if anchor_BTK is None else anchor_BTK[row_B],
+        view_problems=tuple(tuple(view[row] for row in rows) for view in shown),
         counted_B=None if counted_B is None else counted_B[row_B],
     )
     reference_BT = kept.tensors["reference_BT"]

@@ -37,6 +37,7 @@ from mssr_rl.metric_names import (
     timing_name,
 )
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
+from mssr_rl.problem import Problem
 from mssr_rl.run import mismatch
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
@@ -83,7 +84,7 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
     poll("logprob")
     with clock.phase("logprob"):
         draft.reference_BT = reference_BT = arm.engine.reference_logprob(rollouts)
-        draft.anchor_BT = anchor_BT = _anchor(arm, gathered)
+        draft.anchor_BTK = anchor_BTK = _anchors(arm, gathered, step)
     draft.batch = batch = make_batch(arm, gathered, reference_BT, state.kl_step)
     credited = credit(arm, batch, state)
     if gathered.decided:
@@ -92,7 +93,7 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
     # The last point at which the step can be interrupted: from here on the policy changes.
     poll("update")
     with clock.phase("update"):
-        stats = _update(arm, gathered, _Signal(advantage_BT, reference_BT, anchor_BT), draft)
+        stats = _update(arm, gathered, _Signal(advantage_BT, reference_BT, anchor_BTK), draft)
     draft.updated = True
     check_finite(
         {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
@@ -152,16 +153,24 @@ def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
     return StepResult(new, finite, gathered.shown, None)
 
 
-def _anchor(arm: TrainingSetup, gathered: Gathered) -> Tensor | None:
-    """Return the rollout policy's log-probabilities of the same tokens without the pictures [nat].
+def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None:
+    """The rollout policy's log-probabilities of the same tokens under every view that is held."""
+    rollouts, anchors = gathered.rollouts, []
+    for term in arm.algorithm.extras.views:
+        if term.live:
+            anchors.append(torch.zeros_like(rollouts.logprob_BT))
+            continue
+        seen = rollouts._replace(problems=arm.seen(term, step, gathered.rows))
+        anchors.append(arm.engine.logprob(seen, range(len(gathered.rows))))
+    return torch.stack(anchors, -1) if anchors else None
 
-    None if the loss does not need them.
-    """
-    if not arm.without_pictures:
-        return None
-    problems = tuple(arm.without_pictures[row] for row in gathered.rows)
-    blind = gathered.rollouts._replace(problems=problems)
-    return arm.engine.logprob(blind, range(len(problems)))
+
+def live_views(
+    arm: TrainingSetup, step: int, rows: Sequence[int]
+) -> tuple[tuple[Problem, ...], ...]:
+    """The step's problems under every view that is scored in the update."""
+    terms = (term for term in arm.algorithm.extras.views if term.live)
+    return tuple(arm.seen(term, step, rows) for term in terms)
 
 
 def make_batch(
@@ -220,7 +229,7 @@ class _Signal(NamedTuple):
 
     advantage_BT: Tensor
     reference_BT: Tensor
-    anchor_BT: Tensor | None
+    anchor_BTK: Tensor | None
 
 
 def _update(
@@ -231,7 +240,8 @@ def _update(
     for epoch in range(arm.config.train.epochs):
         plan = replace(
             arm.update_plan(draft.step, epoch),
-            anchor_BT=signal.anchor_BT,
+            anchor_BTK=signal.anchor_BTK,
+            view_problems=live_views(arm, draft.step, gathered.rows),
             counted_B=gathered.counted_B,
         )
         given = (signal.advantage_BT, signal.reference_BT)

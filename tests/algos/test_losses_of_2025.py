@@ -207,3 +207,14 @@ def test_options_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         algorithms.make(name, **options)
+
+
+def test_papo_is_paid_for_needing_the_picture() -> None:
+    made = algorithms.make("papo", perception_coef=0.02, masked=0.5)
+    (term,) = made.extras.views
+    assert term.coef == -0.02
+    assert not term.live
+    assert algorithms.make("papo", gradient="both").extras.views[0].live
+    assert made.extras.nll_coef == 0.03
+    with pytest.raises(UserError, match=r"perception_coef=0\.0 must be above 0"):
+        algorithms.make("papo", perception_coef=0.0)

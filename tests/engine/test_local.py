@@ -9,9 +9,10 @@ from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.envs.families import row
 from mssr_rl.loss import Loss
-from mssr_rl.objective import Extras, LiveShaping
+from mssr_rl.objective import Extras, LiveShaping, ViewTerm
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import blinded, posed
+from mssr_rl.views import without_pictures
 
 OPTIONS = LocalOptions(model="tiny", lr=1e-3)
 SAMPLING = Sampling(max_response_tokens=40)
@@ -241,13 +242,20 @@ def test_the_text_only_branch_reads_the_same_prompt_without_the_picture(still):
     assert (without - rollouts.logprob_BT).abs().max() > 0.1
 
 
+TEXT = ViewTerm(
+    metric="actor/text_kl", says="blind", change=without_pictures, coef=1.0, estimator="k2"
+)
+
+
 def test_a_text_anchor_pulls_the_policy_towards_it():
     engine = LocalEngine(replace(OPTIONS, lr=1e-5))  # a small step: a large one goes too far
     rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
     blind = rollouts._replace(problems=tuple(map(blinded, PROBLEMS)))
     anchor = engine.logprob(blind, range(4))
     nothing = torch.zeros_like(rollouts.mask_BT)
-    anchored = replace(plan(kl_coef=0.0), extras=Extras(text_kl_coef=1.0), anchor_BT=anchor)
+    anchored = replace(
+        plan(kl_coef=0.0), extras=Extras(views=(TEXT,)), anchor_BTK=anchor[..., None]
+    )
     stats = engine.update(rollouts, nothing, rollouts.logprob_BT, anchored)
     after = engine.logprob(rollouts, range(4))
     before_gap, after_gap = (
@@ -255,6 +263,22 @@ def test_a_text_anchor_pulls_the_policy_towards_it():
     )
     assert stats.measured["actor/text_kl"] > 0
     assert after_gap < before_gap
+
+
+def test_a_live_view_moves_towards_the_policy_that_is_held():
+    engine = LocalEngine(replace(OPTIONS, lr=1e-4))
+    rollouts = engine.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    blind = tuple(map(blinded, PROBLEMS))
+    nothing = torch.zeros_like(rollouts.mask_BT)
+    extras = Extras(views=(replace(TEXT, gradient="view"),))
+    live = replace(plan(kl_coef=0.0), extras=extras, anchor_BTK=nothing[..., None])
+    before = engine.logprob(rollouts._replace(problems=blind), range(4))
+    engine.update(rollouts, nothing, rollouts.logprob_BT, replace(live, view_problems=(blind,)))
+    after = engine.logprob(rollouts._replace(problems=blind), range(4))
+    gap, left = (
+        ((x - rollouts.logprob_BT).square() * rollouts.mask_BT).sum() for x in (before, after)
+    )
+    assert left < gap
 
 
 def test_shaping_by_the_policy_in_training_is_measured():

@@ -63,6 +63,8 @@ def test_pictures_are_taken_away_only_where_the_loss_asks(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
     arm = assemble(configure("algo=mvsr_cross_modal"), make_engine)
-    assert len(arm.without_pictures) == len(arm.train.problems)
-    assert all(problem.images == () for problem in arm.without_pictures)
-    assert assemble(configure("algo=mvsr"), make_engine).without_pictures == ()
+    (term,) = arm.algorithm.extras.views
+    blind = arm.seen(term, 1, [0, 3])
+    assert [problem.key for problem in blind] == [arm.train.problems[row].key for row in (0, 3)]
+    assert all(problem.images == () for problem in blind)
+    assert assemble(configure("algo=mvsr"), make_engine).algorithm.extras.views == ()

@@ -81,6 +81,8 @@ def arm_of(name: str, configure: Configure, make_engine: MakeEngine, *words: str
     group = next((int(w.partition("=")[2]) for w in words if "group_size" in w), group)
     resampled = "dynamic_sampling" in algorithms.options(name)
     whole = ("algo.dynamic_sampling=false",) * resampled
+    # A loss that draws among tokens draws other ones in another update: here it takes them all.
+    whole += ("algo.fraction=1.0",) * ("fraction" in algorithms.options(name))
     size = 4 * group
     sizes = (f"train.rollouts_per_step={size}", f"train.samples_per_update={size}")
     words = ("budget.rollouts=1024", *words)
@@ -174,8 +176,8 @@ def assert_updated_as_alone(arm: TrainingSetup, make_engine: MakeEngine, place: 
         entropy_BT=rollouts.entropy_BT[keep],
         truncated_B=rollouts.truncated_B[keep],
     )
-    anchor_BT = None if plan.anchor_BT is None else plan.anchor_BT[keep]
-    whole = {"samples_per_update": len(keep), "seed": 0, "anchor_BT": anchor_BT}
+    anchor_BTK = None if plan.anchor_BTK is None else plan.anchor_BTK[keep]
+    whole = {"samples_per_update": len(keep), "seed": 0, "anchor_BTK": anchor_BTK}
     alone = UpdatePlan(loss=plan.loss, extras=plan.extras, **whole)
     stats = other.update(single, advantage_BT[keep], reference_BT[keep], alone)
     assert stats.trained_tokens == plan.tokens(rollouts.mask_BT)

@@ -158,22 +158,28 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         size = self.strategy.micro_train_batch_size
         passes = len(shard.rows.problems) // size * self.strategy.world_size
         parts = []
+        views = [list(view.split(size)) for view in shard.views]
         for first, rows in enumerate(shard.rows.split(size)):
             here = torch.arange(first * size, (first + 1) * size)
-            part = self._objective(rows, shard, here, plan)
+            seen = [view[first] for view in views]
+            part = self._objective((rows, *seen), shard, here, plan)
             self.network.backward(part.total * passes)
             self.network.step()  # DeepSpeed updates only after the last micro-batch
             parts.append(part._replace(total=part.total.detach()))
         sums, measured = added(parts)
         return Done(tuple(sums.tolist()), self.strategy.get_grad_norm(self.actor), measured)
 
-    def _objective(self, rows: RankRows, shard: Shard, here: Tensor, plan: UpdatePlan) -> Objective:
-        scored, width = self._score(rows), rows.token_BT.shape[1]
+    def _objective(
+        self, seen: Sequence[RankRows], shard: Shard, here: Tensor, plan: UpdatePlan
+    ) -> Objective:
+        """`seen`: the rows of a micro-batch, and the same under each live view."""
+        scored, *views = (self._score(rows) for rows in seen)
+        width = seen[0].token_BT.shape[1]
         device = scored.logprob_BT.device
         given = shard.given.at(here, width)
         there = {name: x for name, x in given._asdict().items() if x is not None}
         return objective(
-            Policy(scored.logprob_BT, scored.entropy_BT),
+            Policy(scored.logprob_BT, scored.entropy_BT, tuple(view.logprob_BT for view in views)),
             given._replace(**{name: x.to(device) for name, x in there.items()}),
             Weights(*(w[here, :width].to(device) for w in shard.weights)),
             plan.loss,

@@ -189,12 +189,15 @@ class OpenRlhfEngine:
             rollouts.logprob_BT,
             advantage_BT.to(rollouts.logprob_BT.dtype),
             reference_BT,
-            plan.anchor_BT,
+            plan.anchor_BTK,
         )
         split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
         parts = shards(rollouts, given, plan, split)
-        plan_of_ranks = replace(plan, anchor_BT=None, counted_B=None)  # the shards have them
-        mixed = self._mixed(rollouts.problems)
+        # The shards have the rest.
+        plan_of_ranks = replace(plan, anchor_BTK=None, counted_B=None, view_problems=())
+        mixed = self._mixed(
+            [p for shown in (rollouts.problems, *plan.view_problems) for p in shown]
+        )
         self._trainers("reload_states")
         done_by_rank = self.roll.gather(
             [

@@ -51,6 +51,7 @@ class Shard(NamedTuple):
     rows: RankRows
     given: Given
     weights: Weights  # summed over all ranks they are the weights of the whole update
+    views: tuple[RankRows, ...] = ()  # the same rows as each live view shows them
 
 
 class Split(NamedTuple):
@@ -83,6 +84,7 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> 
     generator = torch.Generator().manual_seed(plan.seed)
     order = torch.randperm(len(rollouts.problems), generator=generator)
     rows, importance = rows_of(rollouts), importance_BT(rollouts, split.importance_cap)
+    views = [rows_of(rollouts._replace(problems=shown)) for shown in plan.view_problems]
     shards_of_rank: list[list[Shard]] = [[] for _ in range(split.ranks)]
     updates = order.split(plan.samples_per_update // rollouts.group_size)
     for update, problems in enumerate(updates):
@@ -93,9 +95,9 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> 
             row = picked[part.row]
             weighed = Weights(*(w[part.row] * part.counts[:, None] for w in weights))
             width = rollouts.mask_BT.shape[1]
-            shards_of_rank[rank].append(
-                Shard(rows.pick(row), whole.given.at(part.row, width), weighed)
-            )
+            seen = tuple(view.pick(row) for view in views)
+            given_here = whole.given.at(part.row, width)
+            shards_of_rank[rank].append(Shard(rows.pick(row), given_here, weighed, seen))
     return shards_of_rank
 
 
