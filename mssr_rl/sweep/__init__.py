@@ -1,7 +1,7 @@
-"""`compare`: arms times seeds, trained under one budget, into one folder with a verdict.
+"""`compare`: trains every arm with every seed under one budget, and writes a report with verdicts.
 
-`settings` are its own keys, `matrix` spells the runs out, `fairness` holds the arms against each
-other before anything starts. `runner` trains the runs as processes (`process`), reads how they
-stand from their folders (`standing`) and shows it (`board`); `time_trial` measures how long it will
-take. `folder` is the comparison's directory and `compare_verb` the way in.
+`compare_verb` is the entry point. `settings` declares its own keys, `matrix` lists the runs, and
+`fairness` checks before the start that the arms differ only in what is compared. `runner` trains
+the runs as processes (`process`), reads their state from their folders (`standing`), and shows it
+(`board`). `time_trial` measures how long the comparison will take. `folder` is its directory.
 """

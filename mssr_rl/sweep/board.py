@@ -1,6 +1,6 @@
-"""What a comparison shows while it trains: a table of its arms on a terminal, or plain lines.
+"""Shows the progress of a comparison: a table of its arms on a terminal, else plain lines.
 
-Everything goes to stderr, as with a single run (`mssr_rl.run.progress`).
+Everything goes to stderr, as for a single run (`mssr_rl.run.progress`).
 """
 
 import sys
@@ -20,33 +20,33 @@ from mssr_rl.sweep.matrix import Arm, Matrix, PlannedRun
 from mssr_rl.sweep.standing import RunStanding
 
 Look = Callable[[], Mapping[PlannedRun, RunStanding]]
-EVERY = 30.0  # [s] between two lines off a terminal
-REDRAW = 1.0  # [s] between two pictures on one
+EVERY = 30.0  # [s] between two plain lines
+REDRAW = 1.0  # [s] between two updates of the table
 GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!", "dropped": "–"}
 
 
 class Board(Protocol):
-    """What the runner tells the person who waits."""
+    """The output of the runner for the person who started it."""
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the screen."""
         ...
 
     def show(self, look: Look) -> None:
-        """A look at how the runs stand, taken when it is time for one."""
+        """Show the state of the runs; `look` is called only if an update is due."""
         ...
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """A run has come to its end."""
+        """Show that a run has ended."""
         ...
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
         ...
 
 
 class Tally:
-    """How far all runs are: the finished ones are remembered, the others looked at."""
+    """The progress of all runs, and an estimate of the time left."""
 
     def __init__(self, matrix: Matrix, finished: Mapping[PlannedRun, RunStanding]) -> None:
         self.matrix = matrix
@@ -55,26 +55,26 @@ class Tally:
         self._looked = -1e9
 
     def due(self, seconds: float) -> bool:
-        """Whether the last look is so long ago; a new one is then expected."""
+        """Return whether the last update is `seconds` ago; if so, count this one as an update."""
         if time.monotonic() - self._looked < seconds:
             return False
         self._looked = time.monotonic()
         return True
 
     def take(self, standings: Mapping[PlannedRun, RunStanding]) -> None:
-        """What a look has found."""
+        """Take over the new states of runs."""
         self.standings |= standings
         self.pace.budget = self._budget()
         self.pace.at(sum(standing.rollouts for standing in self.standings.values()))
 
     def _budget(self) -> int:
-        """Rollouts of all runs, without those that the race ruled out."""
+        """Return the rollouts of all runs, without runs that the race dropped."""
         dropped = {run for run, standing in self.standings.items() if standing.state == "dropped"}
         runs = (run for run in self.matrix.runs if run not in dropped)
         return sum(run.config.budget.rollouts for run in runs)
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Return the whole progress in one line."""
         states = [standing.state for standing in self.standings.values()]
         done = states.count("done") + states.count("collapsed")
         runs = len(self.matrix.runs) - states.count("dropped")
@@ -85,40 +85,40 @@ class Tally:
 
 
 def ending(run: PlannedRun, standing: RunStanding) -> str:
-    """A finished run in one line."""
+    """Return a line on a finished run."""
     accuracy = "" if standing.accuracy is None else f", val {standing.accuracy:.1%} greedy"
     why = "" if standing.state == "done" else f": {standing.reason}"
     return f"{standing.state:<9} {run.name}{accuracy}, {standing.seconds:.0f} s{why}"
 
 
 class PlainBoard:
-    """Lines for a log file."""
+    """Prints plain lines, for a log file."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
 
     def say(self, line: str) -> None:
-        """Print it."""
+        """Print the line."""
         sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
     def show(self, look: Look) -> None:
-        """One line, now and then."""
+        """Print one line, if the last one is long enough ago."""
         if self._tally.due(EVERY):
             self._tally.take(look())
             self.say(self._tally.line())
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """One line."""
+        """Print one line."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
 
     def close(self) -> None:
-        """Nothing to tidy up."""
+        """Do nothing: there is nothing to clean up."""
 
 
 class LiveBoard:
-    """The table, redrawn in place; said lines scroll above it."""
+    """Draws the table in place; printed lines scroll above it."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         self._tally = tally
@@ -126,27 +126,27 @@ class LiveBoard:
         self._live.start()
 
     def say(self, line: str) -> None:
-        """Print it above the table."""
+        """Print the line above the table."""
         self._live.console.print(Text(plain(line)))
 
     def show(self, look: Look) -> None:
-        """Draw it again, if a second has passed."""
+        """Draw the table again, if a second has passed."""
         if self._tally.due(REDRAW):
             self._tally.take(look())
             self._live.update(picture(self._tally), refresh=True)
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """Keep it in the table, and let the line scroll by."""
+        """Update the table, and print a line above it."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
 
     def close(self) -> None:
-        """Take the table away."""
+        """Remove the table."""
         self._live.stop()
 
 
 def picture(tally: Tally) -> Table:
-    """One row an arm."""
+    """Return the table, one row per arm."""
     table = Table(caption=tally.line(), caption_justify="left")
     for name in ("arm", "runs", "", "rollouts", "reward", "val"):
         table.add_column(name, justify="left" if name in ("arm", "runs", "") else "right")
@@ -176,7 +176,7 @@ def _mean(values: Sequence[float | None], form: str) -> str:
 
 
 def board(tally: Tally) -> Board:
-    """The board for wherever stderr goes."""
+    """Return a live board if stderr is a terminal, else a plain one."""
     console = Console(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveBoard(tally, console)

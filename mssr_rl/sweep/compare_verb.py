@@ -34,27 +34,27 @@ from mssr_rl.sweep.runner import Crew, Share
 from mssr_rl.sweep.settings import Settings
 from mssr_rl.sweep.standing import FINISHED, look
 
-# A policy that collapses goes on: every arm spends its budget, and what it comes to is scored.
+# A collapsed run continues, so that every arm spends its whole budget and is scored at its end.
 STAYS = {"stability.stop": "non_finite"}
 
 
 class Task(NamedTuple):
-    """A comparison, ready to be started."""
+    """A comparison that is ready to start."""
 
     settings: Settings
     words: tuple[str, ...]
     folder: Folder
     matrix: Matrix
-    fair: tuple[Fairness, ...]  # an environment each
+    fair: tuple[Fairness, ...]  # one per environment
     share: Share
 
     @property
     def launch(self) -> Launch:
-        """How its runs are started."""
+        """The function that starts a run."""
         return nodes.launch if self.settings.ray else process.launch
 
     def accepting(self, launch: Launch) -> Launch:
-        """The same, but runs that go on are told what to accept."""
+        """Return a launch function that adds `accept=` for runs that are resumed."""
         accept = f"accept=[{','.join(self.settings.accept)}]"
 
         def start(words: Sequence[str], log: Path, threads: int) -> process.Process:
@@ -65,13 +65,16 @@ class Task(NamedTuple):
 
 
 def compare_algorithms(arguments: Sequence[str]) -> str:
-    """The verdict, or with `plan=true` what it would take."""
-    told = [word for word in arguments if not word.startswith("plan=")]
-    return plan(told) if parse_words(Settings, arguments).plan else compare(told)
+    """Run the comparison and return the verdict; with `plan=true` return the plan only."""
+    words = [word for word in arguments if not word.startswith("plan=")]
+    return plan(words) if parse_words(Settings, arguments).plan else compare(words)
 
 
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
-    """Train what is missing and write the report; the verdict in a sentence, and where it lies."""
+    """Train missing runs and write the report; return the verdicts and the path of the page.
+
+    Raises `RunFailed` if runs failed; they are not in the verdict.
+    """
     with Interrupt(UNBEGUN) as interrupt:
         task = prepare(words)
         task.folder.path.mkdir(parents=True, exist_ok=True)
@@ -85,41 +88,44 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
             written = write(task.folder.path)
         finally:
             runlock.release(task.folder.path)
-    said = "\n".join([*written.sentences, f"report  {written.page}"])
+    result = "\n".join([*written.sentences, f"report  {written.page}"])
     if failed:
-        sys.stdout.write(f"{plain(said)}\n")
+        sys.stdout.write(f"{plain(result)}\n")
         listed = "; ".join(f"{run.name}: {why}" for run, why in failed.items())
         raise RunFailed(
             f"{len(failed)} of {len(task.matrix.runs)} runs failed and are not in the verdict "
             f"({listed}); their words are in {task.folder.path / 'logs'}, and the same command "
             "tries them again"
         )
-    return said
+    return result
 
 
 def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
-    """Put the runs that crashed twice on record: no word waits for them any more."""
+    """Record the runs that crashed twice, so that the verdict no longer waits for them."""
     given_up = sorted(run.name for run in failed)
     task.folder.record({**task.folder.recorded(), "given_up": given_up})
 
 
 def prepare(words: Sequence[str]) -> Task:
-    """Everything that can be known and refused before a process is started."""
+    """Make all checks that are possible before a process starts; return the comparison.
+
+    Raises `UserError` if the comparison cannot be run as asked.
+    """
     settings = parse_words(Settings, words)
     recorded.check_accepted(settings.accept)
     rest = dict(settings.runs)
     where = folder.place(settings, rest)
-    known = where.recorded().get("threads")  # a taken up run must compute as it began
+    known = where.recorded().get("threads")  # resumed runs must use the same number of threads
     few = spell_out(rest, settings, where.runs)
     machines = nodes.join(settings.ray) if settings.ray else machine.here()
-    told = {
+    options = {
         **STAYS,
         **rest,
         "engine.threads": rest.get("engine.threads")
         or known
         or machine.threads(settings, len(few.runs), machines),
     }
-    matrix = spell_out(told, settings, where.runs)
+    matrix = spell_out(options, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]
     if settings.baseline is not None and settings.baseline not in labels:
         raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
@@ -141,22 +147,25 @@ def _check_race(settings: Settings, matrix: Matrix) -> None:
 
 
 def check_fairness(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
-    """The fairness of every environment's arms; a confounder is refused unless `fair=report`."""
+    """Return the fairness of the arms on every environment.
+
+    Raises `UserError` for a confounder, unless `fair=report`.
+    """
     derive = deriver()
-    found = []
+    outcomes = []
     for env in matrix.envs:
         configs = {r.arm.label: r.config for r in matrix.runs if r.env == env}
         fair = fairness.examine(configs, derive, settings.varies)
         fairness.refuse_other_questions(fair)
         if fair.confounders and settings.fair == "refuse":
             raise fairness.refusal(fair)
-        found.append(fair)
-    return tuple(found)
+        outcomes.append(fair)
+    return tuple(outcomes)
 
 
 def plan(words: Sequence[str], launch: Launch | None = None) -> str:
-    """What would be done, in words, with the time it takes as measured on a short trial."""
-    with Interrupt(UNBEGUN):  # so that trials end, and their folder goes
+    """Return the plan as text, with the time it takes, measured in a short trial."""
+    with Interrupt(UNBEGUN):  # a signal must end the trials and remove their folder
         return _plan(prepare(words), launch)
 
 
@@ -177,7 +186,7 @@ def _plan(task: Task, launch: Launch | None) -> str:
 
 
 def opening(task: Task) -> list[str]:
-    """What is compared, in a few lines."""
+    """Return a few lines that describe the comparison."""
     matrix, share, config = task.matrix, task.share, task.matrix.runs[0].config
     per_step, margin = config.train.rollouts_per_step, Rule(margin=task.settings.margin).size
     bought = allowance(config.budget.rollouts, per_step)
@@ -206,7 +215,7 @@ def opening(task: Task) -> list[str]:
 
 
 def _looks(task: Task) -> str:
-    """When words are given, and whether these seeds bring one."""
+    """Return when verdicts are given, and whether these seeds reach a look."""
     planned, seeds = _planned(task), len(task.matrix.seeds)
     at = [one.seeds for one in islice(sequential.looks(planned, Rule().alpha), 3)]
     after = sequential.following(seeds, planned, Rule().alpha).seeds
@@ -251,16 +260,19 @@ def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
 
 
 def _planned(task: Task) -> int:
-    """The seeds that were asked for when no run had come to its end yet: later ones are looks."""
-    known, asked = task.folder.recorded(), len(task.matrix.seeds)
+    """Return the planned number of seeds: the last one set before any run had finished.
+
+    Seeds that are added later belong to later looks.
+    """
+    known, seeds = task.folder.recorded(), len(task.matrix.seeds)
     begun = any(look(task.folder.of(run)).state in FINISHED for run in task.matrix.runs)
     if not begun or "rule" not in known:
-        return asked
+        return seeds
     return int(known["rule"].get("planned", len(known["seeds"])))
 
 
 def facts(task: Task) -> dict[str, Any]:
-    """compare.json."""
+    """Return the content of compare.json."""
     settings = task.settings
     return {
         "format": 1,
@@ -277,7 +289,7 @@ def facts(task: Task) -> dict[str, Any]:
             "baseline": settings.baseline,
             "race": settings.race,
             "planned": _planned(task),
-            "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race spends its own share
+            "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race uses its own share
         },
         "varies": list(settings.varies),
         "looks": looks.marked(task.folder.path),

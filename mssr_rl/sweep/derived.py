@@ -1,7 +1,7 @@
-"""What an arm's settings come to: the numbers two configs must share before they can be compared.
+"""Numbers that follow from an arm's settings, and that arms must share to be comparable.
 
-`fairness` holds them against each other. Counts are `planning`'s own; fingerprints are those a run
-writes into its run.json, so they can be checked again afterwards.
+`fairness` compares them. The counts come from `planning`. The fingerprints are those that a run
+writes to its run.json, so they can be checked again afterwards.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ Derive = Callable[[Config], Mapping[str, Derived]]
 
 
 def deriver() -> Derive:
-    """`derive(config)`, reading every set of problems and every model once."""
+    """Return `derive(config)`, which reads every set of problems and every model only once."""
     hashed = cache(provenance.model_hash)
 
     @cache
@@ -80,26 +80,26 @@ def _counts(config: Config, train: int) -> dict[str, Derived]:
 
 
 def _loss(config: Config) -> str:
-    """Its name, and of a plug-in's what its source comes to: a formula is no option."""
+    """Return the name of the loss, and for a plug-in a hash of its source (its formula)."""
     made = type(algorithms.make(config.algo.name, **config.algo.options).loss)
     name, source = losses.name_of(made), plugin_sources.digest(made.__module__)
     return f"{name}" if source is None else f"{name} · {source}"
 
 
 def _at_most(count: Derived) -> Derived:
-    """Of an algorithm that drops groups: its rollouts may be spent in fewer steps."""
+    """Mark a count as an upper bound: an algorithm that drops groups may make fewer steps."""
     return Derived(f"at most {count.value}", ("algo.", *count.follows_from))
 
 
 def _problems(env: ProblemEnv) -> Derived:
-    """Problems, pictures, wording of the prompts and answers, in order."""
+    """Return the number of problems, and a hash of pictures, prompts and answers in their order."""
     return Derived(f"{len(env.problems)} · {env.fingerprint()[:8]}", ("env.",))
 
 
 def _card(config: Config, sets: Mapping[str, ProblemEnv]) -> Derived:
-    """How accuracy is measured: on what, asked how, sampled how; the grader is the environment's.
+    """Return a hash of how accuracy is measured: problems, prompts and sampling.
 
-    The seed of an evaluation's samples is the run's, the same for paired arms.
+    The seed of the evaluation is that of the run, which paired arms share.
     """
     plan = asdict(eval_plan(config))
     card = {key: plan[key] for key in ("sampling", "samples", "limit")}

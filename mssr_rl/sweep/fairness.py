@@ -1,14 +1,14 @@
-"""Are the arms equal in everything but what is compared? Asked before anything starts. Pure.
+"""Checks before the start that arms differ only in what is compared. Pure functions.
 
-Every setting is held against the others', and so is every number that follows from several of them
-(`derived`). A difference is accounted for where it is
+It compares every setting of the arms, and every number that follows from settings (`derived`). A
+difference is accounted for if it is one of
 
-    definition     of the algorithm: its name, its own options, and what its signature says
-    declared       in `varies=`
-    consequence    of settings that differ, all of them accounted for
+    definition     part of the algorithm: its name, its own options, its default values
+    declared       named in `varies=`
+    consequence    it follows from settings whose differences are all accounted for
 
-and everything else is a confounder. What an algorithm's signature says is its definition even where
-it is part of the shared machinery (a loss, a group size), as long as nobody changed it.
+Every other difference is a confounder. Defaults in an algorithm's signature are part of its
+definition, even for common settings such as a loss or a group size, unless the user changed them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from mssr_rl.loss import Loss
 from mssr_rl.typed import closest, show
 
 Kind = Literal["same", "definition", "declared", "consequence", "undeclared"]
-# About the run's place, not about what is trained.
+# Keys of a run's place and files; they do not affect what is trained.
 BESIDE = (
     "name",
     "runs_dir",
@@ -35,18 +35,18 @@ BESIDE = (
     "lens.",
     "algo.name",
 )
-SHARED = frozenset(f"algo.{field.name}" for field in fields(Loss))  # part of the machinery
+SHARED = frozenset(f"algo.{field.name}" for field in fields(Loss))  # options of all algorithms
 GROUP_SIZE = "rollout.group_size"
-QUESTIONS = ("eval.limit", "val problems", "test problems")  # what a verdict is about
+QUESTIONS = ("eval.limit", "val problems", "test problems")  # these must be equal for a verdict
 
 
 class FairnessRow(NamedTuple):
-    """One setting, and what every arm has there."""
+    """One setting, and its value in every arm."""
 
     name: str
-    values: tuple[Any, ...]  # an arm each; None where an algorithm has no such option
+    values: tuple[Any, ...]  # one per arm; None if an algorithm has no such option
     kind: Kind
-    because: tuple[str, ...] = ()  # a consequence's causes
+    because: tuple[str, ...] = ()  # the causes of a consequence
 
 
 class Derived(NamedTuple):
@@ -54,11 +54,11 @@ class Derived(NamedTuple):
 
     value: Any
     follows_from: tuple[str, ...]  # keys, or sections ending in a dot
-    defines: bool = False  # is part of what an algorithm is: it may differ where algorithms do
+    defines: bool = False  # part of the algorithm's definition, so it may differ
 
 
 class Fairness(NamedTuple):
-    """The outcome on one environment."""
+    """The result of the check on one environment."""
 
     env: str
     arms: tuple[str, ...]
@@ -66,12 +66,12 @@ class Fairness(NamedTuple):
 
     @property
     def different(self) -> tuple[FairnessRow, ...]:
-        """What the arms do not share."""
+        """The settings that differ between arms."""
         return tuple(row for row in self.rows if row.kind != "same")
 
     @property
     def confounders(self) -> tuple[FairnessRow, ...]:
-        """Differences nobody accounts for."""
+        """The differences that are not accounted for."""
         return tuple(row for row in self.rows if row.kind == "undeclared")
 
 
@@ -80,50 +80,50 @@ def examine(
     derive: Callable[[Config], Mapping[str, Derived]],
     varies: Sequence[str] = (),
 ) -> Fairness:
-    """Hold {arm: config} against each other; all on one environment."""
+    """Compare the configs, {arm: config}, of all arms on one environment."""
     settings = {arm: settings_of(config) for arm, config in configs.items()}
     rows = [_row(name, settings, configs, varies) for name in _names(settings.values())]
     _refuse_idle(varies, rows)
     derived = {arm: derive(config) for arm, config in configs.items()}
     for name in _names(derived.values()):
-        rows.append(_derived_row(name, derived, rows))  # may follow from one before it
+        rows.append(_derived_row(name, derived, rows))  # it may follow from an earlier row
     env = next(iter(configs.values())).env.name
     return Fairness(env, tuple(configs), tuple(rows))
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """{dotted key: value} of what an arm is trained and scored with."""
+    """Return {dotted key: value} of the settings that affect training and scoring."""
     return {k: v for k, v in leaves(to_dict(config)) if not k.startswith(BESIDE)}
 
 
-def refusal(found: Fairness) -> UserError:
-    """Why nothing was started: the table, and the ways out."""
-    keys = [row.name for row in found.confounders if not row.because]
+def refusal(fair: Fairness) -> UserError:
+    """Return the error for confounders: a table of them, and what the user can do."""
+    keys = [row.name for row in fair.confounders if not row.because]
     ways = [
         "give the arms the same value",
         *([f"declare what is meant to differ with varies=[{','.join(keys)}]"] if keys else []),
         "or run it as it is and have it reported in red with fair=report",
     ]
     return UserError(
-        f"the arms differ on {found.env} in more than what is compared, so nothing was started:\n\n"
-        + table(found.arms, [row for row in found.different if row.kind != "definition"])
+        f"the arms differ on {fair.env} in more than what is compared, so nothing was started:\n\n"
+        + table(fair.arms, [row for row in fair.different if row.kind != "definition"])
         + f"\n\n{', '.join(ways)}"
     )
 
 
-def refuse_other_questions(found: Fairness) -> None:
-    """Raise `UserError` where the arms would be scored on different problems, declared or not."""
-    other = [row.name for row in found.different if row.name in QUESTIONS]
+def refuse_other_questions(fair: Fairness) -> None:
+    """Raise `UserError` if arms would be scored on different problems, even if declared."""
+    other = [row.name for row in fair.different if row.name in QUESTIONS]
     if other:
         raise UserError(
-            f"the arms would be scored on different problems of {found.env} ({', '.join(other)} "
+            f"the arms would be scored on different problems of {fair.env} ({', '.join(other)} "
             "differ), and no verdict could come of it; give them the same, or make a comparison of "
             "each"
         )
 
 
 def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
-    """Rows as lines of text, confounders first."""
+    """Return rows as lines of text, confounders first."""
     ordered = sorted(rows, key=lambda row: row.kind != "undeclared")
     lines = [["setting", *arms, ""]]
     lines += [[row.name, *(shown(value) for value in row.values), why(row)] for row in ordered]
@@ -135,7 +135,7 @@ def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
 
 
 def why(row: FairnessRow) -> str:
-    """What accounts for a difference, in words."""
+    """Return what accounts for a difference, as text."""
     if row.kind == "definition":
         return "by definition of the algorithms"
     if row.because:
@@ -145,7 +145,7 @@ def why(row: FairnessRow) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in a cell."""
+    """Return a value as the text of a cell."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "–" if value is None else show(value)
@@ -171,14 +171,14 @@ def _row(
 
 
 def _by_definition(name: str, configs: Mapping[str, Config]) -> bool:
-    """Whether the algorithms themselves account for a difference."""
+    """Return whether the definitions of the algorithms account for a difference."""
     if name.startswith("algo.") and name not in SHARED:
         return True
     return all(_as_defined(name, config) for config in configs.values())
 
 
 def _as_defined(name: str, config: Config) -> bool:
-    """Whether the arm has what its algorithm's signature says."""
+    """Return whether the arm has the default value from its algorithm's signature."""
     if name == GROUP_SIZE:
         made = algorithms.make(config.algo.name, **config.algo.options)
         return config.rollout.group_size == made.default_group_size
@@ -221,7 +221,7 @@ def _derived_row(
 
 
 def _in_short(names: Sequence[str]) -> list[str]:
-    """An algorithm's options as one cause: which of them it was, the algorithm knows."""
+    """Return the causes, with all options of the algorithm combined to "the algorithm"."""
     own = [name for name in names if name.startswith("algo.") and name not in SHARED]
     return [*(["the algorithm"] if own else []), *(name for name in names if name not in own)]
 
@@ -242,7 +242,7 @@ def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """(dotted key, value) of everything in nested mappings."""
+    """Yield (dotted key, value) for every leaf of nested mappings."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{key}.")

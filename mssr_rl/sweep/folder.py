@@ -3,11 +3,11 @@
     comparisons/<name>/
         compare.json      what is compared, and what the fairness check found
         runs/<run>/       ordinary run directories
-        logs/<run>.log    what each run said
+        logs/<run>.log    the output of each run
         report.html report.md report.json table.tex
 
-The name is made from the command, so the same command finds what it left; more seeds, or more runs
-at once, do not make it another.
+The name is derived from the command, so running the same command again continues the comparison.
+The number of seeds and of parallel runs is not part of the name.
 """
 
 import hashlib
@@ -25,30 +25,30 @@ from mssr_rl.sweep.matrix import Matrix, PlannedRun
 from mssr_rl.sweep.settings import Settings
 
 LONGEST = 90  # characters of a name before its digest
-FEW = 5  # algorithms that are named in the folder's name
+FEW = 5  # the folder's name lists up to this many algorithms
 PLACE = ("name", "runs_dir", "resume", "accept", "engine.threads")
 
 
 class Folder(NamedTuple):
-    """Where a comparison lies."""
+    """The directory of a comparison."""
 
     path: Path
 
     @property
     def runs(self) -> Path:
-        """Its run directories."""
+        """The folder of the run directories."""
         return self.path / "runs"
 
     def log(self, run: PlannedRun) -> Path:
-        """What a run's process said."""
+        """Return the log file of a run's process."""
         return self.path / "logs" / f"{run.name}.log"
 
     def of(self, run: PlannedRun) -> Path:
-        """A run's directory."""
+        """Return the directory of a run."""
         return self.runs / run.name
 
     def recorded(self) -> dict[str, Any]:
-        """compare.json, empty before there is one."""
+        """Return the content of compare.json; {} if it does not exist yet."""
         path = self.path / "compare.json"
         if not path.exists():
             return {}
@@ -59,24 +59,24 @@ class Folder(NamedTuple):
         files.write_json(self.path / "compare.json", facts)
 
 
-def place(settings: Settings, given: Mapping[str, str]) -> Folder:
-    """The folder of these words; whether it exists does not matter."""
-    name = settings.name or _name(settings, given)
+def place(settings: Settings, arguments: Mapping[str, str]) -> Folder:
+    """Return the folder for these arguments; it need not exist."""
+    name = settings.name or _name(settings, arguments)
     return Folder(Path(settings.comparisons_dir) / runlog.checked(name))
 
 
-def _name(settings: Settings, given: Mapping[str, str]) -> str:
-    what = [*sorted(given.items()), ("ablate", settings.ablate)]
+def _name(settings: Settings, arguments: Mapping[str, str]) -> str:
+    what = [*sorted(arguments.items()), ("ablate", settings.ablate)]
     digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=3).hexdigest()
-    algos = given.get("algo", "default").split(",")
-    said = algos if len(algos) <= FEW else [f"{len(algos)}-algorithms"]
-    envs = given.get("env", "default").replace(",", "-")
-    words = "-".join([envs, *said])[:LONGEST]
+    algos = arguments.get("algo", "default").split(",")
+    shown_algos = algos if len(algos) <= FEW else [f"{len(algos)}-algorithms"]
+    envs = arguments.get("env", "default").replace(",", "-")
+    words = "-".join([envs, *shown_algos])[:LONGEST]
     return f"{words}-{digest}"
 
 
 def refuse_other_runs(folder: Folder, matrix: Matrix, accept: Sequence[str] = ()) -> None:
-    """Raise `UserError` if a run that is there already was told something else."""
+    """Raise `UserError` if an existing run was trained with other settings."""
     for run in matrix.runs:
         if not (folder.of(run) / "config.yaml").exists():
             continue

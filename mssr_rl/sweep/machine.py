@@ -1,4 +1,4 @@
-"""How many runs fit at once, by the cores and the memory of each machine."""
+"""Computes how many runs fit at once, from the cores and the memory of each machine."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,30 +15,30 @@ from mssr_rl.sweep.matrix import PlannedRun
 from mssr_rl.sweep.runner import Share
 from mssr_rl.sweep.settings import Settings
 
-SPARE = 0.9  # of the free memory
+SPARE = 0.9  # share of the free memory that runs may use
 
 
 class Machine(NamedTuple):
-    """A machine that runs may be started on."""
+    """A machine that can run trainings."""
 
     cores: int
     memory: float  # bytes
 
 
 def here() -> tuple[Machine, ...]:
-    """This machine: the cores this process may use, and the memory that is free."""
+    """Return this machine, with the cores this process may use and the free memory."""
     return (Machine(len(os.sched_getaffinity(0)), psutil.virtual_memory().available),)
 
 
 def threads(settings: Settings, runs: int, nodes: Sequence[Machine]) -> str:
-    """`engine.threads` of every run where nobody says it: the cores divided by the runs."""
+    """Return the default of `engine.threads`: the cores divided by the number of runs."""
     cores = sum(node.cores for node in nodes)
     each = cores // min(settings.jobs or cores, max(1, runs)) if cores else 1
     return str(max(1, min(each, *(node.cores for node in nodes))))
 
 
 def share(settings: Settings, runs: Sequence[PlannedRun], nodes: Sequence[Machine]) -> Share:
-    """Runs at once, and threads of each; one run is always started."""
+    """Return how many runs train at once, at least one, and the threads of each."""
     each = max(run.config.engine.threads for run in runs)
     if settings.jobs is not None:
         return Share(settings.jobs, each)
@@ -48,7 +48,7 @@ def share(settings: Settings, runs: Sequence[PlannedRun], nodes: Sequence[Machin
 
 
 def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
-    """An estimate of one run's memory; None where the model is not on this machine."""
+    """Return an estimate of one run's memory [bytes]; None if the model is not on this machine."""
     try:
         shape = memory.shape(Path(model_folder(config.model.path)))
     except FileNotFoundError:
@@ -57,14 +57,14 @@ def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
 
 
 def longest_prompt(config: Config) -> int:
-    """In tokens, or what prompts may be where the model is not here."""
+    """Return the longest training prompt [tokens]; without the model, the configured limit."""
     problems = environments.make(config.env.name, split="train", **config.env.options).problems
     measured = prompt_sizes.measure(config, problems)
     return measured.longest if measured else config.rollout.max_prompt_tokens
 
 
 def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
-    """What a run of each arm needs; prompts that several share are measured once."""
+    """Yield the memory that a run of each arm needs; shared prompts are measured once."""
     longest: dict[str, int] = {}
     for config in (run.config for run in _one_of_each(runs)):
         prompts = f"{config.env} {config.model} {config.rollout.max_prompt_tokens}"
@@ -75,5 +75,5 @@ def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
 
 
 def _one_of_each(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """One run of every arm on every environment: seeds take the same memory."""
+    """Return one run per arm and environment, because all seeds need the same memory."""
     return list({(run.arm, run.env): run for run in runs}.values())

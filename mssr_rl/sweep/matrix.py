@@ -1,12 +1,12 @@
-"""Which runs a comparison consists of: arms x environments x seeds, spelled out.
+"""Lists the runs of a comparison: arms x environments x seeds.
 
     algo=grpo,mssr                 two arms
     algo=mssr algo.gamma=0.4,2.0   two arms of one algorithm: a comma sweeps a key
     mssr.gamma=0.4,2.0             the same, but only for the arms of mssr
     env=a,b                        every arm on both, compared on each
 
-An arm is what is compared: an algorithm and the values that were swept. A run is one arm on one
-environment with one seed. Knows nothing of processes: `runner` does.
+An arm is what is compared: an algorithm and the values of its swept keys. A run is one arm on one
+environment with one seed. `runner` starts the processes.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ LONGEST_SLUG = 70
 
 
 class Arm(NamedTuple):
-    """What is compared: one setting of everything but environment and seed."""
+    """What is compared: all settings except environment and seed."""
 
     label: str  # "mssr gamma=2.0"
-    slug: str  # the same as part of a folder's name
-    words: tuple[str, ...]  # key=value, without environment and seed
+    slug: str  # the label as part of a folder's name
+    words: tuple[str, ...]  # arguments key=value, without environment and seed
 
 
 class PlannedRun(NamedTuple):
@@ -54,40 +54,41 @@ class PlannedRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its folder's."""
+        """The name of the run's folder."""
         return f"{self.env}-{self.arm.slug}-s{self.seed}"
 
     @property
     def words(self) -> list[str]:
-        """What `train` is told."""
+        """The arguments of `train` for this run."""
         return [*self.arm.words, f"env={self.env}", f"seed={self.seed}"]
 
 
 class Matrix(NamedTuple):
-    """The whole comparison."""
+    """All arms, environments, seeds and runs of a comparison."""
 
     arms: tuple[Arm, ...]
     envs: tuple[str, ...]
     seeds: tuple[int, ...]
-    runs: tuple[PlannedRun, ...]  # seed by seed, so that what is there first can be compared first
+    runs: tuple[PlannedRun, ...]  # seed by seed, so that the first seeds can be compared early
 
 
 def in_turn(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """As they begin: seed by seed, and of a seed those first that read the most problems.
+    """Return the runs in the order of their start: seed by seed, and the longest runs first.
 
-    So short ones are left for the end, where they fill what would be idle.
+    Runs with small groups read the most problems and take longest. Short runs at the end fill the
+    gaps, so that little of the machine is idle.
     """
     return sorted(runs, key=lambda run: (run.seed, run.config.rollout.group_size or 1))
 
 
-def spell_out(given: Mapping[str, str], settings: Settings, runs_dir: Path) -> Matrix:
-    """Every run of the comparison, its config resolved; a `UserError` if one cannot be."""
+def spell_out(arguments: Mapping[str, str], settings: Settings, runs_dir: Path) -> Matrix:
+    """Return every run of the comparison with its config. Raises `UserError` for bad arguments."""
     for key, why in TAKEN.items():
-        if key in given:
+        if key in arguments:
             raise UserError(f"{key} is not for compare: {why}")
-    envs = _values(given.get("env", defaults()["env"]))
-    arms = _arms(given, settings)
-    first = _first_seed(given)
+    envs = _values(arguments.get("env", defaults()["env"]))
+    arms = _arms(arguments, settings)
+    first = _first_seed(arguments)
     seeds = tuple(range(first, first + settings.seeds))
     made = {(arm, env): load([*arm.words, f"env={env}"]) for arm in arms for env in envs}
     for config in made.values():
@@ -110,10 +111,10 @@ def _run(arm: Arm, env: str, seed: int, config: Config, runs_dir: Path) -> Plann
 # ---- arms ----
 
 
-def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
-    algos = _values(given.get("algo", defaults()["algo"]))
+def _arms(arguments: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
+    algos = _values(arguments.get("algo", defaults()["algo"]))
     _refuse_twins(algos)
-    common = {key: text for key, text in given.items() if key not in ("algo", "env", "seed")}
+    common = {key: text for key, text in arguments.items() if key not in ("algo", "env", "seed")}
     own = {algo: _own(algo, common) for algo in algos}
     for mine in own.values():
         common = {key: text for key, text in common.items() if key not in mine}
@@ -130,20 +131,23 @@ def _arms(given: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
     return tuple(made.values())
 
 
-def _own(algo: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What is said of one algorithm's arms only: keys that begin with its name."""
-    return {key: text for key, text in given.items() if key.startswith(f"{algo}.")}
+def _own(algo: str, arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return the arguments for the arms of one algorithm: keys that begin with its name."""
+    return {key: text for key, text in arguments.items() if key.startswith(f"{algo}.")}
 
 
 def _translated(algo: str, key: str) -> str:
-    """`mssr.gamma` is the option `algo.gamma`, `mssr.train.lr` the key `train.lr`, of its arms."""
+    """Return a key without the name of its algorithm.
+
+    mssr.gamma becomes algo.gamma, and mssr.train.lr becomes train.lr.
+    """
     rest = key.removeprefix(f"{algo}.")
     known = rest in keys.fixed_kinds() or rest.startswith(("algo.", "env."))
     return rest if known else f"algo.{rest}"
 
 
 def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
-    """One arm for every combination of the values; what makes it special is in its label."""
+    """Yield one arm per combination of values; its label shows the values that distinguish it."""
     values = {key: _values(text) for key, text in texts.items()}
     special = [key for key in values if key in shown or len(values[key]) > 1]
     for combination in product(*values.values()):
@@ -152,14 +156,14 @@ def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm
 
 
 def _arm(algo: str, chosen: Mapping[str, str], special: Mapping[str, str]) -> Arm:
-    said = [f"{key.removeprefix('algo.')}={value}" for key, value in special.items()]
-    label = " ".join([algo, *said])
+    shown = [f"{key.removeprefix('algo.')}={value}" for key, value in special.items()]
+    label = " ".join([algo, *shown])
     words = (f"algo={algo}", *(f"{key}={value}" for key, value in chosen.items()))
     return Arm(label, _slug(label), words)
 
 
 def _slug(label: str) -> str:
-    """A label as part of a folder's name; a long one is cut, and told from others by a hash."""
+    """Return a label as part of a folder's name; a long one is cut, and a hash keeps it unique."""
     slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).replace("+", "p").strip("-.")
     if len(slug) <= LONGEST_SLUG:
         return slug
@@ -168,9 +172,9 @@ def _slug(label: str) -> str:
 
 
 def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
-    """The arms without one part each, as the algorithm itself declares them.
+    """Yield the ablations that the algorithm declares: arms that each leave out one part.
 
-    One that comes to another algorithm is that algorithm's arm, and carries its name.
+    An ablation that equals another algorithm becomes an arm of that algorithm, with its name.
     """
     declared = registered_names.ablations(algo)
     if not declared:
@@ -207,7 +211,7 @@ def _with_ablations() -> str:
 
 
 def _values(text: str) -> tuple[str, ...]:
-    """The values of a text, split at commas outside brackets and quotes."""
+    """Return the values of a text, split at commas outside of brackets and quotes."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         return (text,)
     parts, depth = [""], 0
@@ -228,8 +232,8 @@ def _refuse_twins(labels: Sequence[str]) -> None:
         raise UserError(f"the arm {twice[0]} is there twice; leave one out")
 
 
-def _first_seed(given: Mapping[str, str]) -> int:
-    text = given.get("seed", "0")
+def _first_seed(arguments: Mapping[str, str]) -> int:
+    text = arguments.get("seed", "0")
     if not text.isdecimal():
         raise UserError(
             f"seed={text}: compare takes one number, the first seed; seeds=K says how many"

@@ -1,11 +1,11 @@
-"""Runs on the machines of a Ray cluster: the same processes as on this one, started there.
+"""Starts runs as processes on the machines of a Ray cluster.
 
     compare algo=grpo,mssr env=vision_r1 seeds=5 ray=auto comparisons_dir=/shared/comparisons
 
-All machines must see the comparison's folder under the same path, for everything that is known of a
-run stands there; and each needs this package. Ray chooses the machine by free cores and memory. An
-actor waits for its run and passes signals on; where it or its machine dies, the run's code is a
-crash's, and the run is tried once more elsewhere.
+All machines need this package, and must see the comparison's folder under the same path, because
+the state of a run is only in its folder. Ray chooses a machine by free cores and memory. An actor
+waits for its run and passes signals to it. If the actor or its machine dies, this counts as a
+crash, and the run is tried once more.
 """
 
 import os
@@ -20,13 +20,13 @@ from mssr_rl.errors import UserError
 from mssr_rl.sweep import process
 from mssr_rl.sweep.machine import Machine
 
-PACKAGE = Path(__file__).parents[2]  # the folder that `mssr_rl` lies in
-PATIENCE = 10.0  # for a connection [s]
+PACKAGE = Path(__file__).parents[2]  # the folder that contains `mssr_rl`
+PATIENCE = 10.0  # time limit for a connection [s]
 LOST = 1  # the exit code of a run whose machine is gone
 
 
 def join(address: str) -> tuple[Machine, ...]:
-    """Join a running cluster; its machines."""
+    """Connect to a running cluster; return its machines. Raises `UserError` if none answers."""
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -36,11 +36,14 @@ def join(address: str) -> tuple[Machine, ...]:
         ) from error
     if not ray.is_initialized():
         path = os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-        told: dict[str, Any] = {"env_vars": {"PYTHONPATH": path}}
+        runtime_env: dict[str, Any] = {"env_vars": {"PYTHONPATH": path}}
         try:
             _knock(address)
             ray.init(
-                address=address, runtime_env=told, log_to_driver=False, configure_logging=False
+                address=address,
+                runtime_env=runtime_env,
+                log_to_driver=False,
+                configure_logging=False,
             )
         except (ConnectionError, ValueError) as error:
             raise UserError(
@@ -55,7 +58,7 @@ def join(address: str) -> tuple[Machine, ...]:
 
 
 def _knock(address: str) -> None:
-    """Raises `ConnectionError` where nobody listens: Ray itself would try for many minutes."""
+    """Raise `ConnectionError` if nobody listens at `address`; Ray would try for many minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         try:
@@ -65,19 +68,19 @@ def _knock(address: str) -> None:
 
 
 def refuse_blind_nodes(folder: Path) -> None:
-    """Raises `UserError` unless every machine sees the comparison's folder."""
+    """Raise `UserError` unless every machine sees the comparison's folder."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     look = ray.remote(num_cpus=0)(_sees)
-    asked = {
+    answers = {
         node["NodeManagerAddress"]: look.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote(str(folder.resolve()))
         for node in ray.nodes()
         if node["Alive"]
     }
-    blind = [address for address, answer in asked.items() if not ray.get(answer)]
+    blind = [address for address, answer in answers.items() if not ray.get(answer)]
     if blind:
         raise UserError(
             f"{', '.join(blind)} of the Ray cluster cannot see {folder.resolve()}; "
@@ -86,7 +89,7 @@ def refuse_blind_nodes(folder: Path) -> None:
 
 
 def launch(words: Sequence[str], log: Path, threads: int) -> "Remote":
-    """As `process.launch`, on whichever machine has so many cores free."""
+    """Start a run as `process.launch` does, on a machine with enough free cores."""
     import ray
 
     actor = ray.remote(num_cpus=threads, max_concurrency=2)(_Keeper).remote(str(Path.cwd()))
@@ -96,24 +99,24 @@ def launch(words: Sequence[str], log: Path, threads: int) -> "Remote":
 
 
 class Remote:
-    """A run somewhere in the cluster, as the comparison sees a process."""
+    """A run somewhere in the cluster, with the interface of a process."""
 
     def __init__(self, actor: Any, begun: Any, code: Any) -> None:
         self._actor, self._begun, self._ref = actor, begun, code
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, None while it waits for a machine or works."""
+        """Return the exit code; None while the run waits for a machine or works."""
         return self._look(timeout=0)
 
     def wait(self) -> int:
-        """Its exit code, once it has one."""
+        """Wait for the end of the run; return its exit code."""
         code = self._look(timeout=None)
         assert code is not None
         return code
 
     def send_signal(self, signum: int) -> None:
-        """Pass it on; a run that still waits for a machine never begins."""
+        """Pass the signal to the run; a run that still waits for a machine never starts."""
         import ray
 
         if ray.wait([self._begun], timeout=0)[0]:
@@ -122,7 +125,7 @@ class Remote:
             ray.kill(self._actor)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the run to end."""
         self.send_signal(signal.SIGTERM)
 
     def _look(self, timeout: float | None) -> int | None:
@@ -134,12 +137,12 @@ class Remote:
                 self._code = int(ray.get(self._ref))
             except RayError:
                 self._code = LOST
-            ray.kill(self._actor)  # it holds the cores as long as it lives
+            ray.kill(self._actor)  # the actor keeps its cores while it lives
         return self._code
 
 
 class _Keeper:
-    """Lives on the run's machine, and with it."""
+    """The actor on the machine of a run; it starts the run and waits for its end."""
 
     def __init__(self, folder: str) -> None:
         os.chdir(folder)
@@ -147,7 +150,7 @@ class _Keeper:
         self._child: Popen[bytes] | None = None
 
     def begun(self) -> bool:
-        """It has a machine."""
+        """Return True; an answer means that the actor has a machine."""
         return True
 
     def keep(self, words: list[str], log: str, threads: int) -> int:
@@ -155,12 +158,12 @@ class _Keeper:
         if self._told:
             return -self._told[0]
         self._child = process.launch(words, Path(log), threads)
-        for signum in self._told:  # came while it was started
+        for signum in self._told:  # signals that came while the run was started
             self._child.send_signal(signum)
         return self._child.wait()
 
     def tell(self, signum: int) -> None:
-        """Pass a signal on."""
+        """Pass a signal to the run."""
         self._told.append(signum)
         if self._child is not None:
             self._child.send_signal(signum)

@@ -1,7 +1,7 @@
-"""Trains the runs of a comparison, several at once, and survives whatever ends one of them.
+"""Trains the runs of a comparison, several at once, and handles runs that end early.
 
-A finished run is kept, an interrupted one continued, a crashed one tried once more. All that is
-known stands in the runs' folders (`standing`), so nothing is lost with this process.
+A finished run is kept, an interrupted one is continued, and a crashed one is tried once more. The
+state of a run is only in its folder (`standing`), so nothing is lost if this process dies.
 """
 
 import signal
@@ -19,22 +19,22 @@ from mssr_rl.sweep.matrix import Matrix, PlannedRun, in_turn
 from mssr_rl.sweep.process import Launch, Process
 from mssr_rl.sweep.standing import FINISHED, RunStanding, clear_stillborn, look
 
-NAP = 0.25  # [s] between two looks at the processes
+NAP = 0.25  # [s] between two checks of the processes
 
 
 class Share(NamedTuple):
-    """What the comparison may use of the machine."""
+    """The part of the machine that the comparison may use."""
 
     jobs: int  # runs at once
-    threads: int  # of each
+    threads: int  # threads of each run
 
 
 class Crew:
-    """The processes at work, and the runs that wait for one."""
+    """The working processes, and the runs that wait for a free place."""
 
     def __init__(self, folder: Folder, matrix: Matrix, board: Board, launch: Launch) -> None:
         self._folder, self._board, self._launch = folder, board, launch
-        self._out: set[tuple[str, int]] = set()  # arm and seed of what the race has ruled out
+        self._out: set[tuple[str, int]] = set()  # (arm, seed) of runs that the race dropped
         left = [run for run in matrix.runs if look(folder.of(run)).state not in FINISHED]
         self._waiting = deque(in_turn(left))
         self._working: dict[PlannedRun, Process] = {}
@@ -42,7 +42,7 @@ class Crew:
         self.failed: dict[PlannedRun, str] = {}
 
     def work(self, share: Share, poll: Callable[[], None]) -> None:
-        """Until every run is finished or has failed; `poll` may raise to end early."""
+        """Work until every run is finished or failed; `poll` may raise to end early."""
         self._race()
         try:
             while self._waiting or self._working:
@@ -57,7 +57,7 @@ class Crew:
         self._board.show(self.standings)
 
     def standings(self) -> dict[PlannedRun, RunStanding]:
-        """How the runs that have not come to an end stand."""
+        """Return the state of all runs that have not ended."""
         return {run: look(self._folder.of(run)) for run in (*self._working, *self._waiting)}
 
     def _fill(self, share: Share) -> None:
@@ -66,7 +66,8 @@ class Crew:
                 return
             run = self._waiting.popleft()
             if look(self._folder.of(run)).state == "busy":
-                self._waiting.append(run)  # left over from a comparison that was killed: it saves
+                # The run still works for a comparison that was killed, and is about to save.
+                self._waiting.append(run)
             else:
                 self._begin(run, share.threads)
 
@@ -105,7 +106,7 @@ class Crew:
             self.failed[run] = why
 
     def _race(self) -> None:
-        """Let the runs go that the race rules out; one that is at work comes to its end."""
+        """Drop the waiting runs that the race rules out; working runs continue to their end."""
         self._out = race.ruled_out_in(self._folder.path)
         for run in [run for run in self._waiting if (run.arm.label, run.seed) in self._out]:
             self._waiting.remove(run)

@@ -1,6 +1,7 @@
-"""The keys of `compare` itself; all others go to the runs (`matrix`).
+"""The keys of `compare` itself; all other keys go to the runs (`matrix`).
 
-Declared as `mssr_rl.config.schema` declares a run's, so that types, bounds and help come for free.
+They are declared like the keys of a run in `mssr_rl.config.schema`, which gives types, bounds and
+help.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from mssr_rl.typed import COUNT, POSITIVE, option
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How arms are compared."""
+    """The arguments of `compare`."""
 
     seeds: int = option("training runs of each arm; seed=N is the first of their seeds", 3, COUNT)
     varies: tuple[str, ...] = option("settings that are meant to differ between the arms", ())
@@ -25,19 +26,19 @@ class Settings:
     )
     baseline: str | None = option("the arm others are tested against; null: all pairs", None)
     race: bool = option(
-        "an arm that surely loses to baseline= gets no further seeds (stats/racing.py)", False
+        "an arm that clearly loses to baseline= gets no further seeds (stats/racing.py)", False
     )
     margin: float = option("accuracies closer than this count as equal", 0.01, POSITIVE)
-    jobs: int | None = option("runs at once; null: what cores and memory hold", None, COUNT)
+    jobs: int | None = option("runs at once; null: as many as fit the machine", None, COUNT)
     ray: str | None = option(
         "address of a running Ray cluster to train on, or auto; null: this machine", None
     )
     accept: tuple[str, ...] = option(
-        "runs go on although these changed: plugins, config, data, record", ()
+        "continue runs although these changed: plugins, config, data, record", ()
     )
-    name: str | None = option("of the comparison's folder; null: made from the command", None)
-    comparisons_dir: str = option("where comparisons go", "comparisons")
-    plan: bool = option("say what would be done and how long it takes, and start no run", False)
+    name: str | None = option("name of the comparison's folder; null: from the command", None)
+    comparisons_dir: str = option("the folder of all comparisons", "comparisons")
+    plan: bool = option("show the plan and how long it takes, and start no run", False)
     runs: Mapping[str, str] = others(
-        "any key of a run; a comma sweeps it, NAME.key=value is said of one algorithm's arms"
+        "any key of a run; a comma sweeps it; NAME.key=value is for one algorithm's arms"
     )

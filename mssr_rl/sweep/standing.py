@@ -1,6 +1,6 @@
-"""How a run of a comparison stands, read from its folder: nothing else has to be remembered.
+"""Reads the state of a comparison's run from its folder. No other record of the state exists.
 
-So a comparison can be killed at any point: whoever comes next looks at the folders and does what is
+So a comparison can be killed at any time. The next start reads the folders, and does what is
 missing.
 """
 
@@ -16,22 +16,22 @@ from mssr_rl.run import runlock
 
 State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed", "dropped"]
 FINISHED = ("done", "collapsed")
-TAIL = 1 << 16  # bytes: longer than any line of metrics.jsonl
+TAIL = 1 << 16  # [bytes], longer than any line of metrics.jsonl
 
 
 class RunStanding(NamedTuple):
-    """Where a run is."""
+    """The state and the progress of a run."""
 
     state: State
     reason: str = ""
     rollouts: int = 0
     reward: float | None = None  # of the newest step
     accuracy: float | None = None  # greedy, of the newest evaluation on val
-    seconds: float = 0.0  # charged
+    seconds: float = 0.0  # charged wall time
 
 
 def look(folder: Path) -> RunStanding:
-    """How the run in `folder` stands."""
+    """Return the state of the run in `folder`."""
     if not (folder / "config.yaml").exists():
         return RunStanding("absent")
     document = _document(folder / "run.json")
@@ -47,7 +47,7 @@ def look(folder: Path) -> RunStanding:
 
 
 def clear_stillborn(folder: Path) -> None:
-    """Take away the folder of a run that was killed before it had written its config."""
+    """Remove the folder of a run that was killed before it wrote its config."""
     if folder.is_dir() and not (folder / "config.yaml").exists():
         shutil.rmtree(folder)
 
@@ -57,23 +57,23 @@ def _state(folder: Path, status: object) -> State:
         return "busy"
     if status in ("done", "collapsed", "failed", "interrupted"):
         return status
-    return "interrupted"  # it says "running", or nothing, and nobody is there: killed
+    return "interrupted"  # run.json says "running" or nothing, but no process holds the lock
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
         return recorded.document(path)
     except (FileNotFoundError, UserError):
-        return {}  # the run itself, once it is told to go on, says what is wrong with it
+        return {}  # the run reports the fault itself when it is resumed
 
 
 def _last(path: Path) -> dict[str, Any]:
-    """The newest whole line of a stream; a last line may be cut short."""
+    """Return the newest complete line of a stream; the last line may be incomplete."""
     if not path.exists():
         return {}
     lines = untrusted.tail(path, TAIL).split(b"\n")[:-1]
-    found: dict[str, Any] = untrusted.parsed(lines[-1], str(path)) if lines else {}
-    return found
+    row: dict[str, Any] = untrusted.parsed(lines[-1], str(path)) if lines else {}
+    return row
 
 
 def _accuracy(path: Path) -> float | None:

@@ -1,8 +1,8 @@
-"""How long a comparison will take, measured: every arm trains for a few small updates.
+"""Measures how long a comparison will take, by training every arm for a few small steps.
 
-A trial takes one optimiser update's worth of rollouts a step, so a step of the real size costs as
-many times more as it has updates. Trials run side by side as the runs will, and so share the
-machine as they will; their folder is thrown away.
+A step of a trial has the rollouts of one optimiser update. A real step takes longer in proportion
+to its number of updates. Trials run in parallel like the real runs, so they share the machine in
+the same way. Their folder is deleted.
 """
 
 import json
@@ -24,8 +24,8 @@ from mssr_rl.sweep.matrix import PlannedRun, in_turn
 from mssr_rl.sweep.process import Launch
 from mssr_rl.sweep.runner import NAP, Share
 
-STEPS = 3  # the first is slower and not counted
-SCORED = 16  # problems
+STEPS = 3  # the first step is slower, and is not counted
+SCORED = 16  # problems of an evaluation
 SHORT = {
     "eval.every": "0",
     "eval.limit": str(SCORED),
@@ -34,25 +34,25 @@ SHORT = {
 
 
 class ArmTime(NamedTuple):
-    """What one arm takes [s]."""
+    """The times of one arm [s]."""
 
-    start: float  # until the first rollout, and from the last one to the end
+    start: float  # before the first rollout and after the last one
     step: float
-    evaluated: float  # one rollout of an evaluation
+    evaluated: float  # per rollout of an evaluation
 
 
 class ComparisonTime(NamedTuple):
-    """What the whole comparison takes [s]."""
+    """The estimated time of the whole comparison [s]."""
 
-    by_arm: Mapping[str, float]  # one run
+    by_arm: Mapping[str, float]  # per run
     total: float
 
 
 def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> ComparisonTime:
-    """Try one run of each arm and environment, `share.jobs` at once.
+    """Try one run of each arm and environment, `share.jobs` at once; return the estimate.
 
-    An arm that rolls out every problem before step 1 is not tried, it would take too long; it is
-    taken to be as slow as the slowest of the others.
+    An arm with initial rollouts for every problem is not tried, because it would take too long. It
+    is assumed to be as slow as the slowest other arm. Raises `UserError` if no arm can be tried.
     """
     chosen = list({(run.arm, run.env): run for run in runs}.values())
     first = {run: _initial(run.config) for run in chosen}
@@ -75,7 +75,7 @@ def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> Compari
 
 
 def run_seconds(config: Config, pace: ArmTime, initial: int = 0) -> float:
-    """One whole run: what it rolls out before step 1, its steps and its evaluations."""
+    """Return the time of one whole run [s]: initial rollouts, steps and evaluations."""
     plan = schedule(config, initial)
     sizes = {split: len(found) for split, found in problems_by_split(config).items()}
     val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
@@ -99,7 +99,7 @@ def _try_all(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> dict[P
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:
-    """When the last of the runs ends, started in their order on `jobs` places."""
+    """Return when the last run ends [s], if runs start in order and `jobs` run at once."""
     free = [0.0] * jobs
     for spent in seconds:
         place = free.index(min(free))
@@ -136,9 +136,9 @@ def _words(run: PlannedRun, folder: Path) -> list[str]:
         "train.rollouts_per_step": str(size),
         "budget.rollouts": str(STEPS * size),
     }
-    given = [word for word in run.words if word.partition("=")[0] not in short]
+    arguments = [word for word in run.words if word.partition("=")[0] not in short]
     return [
-        *given,
+        *arguments,
         *(f"{key}={value}" for key, value in short.items()),
         f"name={run.name}",
         f"runs_dir={folder}",
