@@ -1,5 +1,5 @@
-"""Laws that everything registered keeps, yours included. `python -m mssr_rl check algo=NAME`.
+"""Laws that every registered algorithm must keep. `python -m mssr_rl check algo=NAME` checks them.
 
-`batches` draws small batches, `algorithm_laws` holds an algorithm against them, `own_reward` is the
-one law that needs more than a few lines, `check_algo_verb` is the way in.
+`check_algo_verb` is the entry point. `batches` draws small batches, `algorithm_laws` checks an
+algorithm on them, `loss_laws` its policy loss, and `own_reward` is one longer law.
 """

@@ -1,7 +1,6 @@
-"""What must hold for every algorithm, checked on small batches: a sentence for each way to fail.
+"""The laws for algorithms, checked on small batches. Each returns a sentence if it is broken.
 
-An algorithm is somebody's own code: anything may go wrong in it, and what does is a finding here,
-not an error of ours.
+An algorithm can be code of the user, so it may fail in any way. Every failure is a finding.
 """
 
 import math
@@ -25,21 +24,21 @@ TOLERANCE = 1e-6
 
 
 class CheckedAlgorithm(NamedTuple):
-    """An algorithm to be checked."""
+    """The algorithm to check."""
 
     name: str
-    make: Callable[[], Algorithm]  # a new one, as another process would make it
+    make: Callable[[], Algorithm]  # makes a new one, as another process would
 
 
 class Law(NamedTuple):
-    """Something that must hold."""
+    """A law, and the function that checks it."""
 
     says: str
-    broken: Callable[[CheckedAlgorithm], str | None]  # how; None if it holds
+    broken: Callable[[CheckedAlgorithm], str | None]  # how it is broken; None if it holds
 
 
 def pure(subject: CheckedAlgorithm) -> str | None:
-    """Inputs stay as they are, and the same inputs give the same outputs."""
+    """Inputs are not changed, and the same inputs give the same outputs."""
     algorithm = subject.make()
     batch, state = _batch(algorithm, 1), algorithm.advantage.init(NUM_PROBLEMS)
     before = _copies(batch, state)
@@ -54,38 +53,39 @@ def pure(subject: CheckedAlgorithm) -> str | None:
 
 
 def padding(subject: CheckedAlgorithm) -> str | None:
-    """Zero outside the responses, whatever stands there."""
+    """Advantages are exactly 0 outside the responses, and do not depend on values there."""
     algorithm = subject.make()
     batch = _batch(algorithm, 2)
-    found = _advantage(algorithm, batch)
-    if (found.dtype, found.shape) != (torch.float32, batch.mask_BT.shape):
-        return f"gives {found.dtype} {list(found.shape)} where the mask is torch.float32 BT"
+    advantage_BT = _advantage(algorithm, batch)
+    if (advantage_BT.dtype, advantage_BT.shape) != (torch.float32, batch.mask_BT.shape):
+        given = f"{advantage_BT.dtype} {list(advantage_BT.shape)}"
+        return f"gives {given} where the mask is torch.float32 BT"
     off = batch.mask_BT == 0
-    if (found[off] != 0).any():
+    if (advantage_BT[off] != 0).any():
         return "an advantage outside a response is not exactly 0; multiply by the mask at the end"
     noisy = changed(batch, lambda x: x.masked_fill(off, math.nan), "_BT")
-    if not torch.equal(_advantage(algorithm, noisy._replace(mask_BT=batch.mask_BT)), found):
+    if not torch.equal(_advantage(algorithm, noisy._replace(mask_BT=batch.mask_BT)), advantage_BT):
         return "what stands outside the responses changes advantages; mask before you sum"
     wider = changed(batch, lambda x: torch.nn.functional.pad(x, (0, 3)), "_BT")
-    if not _close(_advantage(algorithm, wider)[:, : found.shape[1]], found):
+    if not _close(_advantage(algorithm, wider)[:, : advantage_BT.shape[1]], advantage_BT):
         return "more padding changes advantages; count tokens by the mask"
     return None
 
 
 def finite(subject: CheckedAlgorithm) -> str | None:
-    """A number for every token, also on odd batches."""
+    """Advantages are finite, also on degenerate batches."""
     algorithm = subject.make()
     for oddity, batch in degenerate(algorithm.default_group_size):
-        found = _advantage(algorithm, batch)
-        if not found.isfinite().all():
+        advantage_BT = _advantage(algorithm, batch)
+        if not advantage_BT.isfinite().all():
             return f"NaN or infinity {oddity}; a spread of 0 must not be divided by"
     return None
 
 
 def order(subject: CheckedAlgorithm) -> str | None:
-    """Groups in another order: the same advantages, and the same memory.
+    """The order of groups in a batch changes neither the advantages nor the new state.
 
-    Not where a rollout's place matters by definition, which a step then says (`by_place`).
+    Algorithms whose definition depends on the place of a rollout (`by_place`) are not checked.
     """
     algorithm = subject.make()
     if algorithm.advantage.by_place:
@@ -105,7 +105,7 @@ def order(subject: CheckedAlgorithm) -> str | None:
 
 
 def reload(subject: CheckedAlgorithm) -> str | None:
-    """Saved and loaded into a new one: the run goes on as if nothing had happened."""
+    """A state that is saved and loaded into a new algorithm gives the same further results."""
     algorithm, other = subject.make(), subject.make()
     first, second = _batch(algorithm, 6), _batch(algorithm, 7)
     state = algorithm.advantage.update(
@@ -132,7 +132,7 @@ def own_reward(subject: CheckedAlgorithm) -> str | None:
 
 
 def group_size(subject: CheckedAlgorithm) -> str | None:
-    """The smallest group it declares is enough, and a smaller one is refused with a way out."""
+    """The declared smallest group works, and a smaller one is refused with advice."""
     algorithm = subject.make()
     smallest = algorithm.min_group_size
     try:
@@ -151,13 +151,17 @@ def group_size(subject: CheckedAlgorithm) -> str | None:
 
 
 def name(subject: CheckedAlgorithm) -> str | None:
-    """It goes by the name it is registered under."""
-    found = subject.make().name
-    return None if found == subject.name else f"calls itself {found}, registered as {subject.name}"
+    """The algorithm's own name is the one it is registered under."""
+    own_name = subject.make().name
+    return (
+        None
+        if own_name == subject.name
+        else f"calls itself {own_name}, registered as {subject.name}"
+    )
 
 
 def of_loss(law: Callable[[PolicyLoss], str | None]) -> Callable[[CheckedAlgorithm], str | None]:
-    """A law of losses, held against the one that the algorithm has."""
+    """Return a law for algorithms from a law for losses; it checks the algorithm's loss."""
     return lambda subject: law(subject.make().loss)
 
 
@@ -187,7 +191,7 @@ def _batch(algorithm: Algorithm, seed: int) -> Batch:
 
 
 def _advantage(algorithm: Algorithm, batch: Batch) -> Tensor:
-    """From a fresh state."""
+    """Return the advantages from a fresh state."""
     fresh = algorithm.advantage.init(NUM_PROBLEMS)
     return algorithm.advantage.update(batch.reward_B, batch, fresh).advantage
 

@@ -1,4 +1,4 @@
-"""Small random batches to hold an algorithm against. Pure.
+"""Draws small random batches for the checks of algorithms. Pure functions.
 
 Shapes: P problems in a batch, G rollouts each, B = P * G, T response tokens.
 """
@@ -18,7 +18,7 @@ ROWS_WITH_ONE_TWICE = (3, 0, 7, 11, 3, 5, 1, 2)
 
 
 def draw(seed: int, group_size: int, rows: tuple[int, ...] = ROWS_WITH_ONE_TWICE) -> Batch:
-    """A batch of `len(rows)` groups, with everything an algorithm may read."""
+    """Return a batch of `len(rows)` groups, with everything that an algorithm may read."""
     generator = torch.Generator().manual_seed(seed)
     b = len(rows) * group_size
     length_B = torch.randint(1, WIDTH + 1, (b,), generator=generator)
@@ -38,7 +38,7 @@ def draw(seed: int, group_size: int, rows: tuple[int, ...] = ROWS_WITH_ONE_TWICE
 
 
 def degenerate(group_size: int) -> Iterator[tuple[str, Batch]]:
-    """Batches that a run meets sooner or later, each with what is odd about it."""
+    """Yield unusual batches that can occur in a run, each with a description."""
     usual = draw(8, group_size)
     for reward in (0.0, 1.0, 0.1):
         equal_B = torch.full_like(usual.reward_B, reward)
@@ -52,12 +52,12 @@ def degenerate(group_size: int) -> Iterator[tuple[str, Batch]]:
 
 
 def changed(batch: Batch, change: Callable[[Tensor], Tensor], ending: str = "") -> Batch:
-    """The batch with a change made to every tensor whose name ends so."""
+    """Return the batch with `change` applied to every tensor whose name ends with `ending`."""
     tensors = {name: x for name, x in batch._asdict().items() if isinstance(x, Tensor)}
     after: dict[str, Any] = {n: change(x) for n, x in tensors.items() if n.endswith(ending)}
     return batch._replace(**after)
 
 
 def tensors_of(batch: Batch) -> dict[str, Tensor]:
-    """The batch's tensors by name."""
+    """Return the batch's tensors by name."""
     return {name: x for name, x in batch._asdict().items() if isinstance(x, Tensor)}

@@ -1,6 +1,6 @@
 """`python -m mssr_rl check algo=NAME [algo.option=value ...] [plugins=[module]]`.
 
-A line for each law on stdout; exit code 1 if one is broken.
+It prints one line per law; the exit code is 1 if a law is broken.
 """
 
 import sys
@@ -17,7 +17,7 @@ from mssr_rl.typed import option
 
 @dataclass(frozen=True, kw_only=True)
 class AlgorithmWords:
-    """What `check algo=NAME` is told."""
+    """The arguments of `check algo=NAME`."""
 
     algo: str = option("the algorithm that is checked")
     options: Mapping[str, str] = options_of("algo")
@@ -25,7 +25,7 @@ class AlgorithmWords:
 
 
 def check_algorithm(arguments: Sequence[str]) -> int:
-    """Check the named algorithm; 0 when it keeps every law, else `RunFailed`."""
+    """Check the named algorithm; return 0 if it keeps every law. Raises `RunFailed` if not."""
     subject = _subject(parse_words(AlgorithmWords, arguments))
     broken = 0
     for law in LAWS:
@@ -38,10 +38,10 @@ def check_algorithm(arguments: Sequence[str]) -> int:
 
 
 def verdict(law: Law, subject: CheckedAlgorithm) -> str | None:
-    """How a law is broken; None if it holds."""
+    """Return how a law is broken; None if it holds."""
     try:
         return law.broken(subject)
-    except Exception as error:  # noqa: BLE001  the user's own code: anything may go wrong in it
+    except Exception as error:  # noqa: BLE001  code of the user may raise anything
         return f"it fails with {type(error).__name__}: {error}"
 
 

@@ -1,7 +1,8 @@
-"""What must hold for the policy loss of every algorithm: a sentence for each way to fail.
+"""The laws for policy losses. Each returns a sentence if it is broken.
 
-Checked where an engine uses it: `prepared` for a whole update, `objective` for each micro-batch. So
-a loss that takes a mean over its micro-batch is found out, and one that asks in `mark` is not.
+A loss is checked as an engine uses it: `prepared` for a whole update, `objective` for each
+micro-batch. So a loss that averages over its micro-batch breaks a law. A loss that computes such
+values in `mark`, over the whole update, keeps it.
 
 Shapes: B responses of an update, T response tokens.
 """
@@ -20,12 +21,12 @@ from mssr_rl.objective import Extras, Given, Policy, objective, prepared
 LENGTHS = (6, 1, 0, 4, 6, 2, 3, 1, 5, 6, 2, 0)  # B: full, one-token and empty responses
 CUTS = ((0, 5), (5, 6), (6, 12))  # micro-batches of an update
 SEED = 7
-CLOSE = 1e-9  # of float64
-FAR = 1e4  # a log-ratio that no sound policy has [nat]
+CLOSE = 1e-9  # tolerance in float64
+FAR = 1e4  # a log-ratio far beyond those of a sound policy [nat]
 
 
 class Learnt(NamedTuple):
-    """What an update comes to."""
+    """The result of an update."""
 
     total: float
     gradient_BT: Tensor  # with respect to the log-probabilities
@@ -33,16 +34,16 @@ class Learnt(NamedTuple):
 
 
 def micro_batches(loss: PolicyLoss) -> str | None:
-    """An update gives the same however it is cut into micro-batches or ranks."""
+    """An update gives the same result for every cut into micro-batches or ranks."""
     given, logprob_BT = _update()
     whole, parts = _learnt(loss, given, logprob_BT), _learnt(loss, given, logprob_BT, CUTS)
     return _differ(whole, parts, "cut into micro-batches an update gives another {what}")
 
 
 def order(loss: PolicyLoss) -> str | None:
-    """Responses in another order: the same loss, and every token its gradient.
+    """The order of responses changes neither the loss nor the gradient of a token.
 
-    A loss that draws is given numbers in order, so only one that asks for no mark is held to it.
+    Losses with a `mark` are not checked, because they may draw random numbers in order.
     """
     given, logprob_BT = _update()
     if loss.mark(_signal(given, logprob_BT), torch.Generator().manual_seed(SEED)) is not None:
@@ -55,32 +56,32 @@ def order(loss: PolicyLoss) -> str | None:
 
 
 def padding(loss: PolicyLoss) -> str | None:
-    """What stands outside the responses plays no part, and has a gradient of exactly 0."""
+    """Values outside the responses have no influence, and a gradient of exactly 0."""
     given, logprob_BT = _update()
-    found = _learnt(loss, given, logprob_BT)
+    plain = _learnt(loss, given, logprob_BT)
     off_BT = given.mask_BT == 0
-    if (found.gradient_BT[off_BT] != 0).any():
+    if (plain.gradient_BT[off_BT] != 0).any():
         return "a token outside a response has a gradient"
     noise = Given(*(None if x is None else x.masked_fill(off_BT, 3.0) for x in given))  # type: ignore[arg-type]
     noisy = noise._replace(mask_BT=given.mask_BT)
     loud = _learnt(loss, noisy, logprob_BT.masked_fill(off_BT, -9.0))
-    broken = _differ(found, loud, "what stands outside the responses changes the {what}")
+    broken = _differ(plain, loud, "what stands outside the responses changes the {what}")
     wide = Given(*(None if x is None else torch.nn.functional.pad(x, (0, 3)) for x in given))  # type: ignore[arg-type]
     wider = _learnt(loss, wide, torch.nn.functional.pad(logprob_BT, (0, 3)))
     narrow = wider._replace(gradient_BT=wider.gradient_BT[:, :WIDTH])
-    return broken or _differ(found, narrow, "more padding changes the {what}")
+    return broken or _differ(plain, narrow, "more padding changes the {what}")
 
 
 def fresh(loss: PolicyLoss) -> str | None:
-    """On fresh rollouts the gradient is that of A * log p, or the loss says why it is not."""
+    """On fresh rollouts the gradient is that of A * log p, unless `departs` gives a reason."""
     given, _ = _update()
     weights = prepared(given, loss.within(WIDTH), SEED).weights
-    found = _learnt(loss, given, given.old_BT).gradient_BT
+    gradient_BT = _learnt(loss, given, given.old_BT).gradient_BT
     wanted = -given.advantage_BT * weights.surrogate
-    equal = torch.allclose(found, wanted, rtol=0, atol=CLOSE)
+    equal = torch.allclose(gradient_BT, wanted, rtol=0, atol=CLOSE)
     if equal or loss.departs:
         return None
-    furthest = (found - wanted).abs().max().item()
+    furthest = (gradient_BT - wanted).abs().max().item()
     return (
         f"on fresh rollouts the gradient is not that of A * log p (it is off by {furthest:.2g}); "
         "mend it, or say why in `departs`"
@@ -88,14 +89,14 @@ def fresh(loss: PolicyLoss) -> str | None:
 
 
 def finite(loss: PolicyLoss) -> str | None:
-    """Loss and gradient are numbers for log-ratios up to +-1e4, in float32 and bfloat16."""
+    """Loss and gradient are finite for log-ratios up to +-1e4, in float32 and bfloat16."""
     given, _ = _update()
     spread_T = torch.tensor([-FAR, -30.0, -1.0, 0.0, 30.0, FAR])
     for dtype in (torch.float32, torch.bfloat16):
         small = Given(*(None if x is None else x.to(dtype) for x in given))  # type: ignore[arg-type]
         far_BT = (given.old_BT + spread_T * given.mask_BT).to(dtype)
-        found = _learnt(loss, small, far_BT)
-        if not (math.isfinite(found.total) and found.gradient_BT.isfinite().all()):
+        learnt = _learnt(loss, small, far_BT)
+        if not (math.isfinite(learnt.total) and learnt.gradient_BT.isfinite().all()):
             return (
                 f"NaN or infinity at a log-ratio of +-{FAR:g} in {dtype}; bound it before exp() "
                 "(Signal.log_ratio_BT does)"
@@ -104,7 +105,7 @@ def finite(loss: PolicyLoss) -> str | None:
 
 
 def pure(loss: PolicyLoss) -> str | None:
-    """Inputs stay as they are, and the same inputs give the same."""
+    """Inputs are not changed, and the same inputs give the same loss."""
     given, logprob_BT = _update()
     signal = _signal(prepared(given, loss.within(WIDTH), SEED).given, logprob_BT)
     before = [x.clone() for x in signal if x is not None]
@@ -113,18 +114,18 @@ def pure(loss: PolicyLoss) -> str | None:
         torch.equal(a, b) for a, b in zip(before, (x for x in signal if x is not None), strict=True)
     ):
         return "an input of the loss was written to; work on a copy and return it"
-    if said := _form(first, given.mask_BT):
-        return said
+    if fault := _form(first, given.mask_BT):
+        return fault
     on_BT = given.mask_BT > 0
     if not torch.equal(first.token_loss_BT[on_BT], again.token_loss_BT[on_BT]):
         return "two calls with the same inputs give different losses; draw numbers in `mark` only"
     return None
 
 
-def _form(found: Surrogate, mask_BT: Tensor) -> str | None:
-    if found.token_loss_BT.shape != mask_BT.shape:
-        return f"gives a loss of shape {list(found.token_loss_BT.shape)}, not one per token"
-    if found.clipped_BT.shape != mask_BT.shape or found.clipped_BT.dtype != torch.bool:
+def _form(result: Surrogate, mask_BT: Tensor) -> str | None:
+    if result.token_loss_BT.shape != mask_BT.shape:
+        return f"gives a loss of shape {list(result.token_loss_BT.shape)}, not one per token"
+    if result.clipped_BT.shape != mask_BT.shape or result.clipped_BT.dtype != torch.bool:
         return "what counts as clipped must be a bool per token"
     return None
 
@@ -133,7 +134,7 @@ def _form(found: Surrogate, mask_BT: Tensor) -> str | None:
 
 
 def _update() -> tuple[Given, Tensor]:
-    """float64: responses of all lengths, advantages of both signs and 0, a policy that moved."""
+    """Return an update in float64: several lengths, all signs of advantages, a changed policy."""
     generator = torch.Generator().manual_seed(SEED)
     shape = (len(LENGTHS), WIDTH)
     mask_BT = (torch.arange(WIDTH) < torch.tensor(LENGTHS)[:, None]).double()
@@ -153,7 +154,7 @@ def _signal(given: Given, logprob_BT: Tensor) -> Signal:
 
 
 def _one_by_one(loss: PolicyLoss) -> PolicyLoss:
-    """An aggregation that goes by place in the update is not the loss's own doing."""
+    """Replace an aggregation that depends on the order of responses; it is not the loss's fault."""
     by_place = loss.aggregate == "micro-token-mean"
     return replace(loss, aggregate="token-mean", micro_size=None) if by_place else loss
 
@@ -164,7 +165,7 @@ def _learnt(
     logprob_BT: Tensor,
     cuts: tuple[tuple[int, int], ...] = ((0, len(LENGTHS)),),
 ) -> Learnt:
-    """The surrogate's part of an update; KL and entropy are the machinery's own."""
+    """Compute the surrogate's part of an update, without the KL and entropy terms."""
     alone = replace(loss, kl_coef=0.0, entropy_coef=0.0).within(WIDTH)
     whole = prepared(given, alone, SEED)
     leaf_BT = logprob_BT.detach().clone().requires_grad_()

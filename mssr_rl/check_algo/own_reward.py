@@ -1,8 +1,8 @@
-"""The law that a value never sees the reward it is held against.
+"""The law that a rollout's own reward must not be part of its baseline.
 
-A tracker that counts an outcome first and subtracts afterwards compares a rollout partly with
-itself. Whitening hides the mistake, so the steps that remember are looked at alone where the chain
-shows them.
+A tracker that first counts an outcome, and then subtracts the value, compares a rollout partly with
+itself. Whitening hides this mistake. So the steps with a state are checked alone, if the chain
+shows its steps.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from mssr_rl.advantage import Batch, Transform, state_tensors
 from mssr_rl.check_algo.batches import ROWS, draw
 
 TOLERANCE = 1e-6
-WARM_UP = ((3, 0, 7), (3, 0), (3,), (5, 9))  # visits differ: equal counts would hide a leak
+WARM_UP = ((3, 0, 7), (3, 0), (3,), (5, 9))  # different numbers of visits; equal ones hide a leak
 LEAK = (
     "the value subtracted from a rollout depends on that rollout's own reward: {detail}. Subtract "
     "with the state before the batch, then update the state"
@@ -21,16 +21,16 @@ LEAK = (
 
 
 def leak(advantage: Transform, group_size: int) -> str | None:
-    """How own rewards get into the baseline; None if they do not, or nothing is remembered."""
+    """Return how own rewards get into the baseline; None if they do not, or without a state."""
     state = _warm(advantage, group_size)
     batch = draw(11, group_size, ROWS)
     remembering = _that_remember(advantage, state)
     if any((step.takes, step.gives) != ("rollout", "rollout") for step, _ in remembering):
         return _leak_of_whole(advantage, state, batch)
     for place, (step, memory) in enumerate(remembering):
-        found = _of_later(step, memory, batch) if place else _of_first(step, memory, batch)
-        if found is not None:
-            return found
+        fault = _of_later(step, memory, batch) if place else _of_first(step, memory, batch)
+        if fault is not None:
+            return fault
     return None
 
 
@@ -43,7 +43,7 @@ def _warm(advantage: Transform, group_size: int) -> Any:
 
 
 def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, Any]]:
-    """The single steps with a memory, chains within chains taken apart."""
+    """Return the single steps that have a state, also from chains within chains."""
     if not advantage.parts:
         return [(advantage, state)] if state_tensors(state) else []
     pairs = zip(advantage.parts, state, strict=True)
@@ -51,9 +51,9 @@ def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, An
 
 
 def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:
-    """Raise one rollout's reward by 1: its advantage must rise by 1.
+    """Raise the reward of one rollout by 1; its advantage must rise by 1.
 
-    Or by one scale for all of them, if the step takes rewards from nowhere but its input.
+    All may rise by another common factor, if the step reads rewards only from its input.
     """
     rises = [_rise(step, memory, batch, i, given_too=True) for i in range(len(batch.reward_B))]
     furthest = max(rises, key=lambda rise: abs(rise - 1))
@@ -62,7 +62,10 @@ def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:
 
 
 def _of_later(step: Transform, memory: Any, batch: Batch) -> str | None:
-    """Raise one rollout's reward by 1 behind the back of what the step is given: nothing moves."""
+    """Raise the reward of one rollout in the batch only, not in the step's input.
+
+    No advantage may change.
+    """
     rises = (_rise(step, memory, batch, i, given_too=False) for i in range(len(batch.reward_B)))
     return next((_said(step, rise) for rise in rises if abs(rise) > TOLERANCE), None)
 
@@ -81,7 +84,7 @@ def _said(step: Transform, rise: float) -> str:
 
 
 def _leak_of_whole(advantage: Transform, state: Any, batch: Batch) -> str | None:
-    """Raise all rewards alike: all advantages must move alike."""
+    """Raise all rewards by the same amount; all advantages must change by the same amount."""
     all_wrong, all_right = (
         batch._replace(reward_B=torch.full_like(batch.reward_B, reward)) for reward in (0.0, 1.0)
     )

@@ -1,8 +1,8 @@
-"""Where verifiers disagree: ours, exact match, math-verify and MathRuler on the same pairs.
+"""Finds pairs on which verifiers disagree: ours, exact match, math-verify and MathRuler.
 
-The pairs are the environment's golds in their spellings and beside other rows' answers. The two
-foreign graders run in this process, on golds of the user's own data only. MathRuler is asked if it
-is installed; without a box it compares the text "None", which is why it is given one.
+A pair is a gold answer with one of its spellings, or with the answer of another row. math-verify
+and MathRuler run in this process, and only on gold answers of the user's own data. MathRuler is
+used if it is installed. Without a box it would compare the text "None", so answers get a box.
 """
 
 import re
@@ -17,7 +17,7 @@ Grader = Callable[[str, str], bool]
 
 
 class Disagreement(NamedTuple):
-    """One pair and the verdicts on it."""
+    """A pair of answers, and the verdict of every grader."""
 
     answer: str
     gold: str
@@ -25,15 +25,15 @@ class Disagreement(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """All pairs counted, and those on which not all agree."""
+    """The number of pairs, and the pairs on which not all graders agree."""
 
     pairs: int
-    kappa: Mapping[str, float]  # Cohen's, of each grader with ours
+    kappa: Mapping[str, float]  # Cohen's kappa of each grader with ours
     disagreements: list[Disagreement]
 
 
 def audit(env: ProblemEnv) -> Audit:
-    """Grade every pair by every grader that is installed."""
+    """Grade every pair with every installed grader."""
     others = graders()
     counts: dict[str, list[tuple[bool, bool]]] = {name: [] for name in others}
     differ, pairs = [], 0
@@ -58,15 +58,15 @@ def _pairs(env: ProblemEnv) -> Iterator[tuple[int, str]]:
 
 
 def graders() -> dict[str, Grader]:
-    """The graders at hand, by name."""
-    found: dict[str, Grader] = {"exact": lambda answer, gold: answer.strip() == gold.strip()}
-    found["math-verify"] = _math_verify
+    """Return {name: grader} of all installed graders."""
+    known: dict[str, Grader] = {"exact": lambda answer, gold: answer.strip() == gold.strip()}
+    known["math-verify"] = _math_verify
     try:
         from mathruler.grader import grade_answer  # type: ignore[import-not-found]
     except ImportError:
-        return found
-    found["mathruler"] = grade_answer
-    return found
+        return known
+    known["mathruler"] = grade_answer
+    return known
 
 
 def _math_verify(answer: str, gold: str) -> bool:
@@ -76,7 +76,7 @@ def _math_verify(answer: str, gold: str) -> bool:
 
 
 def kappa(pairs: list[tuple[bool, bool]]) -> float:
-    """Agreement beyond chance; 1 where both always say the same."""
+    """Return Cohen's kappa: agreement beyond chance; 1 if both always give the same verdict."""
     n = len(pairs)
     agree = sum(a == b for a, b in pairs) / n
     yes_a, yes_b = sum(a for a, _ in pairs) / n, sum(b for _, b in pairs) / n
@@ -84,12 +84,12 @@ def kappa(pairs: list[tuple[bool, bool]]) -> float:
     return 1.0 if chance == 1 else (agree - chance) / (1 - chance)
 
 
-def lines(found: Audit) -> list[str]:
-    """The audit in words."""
-    said = [f"audit         {found.pairs} pairs, {len(found.disagreements)} without agreement"]
-    said += [f"              kappa of ours and {k}: {v:.3f}" for k, v in found.kappa.items()]
-    for one in found.disagreements[:20]:
+def lines(result: Audit) -> list[str]:
+    """Return the audit as lines of text."""
+    text = [f"audit         {result.pairs} pairs, {len(result.disagreements)} without agreement"]
+    text += [f"              kappa of ours and {k}: {v:.3f}" for k, v in result.kappa.items()]
+    for one in result.disagreements[:20]:
         verdicts = ", ".join(f"{name} {'yes' if v else 'no'}" for name, v in one.verdicts.items())
         pair = re.sub(r"\s+", " ", f"{one.answer[:40]!r} for {one.gold[:40]!r}")
-        said.append(f"              {pair}: {verdicts}")
-    return said
+        text.append(f"              {pair}: {verdicts}")
+    return text

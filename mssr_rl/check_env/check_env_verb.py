@@ -1,4 +1,4 @@
-"""The words of `check env=NAME` and what it prints; exit code 1 if anything is wrong."""
+"""The command `check env=NAME`: its arguments and its output; exit code 1 if there are findings."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ SHOWN = 12  # findings of one law that are printed in full
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentWords:
-    """What `check env=NAME` is told."""
+    """The arguments of `check env=NAME`."""
 
     env: str = option("the environment that is checked")
     data: str | None = option("where its rows lie; the same as env.data", None)
@@ -43,20 +43,20 @@ class EnvironmentWords:
 
 
 def check_environment(words: list[str]) -> int:
-    """Check the environment that the words name."""
-    asked = parse_words(EnvironmentWords, words)
-    plugins.prepare(asked.plugins)
+    """Check the environment that the arguments name; return the exit code."""
+    parsed = parse_words(EnvironmentWords, words)
+    plugins.prepare(parsed.plugins)
     workers.warm()
-    wrong = sum(_say(line) for line in _report(asked))
+    wrong = sum(_say(line) for line in _report(parsed))
     _say("sound" if not wrong else f"{wrong} findings")
     return 1 if wrong else 0
 
 
 def made(asked: EnvironmentWords, split: str | None) -> ProblemEnv:
-    """The environment of these words, rows that cannot be used left out and listed.
+    """Return the environment for these arguments, without rows that cannot be used.
 
     Raises:
-        BadRows: none can be used.
+        BadRows: no row can be used.
     """
     name, texts = asked.env, dict(asked.options)
     known = registered_names.options("env", name)
@@ -74,7 +74,7 @@ def made(asked: EnvironmentWords, split: str | None) -> ProblemEnv:
 
 
 def _report(asked: EnvironmentWords) -> Iterator[str]:
-    """Lines; those that begin with FAIL are findings."""
+    """Yield the lines of the output; those that begin with FAIL are findings."""
     try:
         env = made(asked, asked.split)
     except row_faults.BadRows as bad:
@@ -88,7 +88,7 @@ def _report(asked: EnvironmentWords) -> Iterator[str]:
         trial = tried(partial(law, env))
         yield from _findings(trial.findings)
         if not trial.ended:
-            return  # what follows grades in this process
+            return  # the checks below grade in this process, which could hang
     yield f"speed         {environment_laws.items_per_second(env):,.0f} responses a second"
     yield from _between_splits(env, asked)
     for other in asked.against:
@@ -109,7 +109,10 @@ def _findings(found: list[Violation]) -> Iterator[str]:
 
 
 def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
-    """What the checked split shares with the data's other splits: said, a run decides about it."""
+    """Yield what the checked split shares with other splits.
+
+    It is not a finding, because a run can allow it with `env.overlap=allow`.
+    """
     mine = asked.split or env.split
     problems = {mine: env.problems}
     for split in SPLITS:
@@ -123,7 +126,7 @@ def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
 
 
 def _other_split(asked: EnvironmentWords, split: str) -> ProblemEnv | None:
-    """The same data's other split, None where there is none or where it cannot be read."""
+    """Return another split of the same data; None if there is none or it cannot be read."""
     try:
         return made(replace(asked, limit=None), split)
     except UserError:
@@ -139,10 +142,10 @@ def _overlap(env: ProblemEnv, other: str, asked: EnvironmentWords) -> Iterator[s
 
 
 def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
-    """The environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
+    """Return the environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
 
-    Without a place it is the user's own data, if they serve that environment too; never data that
-    would be generated unasked.
+    Without a place it reads the user's own data, if they include that environment. It never
+    generates data on its own. Raises `UserError` if there are no data.
     """
     name, colon, place = word.partition(":")
     if colon:
@@ -160,7 +163,7 @@ def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
 
 
 def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
-    """Rows that the model of `model.path` cannot be shown: their pictures, or their prompts."""
+    """Yield rows whose pictures or prompts the model of `model.path` cannot take."""
     from mssr_rl.models.load import Wanted, family_of_folder
     from mssr_rl.run import splits
 
@@ -175,7 +178,7 @@ def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
 
 
 def _say(line: str) -> bool:
-    """Print a line that may quote data: one line it stays. Whether it is a finding."""
+    """Print a line, with line breaks in quoted data escaped; return whether it is a finding."""
     shown = outward.plain(line).replace("\n", "\\n")
     sys.stdout.write(f"{shown}\n")
     return line.startswith("FAIL")

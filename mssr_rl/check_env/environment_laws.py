@@ -1,7 +1,7 @@
-"""What an environment owes its trainer, tried out: a list of findings, empty if nothing is wrong.
+"""Rules that every environment must keep; each yields findings if it is broken.
 
-Each law takes the environment and the rows it is tried on. An environment's own exception is a
-finding too: a verifier that raises stops a run in the middle of the night.
+An exception in the environment is a finding too, because a verifier that raises would end a run
+after hours of training.
 """
 
 import concurrent.futures
@@ -16,18 +16,18 @@ from mssr_rl.check_env.probes import Probe
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
 
-SLOW = 1.0  # seconds for one response
-SAMPLE = 24  # rows that are tried
+SLOW = 1.0  # seconds; grading one response must not take longer
+SAMPLE = 24  # number of rows that are tried
 
 
 def rows_of(env: ProblemEnv) -> Sequence[int]:
-    """Rows spread over the whole set."""
+    """Return some rows, spread over the whole set."""
     step = max(1, len(env.problems) // SAMPLE)
     return range(len(env.problems))[::step][:SAMPLE]
 
 
 def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
-    """The gold answer pays 1 in all its spellings."""
+    """Check that the gold answer earns 1 in all its spellings."""
     for row in rows_of(env):
         problem = env.problems[row]
         for probe in probes.spellings(problem, env.rules.respond):
@@ -37,13 +37,13 @@ def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
-    """Known hacks pay nothing, and no response takes a second."""
+    """Check that known hacks earn nothing, and that no response takes longer than a second."""
     for count, row in enumerate(rows_of(env)):
         problem = env.problems[row]
         tried = probes.hacks(problem, _others(env, row), env.rules.respond)
         for probe in tried:
             if count >= 3 and len(probe.response) > 10_000:
-                continue  # the floods are the same for every row
+                continue  # the very long responses are the same for every row
             paid, seconds = _timed_reward(env, row, probe)
             if not isinstance(paid, float) or paid > 0:
                 yield Violation(
@@ -76,18 +76,18 @@ def _timed(env: ProblemEnv, row: int, probe: Probe) -> tuple[float | str, float]
 
 
 def _others(env: ProblemEnv, row: int) -> list[str]:
-    """Answers of other rows that the environment itself does not take for this row's."""
+    """Return wrong answers for a row: those of other rows, and for an integer also the next one."""
     answers = dict.fromkeys(problem.answer for problem in env.problems)
     answers.pop(env.problems[row].answer, None)
     right = env.problems[row].choices or ()
-    found = [answer for answer in list(answers)[:40] if answer not in right]
+    wrong = [answer for answer in list(answers)[:40] if answer not in right]
     if env.problems[row].answer.lstrip("-").isdecimal():
-        found.insert(0, str(int(env.problems[row].answer) + 1))
-    return found
+        wrong.insert(0, str(int(env.problems[row].answer) + 1))
+    return wrong
 
 
 def is_deterministic(env: ProblemEnv) -> Iterator[Violation]:
-    """The same batch earns the same rewards, in another order too."""
+    """Check that the same batch earns the same rewards, also in another order."""
     rows, responses = _batch(env)
     first, second = _rewards(env, rows, responses), _rewards(env, rows, responses)
     turned = _rewards(env, rows[::-1], responses[::-1])[::-1]
@@ -96,7 +96,7 @@ def is_deterministic(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def is_process_safe(env: ProblemEnv) -> Iterator[Violation]:
-    """The same rewards from a worker thread and from another process."""
+    """Check that a worker thread and another process give the same rewards."""
     rows, responses = _batch(env)
     here = _rewards(env, rows, responses)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -114,16 +114,19 @@ def _in_another_process(work: Callable[[], list[object]]) -> list[object] | None
     child.start()
     theirs.close()
     try:
-        found: list[object] | None = ours.recv() if ours.poll(60) else None
+        rewards: list[object] | None = ours.recv() if ours.poll(60) else None
     except EOFError:
-        found = None
+        rewards = None
     child.kill()
     child.join()
-    return found
+    return rewards
 
 
 def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Violation]:
-    """`check_env`, and what it does not look at: real rows in the spaces, a second step refused."""
+    """Run Gymnasium's `check_env`, and check what it does not.
+
+    Real rows must lie in the observation space, and a second step must be refused.
+    """
     from gymnasium.error import ResetNeeded
     from gymnasium.utils.env_checker import check_env
 
@@ -146,7 +149,7 @@ def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def keys_are_unique(env: ProblemEnv) -> Iterator[Violation]:
-    """No two rows share a key."""
+    """Check that no two rows have the same key."""
     counts = Counter(problem.key for problem in env.problems)
     for key, count in counts.most_common(5):
         if count > 1:
@@ -164,7 +167,7 @@ LAWS = (
 
 
 def items_per_second(env: ProblemEnv, seconds: float = 1.0) -> float:
-    """How many responses are graded in a second: gold answers, one after the other."""
+    """Return how many responses are graded per second, for gold answers graded in sequence."""
     rows = rows_of(env)
     responses = [env.rules.respond(env.problems[row].answer) for row in rows]
     env.grade(rows, responses)
@@ -189,7 +192,7 @@ def _rewards(env: ProblemEnv, rows: list[int], responses: list[str]) -> list[obj
 
 
 def _reward(env: ProblemEnv, row: int, probe: Probe) -> float | str:
-    """What is paid, or the name of the exception that the environment raised."""
+    """Return the reward, or the exception of the environment as text."""
     working_on(f"{env.problems[row].key}: {probe.name or repr(probe.response[:60])}")
     try:
         return float(env.grade([row], [probe.response])[0].reward)

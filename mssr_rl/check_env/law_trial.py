@@ -1,7 +1,7 @@
-"""A law tried in a process of its own: a reward that hangs is a finding, not the end of the check.
+"""Tries a law in a separate process, so that a reward that hangs is a finding.
 
-The child says what it works on before each response. If it then says nothing for `PATIENCE`, it is
-killed with all it has started, and the finding names the response.
+The child reports each response before it is graded. If it then reports nothing for `PATIENCE`
+seconds, it is killed with all its child processes, and the finding names the response.
 """
 
 import multiprocessing
@@ -14,33 +14,36 @@ from typing import NamedTuple
 
 from mssr_rl.errors import UserError
 
-PATIENCE = 30.0  # [s] for one response
+PATIENCE = 30.0  # [s] time limit for one response
 
-_parent: Connection | None = None  # in a child: where it says what it does
+_parent: Connection | None = None  # in a child: the connection for its reports
 
 
 class Violation(NamedTuple):
-    """One thing that is wrong, with the row that shows it."""
+    """A finding: the broken law, and a sentence with the row that shows it."""
 
     law: str
     says: str
 
 
 class Trial(NamedTuple):
-    """What a law found; `ended` is false if it had to be killed or died."""
+    """The findings of a law; `ended` is False if its process was killed or died."""
 
     findings: list[Violation]
     ended: bool
 
 
 def working_on(what: str) -> None:
-    """Said before each response, for the finding should it hang."""
+    """Report the next response to the parent, which names it if the response hangs."""
     if _parent is not None:
         _parent.send(what)
 
 
 def tried(law: Callable[[], Iterable[Violation]], patience: float = PATIENCE) -> Trial:
-    """The findings of `law`, or that it hangs; a `UserError` of its own is raised here."""
+    """Return the findings of `law`, or the finding that it hangs.
+
+    A `UserError` in the child is raised here.
+    """
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(law, theirs))
@@ -50,7 +53,7 @@ def tried(law: Callable[[], Iterable[Violation]], patience: float = PATIENCE) ->
         return _followed(ours, patience)
     finally:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid or 0, signal.SIGKILL)  # its own children too
+            os.killpg(child.pid or 0, signal.SIGKILL)  # includes the child's own children
         child.kill()
         child.join()
 
@@ -69,13 +72,13 @@ def _followed(child: Connection, patience: float) -> Trial:
     doing = "its first response"
     while child.poll(patience):
         try:
-            said = child.recv()
+            report = child.recv()
         except EOFError:
             return Trial([Violation("process-safe", f"the process dies on {doing}")], ended=False)
-        if isinstance(said, UserError):
-            raise said
-        if not isinstance(said, str):
-            return Trial(said, ended=True)
-        doing = said
+        if isinstance(report, UserError):
+            raise report
+        if not isinstance(report, str):
+            return Trial(report, ended=True)
+        doing = report
     says = f"{doing} does not end within {patience:g} s; nothing else was tried"
     return Trial([Violation("bounded time", says)], ended=False)

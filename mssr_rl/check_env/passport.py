@@ -1,7 +1,8 @@
-"""What is in a data set: fingerprint, kinds of answers, duplicates, and the guessing floor.
+"""Summarises a data set: fingerprint, kinds of answers, duplicates, and the guessing floor.
 
-The floor is what a policy scores that does not look: always the commonest answer, or the commonest
-answer to each question template (the question with its numbers taken out).
+The guessing floor is the accuracy of a policy that does not look at the question. It always gives
+the most common answer, or the most common answer to each question template. A template is the
+question without its numbers.
 """
 
 import re
@@ -15,7 +16,7 @@ from mssr_rl.grading.choices import gold_letter
 from mssr_rl.grading.readable import parseable
 from mssr_rl.problem import Problem
 
-SHOWN = 12  # golds that are listed
+SHOWN = 12  # gold answers that are listed
 _KINDS = (
     ("integer", r"[+-]?[0-9]+"),
     ("decimal", r"[+-]?[0-9]*\.[0-9]+"),
@@ -31,7 +32,7 @@ _KINDS = (
 
 
 def kind_of(problem: Problem) -> str:
-    """The kind of a gold answer, by how it is written."""
+    """Return the kind of a gold answer, from its spelling."""
     answer = problem.answer.strip().strip("$").strip()
     if gold_letter(answer) and (problem.choices or len(answer) > 1 or answer in "ABCDE"):
         return "choice letter"
@@ -39,7 +40,7 @@ def kind_of(problem: Problem) -> str:
 
 
 def lines(env: ProblemEnv) -> list[str]:
-    """The passport in words."""
+    """Return the summary as lines of text."""
     problems = env.problems
     kinds = Counter(kind_of(problem) for problem in problems)
     pictures = Counter(len(problem.images) for problem in problems)
@@ -59,20 +60,20 @@ def lines(env: ProblemEnv) -> list[str]:
 
 
 def _verbatim(problems: Sequence[Problem]) -> str:
-    """Golds that no other spelling can pay, the first of them listed."""
+    """Return a line on gold answers that only an exact copy can match, with the first of them."""
     shown = ", ".join(f"{p.answer[:40]!r} of {p.key}" for p in problems[:SHOWN])
     return f"verbatim      {len(problems):,} golds pay only where they are repeated: {shown}"
 
 
 def duplicates(problems: Sequence[Problem]) -> int:
-    """Rows whose question and pictures occurred before."""
+    """Return the number of rows whose question and pictures occurred in an earlier row."""
     return len(problems) - len({posed(problem) for problem in problems})
 
 
 def guessing_floor(problems: Sequence[Problem]) -> tuple[float, float]:
-    """Accuracy of the commonest answer, and of the commonest answer to each question template.
+    """Return the accuracy of the most common answer, and of the most common one per template.
 
-    A template that occurs once tells nothing: it is answered by the commonest of all.
+    A template that occurs only once gets the most common answer of all problems.
     """
     overall = Counter(problem.answer for problem in problems)
     by_template: dict[str, Counter[str]] = {}

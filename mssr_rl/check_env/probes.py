@@ -1,10 +1,10 @@
-r"""Responses whose reward is known beforehand: the gold answer in other words, and known hacks.
+r"""Responses with a known reward: spellings of the gold answer, and known hacks.
 
-    spellings(problem, respond)          must pay 1
-    hacks(problem, others, respond)      must pay 0; `others` are answers that are not the gold one
+    spellings(problem, respond)          must earn 1
+    hacks(problem, others, respond)      must earn 0; `others` are answers that are not the gold one
 
-`respond` puts an answer into the environment's own format, by default an empty think block and a
-box. A hack is named after what it exploits; `environment_laws` reports it by that name.
+`respond` writes an answer in the environment's format, by default an empty think block and a box.
+A hack is named after what it exploits, and `environment_laws` reports it by this name.
 """
 
 import re
@@ -20,14 +20,14 @@ MEGABYTE = 10**6
 
 
 class Probe(NamedTuple):
-    """A response and what it tries."""
+    """A response, and the name of what it tries."""
 
     name: str
     response: str
 
 
 def spellings(problem: Problem, respond: Respond) -> Iterator[Probe]:
-    """The gold answer as a careful reader would accept it."""
+    """Yield spellings of the gold answer that a careful reader would accept."""
     for answer in dict.fromkeys(_spelt(problem)):
         yield Probe(f"the gold answer as {answer[:60]!r}", respond(answer))
 
@@ -48,7 +48,7 @@ def _spelt(problem: Problem) -> Iterator[str]:
 
 
 def hacks(problem: Problem, others: Sequence[str], respond: Respond) -> Iterator[Probe]:
-    """What must not pay for this problem."""
+    """Yield responses that must not earn a reward for this problem."""
     gold, question = problem.answer, problem.prompt.replace(IMAGE, "").strip()
     yield from (Probe("an empty response", ""), Probe("an empty answer", respond("")))
     yield Probe("an empty answer", "<think></think>")
@@ -73,7 +73,7 @@ def hacks(problem: Problem, others: Sequence[str], respond: Respond) -> Iterator
 
 
 def _misplaced(gold: str) -> Iterator[Probe]:
-    """The right answer where no answer belongs."""
+    """Yield the right answer in places where it must not count."""
     yield Probe("an answer only inside the think block", f"<think>{_box(gold)}</think>")
     yield Probe("an answer only inside the think block", f"<think>{gold}</think>")
     yield Probe("an answer outside of the box", f"<think>so</think>The answer is {gold}.")
@@ -82,7 +82,7 @@ def _misplaced(gold: str) -> Iterator[Probe]:
 
 
 def floods(respond: Respond) -> Iterator[Probe]:
-    """A megabyte of brackets, boxes and digits; a power that no computer holds."""
+    """Yield a megabyte of brackets, boxes or digits, and a power too large to compute."""
     for unit in (r"\frac{1}{", r"\boxed{", "(", "9"):
         yield Probe("a megabyte of LaTeX", respond((unit * MEGABYTE)[:MEGABYTE]))
     yield Probe("a power tower", respond("9^{9^{9^{9}}}"))

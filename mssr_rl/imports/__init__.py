@@ -1,9 +1,9 @@
-"""Runs that other trainers recorded, drawn beside a comparison's own and marked as imported.
+"""Imports runs of other trainers into a comparison's report, where they are marked as imported.
 
-    readers    their files as rows of (step, numbers): json lines, trainer_state.json, events, csv
-    naming     which of their names is our metric
-    command    `import FILE comparison=FOLDER ...`
+    readers      reads logs as rows (step, numbers): json lines, trainer_state.json, events, csv
+    naming       maps their metric names to ours
+    import_verb  `import FILE comparison=FOLDER ...`
 
-What comes of it lies in the comparison's folder (`mssr_rl.comparison.imported`). It is never part
-of a verdict: there is no record of single problems in it.
+The imported run is kept in the comparison's folder (`mssr_rl.comparison.imported`). It never gets a
+verdict, because it has no results of single problems.
 """

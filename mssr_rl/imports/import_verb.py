@@ -3,7 +3,7 @@
 import experiment_log.jsonl comparison=comparisons/two name="GRPO, EasyR1" rollouts_per_step=2560
 import trainer_state.json comparison=comparisons/two name=TRL rollouts_per_step=64
 
-The comparison's report is written anew, with the run's curves beside its own.
+The report of the comparison is written again, with the curves of the imported run.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from mssr_rl.typed import Bound, option
 
 @dataclass(frozen=True, kw_only=True)
 class ImportWords:
-    """What an import is told."""
+    """The arguments of `import`."""
 
     file: str = file_name(
         "what the other trainer wrote: .jsonl, trainer_state.json, .csv, or events"
@@ -49,14 +49,14 @@ class ImportWords:
 
 
 def import_run(arguments: Sequence[str]) -> str:
-    """Import one run; what was taken for what, and where the report lies."""
+    """Import one run; return the mapping of its metrics, and the path of the report."""
     words = _read(arguments)
     path = Path(words.file)
     folder = Path(words.comparison)
     compare = folder / "compare.json"
     recorded = readers.read_log(path, words.step)
-    told = {word: name for word in naming.METRICS if (name := getattr(words, word))}
-    source = naming.chosen(recorded.names, told)
+    named = {word: name for word in naming.METRICS if (name := getattr(words, word))}
+    source = naming.chosen(recorded.names, named)
     rows = [
         {
             "step": step,
@@ -77,7 +77,7 @@ def import_run(arguments: Sequence[str]) -> str:
     try:
         page = write(folder).page
     except Exception:
-        shutil.rmtree(before)  # whatever it is that cannot be drawn must not stay in the way
+        shutil.rmtree(before)  # a run that cannot be drawn must not block later reports
         raise
     taken = ", ".join(f"{theirs} as {ours}" for ours, theirs in source.items())
     return f"{path.name}: {recorded.format}, {len(rows)} steps; {taken}\nreport  {page}"
@@ -94,7 +94,7 @@ def _read(arguments: Sequence[str]) -> ImportWords:
 
 
 def _hash(path: Path) -> str:
-    """Of the file; of a folder of events, of all its files in the order of their names."""
+    """Return the hash of a file, or of all files of a folder in the order of their names."""
     if not path.is_dir():
         return untrusted.sha256(path)
     digest = hashlib.sha256()

@@ -1,7 +1,7 @@
-"""Which of another trainer's names is our metric: those of EasyR1, verl and TRL, as far as known.
+"""Maps metric names of EasyR1, verl and TRL to ours.
 
-A pattern that fits several names takes the one that was recorded first; the choice is written down
-and shown, and `METRIC=NAME` overrules it.
+If a pattern matches several names, the one that was recorded first is used. The choice is printed
+and recorded; `METRIC=NAME` overrides it.
 """
 
 import re
@@ -20,7 +20,7 @@ from mssr_rl.metric_names import (
 )
 from mssr_rl.typed import closest
 
-# Short word on the command line -> our metric, and patterns of other trainers' names, best first.
+# Key on the command line -> our metric, and patterns of other trainers' names, best first.
 METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
     "reward": (
         REWARD_MEAN,
@@ -59,8 +59,11 @@ METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
 
 
 def chosen(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]:
-    """{our metric: their name} for everything that is recognised or told."""
-    found = {}
+    """Return {our metric: their name} for every metric that is recognised or given in `told`.
+
+    Raises `UserError` if a given name does not exist, or neither reward nor accuracy is known.
+    """
+    mapping = {}
     for word, (metric, patterns) in METRICS.items():
         name = told.get(word) or _first(names, patterns)
         if name is None:
@@ -69,13 +72,13 @@ def chosen(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]:
             close = closest(name, names)
             advice = f"did you mean {close}?" if close else f"it has {', '.join(names[:12])}"
             raise UserError(f"{word}={name}: the file records no such name; {advice}")
-        found[metric] = name
-    if not {REWARD_MEAN, VALIDATION_ACCURACY} & found.keys():
+        mapping[metric] = name
+    if not {REWARD_MEAN, VALIDATION_ACCURACY} & mapping.keys():
         raise UserError(
             "the file has no name that is known for a reward or an accuracy; say reward=NAME or "
             f"accuracy=NAME, of {', '.join(names[:20])}"
         )
-    return found
+    return mapping
 
 
 def _first(names: Sequence[str], patterns: Sequence[str]) -> str | None:

@@ -1,11 +1,11 @@
-"""Other trainers' records as rows of numbers by step, whatever wrote them.
+"""Reads logs of other trainers as rows of numbers by step.
 
     json lines            EasyR1 (nested), verl's file logger ({"step", "data"}), our metrics.jsonl
-    trainer_state.json    TRL and everything else on transformers' Trainer: log_history
-    events                TensorBoard: a file with "tfevents" in its name, or a folder of such
+    trainer_state.json    TRL and other programs on transformers' Trainer: log_history
+    events                TensorBoard: a file with "tfevents" in its name, or a folder of such files
     csv                   a header and a column of steps, as Weights & Biases exports them
 
-Rows of one step are one row, as evaluations are often written after the training metrics.
+Rows with the same step are merged, because evaluations are often written after training metrics.
 """
 
 import csv
@@ -20,8 +20,8 @@ from mssr_rl.errors import UserError
 
 STEPS = ("step", "Step", "_step", "global_step", "train/global_step", "training/global_step")
 
-FILE_BYTES = 2**28  # of a record: a million steps of 20 numbers
-LARGEST = 1e15  # of a value or a step: what is beyond is as good as no number
+FILE_BYTES = 2**28  # limit for a log: about a million steps of 20 numbers
+LARGEST = 1e15  # larger values and steps are ignored
 
 Numbers = dict[str, float]
 
@@ -30,22 +30,22 @@ _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, OverflowError, Re
 
 
 class ImportedRun(NamedTuple):
-    """What a file holds."""
+    """The content of a log."""
 
-    format: str  # in words
+    format: str  # a description of the format
     rows: dict[int, Numbers]  # by step, in order
 
     @property
     def names(self) -> list[str]:
-        """Everything recorded, in the order of its first appearance."""
+        """All recorded names, in the order of their first appearance."""
         return list(dict.fromkeys(name for numbers in self.rows.values() for name in numbers))
 
 
 def read_log(path: Path, step: str | None = None) -> ImportedRun:
-    """The record in `path`; `step` names its column of steps where that is not obvious.
+    """Read the log in `path`; `step` names its column of steps if it has no usual name.
 
     Raises:
-        UserError: nothing is there, or it holds no numbers by step.
+        UserError: the file does not exist, or holds no numbers by step.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; name the file that the other trainer wrote")
@@ -98,7 +98,7 @@ def _rest(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a nested object under its path, "actor/kl_loss"."""
+    """Yield every number of a nested object with its path, such as "actor/kl_loss"."""
     for key, value in tree.items():
         where = f"{path}/{key}" if path else key
         if isinstance(value, dict):
@@ -109,12 +109,12 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError as error:
         raise UserError(f"line {number} of {path} is no JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(entry, dict):
         raise UserError(f"line {number} of {path} is no JSON object")
-    return found
+    return entry
 
 
 # ---- the others ----
@@ -148,7 +148,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
 
     for file in path.iterdir() if path.is_dir() else [path]:
         if "tfevents" in file.name:
-            untrusted.content(file, FILE_BYTES)  # a pipe, a device: refused before it is waited for
+            untrusted.content(file, FILE_BYTES)  # refuses pipes and devices, which could block
     events = event_accumulator.EventAccumulator(str(path), size_guidance={"scalars": 0})
     events.Reload()
     for name in events.Tags()["scalars"]:
@@ -161,7 +161,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
 
 
 def _split(numbers: Numbers, step: str | None) -> tuple[int, Numbers] | None:
-    """A row without its step; None where it has none."""
+    """Return (step, row without its step); None if the row has no step."""
     name = next((name for name in ((step,) if step else STEPS) if name in numbers), None)
     if name is None or numbers[name] < 0:
         return None

@@ -1,5 +1,6 @@
-"""The lens: what every algorithm makes of the same rollouts. `python -m mssr_rl lens`.
+"""The lens shows the advantages that several algorithms give to the same rollouts.
 
-`lines` reads recorded batches, `view` holds algorithms against them, `signal` sums up, `lens_page`
-draws lens.html for a run, `lens_verb` is the way in. A run records batches with `run.recording`.
+Start it with `python -m mssr_rl lens` (`lens_verb`). `lines` reads recorded batches, `view`
+computes advantages and metrics, `signal` summarises them, and `lens_page` draws lens.html for a
+run. A run records batches with `run.recording`.
 """

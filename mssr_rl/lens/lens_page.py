@@ -1,7 +1,8 @@
-"""lens.html: one recorded batch of a run, token by token, as every algorithm sees it.
+"""Draws lens.html: the advantage of every token of a recorded batch, under each algorithm.
 
-One file, offline, escaped, under the same policy as the report. Colour is a class, never a style:
-red is pushed down, blue is pushed up, in eight shades of the algorithm's own largest push.
+The page is one offline file with escaped text, under the same content policy as the report. Colours
+are CSS classes: red tokens have a negative advantage, blue ones a positive one. There are four
+shades of each, relative to the algorithm's largest advantage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from mssr_rl.metrics import NO_SIGNAL
 from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
 
-SHOWN_TOKENS = 24_000  # over all rollouts and algorithms: a page stays a few megabytes
+SHOWN_TOKENS = 24_000  # over all rollouts and algorithms, so that a page has a few megabytes
 LONGEST = 400  # tokens of one response
 SHADES = 4
 SUMMARY = (
@@ -44,10 +45,10 @@ SHARES = (ZERO_ADVANTAGE_SHARE, SIGN_FLIPPED_SHARE, BONUS_CAPPED_SHARE)
 
 
 class LensToken(NamedTuple):
-    """A token under one algorithm."""
+    """A token and its advantage under one algorithm."""
 
     text: str
-    shade: str  # a class of the page
+    shade: str  # a CSS class of the page
     advantage: str
 
 
@@ -60,7 +61,7 @@ class LensRow(NamedTuple):
 
 
 class LensRollout(NamedTuple):
-    """One rollout: what was asked and said, and what each algorithm makes of it."""
+    """One rollout: question, response, and the advantages under each algorithm."""
 
     card: RolloutCard
     rows: list[LensRow]
@@ -75,7 +76,7 @@ def write(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> Path:
 
 
 def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
-    """The page as text."""
+    """Return the page as text."""
     style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "lens.css")
     chosen = _chosen(run, len(looks))
     texts = pieces(run.model, [run.line.record["token"][i][:LONGEST] for i in chosen])
@@ -97,7 +98,7 @@ def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
 
 
 def _summary(look: AlgorithmView) -> list[tuple[str, float] | None]:
-    """The cells of an algorithm's row: how to show it, and the number; None where it has none."""
+    """Return the cells of an algorithm's row as (format, number); None for a missing metric."""
     return [
         ("percent" if key in SHARES else "number", round(look.seen.metrics[key], 6))
         if key in look.seen.metrics
@@ -107,7 +108,7 @@ def _summary(look: AlgorithmView) -> list[tuple[str, float] | None]:
 
 
 def _chosen(run: RecordedRun, algos: int) -> list[int]:
-    """Rollouts from the start of the batch, as many as fit."""
+    """Return the first rollouts of the batch, as many as fit."""
     room = SHOWN_TOKENS // max(algos, 1)
     chosen: list[int] = []
     for i, length in enumerate(run.line.lengths):
@@ -136,7 +137,7 @@ def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> LensR
 
 
 def shade(advantage: float, largest: float) -> str:
-    """The class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
+    """Return the class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
     if abs(advantage) < NO_SIGNAL:
         return "zero"
     depth = min(SHADES, 1 + int(SHADES * abs(advantage) / largest))
@@ -144,7 +145,7 @@ def shade(advantage: float, largest: float) -> str:
 
 
 def _sample(run: RecordedRun, i: int) -> dict[str, Any]:
-    """A rollout of the batch in the form of samples.jsonl."""
+    """Return a rollout of the batch in the form of samples.jsonl."""
     record = run.line.record
-    found = {name: record[name][i] for name in STORY if name != "token"}
-    return {"step": run.step, "split": "train", "key": run.line.problems[i], **found}
+    entries = {name: record[name][i] for name in STORY if name != "token"}
+    return {"step": run.step, "split": "train", "key": run.line.problems[i], **entries}

@@ -1,12 +1,12 @@
-"""`python -m mssr_rl lens`: what algorithms make of the same recorded rollouts.
+"""`python -m mssr_rl lens`: advantages of several algorithms on the same recorded rollouts.
 
     lens FILE.jsonl algo=NAME [algo.option=value ...]       one object a line, for one algorithm
     lens FILE.jsonl algo=a,b,c                              {"a": {...}, "b": {...}, "c": {...}}
     lens run=DIR [algo=a,b,c] [step=N]                      the same, and DIR/lens.html to read
 
-Numbers go to stdout, talk to stderr. With `run=` the run's newest recorded batch is taken, its
-algorithm with the run's options, and memories as they were before that step where an algorithm
-keeps the same kind of memory as the run's.
+Numbers go to stdout, messages to stderr. With `run=` it uses the run's newest recorded batch, and
+the run's algorithm has the run's options. An algorithm whose state has the same shape as the run's
+starts from the run's state before that step.
 """
 
 import json
@@ -28,7 +28,7 @@ from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
 
 @dataclass(frozen=True, kw_only=True)
 class LensFileWords:
-    """What `lens FILE` is told."""
+    """The arguments of `lens FILE`."""
 
     file: str = file_name("recorded batches, one training step a line (docs/algorithms.md)")
     algo: tuple[str, ...] = option("one or more algorithms, e.g. grpo,mssr")
@@ -38,7 +38,7 @@ class LensFileWords:
 
 @dataclass(frozen=True, kw_only=True)
 class LensRunWords:
-    """What `lens run=FOLDER` is told."""
+    """The arguments of `lens run=FOLDER`."""
 
     run: str = option("the folder of a run that kept batches (lens.every)")
     algo: tuple[str, ...] = option("one or more algorithms; left out: the run's own", ())
@@ -48,37 +48,37 @@ class LensRunWords:
 
 
 def look_at_file(arguments: Sequence[str]) -> int:
-    """Print what every named algorithm makes of the batches; 0 when all could be read."""
-    asked = parse_words(LensFileWords, arguments)
-    plugins.prepare(asked.plugins)
-    recording = open_recording(Path(asked.file))
-    chosen = {name: _made(name, {}, asked.options) for name in _once(asked.algo)}
+    """Print the advantages of every named algorithm on the batches of a file; return 0."""
+    parsed = parse_words(LensFileWords, arguments)
+    plugins.prepare(parsed.plugins)
+    recording = open_recording(Path(parsed.file))
+    chosen = {name: _made(name, {}, parsed.options) for name in _once(parsed.algo)}
     states = {name: view.first_look(made, recording) for name, made in chosen.items()}
-    _refuse_stray_options(asked.options, list(chosen))
+    _refuse_stray_options(parsed.options, list(chosen))
     return _print(recording, chosen, states)
 
 
 def look_at_run(arguments: Sequence[str]) -> int:
-    """The same of a run's recorded batch, and its page."""
-    asked = parse_words(LensRunWords, arguments)
-    plugins.prepare(asked.plugins)
-    found = runs.open_run(Path(asked.run), asked.step)
+    """Print the same for a run's recorded batch, and write lens.html."""
+    parsed = parse_words(LensRunWords, arguments)
+    plugins.prepare(parsed.plugins)
+    run = runs.open_run(Path(parsed.run), parsed.step)
     chosen = {
-        name: _made(name, found.options if name == found.algo else {}, asked.options)
-        for name in _once(asked.algo or (found.algo,))
+        name: _made(name, run.options if name == run.algo else {}, parsed.options)
+        for name in _once(parsed.algo or (run.algo,))
     }
-    _refuse_stray_options(asked.options, list(chosen))
-    looks = runs.look(found, chosen)
-    written = lens_page.write(found, looks)
+    _refuse_stray_options(parsed.options, list(chosen))
+    looks = runs.look(run, chosen)
+    written = lens_page.write(run, looks)
     _say(f"lens    {written}")
-    if sys.stdout.isatty():  # a file of numbers helps nobody there
+    if sys.stdout.isatty():  # the numbers are for a file or another program
         return 0
     states = {name: look.before for name, look in looks.items()}
-    return _print(found.recording, chosen, states)
+    return _print(run.recording, chosen, states)
 
 
 def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mapping[str, Any]) -> int:
-    """One object a line; several algorithms each under its name."""
+    """Print one object per line; several algorithms are under their names."""
     met: dict[str, None] = {}
     memory = dict(states)
     for line in recording.lines():
@@ -87,9 +87,9 @@ def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mappin
         for place, (name, algorithm) in enumerate(chosen.items()):
             seen = view.look(algorithm, line, memory[name])
             memory[name] = seen.state
-            told = json.dumps(view.as_record(seen, line, met, recording.row_of))
+            text = json.dumps(view.as_record(seen, line, met, recording.row_of))
             before = f"{', ' if place else ''}{json.dumps(name)}: " if len(chosen) > 1 else ""
-            sys.stdout.write(before + told)
+            sys.stdout.write(before + text)
         sys.stdout.write("}\n" if len(chosen) > 1 else "\n")
     return 0
 
@@ -102,7 +102,7 @@ def _once(chosen: Sequence[str]) -> Sequence[str]:
 
 
 def _made(name: str, recorded: Mapping[str, Any], given: Mapping[str, str]) -> Algorithm:
-    """An algorithm with those of the given options that it has."""
+    """Return an algorithm with those of the given options that it has."""
     known = registered_names.options("algo", name)
     mine = {key: text for key, text in given.items() if key.partition(".")[2] in known}
     choice = registered_names.choose("algo", {"name": name, **recorded}, mine)

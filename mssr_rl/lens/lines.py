@@ -1,11 +1,13 @@
-"""Recorded batches, one JSON object a line and a line a training step, into what algorithms read.
+"""Reads recorded batches as the input of advantage chains.
+
+A file has one JSON object per line, and one line per training step:
 
     {"problem": ["p0", "p0", ...], "reward": [1, 0, ...], "logprob": [[...], ...],
      "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "kl_step": 0.004?}
 
-One entry per rollout, problem by problem, with as many token values as the response has tokens. A
-run's own recordings also hold `row` and `problems`, where each problem stands in the training set.
-Everything is float64 here.
+There is one entry per rollout, problem by problem, with one value per response token. The
+recordings of a run also hold `row`, the problem's row in the training set, and `problems`, its
+size. All tensors are float64.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -25,41 +27,44 @@ from mssr_rl import untrusted
 from mssr_rl.advantage import Batch
 from mssr_rl.errors import UserError
 
-LINE_BYTES = 2**30  # numbers as text take about 20 bytes each
-MOST_PROBLEMS = 10**7  # an algorithm's memory has a row for each
-MOST_TOKENS = 2**25  # of a padded batch: 256 MiB a tensor
+LINE_BYTES = 2**30  # a number as text takes about 20 bytes
+MOST_PROBLEMS = 10**7  # the state of an algorithm has a row for each
+MOST_TOKENS = 2**25  # limit for a padded batch: 256 MiB per tensor
 RAGGED = ("logprob", "logprob_ref", "entropy")
 
 
-BEYOND = 1 << 20  # groups of one step
+BEYOND = 1 << 20  # group numbers of a step must be smaller
 
 
 class LensStep(NamedTuple):
-    """One step."""
+    """One recorded training step."""
 
-    where: str  # for error messages
+    where: str  # file and line, for error messages
     problems: list[str]  # B keys
     lengths: list[int]  # B
-    groups: list[int]  # sizes of the runs of consecutive rollouts of one problem
+    groups: list[int]  # numbers of consecutive rollouts of the same problem
     batch: Batch
-    record: Mapping[str, Any]  # the object itself
+    record: Mapping[str, Any]  # the JSON object itself
 
 
 class Recording(NamedTuple):
-    """A file of steps."""
+    """A file of recorded steps."""
 
     path: Path
-    row_of: Mapping[str, int]  # problem -> its row in an algorithm's state
-    size: int  # N: rows of that state
+    row_of: Mapping[str, int]  # problem -> its row in the state of an algorithm
+    size: int  # N, the number of rows of that state
 
     def lines(self) -> Iterator[LensStep]:
-        """One step after the other; only one is in memory."""
+        """Yield the steps one after the other; only one is in memory."""
         for where, record in _objects(self.path):
             yield line_of(record, where, self.row_of)
 
 
 def open_recording(path: Path) -> Recording:
-    """Look through a file for its problems."""
+    """Read the problems of a file of recorded batches.
+
+    Raises `UserError` if it holds no batch, or an entry is wrong.
+    """
     row_of: dict[str, int] = {}
     size = 0
     for where, record in _objects(path):
@@ -76,7 +81,7 @@ def open_recording(path: Path) -> Recording:
 
 
 def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) -> LensStep:
-    """The batch of one object; a `UserError` says what is wrong with it."""
+    """Return the step of one JSON object. Raises `UserError` if an entry is wrong."""
     problems = _keys(record, where)
     reward_B = _numbers(record.get("reward"), f"{where}: reward")
     _same(where, "reward", len(reward_B), len(problems))
@@ -113,14 +118,16 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
 
 
 def _unequal_groups(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:
-    """Which group each rollout is in, of a step that left some out; None where none were."""
-    found = record.get("group")
-    if found is None:
+    """Return the group of each rollout, shape [B], if rollouts were left out; else None."""
+    groups = record.get("group")
+    if groups is None:
         return None
-    whole = isinstance(found, list) and all(type(one) is int and 0 <= one < BEYOND for one in found)
-    if not whole or len(found) != count:
+    whole = isinstance(groups, list) and all(
+        type(one) is int and 0 <= one < BEYOND for one in groups
+    )
+    if not whole or len(groups) != count:
         raise UserError(f"{where}: group must hold a whole number from 0 on for every rollout")
-    return torch.tensor(found)
+    return torch.tensor(groups)
 
 
 class _Ragged(NamedTuple):
@@ -143,11 +150,11 @@ def _padded(flat: Tensor, mask_BT: Tensor) -> Tensor:
 def _numbers(values: Any, what: str) -> Tensor:
     if not isinstance(values, list) or set(map(type, values)) - {int, float, bool}:
         raise UserError(f"{what} must be a list of numbers")
-    found = torch.from_numpy(np.array(values, dtype=np.float64))
-    bad = (~found.isfinite()).nonzero()
+    tensor = torch.from_numpy(np.array(values, dtype=np.float64))
+    bad = (~tensor.isfinite()).nonzero()
     if len(bad):
-        raise UserError(f"{what}: value {int(bad[0]) + 1} is {found[bad[0]].item()}, not finite")
-    return found
+        raise UserError(f"{what}: value {int(bad[0]) + 1} is {tensor[bad[0]].item()}, not finite")
+    return tensor
 
 
 def _kl_step(record: Mapping[str, Any], where: str) -> float | None:
@@ -177,19 +184,19 @@ def _rows(record: Mapping[str, Any], count: int, where: str) -> list[int]:
 
 
 def _group_size(record: Mapping[str, Any], groups: Sequence[int], where: str) -> int:
-    told = _optional(record, "group_size", where)
-    return told or (groups[0] if len(set(groups)) == 1 else 1)
+    size = _optional(record, "group_size", where)
+    return size or (groups[0] if len(set(groups)) == 1 else 1)
 
 
 def _optional(record: Mapping[str, Any], name: str, where: str) -> int | None:
-    found = record.get(name)
-    return None if found is None else _count(found, MOST_TOKENS, f"{where}: {name}")
+    value = record.get(name)
+    return None if value is None else _count(value, MOST_TOKENS, f"{where}: {name}")
 
 
-def _count(found: Any, most: int, what: str, least: int = 1) -> int:
-    if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:
+def _count(value: Any, most: int, what: str, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise UserError(f"{what} must be a whole number from {least} to {most:,}")
-    return found
+    return value
 
 
 def _same(where: str, name: str, found: int, wanted: int) -> None:
@@ -198,7 +205,7 @@ def _same(where: str, name: str, found: int, wanted: int) -> None:
 
 
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every non-empty line of the file with its place."""
+    """Yield every non-empty line of the file as an object, with its place."""
     try:
         for number, line in enumerate(untrusted.lines(path, LINE_BYTES), 1):
             where = f"{path} line {number}"
@@ -212,15 +219,15 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
+    if not isinstance(entry, dict):
         raise UserError(f"{where} is no object with problem, reward and logprob")
-    return found
+    return entry
 
 
 def sizes_in_words(problems: Sequence[str]) -> str:
-    """`a: 2, b: 1` of the first groups."""
+    """Return the sizes of the first groups as text: "a: 2, b: 1"."""
     runs = [f"{key}: {len(list(run))}" for key, run in groupby(problems)]
     return ", ".join(runs[:4]) + (", ..." if len(runs) > 4 else "")

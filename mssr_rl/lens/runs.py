@@ -1,8 +1,8 @@
-"""A run's recorded batch, seen by several algorithms at once: what `lens_page` shows.
+"""Computes the advantages of several algorithms on a run's recorded batch, for `lens_page`.
 
-An algorithm that keeps the same kind of memory as the run's starts from what that remembered before
-the step, so the run's own algorithm comes to the very advantages it trained on; any other starts
-fresh, and says so.
+An algorithm whose state has the same shape as the run's starts from the run's state before the
+step. So the run's own algorithm gives exactly the advantages that it trained on. Other algorithms
+start from a fresh state, and the page says so.
 """
 
 from collections.abc import Mapping
@@ -23,29 +23,32 @@ STORY = ("token", "prompt", "answer", "response", "extracted", "reason", "images
 
 
 class RecordedRun(NamedTuple):
-    """A run directory and one batch of it."""
+    """A run directory and one of its recorded batches."""
 
     folder: Path
     step: int
     algo: str
-    options: Mapping[str, Any]  # of the run's algorithm
+    options: Mapping[str, Any]  # options of the run's algorithm
     model: str
     recording: Recording
     line: LensStep
 
 
 class AlgorithmView(NamedTuple):
-    """One algorithm's view of the batch."""
+    """The result of one algorithm on the batch."""
 
     algorithm: Algorithm
-    before: Any  # its state
-    remembers: bool  # whether that is the run's own memory
-    tracks: bool  # whether it has any
+    before: Any  # its state before the step
+    remembers: bool  # whether this state comes from the run
+    tracks: bool  # whether the algorithm tracks success rates
     seen: StepView
 
 
 def open_run(folder: Path, step: int | None) -> RecordedRun:
-    """The newest recorded batch of a run, or that of a step."""
+    """Return the recorded batch of a run at `step`, by default the newest.
+
+    Raises `UserError` if it was not recorded, or the recording is damaged.
+    """
     steps = recorded_steps(folder)
     if not steps:
         raise UserError(
@@ -69,17 +72,17 @@ def open_run(folder: Path, step: int | None) -> RecordedRun:
 
 
 def _section(config: Mapping[str, Any], name: str, folder: Path) -> Mapping[str, Any]:
-    found = config.get(name)
-    if not isinstance(found, dict):
+    section = config.get(name)
+    if not isinstance(section, dict):
         raise UserError(f"{folder / 'config.yaml'} names no {name}; training wrote one")
-    return found
+    return section
 
 
 def _refuse_half_a_story(line: LensStep) -> None:
-    """What a person reads must be there for every rollout, and every token must be a number."""
+    """Raise `UserError` unless every rollout has all texts, and every token is a number."""
     for name in STORY:
-        found = line.record.get(name)
-        if not isinstance(found, list) or len(found) != len(line.problems):
+        entries = line.record.get(name)
+        if not isinstance(entries, list) or len(entries) != len(line.problems):
             raise UserError(f"{line.where}: {name} must be a list with an entry for every rollout")
     for tokens, length in zip(line.record["token"], line.lengths, strict=True):
         if not isinstance(tokens, list) or set(map(type, tokens)) - {int} or len(tokens) != length:
@@ -87,13 +90,13 @@ def _refuse_half_a_story(line: LensStep) -> None:
 
 
 def recorded_steps(folder: Path) -> list[int]:
-    """The steps a run has kept batches of, in order."""
+    """Return the steps of which the run kept batches, in order."""
     stems = (path.stem.removeprefix("step_") for path in (folder / FOLDER).glob("step_*.jsonl"))
     return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
 def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, AlgorithmView]:
-    """Every algorithm's view of the recorded batch."""
+    """Return {name: view} with the result of every algorithm on the recorded batch."""
     return {name: _look(run, algorithm) for name, algorithm in chosen.items()}
 
 

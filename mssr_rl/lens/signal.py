@@ -1,4 +1,4 @@
-"""How much there is to learn from a batch under an algorithm, in a few numbers. Pure.
+"""Measures how much learning signal a batch has under an algorithm. Pure functions.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -9,10 +9,10 @@ from mssr_rl.metric_names import SIGNAL_TOKENS, SIGNAL_VARIANCE
 
 
 def signal_metrics(advantage_BT: Tensor, mask_BT: Tensor) -> dict[str, float]:
-    """Variance of the token advantages, and how many tokens' worth of signal they are.
+    """Return the variance (divided by n) and the effective sample size of the token advantages.
 
-    The effective sample size is (sum |A|)^2 / sum A^2: the number of tokens if all are pushed
-    equally hard, one if one token has all the weight. Population variance.
+    The effective sample size is (sum |A|)^2 / sum A^2. It is the number of tokens if all have the
+    same |A|, and 1 if only one token has an advantage.
     """
     a = advantage_BT[mask_BT > 0].double()
     squares = a.square().sum().item()

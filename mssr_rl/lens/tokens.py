@@ -1,4 +1,4 @@
-"""Token numbers as the pieces of text they stand for."""
+"""Turns token numbers into text."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,14 @@ from mssr_rl.errors import UserError
 from mssr_rl.models.vetting import DATA_ONLY, local_folder
 from mssr_rl.report.text import excerpt
 
-PIECE = 40  # characters of one token
+PIECE = 40  # characters shown of one token
 
 
 def pieces(model: str, responses: Sequence[Sequence[int]]) -> list[list[str]]:
-    """Every token of every response, visible; as #number where the model's tokenizer is gone."""
+    """Return the text of every token, with invisible characters escaped.
+
+    Without the model's tokenizer, a token is shown as #number.
+    """
     from transformers import AutoTokenizer
 
     try:

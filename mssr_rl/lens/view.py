@@ -1,4 +1,4 @@
-"""Algorithms held against recorded batches: advantages, measurements, and what they remember.
+"""Applies an algorithm to recorded batches: advantages, metrics and state.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -18,15 +18,18 @@ from mssr_rl.metrics import advantage_metrics, policy_metrics
 
 
 class StepView(NamedTuple):
-    """What one algorithm makes of one step."""
+    """The result of one algorithm on one step."""
 
     advantage_BT: Tensor  # float64
     metrics: Mapping[str, float]
-    state: Any  # after it
+    state: Any  # after the step
 
 
 def first_look(algorithm: Algorithm, recording: Recording) -> Any:
-    """The state before the first line; refuses what a recorded batch cannot show."""
+    """Return the state before the first line.
+
+    Raises `UserError` if the algorithm needs data that no recorded batch holds.
+    """
     if algorithm.extras.live_shaping is not None:
         raise UserError(
             f"{algorithm.name} with entropy_policy=current takes the entropy of the policy in "
@@ -36,7 +39,10 @@ def first_look(algorithm: Algorithm, recording: Recording) -> Any:
 
 
 def look(algorithm: Algorithm, line: LensStep, state: Any) -> StepView:
-    """Every token's advantage under one algorithm."""
+    """Compute every token's advantage under one algorithm, with metrics and new state.
+
+    Raises `UserError` if the batch does not fit the algorithm.
+    """
     _check_groups(algorithm, line)
     batch = line.batch
     try:
@@ -68,8 +74,8 @@ def _check_groups(algorithm: Algorithm, line: LensStep) -> None:
 
 
 def as_record(seen: StepView, line: LensStep, shown: Iterable[str], rows: Mapping[str, int]) -> Any:
-    """The object the lens prints: `shown` are the problems met so far."""
-    found = {
+    """Return the object that the lens prints; `shown` are the problems seen so far."""
+    result = {
         "advantage": [
             row[:length].tolist()
             for row, length in zip(seen.advantage_BT, line.lengths, strict=True)
@@ -78,10 +84,10 @@ def as_record(seen: StepView, line: LensStep, shown: Iterable[str], rows: Mappin
     }
     beliefs = find_beliefs(seen.state)
     if beliefs is None:
-        return found
+        return result
     alpha, beta, value = (x.tolist() for x in (beliefs.alpha_N, beliefs.beta_N, beliefs.value_N))
     state = {
         key: {"alpha": alpha[rows[key]], "beta": beta[rows[key]], "value": value[rows[key]]}
         for key in shown
     }
-    return {**found, "state": state}
+    return {**result, "state": state}

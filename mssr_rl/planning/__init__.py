@@ -1,1 +1,1 @@
-"""What a run would do, said before it starts: `plan`, with `prompt_sizes` and `memory`."""
+"""Shows what a run would do before it starts: `plan`, with `prompt_sizes` and `memory`."""

@@ -1,6 +1,6 @@
-"""What `engine=openrlhf` would place where, and how much of each GPU it would take.
+"""Estimates the placement and the GPU memory of `engine=openrlhf`, for `plan`.
 
-Arithmetic only: neither Ray nor a model is needed. For `plan`. GiB, an estimate.
+It is only arithmetic, and needs neither Ray nor a model.
 """
 
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from mssr_rl.engine.openrlhf import package_versions
 from mssr_rl.engine.openrlhf.placement import micro_batch, placement
 from mssr_rl.planning.memory import BYTES, GIB, ModelShape, known_shape, update_bytes
 
-MASTER = 12  # bytes a parameter: float32 copy and AdamW's two moments
-BOUNDARY = 2  # numbers a layer, token and hidden unit that checkpointing keeps
+MASTER = 12  # bytes per parameter: float32 copy and AdamW's two moments
+BOUNDARY = 2  # numbers per layer, token and hidden unit that gradient checkpointing keeps
 
 
 class PerGpu(NamedTuple):
-    """Bytes on one training GPU."""
+    """Memory on one training GPU [bytes]."""
 
     policy: float  # weights, gradients, optimiser
     reference: float
@@ -23,7 +23,7 @@ class PerGpu(NamedTuple):
 
 
 def words(config: Config, prompt_tokens: int) -> dict[str, str]:
-    """The plan's lines that only a cluster has, for prompts of at most so many tokens."""
+    """Return the lines of the plan for a cluster, for prompts of at most `prompt_tokens`."""
     package_versions.require_sampler(config)
     placed, size = placement(config), micro_batch(config)
     ranks = placed.training_ranks
@@ -41,7 +41,7 @@ def words(config: Config, prompt_tokens: int) -> dict[str, str]:
 
 
 def _precision(config: Config) -> str:
-    """What DeepSpeed does with small updates, whichever ZeRO stage (docs/cluster.md)."""
+    """Return how precise DeepSpeed's updates are; this is the same in all ZeRO stages."""
     dtype = config.engine.dtype
     if dtype == "float32":
         return "float32 throughout"
@@ -52,7 +52,10 @@ def _precision(config: Config) -> str:
 
 
 def per_gpu(config: Config, model: ModelShape, prompt_tokens: int) -> PerGpu:
-    """What training takes; ZeRO splits moments, then gradients, then weights over the ranks."""
+    """Return the memory for training on each GPU.
+
+    ZeRO splits over the ranks: moments from stage 1 on, gradients from 2 on, weights in stage 3.
+    """
     stage, ranks = config.cluster.zero_stage, placement(config).training_ranks
     width = BYTES[config.engine.dtype]
     weights = width / (ranks if stage == 3 else 1)
@@ -78,12 +81,12 @@ def _update(config: Config, model: ModelShape, rows: int, prompt_tokens: int) ->
 def _memory(config: Config, model: ModelShape | None, prompt_tokens: int) -> str:
     if model is None:
         return "unknown: the model is not on this machine"
-    found, cluster = per_gpu(config, model, prompt_tokens), config.cluster
+    parts, cluster = per_gpu(config, model, prompt_tokens), config.cluster
     rollout = _sampler(config, model)
     away = ", which leaves while training works" if cluster.sleep else ""
     return (
-        f"about {_gb(sum(found))} a training GPU: policy {_gb(found.policy)}, reference "
-        f"{_gb(found.reference)}, a micro-batch of {micro_batch(config)} {_gb(found.update)}; "
+        f"about {_gb(sum(parts))} a training GPU: policy {_gb(parts.policy)}, reference "
+        f"{_gb(parts.reference)}, a micro-batch of {micro_batch(config)} {_gb(parts.update)}; "
         f"{rollout}{away}"
     )
 

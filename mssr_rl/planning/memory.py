@@ -1,9 +1,4 @@
-"""How much memory a run will take, from the model's files alone: nothing is loaded.
-
-An estimate, and says so. For `plan`.
-
-Shapes: M sequences of a micro-batch, L tokens of one, D hidden size, V vocabulary.
-"""
+"""Estimates the memory of a run from the model's files, for `plan`; no model is loaded."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +11,10 @@ from mssr_rl.errors import UserError
 from mssr_rl.models import bounds, model_folder
 
 GIB = 2**30
-LIBRARIES = 0.9 * GIB  # Python with torch, transformers and the rest, measured on Linux
+LIBRARIES = 0.9 * GIB  # Python with torch, transformers and other libraries, measured on Linux
 BYTES = {"float32": 4, "bfloat16": 2}
-ACTIVATIONS = 34  # numbers kept per layer, token and hidden unit: a rule of thumb
-PUBLISHED = {  # of models that are usually not on the machine that plans
+ACTIVATIONS = 34  # numbers kept per layer, token and hidden unit; a rule of thumb
+PUBLISHED = {  # shapes of models that are usually not on the machine that makes the plan
     "Qwen/Qwen2.5-VL-3B-Instruct": (3_754_622_976, 36, 2048, 151_936),
     "Qwen/Qwen2.5-VL-7B-Instruct": (8_292_166_656, 28, 3584, 152_064),
 }
@@ -27,7 +22,7 @@ LOGITS = 3  # numbers kept per response token and word: log-probability, gradien
 
 
 class ModelShape(NamedTuple):
-    """What the estimate needs to know of a model."""
+    """The numbers of a model that the estimate needs."""
 
     kind: str
     parameters: int
@@ -37,7 +32,7 @@ class ModelShape(NamedTuple):
 
 
 class MemoryParts(NamedTuple):
-    """Bytes by what they are for."""
+    """Memory by its use [bytes]."""
 
     weights: float  # policy and frozen reference
     optimiser: float  # gradients and AdamW's two moments
@@ -45,46 +40,46 @@ class MemoryParts(NamedTuple):
 
     @property
     def total(self) -> float:
-        """With the libraries."""
+        """All parts and the libraries [bytes]."""
         return LIBRARIES + sum(self)
 
 
 def describe(path: str) -> str:
-    """The model in words; one that is not on this machine is named and marked."""
+    """Return the model as text: path, kind and size, or that it is not on this machine."""
     try:
-        found = shape(Path(model_folder(path)))
+        model = shape(Path(model_folder(path)))
     except FileNotFoundError:
         return f"{path}: not on this machine"
-    return f"{path}: {found.kind} of {found.parameters / 1e6:,.1f} M parameters"
+    return f"{path}: {model.kind} of {model.parameters / 1e6:,.1f} M parameters"
 
 
 def estimate(config: Config, prompt_tokens: int) -> str:
-    """The memory in words, for prompts of at most so many tokens."""
+    """Return the memory as text, for prompts of at most `prompt_tokens`."""
     try:
-        found = parts(config, shape(Path(model_folder(config.model.path))), prompt_tokens)
+        needed = parts(config, shape(Path(model_folder(config.model.path))), prompt_tokens)
     except FileNotFoundError:
         return "unknown: the model is not on this machine"
     return (
-        f"about {found.total / GIB:.1f} GB: weights {_gb(found.weights)}, gradients and AdamW "
-        f"{_gb(found.optimiser)}, {at_once(config)} x {block(config, prompt_tokens)} rollouts in "
-        f"training {_gb(found.update)}, the libraries {_gb(LIBRARIES)}"
+        f"about {needed.total / GIB:.1f} GB: weights {_gb(needed.weights)}, gradients and AdamW "
+        f"{_gb(needed.optimiser)}, {at_once(config)} x {block(config, prompt_tokens)} rollouts in "
+        f"training {_gb(needed.update)}, the libraries {_gb(LIBRARIES)}"
     )
 
 
 def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
-    """Bytes, if every prompt is so long and every response as long as allowed."""
+    """Return the memory if all prompts have `prompt_tokens` and responses the maximal length."""
     width, rows = BYTES[config.engine.dtype], at_once(config) * block(config, prompt_tokens)
     prompts = -(-rows // (config.rollout.group_size or 1))
     return MemoryParts(
         weights=2 * model.parameters * width,
-        # Adam's two, the gradient, and what each micro-batch at work adds to it
+        # Adam's two moments, the gradient, and a gradient for each parallel micro-batch.
         optimiser=(3 + at_once(config)) * model.parameters * width,
         update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
 
 
 def block(config: Config, prompt_tokens: int) -> int:
-    """Rollouts in a pass of the local engine, if prompts and responses are that long."""
+    """Return the rollouts in one pass of the local engine, for prompts of this length."""
     group_size, rollout = config.rollout.group_size or 1, config.rollout
     if config.engine.device != "cpu":
         return config.train.micro_batch
@@ -93,12 +88,15 @@ def block(config: Config, prompt_tokens: int) -> int:
 
 
 def at_once(config: Config) -> int:
-    """Micro-batches that the local engine works on side by side (`engine.workers`)."""
+    """Return how many micro-batches the local engine computes in parallel (`engine.workers`)."""
     return config.engine.threads if config.engine.device == "cpu" else 1
 
 
 def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: int) -> float:
-    """Forward and backward of so many responses, on so many prompt tokens in all."""
+    """Return the memory of forward and backward [bytes], for `rows` responses.
+
+    `prompt_tokens` is the total of all prompts.
+    """
     responses = rows * config.rollout.max_response_tokens
     layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompt_tokens)
     logits = LOGITS * responses * model.vocabulary
@@ -106,7 +104,7 @@ def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: in
 
 
 def known_shape(path: str) -> ModelShape | None:
-    """The model's shape from its files or as it was published; None if neither is known."""
+    """Return the shape of a model from its files, or as published; None if not known."""
     try:
         return shape(Path(model_folder(path)))
     except FileNotFoundError:
@@ -114,7 +112,10 @@ def known_shape(path: str) -> ModelShape | None:
 
 
 def shape(folder: Path) -> ModelShape:
-    """Read from `config.json` and the headers of the weight files; FileNotFoundError if absent."""
+    """Return the shape from `config.json` and the headers of the weight files.
+
+    Raises `FileNotFoundError` if they are missing.
+    """
     config = untrusted.document(folder / "config.json")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -133,15 +134,18 @@ def shape(folder: Path) -> ModelShape:
 
 
 def _with_defaults(folder: Path, names: Sequence[str]) -> dict[str, int]:
-    """What a config leaves out is its class's default."""
+    """Return the named entries of the text config, with the defaults of its class.
+
+    Raises `UserError` if one is missing.
+    """
     from mssr_rl.models.load import read_config
 
     text = read_config(str(folder)).get_text_config()
-    found = {name: getattr(text, name, None) for name in names}
-    missing = [name for name, value in found.items() if value is None]
+    values = {name: getattr(text, name, None) for name in names}
+    missing = [name for name, value in values.items() if value is None]
     if missing:
         raise UserError(f"{folder / 'config.json'} has no {missing[0]}: not a language model?")
-    return {name: int(value) for name, value in found.items() if value is not None}
+    return {name: int(value) for name, value in values.items() if value is not None}
 
 
 def _gb(size: float) -> str:

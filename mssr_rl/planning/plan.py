@@ -1,7 +1,7 @@
-"""A run in words before it starts: how much of what, from which model and data, in how much memory.
+"""Describes a run before it starts: counts, model, data and memory. `train --plan` prints it.
 
-`train --plan` prints it. The arithmetic is `budget`'s and the trainer's own, so a finished run's
-ledger shows the same counts; the problems are read, nothing else is started.
+The counts come from `budget` and the trainer's own functions, so the ledger of the finished run
+shows the same numbers. The problems are read; nothing else is started.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,25 +22,25 @@ class Schedule(NamedTuple):
     """The counts of a whole run."""
 
     steps: int
-    left: int  # rollouts of the budget that do not make a step
+    left: int  # rollouts of the budget that remain, too few for a step
     problems_per_step: int
     group_size: int
-    updates_per_step: int  # all epochs over the rollouts of a step
-    evaluations: int  # on val: before step 1, on the way, after the last
+    updates_per_step: int  # over all epochs of a step
+    evaluations: int  # on val: before step 1, during training, and after the last step
     initial: int = 0  # rollouts before step 1
 
     @property
     def problems(self) -> int:
-        """How many problems are posed in the steps, repetitions counted."""
+        """The number of problems posed in all steps; repetitions count."""
         return self.steps * self.problems_per_step
 
     def posed(self, train: int) -> int:
-        """The same with the initial rollouts, for which each of `train` problems is posed once."""
+        """Return the same with initial rollouts, which pose each of the `train` problems once."""
         return self.problems + (train if self.initial else 0)
 
 
 def schedule(config: Config, initial: int = 0) -> Schedule:
-    """What the config's numbers come to, after so many initial rollouts."""
+    """Return the counts of a run, after `initial` initial rollouts."""
     per_step = config.train.rollouts_per_step
     bought = allowance(config.budget.rollouts, per_step, initial)
     group_size = config.rollout.group_size or 1
@@ -59,20 +59,20 @@ def schedule(config: Config, initial: int = 0) -> Schedule:
 
 
 def words(config: Config) -> list[str]:
-    """The plan, a line a subject."""
-    read = splits.read_splits(config)
-    problems = _problems(read)
+    """Return the plan, one line per subject."""
+    data = splits.read_splits(config)
+    problems = _problems(data)
     sizes = {split: len(found) for split, found in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
     longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     plan = schedule(config, initial_rollouts(algorithm, sizes["train"]))
     at_most = "at most " if algorithm.resampling else ""
-    said = {
+    lines = {
         "algorithm": _choice(config.algo.name, config.algo.options),
         "loss": _loss(algorithm.loss),
         "problems": f"{_choice(config.env.name, splits.told(config))}: {_counts(sizes)}",
-        **_of_rows(read),
+        **_of_rows(data),
         "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
         "model": memory.describe(config.model.path),
         "engine": _engine(config.engine),
@@ -86,16 +86,16 @@ def words(config: Config) -> list[str]:
     }
     unequal = hydra_groups.per_algo(config.recipe)
     if unequal:
-        said["unequal"] = _unequal(unequal)
+        lines["unequal"] = _unequal(unequal)
     if config.engine.name == "openrlhf":
         from mssr_rl.planning import cluster
 
-        said |= cluster.words(config, longest)
-    return [f"{subject:<12} {sentence}" for subject, sentence in said.items()]
+        lines |= cluster.words(config, longest)
+    return [f"{subject:<12} {sentence}" for subject, sentence in lines.items()]
 
 
 def _unequal(per_algo: Mapping[str, Any]) -> str:
-    """What a recipe gives to some algorithms only."""
+    """Return the settings that a recipe gives to some algorithms only."""
     arms = [
         f"{algo} has "
         + " ".join(f"{s}.{k}={show(v)}" for s, keys in own.items() for k, v in keys.items())
@@ -105,7 +105,7 @@ def _unequal(per_algo: Mapping[str, Any]) -> str:
 
 
 def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
-    """The problems of every split; reads the data."""
+    """Read the data; return {split: problems}."""
     return _problems(splits.read_splits(config))
 
 
@@ -114,18 +114,18 @@ def _problems(read: splits.Splits) -> dict[str, Sequence[Problem]]:
 
 
 def _of_rows(read: splits.Splits) -> dict[str, str]:
-    """How the rows were read, which are left out, and what the splits share."""
-    found: dict[str, str] = {}
+    """Return lines on how the rows were read, which are left out, and what the splits share."""
+    lines: dict[str, str] = {}
     for line in splits.said(read):
         subject, _, sentence = line.partition(" ")
-        known = f"{found[subject]}; " if subject in found else ""
-        found[subject] = known + sentence.strip()
-    return found
+        known = f"{lines[subject]}; " if subject in lines else ""
+        lines[subject] = known + sentence.strip()
+    return lines
 
 
 def _choice(name: str, options: Mapping[str, Any]) -> str:
-    said = [f"{option}={show(value)}" for option, value in options.items()]
-    return f"{name} ({', '.join(said)})" if said else name
+    options_text = [f"{option}={show(value)}" for option, value in options.items()]
+    return f"{name} ({', '.join(options_text)})" if options_text else name
 
 
 def _loss(loss: PolicyLoss) -> str:

@@ -1,6 +1,6 @@
-"""How long prompts are, and how much of them the pictures take: real problems, the real processor.
+"""Measures prompts of real problems with the model's processor, for `plan`.
 
-For `plan`: nothing but the processor is loaded. Tokens, image tokens included.
+Only the processor is loaded. All lengths are in tokens, and include image tokens.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from mssr_rl.config import Config
 from mssr_rl.models import model_folder
 from mssr_rl.problem import Problem
 
-SAMPLE = 128  # problems measured, spread over the whole set
+SAMPLE = 128  # problems that are measured, spread over the whole set
 
 
 class PromptSizes(NamedTuple):
-    """Tokens of the prompts that were measured."""
+    """Lengths of the measured prompts [tokens]."""
 
     shortest: int
     median: int
@@ -28,7 +28,7 @@ class PromptSizes(NamedTuple):
 
 
 def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
-    """Sizes of some of the problems; None if the model's folder is not on this machine.
+    """Measure some of the problems; return None if the model's folder is not on this machine.
 
     Raises:
         UserError: a prompt is longer than `rollout.max_prompt_tokens`, or a picture is unreadable.
@@ -54,7 +54,7 @@ def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
 
 
 def sentence(sizes: PromptSizes | None, limit: int) -> str:
-    """The sizes in words."""
+    """Return the sizes as a sentence."""
     if sizes is None:
         return f"not measured: the model is not on this machine; at most {limit:,} tokens"
     return (
