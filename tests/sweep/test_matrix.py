@@ -67,7 +67,7 @@ def test_a_key_behind_an_algorithms_name_is_for_its_arms_only() -> None:
     ("words", "says"),
     [
         (["algo=grpo,grpo"], "the arm grpo is there twice"),
-        (["algo=gpro,mssr"], "did you mean 'grpo'"),
+        (["algo=dapoo,mssr"], "did you mean 'dapo'"),
         (["algo=grpo,mssr", "algo.gamma=1"], "algo=grpo has no option gamma"),
         (["algo=grpo,,mssr"], "nothing between two of its commas"),
         (["resume=true"], "takes up an interrupted comparison by itself"),
