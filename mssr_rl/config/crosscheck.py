@@ -5,6 +5,7 @@ group size is a number, and steps, updates and groups divide without a remainder
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import allowance
@@ -23,12 +24,22 @@ def settle(config: Config) -> Config:
     if group_size < algorithm.min_group_size:
         raise UserError(_too_few(config.algo.name, group_size, algorithm.min_group_size))
     settled = replace(config, rollout=replace(config.rollout, group_size=group_size))
+    _check_revision(config)
     _check_steps(settled, group_size)
     engines.check_engine(settled)
     allowance(config.budget.rollouts, config.train.rollouts_per_step)
     _check_bounds(config)
     _check_accepted(config)
     return settled
+
+
+def _check_revision(config: Config) -> None:
+    path, revision = config.model.path, config.model.revision
+    if revision is not None and (path == "tiny" or Path(path).is_dir()):
+        raise UserError(
+            f"model.revision={revision} pins a model of the hub, and model.path={path} is a folder "
+            "on this machine; leave model.revision out"
+        )
 
 
 def _check_accepted(config: Config) -> None:

@@ -32,13 +32,19 @@ class Selection:
 class ModelConfig:
     """The policy to start from."""
 
-    path: str = option("`tiny`, or a folder in the `save_pretrained` layout")
+    path: str = option("`tiny`, a folder in the `save_pretrained` layout, or a hub id")
+    revision: str | None = option("of a hub id: commit, tag or branch; null: its newest", None)
     min_pixels: int | None = option(
         "enlarge pictures with fewer pixels; null: as the model's processor does", None, COUNT
     )
     max_pixels: int | None = option(
         "shrink pictures with more pixels; null: as the model's processor does", None, COUNT
     )
+
+    @property
+    def source(self) -> str:
+        """Where the model comes from: a folder, `tiny`, `owner/name` or `owner/name@revision`."""
+        return self.path if self.revision is None else f"{self.path}@{self.revision}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ def _local(config: Config) -> Engine:
     train, rollout = config.train, config.rollout
     return LocalEngine(
         LocalOptions(
-            model=config.model.path,
+            model=config.model.source,
             device=config.engine.device,
             dtype=config.engine.dtype,
             temperature=rollout.temperature,

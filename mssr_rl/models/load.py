@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 def wanted(config: Config, *, remember: bool = True) -> Wanted:
     """The same from a run's config."""
     model, longest = config.model, config.rollout.max_prompt_tokens
-    return Wanted(model.path, model.min_pixels, model.max_pixels, longest, remember)
+    return Wanted(model.source, model.min_pixels, model.max_pixels, longest, remember)
 
 
 def load_model(path: str, device: str, dtype: str) -> Any:
@@ -188,7 +188,7 @@ def picture_rule(wanted: Wanted) -> PictureRule:
 def processor_of(config: Config) -> Any:
     """The processor that a config asks for."""
     model = config.model
-    return load_processor(model.path, model.min_pixels, model.max_pixels)
+    return load_processor(model.source, model.min_pixels, model.max_pixels)
 
 
 def save_model(model: Any, processor: Any, folder: Path) -> None:

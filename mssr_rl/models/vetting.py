@@ -39,6 +39,31 @@ def local_folder(path: str) -> Path:
     return _vetted(_found(path))
 
 
+def cached_folder(source: str) -> Path | None:
+    """Return the folder of a model that is on this machine already, None if it is not."""
+    folder = Path(model_folder(source))
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    name, revision = _pinned(source)
+    try:
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=list(FETCHED), local_files_only=True
+            )
+        )
+    except (OSError, ValueError, HFValidationError):
+        return None
+
+
+def _pinned(source: str) -> tuple[str, str | None]:
+    """Return a hub id and its revision, from `owner/name@revision`."""
+    name, _, revision = source.partition("@")
+    return name, revision or None
+
+
 def _found(path: str) -> Path:
     folder = Path(model_folder(path))
     if folder.is_dir():
@@ -46,12 +71,13 @@ def _found(path: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    name, revision = _pinned(path)
     try:
-        return Path(snapshot_download(path, allow_patterns=list(FETCHED)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED)))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise UserError(
             f"model.path={path} could not be loaded: there is no folder of that name here, and the "
-            f"hub's model of that name cannot be had ({_first_line(error)}); give a folder in the "
+            f"hub's model of that name cannot be had ({_hub_reason(error)}); give a folder in the "
             "save_pretrained layout, a model id your machine can reach, or `tiny`"
         ) from error
 
@@ -136,6 +162,24 @@ def _exchange(name: str, old: Any, new: Any) -> None:
 
 def _refuse_to_import(name: str, file: Any, **_: Any) -> NoReturn:
     raise UserError(f"a model folder's own code is never run, and {file} with its {name} is such")
+
+
+def _hub_reason(error: Exception) -> str:
+    """Return why the hub's client did not give a model, with what helps."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    # The order matters: a gated model is also one that is not found.
+    if isinstance(error, GatedRepoError):
+        return "it is gated: accept its terms on the hub, then set HF_TOKEN to your token"
+    if isinstance(error, RepositoryNotFoundError):
+        return "it has none, or a private one: set HF_TOKEN to a token that may read it"
+    if isinstance(error, RevisionNotFoundError):
+        return "it has the model, but not the revision of model.revision"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -163,7 +163,7 @@ def opening(arm: TrainingSetup) -> list[str]:
     slower = plain and native.kernels().library is None
     return [
         f"algo    {c.algo.name}, seed {c.seed}, recipe {c.recipe}",
-        f"model   {c.model.path} on engine {where}",
+        f"model   {c.model.source} on engine {where}",
         f"family  {arm.engine.computes}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
@@ -185,7 +185,7 @@ def facts(arm: TrainingSetup) -> Mapping[str, Any]:
         "git": provenance.git_revision(),
         "machine": provenance.machine(),
         **splits.data_record(arm.splits),
-        "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.path)},
+        "model": {"path": c.model.path, "hash": provenance.model_hash(c.model.source)},
         # An algorithm that samples its problems has no order that another arm could share.
         "problem_order": None
         if arm.algorithm.problem_weights

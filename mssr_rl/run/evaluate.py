@@ -173,7 +173,7 @@ def _describe(log: RunLog, config: Config) -> None:
         versions=provenance.versions(),
         git=provenance.git_revision(),
         machine=provenance.machine(),
-        model={"path": config.model.path, "hash": provenance.model_hash(config.model.path)},
+        model={"path": config.model.path, "hash": provenance.model_hash(config.model.source)},
     )
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 from mssr_rl import untrusted
-from mssr_rl.models import model_folder, native
+from mssr_rl.models import native
+from mssr_rl.models.vetting import cached_folder
 
 LONGEST = 2**42  # limit for one file of a model [bytes]
 
@@ -108,9 +109,9 @@ def order_fingerprint(keys: Iterable[str]) -> str:
 
 
 def model_hash(path: str) -> str | None:
-    """Return the hash of the initial weights; None if `path` is not a local folder."""
-    folder = Path(model_folder(path))
-    return folder_hash(folder) if folder.is_dir() else None
+    """Return the hash of the initial weights; None if they are not on this machine."""
+    folder = cached_folder(path)
+    return None if folder is None else folder_hash(folder)
 
 
 def folder_hash(folder: Path) -> str:

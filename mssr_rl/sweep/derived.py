@@ -45,7 +45,7 @@ def deriver() -> Derive:
             **_counts(config, len(sets["train"].problems)),
             **{f"{split} problems": _problems(env) for split, env in sets.items()},
             "evaluation card": _card(config, sets),
-            "initial weights": Derived(hashed(config.model.path), ("model.",)),
+            "initial weights": Derived(hashed(config.model.source), ("model.",)),
             "policy loss": Derived(_loss(config), ("algo.",), defines=True),
         }
 

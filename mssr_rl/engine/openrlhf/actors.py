@@ -103,7 +103,7 @@ class ReferenceProcesses(_Scorer, ReferenceModelActor.__ray_metadata__.modified_
     def start(self, strategy: Any, config: Config) -> None:
         """Load the model."""
         with without_code():
-            self.init_model_from_pretrained(strategy, str(local_folder(config.model.path)))
+            self.init_model_from_pretrained(strategy, str(local_folder(config.model.source)))
         self._prepare(config, self.model.model)
 
 
@@ -112,7 +112,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
         """Load the model, and connect to the rollout engines that receive its weights."""
-        path = str(local_folder(config.model.path))
+        path = str(local_folder(config.model.source))
         with without_code():
             # OpenRLHF waits for rollout engines unless it gets `None`.
             self.init_model_from_pretrained(strategy, path, 1, list(rollout_engines) or None)

@@ -39,7 +39,7 @@ LANGUAGE = r".*language_model\..*_proj"  # linear layers without the vision towe
 def _model(config: Config) -> dict[str, Any]:
     cluster = config.cluster
     return {
-        "actor.model_name_or_path": model_folder(config.model.path),
+        "actor.model_name_or_path": model_folder(config.model.source),
         "actor.freeze_visual_encoder": cluster.freeze_vision,
         "actor.gradient_checkpointing_enable": cluster.gradient_checkpointing,
         "actor.gradient_checkpointing_reentrant": False,

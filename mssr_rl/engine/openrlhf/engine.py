@@ -47,7 +47,7 @@ class OpenRlhfEngine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        vetting.refuse_code(vetting.local_folder(config.model.path))
+        vetting.refuse_code(vetting.local_folder(config.model.source))
         self.family = family_of_folder(wanted(config))
         self.own_sampler = config.rollout.sampler == "transformers"
         who = "and samples too" if self.own_sampler else "and vLLM samples"

