@@ -178,8 +178,6 @@ def _same_group(a: AnswerList, b: AnswerList) -> bool:
     if a.brackets != b.brackets and not (point and same_brackets(a.brackets, b.brackets)):
         return False
     points = not a.brackets and all(isinstance(x, AnswerList) for x in (*a.items, *b.items))
-    if points and len(a.items) != len(b.items):
-        return False
     if a.brackets != "{}" and not points:
         return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))
     return all(any(_same(x, y) for y in b.items) for x in a.items) and all(

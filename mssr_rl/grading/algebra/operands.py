@@ -18,6 +18,7 @@ from mssr_rl.grading.algebra.tree import (
     Node,
     Unreadable,
     in_radians,
+    negative,
     number,
     replaced,
 )
@@ -33,6 +34,7 @@ _INVERSE = {
 _OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
 _MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"})
+MAX_SIDE = 4  # of a determinant that is expanded
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
 _BRACKETS = {"langle": "<", "rangle": ">"}
 _STARTS = frozenset({"(", "[", "{", "|", "{set"})
@@ -275,10 +277,15 @@ class Operands(Cursor, ABC):
     def _environment(self, kind: str) -> Node:
         if kind == "cases":
             return self._cases()
+        if kind == "vmatrix":
+            return _determinant([list(row) for row in self._rows(kind)])
         if kind not in _MATRICES:
             raise Unreadable(kind)
         if kind == "array":
             self._argument_text()
+        return Node("matrix", "", tuple(Node("row", "", row) for row in self._rows(kind)))
+
+    def _rows(self, kind: str) -> list[tuple[Node, ...]]:
         rows: list[list[Node]] = [[self.sum()]]
         while (token := self.take()).kind != "end":
             if token.text == "&":
@@ -289,7 +296,7 @@ class Operands(Cursor, ABC):
                 rows.append([self.sum()])
         if token.text != kind:
             raise Unreadable(f"{kind} ends as {token.text}")
-        return Node("matrix", "", tuple(Node("row", "", tuple(row)) for row in rows))
+        return [tuple(row) for row in rows]
 
     def _cases(self) -> Node:
         """Read a system of relations, or values with their conditions."""
@@ -466,6 +473,20 @@ class Operands(Cursor, ABC):
 
 _COUNTS = frozenset({"n", "m", "N", "k"})
 _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "equiv"})
+
+
+def _determinant(rows: list[list[Node]]) -> Node:
+    """Expanded along the first row: at most 4! products."""
+    if len(rows) > MAX_SIDE or any(len(row) != len(rows) for row in rows):
+        raise Unreadable("a determinant that is no square, or a large one")
+    if len(rows) == 1:
+        return rows[0][0]
+    terms = []
+    for column, entry in enumerate(rows[0]):
+        minor = [row[:column] + row[column + 1 :] for row in rows[1:]]
+        term = Node("product", "", (entry, _determinant(minor)))
+        terms.append(negative(term) if column % 2 else term)
+    return Node("sum", "", tuple(terms))
 
 
 def _with_base(node: Node, base: Node) -> Node:

@@ -56,17 +56,22 @@ class _Parser(Operands):
 
     def _joined(self) -> Node:
         parts, joint = [self.relation()], ""
+        groups: list[list[Node]] = []  # of solutions: x = 1, y = 2 and x = 3, y = 4
         while self.token and (self.token.kind == "word" or self.token.text == ","):
             sign = self.take().text
             if sign == "," and self.at_word():
                 sign = self.take().text  # "1, 2, or 3"
                 joint = sign if joint == "," else joint
+            if joint in ("or", "and") and sign == "," and _are_equations(parts):
+                groups, parts, joint = [*groups, parts[:-1]], parts[-1:], ""
             if joint and sign != joint and not (joint == "," and sign in ("or", "and")):
                 raise Unreadable(f"both {joint} and {sign}")
             joint = sign
             parts.append(self.relation())
-        if len(parts) > MAX_ITEMS:
+        if len(parts) + sum(map(len, groups)) > MAX_ITEMS:
             raise Unreadable("too many items")
+        if groups:
+            return _solutions([*groups, parts])
         return Node("list", joint, tuple(parts)) if joint else parts[0]
 
     def conditions(self) -> Node:
@@ -172,6 +177,23 @@ class _Parser(Operands):
                 return items, token
             if token.text not in (",", ";") or len(items) > MAX_ITEMS:
                 raise Unreadable(f"{token.text!r} inside brackets")
+
+
+def _are_equations(parts: list[Node]) -> bool:
+    return len(parts) > 2 and all(part.kind == "relation" and part.name == "=" for part in parts)
+
+
+def _solutions(groups: list[list[Node]]) -> Node:
+    """Several solutions of a system, each with all its letters."""
+    if not all(len(group) == len(groups[0]) and _are_named(group) for group in groups):
+        raise Unreadable("solutions that name different letters")
+    return Node("list", ";", tuple(Node("list", ",", tuple(group)) for group in groups))
+
+
+def _are_named(group: list[Node]) -> bool:
+    """Is it x = ..., y = ..., each letter once?"""
+    letters = [part.parts[0].name for part in group if part.kind == "relation"]
+    return len(group) > 1 and len(set(letters)) == len(group) and all(letters)
 
 
 def _product(parts: list[Node]) -> Node:

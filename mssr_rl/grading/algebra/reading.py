@@ -20,7 +20,9 @@ from mssr_rl.grading.phrases import HEDGES
 MAX_LINKS = 8  # of a chain
 _SIGN = re.compile(r"(?<![<>!:\\])=(?!=)|\\approx(?![A-Za-z])")
 _BRACKETS = re.compile(r"\\[{}|]|\\[A-Za-z]+|\\.|[()\[\]{}]", re.DOTALL)
-_NO_CHAIN = re.compile(r"\\(?:le|ge|ne|in|equiv|pm|mp|cup|cap|[pb]mod|lor|land|begin)(?![A-Za-z])")
+_NO_CHAIN = re.compile(r"\\(?:le|ge|ne|in|equiv|pm|mp|cup|cap|[pb]mod|lor|land)(?![A-Za-z])")
+_WITH_ROWS = re.compile(r"\\begin(?!\{vmatrix\})(?![A-Za-z])")
+_REMAINDER = re.compile(r"^[^=]*\\bmod(?=[^=]*=)")  # 17 mod 5 = 2 is a chain, x = 2 mod 5 is none
 _JOINED = re.compile(r"[;<>]|,(?![0-9]{3}(?![0-9]))")
 _JOINT = re.compile(r"(?<![A-Za-z\\])(?:or|and)(?![A-Za-z])")
 _NAMES = (
@@ -71,7 +73,9 @@ def _links(text: str) -> tuple[list[str], list[str]]:
     if not cuts:
         return [text], []
     outside = _outside(text)
-    if _JOINED.search(outside) or _JOINT.search(text) or _NO_CHAIN.search(outside):
+    rest = _REMAINDER.sub("", outside)
+    lists = _JOINED.search(outside) or _JOINT.search(text) or _WITH_ROWS.search(text)
+    if lists or _NO_CHAIN.search(rest):
         return [text], []
     cuts = [m for m in cuts if outside[m.start()] != " "]
     starts, ends = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
