@@ -1,23 +1,25 @@
-"""Models: any that transformers reads, a fast way for Qwen2.5-VL, and the laptop's tiny one.
+"""Models: every family that transformers reads, a fast implementation of Qwen2.5-VL, a tiny model.
 
-family.py          the seam: what an engine needs of a model family
-load.py            a model folder → weights, and the family that computes with them
-vetting.py         folders come from anybody; processor.py, their processors without torchvision
+family.py          the interface: what an engine needs of a model family
+load.py            loads the weights of a model folder, and picks the family that computes with them
+vetting.py         checks model folders, which may come from anybody (with bounds.py)
+processor.py       a folder's processor, without torchvision
 
-general.py         any family, by transformers' own forward pass and cache; chat.py, its prompts
+general.py         any family, with transformers' own forward pass and cache; chat.py, its prompts
 families/          what single families need beyond that
-vocabulary.py      what may be sampled, and what is thought of it
+vocabulary.py      which tokens may be sampled; draws and scores tokens
 
-qwen2_5_vl.py      Qwen2.5-VL's own way, made of:
-encode.py          problems to padded tokens and pictures; patches.py cuts these into patches
-see.py, lean.py    the same maths as transformers' forward, batched over pictures and sharing
-                   a problem's prompt between its rollouts
-fused.py           what stands between their matrix products; native.py compiles it from kernels/
-decode.py          sampling with a key-value cache; sampled.py is what comes of it
-layers.py          all layers at once, without gradient, for small models; responses.py samples so
+qwen2_5_vl.py      Qwen2.5-VL's own implementation, made of:
+encode.py          turns problems into padded tokens and pictures; patches.py cuts the pictures
+see.py, lean.py    the maths of transformers' forward pass, batched over pictures; the rollouts of
+                   a problem share its prompt
+fused.py           the operations between matrix products; native.py compiles kernels/ for them
+decode.py          sampling with a key-value cache; sampled.py holds the result
+layers.py          all layers in one call, without gradient, for small models; responses.py samples
+                   with them
 
-tiny/              the tiny model's weights, in the ordinary `save_pretrained` layout; the folder
-                   tiny_model/ of the repository made them
+tiny/              the tiny model's weights, in the `save_pretrained` layout; the folder tiny_model/
+                   of the repository made them
 """
 
 import sys
@@ -27,14 +29,14 @@ from mssr_rl import import_hooks
 from mssr_rl.errors import UserError
 from mssr_rl.models import torchvision_hook
 
-if "torchvision" not in sys.modules:  # if it is, it could be imported
+if "torchvision" not in sys.modules:  # if it is there, its import has succeeded
     import_hooks.install([torchvision_hook.HOOK])
 
 TINY = Path(__file__).parent / "tiny"
 
 
 def model_folder(path: str) -> str:
-    """The folder or hub id that `model=` names; "tiny" is the model shipped with the package."""
+    """Return the folder or hub id that `model=` names; "tiny" is the model of the package."""
     if path != "tiny":
         return path
     if not (TINY / "model.safetensors").exists():

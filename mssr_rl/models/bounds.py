@@ -1,8 +1,8 @@
-"""What the JSON files of a model folder may ask for: looked at before anything is built from them.
+"""Check the sizes in the JSON files of a model folder before anything is built from them.
 
-A config of two kilobytes can ask for a million layers, or give a size as text, as nothing or below
-zero. Which library falls over it, and how, differs by field; here each field that sizes something
-has its bounds, far beyond every published model, and what is out of them is one sentence.
+A config of two kilobytes can ask for a million layers, or have text, null or a negative number for
+a size. Each library fails differently on each of them. Here every field that is a size has bounds,
+far beyond every published model. A value outside of them gives one clear error.
 """
 
 import json
@@ -15,22 +15,22 @@ from typing import Any, NamedTuple
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 
-FILE_BYTES = 2**22  # of one such file; published ones have some kilobytes
-HEADER_BYTES = 10**8  # of a safetensors file, as its own library bounds it
-LONGEST = 100_000  # entries of a list of numbers, such as tokens that may not be sampled
-SURPLUS = 20  # times as many numbers as the files hold: more is another model's config
-SMALL = 10**8  # numbers below which no surplus hurts
+FILE_BYTES = 2**22  # of one such file; published ones have a few kilobytes
+HEADER_BYTES = 10**8  # of a safetensors file; its own library has the same limit
+LONGEST = 100_000  # entries of a list of numbers, such as forbidden tokens
+SURPLUS = 20  # a config with this many times the files' numbers is another model's
+SMALL = 10**8  # numbers of a model that is small enough in any case
 
 
 class Field(NamedTuple):
-    """A number's bounds."""
+    """The bounds of a number."""
 
     low: float
     high: float
     whole: bool = True
 
     def fault(self, value: Any) -> str | None:
-        """Why a value is none of these; None if it is."""
+        """Return why a value is out of bounds; None if it is within them."""
         kinds = (int,) if self.whole else (int, float)
         if type(value) not in kinds:
             return f"is {_short(value)}, no {'whole ' * self.whole}number"
@@ -82,22 +82,22 @@ FILES = (
 
 
 def check_bounds(folder: Path) -> None:
-    """Raise `UserError` for the first thing in a model folder's JSON that no model asks for."""
-    found = {}
+    """Raise UserError for the first value in a model folder's JSON files that no model has."""
+    contents = {}
     for name in FILES:
         path = folder / name
         if path.exists():
-            found[name] = untrusted.parsed(untrusted.content(path, FILE_BYTES), str(path))
-            _check_file(path, found[name])
+            contents[name] = untrusted.parsed(untrusted.content(path, FILE_BYTES), str(path))
+            _check_file(path, contents[name])
     for path in sorted(folder.glob("*.safetensors")):
         parameters(path)
-    config = found.get("config.json", {})
-    _check_words(folder, config, found.get("generation_config.json", {}))
+    config = contents.get("config.json", {})
+    _check_words(folder, config, contents.get("generation_config.json", {}))
     refuse_surplus(folder, config)
 
 
 def parameters(path: Path) -> int:
-    """The numbers in a safetensors file, from its header."""
+    """Return how many numbers a safetensors file holds, from its header."""
     with untrusted.opened(path, untrusted.STREAM_BYTES) as stream:
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
@@ -121,7 +121,7 @@ def _check_file(path: Path, tree: Any) -> None:
 
 
 def _fault(key: str, value: Any) -> str | None:
-    """What is wrong with an entry; a null number is left to the library's default."""
+    """Return what is wrong with an entry. A null number is left to the library's default."""
     if key in SECTIONS and not isinstance(value, dict | None if key == ROPE else dict):
         return f"is {_short(value)}, no section"
     if value is None:
@@ -143,7 +143,7 @@ def _text_fault(key: str, value: Any) -> str | None:
 
 def _number_fault(field: Field, value: Any) -> str | None:
     if isinstance(value, dict):
-        return None  # its entries are looked at themselves
+        return None  # its entries are checked one by one
     several = value if isinstance(value, list) else [value]
     if len(several) > LONGEST:
         return f"has {len(several):,} entries"
@@ -151,7 +151,7 @@ def _number_fault(field: Field, value: Any) -> str | None:
 
 
 def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Every entry at any depth: dotted path, key, value."""
+    """Yield every entry at any depth: dotted path, key, value."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             where = f"{path}.{key[:80]}" if path else key[:80]
@@ -164,7 +164,7 @@ def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
 
 
 def _check_words(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
-    """Tokens that end a response, or may not be sampled, must be words of the model."""
+    """Raise UserError if an end token or a forbidden token is not in the vocabulary."""
     words = _section(config, "text_config").get("vocab_size")
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "suppress_tokens"):
         value = generation.get(key)
@@ -177,10 +177,10 @@ def _check_words(folder: Path, config: Mapping[str, Any], generation: Mapping[st
 
 
 def refuse_surplus(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise `UserError` for a config that describes far more than the folder's files hold.
+    """Raise UserError for a config that describes far more than the folder's files hold.
 
-    The rest would be made up. To be asked again once a library has put its defaults into the
-    config: those of some families are a model of 70 billion.
+    The other weights would be random. Call it again after a library has put its defaults into the
+    config: the defaults of some families describe a model of 70 billion parameters.
     """
     files = sorted(folder.glob("*.safetensors"))
     there, described = sum(map(parameters, files)), about(config)
@@ -192,19 +192,20 @@ def refuse_surplus(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def about(config: Mapping[str, Any]) -> float:
-    """Parameters of a transformer of that description, roughly: each section's own."""
+    """Return the approximate number of parameters of the transformer that a config describes."""
     sections = [config, *(value for value in config.values() if isinstance(value, dict))]
     return sum(map(_of_section, sections))
 
 
-def _of_section(found: Mapping[str, Any]) -> float:
+def _of_section(section: Mapping[str, Any]) -> float:
     def largest(*names: str) -> float:
-        values = (found.get(name) for name in names)
+        values = (section.get(name) for name in names)
         several = (one for v in values for one in (v if isinstance(v, list) else [v]))
         return max((one for one in several if isinstance(one, int)), default=0)
 
     layers = largest("num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth")
-    if not layers:  # PaliGemma's outer section repeats sizes of the inner ones, and holds no layer
+    # PaliGemma's outer section repeats the sizes of the inner ones but has no layers.
+    if not layers:
         return 0
     width = largest("hidden_size", "d_model", "n_embd", "embed_dim")
     wider = largest("intermediate_size", "moe_intermediate_size", "ffn_dim", "d_ff") or 4 * width

@@ -1,4 +1,4 @@
-"""Problems as a model's own processor, tokenizer and chat template lay them out, one at a time.
+"""Turn problems into prompts with a model's own processor, tokenizer and chat template.
 
 Shapes: P prompts, L prompt tokens.
 """
@@ -23,7 +23,7 @@ THINK = "<think>"
 
 
 class ChatEncoder:
-    """Encodes problems with a tokenizer and, for models that see, a processor around it."""
+    """Encodes problems with a tokenizer and, if the model sees pictures, a processor."""
 
     def __init__(
         self, processor: Any, tokenizer: Any, max_tokens: int, *, remember: bool = True
@@ -38,20 +38,20 @@ class ChatEncoder:
         self._remember = remember
         self._kept: dict[int, tuple[Problem, dict[str, Tensor]]] = {}
         self._room = ROOM
-        self._lock = Lock()  # tokenizers are not to be used by two threads at once
+        self._lock = Lock()  # two threads must not use a tokenizer at once
 
     @property
     def said(self) -> str:
-        """How prompts are laid out, in words."""
+        """How prompts are laid out, as a phrase."""
         if self._speaker is None:
             return "without a chat template: the prompt is the problem's own text"
         return "its own chat template" + (f" (it opens {THINK})" if self.opening else "")
 
     def inputs(self, problem: Problem) -> dict[str, Tensor]:
-        """The model's keyword arguments for one prompt, on the CPU.
+        """Return the model's keyword arguments for one prompt, on the CPU.
 
         Raises:
-            UserError: the prompt is too long, or holds what this model cannot be shown.
+            UserError: the prompt is too long, or this model cannot be shown the problem.
         """
         kept = self._kept.get(id(problem))
         if kept is not None:
@@ -67,7 +67,10 @@ class ChatEncoder:
         return self._keep(problem, inputs)
 
     def _keep(self, problem: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Until there is no room: a step needs its prompts four times, the next has others."""
+        """Keep the inputs until there is no room.
+
+        A step needs each prompt four times, the next has others.
+        """
         if not self._remember:
             return inputs
         size = sum(x.nbytes for x in inputs.values())
@@ -80,7 +83,7 @@ class ChatEncoder:
 
     def _encoded(self, problem: Problem) -> dict[str, Tensor]:
         text = self.text(problem)
-        # A template writes the model's own beginning; a bare text gets it from the tokenizer.
+        # A template writes the model's start token; a bare text gets it from the tokenizer.
         special = {"add_special_tokens": self._speaker is None, "return_tensors": "pt"}
         if self.processor is None:
             encoded = self.tokenizer([text], **special)
@@ -97,17 +100,17 @@ class ChatEncoder:
         return tensors
 
     def signed_tokens(self, problem: Problem) -> list[int]:
-        """The prompt's tokens with one sign for each picture."""
+        """Return the prompt's tokens, with one picture token for each picture."""
         with self._lock:
             text, special = self.text(problem), self._speaker is None
             tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=special)
         return tokens
 
     def text(self, problem: Problem) -> str:
-        """The prompt as text, with the model's own sign for each picture.
+        """Return the prompt as text, with the model's own picture token for each picture.
 
         Raises:
-            UserError: a picture's sign stands in the problem's text, or the model sees none.
+            UserError: the problem's text contains that token, or the model cannot see pictures.
         """
         if problem.images and self.processor is None:
             raise UserError(
@@ -133,11 +136,11 @@ class ChatEncoder:
         return spoken(self._speaker, messages)
 
     def _opening(self) -> str:
-        """What the template already writes of the response: a think tag, or nothing."""
+        """Return the start of the response that the template writes: a think tag, or nothing."""
         if self._speaker is None:
             return ""
-        asked = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
-        text = self._templated(asked).rstrip()
+        question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+        text = self._templated(question).rstrip()
         return f"{THINK}\n" if text.endswith(THINK) else ""
 
 
@@ -147,10 +150,10 @@ def _picture_ids(processor: Any) -> list[int]:
 
 
 def collated(rows: Sequence[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
-    """Encoded prompts as one block: tokens padded on the left, pictures behind one another.
+    """Return encoded prompts as one block: tokens padded on the left, pictures one after the other.
 
-    Where pictures are of several shapes, the smaller ones are filled up with zeros, as the
-    families' own processors do for a batch.
+    If pictures have several shapes, the smaller ones are filled up with zeros, as the families' own
+    processors do for a batch.
     """
     width = max(row["input_ids"].shape[1] for row in rows)
     block = {}

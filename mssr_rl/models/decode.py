@@ -1,10 +1,10 @@
-"""Sampling with a key-value cache: one token a row at a time, finished rows leave the block.
+"""Sample with a key-value cache: one token for each row at a time; finished rows leave the block.
 
-Small models on a CPU do all of it in one call of compiled code, `responses.py`.
+Small models on a CPU do all of this in one call of compiled code (`responses.py`).
 
-Every draw is decided by a uniform number given from outside, u[b, t] for token t of rollout b
-(`vocabulary.draw`). So a rollout depends on its own numbers only,
-not on which others are still running.
+The caller gives a uniform number u[b, t] for token t of rollout b, and this number alone decides
+the draw (`vocabulary.draw`). So a rollout depends on its own numbers only, and not on which other
+rows are still running.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
 """
@@ -27,7 +27,7 @@ class _Running(NamedTuple):
     """The rows in the block: which rollouts they are, and their keys and values."""
 
     row_A: Tensor
-    going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
+    going_A: Tensor  # bool; an ended row may stay for a while, and its tokens are dropped
     layers: list[tuple[Tensor, Tensor]]  # A K (L + T) H, written as tokens come
     mask_AL: Tensor  # which keys are real, `lean.additive`
     position_A: Tensor
@@ -71,7 +71,7 @@ def _token_by_token(
     sampling: Sampling,
     uniform_BT: Tensor,
 ) -> Sampled:
-    """With torch, all rows that still run at once."""
+    """Sample with torch, all running rows at once."""
     cache, last_PD = reading
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
@@ -109,7 +109,7 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
 
 def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tensor]:
-    """Once a sixteenth of the block's rows have ended, the last going ones take their places."""
+    """Once a sixteenth of the rows have ended, move the last running rows to their places."""
     going_A = running.going_A
     left = int(going_A.sum())
     if left > 15 / 16 * len(token_A):
@@ -118,7 +118,7 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     from_A = torch.arange(left, device=mover.device).index_put((hole,), mover)
 
     def close(x: Tensor) -> Tensor:
-        """In place, nobody else has them; later places are not written yet."""
+        """Work in place: nothing else uses these tensors, and later places are still empty."""
         x[hole, :, : running.prompt_length + t] = x[mover, :, : running.prompt_length + t]
         return x[:left]
 
@@ -133,7 +133,7 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
 
 
 def _advance(model: Any, fed: tuple[_Running, Tensor], t: int) -> Tensor:
-    """Feed response token t of every row; A D hidden states that predict the next."""
+    """Feed response token t of every row. Returns A D hidden states that predict the next token."""
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)
     rotary = lean.response_rotary(model, running.position_A + t)

@@ -1,7 +1,7 @@
-"""From problems to tensors: chat text, image tokens, mRoPE positions and pictures.
+"""Turn problems into tensors: chat text, image tokens, mRoPE positions and pictures.
 
-The result equals what the model's processor and `get_rope_index` give (a test says so), but each
-problem is encoded once and kept, and pictures of one size form one block for the vision tower.
+The result equals that of the model's processor and of `get_rope_index` (a test compares them). But
+each problem is encoded once and kept, and pictures of one size form one block for the vision tower.
 
 Shapes: P prompts, L prompt tokens (right-padded).
 """
@@ -36,7 +36,7 @@ class PromptBlock(NamedTuple):
     pictures: tuple[Pictures, ...]
 
     def to(self, device: str) -> "PromptBlock":
-        """The same block on another device."""
+        """Return the same block on another device."""
         if device == "cpu":
             return self
         moved = tuple(pictures.to(device) for pictures in self.pictures)
@@ -64,15 +64,16 @@ ROOM = 256 << 20  # bytes of decoded pictures that are kept
 class PromptEncoder:
     """Encodes problems with a Qwen2.5-VL processor.
 
-    It remembers pictures while there is room, and the tokens of its problems, unless these are
-    copies that never come again, as in a process that is sent them.
+    With `remember` it keeps the tokens of its problems. It always keeps pictures while there is
+    room. A process that is sent copies of problems sets remember=False, because a copy never comes
+    again.
     """
 
     def __init__(self, processor: Any, max_tokens: int, *, remember: bool = True) -> None:
         self.processor = processor
         self.max_tokens = max_tokens
         self.remember = remember
-        self._text = processor.tokenizer.backend_tokenizer  # the wrapper takes as long again
+        self._text = processor.tokenizer.backend_tokenizer  # its wrapper takes twice as long
         self._text.no_truncation()
         self._text.no_padding()
         self.images = processor.image_processor
@@ -80,10 +81,13 @@ class PromptEncoder:
         self._seen: dict[int, tuple[Problem, Layout]] = {}
         self._pixels: dict[bytes, Pixels] = {}
         self._room = ROOM
-        self._lock = Lock()  # tokenizers are not to be used by two threads at once
+        self._lock = Lock()  # two threads must not use a tokenizer at once
 
     def layout(self, problem: Problem, pictures: Sequence[Pixels]) -> Layout:
-        """Tokens and positions of one problem; over-long prompts are an error."""
+        """Return tokens and positions of one problem.
+
+        Raises UserError if the prompt is too long.
+        """
         kept = self._seen.get(id(problem))
         if kept is not None:
             return kept[1]
@@ -106,14 +110,14 @@ class PromptEncoder:
         return layout
 
     def length(self, problem: Problem) -> int:
-        """Tokens of its prompt, image tokens included."""
+        """Return the number of tokens of a problem's prompt, image tokens included."""
         kept = self._seen.get(id(problem))
         if kept is not None:
             return len(kept[1].tokens)
         return len(self.layout(problem, self._pixels_of(problem)).tokens)
 
     def block(self, problems: Sequence[Problem]) -> PromptBlock:
-        """Pad a block of problems on the right, and gather their pictures by size."""
+        """Pad a block of problems on the right, and group their pictures by size."""
         pictures = [self._pixels_of(problem) for problem in problems]
         layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
         width = max(len(layout.tokens) for layout in layouts)
@@ -137,7 +141,7 @@ class PromptEncoder:
     def _pixels_of(self, problem: Problem) -> list[Pixels]:
         try:
             return [self.pixels(data) for data in problem.images]
-        except ValueError as error:  # of its data, or of its shape
+        except ValueError as error:  # its data are broken, or its shape is not accepted
             raise UserError(
                 f"problem {problem.key}: its picture cannot be used, {error}"
             ) from error
@@ -147,18 +151,21 @@ class PromptEncoder:
         return int(self.images.patch_size * self.images.merge_size)
 
     def text_tokens(self, problem: Problem) -> list[int]:
-        """The chat text in tokens, one image token for each picture."""
+        """Return the tokens of the chat text, with one image token for each picture."""
         text = spoken(self.processor, chat_messages(problem))
         (encoded,) = self._text.encode_batch_fast([text], add_special_tokens=False)
         return list(encoded.ids)
 
     def pixels(self, data: bytes) -> Pixels:
-        """One picture as the model is shown it: RGB, and of a size it takes."""
+        """Return a picture as the model gets it: RGB, in a size that it accepts."""
         kept = self._pixels.get(data)
         return self._keep(data, self._decoded(data)) if kept is None else kept
 
     def _keep(self, data: bytes, pixels: Pixels) -> Pixels:
-        """Until there is no room: a step needs its pictures four times, the next has others."""
+        """Keep pictures until there is no room.
+
+        A step needs each picture four times, the next has others.
+        """
         if pixels.nbytes > self._room:
             self._pixels.clear()
             self._room = ROOM
@@ -218,7 +225,7 @@ class PromptEncoder:
 
     @cached_property
     def _value(self) -> Tensor:
-        """What the model is given for a channel's byte: channels, 256."""
+        """The model's input for each byte of a channel: channels x 256."""
         mean, std = (
             torch.tensor(of_channels)[:, None]
             for of_channels in (self.images.image_mean, self.images.image_std)
@@ -228,12 +235,12 @@ class PromptEncoder:
 
 
 def _number(position_3L: NDArray[np.int64], first: int, count: int) -> int:
-    """Of text the three axes count alike; gives how many."""
+    """Number text tokens, alike on all three axes. Returns how many there are."""
     position_3L[:, :count] = np.arange(first, first + count)
     return count
 
 
 @lru_cache(maxsize=256)
 def _cells(rows: int, across: int) -> NDArray[np.int64]:
-    """Time, row and column of each image token, from 0."""
+    """Return time, row and column of each image token, counted from 0."""
     return np.indices((1, rows, across)).reshape(3, -1)

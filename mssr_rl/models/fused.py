@@ -1,9 +1,9 @@
-"""What stands between a forward pass's matrix products, each as one operation with its gradient.
+"""The operations between the matrix products of a forward pass, each with its gradient.
 
-On a CPU in float32 these call `kernels/` where it could be compiled (`native`); everywhere else
-they are torch's own operations. A test holds the two together, to float32's last bits.
+On a CPU in float32 they call `kernels/`, if that could be compiled (`native`). Everywhere else they
+are torch's own operations. A test compares the two, to the last bits of float32.
 
-Shapes: N tokens one behind the other, D hidden, Q query heads, K key-value heads, H values a head,
+Shapes: N tokens one after the other, D hidden, Q query heads, K key-value heads, H values a head,
 B sequences, P prompts of at most L tokens.
 """
 
@@ -21,18 +21,21 @@ Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether the compiled kernels can take these."""
+    """Return whether the compiled kernels can take these tensors."""
     plain = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
     return plain and native.kernels().library is not None
 
 
 def address(x: Tensor | None) -> int | None:
-    """Of a contiguous tensor, as a kernel takes it; whoever asks keeps the tensor alive."""
+    """Return the address of a contiguous tensor for a kernel.
+
+    The caller must keep the tensor alive.
+    """
     return None if x is None else x.data_ptr()
 
 
 def run(name: str, *told: Any) -> None:
-    """Call a kernel; contiguous tensors go by their address."""
+    """Call a kernel. Contiguous tensors are passed by address."""
     given = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
     code = getattr(native.kernels().library, name)(*given)
     if code == native.NO_ROOM:
@@ -45,12 +48,12 @@ def run(name: str, *told: Any) -> None:
 
 
 def norm(module: Any, x: Tensor) -> Tensor:
-    """RMSNorm with the module's weight."""
+    """Apply RMSNorm with the module's weight."""
     return rms_norm(x, module.weight, module.variance_epsilon)
 
 
 def mlp(module: Any, x: Tensor) -> Tensor:
-    """The gated feed-forward half of a layer."""
+    """Apply the gated feed-forward half of a layer."""
     out: Tensor = module.down_proj(swiglu(module.gate_proj(x), module.up_proj(x)))
     return out
 
@@ -59,7 +62,7 @@ def mlp(module: Any, x: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """Divide x by the root of its mean square along D; times the weight.
+    """Divide x by the root of its mean square along D, and multiply by the weight.
 
     y = w * x / r,   r = sqrt(mean(x^2) + eps)
     dL/dw = sum(g * x / r),   dL/dx = (g * w - x / r * mean(g * w * x / r)) / r
@@ -93,7 +96,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up."""
+    """Return silu(gate) * up."""
     if not usable(gate, up):
         return F.silu(gate) * up
     gated: Tensor = _SwiGLU.apply(gate, up)  # type: ignore[no-untyped-call]
@@ -122,7 +125,7 @@ class _SwiGLU(torch.autograd.Function):
 
 
 def rotate(x_NQH: Tensor, rotary: Rotary) -> Tensor:
-    """Every head's first and second half turned by its token's angles, as one plane each."""
+    """Rotate the first and second half of every head by its token's angles, pair by pair."""
     cosine, sine = rotary
     if not usable(x_NQH, cosine):
         first, second = x_NQH.chunk(2, dim=-1)
@@ -155,7 +158,7 @@ def _rotated(x_NQH: Tensor, cosine: Tensor, sine: Tensor, sign: float) -> Tensor
 
 
 def _inner(x_NQH: Tensor) -> Tensor:
-    """Itself if a token's heads lie one behind the other, wherever tokens lie; else a copy."""
+    """Return the tensor itself if a token's heads are contiguous, else a contiguous copy."""
     dense = x_NQH.stride(2) == 1 and x_NQH.stride(1) == x_NQH.shape[2]
     return x_NQH if dense else x_NQH.contiguous()
 
@@ -164,20 +167,20 @@ def _inner(x_NQH: Tensor) -> Tensor:
 
 
 class PackedSequences(NamedTuple):
-    """B sequences, one behind the other in N tokens."""
+    """B sequences, one after the other in N tokens."""
 
-    first_B: Tensor  # int64: where each begins
+    first_B: Tensor  # int64: the first token of each
     length_B: Tensor  # int64
 
     @classmethod
     def of(cls, length_B: Tensor) -> "PackedSequences":
-        """From their lengths."""
+        """Return them from their lengths."""
         length_B = length_B.long()
         return cls(length_B.cumsum(0) - length_B, length_B)
 
 
 class Before(NamedTuple):
-    """What rollouts have before their own tokens: their prompt, P of them for B sequences."""
+    """The prompts before the rollouts' own tokens: P of them for B sequences."""
 
     k_PLKH: Tensor
     v_PLKH: Tensor
@@ -192,9 +195,10 @@ def attend(
     *,
     causal: bool = True,
 ) -> Tensor:
-    """N Q H: grouped-query attention of tokens one behind the other; compiled kernels only.
+    """Return N Q H: grouped-query attention of packed tokens, by compiled kernels only.
 
-    A token sees its prompt, and its own sequence up to itself, or all of it if not `causal`.
+    A token attends to its prompt, and to its own sequence: up to itself if `causal`, else all of
+    it.
     """
     prompts = (None, None, None) if before is None else before
     attended: Tensor = _Attention.apply(q_NQH, *kv, *prompts, sequences, causal)  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""Any model that transformers has classes for: its own forward pass, cache and chat template.
+"""Any model that transformers has classes for, with its own forward pass, cache and chat template.
 
-A block of prompts is padded on the left and read once; the rollouts of a group share that reading
-through the family's own key-value cache, in sampling and, where the cache is differentiable, in
-training too. Nothing here knows a family: what one needs beyond this is a file in `families/`.
+A block of prompts is padded on the left and read once. The rollouts of a group share the result
+through the family's own key-value cache: in sampling and, if the cache is differentiable, in
+training too. Nothing here is particular to a family: that is in `families/`.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, L prompt tokens, T response
 tokens, V vocabulary.
@@ -31,7 +31,7 @@ from mssr_rl.problem import Problem
 
 Inputs = dict[str, Tensor]
 
-WORTH_SHARING = 8  # tokens; below, a pass of its own costs more than it saves
+WORTH_SHARING = 8  # tokens; an extra pass over a shorter common start costs more than it saves
 
 
 class Described(NamedTuple):
@@ -42,39 +42,42 @@ class Described(NamedTuple):
 
 
 class GeneralPrompts(NamedTuple):
-    """A block of prompts as the model's keyword arguments, and each problem's own."""
+    """A block of prompts as the model's keyword arguments, and those of each problem."""
 
-    inputs: (
-        Inputs  # input_ids, attention_mask and position_ids P L; pictures as the family has them
-    )
+    # input_ids, attention_mask and position_ids P L; pictures in the family's own form
+    inputs: Inputs
     rows: tuple[Inputs, ...]
 
     @property
     def mask(self) -> Tensor:
-        """1 on real tokens."""
+        """1 on real tokens, 0 on padding."""
         return self.inputs["attention_mask"]
 
 
 class PromptReading(NamedTuple):
-    """Prompts and what the model made of them; for families that share nothing, only the former."""
+    """Prompts and the result of the pass over them.
+
+    A family that shares nothing has only the prompts.
+    """
 
     prompts: GeneralPrompts
     cache: Cache | None
-    logits_PV: Tensor | None  # they predict the first response token
+    logits_PV: Tensor | None  # logits that predict the first response token
 
 
 class General:
-    """See `family.Family` for what each method promises."""
+    """Any model family. `family.Family` says what each method does."""
 
     model_types: ClassVar[tuple[str, ...]] = ()  # of a subclass in `families/`
-    # By its keyword argument, which type a response's tokens are of; 0 where nothing is said.
+    # {keyword argument: the type of response tokens}; 0 for arguments that are not here.
     response_types: ClassVar[dict[str, int]] = {}
 
     def __init__(self, model: Described, encoder: ChatEncoder, vocabulary: Vocabulary) -> None:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer, self.opening = encoder.tokenizer, encoder.opening
         self.shares = _differentiable(DynamicCache(config=model.config))
-        # A window counts places in the cache, and behind a common start some are padding.
+        # A sliding window counts places in the cache, and after a common start some of these are
+        # padding. So only families without one share the start.
         self._shares_start = all(
             type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
         )
@@ -88,18 +91,18 @@ class General:
         """Called before the library builds anything of this family."""
 
     def prepare(self, model: Any) -> None:
-        """Attention without copies of keys, where the model leaves attention to torch."""
-        if model.config._attn_implementation == "sdpa":  # noqa: SLF001  the only place it is said
+        """Use attention that does not copy keys, if the model leaves attention to torch."""
+        if model.config._attn_implementation == "sdpa":  # noqa: SLF001  there is no public name
             model.set_attn_implementation(grouped_attention.NAME)
 
     # ---- prompts ---------------------------------------------------------------------------
 
     def length(self, problem: Problem) -> int:
-        """Tokens of a problem's prompt."""
+        """Return the number of tokens of a problem's prompt."""
         return self.encoder.inputs(problem)["input_ids"].shape[1]
 
     def block(self, problems: Sequence[Problem], device: str) -> Block:
-        """Encode problems."""
+        """Encode problems as one block."""
         rows = tuple(self.encoder.inputs(problem) for problem in problems)
         rows = tuple({name: x.to(device) for name, x in row.items()} for row in rows)
         prompts = GeneralPrompts(collated(rows, self.vocabulary.pad), rows)
@@ -107,13 +110,13 @@ class General:
         return Block(prompts, int(prompts.mask.sum()), int(pictured.sum()))
 
     def picture_rule(self) -> PictureRule:
-        """Every size is scaled or cut to what the model takes."""
+        """Return a rule that accepts every size, because the model's processor scales pictures."""
         return lambda _width, _height: None
 
     # ---- passes ----------------------------------------------------------------------------
 
     def read(self, model: Any, block: Block) -> PromptReading:
-        """The pass over the prompts, unless training cannot share it."""
+        """Make the pass over the prompts, unless training cannot share it."""
         prompts: GeneralPrompts = block.prompts
         if torch.is_grad_enabled() and not self.shares:
             return PromptReading(prompts, None, None)
@@ -138,9 +141,9 @@ class General:
         )
 
     def positions(self, model: Any, inputs: Inputs) -> Tensor:
-        """Positions of the prompt's tokens as generation counts them: P L, or axes P L."""
-        # The one place where every family says how it counts; a plain forward pass would keep
-        # state in the model, which several passes at once may not share.
+        """Return the positions of the prompt's tokens in generation: P L, or axes P L."""
+        # Every family implements its counting in this method. A plain forward pass would keep state
+        # in the model, and passes that run at the same time must not share state.
         counted: Tensor = model._prepare_position_ids_for_generation(  # noqa: SLF001
             inputs["input_ids"], dict(inputs)
         )
@@ -149,7 +152,7 @@ class General:
     def sample(
         self, model: Any, reading: PromptReading, sampling: Sampling, uniform_BT: Tensor
     ) -> Sampled:
-        """Token by token, all rows that still run at once; ended rows leave the block."""
+        """Sample token by token, all running rows at once. Ended rows leave the block."""
         if reading.cache is None or reading.logits_PV is None:
             reading = self._read(model, reading.prompts)
         assert reading.cache is not None
@@ -189,7 +192,7 @@ class General:
         response: tuple[Tensor, Tensor],
         temperature: float,
     ) -> ScoredResponses:
-        """Behind the prompts' cache where there is one, else prompts and responses in one pass."""
+        """Score with the prompts' cache if there is one, else prompts and responses together."""
         token_BT, mask_BT = response
         if reading.cache is None:
             logits_BTV = self._together(model, reading.prompts, response)
@@ -201,13 +204,13 @@ class General:
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
 
     def token_scores(self, logits_NV: Tensor, token_N: Tensor, temperature: float) -> TokenScores:
-        """Of N tokens, by the logits that predict them."""
+        """Return the scores of N tokens by the logits that predict them."""
         return score_tokens(logits_NV, token_N, self.vocabulary, temperature)
 
     def _behind(
         self, model: Any, reading: PromptReading, response: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Logits B T V: the first token's are the prompt's, the later ones follow its cache."""
+        """Return logits B T V. The prompt predicts the first token; the others follow its cache."""
         assert reading.cache is not None
         assert reading.logits_PV is not None
         token_BT, mask_BT = response
@@ -230,7 +233,7 @@ class General:
     def _together(
         self, model: Any, prompts: GeneralPrompts, response: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Logits B T V from whole sequences, every rollout with a prompt of its own."""
+        """Return logits B T V from whole sequences, in which every rollout has its own prompt."""
         group_size = len(response[0]) // len(prompts.rows)
         rows = [row for row in prompts.rows for _ in range(group_size)]
         width = response[0].shape[1]
@@ -241,7 +244,7 @@ class General:
     def sequences(
         self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> Inputs:
-        """Left-padded prompts with their responses behind."""
+        """Return left-padded prompts with their responses after them."""
         device = response[0].device
         rows = [self.encoder.inputs(problem) for problem in problems]
         there = [{name: x.to(device) for name, x in row.items()} for row in rows]
@@ -265,7 +268,7 @@ class General:
         return _precise(whole, model.dtype)
 
     def asked(self, problem: Problem) -> RawPrompt:
-        """The text with one sign for each picture; pictures of their final size, if that is one."""
+        """Return the text with one token for each picture, and pictures in their final size."""
         inputs = self.encoder.inputs(problem)["input_ids"][0]
         return RawPrompt(
             tokens=self.encoder.signed_tokens(problem),
@@ -278,7 +281,7 @@ class General:
         )
 
     def part(self, reading: PromptReading, rows: slice) -> PromptReading:
-        """The reading of some of its prompts; what pictures made of them is in the cache."""
+        """Return the reading of some of its prompts. The pictures' part of it is in the cache."""
         assert reading.cache is not None
         assert reading.logits_PV is not None
         index = torch.arange(len(reading.prompts.rows), device=reading.logits_PV.device)[rows]
@@ -290,13 +293,13 @@ class General:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, model: Any, folder: Path) -> None:
-        """The folder loads by itself."""
+        """Write a folder that loads without anything else."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         self.save_words(folder)
 
     def save_words(self, folder: Path) -> None:
-        """Tokenizer and, where there is one, processor."""
+        """Write the tokenizer and, if there is one, the processor."""
         if self.encoder.processor is None:
             self.tokenizer.save_pretrained(folder)
         else:
@@ -304,9 +307,10 @@ class General:
 
 
 def common_start(prompts: GeneralPrompts) -> int:
-    """How many tokens all prompts of a block begin with; 0 where there is more than plain text.
+    """Return how many tokens all prompts of a block have in common at their start.
 
-    A template's first words, and examples that are shown in front of every problem.
+    These are a template's first words, and examples in front of every problem. The result is 0 if
+    the prompts are more than plain text.
     """
     rows = prompts.rows
     if len(rows) < 2 or any(set(row) - {"input_ids", "attention_mask"} for row in rows):
@@ -314,14 +318,14 @@ def common_start(prompts: GeneralPrompts) -> int:
     shortest = min(row["input_ids"].shape[1] for row in rows)
     begin_PL = torch.cat([row["input_ids"][:, :shortest] for row in rows])
     same_L = (begin_PL == begin_PL[0]).all(0).int()
-    # Every prompt keeps a token of its own: the one that predicts the first of its response.
+    # Every prompt keeps one token of its own, which predicts the first token of its response.
     return min(int(same_L.cumprod(0).sum()), shortest - 1)
 
 
 def _read_behind_start(model: Any, prompts: GeneralPrompts, start: int) -> PromptReading:
-    """The pass over prompts whose first `start` tokens are the same: those are read once.
+    """Read prompts whose first `start` tokens are the same; these are read only once.
 
-    Padding then stands behind the common start, which no position and no mask minds.
+    Padding is then after the common start. Neither positions nor masks depend on its place.
     """
     rows = prompts.rows
     begin = rows[0]["input_ids"][:, :start]
@@ -353,7 +357,7 @@ def _read_behind_start(model: Any, prompts: GeneralPrompts, start: int) -> Promp
 
 
 def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    """Pictures in the model's own precision."""
+    """Return the inputs with pictures in the model's own precision."""
     return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
 
 
@@ -361,7 +365,10 @@ def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
 
 
 def _differentiable(cache: Cache) -> bool:
-    """Whether gradients pass through it; states that are updated in place let none through."""
+    """Return whether gradients pass through the cache.
+
+    They do not through states updated in place.
+    """
     return all(
         isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
         for layer in cache.layers
@@ -369,19 +376,19 @@ def _differentiable(cache: Cache) -> bool:
 
 
 def forked(cache: Cache, index_B: Tensor) -> Cache:
-    """The cache of some rows, repeated or in another order; the original stays as it is."""
+    """Return the cache of some rows, repeated or reordered. The original is not changed."""
     fork = copy.copy(cache)
     fork.layers = [copy.copy(layer) for layer in cache.layers]
     for layer in fork.layers:
         for name, value in vars(layer).items():
-            if isinstance(value, dict):  # states of linear attention
+            if isinstance(value, dict):  # linear attention keeps its states in dicts
                 setattr(layer, name, dict(value))
     fork.reorder_cache(index_B)
     return fork
 
 
 class _Room(DynamicLayer):  # type: ignore[misc]
-    """A layer with room for what will come: a new token is written, nothing is copied."""
+    """A cache layer with free room: a new token is written into it, and nothing is copied."""
 
     def __init__(self, layer: DynamicLayer, more: int) -> None:
         super().__init__()
@@ -418,7 +425,7 @@ class _GeneralRows:
 
     @classmethod
     def behind(cls, reading: PromptReading, behind_B: Tensor, limit: int) -> "_GeneralRows":
-        """One row for each rollout, its prompt's cache copied with room for its tokens."""
+        """Return one row for each rollout, with a copy of its prompt's cache and free room."""
         assert reading.cache is not None
         cache = forked(reading.cache, behind_B)
         cache.layers = [_Room(x, limit) if type(x) is DynamicLayer else x for x in cache.layers]
@@ -427,11 +434,11 @@ class _GeneralRows:
         return cls(torch.arange(len(behind_B), device=behind_B.device), cache, mask_AL, position_A1)
 
     def mask(self, more: int) -> Tensor | None:
-        """Which keys are real; None where all are, which attention computes faster."""
+        """Return which keys are real; None if all are, because attention is faster then."""
         return F.pad(self.mask_AL, (0, more), value=1) if self.padded else None
 
     def compact(self, token_A: Tensor) -> Tensor:
-        """Once an eighth of the block's rows have ended they leave it."""
+        """Remove ended rows from the block, once they are an eighth of it."""
         left = int(self.going_A.sum())
         if left > 7 / 8 * len(token_A):
             return token_A

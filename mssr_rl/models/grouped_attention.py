@@ -1,8 +1,8 @@
 """Attention of few queries on a CPU, without a copy of every key for every query head.
 
-transformers repeats keys and values for the query heads that share them before it calls torch.
-Where a response's tokens look back at a long prompt, those copies are most of the time: here the
-query heads of one key head are rows of one product instead.
+transformers repeats keys and values for the query heads that share them, and then calls torch. If a
+response's tokens attend to a long prompt, these copies take most of the time. Here the query heads
+of one key head are rows of one product instead.
 
 Shapes: B rows, H query heads, K key heads (H = K * R), T queries, S keys, D width of a head.
 """
@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "sdpa_grouped"
-FEW = 64  # queries; torch's own kernel is better at whole prompts
+FEW = 64  # queries; for whole prompts torch's own kernel is faster
 
 
 def attention(
@@ -27,13 +27,13 @@ def attention(
     attention_mask: Tensor | None,
     **said: Any,
 ) -> tuple[Tensor, None]:
-    """Of `query` B H T D over `key` and `value` B K S D: the sum B T H D, and no weights."""
+    """Return attention of `query` B H T D over `key`, `value` B K S D: B T H D and no weights."""
     few = query.shape[2] == 1 or (query.shape[2] <= FEW and attention_mask is not None)
     if not few or query.device.type != "cpu" or query.shape[1] == key.shape[1]:
-        found: tuple[Tensor, None] = sdpa_attention_forward(
+        attended: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **said
         )
-        return found
+        return attended
     return _grouped(query, key, value, attention_mask, said.get("scaling")), None
 
 
@@ -52,7 +52,7 @@ def _grouped(
 
 
 def _masked(score_BKRTS: Tensor, mask_B1TS: Tensor) -> Tensor:
-    """With -inf, or a mask's own numbers, where a key is not to be seen."""
+    """Return scores with -inf, or with the mask's own numbers, where a key must not be seen."""
     mask = mask_B1TS[:, :, None, :, : score_BKRTS.shape[-1]]
     if mask.dtype == torch.bool:
         return score_BKRTS.masked_fill(~mask, torch.finfo(score_BKRTS.dtype).min)

@@ -1,9 +1,9 @@
-"""A transformer's layers without gradient, all of them in one call of compiled code.
+"""All layers of a transformer in one call of compiled code, without gradient.
 
-What `lean` and `see` otherwise do layer by layer, for models small enough that it is not matrix
-products alone that take the time; `responses` samples with them. Tests hold both ways together.
+`lean` and `see` otherwise go layer by layer. This is for models so small that matrix products are
+not most of the time; `responses` samples with it. Tests compare both ways.
 
-Shapes: N tokens one behind the other, P sequences of at most L tokens, D hidden, K key-value heads,
+Shapes: N tokens one after the other, P sequences of at most L tokens, D hidden, K key-value heads,
 H values a head, S room for keys.
 """
 
@@ -18,28 +18,28 @@ from torch import Tensor
 from mssr_rl.models import fused, native
 from mssr_rl.models.fused import Rotary
 
-COLUMNS = 32  # of a panel; see `kernels/layers.c`
-TOGETHER = 128  # rows that go through a layer at once, and then through the next
-MOST = 64 << 20  # parameters: copies of more would take too much room
+COLUMNS = 32  # columns of a panel of weights; see `kernels/layers.c`
+TOGETHER = 128  # rows that go through one layer together before the next layer
+MOST = 64 << 20  # parameters; copies of a larger model would need too much memory
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]  # of every layer, rows or sequences K S H
 
 
 class Linear(NamedTuple):
-    """A linear map, where no gradient is wanted of it: until its weights change."""
+    """A linear map without gradient. It is valid until its weights change."""
 
     weight: Tensor
     bias: Tensor | None
-    panels: Tensor | None  # as the kernels read it, where they serve
+    panels: Tensor | None  # the weight as the kernels read it, if they can be used
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None = None) -> "Linear":
-        """From the weight of a `torch.nn.Linear`, outputs x inputs."""
+        """Return the map with the weight of a `torch.nn.Linear`, outputs x inputs."""
         serves = fused.usable(weight) and len(weight) % COLUMNS == 0 and weight.numel() <= MOST
         return cls(weight, bias, _panels(weight.detach()) if serves else None)
 
     def __call__(self, x_ND: Tensor) -> Tensor:
-        """Its outputs, N x outputs."""
+        """Return its outputs, N x outputs."""
         outputs, inputs = self.weight.shape
         plain = fused.usable(x_ND) and not torch.is_autocast_enabled("cpu")
         if self.panels is None or not plain or x_ND.shape[-1] != inputs:
@@ -51,7 +51,7 @@ class Linear(NamedTuple):
 
 
 class LayerShape(NamedTuple):
-    """Of all layers; the order is that of `native.Sizes`, without the numbers of one call."""
+    """The sizes of all layers, in the order of `native.Sizes`, without those of a single call."""
 
     hidden: int
     inner: int
@@ -62,21 +62,21 @@ class LayerShape(NamedTuple):
 
     @property
     def scratch(self) -> int:
-        """Numbers that a row needs on its way through a layer."""
+        """How many numbers a row needs on its way through a layer."""
         queries, keys = self.query_heads * self.size, self.key_heads * self.size
         return 1 + self.hidden + 3 * queries + 3 * keys + self.query_heads + 3 * self.inner
 
 
 class Layers(NamedTuple):
-    """Layers as the kernels read them, in part copies: until a weight changes."""
+    """Layers as the kernels read them, partly as copies. They are valid until a weight changes."""
 
-    weights: tuple[tuple[Tensor | None, ...], ...]  # of each, in the order of `native.Layer`
+    weights: tuple[tuple[Tensor | None, ...], ...]  # for each layer, as in `native.Layer`
     shape: LayerShape
-    scratch: Tensor  # so one call at a time
+    scratch: Tensor  # shared by all calls, so only one call at a time
 
     @classmethod
     def of_text(cls, text: Any) -> "Layers | None":
-        """Those of a language model; None where the kernels do not serve."""
+        """Return the layers of a language model; None where the kernels cannot be used."""
         if not _serves(text.layers):
             return None
         first, size = text.layers[0], text.layers[0].self_attn.head_dim
@@ -92,7 +92,7 @@ class Layers(NamedTuple):
 
     @classmethod
     def of_vision(cls, visual: Any) -> "Layers | None":
-        """Those of a vision tower whose layers all see the whole picture."""
+        """Return the layers of a vision tower in which every layer attends to the whole picture."""
         if not _serves(visual.blocks):
             return None
         first = visual.blocks[0]
@@ -104,7 +104,10 @@ class Layers(NamedTuple):
     def read(
         self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int], width: int
     ) -> tuple[KeysValues, Tensor]:
-        """Keys and values of sequences, padded to a width, P K L H, and their last tokens, P D."""
+        """Return keys and values of padded sequences, P K L H, and their last tokens, P D.
+
+        Raises ValueError if a sequence is empty or longer than `width`.
+        """
         if min(length_P) < 1 or max(length_P) > width:
             raise ValueError(f"sequences of {min(length_P)} to {max(length_P)} tokens in {width}")
         last_PD = x_ND.new_empty(len(length_P), self.shape.hidden)
@@ -114,7 +117,7 @@ class Layers(NamedTuple):
         return kept, last_PD
 
     def see(self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int]) -> Tensor:
-        """What the layers make of sequences whose tokens all see each other, N D."""
+        """Return the output for sequences whose tokens all attend to each other, N D."""
         return self._through(x_ND, rotary, length_P)
 
     def _through(
@@ -129,14 +132,17 @@ class Layers(NamedTuple):
         told = self.told(len(length_P), kept[0][0].shape[2] if kept else 0, kept)
         together = max(TOGETHER, *length_P)
         scratch = self.scratch if together == TOGETHER else _scratch(self.shape, together)
-        causal = last_PD is not None  # a text; pictures are seen whole
+        causal = last_PD is not None  # for text; attention in pictures is not causal
         length = torch.tensor(length_P, device="cpu")
         places = (x, *turned, length, causal, last_PD, scratch, TOGETHER)
         fused.run("layers_of_sequences", *told, *places)
         return x
 
     def told(self, rows: int, room: int, kept: Sequence[Sequence[Tensor]]) -> tuple[Any, Any]:
-        """The layers, with what else is of each, and their sizes: what a kernel begins with."""
+        """Return the layers and their sizes, the first arguments of a kernel.
+
+        `kept` is added to each layer.
+        """
         layers = (native.Layer * len(self.weights))(
             *(
                 native.Layer(*(None if y is None else y.data_ptr() for y in (*weights, *keys)))
@@ -187,9 +193,9 @@ def _vision_weights(block: Any) -> tuple[Tensor | None, ...]:
 
 
 def _joint(*linears: Any) -> tuple[Tensor, Tensor | None]:
-    """Weights of linear maps of one input: 32 outputs of every input side by side, panel by panel.
+    """Return the weights of linear maps with the same input as panels, and their biases, if any.
 
-    And their biases, if they have any.
+    A panel has 32 outputs of every input side by side.
     """
     panels = _panels(torch.cat([linear.weight.detach() for linear in linears]))
     if linears[0].bias is None:

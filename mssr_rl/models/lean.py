@@ -1,12 +1,12 @@
 """Qwen2.5-VL's forward pass in two stages, over transformers' own weights.
 
-    cache, last = read(model, prompts)                   once per problem: picture and question
+    reading = read_prompts(model, prompts)               once per problem: picture and question
     hidden = follow(model, cache, response, group_size)  once per rollout, on top of its problem
 
-It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes (a test holds the two
-together to 1e-4), with pictures of one size as one batch and a problem's prompt shared by its
-rollouts, in training too. Between attentions only real tokens are computed, in one row after the
-other; padding exists inside an attention alone. Differentiable throughout. arXiv:2502.13923.
+It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes; a test compares the two to
+1e-4. Pictures of one size are one batch, and rollouts share the prompt of their problem, in
+training too. Outside of attention only real tokens are computed, one after the other; only
+attention has padding. All of it is differentiable. arXiv:2502.13923.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, N real tokens
 of a block, D hidden, K key-value heads, Q query heads, H values a head.
@@ -36,22 +36,22 @@ class Cache(NamedTuple):
 
 
 class Real(NamedTuple):
-    """Where the N real tokens of a padded block stand, looked up once."""
+    """The places of the N real tokens of a padded block."""
 
     shape: torch.Size  # of the block
-    place_N: Tensor  # among its flattened places
+    place_N: Tensor  # indices into the flattened block
 
     @classmethod
     def of(cls, real_BT: Tensor) -> "Real":
-        """From the mask."""
+        """Return them from the mask."""
         return cls(real_BT.shape, real_BT.flatten().nonzero()[:, 0])
 
     def rows(self, block: Tensor) -> Tensor:
-        """The real tokens of a block, one behind the other."""
+        """Return the real tokens of a block, one after the other."""
         return block.flatten(0, 1).index_select(0, self.place_N)
 
     def block(self, rows: Tensor) -> Tensor:
-        """Real tokens at their places; zeros between them."""
+        """Return real tokens at their places in the block, with zeros between them."""
         empty = rows.new_zeros(self.shape.numel(), *rows.shape[1:])
         return empty.index_copy(0, self.place_N, rows).view(*self.shape, *rows.shape[1:])
 
@@ -60,9 +60,9 @@ Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
 def read_prompts(model: Any, prompts: PromptBlock) -> Reading:
-    """Run P prompts; gives their keys and values, and each one's last hidden state, P D.
+    """Run P prompts. Returns their keys and values, and the last hidden state of each, P D.
 
-    Padding stands on the right, where causal attention keeps it out of sight of the prompt.
+    Padding is on the right, where causal attention keeps the prompt from attending to it.
     """
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
     x = real.rows(_embed(model, prompts))
@@ -79,7 +79,7 @@ def read_prompts(model: Any, prompts: PromptBlock) -> Reading:
 def _read_by_layer(
     text: Any, x: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
-    """Keys and values of every layer, P K L H; the last layer's output at the last tokens, P D."""
+    """Return keys and values of every layer, P K L H, and the last tokens' output, P D."""
     real, mask_PL = prompts
     sequences = PackedSequences.of(mask_PL.sum(1))
     layers = []
@@ -101,9 +101,9 @@ def _read_by_layer(
 def _read_last(
     layer: Any, x_ND: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """The last layer: of a prompt's tokens but its last, only keys and values are ever asked for.
+    """Return the last layer's keys and values, and its output at each prompt's last token, P D.
 
-    Gives those, and the layer's output at the last tokens, P D. `prompts`: places and mask_PL.
+    Nothing else of this layer is needed. `prompts`: places and mask_PL.
     """
     real, mask_PL = prompts
     last_P = mask_PL.sum(1).cumsum(0) - 1
@@ -115,22 +115,22 @@ def _read_last(
 
 
 def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
-    """The reading of some prompts, cut to a length; views, no copies."""
+    """Return the reading of some prompts, cut to a length, as views."""
     cache, last_PD = reading
     layers = tuple((k[rows, :, :length], v[rows, :, :length]) for k, v in cache.layers)
     return Cache(layers, cache.mask_PL[rows, :length], cache.next_position_P[rows]), last_PD[rows]
 
 
 class Kept(NamedTuple):
-    """One prompt's reading as it is kept: L tokens, with all that the layers made of each."""
+    """The reading of one prompt as it is kept: L tokens, with every layer's keys and values."""
 
-    token_LCKH: Tensor  # C: keys and values of the first layer, those of the second, ...
+    token_LCKH: Tensor  # C: keys of layer 1, values of layer 1, keys of layer 2, ...
     next_position: Tensor
     last_D: Tensor
 
 
 def apart(reading: Reading) -> list[Kept]:
-    """A block's reading as one of each prompt, cut to its length."""
+    """Return the readings of single prompts in a block's reading, each cut to its length."""
     cache, last_PD = reading
     both = torch.stack([x for layer in cache.layers for x in layer], 1)  # P C K L H
     rows = zip(both.permute(0, 3, 1, 2, 4), cache.mask_PL.sum(1).tolist(), strict=True)
@@ -139,7 +139,7 @@ def apart(reading: Reading) -> list[Kept]:
 
 
 def joined(kept: Sequence[Kept]) -> Reading:
-    """Readings as one block, padded to the longest prompt."""
+    """Return the readings of single prompts as one block, padded to the longest prompt."""
     padded = pad_sequence([one.token_LCKH for one in kept], batch_first=True)  # P L C K H
     keys_values = padded.permute(2, 0, 3, 1, 4)
     length_P = torch.tensor([len(one.token_LCKH) for one in kept], device=padded.device)
@@ -152,7 +152,7 @@ def joined(kept: Sequence[Kept]) -> Reading:
 
 
 def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
-    """Hidden states N D of the real tokens of (token_BT, mask_BT), read after their prompt."""
+    """Return hidden states N D of the real tokens of (token_BT, mask_BT), each after its prompt."""
     text, (token_BT, mask_BT) = model.model.language_model, response
     length, real = token_BT.shape[1], Real.of(mask_BT.bool())
     x = text.embed_tokens(real.rows(token_BT))
@@ -172,7 +172,7 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
 def _follow_padded(
     model: Any, cache: Cache, response: tuple[Real, Tensor, Rotary], group_size: int
 ) -> Tensor:
-    """The layers of `follow` by torch's attention, which wants sequences of one length."""
+    """Compute `follow` with torch's attention, which needs sequences of one length."""
     text, (real, x, rotary) = model.model.language_model, response
     b, length = real.shape
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
@@ -188,7 +188,7 @@ def _follow_padded(
 
 
 def _embed(model: Any, prompts: PromptBlock) -> Tensor:
-    """Token embeddings with every picture's features in its place, P L D."""
+    """Return token embeddings with every picture's features at its places, P L D."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)
     for pictures, features in zip(prompts.pictures, see(model, prompts.pictures), strict=True):
@@ -198,7 +198,7 @@ def _embed(model: Any, prompts: PromptBlock) -> Tensor:
 
 
 def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
-    """mRoPE: each frequency turns with the temporal, the row or the column position; N H/2."""
+    """Return mRoPE: each frequency rotates with the temporal, row or column position; N H/2."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
     axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
@@ -207,7 +207,7 @@ def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
 
 
 def response_rotary(model: Any, position_N: Tensor) -> Rotary:
-    """The same behind a prompt, where all three positions are one; N H/2."""
+    """Return the same after a prompt, where all three positions are equal; N H/2."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     angle = position_N[:, None] * inverse
     return angle.cos(), angle.sin()
@@ -237,20 +237,20 @@ def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores: 0 where a bool mask is true, minus infinity elsewhere."""
+    """Return what is added to scores: 0 where the bool mask is true, minus infinity elsewhere."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
 def shared_queries(layer: Any) -> int:
-    """Query heads of one key head."""
+    """Return how many query heads share one key head."""
     groups: int = layer.self_attn.num_key_value_groups
     return groups
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Grouped-query attention, B L (Q H): a key head's queries are stacked as more rows.
+    """Return grouped-query attention, B L (Q H): the queries of a key head are stacked as rows.
 
-    The mask is `additive`, with as many rows as that, or one for them all.
+    The mask is `additive`. It has as many rows as these, or one row for all of them.
     """
     b, heads, length, size = q.shape
     stacked = q.reshape(b, k.shape[1], -1, size)
@@ -259,6 +259,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
-    """What follows attention in a layer: its output projection and the feed-forward half."""
+    """Compute a layer after its attention: the output projection and the feed-forward half."""
     x = x + layer.self_attn.o_proj(attended)
     return x + mlp(layer.mlp, norm(layer.post_attention_layernorm, x))

@@ -1,4 +1,4 @@
-"""Reading model folders in the ordinary `save_pretrained` layout, and who computes with them."""
+"""Load model folders in the `save_pretrained` layout, and pick their model family."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,30 +34,30 @@ transformers.utils.logging.disable_progress_bar()
 
 
 class Wanted(NamedTuple):
-    """What a config says of the model, beside where it is."""
+    """What a config says about the model."""
 
     path: str
-    min_pixels: int | None = None  # bounds of pictures; None: the model's own
+    min_pixels: int | None = None  # bounds for pictures; None: the model's own
     max_pixels: int | None = None
     max_prompt_tokens: int = 1024
-    remember: bool = True  # prompts that were encoded, for the next time they come
+    remember: bool = True  # keep encoded prompts for the next time
 
 
 def wanted(config: Config, *, remember: bool = True) -> Wanted:
-    """The same from a run's config."""
+    """Return what a run's config says about the model."""
     model, longest = config.model, config.rollout.max_prompt_tokens
     return Wanted(model.source, model.min_pixels, model.max_pixels, longest, remember)
 
 
 def load_model(path: str, device: str, dtype: str) -> Any:
-    """A policy in training precision.
+    """Load a policy in training precision.
 
     Raises:
         UserError: the folder cannot be loaded, or holds no model that answers in text.
     """
     folder = local_folder(path)
     auto = AutoModelForImageTextToText if sees(read_config(path)) else AutoModelForCausalLM
-    with _built_from(path):  # weights are read as safetensors, never unpickled
+    with _built_from(path):  # weights are read as safetensors; pickle could run code
         model, info = auto.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -66,11 +66,14 @@ def load_model(path: str, device: str, dtype: str) -> Any:
             output_loading_info=True,
         )
     _refuse_gaps(path, info)
-    return model.to(device).eval()  # no dropout: rollout and training see the same policy
+    return model.to(device).eval()  # no dropout, so that rollout and training use one policy
 
 
 def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
-    """Transformers fills weights that a folder lacks with random numbers, and only warns."""
+    """Raise UserError if weights are missing.
+
+    Transformers fills them with random numbers and only warns.
+    """
     lacking = sorted(info.get("missing_keys", ()))
     misfit = sorted(str(key) for key in info.get("mismatched_keys", ()))
     if lacking or misfit:
@@ -82,10 +85,10 @@ def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
 
 
 def read_config(path: str) -> Any:
-    """The model's config.
+    """Return the model's config.
 
     Raises:
-        UserError: it cannot be read, or is of no model that answers in text.
+        UserError: it cannot be read, or the model does not answer in text.
     """
     with _built_from(path):
         config = AutoConfig.from_pretrained(local_folder(path), **DATA_ONLY)
@@ -101,14 +104,14 @@ def read_config(path: str) -> Any:
 
 
 def sees(config: Any) -> bool:
-    """Whether the model takes pictures."""
+    """Return whether the model takes pictures."""
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
-    """The processor that belongs to the model folder, with narrower bounds for pictures if given.
+    """Return the processor of the model folder, with narrower bounds for pictures if they are set.
 
-    Not wider: a sampler that keeps to the model's own would scale pictures once more.
+    Wider bounds are refused: a sampler that keeps to the model's own would scale pictures again.
     """
     families.of(read_config(path).model_type).ready()
     with _built_from(path):
@@ -133,13 +136,13 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
 
 
 def family_of(model: Any, wanted: Wanted) -> Family:
-    """Who encodes for, samples from and scores with a loaded model."""
+    """Return the family that encodes for, samples from and scores with a loaded model."""
     described = Described(model.config, type(model))
     return _family(described, wanted, lambda: (model.generation_config, model.device))
 
 
 def family_of_folder(wanted: Wanted) -> Family:
-    """The same without the weights, for who only encodes prompts."""
+    """Return the family of a model folder without its weights, for encoding prompts only."""
     config = read_config(wanted.path)
     mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if sees(config) else MODEL_FOR_CAUSAL_LM_MAPPING
     described = Described(config, mapping[type(config)])
@@ -147,7 +150,7 @@ def family_of_folder(wanted: Wanted) -> Family:
 
 
 def read_generation(path: str) -> Any:
-    """The generation config of a model folder, or what its config says of it."""
+    """Return the generation config of a model folder, or the one that its config implies."""
     folder = local_folder(path)
     with _built_from(path):
         if (folder / "generation_config.json").exists():  # a folder may leave it out
@@ -181,18 +184,18 @@ def _tokenizer(path: str) -> Any:
 
 
 def picture_rule(wanted: Wanted) -> PictureRule:
-    """Which sizes of pictures the model of a folder takes, to be asked while data are read."""
+    """Return the rule which sizes of pictures a folder's model accepts."""
     return family_of_folder(wanted).picture_rule()
 
 
 def processor_of(config: Config) -> Any:
-    """The processor that a config asks for."""
+    """Return the processor that a config asks for."""
     model = config.model
     return load_processor(model.source, model.min_pixels, model.max_pixels)
 
 
 def save_model(model: Any, processor: Any, folder: Path) -> None:
-    """Weights, config, tokenizer and processor: the folder loads by itself."""
+    """Write weights, config, tokenizer and processor. The folder loads without anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     save_processor(processor, folder)
@@ -200,9 +203,10 @@ def save_model(model: Any, processor: Any, folder: Path) -> None:
 
 @contextmanager
 def _built_from(path: str) -> Iterator[None]:
-    """Around what a library builds from somebody else's files, which it does not look at.
+    """Turn every error of a library that builds from a foreign folder into a UserError.
 
-    A wrong type or a zero shows as whatever stumbles over it. `bounds` says most of it better.
+    A wrong type or a zero can fail in many ways. `bounds` finds most of them first, with better
+    messages.
     """
     try:
         yield

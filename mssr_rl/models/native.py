@@ -1,8 +1,8 @@
-"""The files of `kernels/` as a library: compiled here when it is first needed, then kept.
+"""Compile the files of `kernels/` as a library when it is first needed, and keep it.
 
-Without a C compiler, or with MSSR_KERNELS=torch, there is no library, and `fused` computes the same
-with torch. The compiled file lies in the user's cache (XDG_CACHE_HOME or ~/.cache), named after
-everything it depends on: source, compiler, flags, processor.
+Without a C compiler, or with MSSR_KERNELS=torch, there is no library, and `fused` uses torch
+instead. The library is in the user's cache (XDG_CACHE_HOME or ~/.cache). Its name depends on
+everything it is made from: source, compiler, flags, processor.
 """
 
 import ctypes
@@ -23,14 +23,14 @@ FLAGS = (
     *("-fPIC", "-shared"),
 )
 WIDE = ("-mprefer-vector-width=512",)  # x86 only
-SECONDS = 120  # a compilation takes six, without AVX-512 eighteen
+SECONDS = 120  # limit; compiling takes 6 s, without AVX-512 18 s
 
 TENSOR, COUNT = c_void_p, c_int64
-NO_ROOM, NO_TOKEN = 1, 2  # what a kernel gives instead of 0; see `kernels/common.h`
+NO_ROOM, NO_TOKEN = 1, 2  # error codes of a kernel; see `kernels/common.h`
 
 
 class Attention(ctypes.Structure):
-    """The struct of the same name."""
+    """The C struct of the same name."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("q", "k", "v", "prompt_k", "prompt_v")),
@@ -42,7 +42,7 @@ class Attention(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """The struct of the same name: one layer's weights, and where it keeps keys and values."""
+    """The C struct of the same name: one layer's weights, and its keys and values."""
 
     _fields_ = tuple(
         (name, c_void_p)
@@ -55,7 +55,7 @@ class Layer(ctypes.Structure):
 
 
 class Sizes(ctypes.Structure):
-    """The struct of the same name."""
+    """The C struct of the same name."""
 
     _fields_ = (
         *((name, c_int64) for name in ("layers", "rows", "hidden", "inner")),
@@ -65,7 +65,7 @@ class Sizes(ctypes.Structure):
 
 
 class SamplingChoice(ctypes.Structure):
-    """The struct of the same name."""
+    """The C struct of the same name."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("embedding", "norm", "head", "cosine", "sine")),
@@ -77,7 +77,7 @@ class SamplingChoice(ctypes.Structure):
 
 
 class Responses(ctypes.Structure):
-    """The struct of the same name."""
+    """The C struct of the same name."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("prompt", "length", "position")),
@@ -111,15 +111,15 @@ SIGNATURES = {
 
 
 class Kernels(NamedTuple):
-    """The library, or why there is none."""
+    """The library, or the reason why there is none."""
 
     library: ctypes.CDLL | None
-    why: str  # in words, for the start of a run
+    why: str  # a phrase that is printed at the start of a run
 
 
 @cache
 def kernels() -> Kernels:
-    """Compiled if need be; never raises."""
+    """Return the library. It is compiled if necessary. Never raises."""
     wanted = os.environ.get("MSSR_KERNELS", "native")
     if wanted != "native":
         return Kernels(None, f"torch's operations, as MSSR_KERNELS={wanted} asks for")
@@ -143,7 +143,10 @@ def _opened(path: Path) -> ctypes.CDLL:
 
 
 def _compiled(compiler: str) -> Path:
-    """Where the library lies; two processes that compile at once leave the same file."""
+    """Return the path of the library.
+
+    Processes that compile at the same time leave the same file.
+    """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mssr_rl"
     path = folder / f"kernels-{_fingerprint(compiler)}.so"
     if path.exists():
@@ -176,7 +179,7 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _processor() -> bytes:
-    """What `-march=native` looks at; a home may be shared by machines."""
+    """Return what `-march=native` depends on, because machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

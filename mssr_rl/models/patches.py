@@ -1,6 +1,6 @@
-"""Pictures on their way from bytes to patches, which are cut where the vision tower embeds them.
+"""Pictures on their way to the vision tower. They are cut into patches only when they are embedded.
 
-Patches take four times the room, so where no gradient is wanted few are cut at a time.
+Patches take four times the memory, so without gradient only a few are cut at a time.
 
 Shapes: N pictures of one size, C colour channels, S patches a picture, K = S / merge^2 image
 tokens, V values of a patch.
@@ -14,20 +14,20 @@ from torch import Tensor
 
 from mssr_rl.models import fused
 
-TOGETHER = 128  # patches that stay in the cache until they are embedded
+TOGETHER = 128  # patches that fit into the processor's cache until they are embedded
 
 
 class Pictures(NamedTuple):
-    """Pictures of one size, and where their features go among the prompt tokens."""
+    """Pictures of one size, and the places of their features among the prompt tokens."""
 
-    pixel_NCHW: Tensor  # uint8, H and W whole numbers of merged patches
-    value_C256: Tensor  # what the model is given for a channel's byte
+    pixel_NCHW: Tensor  # uint8; H and W are multiples of a merged patch
+    value_C256: Tensor  # the model's input for each byte of a channel
     slot_NK: Tensor  # index into the flattened P * L tokens
     side: int  # of a patch [pixels]
     merge: int  # patches down and across that become one token
 
     def to(self, device: str) -> "Pictures":
-        """The same on another device."""
+        """Return the same pictures on another device."""
         pixel, value, slot = (x.to(device) for x in self[:3])
         return self._replace(pixel_NCHW=pixel, value_C256=value, slot_NK=slot)
 
@@ -39,19 +39,20 @@ class Pictures(NamedTuple):
 
     @property
     def patches(self) -> int:
-        """Of one picture."""
+        """Patches in one picture."""
         return self.grid[0] * self.grid[1]
 
     def parts(self) -> Iterator["Pictures"]:
-        """A few pictures at a time."""
+        """Yield a few pictures at a time."""
         few = max(1, TOGETHER // self.patches)
         for pixel, slot in zip(self.pixel_NCHW.split(few), self.slot_NK.split(few), strict=True):
             yield self._replace(pixel_NCHW=pixel, slot_NK=slot)
 
     def cut(self) -> Tensor:
-        """N S V: scaled, normalised and cut into patches, in the order the merger expects.
+        """Return patches N S V: scaled, normalised and cut, in the order that the merger expects.
 
-        Of one frame: a still picture is the same in all that the model takes (`all_frames`).
+        They are patches of one frame, because a still picture is equal in all frames
+        (`all_frames`).
         """
         pixel, side, merge = self.pixel_NCHW, self.side, self.merge
         (n, channels), (down, across) = pixel.shape[:2], self.grid
@@ -69,6 +70,9 @@ class Pictures(NamedTuple):
 
 
 def all_frames(patch_SV: Tensor, frames: int) -> Tensor:
-    """Patches as the stock processor gives them, the picture repeated in every frame; ... S V."""
+    """Return patches as the stock processor gives them, with the picture in every frame; ...
+
+    S V.
+    """
     one = patch_SV.view(*patch_SV.shape[:-1], 3, 1, -1)
     return one.expand(*one.shape[:-2], frames, one.shape[-1]).flatten(-3)

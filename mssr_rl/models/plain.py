@@ -1,7 +1,7 @@
-"""Plain transformers, one row at a time: what every implementation here is held against.
+"""Plain transformers, one row at a time: the reference for every implementation here.
 
-The family's own processor or tokenizer, one forward pass over prompt and response, no padding, no
-cache, no positions of ours.
+It uses the family's own processor or tokenizer and one forward pass over prompt and response,
+without padding, cache or positions of our own.
 """
 
 from typing import Any
@@ -19,16 +19,16 @@ TYPED = ("token_type_ids", "mm_token_type_ids")
 
 
 def processor_of(family: Family) -> Any:
-    """The family's processor; None for a model of text."""
+    """Return the family's processor; None for a text model."""
     return family.encoder.processor
 
 
 def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
-    """One prompt as the model's keyword arguments."""
+    """Return one prompt as the model's keyword arguments."""
     words, processor = family.tokenizer, processor_of(family)
     speaker = processor if processor is not None and processor.chat_template else words
     text = _text(speaker, problem, pictured=processor is not None)
-    # A template writes the model's own beginning; a bare text gets it from the tokenizer.
+    # A template writes the model's start token; a bare text gets it from the tokenizer.
     special = {"add_special_tokens": not speaker.chat_template, "return_tensors": "pt"}
     if processor is None:
         return dict(words([text], **special))
@@ -49,7 +49,7 @@ def _text(speaker: Any, problem: Problem, *, pictured: bool) -> str:
 
 @torch.no_grad()
 def logprob(model: Any, family: Family, problem: Problem, response_T: Tensor) -> Tensor:
-    """Log-probability of each token of a response [nat], over the tokens that may be sampled."""
+    """Return the log-probability of each response token [nat], over the allowed tokens."""
     inputs, length = prompt(family, problem), len(response_T)
     inputs["input_ids"] = torch.cat((inputs["input_ids"], response_T[None]), 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -64,7 +64,7 @@ def logprob(model: Any, family: Family, problem: Problem, response_T: Tensor) ->
 
 
 def greedy(model: Any, family: Family, problem: Problem, tokens: int) -> list[int]:
-    """What `generate` answers."""
+    """Return the tokens that `generate` answers."""
     inputs = prompt(family, problem)
     out = model.generate(
         **inputs,

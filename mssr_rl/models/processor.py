@@ -1,12 +1,12 @@
-"""A model family's own processor for pictures and text, without the halves that nothing here uses.
+"""A model family's own processor for pictures and text, without video and audio.
 
-transformers 5.15 builds most families' processors only where torchvision is installed, because the
-same object would also play videos. Nothing here plays any. So a folder's stock class is built with
-`None` in place of its video and audio halves, and its picture half does its arithmetic with Pillow.
-The result is the same object in every environment, with torchvision or without.
+transformers 5.15 builds most processors only if torchvision is installed, because the same object
+can also process videos. There are no videos here. So a folder's stock class is built with `None` in
+place of its video and audio parts, and its picture part uses Pillow. The result is the same in
+every environment, with torchvision or without.
 
-A saved folder names the stock class and describes all its halves, so it loads in transformers and
-in vLLM as the published one does.
+A saved folder names the stock class and describes all its parts. So it loads in transformers and in
+vLLM as the published one does.
 """
 
 import importlib.util
@@ -38,23 +38,23 @@ from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 from mssr_rl.models.vetting import DATA_ONLY
 
-LEFT_OUT = ("video_processor", "feature_extractor")  # videos and sound
+LEFT_OUT = ("video_processor", "feature_extractor")  # for videos and sound
 NAMING = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 class StillProcessor(ProcessorMixin):  # type: ignore[misc]
-    """What `without_videos` puts before a stock class."""
+    """A base class that `without_videos` puts before a stock class."""
 
-    unused: dict[str, Any]  # the folder's words about the halves left out
+    unused: dict[str, Any]  # the folder's settings of the parts that are left out
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-        """A half that is left out is `None`; transformers would refuse it."""
+        """Accept `None` for a part that is left out; transformers would refuse it."""
         if argument is None and argument_name in LEFT_OUT:
             return type(None)
         return super().check_argument_for_proper_class(argument_name, argument)
 
     def apply_chat_template(self, *given: Any, **named: Any) -> Any:
-        """The general one: families override it to ask their video half about frames."""
+        """Use the general method: families override it to ask their video part about frames."""
         return ProcessorMixin.apply_chat_template(self, *given, **named)
 
     @classmethod
@@ -66,7 +66,7 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
 
 
 def _images(folder: Any) -> Any:
-    """The folder's picture half, on Pillow where transformers has that."""
+    """Return the folder's picture part, with Pillow if transformers has that version."""
     said = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
     named = said.get("image_processor_type") if isinstance(said, dict) else None
     by_pillow = pillow_class(str(named).removesuffix("Fast")) if named else None
@@ -76,10 +76,11 @@ def _images(folder: Any) -> Any:
 
 
 def pillow_class(name: str) -> Any:
-    """The Pillow twin of a picture processor's class; None where there is none.
+    """Return the Pillow version of a picture processor's class; None if there is none.
 
-    Looked up in its own file. transformers 5.15 reads there whether a file needs torchvision, and
-    takes a comment that names torchvision's twin for a need (Idefics3, SmolVLM, Owl-ViT ...).
+    It is looked up in its own file. transformers 5.15 reads that file to see whether it needs
+    torchvision, and is misled by a comment that names the torchvision version (Idefics3, SmolVLM,
+    Owl-ViT ...).
     """
     for model_type, names in IMAGE_PROCESSOR_MAPPING_NAMES.items():
         pillow = names.get("pil")
@@ -98,12 +99,12 @@ def _tokenizer(folder: Any) -> Any:
 
 @cache
 def without_videos(stock: Any) -> Any:
-    """The stock processor class, under its own name, whose video and audio halves are `None`."""
+    """Return the stock class, under its own name, with `None` for its video and audio parts."""
     return type(stock.__name__, (StillProcessor, stock), {"__init__": stock.__init__})
 
 
 def read_processor(folder: Path) -> Any:
-    """The processor that a model folder describes.
+    """Return the processor that a model folder describes.
 
     Raises:
         UserError: the folder names a class that this transformers does not have.
@@ -118,7 +119,7 @@ def read_processor(folder: Path) -> Any:
 
 
 def _stock_class(folder: Path) -> Any:
-    """Named in one of the folder's files; where it is not, decided by the model's type."""
+    """Return the class that one of the folder's files names, or else that of the model's type."""
     named = [name for file in NAMING if (name := _json(folder, file).get("processor_class"))]
     config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
     stock = processor_class_from_name(str(named[0])) if named else None
@@ -135,26 +136,26 @@ def _stock_class(folder: Path) -> Any:
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
-    """One of the folder's files; empty where there is none."""
+    """Return the content of one of the folder's files; empty if there is no such file."""
     path = folder / name
     if not path.exists():
         return {}
     # Not `untrusted.document`: published tokenizers write 1e30 for "no length limit".
     raw = untrusted.content(path)
-    untrusted.pairs(raw, str(path))  # refuses what is no JSON
+    untrusted.pairs(raw, str(path))  # raises if it is not JSON
     said = json.loads(raw)
     return said if isinstance(said, dict) else {}
 
 
 def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
-    """The tiny model's processor: 96 x 96 pictures pass unscaled, none has over 144 tokens."""
+    """Return the tiny model's processor: 96 x 96 pictures are not scaled; 144 tokens at most."""
     token = (2 * patch_size) ** 2  # pixels under one image token
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=patch_size,
         temporal_patch_size=2,
         merge_size=2,
         size={"shortest_edge": 4 * token, "longest_edge": 144 * token},
-        image_mean=[0.9, 0.9, 0.9],  # light ground is about 0, ink stands out
+        image_mean=[0.9, 0.9, 0.9],  # a light ground is about 0, so ink stands out
         image_std=[0.3, 0.3, 0.3],
     )
     processor = without_videos(Qwen2_5_VLProcessor)(
@@ -165,10 +166,10 @@ def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
 
 
 def sized(images: Any, picture: Image.Image) -> Image.Image:
-    """A picture scaled as the picture half would, so that who scales again finds no work.
+    """Return a picture scaled as the picture part does, so that scaling again changes nothing.
 
-    vLLM prepares pictures with torchvision, whose filters are not Pillow's. Halves that cut a
-    picture up, or show it whole and in parts, get it as it is.
+    vLLM prepares pictures with torchvision, whose filters differ from Pillow's. If the picture part
+    cuts pictures up, or shows them whole and in parts, the picture is returned unchanged.
     """
     size = images.size
     bounds = (getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None))
@@ -185,15 +186,15 @@ def sized(images: Any, picture: Image.Image) -> Image.Image:
 
 
 def _cuts(images: Any) -> bool:
-    told = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan", "image_grid_pinpoints")
-    return any(getattr(images, name, None) for name in told)
+    options = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan", "image_grid_pinpoints")
+    return any(getattr(images, name, None) for name in options)
 
 
 # ---- saving -----------------------------------------------------------------------------------
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Tokenizer, chat template and `processor_config.json`, with all halves of the stock class."""
+    """Write tokenizer, chat template and `processor_config.json` with all parts of the class."""
     processor.tokenizer.save_pretrained(folder)
     if isinstance(processor.chat_template, str):
         template = folder / "chat_template.jinja"
@@ -210,6 +211,6 @@ def save_processor(processor: Any, folder: Path) -> None:
 
 
 def _like_pictures(image: dict[str, Any]) -> dict[str, Any]:
-    """A video half where the folder had none; the model's type names its class."""
+    """Return settings of a video part for a folder without one; the type names its class."""
     same = ("patch_size", "temporal_patch_size", "merge_size", "size", "image_mean", "image_std")
     return {key: image[key] for key in same if key in image}

@@ -1,7 +1,7 @@
 """Qwen2.5-VL by its special implementation: `encode`, `lean`, `decode` and `score` as a family.
 
-It computes what transformers computes (tests hold the two together) and is several times as fast on
-a CPU. Shapes of the family that it does not know take the general way.
+It computes what transformers computes (tests compare the two) and is several times as fast on a
+CPU. Variants of the family that it does not implement use the general family.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ MODEL_TYPE = "qwen2_5_vl"
 
 
 def knows(config: Any) -> bool:
-    """Whether `lean` computes the layers that this config describes."""
+    """Return whether `lean` implements the layers that this config describes."""
     if config.model_type != MODEL_TYPE:
         return False
     text = config.text_config
@@ -40,7 +40,7 @@ def knows(config: Any) -> bool:
 
 
 class Qwen25VL:
-    """See `family.Family` for what each method promises."""
+    """Qwen2.5-VL. `family.Family` says what each method does."""
 
     kind = "Qwen2_5_VLForConditionalGeneration"
     said = "Qwen2.5-VL's own fast implementation"
@@ -51,45 +51,45 @@ class Qwen25VL:
         self.tokenizer = encoder.processor.tokenizer
 
     def prepare(self, model: Any) -> None:
-        """Nothing to do: the passes here are this package's own."""
+        """Do nothing: the passes here do not use the model's own attention."""
 
     def length(self, problem: Problem) -> int:
-        """Tokens of a problem's prompt."""
+        """Return the number of tokens of a problem's prompt."""
         return self.encoder.length(problem)
 
     def block(self, problems: Sequence[Problem], device: str) -> Block:
-        """Encode problems."""
+        """Encode problems as one block."""
         prompts = self.encoder.block(problems).to(device)
         image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
         return Block(prompts, int(prompts.mask_PL.sum()), image_tokens)
 
     def read(self, model: Any, block: Block) -> lean.Reading:
-        """The pass over the prompts."""
+        """Make the pass over the prompts."""
         return lean.read_prompts(model, block.prompts)
 
     def sample(
         self, model: Any, reading: lean.Reading, sampling: Sampling, uniform_BT: Tensor
     ) -> Sampled:
-        """Responses behind the prompts' cache."""
+        """Sample responses with the prompts' cache."""
         return decode.sample(model, reading, sampling, uniform_BT)
 
     def score(
         self, model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
     ) -> ScoredResponses:
-        """Given responses behind the prompts' cache."""
+        """Score given responses with the prompts' cache."""
         return score.score(model, reading, response, temperature)
 
     def sequences(
         self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
-        """Prompts with their responses behind, positions worked out here."""
+        """Return prompts with their responses after them; positions are computed here."""
         joined = join(self.encoder, problems, *response)
         return joined.inputs(response[0].device, model.dtype)
 
     def asked(self, problem: Problem) -> RawPrompt:
-        """Pictures of their final size, so that nothing is scaled twice."""
+        """Return the prompt with pictures in their final size, so that nothing is scaled twice."""
         pixels = [self.encoder.pixels(data) for data in problem.images]
-        spread = self.encoder.layout(problem, pixels).tokens  # refuses what is too long
+        spread = self.encoder.layout(problem, pixels).tokens  # raises if the prompt is too long
         return RawPrompt(
             tokens=self.encoder.text_tokens(problem),
             pictures=[Image.fromarray(p.transpose(1, 2, 0)) for p in pixels],
@@ -98,21 +98,21 @@ class Qwen25VL:
         )
 
     def part(self, reading: lean.Reading, rows: slice) -> lean.Reading:
-        """Views, no copies."""
+        """Return the reading of some prompts, as views."""
         return lean.part(reading, rows)
 
     def save(self, model: Any, folder: Path) -> None:
-        """The folder loads by itself."""
+        """Write a folder that loads without anything else."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         self.save_words(folder)
 
     def save_words(self, folder: Path) -> None:
-        """Tokenizer and processor."""
+        """Write the tokenizer and the processor."""
         save_processor(self.encoder.processor, folder)
 
     def picture_rule(self) -> PictureRule:
-        """No side over 200 times the other."""
+        """Return a rule that accepts no side over 200 times the other."""
         images = self.encoder.images
         side, size = images.patch_size * images.merge_size, images.size
 

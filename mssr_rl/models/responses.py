@@ -1,7 +1,7 @@
-"""Whole responses in one call of compiled code: what `decode` does token by token with torch.
+"""Sample whole responses in one call of compiled code; `decode` does the same token by token.
 
-For models whose layers `layers.py` takes. No Python runs between two tokens, so another thread
-is not kept waiting either. Tests hold the two together.
+For models whose layers `layers.py` accepts. No Python runs between two tokens, so other threads do
+not have to wait. Tests compare the two.
 
 Shapes: P prompts of at most L tokens, B responses of at most T, D hidden, K key-value heads, H
 values a head, V vocabulary.
@@ -21,7 +21,7 @@ from mssr_rl.models.vocabulary import Vocabulary
 
 
 class Compiled(NamedTuple):
-    """A model as the kernel reads it, in part copies: until a weight changes."""
+    """A model as the kernel reads it, partly as copies. It is valid until a weight changes."""
 
     model: Any
     layers: Layers
@@ -29,7 +29,7 @@ class Compiled(NamedTuple):
 
     @classmethod
     def of(cls, model: Any) -> "Compiled | None":
-        """None where the kernel does not serve."""
+        """Return the model for the kernel; None where the kernel cannot be used."""
         text, head = model.model.language_model, model.lm_head
         whole = head.bias is None and len(head.weight) == len(text.embed_tokens.weight)
         if not whole or not fused.usable(head.weight, text.embed_tokens.weight, text.norm.weight):
@@ -44,7 +44,10 @@ class Compiled(NamedTuple):
         sampling: Sampling,
         uniform_BT: Tensor,
     ) -> Sampled:
-        """B = len(uniform_BT) of them, the same number for each prompt."""
+        """Sample B = len(uniform_BT) responses, the same number for each prompt.
+
+        Raises ValueError if there are no responses, no tokens, or unequal numbers for the prompts.
+        """
         (cache, last_PD), (b, limit) = reading, uniform_BT.shape
         if min(b, limit) < 1 or b % len(last_PD):
             raise ValueError(f"{b} responses of {limit} tokens to {len(last_PD)} prompts")
@@ -68,7 +71,7 @@ class Compiled(NamedTuple):
         return made.sampled(vocabulary)
 
     def _around(self, positions: int) -> tuple[Tensor | None, ...]:
-        """What stands before and behind the layers, in the order of `native.Choice`."""
+        """Return the tensors around the layers, in the order of `native.SamplingChoice`."""
         text = self.model.model.language_model
         rotary = lean.response_rotary(self.model, torch.arange(positions))
         return text.embed_tokens.weight, text.norm.weight, self.head.panels, *rotary
@@ -79,7 +82,7 @@ def _numbers(uniform_BT: Tensor, sampling: Sampling) -> Tensor | None:
 
 
 def _kept(cache: lean.Cache, b: int, limit: int) -> list[tuple[Tensor, ...]]:
-    """Of each layer: room for the responses' keys and values, B K T H, and the prompts' own."""
+    """Return each layer's room for keys and values of responses, B K T H, and the prompts' own."""
     kept = []
     for both in cache.layers:
         _, heads, _, size = both[0].shape
@@ -98,13 +101,13 @@ class _Made(NamedTuple):
 
     @classmethod
     def empty(cls, b: int, limit: int) -> "_Made":
-        """Room for them."""
+        """Return empty tensors for it."""
         token_BT = torch.empty(b, limit, dtype=torch.int64)
         scores = torch.empty(2, b, limit, dtype=torch.float32)
         return cls(token_BT, token_BT.new_empty(b), *scores)
 
     def sampled(self, vocabulary: Vocabulary) -> Sampled:
-        """As wide as the longest, padded."""
+        """Return the responses, as wide as the longest, padded."""
         width = int(self.count_B.max())
         real_BT = torch.arange(width) < self.count_B[:, None]
         last_B1 = self.token_BT.gather(1, self.count_B[:, None] - 1)

@@ -1,4 +1,4 @@
-"""A block of sampled responses: what `decode` and `responses` give, and what is done with it.
+"""A block of sampled responses, and operations on it. `decode` and `responses` make it.
 
 Shapes: B rollouts, T tokens.
 """
@@ -14,7 +14,7 @@ from mssr_rl.models.vocabulary import Vocabulary
 
 
 class Sampled(NamedTuple):
-    """Responses, and what the policy thought of every token when it chose it."""
+    """Responses, with the log-probability and entropy of every token when it was sampled."""
 
     token_BT: Tensor
     mask_BT: Tensor  # float32
@@ -24,17 +24,17 @@ class Sampled(NamedTuple):
 
 
 class DrawnTokens(NamedTuple):
-    """What one step drew, for the A rows of its block that are still running."""
+    """The tokens of one step, for the A rows of the block that are still in it."""
 
     row_A: Tensor
-    going_A: Tensor  # bool; an ended row may stay a while, what it samples is dropped
+    going_A: Tensor  # bool; an ended row may stay for a while, and its tokens are dropped
     token_A: Tensor
     logprob_A: Tensor
     entropy_A: Tensor
 
 
 def together(drawn: Sequence[DrawnTokens], b: int, vocabulary: Vocabulary) -> Sampled:
-    """All steps side by side; what ended rows drew is dropped."""
+    """Return all steps as one block, without the tokens of ended rows."""
     counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
     step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)
     row_N, going_N, token_N, logprob_N, entropy_N = map(torch.cat, zip(*drawn, strict=True))
@@ -54,14 +54,20 @@ def together(drawn: Sequence[DrawnTokens], b: int, vocabulary: Vocabulary) -> Sa
 
 
 def stacked(parts: Sequence[Sampled]) -> Sampled:
-    """One block out of several, as wide as the longest response; padding is 0, masked out."""
+    """Return several blocks as one, as wide as the longest response.
+
+    Padding is 0 and masked out.
+    """
     width = max(part.token_BT.shape[1] for part in parts)
     wide = [Sampled(*(widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
     return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
 
 def texts(tokenizer: Any, sampled: Sampled) -> list[str]:
-    """What the real tokens say, special ones removed; what a block is padded with may be a word."""
+    """Return the responses as text, without special tokens and padding.
+
+    Padding is cut off by the mask, because the padding token may be a word.
+    """
     lengths = sampled.mask_BT.sum(1).int().tolist()
     rows = [row[:length] for row, length in zip(sampled.token_BT.tolist(), lengths, strict=True)]
     decoded: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=True)
@@ -69,5 +75,5 @@ def texts(tokenizer: Any, sampled: Sampled) -> list[str]:
 
 
 def widen(x_BT: Tensor, width: int) -> Tensor:
-    """With zeros on the right."""
+    """Return the tensor with zeros added on the right."""
     return F.pad(x_BT, (0, width - x_BT.shape[1]))

@@ -16,9 +16,9 @@ from mssr_rl.models.vocabulary import Vocabulary, score_tokens
 
 
 def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor]) -> Tensor:
-    """N D: the state that predicts each real token of `response` = (token_BT, mask_BT), row by row.
+    """Return N D: the state that predicts each real token of `response` = (token_BT, mask_BT).
 
-    `reading` is what `lean.read` made of the prompts.
+    `reading` is what `lean.read_prompts` returned for the prompts.
     """
     (cache, last_PD), (token_BT, mask_BT) = reading, response
     b, real = len(token_BT), mask_BT.bool()
@@ -26,7 +26,7 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
     first_BD = last_PD.repeat_interleave(group_size, 0)
     if token_BT.shape[1] == 1:
         return first_BD[real[:, 0]]
-    later = real[:, 1:]  # what was read up to a token predicts the next one
+    later = real[:, 1:]  # the state at a token predicts the next one
     later_ND = lean.follow(model, cache, (token_BT[:, :-1], later), group_size)
     place_BT = torch.arange(b, device=real.device)[:, None].repeat(1, real.shape[1])
     place_BT[:, 1:][later] = torch.arange(b, b + len(later_ND), device=real.device)
@@ -36,7 +36,7 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
 def score(
     model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
 ) -> ScoredResponses:
-    """Log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
+    """Return log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen = mask_BT.bool()
     logits_NV = F.linear(hidden_states(model, reading, response), model.lm_head.weight)

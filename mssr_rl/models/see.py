@@ -1,7 +1,7 @@
-"""The vision tower: pictures of one size as one batch, over transformers' own weights.
+"""The vision tower, over transformers' own weights: pictures of one size are one batch.
 
-The first half of `lean`'s forward pass; equals `Qwen2_5_VLForConditionalGeneration`'s tower
-(arXiv:2502.13923) and is differentiable.
+This is the first half of `lean`'s forward pass. It equals the tower of
+`Qwen2_5_VLForConditionalGeneration` (arXiv:2502.13923) and is differentiable.
 
 Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
 """
@@ -20,7 +20,10 @@ from mssr_rl.models.patches import Pictures, all_frames
 
 
 def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
-    """Features of the pictures of each block, which are of one size: N, image tokens, D."""
+    """Return the features of each block's pictures: N, image tokens, D.
+
+    A block has one picture size.
+    """
     visual = model.model.visual
     if len(visual.fullatt_block_indexes) < len(visual.blocks):
         return [_see_windowed(visual, pictures) for pictures in blocks]
@@ -47,7 +50,7 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
 
 
 def _embedded(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
-    """Patches as the layers take them, N S D with N and S as one."""
+    """Return the embedded patches, N S D with N and S as one."""
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
     weight = kernel.sum(2).flatten(1)
     if compiled is None:
@@ -71,7 +74,7 @@ def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: PackedSequenc
 
 
 def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention within each of the pictures, N (Q H)."""
+    """Return attention within each of the pictures, N (Q H)."""
     if fused.usable(q):
         return fused.attend(q, (k, v), pictures, causal=False).flatten(1)
     q, k, v = (y.unflatten(0, (len(pictures.length_B), -1)).transpose(1, 2) for y in (q, k, v))
@@ -79,7 +82,7 @@ def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tenso
 
 
 def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
-    """Window attention stays transformers' business: pictures one after the other."""
+    """Use transformers for window attention, one picture after the other."""
     n, cut = len(pictures.pixel_NCHW), pictures.cut()
     grid = torch.tensor([[1, *pictures.grid]] * n, device=cut.device)
     patches = all_frames(cut.flatten(0, 1), visual.patch_embed.temporal_patch_size)
@@ -88,7 +91,7 @@ def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
 
 
 def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
-    """Row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
+    """Return row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
     merge, (down, across) = visual.spatial_merge_size, grid
     device = visual.rotary_pos_emb.inv_freq.device
     row, column = torch.meshgrid(

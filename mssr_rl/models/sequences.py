@@ -1,8 +1,8 @@
-"""Rollouts as a transformer reads them: prompts padded on the left, responses right behind them.
+"""Rollouts as one sequence each: prompts padded on the left, responses directly after them.
 
-Every row ends at the same column, so the last T + 1 logits are those that predict the T response
-tokens. Positions are worked out here, as `models.encode` does for the local engine: no process
-depends on what transformers would infer from padding.
+Every row ends at the same column, so the last T + 1 logits predict the T response tokens. Positions
+are computed here, as `models.encode` does for the local engine. So no process depends on what
+transformers would infer from padding.
 
 Shapes: B rows, L prompt and T response tokens, S = L + T; N pictures, Q patches of all of them, C
 values of a patch.
@@ -25,25 +25,25 @@ class Sequences(NamedTuple):
     token_BS: Tensor
     mask_BS: Tensor  # int64: 1 on prompt and response
     position_3BS: Tensor
-    patch_QC: Tensor | None  # None where no prompt has a picture
+    patch_QC: Tensor | None  # None if no prompt has a picture
     grid_N3: Tensor | None
 
     def inputs(self, device: Any, dtype: torch.dtype) -> dict[str, Tensor]:
-        """As keyword arguments of a Qwen2.5-VL model."""
-        found = {
+        """Return them as keyword arguments of a Qwen2.5-VL model."""
+        arguments = {
             "input_ids": self.token_BS,
             "attention_mask": self.mask_BS,
             "position_ids": self.position_3BS,
         }
         if self.patch_QC is not None and self.grid_N3 is not None:
-            found |= {"pixel_values": self.patch_QC.to(dtype), "image_grid_thw": self.grid_N3}
-        return {name: tensor.to(device) for name, tensor in found.items()}
+            arguments |= {"pixel_values": self.patch_QC.to(dtype), "image_grid_thw": self.grid_N3}
+        return {name: tensor.to(device) for name, tensor in arguments.items()}
 
 
 def join(
     encoder: PromptEncoder, problems: Sequence[Problem], token_BT: Tensor, mask_BT: Tensor
 ) -> Sequences:
-    """One row for each problem (repeated for its group), its response behind it."""
+    """Return one row for each problem (repeated for its group), with its response after it."""
     prompts = encoder.block(problems)
     length_B = prompts.mask_PL.sum(1)
     width = prompts.token_PL.shape[1]
@@ -66,14 +66,14 @@ def join(
 
 
 def _pictures(prompts: PromptBlock, frames: int) -> tuple[Tensor | None, Tensor | None]:
-    """Patches and grids in the order in which the pictures stand in the prompts."""
-    found = [
+    """Return patches and grids in the order of the pictures in the prompts."""
+    placed = [
         (int(slots[0]), patches, (1, *block.grid))
         for block in prompts.pictures
         for slots, patches in zip(block.slot_NK, block.cut(), strict=True)
     ]
-    if not found:
+    if not placed:
         return None, None
-    found.sort(key=lambda one: one[0])
-    one_frame = torch.cat([patches for _, patches, _ in found])
-    return all_frames(one_frame, frames), torch.tensor([grid for *_, grid in found])
+    placed.sort(key=lambda one: one[0])
+    one_frame = torch.cat([patches for _, patches, _ in placed])
+    return all_frames(one_frame, frames), torch.tensor([grid for *_, grid in placed])

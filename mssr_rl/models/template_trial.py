@@ -1,8 +1,8 @@
-"""A chat template tried out of the way: run as a file, with nothing of ours imported.
+"""Try a chat template in a process of its own. This file is run alone and imports nothing of ours.
 
-`templates` starts it with limits on time and memory, hands it the template and a conversation as
-JSON, and only wants to know whether it ends: the text itself comes from transformers afterwards,
-which compiles a template the same way (5.15, `_compile_jinja_template`).
+`templates` starts it with limits on time and memory, and sends it the template and a conversation
+as JSON. It only needs to know whether the template ends. The text itself comes from transformers
+afterwards, which compiles a template in the same way (5.15, `_compile_jinja_template`).
 """
 
 import json
@@ -14,18 +14,18 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class Generation(jinja2.ext.Extension):
-    """The tag with which templates mark what a model has said; here its content is just shown."""
+    """The tag with which templates mark the model's own text. Here its content is just printed."""
 
     tags = {"generation"}  # noqa: RUF012  Jinja declares it so
 
     def parse(self, parser: Any) -> Any:
-        """The block's own statements."""
+        """Return the statements inside the block."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def main() -> None:
-    """Print how many characters the conversation takes, or why there is none."""
+    """Print how many characters the conversation has, or why there is none."""
     asked = json.load(sys.stdin)
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
@@ -41,7 +41,7 @@ def main() -> None:
         said: dict[str, Any] = {"length": length}
     except MemoryError:
         said = {"memory": True}
-    except Exception as error:  # noqa: BLE001  what fails by itself fails again, and is told then
+    except Exception as error:  # noqa: BLE001  transformers will fail in the same way and report it
         said = {"error": type(error).__name__}
     sys.stdout.write(json.dumps(said))
 

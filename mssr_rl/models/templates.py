@@ -1,8 +1,8 @@
-"""A conversation as a model's chat template writes it; the template may be anybody's.
+"""Write a conversation with a model's chat template, which may come from anybody.
 
-A template is a small program in Jinja's sandbox: it reaches nothing outside, but may loop for ever
-or multiply a text until memory is gone. So the first conversation is written by a process of its
-own first, which has limits (`template_trial`).
+A template is a small program in Jinja's sandbox. It cannot reach anything outside, but it may loop
+for ever or multiply a text until the memory is full. So the first conversation is written once in a
+separate process with limits (`template_trial`).
 """
 
 import json
@@ -19,15 +19,15 @@ from jinja2 import TemplateError
 from mssr_rl.errors import UserError
 from mssr_rl.models import TINY
 
-LONGEST = 2_000_000  # characters of one prompt as the model is given it
-SECONDS = 5  # of processor time; a template takes a thousandth of one
-PATIENCE = 60.0  # [s] on a busy machine
+LONGEST = 2_000_000  # characters of one prompt
+SECONDS = 5  # of processor time; an ordinary template takes a thousandth of a second
+PATIENCE = 60.0  # limit on a busy machine [s]
 MEMORY = 2**30  # bytes
 TRIAL = Path(__file__).with_name("template_trial.py")
 
 
 def spoken(speaker: Any, messages: Sequence[Any]) -> str:
-    """The messages as a processor or tokenizer writes them, with the opening of a response.
+    """Return the messages as a processor or tokenizer writes them, with the start of a response.
 
     Raises:
         UserError: the template does not end, fills the memory, or fails.
@@ -45,7 +45,7 @@ def spoken(speaker: Any, messages: Sequence[Any]) -> str:
 
 
 def try_out(template: str, messages: str) -> None:
-    """Raise `UserError` if a template does not come to an end on a conversation, given as JSON."""
+    """Raise UserError if a template does not end on a conversation, which is given as JSON."""
     if template and template not in _tried:
         if template != _ours():
             _refuse_endless(template, json.loads(messages))
@@ -61,20 +61,25 @@ def _ours() -> str:
 
 
 def _template(speaker: Any) -> str:
-    """The template that transformers will take; of several, the one named `default`."""
-    found = speaker.chat_template
-    if isinstance(found, dict):
-        found = found.get("default")
-    return found if isinstance(found, str) else ""
+    """Return the template that transformers will use; of several, the one named `default`."""
+    template = speaker.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    return template if isinstance(template, str) else ""
 
 
 def _refuse_endless(template: str, messages: list[Any]) -> None:
-    told = {"messages": messages, "add_generation_prompt": True, "bos_token": "", "eos_token": ""}
-    asked = json.dumps({"template": template, "told": told, "longest": LONGEST})
+    conversation = {
+        "messages": messages,
+        "add_generation_prompt": True,
+        "bos_token": "",
+        "eos_token": "",
+    }
+    job = json.dumps({"template": template, "told": conversation, "longest": LONGEST})
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(TRIAL)],
-            input=asked,
+            input=job,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -86,12 +91,12 @@ def _refuse_endless(template: str, messages: list[Any]) -> None:
     if done.returncode < 0:
         raise _refusal(f"does not end within {SECONDS} s of processor time")
     try:
-        said = json.loads(done.stdout)
+        outcome = json.loads(done.stdout)
     except ValueError:  # Python itself ran out of memory
         raise _refusal(f"takes more than {MEMORY >> 20} MiB") from None
-    if "memory" in said:
+    if "memory" in outcome:
         raise _refusal(f"takes more than {MEMORY >> 20} MiB")
-    if said.get("length", 0) > LONGEST:
+    if outcome.get("length", 0) > LONGEST:
         raise _refusal(f"writes more than {LONGEST:,} characters for one problem")
 
 

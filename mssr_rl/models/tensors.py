@@ -1,4 +1,4 @@
-"""A model's and its optimiser's tensors as one safetensors file: nothing that can run code."""
+"""Store the tensors of a model and its optimiser in a safetensors file, which cannot run code."""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,23 @@ from torch import Tensor
 
 from mssr_rl import untrusted
 
-# What runs of before wrote when they were stopped before step 1: an optimiser without a state.
+# Older runs wrote this file when they were stopped before step 1: an optimiser without a state.
 UNREADABLE = b"\x18" + bytes(7) + b'{},"__metadata__":{}}   '
 
 
 def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str, str]) -> None:
-    """Write the optimiser's state, and a few words about it."""
+    """Write the optimiser's state, with a note: a few texts by name."""
     tensors = {
         f"{row}.{name}": value.detach().contiguous()
         for row, state in optimiser.state_dict()["state"].items()
         for name, value in state.items()
     }
-    # safetensors 0.8 writes {} for no tensors with {} for no words, and cannot read that back.
+    # With no tensors and an empty note, safetensors 0.8 writes a file that it cannot read.
     save_file(tensors, path, metadata=note or None)
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, str]:
-    """Put back what `save_optimiser` wrote; returns the words."""
+    """Restore what `save_optimiser` wrote. Returns the note."""
     if path.stat().st_size == len(UNREADABLE) and untrusted.content(path) == UNREADABLE:
         return {}
     states: dict[int, dict[str, Tensor]] = {}

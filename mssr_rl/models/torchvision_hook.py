@@ -1,15 +1,15 @@
-"""PyPI's torchvision beside a torch without CUDA: made importable.
+"""Make PyPI's torchvision importable together with a torch without CUDA.
 
-Nothing here uses torchvision, but transformers imports it where it is installed, and vLLM wants it
-installed. PyPI serves a CUDA build only: its C library does not load beside a CPU torch, and the
-import then fails for want of two operators that the library would have declared.
+Nothing here uses torchvision. But transformers imports it if it is installed, and vLLM requires it.
+PyPI has only a CUDA build, whose C library does not load with a CPU torch. The import then fails,
+because two operators that the library would declare are missing.
 """
 
 from typing import Any
 
 from mssr_rl.import_hooks import Hook
 
-_kept: list[Any] = []  # a torch.library.Library takes its declarations with it
+_kept: list[Any] = []  # the declarations disappear when a torch.library.Library is deleted
 
 
 def _declare_operators() -> None:

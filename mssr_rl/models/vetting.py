@@ -1,8 +1,8 @@
-"""Model folders come from anybody: they are looked at before a library builds anything from them.
+"""Check a model folder, which may come from anybody, before a library builds anything from it.
 
-transformers runs Python that a folder brings where it is told `trust_remote_code=True`: classes
-that `auto_map` names in a JSON file, and `custom_generate/generate.py`. We never tell it so.
-OpenRLHF does, in every place where it loads something; `without_code` is put around those.
+transformers runs a folder's own Python if it gets `trust_remote_code=True`: classes that `auto_map`
+names in a JSON file, and `custom_generate/generate.py`. We never pass that. OpenRLHF does, wherever
+it loads something, so `without_code` is put around those calls.
 """
 
 import stat
@@ -20,18 +20,18 @@ from mssr_rl.models import bounds, model_folder
 # Weights are read as safetensors, never unpickled, and Python files are never run.
 DATA_ONLY = {"trust_remote_code": False}
 
-FETCHED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  # of the hub: data, no code
+FETCHED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")  # data of the hub, no code
 MOST = {".jinja": 2**20, ".json": 2**29, ".txt": 2**28, ".model": 2**28}  # bytes by suffix
 LARGEST = 2**42
 ADAPTER = "adapter_config.json"
 OWN_GENERATE = Path("custom_generate/generate.py")
 
-# No class is looked up in these, and a word of a vocabulary may well read "auto_map".
+# No class is looked up in these files, and a vocabulary may contain the word "auto_map".
 _WORDS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
 
 
 def local_folder(path: str) -> Path:
-    """The folder that `model.path` names; of a hub id, the folder of its data in the hub's cache.
+    """Return the folder that `model.path` names; for a hub id, its folder in the hub's cache.
 
     Raises:
         UserError: there is no such folder, and no such id that this machine can reach.
@@ -93,13 +93,13 @@ def _looked_at(folder: Path, _: tuple[tuple[str, int, int], ...]) -> None:
 
 
 def _vetted(folder: Path) -> Path:
-    """The folder, once its settings were found to be those of a model; again if they change."""
+    """Return the folder after its files were checked. They are checked again if they change."""
     places = (folder, folder / "additional_chat_templates")
     marks = []
     for path in sorted(path for place in places if place.is_dir() for path in place.iterdir()):
         try:
             at = path.stat()
-        except OSError:  # a link that leads nowhere: whoever wants the file says that it is missing
+        except OSError:  # a broken link; the code that needs the file reports it
             continue
         if stat.S_ISDIR(at.st_mode):
             continue
@@ -114,7 +114,7 @@ def _vetted(folder: Path) -> Path:
 
 
 def refuse_code(folder: Path) -> None:
-    """Raise `UserError` if a folder brings Python that a library might be told to run."""
+    """Raise UserError if a folder has Python that a library might be told to run."""
     advice = (
         "which engine=openrlhf is not given; remove it if the model is one that transformers has "
         "itself, or take engine=local"
@@ -130,10 +130,10 @@ def refuse_code(folder: Path) -> None:
 
 @contextmanager
 def without_code() -> Iterator[None]:
-    """In here transformers hears `trust_remote_code=False`, whatever it is told.
+    """Make transformers act as with `trust_remote_code=False`, whatever it is passed.
 
-    A class that transformers has itself is taken instead of the folder's; where there is none, or
-    where something would be imported all the same, loading ends with an error.
+    A class of transformers is used instead of the folder's. If there is none, or if a module would
+    be imported all the same, loading ends with an error.
     """
     from transformers import dynamic_module_utils
 
@@ -154,7 +154,7 @@ def without_code() -> Iterator[None]:
 
 
 def _exchange(name: str, old: Any, new: Any) -> None:
-    """In every module that has imported it: most of transformers has it by name."""
+    """Replace it in every module that has it: most of transformers imports it by name."""
     for module in list(sys.modules.values()):
         if getattr(module, "__dict__", {}).get(name) is old:
             setattr(module, name, new)

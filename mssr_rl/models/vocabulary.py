@@ -1,10 +1,10 @@
-"""From logits to tokens and what is thought of them: one place for sampling, scoring and training.
+"""From logits to tokens and their scores, in one place for sampling, scoring and training.
 
-Structural tokens (pictures, turn marks) can't be produced: their logits are minus infinity in
-every pass alike, so sampled and rescored log-probabilities are of the same distribution.
+Structural tokens (pictures, turn marks) cannot be sampled. Their logits are minus infinity in every
+pass, so sampled and rescored log-probabilities are of the same distribution.
 
-On a CPU in float32 a row of logits is read once, by `kernels/vocabulary.c`; a test holds that to
-torch's operations here, which serve everywhere else.
+On a CPU in float32, `kernels/vocabulary.c` reads each row of logits once. A test compares it with
+torch's operations here, which are used everywhere else.
 
 Shapes: N positions, V vocabulary.
 """
@@ -22,7 +22,7 @@ from mssr_rl.models import fused
 
 
 class Vocabulary(NamedTuple):
-    """What may be sampled, and what ends a response."""
+    """The tokens that may not be sampled, those that end a response, and the padding token."""
 
     banned: Tensor  # int64 ids
     end: Tensor  # int64 ids
@@ -30,17 +30,17 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def of(cls, model: Any) -> "Vocabulary":
-        """Read from the model's generation config, as `generate` would."""
+        """Return it from the model's generation config, as `generate` would read it."""
         return cls.read(model.config, model.generation_config, model.device)
 
     @classmethod
     def read(
         cls, model_config: Any, config: Any, device: Any, tokenizer: Any = None
     ) -> "Vocabulary":
-        """The same from the two configs of a model folder, without the model.
+        """Return it from the two configs of a model folder, without the model.
 
-        A tokenizer's own end token ends a response too: of a base model that was given a chat
-        template, the generation config often names another one.
+        A tokenizer's own end token ends a response too. If a base model was given a chat template,
+        its generation config often names another end token.
         """
         ends = _end_ids(model_config, config, tokenizer)
         size = model_config.get_text_config().vocab_size
@@ -55,13 +55,13 @@ _STRUCTURE = re.compile(r"(image|video|vision|audio|boi|eoi|boa|eoa)\w*_token_(i
 
 
 def _structural(model_config: Any) -> list[int]:
-    """Tokens that stand for pictures, sound and their beginnings and ends: a config names them."""
+    """Return the tokens for pictures and sound, and for their start and end, in a config."""
     named = vars(model_config).items()
     return [token for name, token in named if _STRUCTURE.search(name) and isinstance(token, int)]
 
 
 def _end_ids(model_config: Any, config: Any, tokenizer: Any) -> list[int]:
-    """What ends a response, each once, the generation config's first.
+    """Return the tokens that end a response, each once, those of the generation config first.
 
     Raises:
         UserError: neither the model's files nor its tokenizer name one.
@@ -81,20 +81,20 @@ def _end_ids(model_config: Any, config: Any, tokenizer: Any) -> list[int]:
 
 
 class TokenScores(NamedTuple):
-    """What a policy thinks of N tokens."""
+    """A policy's scores of N tokens."""
 
     logprob_N: Tensor  # float32 [nat]
-    entropy_N: Tensor  # float32 [nat], of the whole distribution that the token is from
+    entropy_N: Tensor  # float32 [nat], of the whole distribution at the token's position
 
 
 def log_probabilities(logits_NV: Tensor, vocabulary: Vocabulary, temperature: float) -> Tensor:
-    """float32 N V: log-softmax of logits / temperature over the tokens that may be sampled."""
+    """Return float32 N V: log-softmax of logits / temperature over the allowed tokens."""
     logits = logits_NV.float().index_fill(-1, vocabulary.banned, float("-inf"))
     return (logits if temperature == 1 else logits / temperature).log_softmax(-1)
 
 
 def entropy(logprob_NV: Tensor) -> Tensor:
-    """-sum p log p over the vocabulary [nat], N; a banned token adds nothing."""
+    """Return -sum p log p over the vocabulary [nat], N. A forbidden token adds nothing."""
     return -(logprob_NV.exp() * logprob_NV.clamp(min=-1e4)).sum(-1)
 
 
@@ -104,7 +104,7 @@ def entropy(logprob_NV: Tensor) -> Tensor:
 def score_tokens(
     logits_NV: Tensor, token_N: Tensor, vocabulary: Vocabulary, temperature: float
 ) -> TokenScores:
-    """Of one token a row, at a temperature; differentiable."""
+    """Return the scores of one token for each row, at a temperature. Differentiable."""
     if fused.usable(logits_NV):
         given = (logits_NV, token_N, vocabulary.banned, temperature)
         return TokenScores(*_Scored.apply(*given))  # type: ignore[no-untyped-call]
@@ -139,7 +139,10 @@ class _Scored(torch.autograd.Function):
 
 
 def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
-    """As a kernel reads it, one a row of logits; raises if there are not as many."""
+    """Return one number for each row of logits, as a kernel reads them.
+
+    Raises if the numbers differ.
+    """
     return x_N.expand(len(logits_NV)).contiguous()
 
 
@@ -147,18 +150,19 @@ def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
 
 
 def drawable(sampling: Sampling) -> bool:
-    """Whether the compiled kernel draws this way."""
+    """Return whether the compiled kernel can draw in this way."""
     return sampling.top_p == 1 or sampling.temperature == 0
 
 
 def draw(
     logits_NV: Tensor, uniform_N: Tensor, vocabulary: Vocabulary, sampling: Sampling
 ) -> tuple[Tensor, TokenScores]:
-    """A token a row, decided by its uniform number in [0, 1), and its scores; no gradient.
+    """Draw a token for each row, and return it with its scores. No gradient.
 
-    It is the token whose slice of the cumulative distribution holds the number. Temperature 0
-    takes the likeliest; scores are then those at temperature 1. Where none are asked for they may
-    be zeros: over a large vocabulary they take room.
+    The row's uniform number in [0, 1) decides: the token is the one whose part of the cumulative
+    distribution contains it. Temperature 0 takes the most likely token, and the scores are then
+    those at temperature 1. If no scores are needed they may be zeros, because over a large
+    vocabulary they need memory.
     """
     temperature = sampling.temperature or 1.0
     if fused.usable(logits_NV) and drawable(sampling):
@@ -193,4 +197,4 @@ def _choose(logprob_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor
     cumulative = p_NV.cumsum(-1)
     target_N1 = uniform_N.double()[:, None] * cumulative[:, -1:]
     chosen_N = torch.searchsorted(cumulative, target_N1, right=True)[:, 0]
-    return chosen_N.clamp(max=p_NV.shape[-1] - 1)  # beyond it only if numbers are no numbers
+    return chosen_N.clamp(max=p_NV.shape[-1] - 1)  # larger only if there are NaNs

@@ -1,7 +1,7 @@
-"""What single model families need beyond `general.py`: one small file each, found by being here.
+"""What single model families need beyond `general.py`: one small file each, found automatically.
 
-A file holds a subclass of `General` that names its model types. A family that needs nothing has no
-file.
+A file holds a subclass of `General` that names its model types. A family that needs nothing more
+has no file.
 """
 
 import importlib
@@ -13,12 +13,12 @@ from mssr_rl.models.general import General
 
 @cache
 def known() -> dict[str, type[General]]:
-    """{model type: its family}, of all families that need something of their own."""
+    """Return {model type: family} for all families that need something of their own."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return {name: kind for kind in General.__subclasses__() for name in kind.model_types}
 
 
 def of(model_type: str) -> type[General]:
-    """The family of a model type."""
+    """Return the family of a model type."""
     return known().get(model_type, General)

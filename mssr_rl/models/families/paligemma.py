@@ -1,4 +1,4 @@
-"""PaliGemma: a prompt is seen in both directions, and always has a picture."""
+"""PaliGemma: attention over the prompt is not causal, and a prompt always has a picture."""
 
 from typing import ClassVar
 
@@ -6,7 +6,10 @@ from mssr_rl.models.general import General
 
 
 class PaliGemma(General):
-    """Token type 0 is the prompt, which attends to all of itself; 1 is what follows it."""
+    """Token type 0 is the prompt, which attends to all of itself.
+
+    Type 1 is the response after it.
+    """
 
     model_types = ("paligemma",)
     response_types: ClassVar[dict[str, int]] = {"token_type_ids": 1}

@@ -1,4 +1,4 @@
-"""SmolVLM: its processor asks for a package that spells out the seconds of a video."""
+"""SmolVLM: its processor needs a package that writes the seconds of a video as words."""
 
 from transformers.models.smolvlm import processing_smolvlm
 
@@ -6,13 +6,13 @@ from mssr_rl.models.general import General
 
 
 class SmolVLM(General):
-    """`num2words` is called for videos only, of which there are none."""
+    """The package `num2words` is only called for videos, and there are none here."""
 
     model_types = ("smolvlm",)
 
     @classmethod
     def ready(cls) -> None:
-        """The processor only asks whether the package is there."""
+        """Put a function in the package's place; the processor only tests that it is there."""
         processing_smolvlm.num2words = processing_smolvlm.num2words or _no_videos
 
 
