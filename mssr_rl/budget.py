@@ -1,8 +1,8 @@
-"""The budget ledger: what a run has spent, counted the same way for every arm.
+"""The budget ledger: what a run has spent, counted in the same way for every arm. Pure functions.
 
-Pure. Arms stop at the same `rollouts`, never at the same step; rollouts drawn before step 1 to set
-up an algorithm are charged, evaluation is listed but free. `step` makes an entry, `trainer` adds it
-to the state, `summary` shows the totals.
+Arms stop at the same number of rollouts, not at the same step. Initial rollouts before step 1 are
+charged. Evaluation is listed, but not charged. `step` makes an entry, `trainer` adds it to the
+state, and `summary` shows the totals.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ FREE_PHASES = frozenset({"evaluate", "checkpoint"})  # listed, not charged
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Running totals. Entries add up with `+`; seconds are wall time."""
+    """Running totals of a run. Add entries with `+`. Seconds are wall time."""
 
-    rollouts: int = 0  # charged, initial and discarded ones included
-    initial_rollouts: int = 0  # of these, drawn before step 1
-    discarded_rollouts: int = 0  # of these, generated but not trained on
-    unscorable_rollouts: int = 0  # of these, left out because nothing could score them
+    rollouts: int = 0  # charged, including initial and discarded ones
+    initial_rollouts: int = 0  # of these: drawn before step 1
+    discarded_rollouts: int = 0  # of these: generated, but not trained on
+    unscorable_rollouts: int = 0  # of these: left out, because they could not be scored
     prompts: int = 0  # problems posed
     updates: int = 0  # optimiser updates
     prompt_tokens: int = 0  # image tokens included
@@ -33,7 +33,7 @@ class Ledger:
     seconds_by_phase: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def __add__(self, other: "Ledger") -> "Ledger":
-        """Both spent: every count and every phase added up."""
+        """Return the sum of both ledgers: every count and every phase added up."""
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         phases = {**self.seconds_by_phase}
         for phase, spent in other.seconds_by_phase.items():
@@ -42,16 +42,16 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Charged wall time [s]."""
+        """The charged wall time [s]."""
         return sum(s for phase, s in self.seconds_by_phase.items() if phase not in FREE_PHASES)
 
     @property
     def verifier_seconds(self) -> float:
-        """Of these, spent on grading [s]."""
+        """The part of it that was spent on grading [s]."""
         return self.seconds_by_phase.get("reward", 0.0)
 
     def marks(self) -> dict[str, float]:
-        """The units a curve can be drawn over; the `budget/*` keys of metrics.jsonl."""
+        """Return the units over which curves are drawn: the `budget/*` keys of metrics.jsonl."""
         return {
             "rollouts": self.rollouts,
             "prompts": self.prompts,
@@ -62,7 +62,7 @@ class Ledger:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Every entry, and the charged seconds, for summary.json and checkpoints."""
+        """Return every entry and the charged seconds, for summary.json and checkpoints."""
         return {
             **{name: getattr(self, name) for name in COUNTS},
             "seconds": self.seconds,
@@ -71,7 +71,7 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Ledger":
-        """What `as_dict` wrote."""
+        """Return the ledger that `as_dict` wrote."""
         return cls(**{k: v for k, v in entries.items() if k != "seconds"})
 
 
@@ -80,7 +80,7 @@ COUNTS = tuple(f.name for f in fields(Ledger) if f.name != "seconds_by_phase")
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds(Protocol):
-    """What a run may spend, None where nothing bounds it: the config's `budget`, read only."""
+    """The bounds of a run: the config's `budget`. None means no bound."""
 
     rollouts: int
     updates: int | None
@@ -97,18 +97,18 @@ SOFT = tuple(name for name in Bounds.__annotations__ if name not in ("rollouts",
 
 
 class Coming(NamedTuple):
-    """What is known of a step before it."""
+    """What is known of a step before it starts."""
 
     rollouts: int
     updates: int
-    gpus: int  # held while it lasts
+    gpus: int  # GPUs that the step uses
 
 
 def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
-    """What leaves no room for one more step, in words; else None.
+    """Return why the budget does not allow one more step; None if it does.
 
-    Rollouts and updates of a step are known before it: neither bound is ever exceeded. Its tokens
-    and seconds are not: the last step may exceed those.
+    Rollouts and updates of a step are known before it, so these bounds are never exceeded. Its
+    tokens and seconds are not known, so the last step may exceed their bounds.
     """
     if ledger.rollouts + step.rollouts > bounds.rollouts:
         return "the budget is spent"
@@ -124,30 +124,34 @@ def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
 
 
 def overspent(ledger: Ledger, bounds: Bounds, before: Mapping[str, Any], gpus: int) -> list[str]:
-    """Bounds that are no longer those of `before` and lie below what is spent, in words.
+    """Return sentences on bounds that were changed and are below what is already spent.
 
-    Those of before may: the last step of a run may exceed a bound on tokens or seconds.
+    `before` holds the old bounds. An unchanged bound may be exceeded, because the last step of a
+    run may exceed its bound on tokens or seconds.
     """
-    said = []
+    sentences = []
     for name in Bounds.__annotations__:
         bound = getattr(bounds, name)
         spent = ledger.seconds * gpus if name == "gpu_seconds" else getattr(ledger, name)
         if bound is not None and bound != before.get(name) and bound < spent:
             shown = f"{spent:,}" if isinstance(spent, int) else f"{spent:,.1f}"
-            said.append(f"budget.{name}={bound} is below the {shown} that are spent already")
-    return said
+            sentences.append(f"budget.{name}={bound} is below the {shown} that are spent already")
+    return sentences
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """How many whole steps a budget of rollouts buys."""
+    """The number of whole steps in a budget of rollouts."""
 
     steps: int
-    left: int  # rollouts that remain unspent: less than a step
+    left: int  # rollouts that stay unspent, too few for a step
 
 
 def allowance(rollouts: int, per_step: int, initial: int = 0) -> Allowance:
-    """Whole steps of `per_step` rollouts after `initial` ones; no ledger may exceed its budget."""
+    """Return how many steps of `per_step` rollouts fit the budget after `initial` rollouts.
+
+    Raises `UserError` if not even one step fits.
+    """
     steps, left = divmod(rollouts - initial, per_step)
     if steps < 1:
         raise UserError(

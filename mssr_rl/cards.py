@@ -1,10 +1,10 @@
-"""Algorithm cards: what the code says of every algorithm, kept true in a document about them.
+"""Writes the generated part of the algorithm cards in docs/algorithms.md.
 
     python -m mssr_rl.cards docs/algorithms.md      puts the newest facts into the document
 
-An algorithm without a card gets one at the end, for its author to place and to explain. The
-document's own words stay; what stands between `<!-- facts NAME -->` and `<!-- end -->` is
-written here. A test holds the two together.
+Only the text between `<!-- facts NAME -->` and `<!-- end -->` is generated. An algorithm without a
+card gets one at the end of the document; its author moves it and explains it. A test checks that
+the document is up to date.
 """
 
 import re
@@ -22,7 +22,7 @@ FACTS = re.compile(r"(<!-- facts (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def updated(document: str) -> str:
-    """The document with every card's facts as the code has them now; a missing card is added."""
+    """Return the document with the current facts in every card; missing cards are added."""
     known = [found.group(2) for found in FACTS.finditer(document)]
     for name in sorted(set(algorithms.names()) - set(known)):
         document += f"\n### {name}\n\n<!-- facts {name} -->\n<!-- end -->\n"
@@ -30,7 +30,7 @@ def updated(document: str) -> str:
 
 
 def facts(name: str) -> str:
-    """The generated part of one card, as Markdown."""
+    """Return the generated part of one card, as Markdown."""
     made = algorithms.make(name)
     lines = [f"* {says}" for says in _sentences(made)]
     options = algorithms.options(name).values()
@@ -74,7 +74,7 @@ def _name(loss: PolicyLoss) -> str:
 
 
 def _shared(option: Option, loss: PolicyLoss) -> bool:
-    """Whether it is explained once for all algorithms: the common loss and what all losses have."""
+    """Return whether the option is explained once for all algorithms, as part of all losses."""
     of_loss = option.path[0] == "loss"
     return of_loss and (type(loss) is Loss or option.name in {f.name for f in fields(PolicyLoss)})
 

@@ -1,8 +1,9 @@
-"""`check model=PATH`: whether a model folder is what training takes it for, before hours are spent.
+"""`check model=PATH`: checks a model folder before training spends hours on it.
 
-Shows what the model is told and what ends its answers, and holds to laws: all weights are there,
-words and weights fit, prompts are the processor's own for odd pictures, several and none, the
-engine's log-probabilities are plain transformers', and a saved copy gives the same.
+It shows an example prompt, and the tokens that end an answer. It checks that all weights exist,
+that tokenizer and weights fit, and that prompts match the model's own processor: without pictures,
+with several, and with pictures of unusual sizes. It compares the engine's log-probabilities with
+those of plain transformers, and checks that a saved copy of the model is the same.
 """
 
 import io
@@ -32,7 +33,7 @@ SIZES = ((96, 96), (130, 70), (64, 96), (200, 40), (57, 31))  # width and height
 
 
 class LoadedFolder(NamedTuple):
-    """A loaded folder."""
+    """A model folder that was loaded."""
 
     path: str
     model: Any
@@ -41,13 +42,13 @@ class LoadedFolder(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelWords:
-    """What `check model=PATH` is told."""
+    """The arguments of `check model=PATH`."""
 
     model: str = option("`tiny`, a folder in the `save_pretrained` layout, or a hub id")
 
 
 def check_model_folder(words: Sequence[str]) -> int:
-    """Check the folder that the words name; exit code 1 if anything is wrong."""
+    """Check the folder that the arguments name; return exit code 1 if there are findings."""
     path = parse_words(ModelWords, words).model
     model = load.load_model(path, "cpu", "float32")
     subject = LoadedFolder(
@@ -62,7 +63,7 @@ def check_model_folder(words: Sequence[str]) -> int:
 
 
 def lines(subject: LoadedFolder) -> Iterator[str]:
-    """What is shown, and what is wrong: such lines begin with FAIL."""
+    """Yield the lines of the output; findings begin with FAIL."""
     yield from _shown(subject)
     yield from _words(subject)
     shown = [p for p in problems(subject) if not isinstance(p, str)]
@@ -101,7 +102,10 @@ def _shown(subject: LoadedFolder) -> Iterator[str]:
 
 
 def problems(subject: LoadedFolder) -> list[Problem]:
-    """Text, then pictures of odd sizes, alone and two at once, as far as the model takes them."""
+    """Return test problems: text, single pictures of unusual sizes, and two pictures at once.
+
+    A model without pictures gets text only.
+    """
     text = Problem(key="text", prompt="What is 2 + 3?", answer="5")
     if plain.processor_of(subject.family) is None:
         return [text, Problem(key="long text", prompt="What is 2 + 3? " * 9, answer="5")]
@@ -115,7 +119,7 @@ def problems(subject: LoadedFolder) -> list[Problem]:
     )
     try:
         subject.family.length(text)
-    except UserError:  # a family that always wants a picture
+    except UserError:  # the family requires a picture
         return [*single, two]
     return [text, *single, two]
 
@@ -131,7 +135,7 @@ def _png(width: int, height: int, seed: int) -> bytes:
 
 
 def _words(subject: LoadedFolder) -> Iterator[str]:
-    """Tokenizer and weights fit, and what closes a turn ends a response."""
+    """Check that tokenizer and weights fit, and that the end of a turn ends a response."""
     family = subject.family
     rows = subject.model.get_input_embeddings().weight.shape[0]
     if len(family.tokenizer) > rows:
@@ -146,7 +150,7 @@ def _words(subject: LoadedFolder) -> Iterator[str]:
 
 
 def _closing(family: Family) -> int | None:
-    """The token that the chat template writes behind an answer."""
+    """Return the token that the chat template writes after an answer; None without a template."""
     processor = plain.processor_of(family)
     speakers = (processor, family.tokenizer)
     speaker = next((s for s in speakers if getattr(s, "chat_template", None)), None)
@@ -162,7 +166,7 @@ def _closing(family: Family) -> int | None:
 
 
 def _prompts(subject: LoadedFolder, shown: Sequence[Problem]) -> Iterator[str]:
-    """Lengths and picture tokens are those of the folder's own processor."""
+    """Check prompt lengths against the folder's own processor."""
     family = subject.family
     for problem in shown:
         stock = plain.prompt(family, problem)["input_ids"]
@@ -181,7 +185,7 @@ def _prompts(subject: LoadedFolder, shown: Sequence[Problem]) -> Iterator[str]:
 
 @torch.no_grad()
 def gaps(subject: LoadedFolder, problem: Problem) -> tuple[float, float]:
-    """How far sampled and rescored log-probabilities are from plain transformers', at most [nat].
+    """Return the largest distance to plain transformers [nat]: when sampled, and when rescored.
 
     The problem is read in a block with a longer one, so that it is padded.
     """
@@ -209,7 +213,7 @@ def gaps(subject: LoadedFolder, problem: Problem) -> tuple[float, float]:
 
 
 def _copy(subject: LoadedFolder, problem: Problem) -> Iterator[str]:
-    """A saved copy is the same model with the same words."""
+    """Check that a saved copy has the same weights and the same tokens."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "copy"
         subject.family.save(subject.model, folder)

@@ -1,7 +1,7 @@
-"""The process of one run: `python -m mssr_rl.child PARENT verb key=value ...`.
+"""The process of one run in a comparison: `python -m mssr_rl.child PARENT verb key=value ...`.
 
-The same as `python -m mssr_rl verb ...`, but it does not outlive its parent: where the parent is
-killed, the kernel sends this process a SIGTERM, and the run saves and ends as it always does then.
+It does the same as `python -m mssr_rl verb ...`, but it does not outlive its parent. If the parent
+is killed, the kernel sends this process a SIGTERM, and the run saves and ends.
 """
 
 import ctypes
@@ -16,9 +16,9 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def follow(parent: int) -> None:
-    """Be asked to end when `parent` ends."""
+    """Let the kernel send SIGTERM to this process when `parent` ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it was gone before we asked
+    if os.getppid() != parent:  # the parent ended before the call above
         raise SystemExit("the comparison that started this run is gone")
 
 

@@ -1,8 +1,9 @@
-"""The command line: a verb, `key=value` words, an exit code.
+"""The command line: a verb, `key=value` arguments, and an exit code.
 
-A verb's words are declared beside it (`verbs`, `config.words`); here they are only brought into one
-shape: `--seed 3`, `--seed=3` and `seed=3` are the same. Modules are imported once their verb is
-known, so a typo costs a second. stdout is for data, stderr for talk.
+The arguments of a verb are declared beside it (`verbs`, `config.words`). This module only gives
+them one form: `--seed 3`, `--seed=3` and `seed=3` mean the same. A verb's modules are imported
+after the verb is known, so that a typo is reported within a second. Data go to stdout, messages to
+stderr.
 """
 
 import os
@@ -15,16 +16,16 @@ from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.verbs import VERBS, form_of
 
-# Read by OpenMP when torch is loaded. Threads that spin while they wait make two of them on a busy
-# machine twenty times slower than one; docs/speed.md has the figures.
+# OpenMP reads this when torch is loaded. If waiting threads spin, two threads on a busy machine are
+# twenty times slower than one; docs/speed.md has the figures.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Read by torch at its first allocation: large tensors get large pages. Where fresh pages are slow
-# a step took a fifth less time; docs/speed.md has the figures.
+# torch reads this at its first allocation: large tensors then use huge pages. On machines with slow
+# page allocation a step took a fifth less time; docs/speed.md has the figures.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 DONE, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 
-SHOWING = ("plan=", "cfg=")  # with these words a verb prints what it would do, and keeps nothing
+SHOWING = ("plan=", "cfg=")  # with these a verb prints what it would do, and writes no files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -85,7 +85,7 @@ def _options(group: str) -> Iterator[str]:
 
 
 def _fixed_values(kind: Any) -> list[str]:
-    """The values of a kind that has only a few: a choice, or true and false."""
+    """Return the values of a kind that has only a few: a choice, or true and false."""
     fixed: list[str] = []
     for one in alternatives(kind):
         if one is bool:

@@ -1,8 +1,8 @@
-"""Where our verdicts and another grader's differ: printed, and kept as HTML or CSV.
+"""Compares our verdicts with another grader's, prints differences, and writes them as HTML or CSV.
 
-The other grader sees what ours compared, the text in the box and the gold answer; a response
-without a box is no question of value and is left out. What a model wrote is data: it is escaped in
-HTML, and a CSV cell that a spreadsheet would take for a formula begins with an apostrophe.
+The other grader gets what ours compared: the text in the box, and the gold answer. A response
+without a box is left out, because it has no value to compare. Text of a model is untrusted: it is
+escaped in HTML, and a CSV cell that looks like a formula begins with an apostrophe.
 """
 
 import csv
@@ -18,7 +18,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.typed import closest
 
 PRINTED = 20
-RECORDED = "recorded"  # the verdicts in the log that is read, instead of a grader's
+RECORDED = "recorded"  # compare with the verdicts in the log itself, instead of a grader
 KEPT = 100_000
 _HEADER = ("id", "answer in the box", "gold answer", "ours", "the other's")
 _FORMULA = re.compile(r"[=+@\t\r]|-(?![0-9. ]*$)")
@@ -30,7 +30,7 @@ _STYLE = (
 
 
 class Difference(NamedTuple):
-    """One answer on which the two differ."""
+    """One answer on which the two verdicts differ."""
 
     name: str
     answer: str
@@ -40,10 +40,10 @@ class Difference(NamedTuple):
 
 
 class Disagreements:
-    """Holds each verdict against the other grader's."""
+    """Compares each verdict with the other grader's, and collects the differences."""
 
     def __init__(self, other: str) -> None:
-        """`other` is the other grader's name; a `UserError` lists the names there are."""
+        """Set the other grader by its name. Raises `UserError` for an unknown name."""
         known = graders()
         if other not in (*known, RECORDED):
             meant = closest(other, [*known, RECORDED])
@@ -76,7 +76,7 @@ class Disagreements:
             self.found.append(Difference(str(name), answer, gold, result["reason"], theirs))
 
     def summary(self) -> str:
-        """How many differ, and the first of them."""
+        """Return how many verdicts differ, and the first of them, as text."""
         if self.grader is None and not self.compared:
             return "the file holds no verdicts: no column hit or score, no metric that is 0 or 1"
         agree = self.compared - self.differing
@@ -91,7 +91,10 @@ class Disagreements:
         return "\n".join(lines)
 
     def write(self, file: Path) -> None:
-        """All of them, as HTML or CSV by the file's ending."""
+        """Write all differences, as HTML or CSV by the file's ending.
+
+        Raises `UserError` if the file cannot be written.
+        """
         text = self._html() if file.suffix == ".html" else self._csv()
         try:
             files.write_bytes(file, text.encode("utf-8", "backslashreplace"))
@@ -117,10 +120,10 @@ class Disagreements:
 
 
 def _verdict(grader: Grader, answer: str, gold: str) -> str:
-    """The other's verdict; a grader that raises has none, and that is a difference too."""
+    """Return the other grader's verdict; if it raises, "fails", which also counts as different."""
     try:
         return "right" if grader(answer, gold) else "wrong"
-    except Exception as error:  # noqa: BLE001  it is somebody else's, and named
+    except Exception as error:  # noqa: BLE001  a foreign grader may raise anything
         return f"fails ({type(error).__name__})"
 
 
@@ -130,7 +133,7 @@ def _row(tag: str, cells: tuple[str, ...]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Control characters and directions of writing as escapes, so that nothing is hidden."""
+    """Return text with control and direction characters escaped, so that nothing is hidden."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 

@@ -1,6 +1,6 @@
-"""What this machine can run, and what does not fit: `python -m mssr_rl doctor`.
+"""`python -m mssr_rl doctor`: shows what this machine can run, and what is missing.
 
-Looks, starts nothing, and needs none of the cluster's packages to say that they are missing.
+It starts nothing. It works without the cluster's packages, and says that they are missing.
 """
 
 import os
@@ -16,11 +16,11 @@ from mssr_rl.config.words import parse_words
 from mssr_rl.engine.openrlhf import package_versions
 from mssr_rl.run.provenance import machine
 
-NEEDED_GB = {"local": 2, "openrlhf": 8}  # of memory, for the shipped model
+NEEDED_GB = {"local": 2, "openrlhf": 8}  # memory for the shipped model
 
 
 class Diagnosis(NamedTuple):
-    """One thing looked at."""
+    """The result of one check."""
 
     subject: str
     fine: bool
@@ -31,7 +31,7 @@ class Diagnosis(NamedTuple):
 
 
 def findings() -> list[Diagnosis]:
-    """Everything a run may stumble over."""
+    """Return the results of all checks."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -52,11 +52,11 @@ def findings() -> list[Diagnosis]:
 
 @dataclass(frozen=True)
 class DoctorWords:
-    """Nothing: `doctor` looks at this machine."""
+    """The arguments of `doctor`: it has none."""
 
 
 def diagnose(arguments: Sequence[str]) -> str:
-    """The findings, a line each."""
+    """Return the results, one line per check."""
     parse_words(DoctorWords, arguments)
     return "\n".join(map(str, findings()))
 
@@ -74,8 +74,8 @@ def _memory(engine: str) -> Diagnosis:
 
 
 def _shared_memory() -> Diagnosis:
-    """Ray's objects and vLLM's workers meet in /dev/shm; containers often have 64 MB of it."""
-    place = Path("/dev/shm")  # noqa: S108  not a file of ours
+    """Check /dev/shm, which Ray and vLLM use; containers often have only 64 MB of it."""
+    place = Path("/dev/shm")  # noqa: S108  only its size is read
     free = shutil.disk_usage(place).free / 2**30 if place.is_dir() else 0.0
     advice = "" if free >= 1 else "; give the container more, e.g. docker run --shm-size=8g"
     return Diagnosis("shared memory", free >= 1, f"{free:.1f} GB in {place}{advice}")

@@ -1,20 +1,20 @@
-"""The three ways a command can end early; every one carries a sentence for the person who typed it.
+"""The errors that end a command early; each has a message for the person who typed it.
 
-The command line maps them to exit codes: `UserError` 2, `RunFailed` 1, `Collapsed` 3. Anything
-else that escapes is a bug of ours and keeps its traceback.
+The command line maps them to exit codes: `UserError` 2, `RunFailed` 1, `Collapsed` 3. Any other
+exception is a bug of this program and keeps its traceback.
 """
 
 
 class UserError(Exception):
-    """The config, the data or the usage is wrong; the message says what, why and the way out."""
+    """The config, the data or the usage is wrong; the message says what, why and what to do."""
 
 
 class RunFailed(Exception):
-    """A run that started could not go on; the message says what was saved."""
+    """A run that started could not continue; the message says what was saved."""
 
 
 class EngineLost(RunFailed):
-    """A process that the engine runs on died; the run can go on from its newest checkpoint."""
+    """A process of the engine died; the run can continue from its newest checkpoint."""
 
 
 class Collapsed(RunFailed):
@@ -22,4 +22,4 @@ class Collapsed(RunFailed):
 
 
 class NotFinite(Collapsed):
-    """A step whose numbers are no numbers; it was not recorded."""
+    """A step had NaN or infinity in its numbers; it was not recorded."""

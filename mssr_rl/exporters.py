@@ -1,11 +1,11 @@
-"""An environment's reward for other trainers: TRL, verl and OpenRLHF, in the form each asks for.
+"""Exports the reward of an environment to other trainers: TRL, verl and OpenRLHF.
 
     trl_reward("mine")           reward_funcs=[...] of a TRL trainer
     verl_score("mine")           compute_score of verl
     python -m mssr_rl export env=mine to=openrlhf      a file for --train.agent_func_path
 
-Each grades as the environment does: a row by its key (TRL: a `key` column; verl:
-extra_info["key"]; OpenRLHF: a label key:NAME), or against a gold answer where there is no key.
+Each grades as the environment does. A row is found by its key (TRL: a `key` column; verl:
+extra_info["key"]; OpenRLHF: a label key:NAME). Without a key, it grades against the gold answer.
 """
 
 import sys
@@ -73,14 +73,14 @@ TEMPLATES = {"openrlhf": OPENRLHF, "trl": TRL, "verl": VERL}
 
 
 class Scorer:
-    """Grades responses to an environment's rows, or to gold answers, without an episode."""
+    """Grades responses to rows of an environment, or against gold answers."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.env = environments.make(name, **options)
         self.row = {problem.key: row for row, problem in enumerate(self.env.problems)}
 
     def by_key(self, response: str, key: str) -> Graded:
-        """What the response to a row earns."""
+        """Grade a response to the row with this key. Raises `UserError` for an unknown key."""
         if key not in self.row:
             raise UserError(
                 f"{self.env.name} has no problem {key!r} in its {self.env.split} split; export "
@@ -89,20 +89,23 @@ class Scorer:
         return self.env.grade([self.row[key]], [response])[0]
 
     def by_gold(self, response: str, gold: str, choices: Sequence[str] | None = None) -> Graded:
-        """What the response earns if this is the right answer."""
+        """Grade a response against a gold answer.
+
+        Raises `UserError` if the environment grades each row by its own rule.
+        """
         if self.env.rules.per_problem is not None:
             raise UserError(f"{self.env.name} grades every row by its own rule: give it their keys")
         verdict = self.env.verify(response, gold, choices)
         return Graded(self.env.reward(verdict, response), verdict)
 
     def by_label(self, response: str, label: str) -> Graded:
-        """`key:NAME` is a row, everything else a gold answer."""
+        """Grade by a label: `key:NAME` names a row, and every other label is a gold answer."""
         key = label.removeprefix("key:")
         return self.by_gold(response, label) if key == label else self.by_key(response, key)
 
 
 def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
-    """A TRL reward function; completions are texts or lists of messages."""
+    """Return a reward function for TRL; completions are texts or lists of messages."""
     scorer = Scorer(name, options)
 
     def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
@@ -121,7 +124,7 @@ def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
 
 
 def verl_score(name: str, **options: Any) -> Callable[..., float]:
-    """The compute_score of verl: (data_source, solution_str, ground_truth, extra_info)."""
+    """Return a compute_score for verl: (data_source, solution_str, ground_truth, extra_info)."""
     scorer = Scorer(name, options)
 
     def compute_score(
@@ -141,7 +144,7 @@ def verl_score(name: str, **options: Any) -> Callable[..., float]:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportWords:
-    """What `export` is told."""
+    """The arguments of `export`."""
 
     env: str = option("the environment whose reward is exported")
     to: Literal["openrlhf", "trl", "verl"] = option("the trainer that will call it")

@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves the old content or the new, never a half."""
+"""Writes files so that a kill at any time leaves the old or the new content, never a part."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-# What operating systems, network disks and file managers put into any folder, for their own use.
+# Files that operating systems, network disks and file managers create in any folder.
 OF_THE_SYSTEM = (
     *(".DS_Store", "._*", ".AppleDouble", "__MACOSX"),
     *("Thumbs.db", "ehthumbs.db", "desktop.ini"),
@@ -16,23 +16,23 @@ OF_THE_SYSTEM = (
 
 
 def of_the_system(name: str) -> bool:
-    """Whether a file or folder of this name is nobody's content, such as .DS_Store."""
+    """Return whether this is the name of a file of the system, such as .DS_Store."""
     return any(fnmatchcase(name, pattern) for pattern in OF_THE_SYSTEM)
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """Every file below `folder` that is somebody's content."""
+    """Yield every file below `folder`, without files of the system."""
     for path in folder.rglob("*"):
         if path.is_file() and not any(map(of_the_system, path.relative_to(folder).parts)):
             yield path
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace `path` in one act; `durable` waits for the disk, so that it outlives a power cut."""
+    """Replace `path` atomically; `durable` waits for the disk, so that it survives a power cut."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.unlink(missing_ok=True)
-        with aside.open("xb") as file:  # never through a link that lay there under this name
+        with aside.open("xb") as file:  # "x" never follows a link with this name
             file.write(content)
         if durable:
             sync(aside)
@@ -43,19 +43,19 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a kill in the middle of `write_bytes` has left beside the files of `folder`."""
-    for found in folder.glob(".*.*"):
-        if found.suffix.removeprefix(".").isdecimal():
-            found.unlink(missing_ok=True)
+    """Remove temporary files that a killed `write_bytes` left in `folder`."""
+    for leftover in folder.glob(".*.*"):
+        if leftover.suffix.removeprefix(".").isdecimal():
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace `path` by indented JSON; NaN is refused, because it is no JSON."""
+    """Replace `path` by indented JSON. Raises `ValueError` for NaN, which is not JSON."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    """Wait until the content of a file, or the entries of a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,14 +1,14 @@
-"""`python -m mssr_rl grade FILE.jsonl [env=NAME]`: grades responses from a file, a line for each.
+"""`python -m mssr_rl grade FILE.jsonl [env=NAME]`: grades responses from a file, one per line.
 
-Reads objects {"id", "response", "answer", "choices"?} (and the columns by which an environment
-grades: MathVista's "precision" and "answer_type") from a .jsonl file, a .jsonl.gz or, as `-`,
-standard input, and writes {"id", "reward", "extracted", "reason"} to stdout in the same order. The
-response may hold anything; the rest of a line is the user's own. A line that cannot be graded is
-named on stderr and left out, the others are graded, and the exit code is 1. With `env=` the
-environment's own verifier grades; `plugins=[module]` makes a name of your own known. `against=`
-holds the verdicts against another grader's (`disagreements`), `export=` keeps where they differ.
-Sample logs of lmms-eval and VLMEvalKit are read too (`sample_logs`), and `against=recorded` holds
-their own verdicts against ours.
+It reads objects {"id", "response", "answer", "choices"?} from a .jsonl file, a .jsonl.gz file or
+standard input (`-`). Some environments use more columns: MathVista's "precision" and "answer_type".
+It writes {"id", "reward", "extracted", "reason"} to stdout in the same order. A response may hold
+anything. A line that cannot be graded is reported on stderr and left out; then the exit code is 1.
+
+`env=` grades with the verifier of an environment, and `plugins=[module]` registers your own.
+`against=` compares the verdicts with another grader's (`disagreements`), and `export=` writes the
+differences to a file. Sample logs of lmms-eval and VLMEvalKit are read too (`sample_logs`);
+`against=recorded` compares their own verdicts with ours.
 """
 
 import gzip
@@ -39,31 +39,31 @@ from mssr_rl.typed import option
 if TYPE_CHECKING:
     from mssr_rl.disagreements import Disagreements
 
-LINE_BYTES = 2**26  # of one response with its row
-EVERY = 10.0  # seconds between two words on the progress
-NAMED = 20  # lines and gold answers that are named one by one
+LINE_BYTES = 2**26  # limit for one line
+EVERY = 10.0  # seconds between two reports of progress
+NAMED = 20  # lines and gold answers that are listed
 
 Judge = tuple[Callable[[Problem, str], Verdict], Reward]
 
 
 def by_value(problem: Problem, response: str) -> Verdict:
-    """The verdict where no environment is named."""
+    """Return the verdict by value, for use without an environment."""
     return verify(response, problem.answer, problem.choices)
 
 
 class GradedLine(NamedTuple):
     """One line of the file."""
 
-    name: Any  # the line's id, whatever it is
+    name: Any  # the line's id, of any type
     response: Any
     answer: str
     choices: tuple[str, ...] | None
-    extras: Mapping[str, str] = MappingProxyType({})  # what a problem's own rule may look at
+    extras: Mapping[str, str] = MappingProxyType({})  # other inputs of an environment's rule
     recorded: bool | None = None  # the verdict that a sample log holds
 
     @property
     def problem(self) -> Problem:
-        """As much of a problem as grading looks at."""
+        """A problem with the fields that grading uses."""
         return Problem(
             key=str(self.name),
             prompt="",
@@ -75,7 +75,7 @@ class GradedLine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GradeWords:
-    """What `grade` is told."""
+    """The arguments of `grade`."""
 
     file: str = file_name("responses, .jsonl or .jsonl.gz, - for standard input, or a sample log")
     env: str | None = option("grade as this environment does; null: by value", None)
@@ -87,7 +87,7 @@ class GradeWords:
 
 
 def grade_file(arguments: Sequence[str]) -> int:
-    """Grade the file named in `arguments`: 0 when every line was graded, 1 when some were not."""
+    """Grade the file named in `arguments`; return 0 if every line was graded, else 1."""
     words = parse_words(GradeWords, arguments)
     export = _export(words)
     judge = _judge(words.env, words.plugins)
@@ -113,7 +113,7 @@ def grade_file(arguments: Sequence[str]) -> int:
 
 
 def grade(item: GradedLine, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
-    """The result of one line; a response that is no text has no format."""
+    """Return the result of one line; a response that is not text has the reason bad_format."""
     verifier, reward = judge
     verdict, pays = Verdict("bad_format", None), 0.0
     if isinstance(item.response, str):
@@ -128,16 +128,16 @@ def grade(item: GradedLine, judge: Judge = (by_value, accuracy)) -> dict[str, An
 
 
 class _Progress:
-    """Counts, what was left out and why, and a word on stderr from time to time."""
+    """Counts results, reports lines that are left out, and prints the progress on stderr."""
 
     def __init__(self) -> None:
         self.begun = self.said = time.monotonic()
         self.reasons: Counter[str] = Counter()
         self.left_out = 0
-        self.golds: dict[str, bool] = {}  # a gold answer, and whether it can be read
+        self.golds: dict[str, bool] = {}  # gold answer -> whether it can be parsed
 
     def items(self, rows: Iterator["GradedLine | UserError"]) -> Iterator[GradedLine]:
-        """The lines that can be graded; the others are named."""
+        """Yield the lines that can be graded; report the others on stderr."""
         for row in rows:
             if isinstance(row, GradedLine):
                 yield row
@@ -149,7 +149,7 @@ class _Progress:
             raise UserError("there is no line to grade: the file is empty")
 
     def count(self, reason: str) -> None:
-        """One more line with this reason."""
+        """Count one line with this reason."""
         self.reasons[reason] += 1
         now = time.monotonic()
         if now - self.said > EVERY:
@@ -157,12 +157,12 @@ class _Progress:
             _say(f"{self.reasons.total():,} graded, {self._rate(now):,.0f} a second")
 
     def look_at(self, item: GradedLine) -> None:
-        """Note whether the gold answer can be read."""
+        """Record whether the gold answer can be parsed."""
         if item.answer not in self.golds:
             self.golds[item.answer] = parseable(item.answer, item.choices)
 
     def close(self) -> None:
-        """The summary."""
+        """Print the summary."""
         unread = [gold for gold, readable in self.golds.items() if not readable]
         if unread:
             few = ", ".join(ascii(gold[:40]) for gold in unread[:NAMED])
@@ -197,13 +197,13 @@ def _export(words: GradeWords) -> Path | None:
 def _disagreements(other: str | None) -> "Disagreements | None":
     if other is None:
         return None
-    from mssr_rl.disagreements import Disagreements  # what it needs takes a second to import
+    from mssr_rl.disagreements import Disagreements  # its imports take a second
 
     return Disagreements(other)
 
 
 def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
-    """The verifier and reward of a named environment, or the default ones."""
+    """Return the verifier and the reward of a named environment, or the default ones."""
     if env is None:
         return by_value, accuracy
     from mssr_rl.config.plugins import prepare
@@ -216,7 +216,7 @@ def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
 
 
 def _rows(name: str) -> Iterator["GradedLine | UserError"]:
-    """The lines, blank ones aside; for one that cannot be graded the reason why."""
+    """Yield the lines without blank ones; for one that cannot be graded, the error."""
     told = False
     for where, read_row in _table(name) if sample_logs.is_table(name) else _objects(name):
         try:
@@ -243,7 +243,7 @@ def _objects(name: str) -> Iterator[tuple[str, Callable[[], Mapping[str, Any]]]]
 
 
 def _lines(name: str) -> Iterator[bytes | None]:
-    """The lines of the file; None for one that is too long to be held."""
+    """Yield the lines of the file; None for one that is too long."""
     try:
         with _opened(name) as file:
             while line := file.readline(LINE_BYTES + 1):
@@ -273,23 +273,23 @@ def _object(line: bytes | None, where: str) -> Mapping[str, Any]:
     if line is None:
         raise UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
+    if not isinstance(entry, dict):
         raise UserError(f"{where} is no object with id, response and answer")
-    return found
+    return entry
 
 
-def _item(found: Mapping[str, Any], where: str) -> GradedLine:
+def _item(entry: Mapping[str, Any], where: str) -> GradedLine:
     for column in ("response", "answer"):
-        if column not in found:
-            raise UserError(f"{where} has no {column!r}; found {', '.join(found) or 'nothing'}")
-    answer = answer_text(found["answer"])
+        if column not in entry:
+            raise UserError(f"{where} has no {column!r}; found {', '.join(entry) or 'nothing'}")
+    answer = answer_text(entry["answer"])
     if not answer:
         raise UserError(f"{where} has an empty answer, or one that is neither text nor a number")
-    choices = _choices(found.get("choices"), where)
-    return GradedLine(found.get("id"), found["response"], answer, choices, _extras(found, where))
+    choices = _choices(entry.get("choices"), where)
+    return GradedLine(entry.get("id"), entry["response"], answer, choices, _extras(entry, where))
 
 
 def _logged(row: Mapping[str, Any], where: str) -> GradedLine:

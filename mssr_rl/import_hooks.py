@@ -1,8 +1,8 @@
-"""Changes to other people's modules, made in the moment they are imported.
+"""Changes modules of other packages when they are imported.
 
-Who needs one declares a `Hook` and installs it; nothing is edited on disk, and a module that is
-never imported costs nothing. Only the standard library is imported here: `engine.openrlhf` brings
-this to the start of every process of a cluster.
+Declare a `Hook` and install it. Nothing is edited on disk, and a module that is never imported
+costs nothing. This module imports only the standard library, because `engine.openrlhf` loads it at
+the start of every process of a cluster.
 """
 
 import importlib.abc
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 class Hook(NamedTuple):
     """A change to one module."""
 
-    module: str
+    module: str  # name of the module
     written_for: tuple[str, str]  # distribution, version
     reason: str
     before: Callable[[], None] | None = None  # runs before the module's own code
@@ -23,10 +23,10 @@ class Hook(NamedTuple):
 
 
 def install(hooks: Iterable[Hook]) -> None:
-    """From now on the hooked modules are changed as they are imported; twice is as good as once.
+    """Change the hooked modules when they are imported. A second call has no further effect.
 
     Raises:
-        RuntimeError: a module was imported already, unchanged.
+        RuntimeError: a module was already imported without its hook.
     """
     new = [hook for hook in hooks if hook.module not in _finder.hooks]
     late = [hook.module for hook in new if hook.module in sys.modules]
@@ -58,7 +58,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds hooked modules where they are, and wraps their loaders."""
+    """Finds hooked modules with the normal finders, and wraps their loaders."""
 
     def __init__(self) -> None:
         self.hooks: dict[str, Hook] = {}

@@ -36,25 +36,25 @@ class LiveShaping:
 class ViewTerm:
     """coef * KL(policy, the same policy under another view of the problem), a token mean.
 
-    `change` gives a problem as the other view shows it; it is a module's own function (or a partial
-    of one), because other processes call it, and all that it draws comes from the seed. The
-    tokens are the rollouts' own. `gradient` says through which side the term learns:
+    `change` returns a problem as the other view shows it. It must be a function of a module, or a
+    partial of one, because other processes call it. Its random numbers come from the seed only. The
+    tokens are those of the rollouts. `gradient` says which side of the KL has a gradient:
 
-        policy   the view is an anchor: that of the rollout policy, one pass a step
-        view     the policy is held, and the view, seen anew in every update, moves
-        both     both move
+        policy   the view is fixed: log-probabilities of the rollout policy, one pass per step
+        view     the policy is fixed; the view is computed again in every update
+        both     both sides have a gradient
     """
 
-    metric: str  # what its KL is logged as, a key of metrics.jsonl
-    says: str  # the view in a few words: "without the picture"
-    change: Callable[[Problem, int], Problem]  # a posed problem, a seed
-    coef: float  # above 0 holds the two together, below 0 drives them apart
+    metric: str  # the key of its KL in metrics.jsonl
+    says: str  # a short description of the view: "without the picture"
+    change: Callable[[Problem, int], Problem]  # (problem, seed) -> problem
+    coef: float  # above 0 pulls the two distributions together, below 0 pushes them apart
     estimator: Estimator = "k3"
     gradient: Literal["policy", "view", "both"] = "policy"
 
     @property
     def live(self) -> bool:
-        """Whether the view is scored in every update."""
+        """Whether the view is computed again in every update."""
         return self.gradient != "policy"
 
 
@@ -64,7 +64,7 @@ class Extras:
 
     entropy: Literal["full", "plogp"] = "full"  # the measure H in the entropy term
     views: tuple[ViewTerm, ...] = ()
-    nll_coef: float = 0.0  # price of the sampled tokens' -log p, which keeps the policy sharp
+    nll_coef: float = 0.0  # weight of -log p of the sampled tokens, which keeps entropy low
     live_shaping: LiveShaping | None = None
 
     def __post_init__(self) -> None:
@@ -166,17 +166,17 @@ def _shaped(
 
 
 def _views(policy: Policy, given: Given, extras: Extras) -> list[Tensor]:
-    """The log-probabilities under every view, live or not."""
+    """Return the log-probabilities under every view, live or fixed."""
     live = iter(policy.views_BT)
-    found: list[Tensor] = []
+    views_BT: list[Tensor] = []
     for k, term in enumerate(extras.views):
         if term.live:
-            found.append(next(live))
+            views_BT.append(next(live))
         elif given.anchor_BTK is None:
             raise ValueError(f"{term.metric} needs its log-probabilities as an anchor")
         else:
-            found.append(given.anchor_BTK[..., k])
-    return found
+            views_BT.append(given.anchor_BTK[..., k])
+    return views_BT
 
 
 def _distance(policy_BT: Tensor, view_BT: Tensor, term: ViewTerm, weights: Weights) -> Tensor:

@@ -1,7 +1,7 @@
-"""Other views of a posed problem, for terms between the policy and itself (`objective.ViewTerm`).
+"""Other views of a problem, for loss terms between the policy and itself (`objective.ViewTerm`).
 
-Each takes a problem and a seed, and gives the problem as somebody sees it who is told less. Pure:
-pictures are decoded, changed and encoded again; the same seed gives the same picture.
+Each function takes a problem and a seed, and returns the problem with less information. They are
+pure: pictures are decoded, changed and encoded again, and the same seed gives the same picture.
 """
 
 import io
@@ -19,12 +19,12 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def without_pictures(problem: Problem, seed: int) -> Problem:  # noqa: ARG001  a view takes a seed
-    """The text alone, without the tags where pictures stood."""
+    """Return the problem without its pictures and without their tags."""
     return blinded(problem)
 
 
 def masked_patches(problem: Problem, seed: int, *, share: float = 0.6, patch: int = 14) -> Problem:
-    """Every square of `patch` pixels black with the chance `share` (PAPO)."""
+    """Make each square of `patch` x `patch` pixels black with probability `share` (PAPO)."""
     require(0 <= share <= 1, "share", share, "between 0 and 1")
     require(patch >= 1, "patch", patch, "at least 1 pixel")
     rng = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def masked_patches(problem: Problem, seed: int, *, share: float = 0.6, patch: in
 
 
 def noisy_pictures(problem: Problem, seed: int, *, deviation: float = 50.0) -> Problem:
-    """Gaussian noise on every channel, in steps of 256."""
+    """Add Gaussian noise to every channel; `deviation` is in units of 8-bit values, 0 to 255."""
     require(deviation >= 0, "deviation", deviation, "at least 0")
     rng = np.random.default_rng(seed)
 

@@ -81,7 +81,7 @@ class TrainingSetup(NamedTuple):
         )
 
     def seen(self, term: ViewTerm, step: int, rows: Sequence[int]) -> tuple[Problem, ...]:
-        """Training problems as a view shows them in a step; what it draws depends on the row."""
+        """Return training problems as a view shows them in a step; each row has its own seed."""
         seeds = (derive(self.config.seed, "view", term.metric, step, row) for row in rows)
         return tuple(
             term.change(self.train.problems[row], seed)

@@ -154,7 +154,10 @@ def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
 
 
 def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None:
-    """The rollout policy's log-probabilities of the same tokens under every view that is held."""
+    """Return the rollout policy's log-probabilities [nat] of its tokens under every fixed view.
+
+    The shape is [B, T, K] for K views, with 0 for live ones; None without views.
+    """
     rollouts, anchors = gathered.rollouts, []
     for term in arm.algorithm.extras.views:
         if term.live:
@@ -168,7 +171,7 @@ def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None
 def live_views(
     arm: TrainingSetup, step: int, rows: Sequence[int]
 ) -> tuple[tuple[Problem, ...], ...]:
-    """The step's problems under every view that is scored in the update."""
+    """Return the step's problems under every live view."""
     terms = (term for term in arm.algorithm.extras.views if term.live)
     return tuple(arm.seen(term, step, rows) for term in terms)
 
