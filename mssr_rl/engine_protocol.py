@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from mssr_rl.correction import Correction
 from mssr_rl.loss import PolicyLoss
 from mssr_rl.objective import Extras, Given, Prepared, prepared
 from mssr_rl.problem import Problem
@@ -75,6 +76,7 @@ class UpdatePlan:
     samples_per_update: int  # sequences per optimiser update; the last update may have fewer
     seed: int  # for the shuffle of whole groups into updates
     extras: Extras = Extras()
+    correction: Correction = Correction()  # where the sampler's probabilities are not the trainer's
     anchor_BTK: Tensor | None = None  # log-probabilities under the K views of extras
     # For every live view, the problems of the rollouts as it shows them.
     view_problems: tuple[tuple[Problem, ...], ...] = ()
@@ -86,7 +88,8 @@ class UpdatePlan:
         """Return the rollouts `row_B` as one optimiser update, number `update` of the pass."""
         rows = given.at(row_B, given.mask_BT.shape[1])
         counted_B = None if self.counted_B is None else self.counted_B[row_B]
-        return prepared(rows, self.loss, derive(self.seed, "mark", update), counted_B)
+        seed = derive(self.seed, "mark", update)
+        return prepared(rows, self.loss, seed, counted_B, self.correction)
 
     def tokens(self, mask_BT: Tensor) -> int:
         """Return the number of response tokens that are trained on."""

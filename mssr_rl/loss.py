@@ -89,6 +89,8 @@ class PolicyLoss(ABC):
         length_constant: divisor of seq-mean-token-sum-norm; null: the longest response allowed
         micro_size: sequences in a micro-batch of micro-token-mean; null: 4
         entropy_coef: weight of the entropy bonus
+        truncated: leave_out: responses that the length limit cut off have no part in the loss, but
+            in baselines they count; keep: they are like all others
     """
 
     kl_coef: float = 0.01
@@ -97,6 +99,7 @@ class PolicyLoss(ABC):
     length_constant: int | None = None
     micro_size: int | None = None
     entropy_coef: float = 0.0
+    truncated: Literal["keep", "leave_out"] = "keep"
 
     def __post_init__(self) -> None:
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "at least 0")

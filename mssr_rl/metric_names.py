@@ -335,6 +335,14 @@ SAMPLER_GAP_MEAN = _declare(
         "own",
     )
 )
+SAMPLER_KL = _declare(
+    Metric(
+        "sampler/kl",
+        "nats per token",
+        "KL of the sampler to the trainer, estimator k3",
+        "run.mismatch",
+    )
+)
 SAMPLER_GAP_MAX = _declare(
     Metric(
         "sampler/logprob_gap_max",

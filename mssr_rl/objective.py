@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.advantage.shaping import Uncertainty, entropy_of, shaped_by, shaping_metrics
+from mssr_rl.correction import Correction, correction_weights
 from mssr_rl.loss import Estimator, PolicyLoss, Signal, Weights, kl, token_weights
 from mssr_rl.options import require
 from mssr_rl.problem import Problem
@@ -90,6 +91,7 @@ class Given(NamedTuple):
     advantage_BT: Tensor
     reference_BT: Tensor
     anchor_BTK: Tensor | None = None  # log-probabilities under the K views; of live ones 0
+    sampler_BT: Tensor | None = None  # log-probabilities by the sampler, if it is another program
     mark_BT: Tensor | None = None  # the result of `PolicyLoss.mark`, set by `prepared`
 
     def at(self, row_B: Tensor, width: int) -> "Given":
@@ -105,7 +107,11 @@ class Prepared(NamedTuple):
 
 
 def prepared(
-    given: Given, loss: PolicyLoss, seed: int, counted_B: Tensor | None = None
+    given: Given,
+    loss: PolicyLoss,
+    seed: int,
+    counted_B: Tensor | None = None,
+    correction: Correction = Correction(),
 ) -> Prepared:
     """Compute what depends on a whole update: the token weights, and `PolicyLoss.mark`.
 
@@ -116,6 +122,9 @@ def prepared(
     signal = Signal(given.old_BT, given.old_BT, given.advantage_BT, mask_BT)
     mark_BT = loss.mark(signal, torch.Generator().manual_seed(seed))
     weights = token_weights(given.mask_BT, loss, counted_B)
+    if given.sampler_BT is not None and correction.method != "none":
+        corrected_BT = correction_weights(given.old_BT, given.sampler_BT, mask_BT, correction)
+        weights = weights._replace(surrogate=weights.surrogate * corrected_BT)
     return Prepared(given._replace(mark_BT=mark_BT), weights)
 
 

@@ -34,6 +34,7 @@ class Batch(NamedTuple):
     # int64: the group of each rollout, in [0, P). It is set if some rollouts could not be scored
     # and were left out, which makes groups unequal. None: every G consecutive rollouts are a group.
     group_B: Tensor | None = None
+    truncated_B: Tensor | None = None  # bool: the length limit cut the response off
     response_limit: int | None = None  # the longest response allowed [tokens]; None: not known
 
 

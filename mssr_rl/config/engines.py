@@ -14,18 +14,48 @@ from mssr_rl.typed import show
 
 def check_engine(config: Config) -> None:
     """Raise UserError if a setting has no effect with this engine, or two do not fit together."""
+    _check_correction(config)
     if config.engine.name == "openrlhf":
         _check_cluster(config)
         return
     changed = _changed("cluster", config.cluster, ClusterConfig())
     if config.fault.retries != FaultConfig.retries:
         changed.append(f"fault.retries={config.fault.retries}")
+    if config.rollout.correction != RolloutConfig.correction:
+        changed.append(f"rollout.correction={config.rollout.correction}")
     if config.rollout.sampler != RolloutConfig.sampler:
         changed.append(f"rollout.sampler={config.rollout.sampler}")
     if changed:
         raise UserError(
             f"{changed[0]} has no effect with engine={config.engine.name}; add engine=openrlhf, or "
             "leave it out"
+        )
+
+
+def _check_correction(config: Config) -> None:
+    """Raise UserError if an importance weight would have no effect, or would correct top_p."""
+    rollout, older = config.rollout, config.cluster.importance_cap
+    if older is not None and rollout.correction != "none":
+        raise UserError(
+            f"cluster.importance_cap={show(older)} is the older spelling of rollout.correction="
+            f"token_truncate rollout.correction_cap={show(older)}; set only one of the two"
+        )
+    if rollout.correction_cap is not None and rollout.correction == "none":
+        raise UserError(
+            f"rollout.correction_cap={show(rollout.correction_cap)} has no effect with "
+            "rollout.correction=none; choose a correction, or leave it out"
+        )
+    corrected = older is not None or rollout.correction != "none"
+    if corrected and rollout.sampler == "transformers" and config.engine.name == "openrlhf":
+        raise UserError(
+            "rollout.correction has no effect with rollout.sampler=transformers: the weights that "
+            "are trained also sample; leave it out"
+        )
+    if corrected and rollout.top_p < 1:
+        raise UserError(
+            f"rollout.top_p={show(rollout.top_p)} with rollout.correction: the sampler then draws "
+            "from a part of the distribution, and every weight would hold the probability mass of "
+            "that part; set rollout.top_p=1, or leave the correction out"
         )
 
 

@@ -99,7 +99,7 @@ class ClusterConfig:
     )
     lora_alpha: int = option("LoRA matrices are scaled by lora_alpha / lora_rank", 16, COUNT)
     importance_cap: float | None = option(
-        "weight each token by trainer probability / sampler probability, at most this; null: off",
+        "older spelling of rollout.correction=token_truncate, with this cap; null: off",
         None,
         POSITIVE,
     )
@@ -140,6 +140,13 @@ class RolloutConfig:
         1.0,
         SHARE,
     )
+    correction: Literal[
+        "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
+    ] = option(
+        "importance weights where vLLM samples: per token or per response, cut or dropped at a cap",
+        "none",
+    )
+    correction_cap: float | None = option("the largest such weight; null: 2", None, POSITIVE)
     sampler: Literal["vllm", "transformers"] = option(
         "engine=openrlhf samples with vLLM, or with transformers on the training ranks", "vllm"
     )

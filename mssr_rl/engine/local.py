@@ -168,7 +168,12 @@ class LocalEngine:
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         given = Given(
-            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BTK
+            rollouts.mask_BT,
+            rollouts.logprob_BT,
+            advantage_BT,
+            reference_BT,
+            plan.anchor_BTK,
+            rollouts.sampler_logprob_BT,
         )
         updates: list[_Update] = []
         for rows in order.split(plan.samples_per_update // rollouts.group_size):

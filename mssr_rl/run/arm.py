@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.budget import Allowance, allowance
 from mssr_rl.config import Config
+from mssr_rl.correction import Correction
 from mssr_rl.engine_protocol import Engine, Sampling, UpdatePlan
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.loss import PolicyLoss
@@ -78,6 +79,7 @@ class TrainingSetup(NamedTuple):
             samples_per_update=self.config.train.samples_per_update,
             seed=derive(self.config.seed, "update", step, epoch),
             extras=self.algorithm.extras,
+            correction=self.correction,
         )
 
     def seen(self, term: ViewTerm, step: int, rows: Sequence[int]) -> tuple[Problem, ...]:
@@ -87,6 +89,16 @@ class TrainingSetup(NamedTuple):
             term.change(self.train.problems[row], seed)
             for row, seed in zip(rows, seeds, strict=True)
         )
+
+    @property
+    def correction(self) -> Correction:
+        """How the surrogate is weighed where another program sampled."""
+        if (cap := self.config.cluster.importance_cap) is not None:  # its older spelling
+            return Correction(method="token_truncate", cap=cap)
+        rollout = self.config.rollout
+        if rollout.correction_cap is None:
+            return Correction(method=rollout.correction)
+        return Correction(method=rollout.correction, cap=rollout.correction_cap)
 
     @property
     def loss(self) -> PolicyLoss:

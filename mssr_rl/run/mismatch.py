@@ -9,12 +9,15 @@ Shapes: B rollouts, T response tokens.
 
 from collections.abc import Mapping
 
+import torch
+
 from mssr_rl.config import Config
 from mssr_rl.engine_protocol import Rollouts
-from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
+from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN, SAMPLER_KL
 
 # The largest gap of a token that rounding can explain [nat]. Measured between vLLM and
 # transformers: 5e-6 with float32, 0.05 with bfloat16.
+KL_LIMIT = 0.015  # nat per token, where prime-rl's developers refuse a change
 ALARM = {"float32": 5e-4, "bfloat16": 0.5}
 
 
@@ -22,9 +25,14 @@ def metrics(rollouts: Rollouts) -> dict[str, float]:
     """Return mean and largest gap over the response tokens [nat]; {} if one program does both."""
     if rollouts.sampler_logprob_BT is None:
         return {}
-    gap_BT = (rollouts.sampler_logprob_BT - rollouts.logprob_BT).abs()
-    gap = gap_BT[rollouts.mask_BT > 0].double()
-    return {SAMPLER_GAP_MEAN: gap.mean().item(), SAMPLER_GAP_MAX: gap.max().item()}
+    on_BT = rollouts.mask_BT > 0
+    difference = (rollouts.logprob_BT - rollouts.sampler_logprob_BT)[on_BT].double()
+    gap = difference.abs()
+    return {
+        SAMPLER_GAP_MEAN: gap.mean().item(),
+        SAMPLER_GAP_MAX: gap.max().item(),
+        SAMPLER_KL: (torch.expm1(difference) - difference).mean().item(),
+    }
 
 
 def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
@@ -32,9 +40,18 @@ def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
 
     With top_p < 1 there is no warning: the sampler's distribution is then different by design.
     """
+    if config.rollout.top_p < 1:
+        return []
     limit = config.cluster.mismatch_alarm or ALARM[config.engine.dtype]
-    largest = measured.get(SAMPLER_GAP_MAX, 0.0)
-    if largest <= limit or config.rollout.top_p < 1:
+    largest, drift = measured.get(SAMPLER_GAP_MAX, 0.0), measured.get(SAMPLER_KL, 0.0)
+    if drift > KL_LIMIT:
+        sentence = (
+            f"warning: the KL from sampler to trainer is {drift:.2g} nat per token (step "
+            f"{measured['step']:.0f}), above {KL_LIMIT}: rollouts are of another policy than the "
+            "one that is trained; look for a cause, or weigh them with rollout.correction"
+        )
+        return [sentence]
+    if largest <= limit:
         return []
     sentence = (
         f"warning: sampler and trainer differ by {largest:.2g} nat on a token (step "

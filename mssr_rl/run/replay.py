@@ -21,7 +21,7 @@ from mssr_rl.run.broken_step import OF_ROLLOUTS, KeptStep
 from mssr_rl.run.gather import Gathered
 from mssr_rl.run.marking import graded
 from mssr_rl.run.samples import shown
-from mssr_rl.run.step import credit, first_state, live_views, make_batch
+from mssr_rl.run.step import credit, first_state, learnt_from, live_views, make_batch
 from mssr_rl.stability.finite import NonFinite, check_finite
 
 SHOWN = 3  # bad places that are listed per tensor
@@ -92,12 +92,13 @@ def _update(
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts, row_B = _only(kept.rollouts, list(rows))
     anchor_BTK = kept.tensors.get("anchor_BTK")
+    learnt_B = learnt_from(arm, kept.rollouts, counted_B)
     shown = live_views(arm, kept.step, kept.rows)
     plan = replace(
         arm.update_plan(kept.step, epoch=0),
         anchor_BTK=None if anchor_BTK is None else anchor_BTK[row_B],
         view_problems=tuple(tuple(view[row] for row in rows) for view in shown),
-        counted_B=None if counted_B is None else counted_B[row_B],
+        counted_B=None if learnt_B is None else learnt_B[row_B],
     )
     reference_BT = kept.tensors["reference_BT"]
     stats = arm.engine.update(rollouts, advantage_BT[row_B], reference_BT[row_B], plan)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
-from mssr_rl.engine_protocol import UpdateStats
+from mssr_rl.engine_protocol import Rollouts, UpdateStats
 from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
 from mssr_rl.metric_names import (
@@ -192,6 +192,7 @@ def make_batch(
         kl_step=kl_step,
         group_size=rollouts.group_size if gathered.counted_B is None else 0,
         group_B=None if gathered.counted_B is None else gathered.only_counted(group),
+        truncated_B=gathered.only_counted(rollouts.truncated_B),
         response_limit=arm.config.rollout.max_response_tokens,
     )
 
@@ -227,6 +228,14 @@ def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
     return step
 
 
+def learnt_from(arm: TrainingSetup, rollouts: Rollouts, counted_B: Tensor | None) -> Tensor | None:
+    """Return which rollouts are part of the loss, as bool; None for all of them."""
+    if arm.algorithm.loss.truncated == "keep" or not rollouts.truncated_B.any():
+        return counted_B
+    whole_B = ~rollouts.truncated_B
+    return whole_B if counted_B is None else whole_B & counted_B
+
+
 class _Signal(NamedTuple):
     """The inputs of an update."""
 
@@ -245,7 +254,7 @@ def _update(
             arm.update_plan(draft.step, epoch),
             anchor_BTK=signal.anchor_BTK,
             view_problems=live_views(arm, draft.step, gathered.rows),
-            counted_B=gathered.counted_B,
+            counted_B=learnt_from(arm, gathered.rollouts, gathered.counted_B),
         )
         given = (signal.advantage_BT, signal.reference_BT)
         passes.append(arm.engine.update(gathered.rollouts, *given, plan))

@@ -20,6 +20,26 @@ from mssr_rl.sweep.settings import Settings
         (["cluster.nodes=2"], "cluster.nodes=2 has no effect with engine=local"),
         (["fault.retries=0"], "fault.retries=0 has no effect with engine=local"),
         (
+            ["rollout.correction=token_mask"],
+            "rollout.correction=token_mask has no effect with engine=local",
+        ),
+        (
+            ["engine=openrlhf", "rollout.correction_cap=3"],
+            "rollout.correction_cap=3.0 has no effect with rollout.correction=none",
+        ),
+        (
+            ["engine=openrlhf", "rollout.correction=token_mask", "cluster.importance_cap=2"],
+            "cluster.importance_cap=2.0 is the older spelling",
+        ),
+        (
+            ["engine=openrlhf", "rollout.correction=token_mask", "rollout.top_p=0.9"],
+            "rollout.top_p=0.9 with rollout.correction: the sampler then draws",
+        ),
+        (
+            ["engine=openrlhf", "rollout.correction=token_mask", "rollout.sampler=transformers"],
+            "rollout.correction has no effect with rollout.sampler=transformers",
+        ),
+        (
             ["engine=openrlhf", "cluster.gpus_per_node=2"],
             "cluster.rollout_engines=1 × cluster.tensor_parallel=1 take 1; make them equal",
         ),

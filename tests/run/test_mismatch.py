@@ -5,7 +5,7 @@ import torch
 
 from mssr_rl.config.compose import load
 from mssr_rl.engine_protocol import Rollouts
-from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN
+from mssr_rl.metric_names import SAMPLER_GAP_MAX, SAMPLER_GAP_MEAN, SAMPLER_KL
 from mssr_rl.run import mismatch
 
 
@@ -21,12 +21,22 @@ def rollouts(gap: float | None) -> Rollouts:
 
 def test_mean_and_largest_gap_are_over_response_tokens() -> None:
     found = mismatch.metrics(rollouts(0.5))
-    assert found == {SAMPLER_GAP_MEAN: pytest.approx(0.375), SAMPLER_GAP_MAX: pytest.approx(0.5)}
+    assert found == {
+        SAMPLER_GAP_MEAN: pytest.approx(0.375),
+        SAMPLER_GAP_MAX: pytest.approx(0.5),
+        SAMPLER_KL: pytest.approx((0.1065306597 + 0.0340254167) / 2),  # e^d - d - 1, d = -.5, .25
+    }
 
 
 def test_an_engine_that_samples_itself_has_no_gap() -> None:
     assert mismatch.metrics(rollouts(None)) == {}
     assert mismatch.alarms({"step": 1}, load([])) == []
+
+
+def test_a_mean_kl_above_the_fields_gate_is_told_first() -> None:
+    (line,) = mismatch.alarms({"step": 3, SAMPLER_GAP_MAX: 9.0, SAMPLER_KL: 0.02}, load([]))
+    assert "KL from sampler to trainer is 0.02 nat per token (step 3), above 0.015" in line
+    assert "rollout.correction" in line
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from mssr_rl.engine.openrlhf.placement import SHARE, placement
 from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup
 from mssr_rl.engine.openrlhf.shards import (
     RankRows,
-    Split,
     equal_parts,
     only_some_have_pictures,
     rows_of,
@@ -190,9 +189,9 @@ class OpenRlhfEngine:
             advantage_BT.to(rollouts.logprob_BT.dtype),
             reference_BT,
             plan.anchor_BTK,
+            rollouts.sampler_logprob_BT,
         )
-        split = Split(self.placed.training_ranks, self.config.cluster.importance_cap)
-        parts = shards(rollouts, given, plan, split)
+        parts = shards(rollouts, given, plan, self.placed.training_ranks)
         # The shards have the rest.
         plan_of_ranks = replace(plan, anchor_BTK=None, counted_B=None, view_problems=())
         mixed = self._mixed(

@@ -54,13 +54,6 @@ class Shard(NamedTuple):
     views: tuple[RankRows, ...] = ()  # the same rows as each live view shows them
 
 
-class Split(NamedTuple):
-    """How an update is split over ranks."""
-
-    ranks: int
-    importance_cap: float | None
-
-
 def rows_of(rollouts: Rollouts) -> RankRows:
     """Return all rows of a batch."""
     problems = tuple(p for p in rollouts.problems for _ in range(rollouts.group_size))
@@ -76,24 +69,23 @@ def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
     return tuple(torch.arange(each * parts).clamp(max=count - 1).view(parts, each))
 
 
-def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, split: Split) -> list[list[Shard]]:
+def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, ranks: int) -> list[list[Shard]]:
     """Return for every rank its shard of every update.
 
     Whole problems are shuffled and then split into updates.
     """
     generator = torch.Generator().manual_seed(plan.seed)
     order = torch.randperm(len(rollouts.problems), generator=generator)
-    rows, importance = rows_of(rollouts), importance_BT(rollouts, split.importance_cap)
+    rows = rows_of(rollouts)
     views = [rows_of(rollouts._replace(problems=shown)) for shown in plan.view_problems]
-    shards_of_rank: list[list[Shard]] = [[] for _ in range(split.ranks)]
+    shards_of_rank: list[list[Shard]] = [[] for _ in range(ranks)]
     updates = order.split(plan.samples_per_update // rollouts.group_size)
     for update, problems in enumerate(updates):
         picked = rollouts_of(problems, rollouts.group_size)
         whole = plan.prepared(given, picked, update)
-        weights = whole.weights._replace(surrogate=whole.weights.surrogate * importance[picked])
-        for rank, part in enumerate(_full_parts(len(picked), plan.samples_per_update, split)):
+        for rank, part in enumerate(_full_parts(len(picked), plan.samples_per_update, ranks)):
             row = picked[part.row]
-            weighed = Weights(*(w[part.row] * part.counts[:, None] for w in weights))
+            weighed = Weights(*(w[part.row] * part.counts[:, None] for w in whole.weights))
             width = rollouts.mask_BT.shape[1]
             seen = tuple(view.pick(row) for view in views)
             given_here = whole.given.at(part.row, width)
@@ -106,26 +98,14 @@ class _Part(NamedTuple):
     counts: Tensor  # 0 for a row that only fills the part up
 
 
-def _full_parts(count: int, full: int, split: Split) -> list[_Part]:
+def _full_parts(count: int, full: int, ranks: int) -> list[_Part]:
     """Return the rows of an update for each rank.
 
     DeepSpeed updates after a fixed number of passes. So the last update of a step, which may have
     fewer rows, is filled up.
     """
-    index = torch.arange(-(-full // split.ranks) * split.ranks).view(split.ranks, -1)
+    index = torch.arange(-(-full // ranks) * ranks).view(ranks, -1)
     return [_Part(part.clamp(max=count - 1), (part < count).float()) for part in index]
-
-
-def importance_BT(rollouts: Rollouts, cap: float | None) -> Tensor:  # noqa: N802
-    """Return min(p_trainer / p_sampler, cap) of every sampled token, shape [B, T]; 1 without a cap.
-
-    This is truncated importance sampling: sampler and trainer compute probabilities with different
-    arithmetic, so the samples come from a slightly different policy. The result is a constant
-    without gradient.
-    """
-    if cap is None or rollouts.sampler_logprob_BT is None:
-        return torch.ones_like(rollouts.logprob_BT)
-    return (rollouts.logprob_BT - rollouts.sampler_logprob_BT).exp().clamp(max=cap)
 
 
 def only_some_have_pictures(problems: Sequence[Problem]) -> bool:

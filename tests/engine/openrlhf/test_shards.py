@@ -1,11 +1,14 @@
 """Batches cut up for ranks: pure arithmetic, no cluster."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from mssr_rl.engine.openrlhf.shards import Split, equal_parts, importance_BT, shards
+from mssr_rl.correction import Correction
+from mssr_rl.engine.openrlhf.shards import equal_parts, shards
 from mssr_rl.engine_protocol import Rollouts, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.objective import Given
@@ -34,7 +37,9 @@ def rollouts(problems: int, group_size: int) -> Rollouts:
 
 
 def given(batch: Rollouts) -> Given:
-    return Given(batch.mask_BT, batch.logprob_BT, batch.mask_BT, batch.logprob_BT)
+    sampler_BT = batch.sampler_logprob_BT
+    whole = Given(batch.mask_BT, batch.logprob_BT, batch.mask_BT, batch.logprob_BT)
+    return whole._replace(sampler_BT=sampler_BT)
 
 
 @drawn(
@@ -44,7 +49,7 @@ def given(batch: Rollouts) -> Given:
 def test_ranks_share_every_row_once_and_weights_add_up_to_the_update(ranks, aggregate) -> None:
     batch = rollouts(8, 2)
     plan = UpdatePlan(loss=Loss(aggregate=aggregate), samples_per_update=8, seed=1)
-    parts = shards(batch, given(batch), plan, Split(ranks, None))
+    parts = shards(batch, given(batch), plan, ranks)
     assert [len(of_rank) for of_rank in parts] == [2] * ranks
     for update in range(2):
         weight = sum(of_rank[update].weights.terms.sum() for of_rank in parts)
@@ -61,7 +66,7 @@ def test_rollouts_that_are_not_counted_weigh_nothing_on_any_rank(ranks: int) -> 
     batch = rollouts(8, 2)
     counted = torch.arange(16) % 5 != 0
     plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=1, counted_B=counted)
-    parts = shards(batch, given(batch), plan, Split(ranks, None))
+    parts = shards(batch, given(batch), plan, ranks)
     for update in range(2):
         here = [of_rank[update] for of_rank in parts]
         weight = torch.cat([shard.weights.terms for shard in here])
@@ -80,22 +85,11 @@ def test_parts_are_equal_and_miss_nothing(count: int, parts: int) -> None:
     assert torch.cat(found)[:count].tolist() == list(range(count))
 
 
-def test_importance_is_the_ratio_of_trainer_to_sampler_up_to_the_cap() -> None:
-    batch = rollouts(2, 1)._replace(mask_BT=torch.ones(2, 4))
-    batch = batch._replace(
-        sampler_logprob_BT=batch.logprob_BT - torch.tensor([0.0, 0.1, -0.1, 2.0])
-    )
-    expected = torch.tensor([1.0, 1.1051709, 0.9048374, 2.0])  # exp(2) is 7.4
-    assert torch.allclose(importance_BT(batch, 2.0)[0], expected, atol=1e-6)
-    assert torch.equal(importance_BT(batch, None), torch.ones(2, 4))
-
-
-def test_importance_weighs_the_surrogate_and_nothing_else() -> None:
+def test_a_correction_weighs_the_surrogate_and_nothing_else() -> None:
     batch = rollouts(4, 1)
     plan = UpdatePlan(loss=Loss(), samples_per_update=4, seed=1)
-    ((plain,),), ((weighed,),) = (
-        shards(batch, given(batch), plan, Split(1, cap)) for cap in (None, 2.0)
-    )
+    corrected = replace(plan, correction=Correction(method="token_truncate"))
+    ((plain,),), ((weighed,),) = (shards(batch, given(batch), how, 1) for how in (plan, corrected))
     assert torch.equal(plain.weights.terms, weighed.weights.terms)
     assert torch.equal(plain.weights.surrogate, plain.weights.terms)
     assert not torch.equal(weighed.weights.surrogate, weighed.weights.terms)
@@ -104,7 +98,7 @@ def test_importance_weighs_the_surrogate_and_nothing_else() -> None:
 def test_a_shorter_last_update_is_filled_with_rows_that_count_nothing() -> None:
     batch = rollouts(6, 1)
     plan = UpdatePlan(loss=Loss(), samples_per_update=4, seed=1)
-    parts = shards(batch, given(batch), plan, Split(2, None))
+    parts = shards(batch, given(batch), plan, 2)
     last = [of_rank[1] for of_rank in parts]
     assert [len(shard.rows.problems) for shard in last] == [2, 2]
     assert sum(int((s.weights.terms.sum(1) > 0).sum()) for s in last) == 2
@@ -115,7 +109,7 @@ def test_a_shorter_last_update_is_filled_with_rows_that_count_nothing() -> None:
 def test_micro_batches_are_cut_to_their_longest_response(size: int) -> None:
     batch = rollouts(8, 1)
     plan = UpdatePlan(loss=Loss(), samples_per_update=8, seed=1)
-    ((shard,),) = shards(batch, given(batch), plan, Split(1, None))
+    ((shard,),) = shards(batch, given(batch), plan, 1)
     parts = list(shard.rows.split(size))
     assert all(part.mask_BT.sum(1).max() == part.mask_BT.shape[1] for part in parts)
     assert sum(part.mask_BT.sum() for part in parts) == batch.mask_BT.sum()
