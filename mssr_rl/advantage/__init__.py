@@ -8,7 +8,7 @@ hold the steps. `state` saves the state of a chain to checkpoints. Import all of
 
 from mssr_rl.advantage.averages import (
     EventTracker,
-    Evidence,
+    FadedCounts,
     MovingAverage,
     subtract_fading_value,
     subtract_moving_average,
@@ -53,7 +53,7 @@ __all__ = [
     "DriftTracker",
     "Drifted",
     "EventTracker",
-    "Evidence",
+    "FadedCounts",
     "InitialRollouts",
     "MovingAverage",
     "Step",

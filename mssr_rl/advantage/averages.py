@@ -86,7 +86,7 @@ class EventTracker:
         return 1 / (1 - self.retention) if self.prior_strength is None else self.prior_strength
 
 
-class Evidence(NamedTuple):
+class FadedCounts(NamedTuple):
     """Faded successes and failures of each problem."""
 
     alpha_N: Tensor  # float64
@@ -105,10 +105,10 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
     retention^k, whether or not its problem was met in between.
     """
 
-    def init(num_problems: int) -> Evidence:
-        return Evidence(*prior(num_problems, tracker.strength, tracker.prior_mean))
+    def init(num_problems: int) -> FadedCounts:
+        return FadedCounts(*prior(num_problems, tracker.strength, tracker.prior_mean))
 
-    def update(a_B: Tensor, batch: Batch, old: Evidence) -> Step:
+    def update(a_B: Tensor, batch: Batch, old: FadedCounts) -> Step:
         value_B = old.value_N[batch.problem_B]
         won_B = (batch.reward_B > 0.5).to(old.alpha_N.dtype)
         alpha_N = old.alpha_N.index_add(0, batch.problem_B, won_B)
@@ -118,11 +118,11 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
         kept_N = (tracker.retention * whole_N).clamp(min=FAINTEST) / whole_N
         seen = value_B.mean().item() if len(value_B) else 0.0
         metrics = {TRACKED_VALUE: seen, TRACKER_ETA: tracker.retention}
-        return Step(a_B - value_B, Evidence(alpha_N * kept_N, beta_N * kept_N), metrics)
+        return Step(a_B - value_B, FadedCounts(alpha_N * kept_N, beta_N * kept_N), metrics)
 
-    def learn(old: Evidence, reward_NK: Tensor) -> Evidence:
+    def learn(old: FadedCounts, reward_NK: Tensor) -> FadedCounts:
         counts = from_rollouts(reward_NK, tracker.strength)
-        return Evidence(*learnt(Counts(*old), reward_NK, counts))
+        return FadedCounts(*learnt(Counts(*old), reward_NK, counts))
 
     wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
     return Transform("subtract_fading_value", "rollout", "rollout", init, update, wanted)

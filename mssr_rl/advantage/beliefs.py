@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from mssr_rl.advantage.averages import Evidence
+from mssr_rl.advantage.averages import FadedCounts
 from mssr_rl.advantage.drift import Drifted
 from mssr_rl.advantage.tracker import Beliefs
 
 
-def find_beliefs(state: Any) -> Beliefs | Drifted | Evidence | None:
+def find_beliefs(state: Any) -> Beliefs | Drifted | FadedCounts | None:
     """The beliefs inside an algorithm's state, None if it tracks nothing."""
-    if isinstance(state, Beliefs | Drifted | Evidence):
+    if isinstance(state, Beliefs | Drifted | FadedCounts):
         return state
     parts = state if isinstance(state, tuple) else ()
     return next((found for found in map(find_beliefs, parts) if found is not None), None)

@@ -29,9 +29,17 @@ from mssr_rl.run import (
     scoring,
     watch,
 )
-from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble, eval_plan, facts, opening
+from mssr_rl.run.arm import (
+    MakeEngine,
+    TrainingSetup,
+    assemble,
+    eval_plan,
+    facts,
+    opening,
+    started,
+)
 from mssr_rl.run.changes import Change
-from mssr_rl.run.checkpoint import ResumePoint
+from mssr_rl.run.checkpoint import ResumePoint, TrainState
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
@@ -44,7 +52,6 @@ from mssr_rl.run.stalls import Watch
 from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
 from mssr_rl.run.stopwatch import Clock
 from mssr_rl.run.summary import Ending, closing_lines, gpus, summary
-from mssr_rl.run.survival import survive
 from mssr_rl.stability.stability_card import first_collapse, not_finite, scorecard
 from mssr_rl.stability.trace import Trace
 
@@ -108,7 +115,7 @@ class Session:
             with self.log.ending():  # `_end` overwrites its entry for known ends
                 self._begin(known, changed, newest)
                 with self._watch():
-                    survive(self, self._loop_or_save)
+                    self._survive(self._loop_or_save)
         except Interrupted as stop:
             reason = f"{stop} {self._kept()}"
             self._end("interrupted", reason)
@@ -130,11 +137,7 @@ class Session:
         for line in (*opening(self.arm), f"results {self.log.folder}", *changes.lines(changed)):
             self.screen.say(line)
         if newest is not None:
-            self.state, messages = lifecycle.restore(self.arm, self.log, self.state, newest)
-            self.saved = checkpoint.mark(self.state)
-            self.rows = [watch.kept(row) for row in self.log.read("metrics")]
-            for line in messages:
-                self.screen.say(line)
+            self._restore(newest, self.state)
         new = changes.at(self.state.step, changed, config.accept)
         lifecycle.describe(self.log, known, config, new)
 
@@ -150,6 +153,46 @@ class Session:
         if self.saved is None or step != self.saved.step:  # the engine was lost, so nothing saved
             return f"after step {step}; what came after the newest checkpoint is done again"
         return f"after step {step}, which is saved"
+
+    # ---- a lost engine ----
+
+    def _survive(self, loop: Callable[[], None]) -> None:
+        """Run `loop`, and run it again after a lost engine, up to `fault.retries` times.
+
+        Raises:
+            EngineLost: the engine was lost more often than that.
+        """
+        retries = self.arm.config.fault.retries
+        for restart in range(1, retries + 1):
+            try:
+                return loop()
+            except EngineLost as loss:
+                self.interrupt.check()  # a signal may have ended the engine and reached us too
+                self.screen.say(f"{loss}; restart {restart} of {retries}")
+                self._restart()
+        try:
+            return loop()
+        except EngineLost as loss:
+            self.interrupt.check()
+            raise EngineLost(
+                f"{loss}; fault.retries={retries} restarts were made; {self.goes_on()}"
+            ) from loss
+
+    def _restart(self) -> None:
+        """Start a new engine at the newest valid checkpoint; later steps are run again."""
+        self.arm.engine.close()
+        arm = self.arm
+        self.arm = arm._replace(engine=started(arm.config, arm.make_engine, arm.train))
+        self.interrupt.hold()
+        self._restore(lifecycle.newest(self.log), first_state(self.arm))
+
+    def _restore(self, newest: ResumePoint, first: TrainState) -> None:
+        """Take up the state of a checkpoint; `first` is the state before step 1."""
+        self.state, messages = lifecycle.restore(self.arm, self.log, first, newest)
+        self.saved = checkpoint.mark(self.state)
+        self.rows = [watch.kept(row) for row in self.log.read("metrics")]
+        for line in messages:
+            self.screen.say(line)
 
     # ---- the loop ----
 
