@@ -1,16 +1,16 @@
-"""How fast, and how much memory: every figure of docs/benchmarks.md, one command each.
+"""Benchmarks of speed and memory: every figure of docs/benchmarks.md, with one command each.
 
     python -m benchmarks             lists them
     python -m benchmarks NAME        runs one, prints a table, writes JSON with --json FILE
 
-step.py        a training step beside TRL's
-rollouts.py    sampling beside transformers' `generate` and vLLM
-grading.py     grading beside math-verify
-startup.py     from the command to the first step
+step.py        a training step, compared with TRL's
+rollouts.py    sampling, compared with transformers' `generate` and vLLM
+grading.py     grading, compared with math-verify
+startup.py     the time from the command to the first step
 scaling.py     how cost grows with batch, group, length, problems and model
 peak.py        the share of the machine's matrix-product speed that is reached
 
-Beneath them: command.py (words in, report out), table.py, measure.py (what a batch costs),
-peers.py (processes that take turns), sides/ (what those processes do), flops.py (pure counts),
-workloads.py (problems, configs and models that several of them use).
+They share: command.py (arguments and report), table.py, measure.py (the cost of a batch), peers.py
+(processes that take turns), sides/ (what those processes do), flops.py (operation counts),
+workloads.py (problems, configs and models).
 """

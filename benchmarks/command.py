@@ -1,4 +1,4 @@
-"""The frame of every benchmark: words in, tables and JSON out; a sentence where they are wrong."""
+"""The frame of every benchmark: arguments, printed tables, JSON output and error messages."""
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -12,14 +12,14 @@ from mssr_rl.errors import RunFailed, UserError
 
 
 class Report(NamedTuple):
-    """What a benchmark found."""
+    """The result of a benchmark."""
 
-    text: str  # tables and sentences, for people
+    text: str  # tables and sentences
     results: Any  # the same as plain values
 
 
 class Parser(ArgumentParser):
-    """Takes --json and --short; a wrong word raises a `UserError`."""
+    """Takes --json and --short. A wrong argument raises UserError."""
 
     def __init__(self, name: str, says: str | None) -> None:
         super().__init__(
@@ -32,17 +32,17 @@ class Parser(ArgumentParser):
         self.add_argument("--short", action="store_true", help="fewer and smaller batches")
 
     def error(self, message: str) -> NoReturn:
-        """One sentence, no usage."""
+        """Raise UserError with one sentence, without the usage text."""
         raise UserError(f"{message}; see --help")
 
 
 def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence[str]) -> int:
-    """Measure, print, write; the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Measure, print and write. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     try:
-        given = parser.parse_args(words)
-        _refuse_folder(given.json)
-        report = measured(given)
-        _write(given, report)
+        options = parser.parse_args(words)
+        _refuse_folder(options.json)
+        report = measured(options)
+        _write(options, report)
     except UserError as error:
         return _complain(parser, error, 2)
     except RunFailed as error:
@@ -54,20 +54,20 @@ def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence
 
 
 def positive(word: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Return a whole number of at least 1, for argparse. Raises UserError for anything else."""
     if not word.isdecimal() or int(word) < 1:
         raise UserError(f"{word!r} is not a whole number of at least 1")
     return int(word)
 
 
 def say(line: str) -> None:
-    """What is being done, to stderr."""
+    """Report progress on stderr."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def _refuse_folder(file: Path | None) -> None:
-    """Found out before anything is measured."""
+    """Raise UserError before anything is measured if the file cannot be written."""
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
         raise UserError(f"--json {file} is not a file in a folder that exists")
 
@@ -75,7 +75,7 @@ def _refuse_folder(file: Path | None) -> None:
 def _write(given: Namespace, report: Report) -> None:
     if given.json is None:
         return
-    places = (Path, type(None))  # where things lie on a machine is nobody's business
+    places = (Path, type(None))  # paths on this machine are left out
     options = {key: value for key, value in vars(given).items() if not isinstance(value, places)}
     content = {"options": options, "machine": measure.machine(), "results": report.results}
     files.write_json(given.json, content)

@@ -1,9 +1,9 @@
-"""Floating-point operations that a Qwen2.5-VL's shape asks for, counted by hand.
+"""Count the floating-point operations that a Qwen2.5-VL of a given shape needs.
 
-A multiplication and an addition are two operations. Counted are matrix products, the attention's
-included, of real tokens only; not norms, activations, softmax or embeddings. Prompts attend
-causally, so of L tokens the i-th looks at i. What our forward pass shares is counted once: a
-picture and its prompt for all rollouts of a problem, a still picture's one frame.
+A multiplication and an addition are two operations. Matrix products of real tokens are counted,
+those of attention included; norms, activations, softmax and embeddings are not. Attention in
+prompts is causal, so token i of L attends to i tokens. What our forward pass shares is counted
+once: a picture and its prompt for all rollouts of a problem, and one frame of a still picture.
 
 Shapes: L prompt tokens, T response tokens, S patches of a picture, D hidden, F feed-forward inner,
 Q query heads, K key-value heads, H values a head, V vocabulary.
@@ -12,11 +12,11 @@ Q query heads, K key-value heads, H values a head, V vocabulary.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-BACKWARD = 2  # passes as expensive as the forward one: by inputs, by weights
+BACKWARD = 2  # the backward pass costs two forward passes: for inputs and for weights
 
 
 class Text(NamedTuple):
-    """The language model's shape."""
+    """The shape of the language model."""
 
     layers: int
     D: int
@@ -28,7 +28,7 @@ class Text(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> "Text":
-        """From a Qwen2.5-VL's config."""
+        """Return it from a Qwen2.5-VL's config."""
         c = config.text_config
         size = c.hidden_size // c.num_attention_heads
         return cls(
@@ -43,39 +43,39 @@ class Text(NamedTuple):
 
     @property
     def per_token(self) -> int:
-        """Of all layers' linear maps, for one token: queries, keys, values, output, three of F."""
+        """Operations of all layers' linear maps for one token."""
         attention = self.D * (self.Q + 2 * self.K) * self.H + self.Q * self.H * self.D
         return 2 * self.layers * (attention + 3 * self.D * self.F)
 
     @property
     def per_pair(self) -> int:
-        """Of all layers, for one token that looks at one: a score and a weighted value."""
+        """Operations of all layers for a token that attends to one token: score and value."""
         return 4 * self.layers * self.Q * self.H
 
     @property
     def only_kept(self) -> int:
-        """What the last layer spares a token of which nothing but keys and values are needed."""
+        """Operations that the last layer saves for a token that needs only keys and values."""
         return 2 * (2 * self.Q * self.H * self.D + 3 * self.D * self.F)
 
     @property
     def head(self) -> int:
-        """For one token's logits."""
+        """Operations for the logits of one token."""
         return 2 * self.D * self.V
 
 
 class Vision(NamedTuple):
-    """The vision tower's shape; every layer attends over the whole picture."""
+    """The shape of the vision tower. Every layer attends over the whole picture."""
 
     layers: int
     D: int
     F: int
     out: int
     merged: int  # patches that become one token
-    patch: int  # values of a patch, one frame
+    patch: int  # values of a patch in one frame
 
     @classmethod
     def of(cls, config: Any) -> "Vision":
-        """From a Qwen2.5-VL's config."""
+        """Return it from a Qwen2.5-VL's config."""
         c = config.vision_config
         return cls(
             layers=c.depth,
@@ -87,7 +87,7 @@ class Vision(NamedTuple):
         )
 
     def picture(self, patches: int) -> int:
-        """Of a whole picture, from patches to the features of its tokens."""
+        """Operations of a whole picture, from patches to the features of its tokens."""
         linear = 4 * self.D * self.D + 3 * self.D * self.F
         layer = 2 * patches * linear + 4 * patches * patches * self.D
         wide = self.merged * self.D
@@ -96,7 +96,7 @@ class Vision(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What is read and written: problems, and the responses to each."""
+    """The tokens that are read and written: problems, and the responses to each."""
 
     prompt_P: Sequence[int]  # tokens, image tokens included
     patches_N: Sequence[int]  # of each picture
@@ -104,9 +104,10 @@ class Work(NamedTuple):
 
 
 def forward(config: Any, work: Work) -> int:
-    """Operations of one pass over a batch, each prompt once.
+    """Operations of one pass over a batch, in which each prompt is read once.
 
-    Sampling with a cache asks for as many as scoring. A response's last token is never read.
+    Sampling with a cache needs as many operations as scoring. A response's last token is never
+    read.
     """
     text, vision = Text.of(config), Vision.of(config)
     total = sum(map(vision.picture, work.patches_N))
@@ -118,12 +119,12 @@ def forward(config: Any, work: Work) -> int:
 
 
 def update(config: Any, work: Work) -> int:
-    """Operations of the forward pass with the backward one."""
+    """Operations of the forward and the backward pass."""
     return (1 + BACKWARD) * forward(config, work)
 
 
 def _prompt(text: Text, length: int) -> int:
-    """Operations of a prompt, whose last layer goes on with the last token only."""
+    """Operations of a prompt. Its last layer computes the last token only."""
     others = length - 1
     unseen = others * (others + 1) // 2
     spared = others * text.only_kept + unseen * text.per_pair // text.layers
@@ -131,6 +132,9 @@ def _prompt(text: Text, length: int) -> int:
 
 
 def _read(text: Text, length: int, before: int) -> int:
-    """Operations of `length` tokens that follow `before` others, each seeing itself and those."""
+    """Operations of `length` tokens after `before` others.
+
+    Each attends to itself and to all before it.
+    """
     pairs = length * before + length * (length + 1) // 2
     return length * text.per_token + pairs * text.per_pair

@@ -1,12 +1,12 @@
-"""Grading beside math-verify, on the same answers: answers a second, and which stage decides.
+"""Grading speed compared with math-verify on the same answers, and which stage decides.
 
     python -m benchmarks grading             the answers of tests/grading/golden/answers.jsonl
     python -m benchmarks grading FILE.jsonl  the lines that `mssr_rl grade` takes
 
-Both times are of processor seconds on one core; ours include the grading process. Every answer is
-graded once, so nothing comes from a memory of earlier verdicts. math-verify parses the gold
-answer and the content of the box, and keeps its own time limits. The stages are those of
-docs/grading.md, counted on all golden answers, in this process.
+Both times are processor seconds on one core; ours include the grading process. Every answer is
+graded once, so no cached verdict is used. math-verify parses the gold answer and the content of
+the box, and keeps its own time limits. The stages are those of docs/grading.md, counted on all
+golden answers, in this process.
 """
 
 import json
@@ -48,14 +48,14 @@ class Case(NamedTuple):
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("grading", __doc__)
-    found.add_argument("file", type=Path, nargs="?", help="with lines of id, response, answer")
-    return found
+    """Return the parser of its arguments."""
+    arguments = Parser("grading", __doc__)
+    arguments.add_argument("file", type=Path, nargs="?", help="with lines of id, response, answer")
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Three throughputs and a ratio."""
+    """Measure three throughputs and a ratio."""
     mixed = _from_file(given.file) if given.file else _golden()
     plain = [Case(gold_response(str(i)), str(i + i % 2)) for i in range(PLAIN)]
     if given.short:
@@ -85,7 +85,7 @@ class Labelled(NamedTuple):
 
 
 def _stages(cases: list[Labelled]) -> list[tuple[str, int, int, float]]:
-    """For each stage: the answers that it decides, how many rightly, and milliseconds of each."""
+    """Return for each stage: its answers, how many of them are right, and milliseconds for each."""
     counts, right = Counter[str](), Counter[str]()
     seconds: dict[str, float] = defaultdict(float)
     for case in cases:
@@ -115,7 +115,7 @@ def _decided(case: Labelled) -> tuple[str, bool]:
 
 @contextmanager
 def _noted() -> Iterator[set[str]]:
-    """The set of the stages below structure that are asked in the meantime."""
+    """Collect the names of the stages after `structure` that are called inside."""
     used: set[str] = set()
     with (
         patch.object(identity, "_agree", _noting(identity._agree, "numbers", used)),  # noqa: SLF001
@@ -133,14 +133,14 @@ def _noting(function: Callable[..., Any], stage: str, used: set[str]) -> Callabl
 
 
 def _labelled() -> list[Labelled]:
-    found = []
+    labelled = []
     for row in (*_rows("answers"), *_rows("rules")):
         for of in ("pays", "does_not"):
             boxes = [last_box(gold_response(text)) for text in row[of]]
-            found += [
+            labelled += [
                 Labelled(box, row["gold"], row.get("choices"), of == "pays") for box in boxes if box
             ]
-    return found
+    return labelled
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

@@ -7,7 +7,11 @@ from mssr_rl.errors import UserError
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """The k of cost = c * size^k; 0: it does not grow, 1: in proportion, 2: with the square."""
+    """Return the k of cost = c * size^k: 0 is constant, 1 proportional, 2 quadratic.
+
+    Raises UserError for unequal numbers of sizes and costs, for one size only, and for values not
+    above 0.
+    """
     if len(sizes) != len(costs) or len(set(sizes)) < 2:
         raise UserError("an exponent takes as many costs as sizes, and two different sizes")
     if min(*sizes, *costs) <= 0:

@@ -1,8 +1,8 @@
-"""What a batch costs: wall time, processor time, memory; and whether others were at work meanwhile.
+"""Measure the cost of a batch: wall time, processor time, memory, and the load of other processes.
 
-Wall time of two threads misleads on a busy machine, where each waits for the other; processor time
-of one thread hardly notices. So both are taken, and a batch during which other processes kept more
-than `BUSY` cores at work does not count while there are enough that do.
+On a busy machine, wall time of two threads misleads, because each waits for the other. Processor
+time of one thread hardly changes. So both are measured. A batch is not counted if other processes
+used more than `BUSY` cores during it, as long as enough quiet batches remain.
 """
 
 import os
@@ -17,26 +17,27 @@ import psutil
 
 from mssr_rl.run import provenance
 
-BUSY = 0.25  # cores kept at work by others, mean over a batch
+BUSY = 0.25  # cores used by other processes, mean over a batch
 
 
 class Cost(NamedTuple):
-    """Of one batch."""
+    """The cost of one batch."""
 
     seconds: float  # wall
     cpu_seconds: float  # of this process and those it started
-    others: float  # cores that everybody else kept at work, mean
+    others: float  # cores used by all other processes, mean
 
 
 class Stopwatch:
-    """Runs from when it is made."""
+    """Measures from the moment when it is made."""
 
     def __init__(self) -> None:
-        self._children, self._all = _children(), _everybody()  # looking takes milliseconds: before
+        # Takes milliseconds, so it comes first.
+        self._children, self._all = _children(), _everybody()
         self._own, self._wall = time.process_time(), time.perf_counter()
 
     def read(self) -> Cost:
-        """What was spent since."""
+        """Return the cost since then."""
         wall, own = time.perf_counter() - self._wall, time.process_time() - self._own
         everybody = _everybody() - self._all
         spent = own + _children() - self._children
@@ -48,12 +49,12 @@ class Typical(NamedTuple):
 
     seconds: float
     cpu_seconds: float
-    batches: int  # that count
-    quiet: bool  # whether those are batches that nobody disturbed
+    batches: int  # how many were counted
+    quiet: bool  # whether no other process disturbed them
 
 
 def typical(costs: Sequence[Cost]) -> Typical:
-    """Medians over the quiet batches, or over all where fewer than half of them are quiet."""
+    """Return medians over the quiet batches, or over all if fewer than half of them are quiet."""
     calm = [cost for cost in costs if cost.others <= BUSY]
     quiet = 2 * len(calm) >= len(costs)
     chosen = calm if quiet else list(costs)
@@ -66,16 +67,16 @@ def typical(costs: Sequence[Cost]) -> Typical:
 
 
 def peak_rss_mib() -> float:
-    """The most this process and those it started have held, summed [MiB].
+    """Return the peak memory of this process and those it started, summed [MiB].
 
-    Pages that several of them share count in each.
+    Pages that several of them share are counted for each.
     """
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     return sum(_high_water(process.pid) for process in processes) / 1024
 
 
 def machine() -> Mapping[str, Any]:
-    """What a figure was measured on."""
+    """Return a description of the machine and the versions that were measured."""
     return {
         **provenance.machine(),
         "model": _processor(),
@@ -86,27 +87,27 @@ def machine() -> Mapping[str, Any]:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _children() -> float:
-    """Processor seconds of the processes that this one started, dead ones included."""
+    """Return processor seconds of the processes that this one started, including ended ones."""
     gone, alive = os.times(), 0.0
     for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it ended since it was listed
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
             alive += sum(child.cpu_times()[:4])
     return gone.children_user + gone.children_system + alive
 
 
 def _everybody() -> float:
-    """Processor seconds of the whole machine."""
+    """Return processor seconds of the whole machine."""
     spent = psutil.cpu_times()
     return float(spent.user + spent.nice + spent.system)
 
 
 def _high_water(pid: int) -> int:
-    """KiB; 0 of a process that has just ended."""
+    """Return peak memory in KiB; 0 for a process that has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Wider copies of the tiny model, with random weights: what they cost, not what they say."""
+"""Wider copies of the tiny model with random weights, to measure cost and not quality."""
 
 import shutil
 from pathlib import Path
@@ -11,14 +11,14 @@ VISION = ("hidden_size", "intermediate_size", "num_heads", "out_hidden_size")
 
 
 class Widened(NamedTuple):
-    """A model folder and the size of what lies in it."""
+    """A model folder and its number of parameters."""
 
     folder: Path
     parameters: int
 
 
 def widened(source: str, folder: Path, times: int) -> Widened:
-    """A model with so many times the width and heads, as deep, with the same tokens."""
+    """Write a model with `times` the width and heads, the same depth and the same tokens."""
     shutil.copytree(source, folder)
     config = AutoConfig.from_pretrained(source)
     for part, names in ((config.text_config, TEXT), (config.vision_config, VISION)):

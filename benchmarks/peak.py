@@ -1,13 +1,13 @@
-"""How near to the machine's float32 peak: rollout and update against matrix products.
+"""How near rollout and update come to the machine's float32 peak for matrix products.
 
     python -m benchmarks peak
 
-The peak is the fastest product of matrices measured in the same run: 2,000 × 2,000 with its like,
-and the tiny model's own shapes, for the rows they meet. Operations of rollout and update are
-counted from the model's shape (`flops`), and divided by processor seconds of one thread, so that
-other processes count little. Everything takes its turn in every batch; medians, without the first.
-The rest of the time goes to what is no matrix product: norms, softmax, the optimiser, copying
-keys and values, Python.
+The peak is the fastest matrix product measured in the same run: 2,000 × 2,000 times 2,000 × 2,000,
+and the tiny model's own shapes for the numbers of rows that occur. Operations of rollout and update
+are counted from the model's shape (`flops`), and divided by processor seconds of one thread, so
+that other processes matter little. Each work has one turn in every batch; medians without the first
+batch. The rest of the time is spent on what is not a matrix product: norms, softmax, the optimiser,
+copies of keys and values, Python.
 """
 
 import time
@@ -30,38 +30,38 @@ from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.load import load_model, load_processor
 
 SIDE = 2000
-PRODUCT = "product"  # how the names of those begin that may be the peak
-AT_LEAST = 0.5  # seconds of a batch of products
+PRODUCT = "product"  # the names of works that may be the peak begin with this
+AT_LEAST = 0.5  # seconds that a batch of products takes at least
 HEADER = ("what", "GFLOP", "CPU s", "GFLOP/s", "share of peak")
 
 
 class Done(NamedTuple):
-    """A batch of something."""
+    """One batch of one work."""
 
     operations: float
     cost: Cost
 
 
 class Rate(NamedTuple):
-    """Medians over its batches."""
+    """Medians over the batches of one work."""
 
     what: str
     operations: float  # of one batch
     cpu_seconds: float
-    per_second: float  # operations a processor second
+    per_second: float  # operations in one processor second
     share: float  # of the peak
     quiet: bool
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("peak", __doc__)
-    found.add_argument("--batches", type=positive, default=7, help="of everything, that count")
-    return found
+    """Return the parser of its arguments."""
+    arguments = Parser("peak", __doc__)
+    arguments.add_argument("--batches", type=positive, default=7, help="of everything, that count")
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Products, rollouts and updates in turn."""
+    """Measure products, rollouts and updates in turn."""
     torch.set_num_threads(1)
     engine = make_engine(workloads.laptop("engine.threads=1"))
     works = {**_products(), **_engine_works(engine)}
@@ -70,18 +70,18 @@ def measured(given: Namespace) -> Report:
     for batch in range(batches + 1):
         say(f"batch {batch} of {batches}")
         for name, work in works.items():
-            found = work(batch)
-            done[name] += found if batch else []
+            batch_done = work(batch)
+            done[name] += batch_done if batch else []
     engine.close()
     rates = _rates(done)
     return Report(_text(rates), [rate._asdict() for rate in rates])
 
 
-Works = Mapping[str, Callable[[int], list[Done]]]  # from the batch's number to what was done in it
+Works = Mapping[str, Callable[[int], list[Done]]]  # name -> (number of the batch -> what was done)
 
 
 def _products() -> Works:
-    """A large one, and the model's linear maps."""
+    """Return a large product, and the model's linear maps."""
     text = flops.Text.of(load_model("tiny", "cpu", "float32").config)
     shapes = [(SIDE, SIDE, SIDE)]
     for rows in (128, 384):  # rollouts sampled together; tokens of a micro-batch
@@ -100,20 +100,20 @@ def _product(rows: int, inner: int, columns: int, _: int) -> list[Done]:
 
 
 def _engine_works(engine: Engine) -> Works:
-    """A rollout and an update each, in groups and of single rollouts."""
+    """Return a rollout and an update, both in groups and of single rollouts."""
     encoder = PromptEncoder(load_processor("tiny"), 1024)
     config = load_model("tiny", "cpu", "float32").config
-    found: dict[str, Callable[[int], list[Done]]] = {}
+    works: dict[str, Callable[[int], list[Done]]] = {}
     for group in (workloads.GROUP, 1):
         pair = _Pair(engine, config, encoder, group)
         shape = f"{workloads.SAMPLES // group} × {group}"
-        found[f"rollout, {shape}"] = pair.rollout
-        found[f"update, {shape}"] = pair.update
-    return found
+        works[f"rollout, {shape}"] = pair.rollout
+        works[f"update, {shape}"] = pair.update
+    return works
 
 
 class _Pair:
-    """Rollouts, and the update on the same ones."""
+    """A rollout, and the update on the same rollouts."""
 
     def __init__(self, engine: Engine, config: Any, encoder: PromptEncoder, group: int) -> None:
         self.engine, self.config, self.encoder, self.group = engine, config, encoder, group
@@ -139,7 +139,7 @@ class _Pair:
 
 
 def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
-    """The sizes of what was read and written."""
+    """Return the tokens that were read and written."""
     prompts = encoder.block(rollouts.problems)
     lengths = rollouts.mask_BT.sum(1).int().view(-1, rollouts.group_size)
     return flops.Work(
@@ -150,7 +150,7 @@ def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
 
 
 def _rates(done: Mapping[str, Sequence[Done]]) -> list[Rate]:
-    """What was reached, in the order of the works."""
+    """Return the rates, in the order of the works."""
     speeds = {
         what: median(one.operations / one.cost.cpu_seconds for one in batches)
         for what, batches in done.items()

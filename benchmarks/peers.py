@@ -1,9 +1,9 @@
-"""Processes that take turns: each side of a comparison in one of its own, one at work at a time.
+"""Run the sides of a comparison in processes of their own that take turns; one works at a time.
 
-So every side's memory is its own, both meet the same minutes of a noisy machine, and each may live
-in another environment. A side is a module of `benchmarks.sides` that is given JSON options, says
-`ready` with what it has to say about itself, and then answers every `go` with one record of what
-its batch cost. What it prints otherwise goes to its log.
+So every side has its own memory, both see the same minutes of a noisy machine, and each may use
+another environment. A side is a module of `benchmarks.sides`. It gets JSON options, sends one
+record when it is ready, and then answers every `go` with one record: the cost of its batch. What it
+prints otherwise goes to its log.
 """
 
 import json
@@ -22,15 +22,15 @@ from mssr_rl.errors import RunFailed
 
 ROOT = Path(__file__).parents[1]
 Record = Mapping[str, Any]
-# What our command line sets for torch. Others keep torch's default: TRL was no faster with it, and
-# took a third more memory.
+# Our command line sets this for torch. Others keep torch's default: TRL was no faster with it, and
+# used a third more memory.
 LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 
 class Call(NamedTuple):
     """How a side is started."""
 
-    name: str  # for people
+    name: str  # as it is shown
     module: str  # run by `python -m`
     options: Mapping[str, Any]
     python: str = sys.executable
@@ -54,7 +54,10 @@ class Side:
         )
 
     def hear(self) -> Record:
-        """Its next record; `RunFailed` with its last words if there is none."""
+        """Return its next record.
+
+        Raises RunFailed with its last line of output if there is none.
+        """
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -64,16 +67,16 @@ class Side:
         return record
 
     def turn(self) -> Record:
-        """Let it work through one batch."""
+        """Let it work through one batch, and return its record."""
         assert self._process.stdin
-        with suppress(BrokenPipeError):  # it is gone, and what it left is heard
+        with suppress(BrokenPipeError):  # it has ended; `hear` reports its last output
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
         self.records.append(self.hear())
         return self.records[-1]
 
     def close(self) -> None:
-        """No more turns; it ends by itself, or is ended."""
+        """End its turns. It ends by itself, or is killed after 20 seconds."""
         assert self._process.stdin
         assert self._process.stdout
         with suppress(BrokenPipeError):
@@ -93,7 +96,7 @@ class Side:
 
 
 def outside() -> dict[str, str]:
-    """The environment without what `python -m benchmarks` has set for itself."""
+    """Return the environment without the variables that `python -m benchmarks` sets for itself."""
     mine = ("OMP_NUM_THREADS", *LARGE_PAGES)
     kept = {name: value for name, value in os.environ.items() if name not in mine}
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -102,7 +105,7 @@ def outside() -> dict[str, str]:
 
 @contextmanager
 def seated(calls: Sequence[Call]) -> Iterator[list[Side]]:
-    """All sides, started one after the other and ready."""
+    """Start all sides one after the other, and yield them when they are ready."""
     with ExitStack() as stack:
         sides = []
         for call in calls:
@@ -115,7 +118,7 @@ def seated(calls: Sequence[Call]) -> Iterator[list[Side]]:
 
 
 def rounds(sides: Sequence[Side], count: int) -> None:
-    """`count` turns each, in a ring, after a first one that is forgotten."""
+    """Give each side `count` turns in a ring, after a first turn that is not counted."""
     for number in range(count + 1):
         for side in sides:
             record = side.turn()
@@ -126,7 +129,7 @@ def rounds(sides: Sequence[Side], count: int) -> None:
 
 
 def cost(side: Side) -> Typical:
-    """Of its batches."""
+    """Return the typical cost of a side's batches."""
     return typical([Cost(r["seconds"], r["cpu_seconds"], r["others"]) for r in side.records])
 
 
@@ -134,7 +137,10 @@ def cost(side: Side) -> Typical:
 
 
 class Channel:
-    """A side's line to the driver; whatever else writes to stdout is sent to stderr."""
+    """A side's connection to the driver.
+
+    Everything else that is written to stdout goes to stderr.
+    """
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w")
@@ -142,17 +148,17 @@ class Channel:
         self._watch = Stopwatch()
 
     def ready(self, **facts: Any) -> None:
-        """From now on turns may come."""
+        """Tell the driver that turns may come."""
         self._say(facts)
 
     def wait(self) -> bool:
-        """For the next turn, whose time runs from here; False if there is none."""
-        told = sys.stdin.readline().strip() == "go"
+        """Wait for the next turn, and start its time. Returns False if there is none."""
+        go_on = sys.stdin.readline().strip() == "go"
         self._watch = Stopwatch()
-        return told
+        return go_on
 
     def tell(self, **facts: Any) -> None:
-        """The turn is done; its cost goes with the facts."""
+        """Tell the driver that the turn is done, with its cost and these facts."""
         spent = self._watch.read()
         self._say({**spent._asdict(), "peak_rss_mib": peak_rss_mib(), **facts})
 
@@ -162,6 +168,6 @@ class Channel:
 
 
 def options() -> dict[str, Any]:
-    """What this side was told."""
-    told: dict[str, Any] = json.loads(sys.argv[1])
-    return told
+    """Return the options of this side."""
+    received: dict[str, Any] = json.loads(sys.argv[1])
+    return received

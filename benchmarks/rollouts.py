@@ -1,14 +1,15 @@
-"""Rollouts a second: the local engine beside transformers' `generate` and vLLM on CPU.
+"""Rollouts per second of the local engine, transformers' `generate` and vLLM, on CPU.
 
     python -m benchmarks rollouts               all three
-    python -m benchmarks rollouts --record      keep the ratios to `generate` for the slow test
+    python -m benchmarks rollouts --record      store the ratios to `generate` for the slow test
 
-256 rollouts at once, as in a step of the laptop recipe: of 256 problems, and of 32 problems with 8
-each. The same tiny Qwen2.5-VL, mini problems and sampling (temperature 1, top_p 1, top_k off, at
-most 64 tokens, float32); every turn has new problems, and from problem to text everything is timed.
-The local engine gives log-probabilities and entropies as well, the others only text; vLLM runs its
-offline engine without compiling. Every side is a process of its own, they take turns. Wall time
-is of all cores, processor time of a second pass with one thread; medians without the first batch.
+256 rollouts are sampled at once, as in a step of the laptop recipe: of 256 problems, or of 32
+problems with 8 each. All sides have the same tiny Qwen2.5-VL, mini problems and sampling
+(temperature 1, top_p 1, top_k off, at most 64 tokens, float32). Every turn has new problems, and
+the time runs from problem to text. The local engine returns log-probabilities and entropies too,
+the others only text; vLLM runs its offline engine without compiling. Every side has its own
+process, and they take turns. Wall time is measured on all cores, processor time in a second pass
+with one thread; medians without the first batch.
 """
 
 import json
@@ -34,14 +35,14 @@ MODULES = {side: f"benchmarks.sides.{side}_rollouts" for side in (OURS, *PEERS)}
 
 
 class Shape(NamedTuple):
-    """How many rollouts of how many problems."""
+    """The numbers of problems and of rollouts for each."""
 
     problems: int
     group: int
 
     @property
     def name(self) -> str:
-        """As it is written."""
+        """As it is written, such as 32x8."""
         return f"{self.problems}x{self.group}"
 
 
@@ -52,7 +53,7 @@ SHAPES = (
 
 
 class Speed(NamedTuple):
-    """Of one side, one shape, so many threads."""
+    """The speed of one side, for one shape and number of threads."""
 
     side: str
     shape: str
@@ -67,16 +68,16 @@ class Speed(NamedTuple):
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("rollouts", __doc__)
-    found.add_argument("--batches", type=positive, default=9, help="that count, each side")
-    found.add_argument("--peers", default=",".join(PEERS), help="beside ours, by commas")
-    found.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
-    return found
+    """Return the parser of its arguments."""
+    arguments = Parser("rollouts", __doc__)
+    arguments.add_argument("--batches", type=positive, default=9, help="that count, each side")
+    arguments.add_argument("--peers", default=",".join(PEERS), help="beside ours, by commas")
+    arguments.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Every side, both shapes, one thread and all cores."""
+    """Measure every side with both shapes, with one thread and with all cores."""
     sides = [OURS, *_available(given.peers.split(","))]
     if given.record and "transformers" not in sides:
         raise UserError("--record keeps the ratio to transformers: name it in --peers")
@@ -93,14 +94,14 @@ def measured(given: Namespace) -> Report:
 
 
 def speeds_of(sides: Sequence[str], shape: Shape, threads: int, batches: int) -> list[Speed]:
-    """One setting, all sides in turn."""
+    """Measure one setting, with all sides in turn."""
     with peers.seated(list(_calls(sides, shape, threads))) as seats:
         peers.rounds(seats, batches)
         return [_speed(seat, shape, threads) for seat in seats]
 
 
 def ratios(speeds: Sequence[Speed]) -> dict[str, float]:
-    """Ours over transformers', in rollouts per one-thread processor second, of each shape."""
+    """Return ours over transformers', by shape, in rollouts per processor second (1 thread)."""
 
     def rate(side: str, shape: str) -> float | None:
         found = (s for s in speeds if (s.side, s.shape, s.threads) == (side, shape, 1))
@@ -114,12 +115,12 @@ def ratios(speeds: Sequence[Speed]) -> dict[str, float]:
 
 
 def record(found: Mapping[str, float]) -> None:
-    """Keep ratios for the test that compares with them."""
+    """Store ratios for the test that compares with them."""
     files.write_json(RECORDED, {**recorded(), **{k: round(v, 2) for k, v in found.items()}})
 
 
 def recorded() -> dict[str, float]:
-    """{shape: ours over transformers', per one-thread processor second}; empty before a record."""
+    """Return the stored ratios as `ratios` returns them; empty if none were stored."""
     found: dict[str, float] = json.loads(RECORDED.read_text("utf-8"))
     return found
 

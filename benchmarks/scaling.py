@@ -1,4 +1,4 @@
-"""How the cost of a rollout grows: with rollouts a step, group, length, problems, parameters.
+"""How the cost of a rollout grows with rollouts per step, group, length, problems and parameters.
 
     python -m benchmarks scaling [--only rollouts,group,length,parameters,problems]
 
@@ -8,10 +8,11 @@
     parameters   1.6 to 37 million, 64 rollouts of 32 tokens, random weights
     problems     1,000 to 1,000,000 in the value tracker alone, without a model: time and bytes
 
-Each point is whole training steps (`mssr_rl.run.step`) of a fresh engine with a learning rate that
-moves nothing, so that no point meets another policy. Given are processor seconds of one thread per
-rollout, medians of steps without the first, and the exponents that fit them, over all sizes and
-between the two largest: 0 where a rollout costs the same at every size. --short has the small ends.
+Each point is measured on whole training steps (`mssr_rl.run.step`) of a fresh engine. Its learning
+rate is too small to change the policy, so that all points have the same one. The table shows
+processor seconds of one thread per rollout, as medians over steps without the first. It also shows
+the exponents that fit them, over all sizes and between the two largest. An exponent of 0 means that
+a rollout costs the same at every size. --short measures the small sizes.
 """
 
 import tempfile
@@ -35,12 +36,12 @@ from mssr_rl.run.arm import assemble
 from mssr_rl.run.step import first_state, train_step
 
 STILL = 1e-12  # a learning rate
-AT_LEAST = 0.2  # seconds in which the tracker is asked again and again
+AT_LEAST = 0.2  # seconds for which the tracker's update is repeated
 HEADER = ("ms of CPU per rollout", "ms of wall time per rollout", "rollouts", "MiB of state")
 
 
 class Point(NamedTuple):
-    """One size."""
+    """The measurement at one size."""
 
     size: int
     cpu_seconds: float  # per rollout, one thread
@@ -59,16 +60,18 @@ class Plan(NamedTuple):
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("scaling", __doc__)
+    """Return the parser of its arguments."""
+    arguments = Parser("scaling", __doc__)
     names = ",".join(SWEEPS)
-    found.add_argument("--only", default=names, help=f"by commas: {names}")
-    found.add_argument("--batches", type=positive, default=3, help="steps that count, each point")
-    return found
+    arguments.add_argument("--only", default=names, help=f"by commas: {names}")
+    arguments.add_argument(
+        "--batches", type=positive, default=3, help="steps that count, each point"
+    )
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Every sweep that is asked for."""
+    """Measure every sweep that `--only` names."""
     chosen = given.only.split(",")
     for name in chosen:
         if name not in SWEEPS:
@@ -86,7 +89,7 @@ def measured(given: Namespace) -> Report:
 
 
 def results(points: Sequence[Point]) -> dict[str, Any]:
-    """Exponents and points, as plain values."""
+    """Return exponents and points as plain values."""
     sizes, costs = [p.size for p in points], [p.cpu_seconds for p in points]
     sized = [p.state_bytes for p in points if p.state_bytes is not None]
     return {
@@ -129,7 +132,7 @@ def _parameters(plan: Plan) -> Iterator[Point]:
 
 
 def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> Point:
-    """Steps of `rollouts`, in quarters, by a fresh engine."""
+    """Measure steps of `rollouts`, with four updates each, by a fresh engine."""
     arm = assemble(
         workloads.laptop(
             *words,
@@ -159,7 +162,7 @@ def _problems(plan: Plan) -> Iterator[Point]:
 
 
 def _tracker_point(problems: int, plan: Plan) -> Point:
-    """One rollout each of 256 problems, credited again and again."""
+    """Update the tracker with one rollout for each of 256 problems, many times."""
     tracker, batch = subtract_tracked_value(Tracker()), tracker_batch(problems)
     state, costs = tracker.init(problems), list[Cost]()
     for _ in range(plan.batches + 1):
@@ -176,7 +179,7 @@ def _tracker_point(problems: int, plan: Plan) -> Point:
 
 
 def tracker_batch(problems: int) -> Batch:
-    """What the tracker reads of a step of 256 single rollouts."""
+    """Return what the tracker reads in a step of 256 single rollouts."""
     generator = torch.Generator().manual_seed(0)
     shape = (workloads.SAMPLES, 1)
     one_token = torch.zeros(shape)
@@ -194,9 +197,9 @@ def tracker_batch(problems: int) -> Batch:
 
 
 class Sweep(NamedTuple):
-    """One thing that is made larger."""
+    """One quantity that is made larger."""
 
-    size: str  # what is counted
+    size: str  # what the size counts
     points: Callable[[Plan], Iterator[Point]]
 
 

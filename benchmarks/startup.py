@@ -1,12 +1,12 @@
-"""From the command to the first training step: what a second start takes, caches warm.
+"""The time from the command to the first training step, for a second start with warm caches.
 
     python -m benchmarks startup
 
-Starts `python -m mssr_rl train` with the laptop recipe as a process, as somebody at a terminal
-does, and notes when its lines come: what is used, the first evaluation, step 1. A run before those
-that count has compiled the modules, drawn the problems and filled the disk's cache. Every run ends
-after step 1. Wall seconds since the command, medians over starts. --short evaluates 16 problems
-instead of the recipe's 512.
+It starts `python -m mssr_rl train` with the laptop recipe as a process, as from a terminal, and
+notes when certain lines appear: the settings in use, the first evaluation, step 1. A first run,
+which is not counted, compiles the modules, draws the problems and fills the disk cache. Every run
+ends after step 1. The figures are wall seconds since the command, as medians over starts. --short
+evaluates 16 problems instead of the recipe's 512.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ from benchmarks.table import table
 from mssr_rl.config.compose import load
 from mssr_rl.errors import RunFailed
 
-# How the line begins that says so; in the order in which they come.
+# {milestone: the beginning of the line that shows it}, in the order of the lines.
 MILESTONES: Mapping[str, str] = {
     "everything is loaded": "algo ",
     "first evaluation": "val at step 0",
@@ -35,22 +35,22 @@ IMPORTED = "import mssr_rl"
 
 
 class Start(NamedTuple):
-    """Seconds since the command, of each milestone."""
+    """Seconds from the command to each milestone."""
 
     seconds: Mapping[str, float]
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("startup", __doc__)
-    found.add_argument("--starts", type=positive, default=5, help="that count")
-    found.add_argument("--algo", default="mssr", help="the arm that is started")
-    return found
+    """Return the parser of its arguments."""
+    arguments = Parser("startup", __doc__)
+    arguments.add_argument("--starts", type=positive, default=5, help="that count")
+    arguments.add_argument("--algo", default="mssr", help="the arm that is started")
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """A start that is forgotten, and those that count."""
-    load([f"algo={given.algo}"])  # refuses an unknown one here
+    """Measure one start that is not counted, and then those that are."""
+    load([f"algo={given.algo}"])  # raises here if the algorithm is unknown
     words = [f"algo={given.algo}", *(["eval.limit=16"] if given.short else [])]
     starts = []
     for number in range((1 if given.short else given.starts) + 1):
@@ -60,7 +60,7 @@ def measured(given: Namespace) -> Report:
 
 
 def start(words: Sequence[str]) -> Start:
-    """One run, up to its first step."""
+    """Run up to the first step."""
     with tempfile.TemporaryDirectory() as folder:
         imported = _until_end([sys.executable, "-c", IMPORTED])
         command = [sys.executable, "-m", "mssr_rl", "train", *words, f"runs_dir={folder}"]

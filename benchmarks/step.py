@@ -1,20 +1,21 @@
-"""A whole training step beside TRL's: samples a second, processor seconds, memory.
+"""A whole training step compared with TRL's: samples per second, processor seconds, memory.
 
     python3.11 -m venv build/trl
     build/trl/bin/pip install -r requirements.txt -r benchmarks/requirements.txt
     python -m benchmarks step
 
 A step is rollout, grading, log-probabilities of policy and reference, and 4 updates of 64 of 256
-samples, with logging, metrics and ledger on. Ours is the trainer that `mssr_rl train` runs; the
-other is TRL's GRPOTrainer or RLOOTrainer in its fastest setting (`sides.trl_step`), on the same
-tiny Qwen2.5-VL, mini problems, verifier, response limit, temperature 1 and float32, with the KL to
-the initial model on. Group arms have 32 problems × 8 samples; single-rollout arms, which TRL has
-none of, 256 problems × 1, held against TRL's groups at as many samples.
+samples, with logging, metrics and ledger on. Ours is the trainer that `mssr_rl train` runs. The
+other is TRL's GRPOTrainer or RLOOTrainer in its fastest setting (`sides.trl_step`). Both have the
+same tiny Qwen2.5-VL, mini problems, verifier, response limit, temperature 1 and float32, and the KL
+to the initial model. Group algorithms have 32 problems × 8 samples. Single-rollout algorithms have
+256 problems × 1; TRL has none, so they are compared with TRL's groups at as many samples.
 
-Responses have their natural lengths, up to 64 tokens; then 48 tokens each, from a model that can't
-end. Every side is a process of its own; they take turns, step by step. Wall time is of all cores,
-processor time of a second pass with one thread. Medians of steps, the first left out, and those
-disturbed by other processes too (`measure`); memory is the peak of a process and its children.
+Responses first have their natural lengths, up to 64 tokens, and then 48 tokens each, from a model
+that cannot end a response. Every side has its own process, and they take turns, step by step. Wall
+time is measured on all cores, processor time in a second pass with one thread. The figures are
+medians of steps, without the first and without those that other processes disturbed (`measure`).
+Memory is the peak of a process and its children.
 """
 
 import tempfile
@@ -31,7 +32,8 @@ from benchmarks.peers import Call, Side
 from benchmarks.table import Cell, table
 from mssr_rl.errors import RunFailed, UserError
 
-RIVAL = {"grpo": "grpo", "rloo": "rloo"}  # our arm: TRL's; the others meet its GRPO
+# Our algorithm: TRL's; all others are compared with its GRPO.
+RIVAL = {"grpo": "grpo", "rloo": "rloo"}
 SINGLE = ("reinforce_pp", "mvsr", "mssr")
 FORCED = 48  # tokens
 SIDES = "benchmarks.sides"
@@ -57,7 +59,7 @@ class Lengths(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Of one side in one setting."""
+    """The speed of one side in one setting."""
 
     side: str  # ours or TRL
     arm: str
@@ -74,17 +76,19 @@ class Speed(NamedTuple):
 
 
 def parser() -> Parser:
-    """The words it takes."""
-    found = Parser("step", __doc__)
-    found.add_argument("--trl", type=Path, default=TRL, metavar="PYTHON", help="that has TRL")
-    found.add_argument("--batches", type=positive, default=7, help="steps that count, each side")
+    """Return the parser of its arguments."""
+    arguments = Parser("step", __doc__)
+    arguments.add_argument("--trl", type=Path, default=TRL, metavar="PYTHON", help="that has TRL")
+    arguments.add_argument(
+        "--batches", type=positive, default=7, help="steps that count, each side"
+    )
     arms = ",".join((*RIVAL, *SINGLE))
-    found.add_argument("--arms", default=arms, help=f"of ours, separated by commas: {arms}")
-    return found
+    arguments.add_argument("--arms", default=arms, help=f"of ours, separated by commas: {arms}")
+    return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Every side, in every setting."""
+    """Measure every side in every setting."""
     arms = _arms(given.arms)
     if not given.trl.exists():
         raise UserError(
@@ -118,7 +122,7 @@ def _lengths(folder: Path) -> list[Lengths]:
 
 
 def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> Iterator[Call]:
-    """Ours and theirs next to each other, so that they meet the same minutes."""
+    """Yield ours and theirs next to each other, so that they see the same minutes."""
     environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     told = {"threads": threads, "model": lengths.model, "limit": lengths.limit}
     wanted = {_rival(arm) for arm in arms}
@@ -175,7 +179,7 @@ def _speed(side: Side, lengths: str, threads: int) -> Speed:
 
 
 def _refuse_unequal(side: Side) -> None:
-    """A side that did less work than the others would win by it."""
+    """Raise RunFailed if a side did less work than the others, which would make it look faster."""
     samples, updates = workloads.SAMPLES, workloads.SAMPLES // workloads.PER_UPDATE
     for record in side.records:
         did = (record["updates"], record["samples"])
@@ -217,7 +221,7 @@ def _pick(speeds: Sequence[Speed], side: str, arm: str, threads: int) -> Speed:
 
 
 def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
-    """Means over arms of either kind; nothing where one kind was not asked for."""
+    """Return a sentence with means over both kinds; nothing if one kind was not measured."""
 
     def mean(arms: Sequence[str], field: str, threads: int) -> float | None:
         ours = (s for s in speeds if s.side == "ours" and s.threads == threads and s.arm in arms)

@@ -1,4 +1,4 @@
-"""Tables that read well on a terminal and can be pasted into a Markdown page as they are."""
+"""Tables that are readable on a terminal and are valid Markdown."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ Cell = str | int | float | None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Columns as wide as their widest cell; the first to the left, numbers to the right."""
+    """Return the table, with the first column left-aligned and all others right-aligned."""
     texts = [list(header), *([text(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
     rule = ["-" * width + ":" if i else "-" * width for i, width in enumerate(widths)]
@@ -15,7 +15,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def text(cell: Cell) -> str:
-    """Three significant digits, thousands set apart; nothing known is a dash."""
+    """Return a cell as text: three significant digits, thousands separated, a dash for None."""
     if cell is None:
         return "–"
     if isinstance(cell, str):
@@ -37,5 +37,5 @@ def _paired(row: Sequence[str], widths: Sequence[int]) -> "enumerate[tuple[str, 
 
 
 def _narrow(rule: Sequence[str]) -> list[str]:
-    """A colon takes the place of a dash."""
+    """Return the rule with a colon in place of one dash."""
     return [mark[1:] if mark.endswith(":") and len(mark) > 2 else mark for mark in rule]

@@ -1,4 +1,4 @@
-"""What several benchmarks run: the laptop recipe, its problems, and the tiny model in variants."""
+"""What several benchmarks use: the laptop recipe, its problems, and variants of the tiny model."""
 
 import json
 import shutil
@@ -18,18 +18,18 @@ LIMIT = 64  # longest response of the laptop recipe [tokens]
 SAMPLES = 256  # rollouts of its step
 PER_UPDATE = 64
 GROUP = 8
-KL = 0.01  # weight of the KL to the frozen initial model: its log-probabilities are needed
+KL = 0.01  # weight of the KL to the frozen initial model, so that its log-probabilities are needed
 LR = 1e-4
 
 
 def laptop(*words: str) -> Config:
-    """The laptop recipe on the mini problems, without evaluations and with no end in sight."""
+    """Return the laptop recipe on the mini problems, without evaluations and without an end."""
     fixed = (f"env={ENV}", "budget.rollouts=100000000", "eval.every=0", "checkpoint.every=0")
     return load([*fixed, *words])
 
 
 def endless(folder: Path, source: str = "tiny") -> str:
-    """A copy of a model that can't end a response: all are as long as the limit."""
+    """Write a copy of a model that cannot end a response, so that all responses reach the limit."""
     shutil.copytree(model_folder(source), folder, dirs_exist_ok=True)
     path = folder / "generation_config.json"
     settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -39,7 +39,7 @@ def endless(folder: Path, source: str = "tiny") -> str:
 
 
 def banned(folder: str) -> list[int]:
-    """Tokens that a model never samples."""
+    """Return the tokens that a model never samples."""
     path = Path(model_folder(folder)) / "generation_config.json"
     found: Sequence[int] = json.loads(path.read_text("utf-8"))["suppress_tokens"]
     return list(found)
@@ -51,6 +51,6 @@ def _env() -> ProblemEnv:
 
 
 def posed(turn: int, count: int) -> list[Problem]:
-    """The problems of a turn: others than those of the turn before, in the set's order."""
+    """Return the problems of a turn, in order; each turn has other problems than the one before."""
     problems = _env().problems
     return [problems[(turn * count + i) % len(problems)] for i in range(count)]

@@ -1,9 +1,9 @@
-"""Small data sets with known faults, each read and held against what its case.json expects.
+"""Read small data sets with known faults, and compare each result with what its case.json expects.
 
-    python scripts/data_cases.py FOLDER        a table: case, what should come, what came
+    python scripts/data_cases.py FOLDER        a table: case, expected, result
 
-A case is a folder with rows and a case.json: `command` names the environment, `expected` is one of
-the phrases below. Exit code 1 if anything came otherwise.
+A case is a folder with rows and a case.json. Its `command` names the environment, and its
+`expected` is one of the phrases below. The exit code is 1 if any result is not as expected.
 """
 
 import json
@@ -26,7 +26,7 @@ ODD_ROW = 3  # of ten training rows: the one with the fault
 
 
 class Came(NamedTuple):
-    """What reading a case gave."""
+    """The result of reading a case."""
 
     env: ProblemEnv | None
     faults: Sequence[str]
@@ -39,7 +39,7 @@ class Came(NamedTuple):
 
     @property
     def says(self) -> str:
-        """The outcome in a line."""
+        """The result as one line."""
         if self.faults:
             more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
             return f"refused: {self.faults[0]}{more}"
@@ -60,7 +60,7 @@ def _refused(came: Came) -> bool:
 
 
 def _level(came: Came) -> float:
-    """Mean grey of the odd row's picture; NaN without one."""
+    """Return the mean grey of the odd row's picture; NaN without one."""
     if came.odd is None or not came.odd.images:
         return float("nan")
     return float(np.asarray(pictures.decode(came.odd.images[0])).mean())
@@ -71,7 +71,7 @@ def _size(came: Came) -> tuple[int, int] | None:
 
 
 def _pay(came: Came) -> bool:
-    """Whether every gold is short and is paid by itself, or is refused."""
+    """Return whether every gold answer is short and pays for itself, or the row is refused."""
     golds = [p.answer for p in came.env.problems] if came.env else []
     paid = all(len(g) < 20 and verify(gold_response(g), g).correct for g in golds)
     return bool(golds or came.faults) and paid
@@ -90,7 +90,7 @@ EXPECTED: Mapping[str, Callable[[Came], bool]] = {
     "refuse": _refused,
     "row named (PASS for dup)": _refused,
     "flagged": _refused,
-    "same": _refused,  # as the case before it in its list: refused at load with its row
+    "same": _refused,  # the same as the case before it: refused at load with its row
     "flagged: no short answer can pay": _pay,
     "drawn on white": lambda c: _read(c) and 200 < _level(c) <= 255,
     "upright 168x84": lambda c: _size(c) == (168, 84),
@@ -102,7 +102,7 @@ EXPECTED: Mapping[str, Callable[[Came], bool]] = {
 
 
 def came_of(folder: Path, case: Mapping[str, str]) -> Came:
-    """Read a case as `check` does, and hold its pictures against the model's rule."""
+    """Read a case as `check` does, and test its pictures with the model's rule."""
     words = dict(word.split("=", 1) for word in case["command"].split() if "=" in word)
     try:
         env = environments.make(

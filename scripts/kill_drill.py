@@ -1,24 +1,26 @@
-"""The drill: a laptop run stopped in every way and phase, each run resumed and compared.
+"""The drill: stop a laptop run by every signal in every phase, then resume and compare it.
 
     python scripts/kill_drill.py stops=56 comparisons=4 [first=0] [seed=0] [folder=/tmp/drill]
     python scripts/kill_drill.py kills=40 [seed=0]
 
-Every trial is a run of the shipped model in a process of its own, stopped once. With `stops` the
-trials go through all pairs of a signal and a phase: SIGKILL and the seven that ask a run to end;
-start, first evaluation, rollout, update, save, evaluation and report. With `comparisons` the driver
-of a comparison is stopped, by another signal each time. Several drills share the pairs if each has
-another `first` trial. With `kills` it is SIGKILL only, one in
-three while a checkpoint is written, one in six while it evaluates, the others at any moment.
+Every trial is a run of the shipped model in its own process, stopped once.
 
-After a stop its exit code, status and last sentence are looked at: the run is taken up again with
-the words that the sentence gives. A trial passes when they are true, and when metrics.jsonl,
-eval.jsonl, samples.jsonl and the last checkpoint are those of the undisturbed run, byte for byte,
-wall time aside; a comparison's when every run is, and its report says the same. The drill fails
-itself if a pair was never hit, or too few kills hit a save. A SIGKILL shows the death of a process,
-not a loss of power.
+* `stops`: the trials go through all pairs of a signal and a phase. The signals are SIGKILL and the
+  seven that ask a run to end. The phases are start, first evaluation, rollout, update, save,
+  evaluation and report. Several drills can share the pairs if each has another `first` trial.
+* `comparisons`: the driver of a comparison is stopped, by another signal each time.
+* `kills`: only SIGKILL is used, one in three while a checkpoint is written, one in six during an
+  evaluation, the others at any moment.
 
-Lives are forked from this process, which has imported everything and computed nothing: a start
-costs a second instead of ten.
+After a stop the drill checks exit code, status and last sentence, and resumes the run with the
+arguments that the sentence gives. A trial passes if they are true, and if metrics.jsonl,
+eval.jsonl, samples.jsonl and the last checkpoint are those of the undisturbed run, byte for byte
+except for wall time. A comparison's trial passes if every run does, and if its report is the same.
+The drill itself fails if a pair was never hit, or if too few kills hit a save. SIGKILL shows the
+death of a process, not a loss of power.
+
+Runs are forked from this process, which has imported everything and computed nothing. So a start
+takes one second instead of ten.
 """
 
 import json
@@ -59,11 +61,11 @@ WORDS = [
 ]
 COMPARED = ["algo=grpo,mssr", "seeds=1", "jobs=2", *WORDS[1:]]
 LAST = 5  # step
-AIMED = ("save", "", "evaluation", "save", "", "")  # at what kills go, one after the other
+AIMED = ("save", "", "evaluation", "save", "", "")  # the phases of successive kills; "": any
 MUST_HIT = {"update", "evaluate", "checkpoint"}
-ENOUGH = 20  # kills or stops to expect that of
+ENOUGH = 20  # from this many kills or stops on, every phase must have been hit
 LONGEST_LIFE = 300.0  # [s]
-PATIENCE = 60.0  # for a run that was asked to end [s]
+PATIENCE = 60.0  # for a run that was told to end [s]
 
 AT_THE_END = {"report", "record", "evaluation"}  # of the test split, when its last poll is over
 SIGNALS = (signal.SIGKILL, *interrupt.SIGNALS)
@@ -73,9 +75,9 @@ Moment = Callable[[Path], bool]  # whether it has come, for a run directory; wai
 
 
 class Kill(NamedTuple):
-    """What one kill hit."""
+    """The state of a run when it was killed."""
 
-    phase: str  # by the heartbeat
+    phase: str  # from the heartbeat
     step: int  # last completed
     in_save: bool  # an unfinished checkpoint was left behind
 
@@ -86,7 +88,7 @@ class Stop(NamedTuple):
     folder: Path
     name: str
     signum: signal.Signals
-    phase: str  # that it aims at
+    phase: str  # in which it should be stopped
 
     @property
     def run(self) -> Path:
@@ -95,7 +97,10 @@ class Stop(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """Run the drill; 0 if every trial passed and the stops were spread as they should be."""
+    """Run the drill.
+
+    Returns 0 if every trial passed and the stops hit the phases that they had to.
+    """
     words = {"seed": "0", **parse(arguments)}
     if not words.keys() & {"kills", "stops", "comparisons"}:
         words["kills"] = "40"
@@ -114,7 +119,7 @@ def main(arguments: list[str]) -> int:
 
 
 def undisturbed(folder: Path) -> float:
-    """The run everything is compared with; how long it took [s]."""
+    """Make the run that everything is compared with. Returns its duration [s]."""
     begun = time.monotonic()
     code = wait(start(folder, "whole", [*WORDS, "name=whole"]))
     if code != 0:
@@ -126,7 +131,7 @@ def undisturbed(folder: Path) -> float:
 
 
 def killing(folder: Path, kills: int, length: float, chance: random.Random) -> int:
-    """So many kills; the exit code."""
+    """Kill `kills` runs. Returns the exit code."""
     hits, failures = [], 0
     for number in range(kills):
         name, aimed = f"trial_{number}", AIMED[number % len(AIMED)]
@@ -143,7 +148,7 @@ def killing(folder: Path, kills: int, length: float, chance: random.Random) -> i
 
 
 def verdict(kills: list[Kill], failures: int) -> int:
-    """The last lines, and the exit code."""
+    """Print the last lines, and return the exit code."""
     in_save = sum(kill.in_save for kill in kills)
     phases = dict(sorted(Counter(kill.phase for kill in kills).items()))
     print(f"{len(kills) - failures} of {len(kills)} resumed runs are the undisturbed one")
@@ -158,7 +163,7 @@ def verdict(kills: list[Kill], failures: int) -> int:
 
 
 def kill_once(folder: Path, name: str, draw: Callable[[], Moment]) -> Kill:
-    """Start a run and kill it at the moment drawn."""
+    """Start a run and kill it at the chosen moment."""
     pid = alive_at(folder, name, draw)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -166,7 +171,10 @@ def kill_once(folder: Path, name: str, draw: Callable[[], Moment]) -> Kill:
 
 
 def alive_at(folder: Path, name: str, draw: Callable[[], Moment]) -> int:
-    """A run at the moment drawn, its process id; another one if it has ended before."""
+    """Return the process id of a run at the chosen moment.
+
+    If it ends before that, start another one.
+    """
     while True:
         pid, moment = start(folder, name, [*WORDS, f"name={name}"]), draw()
         deadline = time.monotonic() + LONGEST_LIFE
@@ -182,12 +190,12 @@ def alive_at(folder: Path, name: str, draw: Callable[[], Moment]) -> int:
 
 
 def stopping(folder: Path, trials: range, length: float, chance: random.Random) -> int:
-    """The pairs of signal and phase of these numbers; the exit code."""
+    """Go through the pairs of signal and phase with these numbers. Returns the exit code."""
     failures, slowest = 0, 0.0
     hits: Counter[str] = Counter()
     stops = len(trials)
     for number in trials:
-        # The two counts have no common divisor, so all pairs come in turn.
+        # The two counts have no common divisor, so all pairs occur.
         signum, phase = SIGNALS[number % len(SIGNALS)], PHASES[number % len(PHASES)]
         stop = Stop(folder, f"stop_{number}", signum, phase)
         found, seconds, hit = stop_and_compare(stop, length, chance)
@@ -211,7 +219,10 @@ def stopping(folder: Path, trials: range, length: float, chance: random.Random) 
 def stop_and_compare(
     stop: Stop, length: float, chance: random.Random
 ) -> tuple[list[str], float, str]:
-    """What was not true or not the same, how long the end took [s], and the phase that was hit."""
+    """Stop a run and resume it.
+
+    Returns the faults, the seconds until it ended, and the phase hit.
+    """
     draw = partial(at_the_start, length) if stop.phase == "start" else AIMS[stop.phase]
     pid = alive_at(stop.folder, stop.name, partial(draw, chance))
     hit = phase_of(stop.run)
@@ -228,15 +239,15 @@ def stop_and_compare(
 
 
 def untruths(stop: Stop, code: int, said: str, hit: str = "") -> Iterator[str]:
-    """What exit code, status and words of a run that was stopped in the phase `hit` get wrong."""
+    """Yield what is wrong in exit code, status and output of a run stopped in phase `hit`."""
     signum = stop.signum
     asked = {0 if signum == signal.SIGTERM else 128 + signum}
-    unheard = {-signum}  # it had not begun to listen: Python was still loading
+    unheard = {-signum}  # its handlers were not installed yet: Python was still loading
     begun = (stop.run / "run.json").exists()
     allowed = {-signum} if signum == signal.SIGKILL else asked if begun else asked | unheard
     state = status(stop.run, stop.folder).state if begun else "absent"
     if state == "done" and hit in AT_THE_END:
-        allowed = allowed | {0}  # it came to its end
+        allowed = allowed | {0}  # it had finished
     if code not in allowed:
         yield f"exit code {code} where {allowed} is right"
     honest = {"done", "absent", "died" if signum == signal.SIGKILL else "interrupted"}
@@ -251,13 +262,13 @@ def untruths(stop: Stop, code: int, said: str, hit: str = "") -> Iterator[str]:
 
 
 def way_back(said: str) -> list[str] | None:
-    """The words that a stopped run gave for going on."""
+    """Return the arguments with which a stopped run says it can be resumed."""
     found = re.findall(r"; (resume=true name=.*) continues$", said, re.MULTILINE)
     return shlex.split(found[-1]) if found else None
 
 
 def phase_of(run: Path) -> str:
-    """One of `PHASES`, or what the heartbeat calls it."""
+    """Return one of `PHASES`, or the heartbeat's own name for the phase."""
     beat = heartbeat(run)
     if any((run / "checkpoints").glob("writing_*")):
         return "save"
@@ -273,7 +284,7 @@ def phase_of(run: Path) -> str:
 
 
 def at_a_moment(length: float, chance: random.Random) -> Moment:
-    """Anywhere between start and end."""
+    """Return a moment anywhere between start and end."""
     due = time.monotonic() + chance.uniform(0.02, 0.98) * length
 
     def has_come(_: Path) -> bool:
@@ -284,7 +295,7 @@ def at_a_moment(length: float, chance: random.Random) -> Moment:
 
 
 def at_the_start(length: float, chance: random.Random) -> Moment:
-    """Before the run does anything: in the first tenth of its life."""
+    """Return a moment before the run does anything: in the first tenth of its duration."""
     due = time.monotonic() + chance.uniform(0.0, 0.1) * length
 
     def has_come(run: Path) -> bool:
@@ -295,7 +306,7 @@ def at_the_start(length: float, chance: random.Random) -> Moment:
 
 
 def at_a_save(chance: random.Random) -> Moment:
-    """Within the writing of one of the checkpoints, at any point of it."""
+    """Return a moment while one of the checkpoints is written."""
     step, into = chance.randint(1, LAST), chance.uniform(0.0, 0.06)
 
     def has_come(run: Path) -> bool:
@@ -309,7 +320,7 @@ def at_a_save(chance: random.Random) -> Moment:
 
 
 def in_phase(phase: str, steps: tuple[int, ...], into: float, chance: random.Random) -> Moment:
-    """Within a phase, at most so many seconds into it, after one of these steps."""
+    """Return a moment in a phase after one of these steps, at most `into` seconds late."""
     step, wait = chance.choice(steps), chance.uniform(0.0, into)
 
     def has_come(run: Path) -> bool:
@@ -334,7 +345,7 @@ PHASES = ("start", *AIMS)
 
 
 def heartbeat(run: Path) -> dict[str, Any] | None:
-    """What the run said last of itself; None before it said anything."""
+    """Return the run's last heartbeat; None before the first."""
     try:
         found: dict[str, Any] = json.loads((run / "heartbeat.json").read_text("utf-8"))
     except FileNotFoundError:
@@ -343,7 +354,7 @@ def heartbeat(run: Path) -> dict[str, Any] | None:
 
 
 def what_was_hit(run: Path) -> Kill:
-    """Read from what the dead run has left."""
+    """Return the state of a dead run, from the files that it left."""
     in_save = any((run / "checkpoints").glob("writing_*"))
     beat = heartbeat(run)
     return Kill(beat["phase"], beat["step"], in_save) if beat else Kill("start", 0, in_save)
@@ -353,7 +364,7 @@ def what_was_hit(run: Path) -> Kill:
 
 
 def resume_and_compare(folder: Path, name: str, words: list[str] | None = None) -> list[str]:
-    """Take the run up again, to its end; what differs from the undisturbed one."""
+    """Resume the run to its end. Returns the differences from the undisturbed run."""
     begun = (folder / name / "config.yaml").exists()
     known = [f"name={name}", "resume=true"] if begun else [*WORDS, f"name={name}"]
     code = wait(start(folder, name, words or known))
@@ -363,7 +374,7 @@ def resume_and_compare(folder: Path, name: str, words: list[str] | None = None) 
 
 
 def differences(whole: Path, run: Path) -> list[str]:
-    """Between two runs that have ended."""
+    """Return the differences between two finished runs."""
     ends = (checkpoint.newest_first(folder / "checkpoints")[0] for folder in (whole, run))
     return [*sameness.stream_differences(whole, run), *sameness.checkpoint_differences(*ends)]
 
@@ -372,7 +383,7 @@ def differences(whole: Path, run: Path) -> list[str]:
 
 
 def comparing(folder: Path, comparisons: int, chance: random.Random) -> int:
-    """So many stops of a comparison's driver; the exit code."""
+    """Stop the driver of a comparison `comparisons` times. Returns the exit code."""
     if not comparisons:
         return 0
     begun = time.monotonic()
@@ -389,7 +400,7 @@ def comparing(folder: Path, comparisons: int, chance: random.Random) -> int:
 
 
 def stop_comparison(folder: Path, name: str, signum: signal.Signals, after: float) -> list[str]:
-    """What was not true, or differs once the same command was given again."""
+    """Stop a comparison and start it again. Returns what was wrong or different."""
     pid = start_comparison(folder, name)
     time.sleep(after)
     os.kill(pid, signum)
@@ -399,18 +410,18 @@ def stop_comparison(folder: Path, name: str, signum: signal.Signals, after: floa
     allowed = {0 if (folder / name / "report.json").exists() else heard, heard, -signum}
     found = [] if code in allowed else [f"exit code {code} where {allowed} is right"]
     if signum != signal.SIGKILL and any(runlock.owner(run) for run in runs.glob("*")):
-        found.append("a run is still at work")
+        found.append("a run is still working")
     if wait(start_comparison(folder, name)) != 0:
         return [*found, f"the same command failed, see {folder / name}.log"]
     for run in sorted((folder / "compared" / "runs").iterdir()):
         found += differences(run, runs / run.name)
     if verdict_of(folder / name) != verdict_of(folder / "compared"):
-        found.append("the report says something else")
+        found.append("the report is different")
     return found
 
 
 def verdict_of(comparison: Path) -> Any:
-    """report.json without time, place and hashes of what holds times."""
+    """Return report.json without times, places, and hashes of files that hold times."""
     found = json.loads((comparison / "report.json").read_text("utf-8"))
     return _untimed({key: found[key] for key in ("arms", "seeds", "verdict", "envs", "runs")})
 
@@ -425,19 +436,19 @@ def _untimed(tree: Any) -> Any:
 
 
 def start(folder: Path, name: str, words: list[str]) -> int:
-    """A process that trains; its id."""
+    """Start a process that trains, and return its id."""
     runs_dir = [] if any(word.startswith("runs_dir=") for word in words) else [f"runs_dir={folder}"]
     return forked(folder / f"{name}.log", ["train", *words, *runs_dir])
 
 
 def start_comparison(folder: Path, name: str) -> int:
-    """A process that drives a comparison; its id."""
+    """Start a process that drives a comparison, and return its id."""
     words = ["compare", *COMPARED, f"name={name}", f"comparisons_dir={folder}"]
     return forked(folder / f"{name}.log", words)
 
 
 def forked(log: Path, words: list[str]) -> int:
-    """A process that does what the words say; its id."""
+    """Fork a process that runs the command line with these arguments, and return its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -457,12 +468,12 @@ def forked(log: Path, words: list[str]) -> int:
 
 
 def wait(pid: int) -> int:
-    """The exit code of a process."""
+    """Wait for a process and return its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def preload() -> None:
-    """Import what a run imports, and start no thread."""
+    """Import everything that a run imports, without starting a thread."""
     import mssr_rl.engine.local
     import mssr_rl.report.run_page
     import mssr_rl.run.trainer  # noqa: F401

@@ -1,6 +1,6 @@
-"""README.md's picture of a comparison: `picture.py comparisons/NAME docs/comparison.png`.
+"""Make README.md's picture of a comparison: `picture.py comparisons/NAME docs/comparison.png`.
 
-Takes the top of report.html as a browser draws it. Needs Chromium; nothing of a run does.
+It takes a screenshot of the top of report.html. This needs Chromium; no run needs it.
 """
 
 import shutil
@@ -16,7 +16,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main(comparison: str, picture: str) -> None:
-    """Draw, cut, and keep in few colours: the page has few."""
+    """Take the picture, cut it, and store it with 256 colours, because the page has few."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit(f"none of {', '.join(BROWSERS)} is installed")

@@ -1,4 +1,4 @@
-"""A GGUF file made into an ordinary model folder: float32 safetensors, tokenizer, chat template.
+"""Convert a GGUF file to an ordinary model folder: float32 safetensors, tokenizer, chat template.
 
     python scripts/real_model.py FILE.gguf FOLDER
 
@@ -17,19 +17,23 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # isort: skip
 
 
 def main(file: Path, folder: Path) -> None:
-    """Written aside and renamed: a folder that is there is whole."""
+    """Convert the file.
+
+    The folder is written under another name and renamed, so it is never incomplete.
+    """
     aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    told = {"gguf_file": file.name}
-    words = AutoTokenizer.from_pretrained(file.parent, **told)
-    model = AutoModelForCausalLM.from_pretrained(file.parent, **told, dtype=torch.float32)
+    source = {"gguf_file": file.name}
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
+    model = AutoModelForCausalLM.from_pretrained(file.parent, **source, dtype=torch.float32)
     # transformers 5.15 reads the tokenizer's end token wrongly from GGUF; the model's own is right.
     end = model.config.eos_token_id
-    words.eos_token = words.pad_token = words.convert_ids_to_tokens(end)
+    tokenizer.eos_token = tokenizer.pad_token = tokenizer.convert_ids_to_tokens(end)
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = [end], end
-    words.clean_up_tokenization_spaces = False  # made for other tokenizers; transformers warns
+    # It is meant for other tokenizers, and transformers warns.
+    tokenizer.clean_up_tokenization_spaces = False
     model.save_pretrained(aside)
-    words.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
     aside.rename(folder)
     count = sum(p.numel() for p in model.parameters())
     print(f"{folder}: {type(model).__name__} of {count / 1e6:.1f} M parameters")

@@ -1,11 +1,11 @@
-"""The soak: many steps of a minimal policy, and what the process holds meanwhile.
+"""The soak: run a minimal policy for many steps, and measure what the process holds.
 
     python scripts/soak.py steps=10000 [warm_up=1000]
 
-Trainer, checkpoints, evaluations, records and graders are the real ones; the policy is the tabular
-one of the tests, so that a step takes milliseconds. After the warm-up, resident memory may not rise
-by more than 5 %, and file handles, threads and child processes not at all; none may be left at the
-end.
+Trainer, checkpoints, evaluations, records and graders are the real ones. The policy is the tabular
+one of the tests, so that a step takes milliseconds. After the warm-up, resident memory may rise by
+at most 5 %, and file handles, threads and child processes not at all. None of these may be left at
+the end.
 """
 
 import gc
@@ -29,7 +29,7 @@ from mssr_rl.engine_protocol import UpdateStats
 from mssr_rl.run import trainer
 
 TESTS = Path(__file__).parents[1] / "tests"
-MARKS = 50  # measurements of a soak
+MARKS = 50  # number of measurements
 TOLERANCE = 0.05  # of resident memory
 
 
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 class Weighed:
-    """An engine that weighs its process every few steps."""
+    """An engine that measures its process every few steps."""
 
     def __init__(self, inner: Any, every: int, held: list[Held]) -> None:
         self._inner, self._every, self._held = inner, every, held
@@ -54,7 +54,7 @@ class Weighed:
         return getattr(self._inner, name)
 
     def update(self, *arguments: Any) -> UpdateStats:
-        """Weigh, if it is time, and update."""
+        """Measure the process if it is time, and update."""
         self._steps += 1
         if self._steps % self._every == 0:
             self._held.append(weigh(self._steps))
@@ -63,7 +63,7 @@ class Weighed:
 
 
 def main(arguments: list[str]) -> int:
-    """Soak, print what was held, and judge it."""
+    """Run the soak, print the measurements, and return the exit code."""
     words = {"steps": "10000", **parse(arguments)}
     steps = int(words["steps"])
     warm_up = int(words.get("warm_up", steps // 10))
@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
 
 
 def soak(folder: Path, steps: int, held: list[Held]) -> None:
-    """Run so many steps, with everything a run does in between."""
+    """Run `steps` steps, with everything that a run does between them."""
     engine = tabular_engine()
     every = max(1, steps // MARKS)
 
@@ -97,7 +97,7 @@ def soak(folder: Path, steps: int, held: list[Held]) -> None:
 
 
 def words(data: Path, folder: Path, steps: int) -> list[str]:
-    """A run of 16 rollouts a step that evaluates and saves all the time."""
+    """Return the arguments of a run with 16 rollouts a step that often evaluates and saves."""
     return [
         "algo=mssr",
         "env=vision_r1",
@@ -117,7 +117,7 @@ def words(data: Path, folder: Path, steps: int) -> list[str]:
 
 
 def faults(held: Sequence[Held], warm_up: int) -> list[str]:
-    """What grew that should not have."""
+    """Return what grew although it must not."""
     after = [mark for mark in held if mark.step >= warm_up]
     first = after[0]
     found = []
@@ -131,7 +131,7 @@ def faults(held: Sequence[Held], warm_up: int) -> list[str]:
 
 
 def left_over(before: Held, end: Held) -> list[str]:
-    """What the run has not given back."""
+    """Return what the run did not release."""
     return [
         f"{getattr(end, name) - getattr(before, name)} {name} are left"
         for name in ("handles", "threads", "children")
@@ -140,13 +140,13 @@ def left_over(before: Held, end: Held) -> list[str]:
 
 
 def growth(held: Sequence[Held], warm_up: int) -> float:
-    """By what share resident memory rose after the warm-up, at its highest."""
+    """Return the largest share by which resident memory rose after the warm-up."""
     after = [mark.memory for mark in held if mark.step >= warm_up]
     return max(after) / after[0] - 1
 
 
 def weigh(step: int) -> Held:
-    """Ask the kernel."""
+    """Measure this process."""
     process = psutil.Process()
     memory = process.memory_info().rss / 2**20
     children = len(process.children(recursive=True))
@@ -154,7 +154,7 @@ def weigh(step: int) -> Held:
 
 
 def describe(mark: Held) -> str:
-    """A measurement in a line."""
+    """Return a measurement as one line."""
     return (
         f"step {mark.step:>7,}: {mark.memory:7.1f} MiB, {mark.handles} handles, "
         f"{mark.threads} threads, {mark.children} children"
@@ -162,7 +162,7 @@ def describe(mark: Held) -> str:
 
 
 def tabular_engine() -> Any:
-    """The policy of the tests, from its file: tests are no package."""
+    """Return the tests' policy, loaded from its file because the tests are not a package."""
     spec = spec_from_file_location("soak_conftest", TESTS / "conftest.py")
     assert spec is not None
     assert spec.loader is not None
@@ -172,7 +172,7 @@ def tabular_engine() -> Any:
 
 
 def counting_data(folder: Path) -> Path:
-    """Which digit follows? One picture, sixty ways to ask."""
+    """Write the data set "which digit follows?": one picture and sixty questions."""
     data = folder / "counting"
     data.mkdir()
     picture = io.BytesIO()

@@ -1,6 +1,6 @@
 """Our side of `benchmarks.rollouts`: the local engine.
 
-It gives log-probabilities and entropies too, as a training step needs them.
+It returns log-probabilities and entropies too, as a training step needs them.
 """
 
 from typing import Any
@@ -12,7 +12,10 @@ from mssr_rl.engine_protocol import Sampling
 
 
 def main(told: dict[str, Any]) -> None:
-    """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
+    """Sample in turns.
+
+    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    """
     channel = Channel()
     engine = make_engine(laptop(f"engine.threads={told['threads']}"))
     sampling = Sampling(max_response_tokens=told["limit"])

@@ -1,7 +1,7 @@
-"""Our side of `benchmarks.step`: a run of the real trainer that takes a step when it is told to.
+"""Our side of `benchmarks.step`: a run of the real trainer that takes a step at each turn.
 
-Everything a run does in a step is in it: display, metrics.jsonl, samples, TensorBoard events,
-heartbeat, ledger. Evaluations and checkpoints are not.
+A step has everything that it has in a run: display, metrics.jsonl, samples, TensorBoard events,
+heartbeat, ledger. Evaluations and checkpoints are left out.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ class Turns(trainer.Session):
     channel: Channel
 
     def run(self) -> None:
-        """Step by step, until there are no more turns."""
+        """Take one step at each turn, until there are no more turns."""
         self._begin(facts(self.arm), changed=[])
         self.channel.ready()
         while self.channel.wait():
@@ -36,7 +36,7 @@ class Turns(trainer.Session):
 
 
 def main(told: dict[str, Any]) -> None:
-    """`words` of the command line."""
+    """Run the trainer with the command-line arguments in `told["words"]`."""
     Turns.channel = Channel()
     with tempfile.TemporaryDirectory() as folder:
         trainer.run(laptop(*told["words"], f"runs_dir={folder}"), make_engine, Turns)

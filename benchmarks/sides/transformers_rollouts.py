@@ -1,6 +1,6 @@
-"""transformers' side of `benchmarks.rollouts`: its processor, `generate`, and text out again.
+"""transformers' side of `benchmarks.rollouts`: its processor, `generate`, and decoding to text.
 
-All of a turn's rollouts are one batch, which is its fastest way on CPU; no log-probabilities.
+All rollouts of a turn are one batch, which is its fastest way on a CPU. No log-probabilities.
 """
 
 import io
@@ -18,7 +18,10 @@ from mssr_rl.prompts import chat_messages
 
 
 def main(told: dict[str, Any]) -> None:
-    """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
+    """Sample in turns.
+
+    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    """
     channel = Channel()
     torch.set_num_threads(told["threads"])
     torch.manual_seed(0)
@@ -35,7 +38,7 @@ def main(told: dict[str, Any]) -> None:
 
 
 def _encoded(processor: Any, problems: Sequence[Problem]) -> Any:
-    """As TRL does it: chat template, then text and pictures through the processor."""
+    """Encode as TRL does: the chat template, then text and pictures through the processor."""
     texts = [
         processor.apply_chat_template(
             chat_messages(problem), add_generation_prompt=True, tokenize=False
@@ -63,7 +66,7 @@ def _generated(model: Any, inputs: Any, told: dict[str, Any]) -> torch.Tensor:
 
 
 def _real(token_BT: torch.Tensor, ends: torch.Tensor) -> int:
-    """Tokens up to the first end token, which counts."""
+    """Return the number of tokens up to the first end token, which is counted."""
     ended_BT = torch.isin(token_BT, ends).long()
     return int(((ended_BT.cumsum(1) - ended_BT) == 0).sum())
 

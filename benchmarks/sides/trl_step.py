@@ -1,9 +1,9 @@
-"""TRL's side of `benchmarks.step`: its GRPOTrainer or RLOOTrainer, held after every rollout batch.
+"""TRL's side of `benchmarks.step`: its GRPOTrainer or RLOOTrainer, which waits after every batch.
 
-The same model, problems, verifier, response limit, samples and updates as our side, in TRL's
-fastest setting found on CPU: micro-batches as large as an update, no gradient checkpointing, no
-reporting. The driver refuses the figures unless pictures reached the vision tower and the number of
-updates is right, so both are counted here.
+It has the same model, problems, verifier, response limit, samples and updates as our side. The
+settings are the fastest that were found on a CPU: micro-batches as large as an update, no gradient
+checkpointing, no reporting. The driver refuses the figures if pictures did not reach the vision
+tower, or if the number of updates is wrong. So both are counted here.
 """
 
 import io
@@ -29,19 +29,19 @@ TRAINERS = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)
 
 
 class Turns(TrainerCallback):  # type: ignore[misc]
-    """Ends a turn after the last update of a rollout batch, and waits for the next."""
+    """Ends a turn after the last update of a rollout batch, and waits for the next turn."""
 
     def __init__(self, channel: Channel, seen: Counter[str]) -> None:
         self.channel, self.seen = channel, seen
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """All is built; nothing is sampled."""
+        """Wait for the first turn. Everything is built, and nothing is sampled yet."""
         self.channel.ready()
         if not self.channel.wait():
             raise SystemExit
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After an update."""
+        """Count an update, and end the turn after the last update of a batch."""
         self.seen["updates"] += 1
         if state.global_step % args.steps_per_generation:
             return
@@ -57,7 +57,7 @@ class Turns(TrainerCallback):  # type: ignore[misc]
 
 
 def main(told: dict[str, Any]) -> None:
-    """`algo`, `threads`, `model`, `limit` tokens."""
+    """Train in turns. `told`: `algo`, `threads`, `model`, `limit` tokens."""
     channel, seen = Channel(), Counter[str]()
     torch.set_num_threads(told["threads"])
     model = load_model(told["model"], "cpu", "float32")
@@ -99,13 +99,13 @@ def _config(told: dict[str, Any], folder: str) -> Any:
 
 
 def _dataset() -> Any:
-    """The mini problems in TRL's columns; `key` is what our reward finds a problem by."""
+    """Return the mini problems in TRL's columns; our reward finds a problem by its `key`."""
     problems = environments.make(workloads.ENV, split="train").problems
     return Dataset.from_list([_row(problem) for problem in problems])
 
 
 def _row(problem: Problem) -> dict[str, Any]:
-    """One picture in front of the text, which is where TRL puts it."""
+    """Return a problem with one picture before the text, which is where TRL puts it."""
     before, _, text = problem.prompt.partition(IMAGE)
     assert not before
     assert len(problem.images) == 1
@@ -115,7 +115,7 @@ def _row(problem: Problem) -> dict[str, Any]:
 
 
 def _counting(reward: Any, seen: Counter[str]) -> Any:
-    """The reward, which also counts the responses and their tokens."""
+    """Return the reward, wrapped so that it also counts the responses and their tokens."""
 
     def counted(completions: Any, completion_ids: Any, **columns: Any) -> Any:
         seen["samples"] += len(completions)

@@ -1,7 +1,7 @@
 """vLLM's side of `benchmarks.rollouts`: its offline engine on CPU, in this process.
 
-It is given prompts in tokens and decoded pictures, as the rollout workers of engine=openrlhf give
-them, and asked for no log-probabilities. Compiling is off: it wants a C++ compiler, and minutes.
+It gets prompts as tokens and decoded pictures, as the rollout workers of engine=openrlhf pass them,
+and returns no log-probabilities. Compiling is off: it needs a C++ compiler and minutes.
 """
 
 import os
@@ -20,7 +20,7 @@ from mssr_rl.models.load import load_processor
 from mssr_rl.problem import Problem
 
 STARTUP = Path(engine.__file__).parent / "openrlhf" / "startup"  # vLLM's own children need it too
-NEVER = -100.0  # added to a logit; the least that vLLM takes
+NEVER = -100.0  # added to the logit of a forbidden token; vLLM accepts no lower value
 SETTINGS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
@@ -32,7 +32,10 @@ SETTINGS = {
 
 
 def main(told: dict[str, Any]) -> None:
-    """`threads`, `problems` a turn, `group` rollouts each, `limit` tokens."""
+    """Sample in turns.
+
+    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    """
     channel = Channel()
     os.environ.update({**SETTINGS, "OMP_NUM_THREADS": str(told["threads"])})
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)

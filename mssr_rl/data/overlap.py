@@ -1,12 +1,13 @@
-"""Rows that two data sets share: is what is trained on also what is tested on?
+"""Find rows that two data sets share: is training data also in the test data?
 
-    shared(train, test)     rows that are the same, or nearly: a run stops at them
-    alike(ours, theirs)     those, and pictures that look the same under other words: `check` lists
+    shared(train, test)     rows that are equal or nearly equal: a run stops at them
+    alike(ours, theirs)     also pictures that look alike with other words: `check` lists them
 
-The same are equal words over equal pictures. Nearly the same are words that differ in case, blanks
-and signs only, with the same answer, over pictures that look the same: their grey thumbnails differ
-by little everywhere, so a resized or re-encoded copy is found and a drawing in which one printed
-digit differs is not. A picture alone is no hit, and neither is a question alone: templates repeat.
+Equal rows have equal words and equal pictures. Nearly equal rows have the same answer, words that
+differ in case, blanks and signs only, and pictures that look alike: their grey thumbnails differ
+little everywhere. So a resized or re-encoded copy is found, but a drawing with another printed
+digit is not. An equal picture alone, or an equal question alone, is no hit, because templates
+repeat.
 """
 
 import hashlib
@@ -25,16 +26,16 @@ from mssr_rl.data.seen import SIDE, Thumbnail
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
 
-# Between thumbnails of copies: JPEG at quality 75 and pictures resized by 0.6 to 1.5 stay below;
-# of 10,021 pairs of independent drawings with equal question and answer, 1 does.
+# Limits for thumbnails of copies. JPEG at quality 75, and resizing by 0.6 to 1.5, stay below them.
+# Of 10,021 pairs of independent drawings with equal question and answer, 1 stays below.
 LARGEST, ROOT_MEAN_SQUARE = 30, 4.0  # of 255
-BLOCK = 8  # pixels of a thumbnail that the first comparison takes together
-NEAR_TEXT = 0.6  # shared words of all words
+BLOCK = 8  # side of the blocks that the first comparison averages [pixels]
+NEAR_TEXT = 0.6  # share of words that two texts have in common
 AT_ONCE = 256  # rows that are held against others in one product
 
 
 class Hit(NamedTuple):
-    """A row of each set and why they count as one."""
+    """A row of each data set, and why the two count as one."""
 
     ours: str
     theirs: str
@@ -49,16 +50,16 @@ class Shared(NamedTuple):
     other: str
     of: int  # rows of `split`
     hits: tuple[Hit, ...]
-    stands_in: bool  # the two are one set of rows, used twice
+    stands_in: bool  # both splits are the same rows, used twice
 
     @property
     def exact(self) -> int:
-        """Rows of `split` that are in `other` word for word."""
+        """How many rows of `split` are in `other` word for word."""
         return sum(hit.exact for hit in self.hits)
 
     @property
     def says(self) -> str:
-        """The finding in words, rows named."""
+        """The result as a sentence that names rows."""
         if self.stands_in:
             return f"{self.split} is {self.other}: one set of rows stands in for both"
         near = len(self.hits) - self.exact
@@ -71,7 +72,7 @@ class Shared(NamedTuple):
         )
 
 
-SHOWN = 20  # rows that are named
+SHOWN = 20  # most rows that are named
 
 
 def overlap_record(found: Shared) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def overlap_record(found: Shared) -> dict[str, Any]:
 
 
 class SplitRows:
-    """A split's problems with what they are compared by, each worked out once."""
+    """A split's problems with the values they are compared by, each computed once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
@@ -98,11 +99,11 @@ class SplitRows:
 
     @cached_property
     def bare(self) -> list[tuple[str, str, int]]:
-        """See `_bare`."""
+        """The result of `_bare` for each problem."""
         return [_bare(problem) for problem in self.problems]
 
     def look_up(self, rows: Iterable[int]) -> None:
-        """Have the thumbnails of these rows at hand."""
+        """Load the thumbnails of these rows."""
         self._known |= seen.thumbnails(
             {
                 mark: content
@@ -112,7 +113,7 @@ class SplitRows:
         )
 
     def thumbnails(self, row: int) -> NDArray[np.uint8]:
-        """Of all pictures of a row that was looked up: pictures x SIDE * SIDE."""
+        """Return the thumbnails of all pictures of a loaded row: pictures x SIDE * SIDE."""
         return np.stack([self._known[mark] for mark in self.digests[row]])
 
     @cached_property
@@ -121,7 +122,7 @@ class SplitRows:
 
 
 def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
-    """What later splits share with earlier ones, for every two of them: train, val, test."""
+    """Return what each later split shares with each earlier one, in the order train, val, test."""
     rows = {split: SplitRows(problems) for split, problems in splits.items()}
     found = []
     for (earlier, theirs), (later, ours) in combinations(rows.items(), 2):
@@ -132,12 +133,12 @@ def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
 
 
 def shared(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
-    """The rows of `ours` that are in `theirs`, the same or nearly, each once."""
+    """Return the rows of `ours` that are in `theirs`, equal or nearly equal, each once."""
     return list(_shared(SplitRows(ours), SplitRows(theirs)).values())
 
 
 def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
-    """Those of `shared`, and rows whose words differ but not their picture, numbers and answer."""
+    """Return the rows of `shared`, and those where only the words of the question differ."""
     mine, others = SplitRows(ours), SplitRows(theirs)
     hits = _shared(mine, others)
     for rows in (mine, others):
@@ -156,7 +157,7 @@ def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
 
 
 def _shared(ours: SplitRows, theirs: SplitRows) -> dict[int, Hit]:
-    """Hits by row of ours, in order."""
+    """Return the hits by row of `ours`, in order."""
     exact: dict[bytes, int] = {}
     for j, mark in enumerate(theirs.marks):
         exact.setdefault(mark, j)
@@ -177,7 +178,7 @@ def _key(rows: SplitRows, row: int) -> str:
 
 
 def posed(problem: Problem) -> bytes:
-    """A digest of the question's words and the pictures' bytes."""
+    """Return a digest of the question's words and the pictures' bytes."""
     return _posed(problem, [seen.digest(content) for content in problem.images])
 
 
@@ -189,9 +190,10 @@ def _posed(problem: Problem, digests: Iterable[bytes]) -> bytes:
 
 
 def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of other rows' thumbnails can be of the same pictures, picture by picture.
+    """Return which of other rows' thumbnails can be of the same pictures, picture by picture.
 
-    `one` is pictures x SIDE * SIDE, `others` rows x pictures x SIDE * SIDE; the answer is rows.
+    `one` is pictures x SIDE * SIDE, `others` is rows x pictures x SIDE * SIDE. The result has one
+    bool for each row.
     """
     difference = others.astype(np.int32) - one
     within = np.abs(difference).max(-1) <= LARGEST
@@ -201,7 +203,7 @@ def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterator[tuple[int, int]]:
-    """(row of ours, row of theirs) for rows not yet known that are nearly the same."""
+    """Yield (row of ours, row of theirs) for unknown rows that are nearly equal."""
     others: dict[tuple[str, str, int], list[int]] = {}
     for j, bare in enumerate(theirs.bare):
         others.setdefault(bare, []).append(j)
@@ -238,7 +240,10 @@ def _album(rows: SplitRows, some: list[int]) -> _Album:
 def _matches(
     ours: SplitRows, theirs: SplitRows, mine: list[int], others: list[int]
 ) -> Iterator[tuple[int, int]]:
-    """(row of ours, first row of theirs) whose pictures look alike; all have equally many."""
+    """Yield (row of ours, first row of theirs) whose pictures look alike.
+
+    All rows have the same number of pictures.
+    """
     a, b = _album(ours, mine), _album(theirs, others)
     for start in range(0, len(mine), AT_ONCE):
         some = slice(start, start + AT_ONCE)
@@ -251,10 +256,10 @@ def _matches(
 
 
 def _candidates(a: _Album, b: _Album, some: slice) -> Iterator[NDArray[np.int64]]:
-    """For each of some rows of `a`, the places in `b` that are worth a look at every pixel.
+    """Yield for each of some rows of `a` the places in `b` that must be compared pixel by pixel.
 
-    A mean, of a block or of all pictures, differs by no more than the root mean square of the
-    pixels. So only rows of about the same grey are compared, by a product of matrices.
+    The mean of a block, or of all pictures, differs by at most the root mean square of the pixels'
+    differences. So only rows of about the same grey are compared, by a matrix product.
     """
     mean, coarse = a.mean[some], a.coarse[some]
     first = int(np.searchsorted(b.mean, mean[0] - ROOT_MEAN_SQUARE))
@@ -267,7 +272,7 @@ def _candidates(a: _Album, b: _Album, some: slice) -> Iterator[NDArray[np.int64]
 
 
 def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Means of blocks: rows x (pictures * blocks)."""
+    """Return the means of blocks: rows x (pictures * blocks)."""
     rows, count, _ = thumbnails.shape
     blocks = SIDE // BLOCK
     shaped = thumbnails.reshape(rows, count, blocks, BLOCK, blocks, BLOCK)
@@ -276,9 +281,9 @@ def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _bare(problem: Problem) -> tuple[str, str, int]:
-    """The question without case, blanks and punctuation, its answer, how many pictures it has.
+    """Return the question without case, blanks and punctuation, the answer, the picture count.
 
-    Signs inside numbers stay, 1.5 and 3:20, and so do those of formulas.
+    Signs inside numbers remain, as in 1.5 and 3:20, and so do those of formulas.
     """
     text = unicodedata.normalize("NFKC", problem.prompt.replace(IMAGE, " ")).casefold()
     bare = re.sub(r"\s+|[!?;\"'`]|(?<!\d)[.,:]|[.,:](?!\d)", "", text)
@@ -300,7 +305,7 @@ def _seen(problem: Problem) -> _Seen:
 def _reworded(
     mine: tuple[_Seen, SplitRows, int], other: tuple[_Seen, SplitRows, int]
 ) -> str | None:
-    """Why two rows with the same numbers count as one, None if they do not."""
+    """Return why two rows with the same numbers count as one; None if they do not."""
     (a, ours, i), (b, theirs, j) = mine, other
     count = len(ours.problems[i].images)
     if len(theirs.problems[j].images) != count:

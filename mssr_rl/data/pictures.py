@@ -1,10 +1,10 @@
-"""Pictures from outside: whatever a row holds becomes encoded bytes that are safe to decode.
+"""Turn whatever a row holds as a picture into encoded bytes that are safe to decode.
 
-The reader calls `encoded` and `as_seen` while it reads; environments and engines call `decode`.
-What comes out of `as_seen` looks the same to every decoder: a transparent ground is white, a
-photograph stands upright, 16 bits are scaled to 8. Size is read from the header before anything is
-decoded, so a bomb costs nothing. A picture that cannot be used is a `ValueError` that says why; the
-caller knows the row and says where.
+The reader calls `encoded` and `as_seen` while it reads; environments and engines call `decode`. The
+result of `as_seen` looks the same to every decoder: a transparent ground is white, a photograph is
+upright, and 16 bits are scaled to 8. The size is read from the header before anything is decoded,
+so a decompression bomb costs nothing. A picture that cannot be used raises ValueError with the
+reason. The caller knows the row and adds it.
 """
 
 import base64
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 MAX_PIXELS = 50_000_000
 MAX_FRAME_PIXELS = 8 * MAX_PIXELS  # of all frames of an animation together
-MAX_BYTES = 64 * 2**20  # of an encoded picture, in a file or in a row
+MAX_BYTES = 64 * 2**20  # of one encoded picture, in a file or in a row
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 IMAGE_FOLDERS = (
     "images",
@@ -39,8 +39,8 @@ IMAGE_FOLDERS = (
     "pictures",
 )  # names of files are looked for there
 
-# Said of pictures that are refused below, or that viewers show all the same. Not by
-# catch_warnings: threads decode, and it is not made for them.
+# These warnings are about pictures that are refused below, or that viewers show anyway.
+# `catch_warnings` would not work, because threads decode and it is not thread-safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 
@@ -63,10 +63,11 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError)  # what Pillo
 
 
 def encoded(item: Any, folder: Path | None) -> bytes:
-    """The encoded bytes of a dict with `bytes` or `path`, of bytes, a PIL image, base64 or a path.
+    """Return a picture's encoded bytes: from a dict, bytes, a PIL image, base64 or a path.
 
-    Paths are relative to `folder`, or to its folder `images`, and may not lead out of it; None
-    means that there is no folder. A data URI is base64; other addresses are never fetched.
+    The dict has `bytes` or `path`. A path is relative to `folder`, or to its folder `images`, and
+    may not lead out of it; None means that there is no folder. A data URI is base64. Other
+    addresses are never fetched.
     """
     if isinstance(item, Mapping):
         filled = (item.get(key) for key in ("bytes", "path", "image", "url"))
@@ -83,13 +84,13 @@ def encoded(item: Any, folder: Path | None) -> bytes:
 
 
 def as_seen(content: bytes) -> bytes:
-    """The picture as a person sees it, decoded to the last frame: the same bytes, or a new PNG.
+    """Return the picture as a viewer shows it: the same bytes, or a new PNG.
 
-    New bytes where plain decoding would show something else: a transparent ground, an EXIF
-    orientation, 16-bit grey.
+    All frames are decoded. The bytes are new if plain decoding would show something else: with a
+    transparent ground, an EXIF orientation, or 16-bit grey.
 
     Raises:
-        ValueError: it is no picture, too large, or any part of it is missing or broken.
+        ValueError: it is not a picture, is too large, or a part of it is missing or broken.
     """
     return as_seen_and(content, lambda image: None)[0]
 
@@ -106,7 +107,8 @@ def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes
         _refuse_long_animation(image)
         try:
             if image.format == "PNG":
-                image.verify()  # the check sums behind the pixels; it uses the image up
+                # Checks the checksums of the pixels; the image cannot be used afterwards.
+                image.verify()
         except _BROKEN as error:
             raise ValueError(f"its data are broken ({error})") from error
     with _opened(content) as image:
@@ -122,7 +124,7 @@ def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes
 
 
 def decode(content: bytes) -> Image.Image:
-    """The picture as a person sees it, in RGB, detached from its file."""
+    """Return the picture as a viewer shows it, in RGB, detached from its file."""
     with _opened(content) as image:
         try:
             shown = _shown(image)
@@ -132,13 +134,13 @@ def decode(content: bytes) -> Image.Image:
 
 
 def blinded(problem: Problem) -> Problem:
-    """The problem with every picture grey: as large as before, so it takes as many tokens."""
+    """Return the problem with every picture grey. Sizes stay, so it takes as many tokens."""
     grey = tuple(_grey(content) for content in problem.images)
     return replace(problem, images=grey)
 
 
 def _shown(image: Image.Image) -> Image.Image | None:
-    """The first frame as it is seen, in RGB; None where `convert("RGB")` shows the same."""
+    """Return the first frame as a viewer shows it; None if `convert("RGB")` gives the same."""
     turn = _TURN.get(_orientation(image))
     image.load()
     flat = _on_white(image) or _scaled(image)
@@ -148,7 +150,7 @@ def _shown(image: Image.Image) -> Image.Image | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 where there is none; a field that cannot be read is ignored by viewers."""
+    """Return EXIF's number, or 1 if there is none. Viewers ignore a field that cannot be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001  the parser of a stranger's metadata may raise anything
@@ -156,7 +158,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _on_white(image: Image.Image) -> Image.Image | None:
-    """The picture on a white ground; None where nothing of it is transparent."""
+    """Return the picture on a white ground; None if nothing of it is transparent."""
     if not image.has_transparency_data:
         return None
     with_alpha = image.convert("RGBA")
@@ -168,14 +170,17 @@ def _on_white(image: Image.Image) -> Image.Image | None:
 
 
 def _scaled(image: Image.Image) -> Image.Image | None:
-    """Grey of more than 8 bits brought to 8; None for other modes. Plain conversion would clip."""
+    """Return grey of more than 8 bits scaled to 8; None for other modes.
+
+    `convert` would clip it.
+    """
     if not (image.mode.startswith("I") or image.mode == "F"):
         return None
     grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
     brightest = grey.max(initial=0)
     if image.mode.startswith("I;16") or 255 < brightest <= 65535:
         grey /= 257
-    elif brightest > 65535:  # no range is stated: the largest value is white
+    elif brightest > 65535:  # the range is unknown, so the largest value is white
         grey *= 255 / brightest
     return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8)).convert("RGB")
 
@@ -203,7 +208,7 @@ def _grey(content: bytes) -> bytes:
 
 
 def _opened(content: bytes) -> Image.Image:
-    """The picture with its header read, once its size has been found acceptable."""
+    """Return the picture with only its header read. Raises ValueError if it is too large."""
     _refuse_many_bytes(len(content))
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -228,7 +233,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def is_encoded(text: str) -> bool:
-    """Whether the text is a picture in base64, as it is or as a data URI."""
+    """Return whether the text is a picture in base64, alone or as a data URI."""
     if text.startswith("data:image/"):
         return True
     head = text[:400]
@@ -238,7 +243,7 @@ def is_encoded(text: str) -> bool:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether bytes begin as a picture of any kind does, also of those that are not taken."""
+    """Return whether bytes begin like a picture, including kinds that are not accepted."""
     return _MAGIC.match(head) is not None
 
 
@@ -272,7 +277,8 @@ def _from_file(name: str, folder: Path | None) -> bytes:
         if not any(path.is_relative_to(place) for place in (root, *_blobs(root))):
             raise ValueError(f"its path {name[:200]!r} leads out of {folder}")
         if path.exists() and not path.is_file():
-            raise ValueError(f"{name!r} is no file in {folder}")  # a pipe would be waited for
+            # Reading a pipe would wait for ever.
+            raise ValueError(f"{name!r} is no file in {folder}")
         _refuse_many_bytes(path.stat().st_size)
         return untrusted.content(path, MAX_BYTES)
     except (OSError, RuntimeError, untrusted.Unusable) as error:
@@ -280,7 +286,7 @@ def _from_file(name: str, folder: Path | None) -> bytes:
 
 
 def _place(root: Path, name: str) -> Path:
-    """Where a name leads: below the folder, or below the folder of pictures beside the table."""
+    """Return the path of a name: in the folder, or in the folder of pictures beside the table."""
     path = (root / name).resolve()
     if path.exists():
         return path
@@ -294,6 +300,6 @@ def _refuse_many_bytes(size: int) -> None:
 
 
 def _blobs(root: Path) -> tuple[Path, ...]:
-    """Where the files of a snapshot in the hub's cache really lie: it is made of links to there."""
+    """Return where the files of a snapshot in the hub's cache are: it has only links to them."""
     snapshots = next((place for place in root.parents if place.name == "snapshots"), None)
     return (snapshots.parent / "blobs",) if snapshots else ()

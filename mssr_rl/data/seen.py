@@ -1,9 +1,9 @@
-"""What is known of pictures by the hash of their bytes: whether they decode, and a thumbnail.
+"""A cache of facts about pictures, by the hash of their bytes: do they decode, and a thumbnail.
 
-Every picture is decoded once, by several threads (Pillow's decoders run side by side), and what was
-found is kept in a small database, so that the next start only hashes. The database lies in
-MSSR_CACHE, by default ~/.cache/mssr_rl, under a name that changes with Pillow and with our limits;
-where it cannot be used, pictures are decoded each time.
+Every picture is decoded once, by several threads (Pillow's decoders run in parallel). The result is
+kept in a small database, so that the next start only computes hashes. The database is in
+MSSR_CACHE, by default ~/.cache/mssr_rl. Its name changes with Pillow and with our limits. If it
+cannot be used, pictures are decoded each time.
 """
 
 import hashlib
@@ -28,34 +28,34 @@ from mssr_rl.data import pictures
 
 SIDE = 64  # of a thumbnail [pixels]
 WORKERS = min(8, os.cpu_count() or 1)
-SAID_EVERY = 5.0  # [s] between two lines of progress
-_FORM = "1"  # of the table: to be raised when what is stored changes
+SAID_EVERY = 5.0  # between two lines of progress [s]
+_FORM = "1"  # version of the table; raise it when the stored facts change
 
 Thumbnail = NDArray[np.uint8]  # SIDE * SIDE levels of grey
 
 
 class DecodedPicture(NamedTuple):
-    """What decoding a picture has shown."""
+    """The result of decoding a picture."""
 
-    content: bytes  # as a person sees it: the bytes that were given, or a new PNG
+    content: bytes  # the same bytes, or a new PNG if a viewer shows something else
     fault: str = ""  # why it cannot be used; empty if it can
 
 
 class _Known(NamedTuple):
     fault: str
-    changed: bool  # as_seen gives other bytes: made again when needed
-    thumbnail: bytes  # compressed; of the picture as it is seen
+    changed: bool  # `as_seen` returns other bytes, and is called again when they are needed
+    thumbnail: bytes  # compressed
 
 
 class Progress:
-    """A line now and then on what has been decoded, for readings that take a while."""
+    """Prints a line of progress now and then while pictures are decoded."""
 
     def __init__(self, what: str) -> None:
         self.what, self.count, self.decoded = what, 0, 0
         self._next = time.monotonic() + SAID_EVERY
 
     def add(self, count: int, decoded: int) -> None:
-        """So many pictures more, and how many of them were not known before."""
+        """Add `count` pictures, of which `decoded` were not known before."""
         self.count += count
         self.decoded += decoded
         if time.monotonic() >= self._next:
@@ -65,7 +65,7 @@ class Progress:
 
 
 def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> list[DecodedPicture]:
-    """Each picture as it is seen, or why it cannot be used; in order."""
+    """Return each picture as it is shown, or why it cannot be used, in order."""
     marks = [digest(content) for content in contents]
     known = _read(marks)
     todo = {
@@ -84,7 +84,7 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
 
 
 def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
-    """Thumbnails of those pictures that can be decoded; pictures and thumbnails by `digest`."""
+    """Return the thumbnails of those pictures that can be decoded, by `digest`."""
     known = _read(list(by_mark))
     found = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
     missing = [mark for mark in by_mark if mark not in found]
@@ -96,7 +96,7 @@ def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
 
 
 def digest(content: bytes) -> bytes:
-    """The hash that a picture's bytes are known by."""
+    """Return the hash by which a picture is known."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
@@ -118,7 +118,7 @@ def _packed_thumbnail(image: Image.Image) -> bytes:
 def _of_changed(
     fresh: dict[bytes, tuple[DecodedPicture, _Known]], new: dict[bytes, _Known]
 ) -> Iterator[tuple[bytes, _Known]]:
-    """The new bytes of pictures that were changed are asked about later: they are known too."""
+    """Yield the new bytes of changed pictures: they are looked up later, so they are known too."""
     for mark in new:
         look, found = fresh[mark]
         if found.changed:
@@ -129,7 +129,7 @@ def _of_changed(
 
 
 def database() -> Path:
-    """Where findings are kept for this Pillow and these limits."""
+    """Return the path of the database for this Pillow and these limits."""
     folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
     limits = (pictures.MAX_PIXELS, pictures.MAX_FRAME_PIXELS, pictures.MAX_BYTES, pictures.FORMATS)
     name = hashlib.blake2b(
@@ -156,7 +156,7 @@ def _read(marks: Sequence[bytes]) -> dict[bytes, _Known]:
 
 
 def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:
-    """Keep the findings; without a place to keep them they are found again next time."""
+    """Store the facts. If that fails, they are computed again next time."""
     if not rows:
         return
     path = database()
@@ -174,6 +174,6 @@ def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Width and height of a picture that was looked at, from its header [pixels]."""
+    """Return width and height of a picture that was checked before, from its header [pixels]."""
     with Image.open(io.BytesIO(content)) as image:
         return image.size
