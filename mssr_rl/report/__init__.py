@@ -1,7 +1,10 @@
-"""report.html of a run: one self-contained page, made from the run's folder alone.
+"""The report of a run: one self-contained page, report.html, made from the run's folder alone.
 
-`run_page` composes it and is the way in, `html` fills the template. `runfiles` reads the folder,
-`text` makes model output safe to look at, `axis` and `curves` draw line charts, `panels` chooses
-which, `results` reads the evaluations, `setup` says what was run and what it cost, `gallery` shows
-rollouts. Everything but `runfiles` and the pictures is pure.
+* `run_page` is the entry point and puts the page together; `html` fills the template.
+* `runfiles` reads the folder.
+* `text` makes model output safe to show.
+* `panels` chooses the charts; `axis` and `curves` draw them.
+* `results` summarises the evaluations, `setup` the settings and the cost; `gallery` shows rollouts.
+
+Only `runfiles` and the pictures of `gallery` read files; the rest is pure.
 """

@@ -1,4 +1,4 @@
-"""Axes: where ticks go, how they are labelled, and the map from values to pixels. Pure."""
+"""Axes of a chart: the positions and labels of ticks, and the map from values to pixels. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ class Axis:
     ticks: tuple[float, ...]
 
     def pixel(self, value: float) -> float:
-        """Where `value` is drawn."""
+        """Return the pixel of `value`."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
 
-NOTHING = 1e-100  # what a hundredth of would no longer be a number counts as 0
+NOTHING = 1e-100  # smaller values count as 0, so that steps and ticks do not underflow
 
 
 def tick_step(low: float, high: float, count: int) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that gives at most `count` intervals."""
+    """Return the smallest step (1, 2 or 5 times a power of ten) with at most `count` intervals."""
     raw = (high - low) / count
     power: float = 10.0 ** floor(log10(raw))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
 
 
 def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """Round values that enclose [low, high], about `count` intervals apart."""
+    """Return round values that enclose [low, high], with about `count` intervals."""
     step = tick_step(low, high, count)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     digits = max(0, 1 - floor(log10(step)))
@@ -40,9 +40,10 @@ def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
-    """What the value axis must cover: never a zero height, and zero itself when it is near.
+    """Return the range that the value axis must cover.
 
-    Shares (`share`) stay inside [0, 1].
+    The range has a positive height, and includes zero if zero is near. With `share`, it stays
+    inside [0, 1].
     """
     low, high = (x if abs(x) > NOTHING else 0.0 for x in (min(values), max(values)))
     if low >= 0 and low < 0.5 * high:
@@ -54,7 +55,7 @@ def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
 
 
 def value_axis(values: Sequence[float], share: bool, pixels: tuple[float, float]) -> Axis:
-    """The vertical axis, ending on its outer ticks."""
+    """Return the vertical axis. It begins and ends at a tick."""
     low, high = value_range(values, share)
     marks = ticks(low, high, 5)
     if share:
@@ -63,14 +64,14 @@ def value_axis(values: Sequence[float], share: bool, pixels: tuple[float, float]
 
 
 def count_axis(high: float, pixels: tuple[float, float], count: int) -> Axis:
-    """The horizontal axis: from 0 to exactly `high`, ticks inside."""
+    """Return the horizontal axis, from 0 to exactly `high`. All ticks lie inside."""
     high = high or 1.0
     marks = tuple(m for m in ticks(0.0, high, count) if m <= high)
     return Axis(0.0, high, *pixels, marks)
 
 
 def label(value: float, step: float, share: bool = False) -> str:
-    """A tick's text with just the decimals its step needs."""
+    """Return the text of a tick, with as many decimals as the step needs."""
     if share:
         value, step = 100 * value, 100 * step
     digits = max(0, -floor(log10(step) + 1e-9))
@@ -81,7 +82,7 @@ def label(value: float, step: float, share: bool = False) -> str:
 
 
 def compact(value: float) -> str:
-    """A count on an axis: 2500 -> "2.5k"."""
+    """Return a count as a short text: 2500 gives "2.5k"."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{letter}"

@@ -1,4 +1,4 @@
-"""Bars and before-after marks for tables, as inline SVG. Pure."""
+"""Bars, and marks of start and end values, for tables; as inline SVG. Pure."""
 
 from markupsafe import Markup
 
@@ -8,13 +8,13 @@ WIDTH = 240
 
 
 def bar(share: float) -> Markup:
-    """A bar of `share` of the full width."""
+    """Return a bar whose length is `share` of the full width."""
     rect = f'<rect width="{WIDTH * min(1.0, max(0.0, share)):.1f}" height="8" rx="2"/>'
     return trusted(f'<svg class="bar" viewBox="0 0 {WIDTH} 8" aria-hidden="true">{rect}</svg>')
 
 
 def scale() -> Markup:
-    """The 0 to 100 % scale that stands above the marks."""
+    """Return the scale from 0 to 100 % that is shown above the marks."""
     texts = "".join(
         f'<text class="middle" x="{_x(q / 100):.1f}" y="9">{q}</text>' for q in (0, 25, 50, 75)
     )
@@ -25,7 +25,7 @@ def scale() -> Markup:
 
 
 def before_after(*pairs: tuple[float | None, float | None]) -> Markup:
-    """One line a pair on a 0 to 100 % scale: hollow where it began, filled where it ended."""
+    """Draw one line per (start, end) pair on a scale from 0 to 100 %: start hollow, end filled."""
     height = 12 * len(pairs) + 2
     quarters = "".join(f"M{_x(q / 4):.1f} 0V{height}" for q in range(5))
     marks = "".join(_pair(i, *pair) for i, pair in enumerate(pairs, 1))

@@ -1,7 +1,8 @@
-"""Line charts as small inline SVG: no script, colours from the page's style sheet. Pure.
+"""Line charts as small inline SVG, without script. Pure.
 
-A faint line holds every recorded value, a strong one its moving average; pointing anywhere shows
-the nearest value. Colours are CSS classes (`s1`, `s2`, ...), so light, dark and print just work.
+A faint line shows every recorded value, a strong line the moving average. Pointing at the chart
+shows the nearest value. Colours are CSS classes (`s1`, `s2`, ...) of the page's style sheet, so the
+chart works in light mode, in dark mode and in print.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,11 @@ from markupsafe import Markup
 from mssr_rl.report.axis import Axis, compact, count_axis, label, value_axis
 from mssr_rl.report.text import escaped, number, percent, trusted
 
-MAX_POINTS = 480  # per line; longer series keep the extremes of each bin
-MAX_TARGETS = 60  # places to point at
+MAX_POINTS = 480  # per line; of longer series, the lowest and highest value of each bin are drawn
+MAX_TARGETS = 60  # areas that show their values when one points at them
 TOP, BOTTOM, RIGHT = 20, 38, 8
 CHAR = 6.2  # width of a digit
-FEW_LINES = 3  # that can be named above a chart
+FEW_LINES = 3  # so many lines can be named above a chart
 
 
 class Point(NamedTuple):
@@ -43,7 +44,7 @@ class ChartLine:
 
     @property
     def finite(self) -> tuple[Point, ...]:
-        """What can be drawn."""
+        """The points that can be drawn: those with a finite value."""
         return tuple(p for p in self.points if isfinite(p.y))
 
 
@@ -62,12 +63,12 @@ class Chart:
 
     @property
     def in_steps(self) -> bool:
-        """Whether lines have their points at the same places, a training step each."""
+        """Whether all lines have their points at the same x, one per training step."""
         return self.currency == "rollouts" and self.one_trainer
 
     @property
     def size(self) -> str:
-        """The page's class for it."""
+        """The chart's CSS class."""
         return "wide" if self.width > 400 else "narrow"
 
 
@@ -79,7 +80,7 @@ class Frame(NamedTuple):
 
 
 def moving_average(values: Sequence[float], window: int) -> list[float]:
-    """Centred mean over `window` values (odd); at both ends, over those of them that exist."""
+    """Return the centred mean over `window` values (odd); at both ends the window is cut."""
     half = window // 2
     mean: list[float] = []
     for i in range(len(values)):
@@ -89,7 +90,7 @@ def moving_average(values: Sequence[float], window: int) -> list[float]:
 
 
 def runs_of(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Stretches without a missing value: a line is never drawn across a gap."""
+    """Yield the stretches without a missing value, because no line is drawn across a gap."""
     run: list[Point] = []
     for p in points:
         if isfinite(p.y):
@@ -102,7 +103,7 @@ def runs_of(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 
 def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
-    """At most `limit` points with every bin's lowest and highest among them, so spikes stay."""
+    """Return at most `limit` points. Each bin keeps its lowest and highest, so spikes stay."""
     if len(points) <= limit:
         return list(points)
     bins = limit // 2
@@ -116,7 +117,7 @@ def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
 
 
 def smoothed(line: ChartLine) -> list[list[Point]]:
-    """The moving average of each stretch."""
+    """Return the moving average of each stretch."""
     stretches = []
     for run in runs_of(line.points):
         mean = moving_average([p.y for p in run], line.smooth)
@@ -125,7 +126,7 @@ def smoothed(line: ChartLine) -> list[list[Point]]:
 
 
 def frame(chart: Chart) -> Frame:
-    """Axes that hold every finite value and interval of the chart."""
+    """Return axes that contain every finite value and interval of the chart."""
     shown = [p for line in chart.lines for p in line.finite]
     edges = [e for p in shown for e in (p.low, p.high) if e is not None and isfinite(e)]
     pixels = (chart.height - BOTTOM, TOP)
@@ -136,19 +137,19 @@ def frame(chart: Chart) -> Frame:
 
 
 def y_labels(axis: Axis, share: bool) -> list[str]:
-    """The texts beside the vertical axis."""
+    """Return the texts beside the vertical axis."""
     step = axis.ticks[1] - axis.ticks[0] if len(axis.ticks) > 1 else 1.0
     return [label(tick, step, share) for tick in axis.ticks]
 
 
 def path(points: Sequence[Point], box: Frame) -> str:
-    """SVG path data through the points."""
+    """Return SVG path data through the points."""
     at = (f"{box.x.pixel(p.x):.1f} {box.y.pixel(p.y):.1f}" for p in points)
     return "M" + "L".join(at)
 
 
 def step_at(rollouts: float, points: Sequence[Point]) -> int | None:
-    """The training step at a rollout count, interpolated; None outside the recorded range."""
+    """Return the interpolated training step at a rollout count; None outside the range."""
     for a, b in pairwise(points):
         if a.x <= rollouts <= b.x and b.x > a.x:
             return round(a.step + (b.step - a.step) * (rollouts - a.x) / (b.x - a.x))
@@ -156,7 +157,7 @@ def step_at(rollouts: float, points: Sequence[Point]) -> int | None:
 
 
 def grid(chart: Chart, box: Frame) -> Iterator[str]:
-    """Horizontal rules, tick labels and the name of the horizontal axis."""
+    """Yield the horizontal lines, tick labels and the name of the horizontal axis."""
     for tick, text in zip(box.y.ticks, y_labels(box.y, chart.share), strict=True):
         y = box.y.pixel(tick)
         yield f'<path class="rule" d="M{box.x.start:.1f} {y:.1f}H{box.x.end:.1f}"/>'
@@ -185,7 +186,7 @@ def band(line: ChartLine, box: Frame) -> str:
 
 
 def draw_line(line: ChartLine, box: Frame) -> Iterator[str]:
-    """One curve: band, faint values, strong average, dots."""
+    """Yield the parts of one curve: band, faint values, strong average, dots."""
     yield band(line, box)
     strong = smoothed(line)
     if line.smooth > 1:
@@ -199,7 +200,7 @@ def draw_line(line: ChartLine, box: Frame) -> Iterator[str]:
 
 
 def value_text(p: Point, chart: Chart) -> str:
-    """A value in words, with its interval."""
+    """Return a value as text, with its interval if it has one."""
     text = percent(p.y) if chart.share else number(p.y)
     if chart.share and p.low is not None and p.high is not None:
         text += f" ({100 * p.low:.1f} to {100 * p.high:.1f})"
@@ -207,7 +208,7 @@ def value_text(p: Point, chart: Chart) -> str:
 
 
 def targets(chart: Chart, box: Frame) -> Iterator[str]:
-    """Invisible columns, each around one value, that cover the chart without a gap."""
+    """Yield invisible columns, each around one value; together they cover the whole chart."""
     columns = max((line.finite for line in chart.lines), key=len)
     stride = max(1, -(-len(columns) // MAX_TARGETS))
     columns = columns[::-1][::stride][::-1]  # the last value is always among them
@@ -219,7 +220,7 @@ def targets(chart: Chart, box: Frame) -> Iterator[str]:
 
 
 def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
-    """What shows while one column is pointed at: a rule, dots, the values; all in the tooltip."""
+    """Return what is shown while one points at a column: a vertical line, dots and the values."""
     here = [
         (i, line.name, p)
         for i, line in enumerate(chart.lines, 1)
@@ -242,14 +243,14 @@ def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
 
 
 def point_at(chart: Chart, line: ChartLine, x: float) -> Point | None:
-    """A line's point there; in a currency that arms spend unequally, the nearest one."""
+    """Return a line's point at `x`. If lines have no common x, return the nearest point."""
     if not chart.in_steps:
         return min(line.finite, key=lambda p: abs(p.x - x), default=None)
     return next((p for p in line.finite if p.x == x), None)
 
 
 def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
-    """A value above the chart: with its line's name, or in its colour where there are many."""
+    """Return a value above the chart, with its line's name, or in its colour if there are many."""
     text = value_text(p, chart).partition(" (")[0]
     if len(chart.lines) > FEW_LINES:
         return f'<tspan class="s{i}">{escaped(text)}</tspan>'
@@ -257,7 +258,7 @@ def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
 
 
 def summary(chart: Chart) -> str:
-    """The chart in words, for people who do not see it."""
+    """Return a description of the chart for screen readers."""
     parts = []
     for line in chart.lines:
         if line.finite:
@@ -268,7 +269,7 @@ def summary(chart: Chart) -> str:
 
 
 def draw(chart: Chart) -> Markup:
-    """The chart as one `<svg>`; a sentence when there is nothing to draw."""
+    """Return the chart as one `<svg>`; a sentence if there is nothing to draw."""
     if not any(line.finite for line in chart.lines):
         return trusted('<p class="empty">no values yet</p>')
     box = frame(chart)

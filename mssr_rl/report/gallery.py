@@ -1,7 +1,8 @@
-"""The gallery: some recorded rollouts as cards, spread over the run, within a limit of bytes.
+"""The gallery: some recorded rollouts as cards, from steps of the whole run, up to a size limit.
 
-What a model wrote is data: cut, made visible and handed to an escaping template. Pictures are read
-only from inside the run directory, made small, and become data: URIs.
+A model's text is untrusted: it is shortened, control characters are made visible, and the template
+escapes it. Pictures are read only from inside the run's folder, made small, and embedded as data
+URIs.
 """
 
 import base64
@@ -19,11 +20,11 @@ from mssr_rl.report.runfiles import Row
 from mssr_rl.report.text import Excerpt, ResponseParts, excerpt, number, take_apart
 
 MAX_CARDS = 160
-MAX_BYTES = 1_800_000  # of texts and pictures together
-TEXT_LIMIT = 2_000  # characters of a reasoning, of an answer, of a question
-PICTURE_LIMIT = 40_000  # bytes; larger ones are drawn smaller
-PICTURE_SIDE = 400
-MAX_PICTURES = 4  # of one problem
+MAX_BYTES = 1_800_000  # for all texts and pictures together
+TEXT_LIMIT = 2_000  # characters of a question, of a reasoning, of an answer
+PICTURE_LIMIT = 40_000  # bytes; larger pictures are scaled down
+PICTURE_SIDE = 400  # pixels of a picture that was scaled down
+MAX_PICTURES = 4  # per problem
 TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 VERDICTS = {
     "correct": "right",
@@ -55,41 +56,41 @@ class RolloutCard(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """Bytes of its texts and pictures, before markup."""
+        """The size of texts and pictures in bytes, without markup."""
         texts = (self.question.text, self.response.reasoning.text, self.response.answer.text)
         return sum(map(len, self.pictures)) + sum(len(t.encode()) for t in texts)
 
 
 class Gallery(NamedTuple):
-    """The cards, in the order of the run, and how many rollouts were on record."""
+    """The cards in the order of the run, and the number of recorded rollouts."""
 
     cards: tuple[RolloutCard, ...]
     recorded: int
 
     @property
     def steps(self) -> list[int]:
-        """Steps that have a card."""
+        """The steps that have a card."""
         return sorted({card.step for card in self.cards})
 
     @property
     def splits(self) -> list[str]:
-        """Splits that have a card."""
+        """The splits that have a card."""
         return sorted({card.split for card in self.cards})
 
     @property
     def repeated(self) -> list[str]:
-        """Problems that were answered more than once: the same question early and late."""
+        """The problems with more than one card, so that early and late answers can be compared."""
         seen = Counter(card.key for card in self.cards)
         return sorted(key for key, times in seen.items() if times > 1)
 
     @property
     def right(self) -> int:
-        """How many of the cards are right."""
+        """The number of cards with a right answer."""
         return sum(card.right for card in self.cards)
 
 
 def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
-    """As many cards as fit, taken from steps spread over the whole run."""
+    """Return as many cards as fit, taken from steps of the whole run."""
     cards: list[RolloutCard] = []
     room = MAX_BYTES
     for sample in _by_importance(samples):
@@ -103,7 +104,10 @@ def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
 
 
 def spread(count: int) -> list[int]:
-    """0 … count - 1, last and first first, then halves, quarters: any prefix covers the range."""
+    """Return 0 … count - 1 in an order of which every beginning covers the whole range.
+
+    The order is: last, first, then the middles of the remaining gaps.
+    """
     order = [count - 1, 0][:count] if count != 1 else [0]
     gaps = [(0, count - 1)]
     while gaps:
@@ -116,7 +120,7 @@ def spread(count: int) -> list[int]:
 
 
 def data_uri(path: Path) -> str | None:
-    """A picture as text; None when it cannot be read as PNG or JPEG."""
+    """Return a picture as a data URI; None if it cannot be read as PNG or JPEG."""
     try:
         raw = untrusted.content(path, pictures.MAX_BYTES)
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:
@@ -152,7 +156,7 @@ def _by_importance(samples: Sequence[Row]) -> Iterator[Row]:
 
 
 def card(sample: Row, folder: Path) -> RolloutCard:
-    """A recorded rollout, with the pictures of the run's folder."""
+    """Return the card of a recorded rollout, with its pictures from the run's folder."""
     reason = str(sample.get("reason", ""))
     uris = [_inside(folder, name) for name in _pictures(sample)]
     extracted = sample.get("extracted")
@@ -182,7 +186,7 @@ def _pictures(sample: Row) -> list[str]:
 
 
 def _inside(folder: Path, name: str) -> str | None:
-    # The name comes from a file anybody may have written: it must not lead out of the run.
+    # The name comes from an untrusted file: it must not point outside the run's folder.
     try:
         path = (folder / name).resolve()
     except (OSError, ValueError):

@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def templates(*folders: Path) -> Environment:
-    """The environment in which pages are filled in; a name is looked up in these folders."""
+    """Return the Jinja environment of the pages; templates are looked up in these folders."""
     env = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
@@ -40,23 +40,23 @@ def templates(*folders: Path) -> Environment:
 
 
 def _finalized(thing: Any) -> Any:
-    """What a template is about to write: autoescape leaves characters that nobody can see."""
+    """Make invisible characters of a text visible; autoescape does not do this."""
     return text.seen(thing) if type(thing) is str else thing
 
 
 def shown(thing: Any) -> str:
-    """Any value of a config or of run.json as one short, visible line."""
+    """Return any value of a config or of run.json as one short line without hidden characters."""
     cut = text.excerpt(text.number(thing), 400)
     return cut.text + ("…" if cut.cut else "")
 
 
 def own(path: Path) -> Markup:
-    """A file of ours, to be put into the page as it is."""
+    """Return the content of a file of ours, to be put into the page without escaping."""
     return text.trusted(path.read_text("utf-8").strip())
 
 
 def policy(style: str, script: str) -> str:
-    """The page's Content-Security-Policy: nothing but its own style, script and pictures."""
+    """Return the page's Content-Security-Policy: only its own style, script and pictures."""
     return (
         "default-src 'none'; img-src data:; "
         f"style-src {_hash(style)}; script-src {_hash(script)}; "

@@ -1,7 +1,8 @@
-"""What the evaluations say: accuracy before and after, in words, as a table, by kind of problem.
+"""Summarise a run's evaluations: accuracy at start and end, as text, as a table, and by kind. Pure.
 
-Pure. Greedy accuracy is the policy's best guess; sampled accuracy is the mean over several answers
-to each problem at temperature 1. They are kept apart: a sharper policy raises only the second.
+Greedy accuracy counts the policy's most likely answer. Sampled accuracy is the mean over several
+answers to each problem at temperature 1. They are reported separately, because a sharper policy
+raises only the second.
 """
 
 import re
@@ -17,20 +18,20 @@ from mssr_rl.stats import Interval, paired_change, wilson
 MODES = {"accuracy": "greedy", "accuracy_sampled": "sampled"}
 RIGHT = {"accuracy": "per_problem", "accuracy_sampled": "per_problem_sampled"}  # right answers each
 CAUTION = (
-    "The intervals cover which questions were drawn, not how training turned out: this is one run "
-    "with one seed, and one seed says nothing about which algorithm is better."
+    "The intervals describe the choice of questions, not the spread between training runs. This is "
+    "one run with one seed, and one seed cannot show which algorithm is better."
 )
 
 
 class AccuracyChange(NamedTuple):
-    """One kind of accuracy on one set of problems, before and after."""
+    """One kind of accuracy on one set of problems, at the start and at the end."""
 
     env: str
     split: str
     mode: str
     n: int
-    samples: int | None  # answers a problem, for sampled accuracy
-    start: float | None  # None when it was measured only once
+    samples: int | None  # answers per problem; None for greedy accuracy
+    start: float | None  # None if it was measured only once
     end: Interval
     change: Interval | None
     first_step: int
@@ -55,12 +56,12 @@ class Breakdown(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half the widest 95 % interval a row can have: that of 50 % of its fewest problems."""
+        """Half the width of the widest 95 % interval: of 50 % in the row with fewest problems."""
         return wilson(0.5, min(row.n for row in self.rows)).high - 0.5
 
 
 def scores(evaluations: Sequence[Row]) -> tuple[AccuracyChange, ...]:
-    """Each set of problems, validation first, greedy before sampled."""
+    """Return the accuracies of each set of problems: validation first, greedy before sampled."""
     return tuple(
         _score(key, rows)
         for rows in _sets(evaluations)
@@ -70,19 +71,19 @@ def scores(evaluations: Sequence[Row]) -> tuple[AccuracyChange, ...]:
 
 
 def sentence(found: Sequence[AccuracyChange], overlap: object = None) -> str:
-    """The result in words: one sentence a set of problems.
+    """Return the result as text: one sentence for each set of problems.
 
-    `overlap` is what run.json says of rows that stand in two splits; None: nobody looked.
+    `overlap` is run.json's list of rows that two splits share; None if this was not checked.
     """
     sets: dict[tuple[str, str], list[AccuracyChange]] = {}
     for score in found:
         sets.setdefault((score.env, score.split), []).append(score)
-    said = [f"{_where(s[0], overlap)}, {' and '.join(map(_clause, s))}." for s in sets.values()]
-    return " ".join(said) or "Not evaluated yet."
+    lines = [f"{_where(s[0], overlap)}, {' and '.join(map(_clause, s))}." for s in sets.values()]
+    return " ".join(lines) or "Not evaluated yet."
 
 
 def breakdowns(evaluations: Sequence[Row]) -> tuple[Breakdown, ...]:
-    """Tables by tag for the first set of problems that was evaluated."""
+    """Return a table for each tag, of the first set of problems."""
     rows = next(iter(_sets(evaluations)), [])
     if not rows:
         return ()
@@ -98,7 +99,7 @@ SPLITS = {"val": "validation", "test": "test"}
 
 
 def _sets(evaluations: Sequence[Row]) -> list[list[Row]]:
-    """Evaluations grouped by environment and split, validation first, each in time order."""
+    """Return the evaluations by environment and split: validation first, each in time order."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in evaluations:
         key = (str(row.get("env", "")), str(row.get("split", "val")))
@@ -127,7 +128,7 @@ def _score(key: str, rows: Sequence[Row]) -> AccuracyChange:
 
 
 def _shares(row: Row, key: str) -> Mapping[str, float]:
-    """Each problem's share of right answers: one greedy answer, `samples` sampled ones."""
+    """Return each problem's share of right answers: of one greedy or of `samples` sampled ones."""
     right = row.get(RIGHT[key])
     answers = row.get("samples", 1) if key == "accuracy_sampled" else 1
     return {k: r / answers for k, r in right.items()} if isinstance(right, dict) else {}
@@ -140,7 +141,7 @@ def _change(before: Mapping[str, float], after: Mapping[str, float]) -> Interval
 
 
 def _clause(score: AccuracyChange) -> str:
-    """One kind of accuracy in words; "rose" and "fell" only when the change is beyond chance."""
+    """Return one accuracy as text. It says "rose" or "fell" only if the interval excludes 0."""
     kind = f"{score.mode} accuracy"
     end = percent(score.end.value)
     if score.mode == "greedy":
@@ -149,13 +150,13 @@ def _clause(score: AccuracyChange) -> str:
         return f"{kind} is {end}"
     start, change = percent(score.start), score.change
     if change is not None and change.low <= 0 <= change.high:
-        return f"{kind} did not clearly move: {start} at the start, {end} at the end"
+        return f"{kind} did not change significantly: {start} at the start, {end} at the end"
     word = "went" if change is None else "rose" if change.value > 0 else "fell"
     return f"{kind} {word} from {start} to {end}"
 
 
 def _where(score: AccuracyChange, overlap: object) -> str:
-    """Held-out is what was compared with the training problems and shares none with them."""
+    """Name the problems. "Held-out" means: compared with the training problems, none shared."""
     name = SPLITS.get(score.split, score.split)
     compared = _with_training(score.split, overlap)
     if compared is None:
@@ -164,7 +165,7 @@ def _where(score: AccuracyChange, overlap: object) -> str:
     if rows or compared.get("stands_in"):
         count = f"{rows:,} of {compared.get('of'):,}" if isinstance(rows, int) and rows else "all"
         word = (
-            "nearly training problems"
+            "nearly the same as training problems"
             if rows and rows == compared.get("near")
             else "training problems too"
         )
@@ -173,7 +174,7 @@ def _where(score: AccuracyChange, overlap: object) -> str:
 
 
 def _with_training(split: str, overlap: object) -> Row | None:
-    """What run.json says of a split's rows that are in train; None where nobody looked."""
+    """Return run.json's entry on rows of a split that are in train; None if it was not checked."""
     for entry in overlap if isinstance(overlap, list) else ():
         if isinstance(entry, Mapping) and (entry.get("split"), entry.get("with")) == (
             split,
@@ -201,5 +202,5 @@ def _share(row: Row, key: str) -> float | None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    # "level 10" after "level 2".
+    # A sort key that puts "level 10" after "level 2".
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name) if p]

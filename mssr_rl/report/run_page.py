@@ -1,7 +1,7 @@
-"""report.html of one run: a single file that opens offline and was made only from the run's folder.
+"""Write report.html of one run: a single file that opens offline, made from the run's folder alone.
 
-Reads through `runfiles`, draws through its neighbours, writes once. Everything a model or a data
-file said is escaped by the template (`html`).
+`runfiles` reads the folder, and the neighbouring modules draw the parts. The template (`html`)
+escapes every text of a model or a data file.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ CONFIG_LIMIT = 60_000  # characters of config.yaml
 
 
 def write(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html, finished run or not, and return its path."""
+    """Write `run_dir`/report.html of a finished or unfinished run, and return its path."""
     target = run_dir / "report.html"
     page = render(read_run(run_dir))
     files.write_bytes(target, page.encode("utf-8", "replace"))
@@ -24,7 +24,7 @@ def write(run_dir: Path) -> Path:
 
 
 def render(run: RunFiles) -> str:
-    """The page as text: the same files give the same page."""
+    """Return the page as text. The same files give the same page."""
     style, script = own(TEMPLATES / "report.css"), own(TEMPLATES / "report.js")
     found = results.scores(run.evaluations)
     return (

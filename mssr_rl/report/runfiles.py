@@ -1,7 +1,7 @@
-"""A run directory, read for a report: whatever is there, also while the run is still writing.
+"""Read a run's folder for a report, also while the run is still writing.
 
-Only two files must exist: config.yaml and run.json, which are written before the first step. A line
-that is no JSON object (cut short by a kill) is skipped and counted, never guessed at.
+Only config.yaml and run.json must exist; they are written before the first step. A line that is no
+JSON object (for example cut short by a kill) is skipped and counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from mssr_rl.errors import UserError
 
 Row = Mapping[str, Any]
 
-BEYOND = 1e15  # no step is as large
+BEYOND = 1e15  # a step this large is an error
 
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -30,7 +30,7 @@ class _Tagged(msgspec.Struct):
 
 
 class _Evaluation(msgspec.Struct):
-    """A line of eval.jsonl: what is there must be of its kind, whoever wrote it."""
+    """A line of eval.jsonl. The file is untrusted, so every value must have the right type."""
 
     env: str = ""
     split: str = "val"
@@ -56,7 +56,7 @@ class _Stability(msgspec.Struct):
 
 
 class _Summary(msgspec.Struct):
-    """What a page takes from summary.json."""
+    """The part of summary.json that the page uses."""
 
     stability: _Stability = msgspec.field(default_factory=_Stability)
 
@@ -82,7 +82,7 @@ FITS: Mapping[str, Callable[[Row], bool]] = {
 
 
 class RunFiles(NamedTuple):
-    """What a run left on disk."""
+    """The content of a run's folder."""
 
     folder: Path
     config_text: str
@@ -95,19 +95,19 @@ class RunFiles(NamedTuple):
 
     @property
     def last_step(self) -> int:
-        """The newest step on record; 0 before the first."""
+        """The newest recorded step; 0 before the first."""
         return max((int(row["step"]) for row in self.metrics), default=0)
 
 
 class Lines(NamedTuple):
-    """Objects of a JSON-lines file and how many lines were not one."""
+    """The objects of a JSON-lines file, and the number of bad lines."""
 
     rows: tuple[Row, ...]
     bad: int
 
 
 def read_run(folder: Path) -> RunFiles:
-    """Everything a report needs; UserError when `folder` is not a run directory."""
+    """Return everything that a report needs. Raises UserError if `folder` is no run's folder."""
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")

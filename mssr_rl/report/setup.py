@@ -1,4 +1,4 @@
-"""What was run and what it cost: settings, machine, versions, ledger, seconds by phase. Pure."""
+"""Settings and cost of a run: machine, versions, ledger, seconds by phase. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,14 +36,14 @@ SAID_ABOVE = frozenset({"overlap", "status", "exit_reason", "name", "changes", "
 
 
 class Fact(NamedTuple):
-    """A name and what it is."""
+    """A name and its value."""
 
     name: str
     value: Any
 
 
 class Phase(NamedTuple):
-    """Wall time of one phase, and its share of all of them."""
+    """The wall time of one phase, and its share of all phases."""
 
     name: str
     seconds: float
@@ -51,11 +51,11 @@ class Phase(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """The part of the page that answers "what is this?"."""
+    """The parts of the page about settings and cost."""
 
     title: Mapping[str, str]
     status: str
-    changes: tuple[str, ...]  # made while the run was away: a sentence each
+    changes: tuple[str, ...]  # changes before the run was resumed, one sentence each
     settings: tuple[Fact, ...]
     origin: tuple[Fact, ...]
     ledger: tuple[Fact, ...]
@@ -63,7 +63,7 @@ class Setup(NamedTuple):
 
 
 def describe(files: RunFiles) -> Setup:
-    """Everything about the run that is not a measurement of the policy."""
+    """Return everything about the run that is not a measurement of the policy."""
     config = _config(files.config_text)
     ledger = _ledger(files)
     return Setup(
@@ -84,7 +84,7 @@ def describe(files: RunFiles) -> Setup:
 
 
 def left_out(data: object) -> Iterator[Fact]:
-    """Rows that were not used, by split; a run that used all has none."""
+    """Yield the number of rows that were left out, for each split with such rows."""
     for split, known in data.items() if isinstance(data, Mapping) else ():
         count = known.get("left_out") if isinstance(known, Mapping) else None
         if isinstance(count, int) and count:
@@ -92,26 +92,27 @@ def left_out(data: object) -> Iterator[Fact]:
 
 
 def in_two_splits(overlap: object) -> Iterator[Fact]:
-    """What was found when the splits were held against each other."""
+    """Yield the number of rows that each pair of splits shares."""
     for pair in overlap if isinstance(overlap, list) else ():
         if isinstance(pair, Mapping):
-            found = "one set of rows" if pair.get("stands_in") else f"{pair.get('rows')} rows"
-            yield Fact(f"{pair.get('split')} in {pair.get('with')}", f"{found} of {pair.get('of')}")
+            shared = "all" if pair.get("stands_in") else str(pair.get("rows"))
+            name = f"{pair.get('split')} in {pair.get('with')}"
+            yield Fact(name, f"{shared} of {pair.get('of')} rows")
 
 
 def status(files: RunFiles) -> str:
-    """How the run stands, in words that hold when it was killed without a trace."""
+    """Return the state of the run as text. It is true even if the run was killed silently."""
     known = str(files.run.get("status", "running"))
     reason = files.run.get("exit_reason") or files.summary.get("exit_reason")
     planned = files.run.get("steps")
     at = f"at step {files.last_step:,}" + (f" of {planned:,}" if isinstance(planned, int) else "")
     if known == "running" and not files.summary:
-        return f"unfinished: still running, or stopped without a word, {at}"
+        return f"unfinished: still running, or stopped without a message, {at}"
     return f"{STATUS.get(known, 'ended')} {at}" + (f": {reason}" if reason else "")
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings under dotted names; empty ones are left out."""
+    """Yield the leaves of nested mappings under dotted names; empty leaves are left out."""
     for key, leaf in tree.items():
         if isinstance(leaf, Mapping):
             yield from flat(leaf, f"{prefix}{key}.")
@@ -120,7 +121,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
-    """Longest first."""
+    """Return the phases, longest first."""
     total = sum(seconds.values()) or 1.0
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
     return tuple(Phase(name, spent, spent / total) for name, spent in ordered)
@@ -128,7 +129,7 @@ def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
 
 def _config(text: str) -> dict[str, Any]:
     if safe_yaml.unsafe(text):
-        return {}  # shown as text all the same
+        return {}  # the page still shows the file as text
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (YAMLError, ValueError, OSError):

@@ -1,7 +1,7 @@
-"""Text a model wrote, made safe to look at, and numbers made easy to read. Pure.
+"""Make a model's text safe to show, and format numbers. Pure.
 
-Escaping HTML is the template's work (autoescape). This module deals with what escaping leaves:
-characters that cannot be encoded, that reverse the line, or that nobody can see, and sheer length.
+The template escapes HTML (autoescape). This module handles what escaping does not: characters that
+cannot be encoded, that reverse the direction of text, or that are invisible, and very long texts.
 """
 
 import unicodedata
@@ -16,43 +16,43 @@ END_OF_THOUGHT = "</think>"
 
 
 class Excerpt(NamedTuple):
-    """The part of a text that is shown, and how many characters were left out."""
+    """The part of a text that is shown, and the number of characters that were cut off."""
 
     text: str
     cut: int
 
 
 class ResponseParts(NamedTuple):
-    """A response taken apart: what the model said to itself, and what it said to us."""
+    """The two parts of a response: the reasoning and the answer."""
 
     reasoning: Excerpt
     answer: Excerpt
 
 
 def trusted(ours: str) -> Markup:
-    """HTML that we wrote ourselves: the only way past the templates' escaping."""
+    """Mark HTML that we wrote ourselves; nothing else passes the templates without escaping."""
     return Markup(ours)  # noqa: S704 - callers escape whatever they did not write
 
 
 def visible(char: str) -> str:
-    """The character itself, or its code point in brackets when it cannot be seen or encoded."""
+    """Return the character, or its code point in brackets if it is invisible or not encodable."""
     if char in KEPT or unicodedata.category(char) not in HIDDEN:
         return char
     return f"⟨U+{ord(char):04X}⟩"
 
 
 def seen(text: str) -> str:
-    """The text with every character visible, as pages show it."""
+    """Return the text with every character visible."""
     return text if text.isprintable() else "".join(map(visible, text))
 
 
 def escaped(text: object) -> Markup:
-    """Any text as HTML shows it."""
+    """Return any value as escaped HTML text with every character visible."""
     return escape(seen(str(text)))
 
 
 def excerpt(text: str, limit: int) -> Excerpt:
-    """At most `limit` visible characters from the start of `text`."""
+    """Return the first `limit` visible characters of `text`."""
     shown: list[str] = []
     room = limit
     for i, char in enumerate(text):
@@ -65,7 +65,7 @@ def excerpt(text: str, limit: int) -> Excerpt:
 
 
 def take_apart(response: str, limit: int) -> ResponseParts:
-    """Split at the end of the reasoning; an unfinished thought is all reasoning."""
+    """Split a response at the end of the think block; a block without end is all reasoning."""
     reasoning, end, answer = response.partition(END_OF_THOUGHT)
     if not end and not response.lstrip().startswith("<think>"):
         reasoning, answer = "", response
@@ -74,7 +74,7 @@ def take_apart(response: str, limit: int) -> ResponseParts:
 
 
 def number(value: object) -> str:
-    """A figure for a table: thousands separated, four significant digits, words unchanged."""
+    """Format a number for a table: thousands separated, four significant digits. Texts stay."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):
@@ -87,17 +87,17 @@ def number(value: object) -> str:
 
 
 def percent(share: float | None) -> str:
-    """0.4785 -> "47.9 %", with a space that does not break."""
+    """Format a share: 0.4785 gives "47.9 %", with a non-breaking space."""
     return "–" if share is None else f"{100 * share:.1f}\u00a0%"
 
 
 def points(change: float | None) -> str:
-    """0.098 -> "+9.8", in percentage points, with a true minus sign."""
+    """Format a change in percentage points: 0.098 gives "+9.8"; negative ones get "−"."""
     return "–" if change is None else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """83 -> "1 min 23 s"."""
+    """Format a time: 83 gives "1 min 23 s"."""
     if seconds < 100:
         return f"{seconds:.1f}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
     minutes, rest = divmod(round(seconds), 60)

@@ -94,7 +94,7 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
         listed = "; ".join(f"{run.name}: {why}" for run, why in failed.items())
         raise RunFailed(
             f"{len(failed)} of {len(task.matrix.runs)} runs failed and are not in the verdict "
-            f"({listed}); their words are in {task.folder.path / 'logs'}, and the same command "
+            f"({listed}); their output is in {task.folder.path / 'logs'}, and the same command "
             "tries them again"
         )
     return result
@@ -176,7 +176,7 @@ def _plan(task: Task, launch: Launch | None) -> str:
     missing = [run for run in left if (run.arm.label, run.seed) not in out]
     lines = [*opening(task), *_differences(task), f"finished    {len(runs) - len(left)} runs"]
     if missing:
-        sys.stderr.write("measuring the pace: a short trial of every arm\n")
+        sys.stderr.write("measuring the speed: a short trial of every arm\n")
         estimate = time_trial.measure(missing, task.share, launch or task.launch)
         lines += [f"one run     {arm}: {duration(s)}" for arm, s in estimate.by_arm.items()]
         lines += [
@@ -203,12 +203,12 @@ def opening(task: Task) -> list[str]:
     ]
     if task.settings.race:
         lines.append(
-            f"race        against {task.settings.baseline}; an arm that surely loses gets no "
-            f"further seeds, after {racing.earliest(len(matrix.arms))} of them at the earliest"
+            f"race        against {task.settings.baseline}; an arm that clearly loses gets no "
+            f"further seeds, after {racing.earliest(len(matrix.arms))} seeds at the earliest"
         )
     if len(matrix.seeds) < 5:
         lines.append(
-            f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} an arm can only "
+            f"caution     {len(matrix.seeds)} seed{'s' * (len(matrix.seeds) > 1)} per arm can only "
             "show large differences"
         )
     return lines
@@ -219,9 +219,9 @@ def _looks(task: Task) -> str:
     planned, seeds = _planned(task), len(task.matrix.seeds)
     at = [one.seeds for one in islice(sequential.looks(planned, Rule().alpha), 3)]
     after = sequential.following(seeds, planned, Rule().alpha).seeds
-    words = f"words are given at {at[0]} seeds, then at {at[1]}, {at[2]} and so on"
+    times = f"verdicts are given at {at[0]} seeds, then at {at[1]}, {at[2]} and so on"
     new = sequential.following(seeds - 1, planned, Rule().alpha).seeds == seeds
-    return words if new else f"{words}; {seeds} bring none, plan {after}"
+    return times if new else f"{times}; {seeds} seeds give no verdict, ask for {after}"
 
 
 def _differences(task: Task) -> list[str]:

@@ -33,7 +33,7 @@ def test_the_first_lines_say_what_was_run_and_what_came_out(make_run: Any) -> No
     assert "mssr on vision_r1" in text
     assert "model tiny · recipe laptop · seed 0 · finished at step 24 of 24" in text
     assert "greedy accuracy rose from 32.0 % to 56.0 % (95 % interval 42.3 to 68.8)" in text
-    assert "one seed says nothing about which algorithm is better" in text
+    assert "one seed cannot show which algorithm is better" in text
 
 
 def test_what_the_detectors_noticed_stands_below_the_result(make_run: Any) -> None:
@@ -74,7 +74,7 @@ def test_a_rollout_shows_question_reasoning_answer_and_verdict_apart(make_run: A
     text = words(card)
     assert "What is the sum of the dots on the dice?" in text
     assert "Reasoning 3 and 4 make 7. Answer It is \\boxed{6}." in text
-    assert "read as 6 wanted 7 reward 0" in text
+    assert "read as 6 gold answer 7 reward 0" in text
 
 
 def test_the_page_fetches_nothing(make_run: Any) -> None:
@@ -101,7 +101,7 @@ def test_a_run_that_has_only_begun_has_a_report(make_run: Any) -> None:
         (folder / name).unlink()
     (folder / "run.json").write_text('{"status": "running", "steps": 24}')
     text = words(written(folder))
-    assert "unfinished: still running, or stopped without a word, at step 0 of 24" in text
+    assert "unfinished: still running, or stopped without a message, at step 0 of 24" in text
     assert "Not evaluated yet." in text
     assert "No step has been recorded yet." in text
     assert "No rollout has been recorded yet." in text
@@ -114,7 +114,7 @@ def test_a_run_that_was_killed_in_the_middle_has_a_report(make_run: Any) -> None
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 25, "reward/me')
     text = words(written(folder))
-    assert "stopped without a word, at step 24 of 120" in text
+    assert "stopped without a message, at step 24 of 120" in text
     assert "1 line of metrics.jsonl could not be read and is left out." in text
     assert "rollouts 6,144" in text
 

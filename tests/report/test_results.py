@@ -38,7 +38,7 @@ def test_problems_are_called_held_out_only_where_that_was_checked() -> None:
         "On 200 validation problems, "
     )
     nearly = [{**overlapping(1), "near": 1}]
-    assert "(1 of 200 are nearly training problems), " in sentence(found, nearly)
+    assert "(1 of 200 are nearly the same as training problems), " in sentence(found, nearly)
     assert sentence(found, [overlapping(30)]).startswith(
         "On 200 validation problems (30 of 200 are training problems too), "
     )
@@ -59,7 +59,7 @@ def test_a_clear_loss_is_said_to_fall() -> None:
 
 def test_a_change_within_chance_is_not_called_a_gain() -> None:
     said = sentence(scores([evaluation(0, 60), evaluation(40, 61)]))
-    assert "greedy accuracy did not clearly move" in said
+    assert "greedy accuracy did not change significantly" in said
 
 
 def test_an_unfinished_run_only_has_its_first_accuracy() -> None:

@@ -31,7 +31,7 @@ def run(status: str = "running", summary: Row | None = None, **more: Any) -> Run
         (
             "running",
             {},
-            "unfinished: still running, or stopped without a word, at step 57 of 120",
+            "unfinished: still running, or stopped without a message, at step 57 of 120",
         ),
         ("done", {"exit_reason": "the budget is spent"}, "finished at step 57 of 120: the budget"),
         ("collapsed", {}, "stopped: training collapsed at step 57 of 120"),
@@ -92,6 +92,6 @@ def test_rows_that_were_left_out_and_rows_in_two_splits_are_told() -> None:
     found = describe(run(run=known))
     assert ("rows of train left out", 3) in found.ledger
     told = {fact.name: fact.value for fact in found.origin}
-    assert told["val in train"] == "4 rows of 20"
-    assert told["test in val"] == "one set of rows of 20"
+    assert told["val in train"] == "4 of 20 rows"
+    assert told["test in val"] == "all of 20 rows"
     assert "overlap" not in told

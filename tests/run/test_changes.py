@@ -66,7 +66,7 @@ class Begun:
         found = self.record["changes"]
         assert json.loads((self.folder / "summary.json").read_text())["changes"] == found
         page = (self.folder / "report.html").read_text()
-        assert page.count("This run went on after a change") == len(found)
+        assert page.count("This run was resumed after a change") == len(found)
         files_of_run = read_run(self.folder)
         run = ComparedRun("run", "a", "e", 0, "done", files_of_run)
         said = " ".join(cautions.unusual([run], "test", None, Rule()))
