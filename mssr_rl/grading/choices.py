@@ -47,7 +47,10 @@ _HEDGE = re.compile(r"\W*(?:or|and|nor|not|but|maybe)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) (?=[a-z]{2})", re.IGNORECASE)
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-5][0-9]")
 _RATIO = re.compile(r"([^:]+):([^:]+)")
-_PERCENT_RANGE = re.compile(r"([0-9.]+)%?(?: ?- ?| ?\\sim ?| to )([0-9.]+)%")
+_PERCENT_RANGE = re.compile(
+    r"(?:(?:from |between )?([0-9.]+)%?(?: ?- ?| ?\\sim ?| to )([0-9.]+)%)"
+    r"|between ([0-9.]+)%? and ([0-9.]+)%"
+)
 
 
 def gold_letter(answer: str) -> str | None:
@@ -144,7 +147,9 @@ def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
 def _same_option(text: str, option: str, same: Same) -> bool:
     """Return whether two options have the same value or percentage range: 10%-20%, 10% to 20%."""
     one, other = (_PERCENT_RANGE.fullmatch(clean(t)) for t in (text, option))
-    return one.groups() == other.groups() if one and other else same(text, option)
+    if one is None or other is None:
+        return same(text, option)
+    return (one[1] or one[3], one[2] or one[4]) == (other[1] or other[3], other[2] or other[4])
 
 
 def _without_article(text: str) -> str:

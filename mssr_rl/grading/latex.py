@@ -8,6 +8,7 @@ evaluated, and each pass takes time linear in the text.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 THIN = "\u2009"  # replaces \, : it may separate groups of three digits, a plain blank may not
@@ -86,12 +87,12 @@ FUNCTIONS = frozenset({
     "sin", "cos", "tan", "sec", "csc", "cot", "arcsin", "arccos", "arctan", "arccot", "arcsec",
     "arccsc", "asin", "acos", "atan", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsinh",
     "arccosh", "arctanh", "log", "ln", "lg", "exp", "sqrt", "abs", "max", "min", "gcd", "lcm",
-    "sgn", "det",
+    "sgn", "sign", "det", "floor", "ceil", "cbrt",
 })  # fmt: skip
 _TEXT = "text|textbf|textit|textrm|texttt|textsf|textnormal|emph|mathrm|mathbf|mathit|mathsf"
 _DRESSING = frozenset("\\" + name for name in (
     *_TEXT.split("|"), "mathtt", "mathcal", "operatorname", "mbox", "hbox", "underline", "boxed",
-    "fbox", "boldsymbol", "bm", "mathop", "pmb", "uline", "mathbin",
+    "fbox", "boldsymbol", "bm", "mathop", "pmb", "uline", "mathbin", "ensuremath",
 ))  # fmt: skip
 _DROPPED = frozenset("\\" + name for name in ("!", "(", ")", "[", "]"))
 _STYLES = (
@@ -101,7 +102,7 @@ _STYLES = (
     "checkmark therefore because blacksquare qed hfill noindent strut"
 )
 _SAME = {
-    "frac": "dfrac tfrac cfrac", "binom": "dbinom tbinom", "le": "leq leqslant leqq",
+    "frac": "dfrac tfrac cfrac sfrac nicefrac", "binom": "dbinom tbinom", "le": "leq leqslant leqq",
     "ge": "geq geqslant geqq", "ne": "neq", "approx": "simeq approxeq thickapprox doteq",
     "ldots": "dots cdots dotsc dotsb dotso dotsm", "emptyset": "varnothing", "circ": "degree",
     "overrightarrow": "vec", "overline": "bar", "hat": "widehat", "to": "rightarrow longrightarrow",
@@ -119,9 +120,17 @@ _COMMANDS = {
 _FAMILIES = {"bf": "mathbf", "rm": "mathrm", "it": "mathit", "tt": "mathtt", "sf": "mathsf"}
 _IN_TEXT = rf"\\(?:{_TEXT}|mbox)\s*\{{"
 # Each rule: a text that must occur for the rule to apply, a pattern, and its replacement.
-_RULES: tuple[tuple[str, str, str], ...] = (
+_RULES: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\begin", (r"\\\{\s*\\begin\s*\{(array|aligned|matrix|split)\}(?:\s*\{[lcr|]*\})?(.*?)"
       r"\\end\s*\{\1\}(?!\s*\\\})"), r"\\begin{cases}\2\\end{cases}"),
+    (r"\begin", r"\\begin\s*\{(aligned|align\*?|gathered|split)\}(.*?)\\end\s*\{\1\}",
+     lambda m: rf"\begin{{cases}}{m[2].replace('&', '')}\end{{cases}}"),
+    ("const", rf"\+\s*(?:{_IN_TEXT})?\s*const(?:ant)?\.?(?![A-Za-z])\s*\}}?", "+C"),
+    ("^", (rf"(?<=[0-9])\s*\^\s*\{{?\s*(?:{_IN_TEXT})?\s*(st|nd|rd|th)\b"
+           r"\s*\}?\s*\}?"), r"\\text{ \1}"),
+    # half-open intervals as in [0, 1[
+    ("[", r"(?<=[^\\\[])\[(?=\s*(?:$|\\cup))", ")"),
+    ("]", r"(^|\\cup\s*)\](?=[^\[\]()]*,)", r"\1("),
     ("color", r"\\(?:text|f)?color(?:box)?\s*(?:\[[^\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}", ""),
     (r"\tag", r"\\tag\*?\s*\{[^{}]{0,20}\}", ""),
     ("frown", r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
@@ -159,6 +168,8 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("real", (rf"(?:{_IN_TEXT})?\s*\b[Aa]ll real numbers? (?:except|besides|other than)(?: for)?"
               r"(?:\s*x\s*=)?\s*\}?\s*([-+0-9][^{}]{0,40}?)\s*\}?\s*$"),
      r"\\mathbb{R}\\setminus\\{\1\\}"),
+    ("real", rf"^(?:{_IN_TEXT})?\s*(?:[Tt]he set of )?[Aa]ll (?:the )?real(?:s| numbers)\s*\}}?$",
+     r"\\mathbb{R}"),
     ("infinity", rf"^(?:{_IN_TEXT})?\s*([+-]?)\s*(?:positive )?infinity\s*\}}?$", r"\1\\infty"),
     ("solution", rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$",
      r"\\emptyset"),
@@ -189,7 +200,7 @@ _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # numbers of arguments, w
 _BARE_SCRIPT = re.compile(r"([\^_])\s*([+-]?[0-9]+|[A-Za-z])")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
-_PLAIN_NEEDS = re.compile(r"\.$|^=|real num|mod|\.\.|infinity|solution")
+_PLAIN_NEEDS = re.compile(r"\.$|^=|all real|real num|const|mod|\.\.|infinity|solution")
 _MAX_NESTED = 8  # levels of infix fractions, and of dressing around the whole
 
 

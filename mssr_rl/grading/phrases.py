@@ -28,6 +28,7 @@ HEDGES = _words(
 )
 # Words that change the number before them.
 MULTIPLIERS = _words(
+    "pair pairs couple couples "
     "dozen hundred thousand million billion trillion dozens hundreds thousands millions billions "
     "trillions half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths "
     "seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth "

@@ -32,7 +32,7 @@ def same_ratio(text: str, gold: str, same: Same) -> bool:
 
 
 def _terms(text: str) -> list[str] | None:
-    bare = clean(text)
+    bare = clean(text).replace(" to ", ":")
     return bare.split(":") if _RATIO.fullmatch(bare) and not _CLOCK.fullmatch(bare) else None
 
 

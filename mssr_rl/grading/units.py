@@ -95,6 +95,7 @@ year: year years yr yrs years_old year_old 年 岁
 unit: unit units 单位
 time: time times 次 倍
 way: way ways 种
+th: st nd rd th
 person: person people persons 人 名
 个: 个 只 条 张 本 件 块 颗 棵 头 匹 辆 间 页 支 枝 根 把 双 套 组 排 行 列 层 位 盒 袋 箱 瓶 杯
 child: child children

@@ -1,7 +1,8 @@
 """Several hundred answers with the verdict a careful mathematician gives, by kind.
 
-golden/answers.jsonl holds one gold answer a line with what pays for it and what does not; the
-verdicts follow docs/grading.md, and the tables in test_answers.py and test_choices.py add to them.
+golden/answers.jsonl holds one gold answer a line with what pays for it and what does not, and
+golden/variants.jsonl other spellings of the kinds. The verdicts follow docs/grading.md, and the
+tables in test_answers.py and test_choices.py add to them.
 """
 
 import json
@@ -17,8 +18,12 @@ from mssr_rl.grading.verify import gold_response, last_box, verify
 
 SAME = read_off_or(equivalent)
 
-LINES = (Path(__file__).parent / "golden" / "answers.jsonl").read_text(encoding="utf-8")
-GOLD = [json.loads(line) for line in LINES.splitlines()]
+GOLDEN = Path(__file__).parent / "golden"
+GOLD = [
+    json.loads(line)
+    for name in ("answers", "variants")
+    for line in (GOLDEN / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+]
 KINDS = [
     "number", "separator", "fraction", "mixed", "percent", "unit", "radical", "power", "log",
     "pi", "expression", "equation", "inequality", "or", "tuple", "list", "set", "interval",

@@ -32,7 +32,8 @@ _INVERSE = {
     "csc": "arccsc", "sinh": "arcsinh", "cosh": "arccosh", "tanh": "arctanh",
 }  # fmt: skip
 _OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
-_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
+_SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log",
+         "sign": "sgn", "ceil": "ceiling"}  # fmt: skip
 _MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"})
 MAX_SIDE = 4  # of a determinant that is expanded
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
@@ -516,6 +517,7 @@ _MACROS: Mapping[str, Callable[[Operands, str], Node]] = {
     "binom": lambda self, _: self._binomial(),
     "sqrt": lambda self, _: self._root(),
     "root": lambda self, _: self._plain_root(),
+    "cbrt": lambda self, _: Node("call", "root", (self._base(), number(3))),
     "lfloor": lambda self, _: self._rounded("rfloor", "floor"),
     "lceil": lambda self, _: self._rounded("rceil", "ceiling"),
     "langle": lambda self, text: self._bracketed(text),

@@ -19,6 +19,7 @@ from mssr_rl.grading.phrases import HEDGES
 
 MAX_LINKS = 8  # of a chain
 _SIGN = re.compile(r"(?<![<>!:\\])=(?!=)|\\approx(?![A-Za-z])")
+_STEP = re.compile(r"(?<=\S)\s*\\Rightarrow\s*(?=[-0-9.]|\\(?:frac|sqrt|pi)(?![A-Za-z]))")
 _BRACKETS = re.compile(r"\\[{}|]|\\[A-Za-z]+|\\.|[()\[\]{}]", re.DOTALL)
 _NO_CHAIN = re.compile(r"\\(?:le|ge|ne|in|equiv|pm|mp|cup|cap|[pb]mod|lor|land)(?![A-Za-z])")
 _WITH_ROWS = re.compile(r"\\begin(?!\{vmatrix\})(?![A-Za-z])")
@@ -57,6 +58,8 @@ def read_claim(text: str) -> EqualSides:
         OverLimit: it is longer or deeper than the limits allow.
     """
     text = tidy(text)
+    if "=" not in text:
+        text = _STEP.sub("=", text)  # 48/2 => 24
     links, signs = _links(text)
     if len(links) < 2 or len(links) > MAX_LINKS:
         body, unit = split_unit(text)
