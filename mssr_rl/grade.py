@@ -272,13 +272,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 def _object(line: bytes | None, where: str) -> Mapping[str, Any]:
     if line is None:
         raise UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} is no object with id, response and answer")
-    return entry
+    return untrusted.line_object(line, where, "id, response and answer")
 
 
 def _item(entry: Mapping[str, Any], where: str) -> GradedLine:

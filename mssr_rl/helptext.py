@@ -15,6 +15,7 @@ from mssr_rl.config.compose import load
 from mssr_rl.config.words import FILE, OTHERS, Word, declared
 from mssr_rl.errors import UserError
 from mssr_rl.metric_names import TABLE
+from mssr_rl.text_table import aligned
 from mssr_rl.typed import closest, describe, show
 from mssr_rl.verbs import VERBS, Form
 
@@ -228,5 +229,4 @@ def _keys(section: Any, path: str = "") -> Iterator[Key]:
 
 
 def _table(rows: Mapping[str, str]) -> list[str]:
-    width = max(map(len, rows), default=0)
-    return [f"  {name:<{width}}  {says}".rstrip() for name, says in rows.items()]
+    return aligned(list(rows.items()), indent="  ")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mssr_rl.text_table import markdown_table
+
 Section = Literal["main", "health", "own", ""]  # where the report draws it; "" is nowhere
 
 
@@ -489,11 +491,12 @@ def drawn(section: Section) -> tuple[Metric, ...]:
 
 def markdown(metrics: Iterable[Metric] = TABLE.values()) -> str:
     """The table of docs/metrics.md."""
-    lines = ["| name | file | unit | meaning | measured in |", "|---|---|---|---|---|"]
-    for m in metrics:
-        meaning = m.meaning.replace("|", "\\|")
-        lines.append(f"| `{m.name}` | {m.file} | {m.unit} | {meaning} | `{m.source}` |")
-    return "\n".join(lines) + "\n"
+    head = ("name", "file", "unit", "meaning", "measured in")
+    rows = [
+        (f"`{m.name}`", m.file, m.unit, m.meaning.replace("|", "\\|"), f"`{m.source}`")
+        for m in metrics
+    ]
+    return f"{markdown_table(head, rows)}\n"
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 An environment builds its prompts once, when it is made. So every engine reads the same text.
 """
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
+from mssr_rl.typed import closest
 
 IMAGE = "<image>"
 
@@ -26,8 +26,8 @@ INSTRUCTIONS = {
 def suffix(instruction: str) -> str:
     """Return the text of an instruction by its name. Raises `UserError` for an unknown name."""
     if instruction not in INSTRUCTIONS:
-        close = difflib.get_close_matches(instruction, INSTRUCTIONS, n=1)
-        advice = f"did you mean {close[0]}?" if close else f"choose from {', '.join(INSTRUCTIONS)}"
+        close = closest(instruction, INSTRUCTIONS)
+        advice = f"did you mean {close}?" if close else f"choose from {', '.join(INSTRUCTIONS)}"
         raise UserError(f"no instruction {instruction!r}; {advice}")
     return INSTRUCTIONS[instruction]
 

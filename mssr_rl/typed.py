@@ -6,7 +6,7 @@ that names the key as the user wrote it.
 
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -140,7 +140,21 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """
     keys = list(known)
     by_ending = sorted((w for w in keys if f".{w}".endswith(f".{word}")), key=len)
-    return next(iter(by_ending or get_close_matches(word, keys, n=1, cutoff=0.72)), None)
+    similar = get_close_matches(word, keys, n=3, cutoff=0.72)
+    # Two letters in each other's place are the likeliest slip: gpro is grpo rather than gspo.
+    swapped = [key for key in similar if sorted(key) == sorted(word)]
+    return next(iter(by_ending or swapped or similar), None)
+
+
+def dotted(
+    tree: Mapping[str, Any], prefix: str = "", between: str = "."
+) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested mappings, each under the joined names of its branches."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{key}{between}", between)
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _given(entry: Field[Any], values: Mapping[str, Any], path: str) -> bool:

@@ -177,6 +177,21 @@ def parsed(raw: bytes | str, where: str, *, once: bool = False) -> Any:
     return tree
 
 
+def line_object(line: bytes, where: str, wanted: str) -> dict[str, Any]:
+    """Return the object in a line of a user's own file; such a file may hold NaN.
+
+    Raises:
+        Unusable: the line is no JSON, or no object with `wanted`.
+    """
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict):
+        raise Unusable(f"{where} is no object with {wanted}")
+    return found
+
+
 def _decoded(raw: bytes | str, *, once: bool) -> Any:
     # msgspec takes a sixth of the time, and it refuses NaN too. It also refuses half of a surrogate
     # pair and UTF-16, so a text that it refuses is read again with Python's own reader.

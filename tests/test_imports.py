@@ -15,7 +15,8 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
-    """errors seeds problem files typed metric_names budget outward untrusted import_hooks stdio""",
+    """errors seeds problem files typed text_table metric_names budget outward untrusted run_streams
+    import_hooks stdio""",
     """options registry prompts grading data advantage loss correction objective views metrics stats
     stability engine_protocol""",
     """envs algos""",

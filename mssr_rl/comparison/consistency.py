@@ -20,6 +20,7 @@ from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
 from mssr_rl.metric_names import REWARD_MEAN, budget_name, failure_share
 from mssr_rl.report.runfiles import Row
+from mssr_rl.typed import dotted
 
 SPENT = ("rollouts", "prompts", "updates", "generated_tokens", "trained_tokens")
 SCORE = ("step", "n", "accuracy", "accuracy_sampled")
@@ -254,15 +255,7 @@ def _settings(run: ComparedRun, evidence: Evidence) -> Sequence[Row]:
 def _config_of(run: ComparedRun) -> dict[str, Any]:
     """Return {dotted key: value} of the run's config.yaml."""
     assert run.files is not None
-    return dict(_leaves(recorded.plain(run.files.folder / "config.yaml")))
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return dict(dotted(recorded.plain(run.files.folder / "config.yaml")))
 
 
 def _same(a: Any, b: Any) -> bool:

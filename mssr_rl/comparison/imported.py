@@ -18,6 +18,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.metric_names import VALIDATION_ACCURACY
 from mssr_rl.report.curves import ChartLine, Point
 from mssr_rl.report.runfiles import Row
+from mssr_rl.run_streams import any_rows, stream_path
 
 FOLDER = "imported"
 FILES = ("import.json", "metrics.jsonl")
@@ -83,7 +84,7 @@ def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
     """Write an imported run; it replaces one of the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    files.write_bytes(folder / "metrics.jsonl", lines.encode("ascii"))
+    files.write_bytes(stream_path(folder, "metrics"), lines.encode("ascii"))
     files.write_json(folder / "import.json", about._asdict())
 
 
@@ -95,7 +96,7 @@ def read_imported(comparison: Path) -> tuple[Imported, ...]:
 def _read(folder: Path) -> Imported:
     try:
         about = About(**untrusted.read_object(folder / "import.json", within=folder))
-        rows = [_row(row) for row in untrusted.rows(folder / "metrics.jsonl", within=folder)]
+        rows = [_row(row) for row in any_rows(folder, "metrics")]
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise UserError(f"{folder} is not as import writes it: {error!r}; delete it") from error
     return Imported(folder, about, tuple(rows))

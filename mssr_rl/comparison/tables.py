@@ -9,6 +9,7 @@ from mssr_rl.comparison.columns import ReportColumn
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.outward import latex, plain
 from mssr_rl.outward import markdown as md
+from mssr_rl.text_table import markdown_table
 
 Row = Mapping[str, Any]
 
@@ -132,9 +133,7 @@ def _ledger(env: Row) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table. Cells may hold any text; it is escaped."""
-    lines = [list(map(_cell, line)) for line in (head, *rows)]
-    lines.insert(1, ["---"] * len(head))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(list(map(_cell, head)), [list(map(_cell, row)) for row in rows])
 
 
 def _cell(found: object) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
+from mssr_rl.typed import dotted
 
 STEPS = ("step", "Step", "_step", "global_step", "train/global_step", "training/global_step")
 
@@ -97,14 +98,11 @@ def _rest(line: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if key != "data"}
 
 
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
-    """Yield every number of a nested object with its path, such as "actor/kl_loss"."""
-    for key, value in tree.items():
-        where = f"{path}/{key}" if path else key
-        if isinstance(value, dict):
-            yield from _flat(value, where)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and _counts(value):
-            yield where, float(value)
+def _flat(tree: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield every number of a nested object under its path, "actor/kl_loss"."""
+    for path, value in dotted(tree, between="/"):
+        if isinstance(value, int | float) and not isinstance(value, bool) and _counts(value):
+            yield path, float(value)
 
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:

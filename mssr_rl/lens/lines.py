@@ -12,7 +12,6 @@ size. All tensors are float64.
 Shapes: B rollouts, T response tokens.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby
@@ -212,19 +211,9 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if line is None:
                 raise UserError(f"{where} is longer than {LINE_BYTES >> 20} MiB")
             if line.strip():
-                yield where, _object(line, where)
+                yield where, untrusted.line_object(line, where, "problem, reward and logprob")
     except FileNotFoundError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _object(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} is no object with problem, reward and logprob")
-    return entry
 
 
 def sizes_in_words(problems: Sequence[str]) -> str:

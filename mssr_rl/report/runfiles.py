@@ -13,6 +13,7 @@ import msgspec
 
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
+from mssr_rl.run_streams import STREAMS, any_rows
 
 Row = Mapping[str, Any]
 
@@ -75,9 +76,9 @@ def _is_measured(row: Row) -> bool:
 
 
 FITS: Mapping[str, Callable[[Row], bool]] = {
-    "metrics.jsonl": _is_measured,
-    "eval.jsonl": _is_evaluation,
-    "samples.jsonl": bool,  # shown as text, whatever it is
+    "metrics": _is_measured,
+    "eval": _is_evaluation,
+    "samples": bool,  # shown as text, whatever it is
 }
 
 
@@ -111,7 +112,7 @@ def read_run(folder: Path) -> RunFiles:
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
-    files = {name: _lines(folder, f"{name}.jsonl") for name in ("metrics", "eval", "samples")}
+    files = {name: _lines(folder, name) for name in STREAMS}
     return RunFiles(
         folder=folder,
         config_text=_required(folder, "config.yaml"),
@@ -166,7 +167,7 @@ def _lines(folder: Path, name: str) -> Lines:
     rows: list[Row] = []
     bad = 0
     with suppress(FileNotFoundError):
-        for row in untrusted.rows(folder / name, within=folder):
+        for row in any_rows(folder, name):
             if row is not None and _is_step(row.get("step")) and FITS[name](row):
                 rows.append(row)
             else:

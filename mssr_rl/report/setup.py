@@ -10,6 +10,7 @@ from mssr_rl.config import recorded, safe_yaml
 from mssr_rl.metric_names import BUDGETS, PHASES, timing_name
 from mssr_rl.report.runfiles import Row, RunFiles
 from mssr_rl.report.text import duration
+from mssr_rl.typed import dotted
 
 ESSENTIAL = (
     "algo.",
@@ -72,7 +73,7 @@ def describe(files: RunFiles) -> Setup:
         changes=tuple(change.sentence() for change in recorded.noted(files.run)),
         settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
         origin=(
-            *(Fact(k, v) for k, v in flat(files.run) if k.split(".")[0] not in SAID_ABOVE),
+            *(Fact(k, v) for k, v in filled(files.run) if k.split(".")[0] not in SAID_ABOVE),
             *in_two_splits(files.run.get("overlap")),
         ),
         ledger=(
@@ -111,13 +112,9 @@ def status(files: RunFiles) -> str:
     return f"{STATUS.get(known, 'ended')} {at}" + (f": {reason}" if reason else "")
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings under dotted names; empty leaves are left out."""
-    for key, leaf in tree.items():
-        if isinstance(leaf, Mapping):
-            yield from flat(leaf, f"{prefix}{key}.")
-        elif leaf is not None and leaf not in ([], ""):
-            yield f"{prefix}{key}", leaf
+def filled(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings under dotted names; empty ones are left out."""
+    return ((key, leaf) for key, leaf in dotted(tree) if leaf is not None and leaf not in ([], ""))
 
 
 def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
@@ -134,7 +131,7 @@ def _config(text: str) -> dict[str, Any]:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (YAMLError, ValueError, OSError):
         return {}
-    return {str(k): v for k, v in flat(tree)} if isinstance(tree, dict) else {}  # type: ignore[arg-type]
+    return {str(k): v for k, v in filled(tree)} if isinstance(tree, dict) else {}  # type: ignore[arg-type]
 
 
 def _name_of(config: Mapping[str, Any], key: str) -> str:

@@ -22,6 +22,7 @@ from mssr_rl.run.changes import Change
 from mssr_rl.run.checkpoint import Restored, ResumePoint, Store, TrainState
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.summary import gpus
+from mssr_rl.run_streams import STREAMS
 
 MAY_CHANGE = (
     *("name", "resume", "runs_dir", "accept", "cluster.address", "engine.threads"),
@@ -181,7 +182,7 @@ def restore(
     if found.folder is None:
         steps = log.steps()
         again = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
-        log.cut_back(dict.fromkeys(runlog.STREAMS, 0))
+        log.cut_back(dict.fromkeys(STREAMS, 0))
         return initial, [*messages, f"resume  {again}starting at step 0"]
     restored: Restored = checkpoint.read_checkpoint(found.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)

@@ -23,12 +23,12 @@ from mssr_rl.errors import UserError
 from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
 from mssr_rl.run.interrupt import Interrupted
+from mssr_rl.run_streams import STREAMS, stream_path, whole_rows
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-STREAMS = ("metrics", "eval", "samples")
 BEGINNINGS = ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS), "lock")
 
 
@@ -39,7 +39,7 @@ class RunLog:
         self.folder = folder
         self._fresh = fresh
         self.name = folder.name
-        self._streams = {s: (folder / f"{s}.jsonl").open("ab", buffering=0) for s in STREAMS}
+        self._streams = {s: stream_path(folder, s).open("ab", buffering=0) for s in STREAMS}
         self._events: SummaryWriter | None = None
 
     # ---- streams ----
@@ -83,9 +83,7 @@ class RunLog:
 
     def read(self, stream: str) -> list[dict[str, Any]]:
         """Return every object of a stream."""
-        path = self.path(stream)
-        lines = enumerate(untrusted.lines(path), 1)
-        return [untrusted.parsed(line or b"", f"{path} line {number}") for number, line in lines]
+        return list(whole_rows(self.folder, stream))
 
     def steps(self) -> int:
         """Return the number of steps on record."""
@@ -93,7 +91,7 @@ class RunLog:
 
     def path(self, stream: str) -> Path:
         """Return the file of a stream."""
-        return self.folder / f"{stream}.jsonl"
+        return stream_path(self.folder, stream)
 
     # ---- documents ----
 

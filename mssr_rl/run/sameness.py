@@ -10,7 +10,7 @@ from typing import Any
 
 from mssr_rl import files, untrusted
 from mssr_rl.metric_names import is_timing
-from mssr_rl.run.runlog import STREAMS
+from mssr_rl.run_streams import STREAMS, whole_rows
 
 Row = Mapping[str, Any]
 
@@ -55,9 +55,7 @@ def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[s
 
     An incomplete last line, left by a killed run, is skipped.
     """
-    path = folder / f"{stream}.jsonl"
-    whole = (line for line in untrusted.lines(path) if line is not None and line.endswith(b"\n"))
-    objects = [timeless(untrusted.parsed(line, f"a line of {path}")) for line in whole]
+    objects = map(timeless, whole_rows(folder, stream))
     return [row for row in objects if last_step is None or row["step"] <= last_step]
 
 

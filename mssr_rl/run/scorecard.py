@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mssr_rl import untrusted
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
+from mssr_rl.run_streams import any_rows, stream_path
 from mssr_rl.stats import Interval, paired_change, wilson
 from mssr_rl.stats.intervals import clustered
+from mssr_rl.text_table import markdown_table
 
 CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not independent
 
@@ -91,12 +92,12 @@ def _pair(key: tuple[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> d
 
 def _scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Return {(environment, split): score} of all scores with a card in a folder's eval.jsonl."""
-    path = folder / "eval.jsonl"
+    path = stream_path(folder, "eval")
     if not path.exists():
         raise UserError(f"{folder} has no eval.jsonl: name the folders that eval wrote")
     scores = {
         (row["env"], row["split"]): row
-        for row in untrusted.rows(path, within=folder)
+        for row in any_rows(folder, "eval")
         if row is not None and "card" in row
     }
     if not scores:
@@ -106,15 +107,18 @@ def _scores(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
     """Return all scores as a Markdown table."""
-    lines = [
-        "| benchmark | split | n | accuracy | 95 % | mean@k | more |",
-        "|---|---|---|---|---|---|---|",
+    head = ["benchmark", "split", "n", "accuracy", "95 %", "mean@k", "more"]
+    return f"{markdown_table(head, [_cells(row) for row in records])}\n"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    low, high = row["interval"]
+    return [
+        row["env"],
+        row["split"],
+        str(row["n"]),
+        f"{row['accuracy']:.1%}",
+        f"{low:.1%} to {high:.1%}",
+        f"{row['accuracy_sampled']:.1%}",
+        ", ".join(f"{name} {value:.1%}" for name, value in row["metrics"].items()),
     ]
-    for row in records:
-        low, high = row["interval"]
-        more = ", ".join(f"{name} {value:.1%}" for name, value in row["metrics"].items())
-        lines.append(
-            f"| {row['env']} | {row['split']} | {row['n']} | {row['accuracy']:.1%}"
-            f" | {low:.1%} to {high:.1%} | {row['accuracy_sampled']:.1%} | {more} |"
-        )
-    return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from mssr_rl import outward, untrusted
 from mssr_rl.run import runlock
+from mssr_rl.text_table import aligned
 
 DEPTH = 3  # levels of folders that are searched: comparisons/NAME/runs/ARM
 SLOW = 600.0  # [s] a run that is in one phase for longer is shown as slow
@@ -41,10 +42,7 @@ def status_table(folders: Iterable[Path]) -> Iterator[str]:
     if not found:
         yield f"no run is in {' or '.join(str(folder) for folder in folders)}"
         return
-    widths = [max(len(row[i]) for row in (COLUMNS, *found)) for i in range(len(COLUMNS))]
-    for row in (COLUMNS, *found):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    yield from aligned([COLUMNS, *found])
 
 
 def runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:

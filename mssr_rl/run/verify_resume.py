@@ -19,7 +19,7 @@ from mssr_rl.config import compose, overrides, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
 from mssr_rl.run.arm import MakeEngine
-from mssr_rl.run.runlog import STREAMS
+from mssr_rl.run_streams import STREAMS
 
 LONGEST = 2**32  # limit for one file of the run [bytes]
 SHOWN = 5  # differences that are listed

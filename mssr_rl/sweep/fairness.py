@@ -20,6 +20,7 @@ from mssr_rl.config import Config, to_dict
 from mssr_rl.config.keys import fixed_kinds
 from mssr_rl.errors import UserError
 from mssr_rl.loss import Loss
+from mssr_rl.text_table import aligned
 from mssr_rl.typed import closest, show
 
 Kind = Literal["same", "definition", "declared", "consequence", "undeclared"]
@@ -127,11 +128,7 @@ def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
     ordered = sorted(rows, key=lambda row: row.kind != "undeclared")
     lines = [["setting", *arms, ""]]
     lines += [[row.name, *(shown(value) for value in row.values), why(row)] for row in ordered]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(lines, indent="  "))
 
 
 def why(row: FairnessRow) -> str:

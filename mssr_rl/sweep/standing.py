@@ -8,15 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mssr_rl import untrusted
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
-from mssr_rl.metric_names import BUDGET_ROLLOUTS, BUDGET_SECONDS, REWARD_MEAN
+from mssr_rl.metric_names import ACCURACY, BUDGET_ROLLOUTS, BUDGET_SECONDS, REWARD_MEAN
 from mssr_rl.run import runlock
+from mssr_rl.run_streams import newest_first, newest_row
 
 State = Literal["absent", "busy", "interrupted", "failed", "done", "collapsed", "dropped"]
 FINISHED = ("done", "collapsed")
-TAIL = 1 << 16  # [bytes], longer than any line of metrics.jsonl
 
 
 class RunStanding(NamedTuple):
@@ -35,13 +34,13 @@ def look(folder: Path) -> RunStanding:
     if not (folder / "config.yaml").exists():
         return RunStanding("absent")
     document = _document(folder / "run.json")
-    newest = _last(folder / "metrics.jsonl")
+    newest = newest_row(folder, "metrics")
     return RunStanding(
         state=_state(folder, document.get("status")),
         reason=str(document.get("exit_reason") or ""),
         rollouts=int(newest.get(BUDGET_ROLLOUTS, 0)),
         reward=newest.get(REWARD_MEAN),
-        accuracy=_accuracy(folder / "eval.jsonl"),
+        accuracy=_accuracy(folder),
         seconds=float(newest.get(BUDGET_SECONDS, 0.0)),
     )
 
@@ -67,22 +66,7 @@ def _document(path: Path) -> dict[str, Any]:
         return {}  # the run reports the fault itself when it is resumed
 
 
-def _last(path: Path) -> dict[str, Any]:
-    """Return the newest complete line of a stream; the last line may be incomplete."""
-    if not path.exists():
-        return {}
-    lines = untrusted.tail(path, TAIL).split(b"\n")[:-1]
-    row: dict[str, Any] = untrusted.parsed(lines[-1], str(path)) if lines else {}
-    return row
-
-
-def _accuracy(path: Path) -> float | None:
-    if not path.exists():
-        return None
-    for line in reversed(list(untrusted.lines(path))):
-        if line is None or not line.endswith(b"\n"):
-            continue
-        row = untrusted.parsed(line, str(path))
-        if row.get("split") == "val":
-            return float(row["accuracy"])
-    return None
+def _accuracy(folder: Path) -> float | None:
+    of_validation = (row for row in newest_first(folder, "eval") if row.get("split") == "val")
+    newest = next(of_validation, None)
+    return None if newest is None else float(newest[ACCURACY])

@@ -5,7 +5,6 @@ to its number of updates. Trials run in parallel like the real runs, so they sha
 the same way. Their folder is deleted.
 """
 
-import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from mssr_rl import untrusted
 from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
 from mssr_rl.metric_names import STEP_SECONDS
 from mssr_rl.planning.plan import problems_by_split, schedule
 from mssr_rl.run.arm import initial_rollouts
+from mssr_rl.run_streams import whole_rows
 from mssr_rl.sweep import process
 from mssr_rl.sweep.matrix import PlannedRun, in_turn
 from mssr_rl.sweep.process import Launch
@@ -150,8 +151,8 @@ def _pace(run: PlannedRun, folder: Path, wall: float) -> ArmTime:
     if not (path / "summary.json").exists():
         why = process.last_words(folder / f"{run.name}.log")
         raise UserError(f"the trial of {run.arm.label} ended early: {why}")
-    ledger = json.loads((path / "summary.json").read_text("utf-8"))["ledger"]
-    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    ledger = untrusted.read_object(path / "summary.json")["ledger"]
+    rows = list(whole_rows(path, "metrics"))
     evaluating = ledger["seconds_by_phase"]["evaluate"]
     train = run.config.train
     return ArmTime(

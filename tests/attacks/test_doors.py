@@ -20,7 +20,6 @@ FUNCTIONS = frozenset({"open", "load_file", "safe_open", "read_table", "copyfile
 OURS = {
     "sweep/process.py: open": "the log that a run of ours writes to",
     "comparison/document.py: read_text": "the package's own schemas",
-    "sweep/time_trial.py: read_text": "a run that the same program has just made",
     "data/seen.py: open": "bytes that are in memory",
     "data/pictures.py: open": "bytes that are in memory",
     "models/native.py: read_bytes": "the package's own kernels",

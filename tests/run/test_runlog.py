@@ -15,6 +15,7 @@ import pytest
 from mssr_rl import files
 from mssr_rl.errors import UserError
 from mssr_rl.run import runlock, runlog
+from mssr_rl.run_streams import STREAMS
 
 
 def test_a_directory_that_exists_is_never_written_over(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_what_a_kill_left_aside_is_swept_when_the_run_goes_on(tmp_path: Path) ->
     for name in ("config.yaml", "traceback.txt", ".run.json.123", ".heartbeat.json.9", ".mine.txt"):
         (log.folder / name).touch()
     runlog.reopen(tmp_path, "first").close()
-    left = {path.name for path in log.folder.iterdir()} - {f"{s}.jsonl" for s in runlog.STREAMS}
+    left = {path.name for path in log.folder.iterdir()} - {f"{s}.jsonl" for s in STREAMS}
     assert left == {"config.yaml", "lock", ".mine.txt"}
 
 
