@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import (
     chain,
+    decided,
     divide_by_group_std,
     penalise_overlong,
     subtract_group_mean,
@@ -68,4 +69,4 @@ def dapo(
 
 def undecided(reward_PG: Tensor) -> Tensor:
     """Return which groups hold different rewards: rewards [P, G] -> bool [P]."""
-    return (reward_PG != reward_PG[:, :1]).any(1)
+    return ~decided(reward_PG)

@@ -30,7 +30,8 @@ REFUSALS = {
         "blind, columns, bad_rows, long_prompts, overlap, format, shots"
     ),
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
-    "algo.std=sample": "algo=mssr has no option std; it is an option of dapo, grpo",
+    "algo.std=sample": "algo=mssr has no option std; it is an option of cispo, clip_cov, dapo, "
+    "ea_grpo, gmpo, grpo, gspo, kl_cov, sapo",
     "gamma=2": "unknown key gamma; write an algorithm's option as algo.gamma, an environment's "
     "as env.gamma",
     "hydra.job.name=x": "unknown key hydra.job.name; did you mean name?",

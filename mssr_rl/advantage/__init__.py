@@ -24,6 +24,7 @@ from mssr_rl.advantage.shaping import shape_by_entropy
 from mssr_rl.advantage.state import restore_state, state_tensors
 from mssr_rl.advantage.steps import (
     contrast_successes_with_failures,
+    decided,
     divide_by_group_std,
     keep_some_tokens_of_failures,
     return_to_go,
@@ -61,6 +62,7 @@ __all__ = [
     "Transform",
     "chain",
     "contrast_successes_with_failures",
+    "decided",
     "divide_by_group_std",
     "find_beliefs",
     "keep_some_tokens_of_failures",

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, from_rollouts, learnt, prior, value
+from mssr_rl.advantage.counts import Counts, check_rewards, from_rollouts, learnt, prior, value
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA
 from mssr_rl.options import require
@@ -109,6 +109,7 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
         return FadedCounts(*prior(num_problems, tracker.strength, tracker.prior_mean))
 
     def update(a_B: Tensor, batch: Batch, old: FadedCounts) -> Step:
+        check_rewards(batch)
         value_B = old.value_N[batch.problem_B]
         won_B = (batch.reward_B > 0.5).to(old.alpha_N.dtype)
         alpha_N = old.alpha_N.index_add(0, batch.problem_B, won_B)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.advantage.transform import Batch
+from mssr_rl.errors import UserError
 
 
 class Counts(NamedTuple):
@@ -64,6 +65,21 @@ def counted(old: Counts, batch: Batch, eta_B: Tensor) -> Counts:
         alpha_N[row] = eta * alpha_N[row] + won
         beta_N[row] = eta * beta_N[row] + (1 - won)
     return Counts(alpha_N, beta_N)
+
+
+def check_rewards(batch: Batch) -> None:
+    """Raise UserError for a reward outside 0..1: a success rate is tracked, which lies there.
+
+    A tracked value of 0.5 would be subtracted from a reward of -1 or 5, and no baseline be left.
+    """
+    outside_B = (batch.reward_B < 0) | (batch.reward_B > 1)
+    if outside_B.any():
+        reward = batch.reward_B[outside_B][0].item()
+        raise UserError(
+            f"a reward of {reward:g} lies outside 0 to 1, and this algorithm tracks success rates; "
+            "let the environment scale its rewards to 0..1, or choose an algorithm without a "
+            "tracked value"
+        )
 
 
 def earlier_visits(problem_B: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mssr_rl.advantage.counts import (
     Counts,
+    check_rewards,
     counted,
     earlier_visits,
     from_rollouts,
@@ -105,6 +106,7 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
         return Drifted(*counts, no_drift, no_drift > 0)
 
     def update(a_B: Tensor, batch: Batch, old: Drifted) -> Step:
+        check_rewards(batch)
         value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
         drift_N = torch.where(old.met_N, old.drift_N + (batch.kl_step or 0.0), 0.0)
         # The policy does not change within a batch, so a second visit in it has no drift.

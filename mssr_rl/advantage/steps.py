@@ -19,6 +19,8 @@ from mssr_rl.advantage.transform import Batch, Transform, stateless
 from mssr_rl.errors import UserError
 from mssr_rl.options import require
 
+ROUNDING = 1e-9  # rewards that differ by no more are equal
+
 # ---- baselines from the group --------------------------------------------------------------------
 
 
@@ -245,6 +247,14 @@ def _groups(a_B: Tensor, batch: Batch) -> Tensor:
     return a_B.to(torch.float64).view(-1, g)
 
 
+def decided(reward_PG: Tensor) -> Tensor:
+    """Return which of the P groups hold rewards that are equal up to a rounding, as bool.
+
+    0.3 and 0.1 + 0.2 are one reward; divided by its spread, their difference would teach something.
+    """
+    return ((reward_PG - reward_PG[:, :1]).abs() <= ROUNDING).all(1)
+
+
 def _sums(a_PG: Tensor) -> Tensor:
     return a_PG.sum(1, keepdim=True).expand_as(a_PG)
 
@@ -265,7 +275,7 @@ def _without_itself(a_PG: Tensor) -> Tensor:
 
 
 def _centred_groups(a_PG: Tensor) -> Tensor:
-    decided_P1 = (a_PG == a_PG[:, :1]).all(1, keepdim=True)
+    decided_P1 = decided(a_PG)[:, None]
     # Rounding can make the mean of equal numbers differ from them. The division by a tiny standard
     # deviation would then make this error large.
     return (a_PG - a_PG.mean(1, keepdim=True)).masked_fill(decided_P1, 0)

@@ -13,7 +13,15 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, counted, from_rollouts, learnt, prior, value
+from mssr_rl.advantage.counts import (
+    Counts,
+    check_rewards,
+    counted,
+    from_rollouts,
+    learnt,
+    prior,
+    value,
+)
 from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
@@ -28,7 +36,8 @@ class Tracker:
     Args:
         eta_min: smallest share of an old outcome that stays when its problem is visited again
         eta_max: largest share; the last 1 / (1 - eta) visits count most
-        eta_schedule: paper: eta falls as the KL rises; released: rises up to kl_target, then drops
+        eta_schedule: prose: eta falls as the KL rises, as the paper argues; released: rises up to
+            kl_target, then drops, as the paper prints and its code computes; paper: older for prose
         kl_source: step: between consecutive policies; reference: from the frozen initial model
         kl_target: the KL at which eta reaches the other end of its range [nat per token]
         kl_window: number of steps over which the KL is averaged
@@ -42,7 +51,7 @@ class Tracker:
 
     eta_min: float = 0.875
     eta_max: float = 0.96
-    eta_schedule: Literal["paper", "released"] = "paper"
+    eta_schedule: Literal["prose", "released", "paper"] = "prose"
     kl_source: Literal["step", "reference"] = "step"
     kl_target: float = 0.01
     kl_window: int = 20
@@ -52,6 +61,8 @@ class Tracker:
     n_init: int | None = None
 
     def __post_init__(self) -> None:
+        if self.eta_schedule == "paper":  # recorded runs have this word
+            object.__setattr__(self, "eta_schedule", "prose")
         require(0 < self.eta_min <= 1, "eta_min", self.eta_min, "above 0 and at most 1")
         in_range = self.eta_min <= self.eta_max <= 1
         require(in_range, "eta_max", self.eta_max, f"between eta_min={self.eta_min} and 1")
@@ -107,6 +118,7 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         return Beliefs(*prior(num_problems, tracker.strength, tracker.prior_mean), no_kl, 0)
 
     def update(a_B: Tensor, batch: Batch, old: Beliefs) -> Step:
+        check_rewards(batch)
         value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
         recent = _remember(old, _measured_kl(batch, tracker))
         eta = forgetting_rate(recent.kl_mean, tracker)
@@ -131,16 +143,16 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
 def forgetting_rate(kl_mean: float | None, tracker: Tracker) -> float:
     """Return eta: the share of an old outcome that stays when its problem is visited again.
 
-    paper: eta falls from eta_max to eta_min as the KL rises to its target. It is eta_max before the
+    prose: eta falls from eta_max to eta_min as the KL rises to its target. It is eta_max before the
     first KL. MSSR's text argues for this. released: eta *rises* from eta_min up to the target and
     drops to eta_min above it. It is the midpoint before the first KL. MSSR's printed formula and
     its code do this.
     """
     span = tracker.eta_max - tracker.eta_min
     if kl_mean is None:
-        return tracker.eta_max if tracker.eta_schedule == "paper" else tracker.eta_min + span / 2
+        return tracker.eta_max if tracker.eta_schedule == "prose" else tracker.eta_min + span / 2
     drift = min(kl_mean / tracker.kl_target, 1.0)
-    if tracker.eta_schedule == "paper":
+    if tracker.eta_schedule == "prose":
         return max(tracker.eta_max - drift * span, tracker.eta_min)
     if kl_mean > tracker.kl_target:
         return tracker.eta_min

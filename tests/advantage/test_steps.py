@@ -12,6 +12,7 @@ from mssr_rl.advantage import (
     Batch,
     Transform,
     chain,
+    decided,
     divide_by_group_std,
     return_to_go,
     subtract_group_mean,
@@ -268,3 +269,13 @@ def test_returns_add_up_rewards_along_the_response() -> None:
 def test_a_discount_outside_0_and_1_is_refused(gamma: float) -> None:
     with pytest.raises(UserError, match=f"^gamma={gamma} must be between 0 and 1$"):
         return_to_go(gamma)
+
+
+def test_rewards_that_are_equal_up_to_a_rounding_are_one_reward() -> None:
+    group = [0.3, 0.1 + 0.2, 0.3, 0.3]  # the second is 0.30000000000000004
+    mean = apply(subtract_group_mean(), batch(group, group_size=4))
+    assert (mean == 0).all()
+    assert decided(torch.tensor([group, [0.3, 0.300001, 0.3, 0.3]]).double()).tolist() == [
+        True,
+        False,
+    ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mssr_rl.advantage import Batch, Beliefs, Step, Tracker, find_beliefs, subtract_tracked_value
 from mssr_rl.advantage.tracker import forgetting_rate
+from mssr_rl.algos import algorithms
 from mssr_rl.errors import UserError
 
 DRIFTS = (0, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.010001, 0.02, 0.1)
@@ -75,7 +76,7 @@ def test_the_rate_stays_in_its_bounds_and_the_papers_falls(
     low: float, share: float, target: float, kls: list[float]
 ) -> None:
     high = low + share * (1 - low)
-    for schedule in ("paper", "released"):
+    for schedule in ("prose", "paper", "released"):
         tracker = Tracker(
             eta_min=low,
             eta_max=min(high, 1.0),
@@ -267,3 +268,16 @@ def test_beliefs_are_found_inside_the_state_of_a_chain() -> None:
     beliefs = subtract_tracked_value(Tracker()).init(1)
     assert find_beliefs((None, (beliefs, None))) is beliefs
     assert find_beliefs((None, ())) is None
+
+
+def test_the_older_word_for_the_schedule_of_the_prose_is_still_read() -> None:
+    assert Tracker(eta_schedule="paper") == Tracker(eta_schedule="prose") == Tracker()
+
+
+@pytest.mark.parametrize("reward", [-1.0, 1.5])
+@pytest.mark.parametrize("name", ["mvsr", "spo", "spo_pp"])
+def test_a_reward_that_is_no_success_is_refused(name: str, reward: float) -> None:
+    step = algorithms.make(name).advantage
+    of = batch([0, 1], [1.0, reward])
+    with pytest.raises(UserError, match=f"a reward of {reward:g} lies outside 0 to 1"):
+        step.update(of.reward_B, of, step.init(2))
