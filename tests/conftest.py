@@ -1,8 +1,8 @@
-"""A small honest policy for tests of everything above the engine.
+"""A small policy that really learns, for tests of everything above the engine.
 
 `TabularEngine` implements the whole engine protocol in memory: a softmax over eleven tokens for
 every (digit in the prompt, position), real sampling, real gradients through `mssr_rl.loss`, AdamW,
-and safetensors on disk. It learns: learning, determinism and resuming can be tested in seconds.
+and safetensors on disk. So learning, determinism and resuming can be tested in seconds.
 """
 
 import io
@@ -27,7 +27,7 @@ from mssr_rl.problem import Problem
 from mssr_rl.seeds import derive
 from mssr_rl.stability.finite import blaming, check_finite, check_gradients
 
-# How long an example takes says how busy the machine is, nothing about the code.
+# The time of an example depends on how busy the machine is, not on the code.
 settings.register_profile("any pace", deadline=None)
 settings.load_profile("any pace")
 
@@ -36,14 +36,14 @@ POSITIONS = 3
 
 
 class Heard(NamedTuple):
-    """What a policy says about a batch of token rows."""
+    """A policy's log-probabilities and entropies of a batch of token rows."""
 
     logprob_BT: Tensor
     entropy_BT: Tensor
 
 
 class TabularEngine:
-    """One row of logits for each digit a prompt may end with and each response position."""
+    """Has one row of logits for each digit at the end of a prompt and each response position."""
 
     computes = "a table of logits"
 
@@ -51,7 +51,7 @@ class TabularEngine:
         train = config.train
         generator = torch.Generator().manual_seed(derive(0, "tabular"))
         logits = 0.3 * torch.randn(10, POSITIONS, END + 1, generator=generator)
-        logits[:, 1:, END] += 4.0  # one digit and then an end, most of the time
+        logits[:, 1:, END] += 4.0  # mostly one digit and then the end
         self.logits = torch.nn.Parameter(logits)
         self.reference = logits.clone()
         self.max_grad_norm = train.max_grad_norm
@@ -182,7 +182,7 @@ Configure = Callable[..., Config]
 
 @pytest.fixture(scope="session")
 def counting_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in the usual schema: which digit follows this one? Sixty ways to ask."""
+    """Write a data folder in the usual columns: which digit follows this one? Sixty questions."""
     folder = tmp_path_factory.mktemp("counting")
     picture = io.BytesIO()
     Image.new("RGB", (32, 32), "white").save(picture, "PNG")
@@ -197,7 +197,7 @@ def counting_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _counting_row(split: str, index: int) -> dict[str, object]:
     digit = index % 10
     return {
-        "id": f"{split}/{index}",  # a slash: keys are no file names
+        "id": f"{split}/{index}",  # with a slash, because keys are not file names
         "problem": f"<image>{split} {'I' * (index // 10)}: which digit follows {digit}",
         "images": [{"bytes": None, "path": "dot.png"}],
         "answer": str((digit + 1) % 10),
@@ -207,7 +207,10 @@ def _counting_row(split: str, index: int) -> dict[str, object]:
 
 @pytest.fixture
 def configure(counting_data: Path, tmp_path: Path) -> Configure:
-    """A config of a short run on the counting problems; `key=value` words change it."""
+    """Return a function that makes the config of a short run on the counting problems.
+
+    Its `key=value` arguments change the config.
+    """
     settled = {
         "env": "vision_r1",
         "model.path": str(counting_data),  # `TabularEngine` starts from a seed; any folder does
@@ -231,5 +234,5 @@ def configure(counting_data: Path, tmp_path: Path) -> Configure:
 
 @pytest.fixture
 def make_engine() -> Callable[[Config], TabularEngine]:
-    """What a trainer is given to make its engine with."""
+    """Return the class that a trainer makes its engine with."""
     return TabularEngine

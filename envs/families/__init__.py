@@ -1,8 +1,8 @@
-"""Ten families of small visual-math problems, drawn on demand: no download, no stored picture.
+"""Ten families of small visual-math problems, drawn when they are needed: nothing is downloaded.
 
     for row in mini_rows("train", 300): ...
 
-Each family is one file with one function `draw(rng, level, split)`; `rows` names and seeds them.
+Each family is one file with one function `draw(rng, level, split)`. `rows` names and seeds them.
 """
 
 from mssr_rl.envs.families.rows import FAMILIES, LEVELS, SPLITS, make, mini_rows, row

@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 20, 92, 9, 76
 
 
 class BarLevel(NamedTuple):
-    """How large the chart is and what is asked of it."""
+    """The size of the chart and the kinds of questions of one level."""
 
     bars: int
     highest: int
@@ -27,16 +27,19 @@ LEVELS = (
 
 
 class BarQuestion(NamedTuple):
-    """A question before its bars have a place."""
+    """A question before its bars have places."""
 
-    values: list[int]  # of the bars in the question
-    text: str  # the question, with a slot for each of those bars
-    steps: str  # the same slots
+    values: list[int]  # the values of the bars in the question
+    text: str  # the question, with a slot for the name of each of these bars
+    steps: str  # the solution, with the same slots
     answer: int
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """The question comes first; its bars then get random places, the others random values."""
+    """Draw the question first.
+
+    Its bars then get random places, and the other bars random values.
+    """
     plan = LEVELS[level]
     asked = _ask(rng, plan)
     order = [int(i) for i in rng.permutation(plan.bars)]
@@ -55,7 +58,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
 
 
 def _ask(rng: np.random.Generator, plan: BarLevel) -> BarQuestion:
-    """The answer is drawn first, uniformly, then the values that lead to it."""
+    """Draw the answer first, uniformly, and then values that lead to it."""
     kind = pick(rng, plan.asked)
     if kind == "value":
         a = between(rng, 1, plan.highest)

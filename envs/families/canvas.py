@@ -1,8 +1,8 @@
-"""The drawing surface under every family: 96 x 96 RGB, drawn at twice the size.
+"""The drawing surface of every family: 96 x 96 RGB, drawn at twice the size.
 
-Coordinates are pixels of the final picture. A picture also gets a `DrawingStyle` that has nothing
-to do with its answer: a tint of the paper and a small shift, zoom and turn. Without it a clock or a
-number line would repeat itself within a few hundred rows.
+Coordinates are pixels of the final picture. Each picture also gets a `DrawingStyle` that does not
+depend on its answer: a tint of the paper, a small shift, zoom and turn. Without it, the pictures of
+a clock or a number line would repeat within a few hundred rows.
 """
 
 import functools
@@ -32,7 +32,7 @@ COLOURS: dict[str, Rgb] = {
 
 
 class DrawingStyle(NamedTuple):
-    """What varies from picture to picture without touching the answer."""
+    """What differs between pictures without changing the answer."""
 
     paper: Rgb
     zoom: float
@@ -41,7 +41,7 @@ class DrawingStyle(NamedTuple):
 
 
 def sample_look(rng: np.random.Generator) -> DrawingStyle:
-    """Mild on purpose: a tint, at most 1 pixel of shift, 1 % of zoom and half a degree of turn."""
+    """Return a mild style: a tint, a shift up to 1 pixel, 1 % of zoom, half a degree of turn."""
     red, green, blue = (int(c) for c in rng.integers(226, 256, 3))
     zoom = float(rng.uniform(0.99, 1.0))
     turn = math.radians(float(rng.uniform(-0.5, 0.5)))
@@ -51,12 +51,15 @@ def sample_look(rng: np.random.Generator) -> DrawingStyle:
 
 @functools.cache
 def _font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's embedded font, so that no font file is needed. It lacks the multiplication sign."""
+    """Return Pillow's embedded font, so that no font file is needed.
+
+    It has no multiplication sign.
+    """
     return ImageFont.load_default(size=px)
 
 
 class Canvas:
-    """Draw on it with the methods below, then take the picture with `finish`."""
+    """A surface to draw on with the methods below; `finish` returns the picture."""
 
     def __init__(self, look: DrawingStyle) -> None:
         side = SIZE * OVERSAMPLE
@@ -65,41 +68,41 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def line(self, points: Sequence[Point], colour: Rgb = BLACK, width: float = 2.0) -> None:
-        """A line through all the points."""
+        """Draw a line through all the points."""
         self._draw.line(_scaled(points), fill=colour, width=_stroke(width), joint="curve")
 
     def polygon(self, points: Sequence[Point], fill: Rgb, edge: float = 0.0) -> None:
-        """A filled polygon; `edge` is the width of its black outline."""
+        """Draw a filled polygon; `edge` is the width of its black outline."""
         self._draw.polygon(_scaled(points), fill=fill)
         if edge:
             self.line([*points, points[0], points[1]], BLACK, edge)
 
     def box(self, corner: Point, opposite: Point, fill: Rgb, edge: float = 0.0) -> None:
-        """An upright rectangle between two opposite corners."""
+        """Draw an upright rectangle between two opposite corners."""
         (x0, y0), (x1, y1) = corner, opposite
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, edge)
 
     def disc(self, centre: Point, radius: float, fill: Rgb, edge: float = 0.0) -> None:
-        """A filled circle; `edge` is the width of its black outline."""
+        """Draw a filled circle; `edge` is the width of its black outline."""
         (x, y), r = centre, radius
         bounds = [c * OVERSAMPLE for c in (x - r, y - r, x + r, y + r)]
         outline = BLACK if edge else None
         self._draw.ellipse(bounds, fill=fill, outline=outline, width=_stroke(edge))
 
     def label(self, centre: Point, text: str | int, px: int, anchor: str = "mm") -> None:
-        """Black text; `px` is the font size, the capitals are about 0.7 of it."""
+        """Write black text; `px` is the font size, and capitals are about 0.7 of it high."""
         x, y = centre[0] * OVERSAMPLE, centre[1] * OVERSAMPLE
         self._draw.text((x, y), str(text), font=_font(px * OVERSAMPLE), fill=BLACK, anchor=anchor)
 
     def stamp(self, ink: Image.Image, corner: Point, size: Point) -> None:
-        """Put black ink through a grey mask (255 is full ink), enlarged to `size` pixels."""
+        """Print black ink through a grey mask (255 is full ink), enlarged to `size` pixels."""
         width, height = (round(s * OVERSAMPLE) for s in size)
         mask = ink.resize((width, height), Image.Resampling.BICUBIC)
         at = (round(corner[0] * OVERSAMPLE), round(corner[1] * OVERSAMPLE))
         self._image.paste(BLACK, at, mask)
 
     def finish(self) -> Image.Image:
-        """The picture at its final size, moved as its look says."""
+        """Return the picture at its final size, with the style's shift, zoom and turn."""
         side, look = SIZE * OVERSAMPLE, self._look
         moved = self._image.transform(
             (side, side),
@@ -112,7 +115,7 @@ class Canvas:
 
 
 def _affine(look: DrawingStyle, middle: float) -> tuple[float, float, float, float, float, float]:
-    """Pillow's coefficients, which lead from a point of the result back to its source."""
+    """Return Pillow's coefficients, which map a point of the result to its source."""
     cos, sin = math.cos(look.turn) / look.zoom, math.sin(look.turn) / look.zoom
     x, y = (middle + d * OVERSAMPLE for d in look.shift)
     return (cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y)

@@ -12,7 +12,7 @@ RADIUS = 42.0
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Twelve hours, and every minute of the level, are equally likely."""
+    """Draw a clock. All twelve hours, and all minutes of the level, are equally likely."""
     hour, minute = between(rng, 1, 12), pick(rng, MINUTES[level])
     canvas = Canvas(sample_look(rng))
     _dial(canvas)
@@ -43,7 +43,7 @@ def _dial(canvas: Canvas) -> None:
 
 
 def _at(turn: float, reach: float) -> Point:
-    """The point `turn` of a full turn past twelve, at `reach` of the radius."""
+    """Return the point at `turn` of a full turn after twelve, and at `reach` of the radius."""
     angle = 2 * math.pi * turn
     return (
         SIZE / 2 + RADIUS * reach * math.sin(angle),

@@ -1,4 +1,4 @@
-"""Counting shapes of one colour (levels 0, 1) or of one colour and one kind (level 2)."""
+"""Count shapes of one colour (levels 0 and 1), or of one colour and one kind (level 2)."""
 
 from typing import NamedTuple
 
@@ -19,14 +19,14 @@ KINDS = ("circle", "square", "triangle")
 
 
 class Thing(NamedTuple):
-    """What lies in a cell, or what is asked for (then the kind may be just "shape")."""
+    """A shape in a cell, or the shape to be counted, whose kind may be just "shape"."""
 
     colour: str
     kind: str
 
 
 class CountLevel(NamedTuple):
-    """How large the lattice is, and how many of the wanted things it can hold."""
+    """The size of the lattice, and how many of the wanted shapes it can hold."""
 
     side: int  # the things sit in a side x side lattice
     colours: tuple[str, ...]
@@ -42,7 +42,7 @@ LEVELS = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """The count is drawn first, uniformly, so that no constant answer pays."""
+    """Draw the count first, uniformly, so that no constant answer pays."""
     plan = LEVELS[level]
     wanted = Thing(pick(rng, plan.colours), pick(rng, KINDS) if level == 2 else "shape")
     count = between(rng, plan.fewest, plan.most)
@@ -67,7 +67,7 @@ def _is(thing: Thing, wanted: Thing) -> bool:
 def _cells(
     rng: np.random.Generator, plan: CountLevel, wanted: Thing, count: int
 ) -> list[Thing | None]:
-    """The wanted things, one to six others and empty cells, in random order."""
+    """Return the wanted shapes, one to six others and empty cells, in random order."""
     free = plan.side**2 - count
     others = between(rng, 1, min(free, 6))
     cells: list[Thing | None] = [None] * (free - others)
@@ -78,7 +78,7 @@ def _cells(
 
 
 def _other(rng: np.random.Generator, plan: CountLevel, wanted: Thing) -> Thing:
-    """Something that must not be counted, though at level 2 it may share the colour or the kind."""
+    """Return a shape that must not be counted; at level 2 it may share the colour or the kind."""
     while True:
         thing = Thing(pick(rng, plan.colours), pick(rng, KINDS))
         if not _is(thing, wanted):

@@ -35,7 +35,7 @@ PIPS: tuple[tuple[Point, ...], ...] = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """The asked total is drawn first, uniformly over what that many dice can show."""
+    """Draw the total first, uniformly over what that many dice can show."""
     centres = CENTRES[level]
     asked = pick(rng, (1, 2, 2, 3, 3)) if level == 2 else len(centres)
     total = between(rng, asked, 6 * asked)

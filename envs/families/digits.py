@@ -25,7 +25,7 @@ class Digits(NamedTuple):
 
 @functools.cache
 def load() -> Digits:
-    """Loaded at the first digit: scikit-learn takes most of a second to import."""
+    """Load the digits when first needed: importing scikit-learn takes most of a second."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -34,13 +34,13 @@ def load() -> Digits:
 
 @functools.cache
 def samples(split: str, digit: int) -> NDArray[np.int64]:
-    """Indices of the split's samples of one digit."""
+    """Return the indices of the split's samples of one digit."""
     first, end = SAMPLES[split]
     return np.flatnonzero(load().value_N[first:end] == digit) + first
 
 
 def draw(rng: np.random.Generator, level: int, split: str) -> DrawnProblem:
-    """Level 0 has one large digit, level 1 a sum, level 2 a sum, a difference or a product."""
+    """Level 0 shows one large digit, level 1 a sum, level 2 a sum, a difference or a product."""
     canvas = Canvas(sample_look(rng))
     if level == 0:
         digit = between(rng, 0, 9)
@@ -66,7 +66,7 @@ def _ink(rng: np.random.Generator, split: str, digit: int) -> Image.Image:
 
 
 def _sign(canvas: Canvas, sign: str, centre: Point) -> None:
-    """Lines and not letters: the embedded font has no multiplication sign."""
+    """Draw the sign with lines, because the embedded font has no multiplication sign."""
     x, y = centre
     r = 5.0 if sign == "x" else 6.5
     if sign == "x":

@@ -17,39 +17,39 @@ GRIDS: tuple[tuple[Grid, ...], ...] = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """The fraction is drawn first, uniformly, then a grid that can show it."""
+    """Draw the fraction first, uniformly, and then a grid that can show it."""
     if rng.random() < 0.25:
         return _white_squares(rng, level)
     fraction = pick(rng, list(_by_fraction(level)))
     (rows, columns), count = pick(rng, _by_fraction(level)[fraction])
     shaded = _scatter(rng, rows * columns, count)
-    found = per_row(shaded, columns)
-    steps = f"Rows: {listed(found)}. {running_sum(found)} Shaded {count} of {rows * columns}."
-    said = f"{fraction.numerator} of {fraction.denominator}"
+    by_row = per_row(shaded, columns)
+    steps = f"Rows: {listed(by_row)}. {running_sum(by_row)} Shaded {count} of {rows * columns}."
+    fraction_text = f"{fraction.numerator} of {fraction.denominator}"
     if fraction.numerator < count:
-        steps += f" Divide by {count // fraction.numerator}: {said}."
+        steps += f" Divide by {count // fraction.numerator}: {fraction_text}."
     answer = rf"\frac{{{fraction.numerator}}}{{{fraction.denominator}}}"
     question = "What fraction of the rectangle is shaded? Give it in lowest terms."
     canvas = _rectangle(rng, shaded, (rows, columns))
-    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, said))
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, fraction_text))
 
 
 def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
-    """The number is drawn first, uniformly, then a grid that is large enough."""
+    """Draw the number first, uniformly, and then a grid that is large enough."""
     largest = max(rows * columns for rows, columns in GRIDS[level])
     count = pick(rng, range(1, largest))
     rows, columns = pick(rng, [grid for grid in GRIDS[level] if grid[0] * grid[1] > count])
     white = _scatter(rng, rows * columns, count)
     canvas = _rectangle(rng, [not cell for cell in white], (rows, columns))
-    found = per_row(white, columns)
-    steps = f"Rows not shaded: {listed(found)}. {running_sum(found)}"
+    by_row = per_row(white, columns)
+    steps = f"Rows not shaded: {listed(by_row)}. {running_sum(by_row)}"
     question = "How many squares are not shaded?"
     return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count))
 
 
 @functools.cache
 def _by_fraction(level: int) -> dict[Fraction, list[tuple[Grid, int]]]:
-    """Every fraction that the level's grids can show, with the ways to show it."""
+    """Return every fraction that the level's grids can show, with the ways to show it."""
     ways: dict[Fraction, list[tuple[Grid, int]]] = {}
     for rows, columns in GRIDS[level]:
         for count in range(1, rows * columns):

@@ -1,4 +1,4 @@
-"""Points on a coordinate grid: where is it, and how far apart are two."""
+"""Points on a coordinate grid: the place of one, or the distance between two."""
 
 import functools
 
@@ -15,7 +15,10 @@ FARTHEST = 12
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """One quadrant, then four; at level 2 the steps between two points."""
+    """Use one quadrant at level 0, and four at level 1.
+
+    Level 2 asks for the steps between two points.
+    """
     low, high = LOW[level], HIGH[level]
     canvas = Canvas(sample_look(rng))
     axes = Axes(canvas, low, high)
@@ -43,7 +46,7 @@ def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProb
 
 @functools.cache
 def _pairs_by_distance() -> dict[int, list[tuple[Pair, Pair]]]:
-    """Every pair of points under its distance, so that the distance can be drawn uniformly."""
+    """Return every pair of points by distance, so that the distance can be drawn uniformly."""
     line = range(-REACH, REACH + 1)
     points = [(x, y) for x in line for y in line]
     pairs: dict[int, list[tuple[Pair, Pair]]] = {}

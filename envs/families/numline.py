@@ -12,7 +12,7 @@ LEFT, RIGHT, Y = 14.0, 81.0, 56.0
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Every step is equally likely; positions are counted in half steps."""
+    """Draw a position; all steps are equally likely. Positions are counted in half steps."""
     halves = between(rng, 0, 2 * STEPS) if level == 2 else 2 * between(rng, 0, STEPS)
     start, step = LEFT_END[level], STEP[level]
     value = start + step * halves // 2

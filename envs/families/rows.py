@@ -1,6 +1,6 @@
-"""Problems as rows: any row can be made alone, in any process, and no two splits share a stream.
+"""Problems as rows. Any row can be made alone, in any process, and splits share no random numbers.
 
-Rows have the columns of Vision-R1-RL (problem, images, answer) and a few of our own.
+Rows have the columns of Vision-R1-RL (problem, images, answer) and a few more.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def make(family: str, split: str, level: int, index: int) -> DrawnProblem:
 
 
 def row(family: str, split: str, level: int, index: int) -> dict[str, Any]:
-    """The same problem in the columns of a data set, its picture as PNG."""
+    """Return the same problem in the columns of a data set, with its picture as PNG."""
     drawn = make(family, split, level, index)
     png = io.BytesIO()
     drawn.image.save(png, "PNG")
@@ -70,9 +70,10 @@ def row(family: str, split: str, level: int, index: int) -> dict[str, Any]:
 
 
 def mini_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
-    """The first `count` rows of a split: families take turns, and so do the levels.
+    """Yield the first `count` rows of a split. Families take turns, and so do levels.
 
-    Thirty rows in a row hold every family at every level once; a shorter list begins a longer one.
+    Thirty rows one after the other have every family at every level once. A shorter list is the
+    beginning of a longer one.
     """
     names = list(FAMILIES)
     for position in range(count):

@@ -1,4 +1,4 @@
-"""What a family hands over, and the small helpers that the ten families share."""
+"""The result of a family's `draw`, and small helpers that the ten families share."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -12,32 +12,32 @@ _HUNCHES = ("It looks like {}.", "Probably {}.")
 
 
 class DrawnProblem(NamedTuple):
-    """One problem: picture, question, answer, and two ways to think on the way to the answer."""
+    """One problem: picture, question, answer, and two ways of thinking before the answer."""
 
     image: Image.Image  # RGB, 96 x 96
     question: str
     answer: str
-    steps: str  # careful: every reading from the picture, then one operation at a time
-    hunch: str  # hasty: the answer and nothing else
+    steps: str  # careful: all values read from the picture, then one operation at a time
+    hunch: str  # hasty: only the answer
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, each equally likely; unlike `rng.choice` it keeps Python types."""
+    """Return one of the options, each equally likely. Unlike `rng.choice` it keeps Python types."""
     return options[int(rng.integers(len(options)))]
 
 
 def between(rng: np.random.Generator, low: int, high: int) -> int:
-    """A whole number from low to high, both included."""
+    """Return a whole number from low to high, both included."""
     return int(rng.integers(low, high + 1))
 
 
-def hunch(rng: np.random.Generator, said: str | int) -> str:
-    """A hasty sentence that states the answer without any working."""
-    return pick(rng, _HUNCHES).format(said)
+def hunch(rng: np.random.Generator, answer: str | int) -> str:
+    """Return a hasty sentence that states the answer without any working."""
+    return pick(rng, _HUNCHES).format(answer)
 
 
 def running_sum(numbers: Sequence[int]) -> str:
-    """Adds from left to right: [2, 0, 1] gives "2 + 0 = 2. 2 + 1 = 3."; one number gives "2."."""
+    """Add from left to right: [2, 0, 1] gives "2 + 0 = 2. 2 + 1 = 3."; one number gives "2."."""
     if len(numbers) == 1:
         return f"{numbers[0]}."
     total, sentences = numbers[0], []
@@ -48,12 +48,12 @@ def running_sum(numbers: Sequence[int]) -> str:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """[2, 0, 1] gives "2, 0, 1"."""
+    """Return [2, 0, 1] as "2, 0, 1"."""
     return ", ".join(str(number) for number in numbers)
 
 
 def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, int]) -> list[int]:
-    """`count` numbers within the bounds that add up to `total`, in random order."""
+    """Return `count` numbers within the bounds that add up to `total`, in random order."""
     low, high = bounds
     numbers: list[int] = []
     for left in range(count - 1, -1, -1):
@@ -64,5 +64,5 @@ def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, i
 
 
 def per_row(marked: Sequence[bool], columns: int) -> list[int]:
-    """How many cells of each row are marked, top row first."""
+    """Return how many cells of each row are marked, top row first."""
     return [sum(marked[start : start + columns]) for start in range(0, len(marked), columns)]

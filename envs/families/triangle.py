@@ -13,7 +13,7 @@ PAINT = (205, 225, 255)
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """The wanted angle is drawn first, uniformly; at level 0 it is always the one at the top."""
+    """Draw the wanted angle first, uniformly. At level 0 it is always the one at the top."""
     step = STEP[level]
     x = between(rng, SMALLEST // step, LARGEST // step) * step
     low = max(SMALLEST, 180 - x - LARGEST)
@@ -30,7 +30,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
 
 
 def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: bool) -> None:
-    """Corners left, right and top; the labels stand outside, under the base and over the top."""
+    """Draw the corners left, right and top; labels are outside, under the base and over the top."""
     left, right, top = _corners(angles[0], angles[1])
     gap = max(0.0, 42 - (right[0] - left[0])) / 2
     places = [
@@ -47,7 +47,7 @@ def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: boo
 
 
 def _corners(a: int, b: int) -> tuple[Point, Point, Point]:
-    """A triangle with base angles a and b, as large as fits between the labels."""
+    """Return a triangle with base angles a and b, as large as the labels allow."""
     left, right = math.radians(a), math.radians(b)
     side = math.sin(right) / math.sin(left + right)  # from left corner to top, base 1
     x, y = side * math.cos(left), side * math.sin(left)

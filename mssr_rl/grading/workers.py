@@ -59,7 +59,7 @@ class Helper:
             raise RunFailed(f"the grading process does not start: {self._complaint()}") from error
 
     def ask(self, job: Job) -> Reply:
-        """Return whether `text` gives `answer`, as decided by algebra."""
+        """Return the helper's verdict on one answer."""
         frames.send(self.asks, job)
         reply = str(frames.receive(self.answers, PATIENCE))
         word, _, complaint = reply.partition(" ")
@@ -102,7 +102,7 @@ class Pool:
             return reply
 
     def warm(self) -> None:
-        """Start one helper now, so that no response waits for it."""
+        """Start one helper, if none is free."""
         with self.turn:
             self.free.append(self._take())
 
@@ -119,7 +119,7 @@ class Pool:
 
 
 def ask(text: str, answer: str, choices: Sequence[str] | None) -> Reply:
-    """Does `text` give `answer`, by algebra?"""
+    """Return the verdict, by algebra, on whether `text` gives `answer`."""
     return _pool.ask((text, answer, None if choices is None else list(choices)))
 
 

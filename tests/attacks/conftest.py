@@ -1,6 +1,6 @@
-"""Attacks: what a checkpoint, a data set, a config, a model folder or an answer might try.
+"""Attacks: what a checkpoint, data set, config, model folder or answer from a stranger might try.
 
-SECURITY.md says what is trusted and what is not; every threat it names has its test here.
+SECURITY.md says what is trusted and what is not. Every threat that it names has a test here.
 """
 
 import signal
@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 RECORDED = Path(__file__).parents[1] / "comparison" / "recorded_0_1" / "two_arms.tar.xz"
-PATIENCE = 60  # [s] of a whole test; what hangs, hangs for ever
+PATIENCE = 60  # limit for a whole test [s]; a test that hangs would hang for ever
 
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """A file that exists only once foreign code has run."""
+    """Return a path that exists only after foreign code has run."""
     return tmp_path / "marker"
 
 
 @pytest.fixture
 def comparison(tmp_path: Path) -> Path:
-    """A comparison's folder as somebody sends it: two arms, finished, with its report."""
+    """Return a finished comparison as somebody might send it: two arms and a report."""
     with tarfile.open(RECORDED) as archive:
         archive.extractall(tmp_path / "sent", filter="data")
     return tmp_path / "sent" / "two_arms"
@@ -30,13 +30,13 @@ def comparison(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sent_run(comparison: Path) -> Path:
-    """One run's folder of it."""
+    """Return the folder of one run of that comparison."""
     return comparison / "runs" / "vision_r1-grpo-s0"
 
 
 @pytest.fixture
 def no_hang() -> Iterator[None]:
-    """A test that waits for ever fails instead."""
+    """Make a test fail if it waits for ever."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError(f"nothing happened within {PATIENCE} s")

@@ -1,4 +1,4 @@
-"""A comparison's folder as `compare` leaves it, made small; and the browser of tests/report."""
+"""A small comparison folder as `compare` writes it, and the browser of tests/report."""
 
 import json
 import random
@@ -34,7 +34,7 @@ LEDGER = {
 
 
 def right(share: float, name: str) -> dict[str, int]:
-    """So many of the problems right; which ones, the name decides."""
+    """Return 1 for `share` of the problems and 0 for the others; `name` decides which ones."""
     keys = [f"p{i}" for i in range(PROBLEMS)]
     won = set(random.Random(name).sample(keys, round(share * PROBLEMS)))
     return {key: int(key in won) for key in keys}
@@ -78,7 +78,7 @@ def sample(index: int, won: bool, text: str) -> dict[str, Any]:
 
 
 def write_run(folder: Path, arm: str, seed: int, shares: tuple[float, ...]) -> None:
-    """A finished run with evaluations at steps 0, 4, 8 and 12."""
+    """Write a finished run with evaluations at steps 0, 4, 8 and 12."""
     name = f"{arm}{seed}"
     (folder / "samples").mkdir(parents=True)
     Image.new("RGB", (16, 16), "navy").save(folder / "samples/dot.png")
@@ -107,7 +107,10 @@ def write_run(folder: Path, arm: str, seed: int, shares: tuple[float, ...]) -> N
 
 @pytest.fixture(scope="session")
 def make_comparison(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Write a comparison of {arm: final accuracy}; seeds differ a little, arms alike."""
+    """Return a function that writes a comparison of {arm: final accuracy}.
+
+    Seeds of an arm differ a little, in the same way for every arm.
+    """
 
     def make(final: dict[str, float], seeds: int = 3, kind: str = "same") -> Path:
         folder = tmp_path_factory.mktemp("comparisons") / "one"

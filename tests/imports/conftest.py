@@ -1,4 +1,4 @@
-"""The comparison's folder of tests/comparison."""
+"""The comparison folder of tests/comparison."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path

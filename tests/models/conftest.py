@@ -1,4 +1,4 @@
-"""Model folders as their publishers lay them out, with the shipped model's weights in them."""
+"""Model folders in the layouts of their publishers, with the shipped model's weights."""
 
 import json
 import shutil
@@ -24,14 +24,14 @@ def write(folder: Path, name: str, value: dict[str, Any]) -> None:
 
 
 def nested(folder: Path) -> None:
-    """As transformers 5 saves it: text and vision apart, one processor file with its class."""
+    """Write the layout of transformers 5: text and vision apart, one processor file."""
     shutil.copytree(TINY, folder)
     for name in ("processor_config.json", "tokenizer_config.json"):
         write(folder, name, {**read(folder, name), "processor_class": PROCESSOR})
 
 
 def flat(folder: Path) -> None:
-    """As transformers 4 saved it: text entries at the top, old names, sharded bfloat16 weights."""
+    """Write the layout of transformers 4: text entries at the top, old names, bfloat16 shards."""
     folder.mkdir(parents=True)
     known = read(TINY, "config.json")
     text, vision = known.pop("text_config"), known.pop("vision_config")
@@ -56,7 +56,7 @@ def flat(folder: Path) -> None:
 
 
 def shards(folder: Path) -> None:
-    """Two files and their index, under the names that transformers 4 gave."""
+    """Write two files and their index, with the names that transformers 4 used."""
     weights = {
         name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): w
         for name, w in load_file(TINY / "model.safetensors").items()
@@ -76,7 +76,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {"nested": nested, "flat": flat}
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """{layout: a folder of it}."""
+    """Return {layout: a folder in it}."""
     root = tmp_path_factory.mktemp("published")
     for name, layout in LAYOUTS.items():
         layout(root / name)

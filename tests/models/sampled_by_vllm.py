@@ -1,10 +1,10 @@
-"""Which twins vLLM can sample from, on a CPU: the second table of docs/models.md.
+"""Test which twins vLLM can sample from on a CPU: the second table of docs/models.md.
 
     PYTHONPATH=.:mssr_rl/engine/openrlhf/startup python tests/models/sampled_by_vllm.py [NAME ...]
 
-One vLLM in this process for each twin: it answers as the cluster engine asks it, its
-log-probabilities are held against plain transformers', then it is given changed weights one by one,
-as the cluster engine sends them, and held against plain transformers with these.
+Each twin gets one vLLM in this process, which samples as in the cluster engine. Its
+log-probabilities are compared with plain transformers. Then it gets changed weights one by one, as
+the cluster engine sends them, and is compared with plain transformers that has these weights.
 """
 
 import gc

@@ -1,7 +1,7 @@
-"""A model folder put through what training asks of it, beside plain transformers.
+"""Test that a model folder does what training needs, compared with plain transformers.
 
-`python tests/models/trial.py` makes the twins and prints the table of docs/models.md; words are
-names of twins, or folders.
+`python tests/models/trial.py` makes the small copies of `twins.py` and prints the table of
+docs/models.md. Its arguments are names of copies, or folders.
 
 Plain transformers is `mssr_rl.models.plain`.
 """
@@ -28,7 +28,7 @@ from mssr_rl.models import plain
 from mssr_rl.problem import Problem
 
 GROUP, STEPS = 4, 4
-GAP = 1e-5  # float32 sums in another order, logits of order 10
+GAP = 1e-5  # from float32 sums in another order, with logits of about 10
 
 
 def _twins() -> Any:
@@ -69,7 +69,7 @@ TEXT = [
 
 
 def problems_for(engine: LocalEngine) -> list[Problem]:
-    """What its model can be shown, mixed where it takes both."""
+    """Return problems that its model can be shown, with and without pictures if it takes both."""
     processor = engine.family.encoder.processor
     if processor is None:
         return [*TEXT, replace(TEXT[0], key="again", prompt="Name a number.")]
@@ -80,25 +80,25 @@ def problems_for(engine: LocalEngine) -> list[Problem]:
 
 
 class Result(NamedTuple):
-    """What came of one folder."""
+    """The result for one folder."""
 
     name: str
     parameters: int
     family: str
     gap: float  # largest difference of a log-probability to plain transformers' [nat]
-    rescored: float  # the same between sampling and scoring
-    greedy: bool  # the same answers as `generate`
-    moved: bool  # training changed every step's policy
-    resumed: bool  # bit for bit
+    rescored: float  # largest difference between sampling and scoring [nat]
+    greedy: bool  # greedy answers equal those of `generate`
+    moved: bool  # every training step changed the policy
+    resumed: bool  # a resumed run is equal bit for bit
 
 
 def engine_of(folder: Path) -> LocalEngine:
-    """A local engine that trains fast, in one thread."""
+    """Return a local engine with a high learning rate and one thread."""
     return LocalEngine(LocalOptions(model=str(folder), lr=1e-3, micro_batch=8))
 
 
 def trial(name: str, folder: Path, scratch: Path) -> Result:
-    """Everything of `Result`, measured."""
+    """Measure everything in `Result`."""
     engine = engine_of(folder)
     problems = problems_for(engine)
     sampled = engine.rollout(problems, GROUP, Sampling(max_response_tokens=12), seed=1)
@@ -122,7 +122,7 @@ def trial(name: str, folder: Path, scratch: Path) -> Result:
 
 
 def answers_alike(folder: Path, problems: Sequence[Problem]) -> bool:
-    """Greedy answers are those of `generate`, token by token."""
+    """Return whether greedy answers equal those of `generate`, token by token."""
     engine = engine_of(folder)
     plan = Sampling(temperature=0, max_response_tokens=8)
     ours = engine.rollout(problems, 1, plan, seed=0)
@@ -134,7 +134,7 @@ def answers_alike(folder: Path, problems: Sequence[Problem]) -> bool:
 def trains(
     engine: LocalEngine, problems: Sequence[Problem], folder: Path, scratch: Path
 ) -> tuple[bool, bool]:
-    """Whether a run resumed half-way ends with the same bits, and whether every step moved it."""
+    """Return whether a resumed run ends with the same bits, and whether every step changed it."""
     seen = [weights(engine)]
     for step in range(STEPS):
         if step == STEPS // 2:
@@ -151,7 +151,7 @@ def trains(
 
 
 def one_step(engine: LocalEngine, problems: Sequence[Problem], step: int) -> Rollouts:
-    """A rollout and an update with made-up advantages."""
+    """Make a rollout, and an update with random advantages."""
     rollouts = engine.rollout(problems, GROUP, Sampling(max_response_tokens=12), seed=step)
     generator = torch.Generator().manual_seed(step)
     sign_B = torch.randn(len(rollouts.mask_BT), 1, generator=generator)
@@ -162,7 +162,7 @@ def one_step(engine: LocalEngine, problems: Sequence[Problem], step: int) -> Rol
 
 
 def weights(engine: LocalEngine) -> Tensor:
-    """All parameters, copied."""
+    """Return all parameters as one tensor."""
     return torch.cat([p.detach().flatten() for p in engine.policy.parameters()])
 
 
@@ -170,7 +170,7 @@ def weights(engine: LocalEngine) -> Tensor:
 
 
 def line(r: Result) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
 
     def yes(fact: bool) -> str:
         return "yes" if fact else "NO"

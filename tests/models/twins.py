@@ -1,10 +1,10 @@
-"""Small random twins of the field's model families, made from configs alone.
+"""Small random copies ("twins") of the field's model families, made from configs alone.
 
 Every twin is an ordinary model folder: transformers' own classes with few and narrow layers, the
-shipped tokenizer's words with the family's special tokens, the family's own picture processor, and
-a chat template. `python tests/models/twins.py FOLDER [NAME ...]` writes them.
+shipped tokenizer's vocabulary with the family's special tokens, the family's own picture processor,
+and a chat template. `python tests/models/twins.py FOLDER [NAME ...]` writes them.
 
-A twin says nothing of how good a family is; it shows whether the machinery around it is right.
+A twin says nothing about the quality of a family. It shows whether the code around it is right.
 """
 
 import json
@@ -32,7 +32,7 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-TEXT = {  # heads of 32, which vLLM's attention on a CPU knows
+TEXT = {  # heads of 32, a size that vLLM's attention supports on a CPU
     "hidden_size": 128,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
@@ -50,7 +50,7 @@ VISION = {
 
 
 def tokenizer(*special: str, named: dict[str, str] | None = None) -> PreTrainedTokenizerFast:
-    """The shipped words and the family's special tokens; `named` ones become attributes."""
+    """Return the shipped vocabulary with special tokens; `named` ones become attributes."""
     words = AutoTokenizer.from_pretrained(TINY)
     core = words.backend_tokenizer
     core.add_special_tokens([AddedToken(word, normalized=False) for word in special])
@@ -65,24 +65,24 @@ def tokenizer(*special: str, named: dict[str, str] | None = None) -> PreTrainedT
 
 
 def ids(words: PreTrainedTokenizerFast, **tokens: str) -> dict[str, int]:
-    """{config entry: the id of its token}."""
+    """Return {config entry: the id of its token}."""
     return {name: words.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
 def text(words: PreTrainedTokenizerFast, **more: Any) -> dict[str, Any]:
-    """A narrow language model's config."""
+    """Return the config of a narrow language model."""
     ends = ids(words, bos_token_id="<|im_start|>", eos_token_id="<|im_end|>")
     return TEXT | {"vocab_size": len(words), "pad_token_id": words.pad_token_id} | ends | more
 
 
 def speaking(words: PreTrainedTokenizerFast, picture: str = "") -> str:
-    """Give it a chat template; `picture` stands where a picture goes."""
+    """Set and return a chat template, with `picture` in the place of a picture."""
     words.chat_template = CHATML.replace("PICTURE", picture)
     return words.chat_template
 
 
 def of_text(kind: str, **more: Any) -> Callable[[], Made]:
-    """A language model of a class, by the name of its transformers classes."""
+    """Return a function that makes a language model, by the name of its transformers classes."""
 
     def make() -> Made:
         words = tokenizer()
@@ -104,7 +104,7 @@ QWEN_TOKENS = {
 
 
 def qwen(kind: str, vision: dict[str, Any], patch: int = 14, **more: Any) -> Callable[[], Made]:
-    """Qwen2-VL and what came of it: patches of any picture, merged two by two."""
+    """Return a function that makes Qwen2-VL or a later one, which merges patches two by two."""
 
     def make() -> Made:
         words = tokenizer()
@@ -168,7 +168,7 @@ LINEAR = {
 
 
 def built(name: str, **parts: Any) -> Any:
-    """A stock processor class without its video half."""
+    """Return a stock processor class without its video part."""
     processor = without_videos(getattr(transformers, name, None) or _class(name))(**parts)
     processor.unused = {}
     return processor
@@ -181,7 +181,7 @@ def _class(name: str) -> Any:
 
 
 def images(kind: str, **told: Any) -> Any:
-    """A family's picture processor, by Pillow."""
+    """Return a family's picture processor, with Pillow."""
     return pillow_class(f"{kind}ImageProcessor")(**told)
 
 
@@ -320,12 +320,12 @@ TWINS: dict[str, Callable[[], Made]] = {
 
 
 def write(name: str, folder: Path, seed: int = 0) -> Path:
-    """Make a twin's folder; gives it back."""
+    """Write a twin's folder and return it."""
     torch.manual_seed(seed)
     model, words, processor = TWINS[name]()
     with torch.no_grad():
         for weight in model.parameters():
-            if weight.ndim > 1:  # transformers' 0.02 leaves narrow layers mute
+            if weight.ndim > 1:  # transformers' 0.02 is too small for narrow layers
                 weight.normal_(std=weight[0].numel() ** -0.5)
     model.generation_config.eos_token_id = [words.eos_token_id, words.pad_token_id]
     model.generation_config.pad_token_id = words.pad_token_id

@@ -1,4 +1,4 @@
-"""A run directory as training leaves it, made small, and a real browser to open its report with."""
+"""A small run folder as training writes it, and a real browser that opens its report."""
 
 import fcntl
 import json
@@ -107,7 +107,10 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Write a finished run of `steps` steps; `samples` come on top of one a step."""
+    """Return a function that writes a finished run of `steps` steps, with one sample for each step.
+
+    `samples` are added to these.
+    """
 
     def make(steps: int = 24, samples: list[dict[str, Any]] | None = None) -> Path:
         folder = tmp_path_factory.mktemp("runs") / "demo"
@@ -139,15 +142,18 @@ FLAGS = (
 )
 
 
-PATIENCE = 60.0  # [s] a busy machine is slow, not broken
+PATIENCE = 60.0  # [s]; a busy machine can be slow
 
 
 class Browser:
-    """Chromium without a window, driven over a pipe; keeps every complaint and every request."""
+    """Chromium without a window, driven over a pipe.
+
+    It keeps every error message and every request.
+    """
 
     def __init__(self, program: str, profile: Path) -> None:
         to_read, to_write = os.pipe(), os.pipe()
-        # bash moves the two ends to where the browser looks for them, whatever is open here
+        # bash moves the two ends to the descriptors that the browser expects, 3 and 4
         theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, 20) for fd in (to_read[0], to_write[1])]
         plumbing = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
         self._process = subprocess.Popen(
@@ -168,13 +174,13 @@ class Browser:
 
     def _attach(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        found = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = found["sessionId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> Any:
-        """One command of the DevTools protocol and its answer."""
+        """Send one command of the DevTools protocol and return its answer."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
         if self._session:
@@ -210,13 +216,13 @@ class Browser:
             time.sleep(0.02)
 
     def run(self, script: str) -> Any:
-        """The value of an expression on the page."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        """Return the value of an expression on the page."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def close(self) -> None:
-        """End this browser, and only this one."""
+        """End this browser, and no other."""
         self._session = None
         try:
             self.call("Browser.close")
@@ -230,11 +236,11 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One Chromium for all tests; skipped where none is installed."""
+    """Start one Chromium for all tests. Tests are skipped if none is installed."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     program = next((path for name in names if (path := shutil.which(name))), None)
     if program is None:
         pytest.skip(f"no browser is installed (looked for {', '.join(names)})")
-    found = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
+    chromium = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield chromium
+    chromium.close()

@@ -1,4 +1,4 @@
-"""Synthetic runs: a healthy one, and what a test changes in it."""
+"""Synthetic runs: a healthy one, and changes that a test makes to it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ HEALTHY: Mapping[str, Curve] = {
     "reward/timeout_fraction": lambda t: 0.0,
     "reward/error_fraction": lambda t: 0.0,
     "critic/advantages/zero_fraction": lambda t: 0.3,
-    "actor/entropy": lambda t: 0.16 * (1 - 0.5 * t / STEPS),  # by half: that is healthy
+    "actor/entropy": lambda t: 0.16 * (1 - 0.5 * t / STEPS),  # a fall by half is healthy
     "actor/kl_step": lambda t: 0.001,
     "actor/kl_ref": lambda t: 0.1 * t / STEPS,
     "actor/grad_norm": lambda t: 0.4,
@@ -30,12 +30,12 @@ RISING = (0.45, 0.50, 0.53, 0.55, 0.56)  # at steps 0, 30, 60, 90, 120
 
 
 class Synthetic:
-    """Makes runs of 120 steps: a window is 6 of them."""
+    """Makes runs of 120 steps; a window of the detectors is 6 of them."""
 
     steps = STEPS
 
     def run(self, changed: Mapping[str, Curve] | None = None, **parts: Any) -> Trace:
-        """A run that is healthy but for what is changed; one percent of noise on everything."""
+        """Return a run that is healthy but for the changed curves, with one percent of noise."""
         rng = np.random.default_rng(0)
         curves = {**HEALTHY, **(changed or {})}
         rows = [
@@ -45,11 +45,11 @@ class Synthetic:
         return Trace(STEPS, rows, **{"marks": self.marks(*RISING), **parts})
 
     def marks(self, *accuracies: float, n: int = 512) -> tuple[EvaluationPoint, ...]:
-        """Evaluations every 30 steps."""
+        """Return evaluations at every 30th step."""
         return tuple(EvaluationPoint(30 * i, accuracy, n) for i, accuracy in enumerate(accuracies))
 
     def after(self, step: int, then: float, before: float) -> Curve:
-        """One value up to a step and another from there on."""
+        """Return a curve with one value before a step and another from that step on."""
         return lambda t: then if t >= step else before
 
 

@@ -15,7 +15,7 @@ CHILD = Path(__file__).parent / "tabular_child.py"
 
 @pytest.fixture
 def words(counting_data: Path, tmp_path: Path) -> list[str]:
-    """A comparison of two arms, one seed each."""
+    """Return the arguments of a comparison of two arms with one seed each."""
     return [
         "algo=grpo,mssr",
         "env=vision_r1",
@@ -37,7 +37,7 @@ def words(counting_data: Path, tmp_path: Path) -> list[str]:
 
 
 def tabular(pause: float = 0.0) -> Launch:
-    """Starts runs on the tabular engine, which rests so long in every update."""
+    """Return a launcher of runs on the tabular engine, which sleeps `pause` s in every update."""
 
     def launch(given: Sequence[str], log: Path, threads: int) -> "Popen[bytes]":
         command = [sys.executable, str(CHILD), str(os.getpid()), str(pause), *given]
@@ -48,11 +48,11 @@ def tabular(pause: float = 0.0) -> Launch:
 
 @pytest.fixture
 def launch() -> Launch:
-    """What a comparison is given to start its runs with."""
+    """Return the launcher that a comparison starts its runs with."""
     return tabular()
 
 
 @pytest.fixture
 def slowly() -> Callable[[float], Launch]:
-    """The same, with a pause."""
+    """Return a function that makes a launcher with a pause."""
     return tabular

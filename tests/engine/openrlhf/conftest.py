@@ -1,4 +1,4 @@
-"""One Ray session and one engine for all tests that can share them: starting takes a minute."""
+"""One Ray session and one engine that tests share, because a start takes a minute."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def _settings(*words: str) -> Config:
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """A config of a short run; `key=value` words change it."""
+    """Return a function that makes the config of a short run; `key=value` arguments change it."""
     return _settings
 
 
@@ -52,13 +52,13 @@ def _problem(family: str, index: int) -> Problem:
 
 @pytest.fixture(scope="session")
 def problems() -> list[Problem]:
-    """One of each of four families."""
+    """Return one problem of each of four families."""
     return [_problem(family, i) for i, family in enumerate(("bar", "clock", "dice", "frac"))]
 
 
 @pytest.fixture(scope="session")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A user's module, importable in processes that are started from now on."""
+    """Write a user's module that processes started from now on can import."""
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "from_outside.py").write_text('"""A plug-in."""\nSEEN = True\n')
     before = os.environ.get("PYTHONPATH", "")
@@ -70,7 +70,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ray_session(plugin: str) -> Iterator[Any]:
-    """Ray with room for the largest of the tests' engines."""
+    """Start Ray with room for the largest engine of the tests."""
     pytest.importorskip("ray", reason="the cluster stage is not installed")
     from mssr_rl.engine.openrlhf import cpu, session
 
@@ -90,13 +90,13 @@ RUN = ("algo=mssr", "budget.rollouts=32", "eval.limit=2")
 
 @pytest.fixture(scope="session")
 def run_words() -> tuple[str, ...]:
-    """What the run on two nodes was told, besides where."""
+    """Return the arguments of the run on two nodes, without those for its place."""
     return RUN
 
 
 @pytest.fixture(scope="session")
 def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a run with two ranks (ZeRO-2) and two samplers on two Ray nodes."""
+    """Return the folder of a run with two ranks (ZeRO-2) and two samplers on two Ray nodes."""
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="no cluster stage")
     folder = tmp_path_factory.mktemp("two_nodes")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=NODE)
@@ -122,7 +122,7 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Shared:
-    """The shared engine as a run sees it: at its initial policy, and not to be closed."""
+    """The shared engine as a run sees it: at its initial policy, and without a real `close`."""
 
     def __init__(self, engine: Any, initial: Path) -> None:
         self.engine, self.initial = engine, initial
@@ -138,7 +138,7 @@ class Shared:
         pass
 
     def give_up(self) -> Any:
-        """The engine itself, for the last test of the session: it will not survive it."""
+        """Return the engine itself, for the last test of the session, which destroys it."""
         engine, self.engine = self.engine, None
         return engine
 
@@ -160,7 +160,7 @@ def shared(
 
 @pytest.fixture
 def engine(shared: Shared) -> Shared:
-    """The shared engine at its initial policy."""
+    """Return the shared engine at its initial policy."""
     return shared.reset()
 
 
@@ -169,7 +169,7 @@ Inside = Callable[[Any, Callable[[Any], Any]], Any]
 
 @pytest.fixture
 def inside() -> Inside:
-    """Runs a function in a process of the engine, on the object that lives there."""
+    """Return a function that runs another one in a process of the engine, on the object there."""
     import ray
 
     def run(actor: Any, function: Callable[[Any], Any]) -> Any:
