@@ -23,10 +23,10 @@ FACTS = re.compile(r"(<!-- facts (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def updated(document: str) -> str:
     """Return the document with the current facts in every card; missing cards are added."""
-    known = [found.group(2) for found in FACTS.finditer(document)]
+    known = [card.group(2) for card in FACTS.finditer(document)]
     for name in sorted(set(algorithms.names()) - set(known)):
         document += f"\n### {name}\n\n<!-- facts {name} -->\n<!-- end -->\n"
-    return FACTS.sub(lambda found: f"{found[1]}{facts(found[2])}{found[3]}", document)
+    return FACTS.sub(lambda card: f"{card[1]}{facts(card[2])}{card[3]}", document)
 
 
 def facts(name: str) -> str:
@@ -57,7 +57,7 @@ def _sentences(made: Algorithm) -> Iterator[str]:
 
 def _loss(loss: PolicyLoss) -> str:
     common = type(loss) is Loss
-    said = [] if common else [losses.about(_name(loss)).rstrip(".")]
+    descriptions = [] if common else [losses.about(_name(loss)).rstrip(".")]
     changed = [
         f"{field.name}={show(getattr(loss, field.name))}"
         for field in fields(Loss if common else PolicyLoss)
@@ -65,7 +65,7 @@ def _loss(loss: PolicyLoss) -> str:
     ]
     kind = "the common one" if common else f"`{_name(loss)}`"
     return f"loss: {kind}{', but '.join(['', ', '.join(changed)]) if changed else ''}" + "".join(
-        f". {one}" for one in said
+        f". {one}" for one in descriptions
     )
 
 
@@ -85,7 +85,7 @@ def _row(option: Option) -> str:
 
 
 def update_cards(arguments: Sequence[str]) -> int:
-    """Rewrite the facts of the documents named."""
+    """Rewrite the facts in the named documents; return exit code 0."""
     for argument in arguments:
         path = Path(argument)
         path.write_text(updated(path.read_text("utf-8")), encoding="utf-8")

@@ -29,7 +29,7 @@ SHOWING = ("plan=", "cfg=")  # with these a verb prints what it would do, and wr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the words say; the exit code is 0, 1 (failed), 2 (usage), 3 (collapsed) or 130."""
+    """Run the command; return exit code 0, 1 (failed), 2 (usage), 3 (collapsed) or 130."""
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def script(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The `mssr_rl` command of an installed package: `main` as a process of its own."""
+    """Run `main` as the `mssr_rl` command of the installed package, and exit with its code."""
     stdio.secure()
     code = main(arguments)
     sys.stdout.flush()  # here and not when Python ends, which would complain of a lost reader
@@ -80,7 +80,7 @@ def _help(verb: str | None, arguments: Sequence[str]) -> str:
 
 
 def without_dashes(verb: str, arguments: Sequence[str]) -> Iterator[str]:
-    """`--seed 3` and `--seed=3` as `seed=3`; `--race`, which is true or false, as `race=true`."""
+    """Yield `--seed 3` and `--seed=3` as `seed=3`, and a switch such as `--race` as `race=true`."""
     from mssr_rl.verbs import switches
 
     yes_or_no, rest = switches(verb), iter(arguments)

@@ -109,14 +109,14 @@ def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
     scorer = Scorer(name, options)
 
     def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
-        said = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
+        texts = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
         keys, golds = columns.get("key"), columns.get("answer")
         if keys is not None:
-            return [scorer.by_key(*row).reward for row in zip(said, map(str, keys), strict=True)]
+            return [scorer.by_key(*row).reward for row in zip(texts, map(str, keys), strict=True)]
         if golds is None:
             raise UserError(f"{name} grades by a column key or answer; found {', '.join(columns)}")
         choices = columns.get("choices") or [None] * len(golds)
-        rows = zip(said, map(str, golds), choices, strict=True)
+        rows = zip(texts, map(str, golds), choices, strict=True)
         return [scorer.by_gold(*row).reward for row in rows]
 
     reward.__name__ = name
@@ -154,12 +154,12 @@ class ExportWords:
 
 
 def export_environment(arguments: Sequence[str]) -> int:
-    """`export env=NAME to=TRAINER`: write the file that the trainer is given."""
-    asked = parse_words(ExportWords, arguments)
-    prepare(asked.plugins)
-    name, to, plugins = asked.env, asked.to, list(asked.plugins)
-    options = {"split": asked.split} if asked.split else {}
-    options |= registered_names.choose("env", {"name": name}, asked.options).options
+    """Run `export env=NAME to=TRAINER`: write the file for the trainer; return exit code 0."""
+    parsed = parse_words(ExportWords, arguments)
+    prepare(parsed.plugins)
+    name, to, plugins = parsed.env, parsed.to, list(parsed.plugins)
+    options = {"split": parsed.split} if parsed.split else {}
+    options |= registered_names.choose("env", {"name": name}, parsed.options).options
     path = Path(f"{name}_{to}.py")
     if path.exists():
         raise UserError(f"{path} exists here already: move it away first")

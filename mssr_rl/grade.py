@@ -296,8 +296,8 @@ def _logged(row: Mapping[str, Any], where: str) -> GradedLine:
     return GradedLine(one.name, response, one.answer, one.choices, extras, one.recorded)
 
 
-def _extras(found: Mapping[str, Any], where: str) -> dict[str, str]:
-    extras = {name: str(found[name]) for name in EXTRAS if found.get(name) not in (None, "")}
+def _extras(entry: Mapping[str, Any], where: str) -> dict[str, str]:
+    extras = {name: str(entry[name]) for name in EXTRAS if entry.get(name) not in (None, "")}
     try:
         int(float(extras.get("precision", "0")))
     except (ValueError, OverflowError) as error:

@@ -77,7 +77,7 @@ def chat_messages(problem: Problem) -> list[dict[str, Any]]:
 
 
 def bare_text(problem: Problem, sign: str) -> str:
-    """The prompt of a model without a chat template; `sign` stands for a picture."""
+    """Return the prompt for a model without a chat template; `sign` replaces each picture tag."""
     solved = (f"{example.prompt}\n{example.response}\n\n" for example in problem.examples)
     question = problem.prompt.replace(IMAGE, sign)
     return "".join(solved) + question + ("\n" if problem.examples else "")

@@ -1,11 +1,11 @@
-r"""What other evaluation suites logged: rows become lines to grade, with the verdict they hold.
+r"""Reads the logs of other evaluation suites as lines to grade, with the suite's own verdict.
 
     lmms-eval    samples of --log_samples, .jsonl: target, filtered_resps (or resps), a key a metric
     VLMEvalKit   tables of predictions, .tsv, .csv, .json: prediction, answer, A, B, ... and hit
 
-Their models were rarely told to think in tags or to box, so the answer is looked for more widely:
-the last \boxed{}, else what stands behind the last "answer is", else a response of one line. What
-the suite's own code did to a response before it compared is not done again here.
+Prompts of these suites rarely ask for think tags or a box, so the answer is searched in more
+places: the last \boxed{}, else the text after the last "answer is", else a response of one line.
+The suite's own processing of a response is not repeated here.
 """
 
 import re
@@ -40,12 +40,12 @@ class LoggedAnswer(NamedTuple):
     response: str
     answer: str
     choices: tuple[str, ...] | None
-    recorded: bool | None  # the log's own verdict; None where it holds none
+    recorded: bool | None  # the log's own verdict; None without one
     extras: dict[str, str]
 
 
 def suite_of(row: Mapping[str, Any]) -> str | None:
-    """Which suite wrote a row, by its columns; None for a line in our own form."""
+    """Return which suite wrote a row, from its columns; None for a line in our own format."""
     if "target" in row and ("filtered_resps" in row or "resps" in row):
         return "lmms-eval"
     if "prediction" in row and "answer" in row and "response" not in row:
@@ -54,7 +54,7 @@ def suite_of(row: Mapping[str, Any]) -> str | None:
 
 
 def is_table(name: str) -> bool:
-    """Whether a file holds a table rather than lines.
+    """Return whether a file holds a table instead of lines.
 
     Raises:
         UserError: it is an Excel table, which is not read.
@@ -68,7 +68,7 @@ def is_table(name: str) -> bool:
 
 
 def table(name: str) -> Iterator[Mapping[str, Any]]:
-    """The rows of a table."""
+    """Return the rows of a table. Raises `UserError` if there is no such file."""
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name} cannot be read: there is no such file")
@@ -76,29 +76,29 @@ def table(name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def logged(row: Mapping[str, Any]) -> LoggedAnswer:
-    """A row of a log as a response to grade.
+    """Return a row of a log as a response to grade.
 
     Raises:
-        ValueError: it has no response of text, or no answer that could be right.
+        ValueError: the response is not text, or the gold answer is missing or invalid.
     """
     return (_of_lmms_eval if suite_of(row) == "lmms-eval" else _of_vlmevalkit)(row)
 
 
 def boxed(response: str) -> str:
-    r"""The response with its answer in a box behind a think block, wherever it stood.
+    r"""Return the response with its answer in a box after a think block.
 
-    The last \boxed{}, else what stands behind the last "answer is" or "Answer:" on its line, else
-    the whole response if it is one line; a response in which none is found has no box.
+    The answer is the last \boxed{}, else the text after the last "answer is" or "Answer:" on its
+    line, else the whole response if it is one line. Without an answer there is no box.
     """
     rest = with_think_block(response)
     head = "<think></think>"
     if last_box(rest) is not None or not rest.startswith(head):
-        return rest  # the latter is still thinking
+        return rest  # it has a box already, or its think block is not closed
     text = rest.removeprefix(head).strip()
-    found = list(_BEHIND.finditer(text))
-    if not found and "\n" in text:
+    matches = list(_BEHIND.finditer(text))
+    if not matches and "\n" in text:
         return rest
-    answer = _MARKUP.sub("", found[-1]["answer"] if found else text).strip()
+    answer = _MARKUP.sub("", matches[-1]["answer"] if matches else text).strip()
     return f"{head}\\boxed{{{answer.removesuffix('.')}}}" if answer else rest
 
 
@@ -108,9 +108,9 @@ def _of_lmms_eval(row: Mapping[str, Any]) -> LoggedAnswer:
     inside: Mapping[str, Any] = next((v for v in metrics.values() if isinstance(v, Mapping)), {})
     doc = row["doc"] if isinstance(row.get("doc"), Mapping) else inside
     options = multiple_choice.read_options([doc.get("choices") or doc.get("options")])
-    asked = row.get("input")
-    if options is None and isinstance(asked, str):
-        options = multiple_choice.inline(asked)
+    prompt = row.get("input")
+    if options is None and isinstance(prompt, str):
+        options = multiple_choice.inline(prompt)
     verdicts = [verdict for value in metrics.values() if (verdict := _verdict(value)) is not None]
     return LoggedAnswer(
         row.get("doc_id"),
@@ -127,19 +127,19 @@ def _of_vlmevalkit(row: Mapping[str, Any]) -> LoggedAnswer:
     cells = [row[name] for name in letters] or [row.get("choices")]
     options = multiple_choice.read_options(cells) if len(cells) != 1 or not letters else None
     answer = row["answer_option"] if _filled(row.get("answer_option")) else row["answer"]
-    found = (_verdict(row[name]) for name in _VERDICTS if _filled(row.get(name)))
+    verdicts = (_verdict(row[name]) for name in _VERDICTS if _filled(row.get(name)))
     return LoggedAnswer(
         row.get("index", row.get("id")),
         _innermost(row["prediction"]),
         golds.gold(answer, options).text,
         tuple(options) if options else None,
-        next((verdict for verdict in found if verdict is not None), None),
+        next((verdict for verdict in verdicts if verdict is not None), None),
         _extras(row),
     )
 
 
 def _innermost(value: Any) -> str:
-    """The only response in a list of lists; a sample that was asked several times is refused."""
+    """Return the only response in nested lists. Raises `ValueError` for several responses."""
     while isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != 1:
             raise ValueError(f"has {len(value)} responses: give each a line of its own")
@@ -152,7 +152,7 @@ def _innermost(value: Any) -> str:
 
 
 def _verdict(value: Any) -> bool | None:
-    """Right or wrong, where the value says one of them: a bool, 0 or 1, or an object with one."""
+    """Return the verdict in a value: a bool, 0 or 1, or an object with one of them; else None."""
     if isinstance(value, Mapping):
         named = (_verdict(value[name]) for name in _INSIDE if name in value)
         return next((verdict for verdict in named if verdict is not None), None)
@@ -170,6 +170,6 @@ def _filled(value: Any) -> bool:
 
 
 def _extras(row: Mapping[str, Any]) -> dict[str, str]:
-    found = {name: row[name] for name in ("precision", "answer_type", "question_type", "unit")
+    columns = {name: row[name] for name in ("precision", "answer_type", "question_type", "unit")
              if _filled(row.get(name))}  # fmt: skip
-    return {name: str(value) for name, value in found.items()}
+    return {name: str(value) for name, value in columns.items()}

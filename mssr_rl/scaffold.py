@@ -48,7 +48,7 @@ def test_no_law_is_broken() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class NewWords:
-    """What `new` is told."""
+    """The arguments of `new`."""
 
     env: str = option("the new environment's name: small letters, digits and _")
 

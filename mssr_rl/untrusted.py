@@ -108,10 +108,10 @@ def document(path: Path, limit: int = DOCUMENT_BYTES, within: Path | None = None
 
 def read_object(path: Path, *, within: Path | None = None, once: bool = False) -> dict[str, Any]:
     """Return the one object of a JSON file; with `once`, a repeated key is refused."""
-    found = parsed(content(path, within=within), str(path), once=once)
-    if not isinstance(found, dict):
+    content_of_file = parsed(content(path, within=within), str(path), once=once)
+    if not isinstance(content_of_file, dict):
         raise Unusable(f"{path} must hold one JSON object")
-    return found
+    return content_of_file
 
 
 def tensors(path: Path, limit: int = TENSOR_BYTES, within: Path | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Baselines that fade: a moving average of all rewards, and evidence that ages with the policy.
+"""Baselines that forget with every step: a moving average of rewards, and SPO++'s value tracker.
 
-Beside `tracker` and `drift`, whose memory of a problem fades when the problem is met again.
+`tracker` and `drift` are different: they discount the outcomes of a problem only when the problem
+is visited again.
 
 Shapes: B rollouts, N training problems, K initial rollouts of each problem.
 """
@@ -16,11 +17,11 @@ from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
 from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA
 from mssr_rl.options import require
 
-FAINTEST = 1e-6  # outcomes' worth of evidence that is always left: its mean must stay defined
+FAINTEST = 1e-6  # smallest amount of evidence, in outcomes, so that its mean stays defined
 
 
 class MovingAverage(NamedTuple):
-    """What rewards were like."""
+    """The moving average of all rewards."""
 
     mean: Tensor  # float64, without dimensions
 
@@ -28,8 +29,8 @@ class MovingAverage(NamedTuple):
 def subtract_moving_average(decay: float, moves: Literal["rollout", "batch"]) -> Transform:
     """A = r - b, then b <- decay * b + (1 - decay) * r for every rollout, from b = 0.
 
-    moves=rollout: each rollout sees what those before it in the batch left. moves=batch: all of a
-    batch see the same b, which then moves through the batch in order.
+    moves=rollout: b changes after every rollout of the batch, in order. moves=batch: all rollouts
+    of a batch use the b from before the batch; then b changes by each of them, in order.
     """
     require(0 <= decay < 1, "decay", decay, "at least 0 and below 1")
 
@@ -54,15 +55,16 @@ def subtract_moving_average(decay: float, moves: Literal["rollout", "batch"]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class EventTracker:
-    """How evidence about a problem starts, and how it fades with every step.
+    """How the evidence about a problem starts, and how it is discounted after every step.
 
     Args:
-        retention: what is left of all evidence after a step, in which the policy changed
-        prior: rollouts: from answers of the initial policy to every problem, charged to the budget;
-            uniform: all problems start alike
-        prior_strength: outcomes the starting belief is worth; null: 1 / (1 - retention)
-        prior_mean: the success rate assumed for a problem never tried
-        n_init: initial answers to each problem, where prior=rollouts; null: 8
+        retention: share of all evidence that stays after a training step
+        prior: rollouts: start from answers of the initial policy to every problem, charged to the
+            budget; uniform: start all problems with the same success rate
+        prior_strength: number of outcomes that the starting belief counts for; null:
+            1 / (1 - retention)
+        prior_mean: success rate assumed for a problem that was never tried
+        n_init: initial answers to each problem if prior=rollouts; null: 8
     """
 
     retention: float = 0.875
@@ -82,12 +84,12 @@ class EventTracker:
 
     @property
     def strength(self) -> float:
-        """What the prior counts for, in outcomes."""
+        """The weight of the prior, as a number of outcomes."""
         return 1 / (1 - self.retention) if self.prior_strength is None else self.prior_strength
 
 
 class FadedCounts(NamedTuple):
-    """Faded successes and failures of each problem."""
+    """Discounted successes and failures of each problem."""
 
     alpha_N: Tensor  # float64
     beta_N: Tensor  # float64
@@ -99,10 +101,10 @@ class FadedCounts(NamedTuple):
 
 
 def subtract_fading_value(tracker: EventTracker) -> Transform:
-    """A = r - v(x) with the evidence before this batch; then all evidence fades by one step.
+    """A = r - v(x) with the evidence before this batch; then all evidence is discounted once.
 
-    SPO++ (arXiv 2608.24870) in synchronous training: an outcome that is k steps old weighs
-    retention^k, whether or not its problem was met in between.
+    This is SPO++ (arXiv 2608.24870) in synchronous training: an outcome that is k steps old has
+    weight retention^k, even if its problem was not visited in between.
     """
 
     def init(num_problems: int) -> FadedCounts:
@@ -115,7 +117,8 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
         alpha_N = old.alpha_N.index_add(0, batch.problem_B, won_B)
         beta_N = old.beta_N.index_add(0, batch.problem_B, 1 - won_B)
         whole_N = alpha_N + beta_N
-        # Of a problem that is not met for long nothing would be left, and 0 / 0 is no success rate.
+        # Without the bound, the evidence of a problem that is not visited for long would become 0,
+        # and its success rate 0 / 0.
         kept_N = (tracker.retention * whole_N).clamp(min=FAINTEST) / whole_N
         seen = value_B.mean().item() if len(value_B) else 0.0
         metrics = {TRACKED_VALUE: seen, TRACKER_ETA: tracker.retention}

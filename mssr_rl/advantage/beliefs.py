@@ -8,8 +8,8 @@ from mssr_rl.advantage.tracker import Beliefs
 
 
 def find_beliefs(state: Any) -> Beliefs | Drifted | FadedCounts | None:
-    """The beliefs inside an algorithm's state, None if it tracks nothing."""
+    """Return the tracked success rates inside an algorithm's state; None if it tracks none."""
     if isinstance(state, Beliefs | Drifted | FadedCounts):
         return state
     parts = state if isinstance(state, tuple) else ()
-    return next((found for found in map(find_beliefs, parts) if found is not None), None)
+    return next((beliefs for beliefs in map(find_beliefs, parts) if beliefs is not None), None)

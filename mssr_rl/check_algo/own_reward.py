@@ -47,7 +47,7 @@ def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, An
     if not advantage.parts:
         return [(advantage, state)] if state_tensors(state) else []
     pairs = zip(advantage.parts, state, strict=True)
-    return [found for part, own in pairs for found in _that_remember(part, own)]
+    return [pair for part, own in pairs for pair in _that_remember(part, own)]
 
 
 def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:

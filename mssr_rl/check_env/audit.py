@@ -46,7 +46,9 @@ def audit(env: ProblemEnv) -> Audit:
             counts[name].append((mine, verdict))
         if set(verdicts.values()) != {mine}:
             differ.append(Disagreement(box, gold, {"ours": mine, **verdicts}))
-    return Audit(pairs, {name: kappa(found) for name, found in counts.items()}, differ)
+    return Audit(
+        pairs, {name: kappa(verdict_pairs) for name, verdict_pairs in counts.items()}, differ
+    )
 
 
 def _pairs(env: ProblemEnv) -> Iterator[tuple[int, str]]:

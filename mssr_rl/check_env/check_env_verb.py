@@ -101,11 +101,11 @@ def _bad_rows(rows: Sequence[str]) -> Iterator[str]:
     yield from (f"FAIL row       {row}" for row in rows)
 
 
-def _findings(found: list[Violation]) -> Iterator[str]:
-    for finding in found[:SHOWN]:
+def _findings(findings: list[Violation]) -> Iterator[str]:
+    for finding in findings[:SHOWN]:
         yield f"FAIL {finding.law}: {finding.says}"
-    if len(found) > SHOWN:
-        yield f"FAIL {found[0].law}: and {len(found) - SHOWN} more"
+    if len(findings) > SHOWN:
+        yield f"FAIL {findings[0].law}: and {len(findings) - SHOWN} more"
 
 
 def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
@@ -119,10 +119,10 @@ def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
         if split != mine and (other := _other_split(asked, split)):
             problems[split] = other.problems
     ordered = {split: problems[split] for split in SPLITS if split in problems}
-    for found in overlap.between(ordered):
-        if mine in (found.split, found.other) and (found.hits or found.stands_in):
-            stops = found.hits and "; a run stops at that unless env.overlap=allow"
-            yield f"overlap       {found.says}{stops or ''}"
+    for shared in overlap.between(ordered):
+        if mine in (shared.split, shared.other) and (shared.hits or shared.stands_in):
+            stops = shared.hits and "; a run stops at that unless env.overlap=allow"
+            yield f"overlap       {shared.says}{stops or ''}"
 
 
 def _other_split(asked: EnvironmentWords, split: str) -> ProblemEnv | None:

@@ -56,10 +56,10 @@ def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def _timed_reward(env: ProblemEnv, row: int, probe: Probe) -> tuple[float | str, float]:
-    """What is paid, and the shortest of up to three times that it takes [s].
+    """Return the reward, and the shortest time of up to three tries [s].
 
-    On a busy machine any response may wait for a second once, above all the first that starts a
-    worker. The second and third try add blanks, so that no remembered verdict answers at once.
+    On a busy machine any response may be slow once, especially the first one, which starts a
+    worker. The second and the third try add blanks, so that no cached verdict is returned.
     """
     paid, shortest = _timed(env, row, probe)
     for blanks in (" ", "  "):

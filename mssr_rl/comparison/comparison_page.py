@@ -50,13 +50,13 @@ def write(folder: Path) -> Written:
     return Written(folder / "report.html", tuple(line for line in sentences if line))
 
 
-def contents(evidence: Evidence, found: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return {file: content}; `found` is the document as plain JSON data."""
+def contents(evidence: Evidence, report: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return {file: content}; `report` is the document as plain JSON data."""
     return {
-        "report.json": document.text(found).encode("utf-8", "replace"),
-        "report.md": tables.markdown(found).encode("utf-8", "replace"),
-        "table.tex": tables.tabular(found).encode("utf-8", "replace"),
-        "report.html": fill(look(), evidence, found).encode("utf-8", "replace"),
+        "report.json": document.text(report).encode("utf-8", "replace"),
+        "report.md": tables.markdown(report).encode("utf-8", "replace"),
+        "table.tex": tables.tabular(report).encode("utf-8", "replace"),
+        "report.html": fill(look(), evidence, report).encode("utf-8", "replace"),
     }
 
 
@@ -75,8 +75,8 @@ def look() -> PageLayout:
     return PageLayout("comparison.html.j2", style, own(OURS / "comparison.js"))
 
 
-def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
-    """Return the page as text; `found` is the document as plain JSON data."""
+def fill(look: PageLayout, evidence: Evidence, report: Mapping[str, Any]) -> str:
+    """Return the page as text; `report` is the document as plain JSON data."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
     env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
@@ -85,23 +85,23 @@ def fill(look: PageLayout, evidence: Evidence, found: Mapping[str, Any]) -> str:
         policy=policy(look.style, look.script),
         style=look.style,
         script=look.script,
-        found=found,
-        margin=Rule(margin=found["rule"]["margin"]).size,
-        colour={name: i for i, name in enumerate(_lines(found), 1)},
-        beside=_charts(look, charts.beside(_alone(evidence), found["arms"], evidence.imported)),
-        drawn=[_drawn(look, evidence, on) for on in found["envs"]],
+        found=report,
+        margin=Rule(margin=report["rule"]["margin"]).size,
+        colour={name: i for i, name in enumerate(_lines(report), 1)},
+        beside=_charts(look, charts.beside(_alone(evidence), report["arms"], evidence.imported)),
+        drawn=[_drawn(look, evidence, on) for on in report["envs"]],
     )
 
 
-def _data(found: Mapping[str, Any]) -> Markup:
+def _data(report: Mapping[str, Any]) -> Markup:
     """Return the document as JSON for a script element; no text in it can close the element."""
     escaped: dict[str, str | int | None] = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-    return trusted(json.dumps(found, allow_nan=False).translate(str.maketrans(escaped)))
+    return trusted(json.dumps(report, allow_nan=False).translate(str.maketrans(escaped)))
 
 
-def _lines(found: Mapping[str, Any]) -> list[str]:
+def _lines(report: Mapping[str, Any]) -> list[str]:
     """Return the names of all arms and imported runs; each has its own colour on the page."""
-    return [*found["arms"], *(other["name"] for other in found["imported"])]
+    return [*report["arms"], *(other["name"] for other in report["imported"])]
 
 
 def _alone(evidence: Evidence) -> Sequence[ComparedRun]:
@@ -143,12 +143,14 @@ def _p(value: float | None) -> str:
 
 def _cells(row: Mapping[str, Any], one: ReportColumn) -> list[str]:
     """Return the texts of a column's cells."""
-    found = columns.value(row, one)
-    return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
+    value = columns.value(row, one)
+    return ["–"] * len(columns.heads([one])) if value is None else CELLS[one.kind](value)
 
 
-def _interval(found: Mapping[str, Any], shown: Callable[[float], str]) -> str:
-    return "–" if found["low"] is None else f"{shown(found['low'])} to {shown(found['high'])}"
+def _interval(estimate: Mapping[str, Any], shown: Callable[[float], str]) -> str:
+    return (
+        "–" if estimate["low"] is None else f"{shown(estimate['low'])} to {shown(estimate['high'])}"
+    )
 
 
 def _bare(share: float) -> str:

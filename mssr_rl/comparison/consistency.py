@@ -161,10 +161,10 @@ def _ledger(run: ComparedRun) -> Iterator[str]:
     last = max(at, default=0)
     marks = [(f"eval.jsonl: the budget at step {r['step']}", r["step"], r.get("budget", {}))
              for r in run.evaluations]  # fmt: skip
-    for where, step, found in [*((where, last, found) for where, found in ends), *marks]:
+    for where, step, ledger in [*((where, last, ledger) for where, ledger in ends), *marks]:
         for name, value in at.get(step, {}).items():
-            if value is not None and found.get(name, value) != value:
-                yield f"{where} has {found[name]} {name}, metrics.jsonl says {value}"
+            if value is not None and ledger.get(name, value) != value:
+                yield f"{where} has {ledger[name]} {name}, metrics.jsonl says {value}"
 
 
 def _summary(run: ComparedRun) -> Iterator[str]:
@@ -178,11 +178,11 @@ def _summary(run: ComparedRun) -> Iterator[str]:
         ("final", "test"): run.last("test") or {},
     }
     for (when, split), row in ends.items():
-        said: Row = (summary.get(when) or {}).get(split) or {}
-        for name in SCORE if said and row else ():
-            if not _close(row.get(name), said.get(name)):
+        in_summary: Row = (summary.get(when) or {}).get(split) or {}
+        for name in SCORE if in_summary and row else ():
+            if not _close(row.get(name), in_summary.get(name)):
                 yield (
-                    f"summary.json: {when}.{split}.{name} is {said.get(name)!s:.20}, "
+                    f"summary.json: {when}.{split}.{name} is {in_summary.get(name)!s:.20}, "
                     f"eval.jsonl says {row.get(name)!s:.20}"
                 )
     if run.metrics and summary.get("steps", run.metrics[-1]["step"]) != run.metrics[-1]["step"]:

@@ -83,10 +83,10 @@ def check_answers(
         _say(f"deep         {number} of {len(runs)}: {run.name}, {_size(subject)}")
         start = monotonic()
         again = _answered(subject, make_engine)
-        fault, said = compared(again, exact=_same_arithmetic(subject))
+        fault, finding = compared(again, exact=_same_arithmetic(subject))
         faults += [f"runs/{run.name}: {fault}"] if fault else []
-        checked += [f"{run.name} {said}"] if not fault else []
-        _say(f"deep         {run.name} {fault or said} ({duration(monotonic() - start)})")
+        checked += [f"{run.name} {finding}"] if not fault else []
+        _say(f"deep         {run.name} {fault or finding} ({duration(monotonic() - start)})")
     return Outcome(tuple(faults), tuple(checked), tuple(unchecked))
 
 

@@ -78,7 +78,7 @@ class MeanRow:
 
 @dataclass(frozen=True)
 class Improvement:
-    """How often a run of `a` beats one of `b`."""
+    """The probability that a run of `a` beats a run of `b`."""
 
     a: str
     b: str
@@ -161,7 +161,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole document."""
+    """The whole report."""
 
     version: int
     made_by: str | None  # the version of the package, for information only

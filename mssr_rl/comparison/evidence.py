@@ -143,11 +143,15 @@ def read_evidence(folder: Path) -> Evidence:
         )
     try:
         compare = untrusted.read_object(path, within=folder)
-        told = msgspec.convert(compare, _Told)
+        checked_compare = msgspec.convert(compare, _Told)
     except msgspec.ValidationError as error:
         raise UserError(f"{path} is not as compare writes it: {error}") from error
-    for run in told.runs:
-        if run.arm not in told.arms or run.env not in told.envs or run.seed not in told.seeds:
+    for run in checked_compare.runs:
+        if (
+            run.arm not in checked_compare.arms
+            or run.env not in checked_compare.envs
+            or run.seed not in checked_compare.seeds
+        ):
             raise UserError(f"{path} is not as compare writes it: a run of no arm it names")
     runs = tuple(_run(folder, entry) for entry in compare["runs"])
     return Evidence(folder, compare, runs, imported.read_imported(folder))

@@ -110,7 +110,7 @@ class SpeedRow:
 
 def speed(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
     """Return area under the curve and budget to a common target, for every unit but seconds."""
-    return tuple(found for axis in EXACT if (found := _speed(runs, arms, axis, rule)))
+    return tuple(row for axis in EXACT if (row := _speed(runs, arms, axis, rule)))
 
 
 def _speed(

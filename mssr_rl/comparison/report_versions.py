@@ -29,13 +29,13 @@ VERSIONS: Mapping[int, Version] = {
 }
 
 
-def version_of(said: Document) -> int:
+def version_of(report: Document) -> int:
     """Return the version that a report.json names.
 
     Raises:
         RunFailed: this program does not know the version, so it cannot verify the report.
     """
-    number = said.get("version", said.get("format"))
+    number = report.get("version", report.get("format"))
     if isinstance(number, bool) or not isinstance(number, int) or number not in VERSIONS:
         raise RunFailed(
             f"report.json names version {str(number)[:40]} of the report, and this program knows "

@@ -20,31 +20,31 @@ class Strong(str):
     __slots__ = ()
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(report: Mapping[str, Any]) -> str:
     """Return the text of report.md."""
-    looks = found["looks"]
-    command = " ".join(plain(" ".join(found["command"])).split())  # in a block, all is literal
+    looks = report["looks"]
+    command = " ".join(plain(" ".join(report["command"])).split())  # in a block, all is literal
     parts = [
-        f"# Comparison\n\n{md(found['verdict'])}",
+        f"# Comparison\n\n{md(report['verdict'])}",
         *map(md, (looks["says"], *looks["cautions"])),
     ]
     parts += [f"    {command}"]
-    for env in found["envs"]:
-        parts += [f"## {md(env['env'])}", *_environment(env, found["arms"])]
+    for env in report["envs"]:
+        parts += [f"## {md(env['env'])}", *_environment(env, report["arms"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def tabular(found: Mapping[str, Any]) -> str:
+def tabular(report: Mapping[str, Any]) -> str:
     """Return the text of table.tex: one row per arm, two columns per environment (booktabs)."""
-    envs = found["envs"]
+    envs = report["envs"]
     heads = " & ".join(f"{latex(env['env'])} & 95\\,\\% interval" for env in envs)
     lines = [
-        f"% {latex(found['verdict'])}",
+        f"% {latex(report['verdict'])}",
         f"\\begin{{tabular}}{{l{'rr' * len(envs)}}}",
         "\\toprule",
         f"arm & {heads} \\\\",
         "\\midrule",
-        *(_tex_row(arm, envs) for arm in found["arms"]),
+        *(_tex_row(arm, envs) for arm in report["arms"]),
         "\\bottomrule",
         "\\end{tabular}",
     ]
@@ -83,16 +83,16 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
     ]
 
 
-def rows(kind: type[Any], found: Sequence[Row]) -> str:
+def rows(kind: type[Any], rows_of_document: Sequence[Row]) -> str:
     """Return rows of the document as a Markdown table, with the columns that `kind` declares."""
     shown = columns.shown(kind)
-    cells = [[cell for one in shown for cell in _cells(row, one)] for row in found]
+    cells = [[cell for one in shown for cell in _cells(row, one)] for row in rows_of_document]
     return table(columns.heads(shown), cells)
 
 
 def _cells(row: Row, one: ReportColumn) -> list[str]:
-    found = columns.value(row, one)
-    return ["–"] * len(columns.heads([one])) if found is None else CELLS[one.kind](found)
+    value = columns.value(row, one)
+    return ["–"] * len(columns.heads([one])) if value is None else CELLS[one.kind](value)
 
 
 CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
@@ -136,15 +136,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return markdown_table(list(map(_cell, head)), [list(map(_cell, row)) for row in rows])
 
 
-def _cell(found: object) -> str:
+def _cell(content: object) -> str:
     """Escape a cell; text of ours (`Strong`) is printed bold."""
-    return f"**{md(found)}**" if isinstance(found, Strong) else md(str(found))
+    return f"**{md(content)}**" if isinstance(content, Strong) else md(str(content))
 
 
-def _interval(found: Row, shown: Any) -> str:
-    if found["low"] is None:
+def _interval(estimate: Row, shown: Any) -> str:
+    if estimate["low"] is None:
         return "–"
-    return f"{shown(found['low'])} to {shown(found['high'])}"
+    return f"{shown(estimate['low'])} to {shown(estimate['high'])}"
 
 
 def _count(value: float | None) -> str:
@@ -155,8 +155,10 @@ def _tex_row(arm: str, envs: Sequence[Row]) -> str:
     cells = []
     for env in envs:
         row = next((row for row in env["leaderboard"] if row["arm"] == arm), None)
-        found = row["accuracy"] if row else {"value": None, "low": None}
-        value = percent(found["value"]).replace("–", "--")
-        span = "--" if found["low"] is None else _interval(found, percent).replace(" to ", "--")
+        accuracy = row["accuracy"] if row else {"value": None, "low": None}
+        value = percent(accuracy["value"]).replace("–", "--")
+        span = (
+            "--" if accuracy["low"] is None else _interval(accuracy, percent).replace(" to ", "--")
+        )
         cells.append(f"{value} & {span}")
     return f"{latex(arm)} & {' & '.join(cells)} \\\\"

@@ -76,4 +76,4 @@ def _scene(
         else None
         for arm in arms
     ]
-    return Scene(seed, split, next(found for found in cards if found), tuple(cards))
+    return Scene(seed, split, next(shown for shown in cards if shown), tuple(cards))

@@ -67,14 +67,14 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
     With `deeply`, the final weights answer again.
     """
     evidence = read_evidence(folder)
-    said = _said(folder / "report.json")
-    version = VERSIONS[version_of(said)]
+    report = _said(folder / "report.json")
+    version = VERSIONS[version_of(report)]
     evidence = settled(evidence)
-    again, broken = _again(evidence, version, said)
+    again, broken = _again(evidence, version, report)
     checks = [
-        Outcome(faults=tuple(_changed(version.sources(sources(evidence)), said))),
+        Outcome(faults=tuple(_changed(version.sources(sources(evidence)), report))),
         consistency.check_consistency(evidence),
-        Outcome(faults=(broken,)) if broken else _report(folder, evidence, said, again),
+        Outcome(faults=(broken,)) if broken else _report(folder, evidence, report, again),
     ]
     # These checks take longer, so they run only if the checks above found no fault.
     later: tuple[Callable[[], Outcome], ...] = (
@@ -86,7 +86,7 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
     for check in later:
         if not any(one.faults for one in checks):
             checks.append(check())
-    return _told(folder, said, again, joined(checks))
+    return _told(folder, report, again, joined(checks))
 
 
 def _beside(folder: Path) -> Iterator[str]:
@@ -98,9 +98,9 @@ def _beside(folder: Path) -> Iterator[str]:
     yield "that training measured what metrics.jsonl says: resume verify=RUN does its steps again"
 
 
-def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> str:
-    if found.faults:
-        faults = found.faults
+def _told(folder: Path, report: Mapping[str, Any], again: Any, outcome: Outcome) -> str:
+    if outcome.faults:
+        faults = outcome.faults
         more = f"; and {len(faults) - MOST} more" if len(faults) > MOST else ""
         only_drawn = all(fault.startswith(DRAWN) for fault in faults)
         way_out = "; report run=FOLDER draws them again from the runs" if only_drawn else ""
@@ -108,13 +108,13 @@ def _told(folder: Path, said: Mapping[str, Any], again: Any, found: Outcome) -> 
         raise RunFailed(f"{folder} does not hold together: {listed}{more}{way_out}")
     count = sum(1 for _ in _numbers(again))
     lines = [
-        f"{count:,} numbers of {folder} follow from its {len(said['sources'])} raw files",
-        f"{', '.join(DRAWN)} say just that (version {version_of(said)} of the report)",
-        *found.checked,
+        f"{count:,} numbers of {folder} follow from its {len(report['sources'])} raw files",
+        f"{', '.join(DRAWN)} say just that (version {version_of(report)} of the report)",
+        *outcome.checked,
     ]
     return "\n".join(
         [f"verified     {one}" for one in lines]
-        + [f"not checked  {one}" for one in found.unchecked]
+        + [f"not checked  {one}" for one in outcome.unchecked]
     )
 
 
@@ -128,7 +128,7 @@ def _said(path: Path) -> dict[str, Any]:
 
 
 def _again(
-    evidence: Evidence, version: Version, said: Mapping[str, Any]
+    evidence: Evidence, version: Version, report: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """Return the document, made again as that version did, and "".
 
@@ -138,12 +138,12 @@ def _again(
         again = version.document(evidence, document.plain(findings(evidence)))
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"no report can be made of the runs: {error!r}"
-    return {**again, "made_by": said.get("made_by")}, ""  # made_by cannot be checked
+    return {**again, "made_by": report.get("made_by")}, ""  # made_by cannot be checked
 
 
-def _changed(now: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[str]:
+def _changed(now: Mapping[str, str], report: Mapping[str, Any]) -> Iterator[str]:
     """Yield raw files that differ from those that the report was made from."""
-    then = said.get("sources")
+    then = report.get("sources")
     if not isinstance(then, dict):
         yield "report.json does not name the files it was made from"
         return
@@ -160,16 +160,16 @@ def _changed(now: Mapping[str, str], said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _report(
-    folder: Path, evidence: Evidence, said: dict[str, Any], again: dict[str, Any]
+    folder: Path, evidence: Evidence, report: dict[str, Any], again: dict[str, Any]
 ) -> Outcome:
     """Check the four files of the report against the runs."""
-    faults = [f"report.json: {fault}" for fault in _different(again, said)]
+    faults = [f"report.json: {fault}" for fault in _different(again, report)]
     # If only last digits differ, the other files must fit the numbers in report.json.
-    contents = VERSIONS[version_of(said)].contents(evidence, again if faults else said)
+    contents = VERSIONS[version_of(report)].contents(evidence, again if faults else report)
     faults += _drawn(folder, contents)
-    if not isinstance(said.get("made_by"), str | None):
+    if not isinstance(report.get("made_by"), str | None):
         faults.append("report.json: made_by is no version")
-    name = excerpt(str(said.get("made_by")), 40).text
+    name = excerpt(str(report.get("made_by")), 40).text
     unchecked = () if name == made_by() else (f"that mssr_rl {name} wrote the report, as it says",)
     return Outcome(tuple(faults), unchecked=unchecked)
 
@@ -210,18 +210,18 @@ def _drawn(folder: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
         path = folder / name
         if not path.exists():
             yield f"{name} is missing"
-        elif (found := untrusted.content(path)) != contents[name]:
-            yield f"{name}: {_first_difference(found, contents[name])}"
+        elif (content := untrusted.content(path)) != contents[name]:
+            yield f"{name}: {_first_difference(content, contents[name])}"
 
 
-def _first_difference(found: bytes, wanted: bytes) -> str:
-    pairs = enumerate(zip_longest(found, wanted))
+def _first_difference(content: bytes, wanted: bytes) -> str:
+    pairs = enumerate(zip_longest(content, wanted))
     at = next(i for i, (a, b) in pairs if a != b)
     here, there = (
         excerpt(text[max(0, at - CONTEXT) : at + CONTEXT].decode("utf-8", "replace"), 200).text
-        for text in (found, wanted)
+        for text in (content, wanted)
     )
-    line = found.count(b"\n", 0, at) + 1
+    line = content.count(b"\n", 0, at) + 1
     return f"line {line} has {here!r}, the runs say {there!r}"
 
 

@@ -58,14 +58,14 @@ METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
 }  # fmt: skip
 
 
-def chosen(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]:
-    """Return {our metric: their name} for every metric that is recognised or given in `told`.
+def chosen(names: Sequence[str], given_names: Mapping[str, str]) -> dict[str, str]:
+    """Return {our metric: their name} for every metric that is recognised or given by the user.
 
     Raises `UserError` if a given name does not exist, or neither reward nor accuracy is known.
     """
     mapping = {}
     for word, (metric, patterns) in METRICS.items():
-        name = told.get(word) or _first(names, patterns)
+        name = given_names.get(word) or _first(names, patterns)
         if name is None:
             continue
         if name not in names:

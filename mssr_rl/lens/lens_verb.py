@@ -101,10 +101,10 @@ def _once(chosen: Sequence[str]) -> Sequence[str]:
     return chosen
 
 
-def _made(name: str, recorded: Mapping[str, Any], given: Mapping[str, str]) -> Algorithm:
+def _made(name: str, recorded: Mapping[str, Any], options: Mapping[str, str]) -> Algorithm:
     """Return an algorithm with those of the given options that it has."""
     known = registered_names.options("algo", name)
-    mine = {key: text for key, text in given.items() if key.partition(".")[2] in known}
+    mine = {key: text for key, text in options.items() if key.partition(".")[2] in known}
     choice = registered_names.choose("algo", {"name": name, **recorded}, mine)
     return algorithms.make(name, **choice.options)
 

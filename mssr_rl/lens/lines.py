@@ -198,9 +198,9 @@ def _count(value: Any, most: int, what: str, least: int = 1) -> int:
     return value
 
 
-def _same(where: str, name: str, found: int, wanted: int) -> None:
-    if found != wanted:
-        raise UserError(f"{where}: {name} has {found} entries for {wanted} rollouts")
+def _same(where: str, name: str, count: int, wanted: int) -> None:
+    if count != wanted:
+        raise UserError(f"{where}: {name} has {count} entries for {wanted} rollouts")
 
 
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

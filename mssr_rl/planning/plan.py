@@ -62,7 +62,7 @@ def words(config: Config) -> list[str]:
     """Return the plan, one line per subject."""
     data = splits.read_splits(config)
     problems = _problems(data)
-    sizes = {split: len(found) for split, found in problems.items()}
+    sizes = {split: len(some) for split, some in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
     longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
     algorithm = algorithms.make(config.algo.name, **config.algo.options)

@@ -193,8 +193,8 @@ def seal_of(folder: Path) -> str | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    found = (path for path in files.below(folder) if path.name != "manifest.json")
-    return sorted(found)
+    paths = (path for path in files.below(folder) if path.name != "manifest.json")
+    return sorted(paths)
 
 
 def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:
@@ -204,8 +204,8 @@ def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:
 
 def newest_first(folder: Path) -> list[Path]:
     """Return the checkpoint folders, newest step first, whether valid or not."""
-    found = [p for p in folder.glob("step_*") if p.name.removeprefix("step_").isdecimal()]
-    return sorted(found, key=step_of, reverse=True)
+    paths = [p for p in folder.glob("step_*") if p.name.removeprefix("step_").isdecimal()]
+    return sorted(paths, key=step_of, reverse=True)
 
 
 def step_of(folder: Path) -> int:

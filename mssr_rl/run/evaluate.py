@@ -51,14 +51,14 @@ def evaluate_models(arguments: Sequence[str]) -> None:
     from mssr_rl.engine import make_engine
     from mssr_rl.run import evaluate_words
 
-    asked = evaluate_words.evaluation_request(arguments)
+    request = evaluate_words.evaluation_request(arguments)
 
     judge = None
-    if asked.judge is not None:
+    if request.judge is not None:
         key = os.environ.get("MSSR_JUDGE_KEY")
-        judge = Judge(url=asked.judge.rstrip("/"), model=asked.judge_model, key=key)
+        judge = Judge(url=request.judge.rstrip("/"), model=request.judge_model, key=key)
         judge.control()
-    run(asked.configs, make_engine, splits=asked.splits, judge=judge)
+    run(request.configs, make_engine, splits=request.splits, judge=judge)
 
 
 def run(
@@ -85,8 +85,8 @@ def run(
             sys.stderr.write(f"scoring {env.name} {env.split}: {count:,} problems\n")
             sys.stderr.writelines(f"{line}\n" for line in rows_told([env]))
             sys.stderr.flush()
-            found = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
-            records.append(_record(log, found, _carded(config, env, found, judge)))
+            evaluation = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
+            records.append(_record(log, evaluation, _carded(config, env, evaluation, judge)))
             sys.stdout.write(json.dumps(_short(records[-1])) + "\n")
         table = scorecard.table(records)
         files.write_bytes(log.folder / "table.md", table.encode())
@@ -122,26 +122,26 @@ def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterato
 
 
 def _carded(
-    config: Config, env: ProblemEnv, found: Evaluation, judge: Judge | None
+    config: Config, env: ProblemEnv, evaluation: Evaluation, judge: Judge | None
 ) -> dict[str, Any]:
     """Return the object of eval.jsonl: score, interval, figures of the metric, and the card."""
     failed = None
     if judge is not None:
-        verdicts = judged(found.greedy, judge)
-        found, failed = scoring.rescored(found, verdicts.right), verdicts.failed
-    interval = scorecard.interval(found.problems, found.right)
+        verdicts = judged(evaluation.greedy, judge)
+        evaluation, failed = scoring.rescored(evaluation, verdicts.right), verdicts.failed
+    interval = scorecard.interval(evaluation.problems, evaluation.right)
     metrics = env.rules.metrics
     length = config.rollout.max_response_tokens
     card = scorecard.card(
         env,
-        found.score.n,
+        evaluation.score.n,
         judge="none" if judge is None else judge.says,
         sampling=f"greedy, at most {length} tokens",
     )
     return {
-        **scoring.evaluation_record(found, Ledger()),
+        **scoring.evaluation_record(evaluation, Ledger()),
         "interval": [interval.low, interval.high],
-        "metrics": metrics(found.problems, found.right) if metrics else {},
+        "metrics": metrics(evaluation.problems, evaluation.right) if metrics else {},
         "card": card,
         "judge_failed": failed,
     }
@@ -177,11 +177,11 @@ def _describe(log: RunLog, config: Config) -> None:
     )
 
 
-def _record(log: RunLog, found: Evaluation, record: dict[str, Any]) -> dict[str, Any]:
+def _record(log: RunLog, evaluation: Evaluation, record: dict[str, Any]) -> dict[str, Any]:
     log.write("eval", record)
-    split = found.score.split
-    for index in samples.choose(SHOWN, len(found.greedy), split, seed=0):
-        sample = found.greedy[index]
+    split = evaluation.score.split
+    for index in samples.choose(SHOWN, len(evaluation.greedy), split, seed=0):
+        sample = evaluation.greedy[index]
         images = samples.write_pictures(sample.problem, log.folder)
         log.write("samples", samples.sample_record(sample, 0, split, images))
     return record

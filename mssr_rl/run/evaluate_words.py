@@ -56,18 +56,20 @@ class EvaluationRequest(NamedTuple):
 
 def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
     """Return the parsed arguments; raise `UserError` for arguments that cannot be right."""
-    asked = words.parse_words(ScoreWords, arguments)
-    given = dict(asked.keys)
-    if asked.judge_model is not None and asked.judge is None:
+    parsed = words.parse_words(ScoreWords, arguments)
+    arguments_of_run = dict(parsed.keys)
+    if parsed.judge_model is not None and parsed.judge is None:
         raise UserError("judge_model names the model behind judge=URL, which is missing")
-    _refuse_idle(given)
-    if "model" in given and given["model"] not in keys.choices("model"):
-        if not Path(given["model"]).is_dir():
-            raise UserError(f"model={given['model']} is neither a folder nor a model of configs/")
-        given["model.path"] = given.pop("model")
-    plugins.prepare(overrides.listed("plugins", given.get("plugins", "[]")))
-    configs = [load(one) for one in _for_each(given)]
-    return EvaluationRequest(configs, asked.split, asked.judge, asked.judge_model or "default")
+    _refuse_idle(arguments_of_run)
+    if "model" in arguments_of_run and arguments_of_run["model"] not in keys.choices("model"):
+        if not Path(arguments_of_run["model"]).is_dir():
+            raise UserError(
+                f"model={arguments_of_run['model']} is neither a folder nor a model of configs/"
+            )
+        arguments_of_run["model.path"] = arguments_of_run.pop("model")
+    plugins.prepare(overrides.listed("plugins", arguments_of_run.get("plugins", "[]")))
+    configs = [load(one) for one in _for_each(arguments_of_run)]
+    return EvaluationRequest(configs, parsed.split, parsed.judge, parsed.judge_model or "default")
 
 
 def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
@@ -78,9 +80,9 @@ def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
     return Path(folders[0]), Path(folders[1])
 
 
-def _refuse_idle(given: Mapping[str, str]) -> None:
+def _refuse_idle(arguments: Mapping[str, str]) -> None:
     """Raise `UserError` for a key of training that has no effect on scoring."""
-    for key, value in given.items():
+    for key, value in arguments.items():
         ours = key in SCORING or key.startswith(SECTIONS)
         known = key in (*keys.GROUPS, *keys.fixed_kinds()) or key.startswith("algo.")
         if known and not ours:
@@ -90,20 +92,20 @@ def _refuse_idle(given: Mapping[str, str]) -> None:
             )
 
 
-def _for_each(given: dict[str, str]) -> list[list[str]]:
+def _for_each(arguments: dict[str, str]) -> list[list[str]]:
     """Return the arguments for the config of each environment."""
-    if "env" not in given:
-        return [[f"{key}={value}" for key, value in given.items()]]
-    chosen = overrides.listed("env", given["env"])
+    if "env" not in arguments:
+        return [[f"{key}={value}" for key, value in arguments.items()]]
+    chosen = overrides.listed("env", arguments["env"])
     known = {name: registered_names.options("env", name) for name in chosen}
-    for key in given:
+    for key in arguments:
         option = key.removeprefix("env.")
         if key.startswith("env.") and not any(option in options for options in known.values()):
             raise registered_names.refuse_option("env", chosen[0], option)
     return [
         [
             f"{key}={name if key == 'env' else value}"
-            for key, value in given.items()
+            for key, value in arguments.items()
             if not key.startswith("env.") or key.removeprefix("env.") in known[name]
         ]
         for name in chosen

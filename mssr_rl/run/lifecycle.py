@@ -123,12 +123,12 @@ def held_to_record(log: RunLog, facts: Mapping[str, Any], config: Config) -> lis
 
 
 def describe(
-    log: RunLog, facts: Mapping[str, Any], config: Config, found: Sequence[Changed] = ()
+    log: RunLog, facts: Mapping[str, Any], config: Config, new_changes: Sequence[Changed] = ()
 ) -> None:
     """Write run.json with the facts of the run and all changes so far, then config.yaml."""
     changes.put_aside(log.folder)
     text = _to_keep(config)
-    known = [*recorded.noted(log.record()), *found]
+    known = [*recorded.noted(log.record()), *new_changes]
     log.describe(
         name=log.name,
         status="running",
@@ -175,19 +175,19 @@ def store(log: RunLog, config: Config) -> Store:
 
 
 def restore(
-    arm: TrainingSetup, log: RunLog, initial: TrainState, found: ResumePoint
+    arm: TrainingSetup, log: RunLog, initial: TrainState, point: ResumePoint
 ) -> tuple[TrainState, list[str]]:
-    """Restore the engine and the .jsonl files from `found`; return the state and messages."""
-    messages = list(found.skipped)
-    if found.folder is None:
+    """Restore the engine and the .jsonl files from a checkpoint; return the state and messages."""
+    messages = list(point.skipped)
+    if point.folder is None:
         steps = log.steps()
         again = f"{steps} steps had no checkpoint yet and are done again: " if steps else ""
         log.cut_back(dict.fromkeys(STREAMS, 0))
         return initial, [*messages, f"resume  {again}starting at step 0"]
-    restored: Restored = checkpoint.read_checkpoint(found.folder, initial.algorithm)
+    restored: Restored = checkpoint.read_checkpoint(point.folder, initial.algorithm)
     log.cut_back(restored.stream_sizes)
-    arm.engine.load(found.folder)
+    arm.engine.load(point.folder)
     return restored.state, [
         *messages,
-        f"resume  after step {restored.state.step}, from {found.folder}",
+        f"resume  after step {restored.state.step}, from {point.folder}",
     ]

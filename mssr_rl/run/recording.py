@@ -67,14 +67,14 @@ class RecordedStep(NamedTuple):
         return [_short(row[:length]) for row, length in zip(x_BT, lengths, strict=True)]
 
 
-def record_step(run_folder: Path, step: int, found: RecordedStep, state: Any) -> Path:
-    """Write one step; `state` is the algorithm's before it."""
+def record_step(run_folder: Path, step: int, recorded: RecordedStep, state: Any) -> Path:
+    """Write one step; `state` is the algorithm's state before it. Return the file's path."""
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in state_tensors(state).items()}
     save_file(tensors, folder / f"step_{step}.safetensors")
     path = folder / f"step_{step}.jsonl"
-    line = json.dumps({"step": step, **found.numbers(), **found.story(run_folder)})
+    line = json.dumps({"step": step, **recorded.numbers(), **recorded.story(run_folder)})
     files.write_bytes(path, line.encode() + b"\n")
     return path
 

@@ -37,7 +37,10 @@ def replay_kept_step(run: Path, words: Mapping[str, str]) -> Iterator[str]:
 def replay(
     run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS
 ) -> Iterator[str]:
-    """`main` with an engine of the caller's."""
+    """Repeat the newest kept step of a run with the caller's engine; yield the findings.
+
+    Raises `UserError` if the run kept no broken step.
+    """
     folder = next(iter(checkpoint.newest_first(run / "faults")), None)
     if folder is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")

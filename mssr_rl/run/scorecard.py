@@ -68,10 +68,10 @@ def compare(one: Path, other: Path) -> list[dict[str, Any]]:
     if not common:
         raise UserError(f"{one} and {other} have no benchmark in common")
     for key in common:
-        if found := differences(ours[key]["card"], theirs[key]["card"]):
+        if differing := differences(ours[key]["card"], theirs[key]["card"]):
             raise UserError(
                 f"{' '.join(key)}: the scores in {one} and {other} cannot be compared, their cards"
-                f" differ in {'; '.join(found)}: score both with the same settings"
+                f" differ in {'; '.join(differing)}: score both with the same settings"
             )
     return [_pair(key, ours[key], theirs[key]) for key in common]
 

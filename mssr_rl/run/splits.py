@@ -1,8 +1,8 @@
 """The three splits of a run: read once, and checked for overlap and against the model.
 
-    read(config)        train, val and test as environments, rows left out where that was asked for
-    said(splits)        what a person should know of them before anything starts
-    record(splits)      the same for run.json
+    read_splits(config)    train, val and test as environments, without rows that are left out
+    said(splits)           lines on them for the person who starts the run
+    splits_record(splits)  the same for run.json
 
 The checks end a run before an engine starts, if training rows are also val or test rows, or if the
 model cannot take a picture or a prompt.
@@ -50,19 +50,19 @@ def read_splits(config: Config) -> Splits:
         UserError: val or test rows are also training rows.
     """
     train, val, test = (environment(config, split) for split in NAMES)
-    found = held_apart(train, val, test)
-    return Splits(train, val, test, found)
+    overlaps = held_apart(train, val, test)
+    return Splits(train, val, test, overlaps)
 
 
 def held_apart(train: ProblemEnv, val: ProblemEnv, test: ProblemEnv) -> tuple[overlap.Shared, ...]:
-    """What the splits share, if the environment lets a run go on with it.
+    """Return what the splits share, if the options of the environment allow it.
 
     Raises:
         UserError: rows of val or test are also in train, or of test in val.
     """
-    found = overlap.between({env.split: env.problems for env in (train, val, test)})
-    _refuse_overlap(found, train.handling.overlap)
-    return found
+    overlaps = overlap.between({env.split: env.problems for env in (train, val, test)})
+    _refuse_overlap(overlaps, train.handling.overlap)
+    return overlaps
 
 
 def environment(config: Config, split: str) -> ProblemEnv:

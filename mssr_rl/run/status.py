@@ -38,11 +38,11 @@ class Status(NamedTuple):
 
 def status_table(folders: Iterable[Path]) -> Iterator[str]:
     """Yield a table with one line per run."""
-    found = [status(run, folder) for folder in folders for run in runs(folder)]
-    if not found:
+    statuses = [status(run, folder) for folder in folders for run in runs(folder)]
+    if not statuses:
         yield f"no run is in {' or '.join(str(folder) for folder in folders)}"
         return
-    yield from aligned([COLUMNS, *found])
+    yield from aligned([COLUMNS, *statuses])
 
 
 def runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:

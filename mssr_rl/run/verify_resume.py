@@ -64,7 +64,10 @@ def prove_resumption(run: Path, words: Mapping[str, str]) -> str:
 
 
 def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS) -> str:
-    """`main` with an engine of the caller's."""
+    """Repeat part of a run with the caller's engine; return a sentence that states the proof.
+
+    Raises `RunFailed` with the first differences.
+    """
     if not (run / "config.yaml").exists():
         raise UserError(f"{run} is not a run directory; name one that training made")
     config = compose.read_foreign(run / "config.yaml", words)
@@ -76,9 +79,9 @@ def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = record
         again = replace(config, name=copy.name, runs_dir=scratch, resume=True, accept=accept)
         with suppress(Collapsed):  # if the run collapsed, so does the copy; only its rows matter
             trainer.run(again, make_engine, partial(_UpTo, last))
-        found = list(_differences(run, copy, stretch))
-    if found:
-        listed = "\n  ".join(found[:SHOWN])
+        differing = list(_differences(run, copy, stretch))
+    if differing:
+        listed = "\n  ".join(differing[:SHOWN])
         raise RunFailed(f"{run}: steps {first + 1} to {last}, done again, differ:\n  {listed}")
     return (
         f"{run}: {last} steps are {first} and {last - first} more, bit for bit: "

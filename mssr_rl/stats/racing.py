@@ -66,7 +66,7 @@ def earliest(arms: int) -> int:
 
 
 def check_race(arms: int, seeds: int) -> None:
-    """Refuse a race that nobody could lose."""
+    """Raise `UserError` for a race in which no arm can be dropped before its last seed."""
     if arms < 2:
         raise UserError("race=true with one arm: there is nobody to race against")
     first = earliest(arms)

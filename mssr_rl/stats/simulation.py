@@ -153,7 +153,7 @@ def _coverage_table(simulations: int) -> Iterator[str]:
     head = " | ".join(f"{seeds}, {questions:,}" for seeds, questions in SIMULATED)
     yield f"\n| 95 % interval, covers in % | {head} |\n|---|{'---|' * len(SIMULATED)}\n"
     for name in next(iter(by_setting.values())):
-        shares = (found[name].share.value for found in by_setting.values())
+        shares = (frequencies[name].share.value for frequencies in by_setting.values())
         yield f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |\n"
 
 
@@ -171,9 +171,9 @@ PARTS: Mapping[str, Callable[[int], Iterator[str]]] = {"questions": tables, "run
 
 def main(words: Sequence[str]) -> None:
     """Print the tables."""
-    given: Mapping[str, str] = dict(word.split("=", 1) for word in words)
-    for part in [given["only"]] if "only" in given else PARTS:
-        for line in PARTS[part](int(given.get("simulations", 1_000))):
+    options: Mapping[str, str] = dict(word.split("=", 1) for word in words)
+    for part in [options["only"]] if "only" in options else PARTS:
+        for line in PARTS[part](int(options.get("simulations", 1_000))):
             sys.stdout.write(line)
             sys.stdout.flush()
 

@@ -78,7 +78,7 @@ def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> Compari
 def run_seconds(config: Config, pace: ArmTime, initial: int = 0) -> float:
     """Return the time of one whole run [s]: initial rollouts, steps and evaluations."""
     plan = schedule(config, initial)
-    sizes = {split: len(found) for split, found in problems_by_split(config).items()}
+    sizes = {split: len(problems) for split, problems in problems_by_split(config).items()}
     val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
     drawn = initial + (plan.evaluations * val + test) * (1 + config.eval.samples)
     return pace.start + plan.steps * pace.step + drawn * pace.evaluated
