@@ -25,6 +25,7 @@ from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss
 from mssr_rl.models import plain
+from mssr_rl.models.load import load_model
 from mssr_rl.problem import Problem
 
 GROUP, STEPS = 4, 4
@@ -102,11 +103,12 @@ def trial(name: str, folder: Path, scratch: Path) -> Result:
     engine = engine_of(folder)
     problems = problems_for(engine)
     sampled = engine.rollout(problems, GROUP, Sampling(max_response_tokens=12), seed=1)
+    stock = load_model(str(folder), "cpu", "float32")  # with its own attention, not the engine's
     gaps, again = [], engine.logprob(sampled, range(len(problems)))
     for row, problem in enumerate(problems):
         first = row * GROUP
         real = sampled.mask_BT[first].bool()
-        known = plain.logprob(engine.policy, engine.family, problem, sampled.token_BT[first][real])
+        known = plain.logprob(stock, engine.family, problem, sampled.token_BT[first][real])
         gaps.append((known - again[first][real]).abs().max())
     resumed, moved = trains(engine, problems, folder, scratch)
     return Result(
@@ -128,7 +130,8 @@ def answers_alike(folder: Path, problems: Sequence[Problem]) -> bool:
     ours = engine.rollout(problems, 1, plan, seed=0)
     lengths = ours.mask_BT.sum(1).int().tolist()
     rows = [row[:n].tolist() for row, n in zip(ours.token_BT, lengths, strict=True)]
-    return rows == [plain.greedy(engine.policy, engine.family, problem, 8) for problem in problems]
+    stock = load_model(str(folder), "cpu", "float32")
+    return rows == [plain.greedy(stock, engine.family, problem, 8) for problem in problems]
 
 
 def trains(

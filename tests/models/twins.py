@@ -298,6 +298,61 @@ def paligemma() -> Made:
     return transformers.PaliGemmaForConditionalGeneration(config), words, processor
 
 
+GEMMA4 = {name: f"<{name[:3]}>" for name in ("boi_token", "eoi_token", "boa_token", "eoa_token")}
+GEMMA4 |= {"image_token": "<soft>", "audio_token": "<sound>"}
+
+
+def gemma4() -> Made:
+    """A number of tokens that follows the picture's shape; no audio."""
+    words = tokenizer(*GEMMA4.values(), "<|video|>", named=GEMMA4)
+    template = speaking(words, "<soft>")
+    layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32}
+    small = {"hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": len(words)}
+    config = transformers.Gemma4Config(
+        text_config=text(words, **layers, **small),
+        vision_config=VISION | {"head_dim": 16, "num_key_value_heads": 2},
+        audio_config=None,
+        **ids(words, boi_token_id="<boi>", eoi_token_id="<eoi>", image_token_id="<soft>"),
+        **ids(words, video_token_id="<|video|>"),
+    )
+    processor = built(
+        "Gemma4Processor",
+        feature_extractor=None,
+        video_processor=None,
+        image_processor=images("Gemma4", max_soft_tokens=70),
+        tokenizer=words,
+    )
+    processor.chat_template = template
+    return transformers.Gemma4ForConditionalGeneration(config), words, processor
+
+
+PIXTRAL = ("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+
+
+def mistral3() -> Made:
+    """Pictures of any size in rows of patches, each row closed by a token of its own."""
+    words = tokenizer(*PIXTRAL)
+    template = speaking(words, "[IMG]")
+    config = transformers.Mistral3Config(
+        text_config={"model_type": "mistral", **text(words, sliding_window=None)},
+        vision_config={"model_type": "pixtral", **VISION, "head_dim": 16}
+        | {"image_size": 112, "patch_size": 14},
+        spatial_merge_size=2,
+        vision_feature_layer=-1,
+        **ids(words, image_token_id="[IMG]"),
+    )
+    eye = images("Pixtral", size={"longest_edge": 112}, patch_size={"height": 14, "width": 14})
+    processor = built(
+        "PixtralProcessor",
+        image_processor=eye,
+        tokenizer=words,
+        patch_size=14,
+        spatial_merge_size=2,
+    )
+    processor.chat_template = template
+    return transformers.Mistral3ForConditionalGeneration(config), words, processor
+
+
 TWINS: dict[str, Callable[[], Made]] = {
     "qwen2_vl": qwen("Qwen2VL", QWEN2_EYE, rope_parameters=MROPE),
     "qwen2_5_vl": qwen("Qwen2_5_VL", QWEN25_EYE, rope_parameters=MROPE),
@@ -309,13 +364,18 @@ TWINS: dict[str, Callable[[], Made]] = {
     "smolvlm": smolvlm,
     "llava_onevision": llava_onevision,
     "gemma3": gemma3,
+    "gemma4": gemma4,
     "paligemma": paligemma,
+    "mistral3": mistral3,
     "qwen2": of_text("Qwen2"),
     "qwen3": of_text("Qwen3"),
     "llama": of_text("Llama"),
     "smollm3": of_text("SmolLM3"),
     "gemma": of_text("Gemma"),
     "gemma2": of_text("Gemma2", sliding_window=32),
+    "olmo2": of_text("Olmo2"),
+    "granite": of_text("Granite"),
+    "phi3": of_text("Phi3", sliding_window=None),
 }
 
 
