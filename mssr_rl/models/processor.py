@@ -75,6 +75,21 @@ def _images(folder: Any) -> Any:
     return AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
 
 
+def prefer_pillow() -> None:
+    """Make `AutoImageProcessor` give this process the Pillow classes, whoever asks for one.
+
+    Where torchvision is installed, transformers takes its filters, which are not Pillow's. vLLM
+    would then sample from pictures that differ from those the policy is trained on.
+    """
+    stock = AutoImageProcessor.from_pretrained
+
+    def from_pretrained(folder: Any, *rest: Any, **named: Any) -> Any:
+        ours = "backend" not in named and Path(folder).is_dir()
+        return _images(Path(folder)) if ours else stock(folder, *rest, **named)
+
+    AutoImageProcessor.from_pretrained = from_pretrained
+
+
 def pillow_class(name: str) -> Any:
     """Return the Pillow version of a picture processor's class; None if there is none.
 

@@ -37,6 +37,7 @@ from vllm import LLM, SamplingParams  # noqa: E402  after its hooks
 from vllm.distributed.parallel_state import cleanup_dist_env_and_memory  # noqa: E402
 
 from mssr_rl.models import plain  # noqa: E402
+from mssr_rl.models.processor import prefer_pillow  # noqa: E402
 
 HEAD = "| twin | vLLM samples | gap to plain transformers | with new weights |\n|---|---|---:|---:|"
 
@@ -113,6 +114,7 @@ def line(name: str, folder: Path) -> str:
 
 def main(words: list[str]) -> None:
     torch.set_num_threads(1)
+    prefer_pillow()
     print(HEAD)
     for name in words or list(trial.twins.TWINS):
         with tempfile.TemporaryDirectory() as scratch:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
-from mssr_rl.models import families, general, grouped_attention
+from mssr_rl.models import families, general, grouped_attention, processor
 from mssr_rl.models.general import General, GeneralPrompts, PromptReading
 from mssr_rl.problem import Example
 
@@ -161,6 +162,19 @@ def test_a_rollout_depends_on_its_own_numbers_not_on_its_neighbours(twin):
     alone.options = trial.replace(alone.options, micro_batch=1)
     one = alone.rollout(trial.TEXT, 4, trial.Sampling(max_response_tokens=9), seed=3)
     assert one.responses == many.responses
+
+
+@pytest.mark.slow
+def test_whoever_asks_for_a_picture_processor_is_given_pillows(twin, monkeypatch):
+    stock = transformers.AutoImageProcessor
+    monkeypatch.setattr(stock, "from_pretrained", stock.from_pretrained)  # put back afterwards
+    processor.prefer_pillow()
+    for name in ("internvl", "idefics3"):
+        found = stock.from_pretrained(str(twin(name)), trust_remote_code=False)
+        assert type(found) is type(
+            trial.engine_of(twin(name)).family.encoder.processor.image_processor
+        )
+        assert type(found).__name__.endswith("Pil")
 
 
 def test_a_text_model_refuses_a_picture_by_the_name_of_its_problem(twin):

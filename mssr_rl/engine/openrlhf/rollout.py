@@ -24,6 +24,7 @@ from mssr_rl.engine.openrlhf import shared_memory
 from mssr_rl.engine.openrlhf.arguments import namespace
 from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models.load import family_of_folder, wanted
+from mssr_rl.models.processor import prefer_pillow
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.problem import Problem
@@ -64,6 +65,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
 
     async def __init__(self, *, config: Config, **kwargs: Any) -> None:  # type: ignore[misc]
         plugins.prepare(config.plugins)
+        prefer_pillow()
         kwargs["dtype"] = config.engine.dtype
         kwargs["trust_remote_code"] = False
         kwargs["model"] = str(await asyncio.to_thread(local_folder, config.model.source))
