@@ -32,7 +32,7 @@ PROBLEM = (
 ANSWER = (
     "answer", "gt_answer", "ground_truth", "label", "gt", "correct_answer", "final_answer",
     "solution", "original_answer", "target", "multiple_choice_answer", "answers", "response",
-    "output", "gold",
+    "output", "gold", "completion",
 )  # fmt: skip
 INDEX = (
     "correct_choice_idx", "answer_index", "answer_idx", "correct_idx", "correct_index",
@@ -179,7 +179,7 @@ class ColumnRoles:
 
     def _pictures(self, raw: Row) -> list[Any]:
         names = self.roles.get("images", ())
-        return [item for name in names for item in column_content.items(cell(raw, name))]
+        return [item for name in names for item in _pictures(name, cell(raw, name))]
 
     def _refuse_unread(self, raw: Row, pictures: Sequence[Any]) -> None:
         used = {name.partition(".")[0] for names in self.roles.values() for name in names}
@@ -200,6 +200,15 @@ class ColumnRoles:
     def _hint(self, missed: Sequence[str]) -> str:
         names = (*self.roles.get("images", ()), *missed)
         return f"say env.columns={{images: {_one_or_list(names)}}}, or ignored: {missed[0]}"
+
+
+def _pictures(name: str, value: Any) -> list[Any]:
+    """Return the pictures of a cell; a list with an empty place has lost one of its pictures."""
+    found = column_content.items(value)
+    if isinstance(value, list | tuple) and len(found) < len(value):
+        place = next(i for i, item in enumerate(value) if item is None or item == "")
+        raise ValueError(f"has no picture at place {place} of the list in {name}: it is empty")
+    return found
 
 
 def _one_or_list(names: Sequence[str]) -> str:

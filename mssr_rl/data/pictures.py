@@ -290,6 +290,8 @@ def _place(root: Path, name: str) -> Path:
     path = (root / name).resolve()
     if path.exists():
         return path
+    if "\\" in name:  # a table from Windows
+        return _place(root, name.replace("\\", "/"))
     places = ((root / place / name).resolve() for place in IMAGE_FOLDERS)
     return next((place for place in places if place.exists()), path)
 

@@ -208,7 +208,10 @@ def _separated(separators: str, kind: str) -> Callable[[Path], Iterator[Row]]:
             for row in csv.DictReader(chain([head], lines), delimiter=separator, strict=True):
                 yield _filled(row, path)
         except (csv.Error, *_UNREADABLE) as error:
-            raise UserError(f"{path} cannot be read as {kind}: {first_line(error)}") from error
+            way_out = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+            raise UserError(
+                f"{path} cannot be read as {kind}: {first_line(error)}{way_out}"
+            ) from error
 
     return read
 

@@ -583,3 +583,14 @@ def test_parsed_mappings_do_not_depend_on_the_form_of_the_answer(value: Any) -> 
 
 def test_an_empty_statement_states_nothing() -> None:
     assert formats.parsed(" ") == {}
+
+
+def test_a_list_of_pictures_with_an_empty_place_is_refused_with_its_row() -> None:
+    said = refusal({"problem": "How many?", "images": [IMAGE, None], "answer": "5"})
+    assert "has no picture at place 1 of the list in images: it is empty" in said
+    assert "row 0" in said
+
+
+def test_a_prompt_and_its_completion_are_a_question_and_its_answer() -> None:
+    (problem,) = read({"prompt": ASKED, "completion": "5", "image": IMAGE})
+    assert (problem.prompt, problem.answer, len(problem.images)) == (ASKED, "5", 1)

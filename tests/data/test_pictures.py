@@ -1,6 +1,7 @@
 """Pictures from outside: broken, too large, in odd modes; and decoded for use."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,11 @@ def test_an_animation_of_many_pixels_is_refused(monkeypatch: pytest.MonkeyPatch)
     frames = [Image.effect_noise((40, 30), 90).convert("RGB") for _ in range(5)]
     with pytest.raises(ValueError, match="its 5 frames of 40 x 30 pixels are more than"):
         pictures.as_seen(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+
+
+def test_a_path_that_was_written_on_windows_is_found(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(whole := content("PNG"))
+    assert pictures.encoded("images\\a.png", tmp_path) == whole
+    with pytest.raises(ValueError, match="leads out of"):
+        pictures.encoded("..\\..\\a.png", tmp_path)
