@@ -59,23 +59,6 @@ def _check_correction(config: Config) -> None:
         )
 
 
-def refuse_lost_updates(config: Config) -> None:
-    """Raise UserError if the weights' precision is too low to hold the optimiser's updates.
-
-    The optimiser of engine=local changes the weights in place. A bfloat16 has 8 significant bits,
-    so a change below a 512th of a weight is lost. After 4 updates of the tiny model, 99.6 % of the
-    weights had not moved at lr 1e-6, and 73 % at 1e-4 (tests/engine/test_local.py).
-    Answering and scoring work in bfloat16, so `eval` does not call this.
-    """
-    if config.engine.name == "local" and config.engine.dtype != "float32":
-        raise UserError(
-            f"engine.dtype={config.engine.dtype} cannot train on engine=local: its optimiser "
-            f"changes {config.engine.dtype} weights in place, and most changes at train.lr="
-            f"{show(config.train.lr)} are too small for that precision and would be lost; take "
-            "engine.dtype=float32, or engine=openrlhf, whose optimiser keeps a float32 copy"
-        )
-
-
 def _changed(name: str, section: Any, default: Any) -> list[str]:
     """Return the settings of a section that differ from the default, as `key=value` texts."""
     now = [(field.name, getattr(section, field.name)) for field in fields(section)]

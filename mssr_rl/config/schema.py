@@ -57,7 +57,8 @@ class EngineConfig:
         "CPU threads; engine=local runs as many blocks at once, and an update uses 2", 2, COUNT
     )
     dtype: Literal["float32", "bfloat16"] = option(
-        "precision of weights and activations; engine=local trains in float32", "float32"
+        "precision of the policy; with bfloat16, AdamW changes a float32 copy of the weights",
+        "float32",
     )
 
 

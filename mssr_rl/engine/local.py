@@ -3,6 +3,7 @@
 The picture and the prompt of a problem are read once. Its rollouts share the result in sampling,
 scoring and training. In float32 the old log-probabilities and entropies come from the sampler: they
 equal rescored ones to about 1e-5. In bfloat16 they would differ, so there they are scored again.
+A policy in bfloat16 is trained through a float32 copy of its weights (`master_weights`).
 
 Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from mssr_rl.engine.blocks import Tokens, even, problems_together
 from mssr_rl.engine.cores import Workers
+from mssr_rl.engine.master_weights import AdamWOptions, Gradient, MasterWeights
 from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
@@ -25,13 +27,11 @@ from mssr_rl.loss import Weights
 from mssr_rl.models.family import Block, Reading, ScoredResponses, ScoringBatches, score_by_parts
 from mssr_rl.models.load import Wanted, family_of, load_model
 from mssr_rl.models.sampled import Sampled, stacked, texts, widen
-from mssr_rl.models.tensors import load_optimiser, save_optimiser
 from mssr_rl.objective import Given, Objective, Policy, Prepared, added, objective
 from mssr_rl.problem import Problem
-from mssr_rl.stability.finite import blaming, check_finite, check_gradients
+from mssr_rl.stability.finite import blaming, check_finite
 
 Read = Callable[[Sequence[Problem]], Reading]
-Gradient = tuple[Tensor | None, ...]  # one for each parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +69,15 @@ class LocalEngine:
         )
         self.family = family_of(self.policy, wanted)
         self.family.prepare(self.policy)
-        self.computes = self.family.said
         self.reference = Reference(
             copy.deepcopy(self.policy), self.family, options.device, self._block
         )
-        self.optimiser = torch.optim.AdamW(
-            self.policy.parameters(),
-            lr=options.lr,
-            betas=options.betas,
-            weight_decay=options.weight_decay,
-            fused=True,
+        self.weights = MasterWeights(
+            self.policy,
+            AdamWOptions(options.lr, options.betas, options.weight_decay, options.max_grad_norm),
         )
+        copied = "; bfloat16 weights, AdamW changes a float32 copy" if self.weights.copied else ""
+        self.computes = f"{self.family.said}{copied}"
         self._workers = Workers(options.threads, options.device)
 
     def expect(self, problems: Sequence[Problem]) -> None:
@@ -201,35 +199,26 @@ class LocalEngine:
         Each token is weighted within the whole update, so the split into micro-batches changes
         nothing.
         """
-        parameters = [p for p in self.policy.parameters() if p.requires_grad]
         size = self._together(rollouts, rows)
         here = torch.arange(len(whole.given.mask_BT)).split(size * rollouts.group_size)
 
-        self.optimiser.zero_grad()
+        self.weights.clear()
 
         def one_block(block: tuple[Tensor, Tensor]) -> tuple[Objective, Gradient]:
             part = self._objective(rollouts, whole, block, plan)
-            gradient = torch.autograd.grad(part.total, parameters, allow_unused=True)
+            gradient: Gradient = torch.autograd.grad(
+                part.total, self.weights.parameters, allow_unused=True
+            )
             return part._replace(total=part.total.detach()), gradient
 
         parts = []
         blocks = zip(rows.split(size), here, strict=True)
         for part, gradient in self._workers.each(one_block, blocks):
-            _accumulate(parameters, gradient)
+            self.weights.accumulate(gradient)
             parts.append(part)
-        norm = self._clip()
-        self.optimiser.step()
+        norm = self.weights.step()
         sums, measured = added(parts)
         return _Update(sums, norm, measured)
-
-    def _clip(self) -> float:
-        """Clip the gradient and return its norm before clipping. Raises if it is not finite."""
-        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        check_gradients(norm, self.policy.named_parameters())
-        limit = self.options.max_grad_norm
-        torch.nn.utils.clip_grads_with_norm_(self.policy.parameters(), limit, norm)
-        return float(norm)
 
     def _objective(
         self,
@@ -295,15 +284,15 @@ class LocalEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `policy/`, in the `save_pretrained` layout, and `optimiser.safetensors`."""
+        """Write `policy/`, in the `save_pretrained` layout, and what the optimiser knows."""
         self.family.save(self.policy, folder / "policy")
-        save_optimiser(self.optimiser, folder / "optimiser.safetensors", {})
+        self.weights.save(folder)
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote; the reference remains the initial policy."""
         saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
         self.policy.load_state_dict(saved.state_dict())
-        load_optimiser(self.optimiser, folder / "optimiser.safetensors")
+        self.weights.load(folder)
 
     def close(self) -> None:
         """End the worker threads. This engine has nothing outside this process."""
@@ -320,14 +309,3 @@ class _Update(NamedTuple):
     sums: Tensor  # surrogate, KL, clipped share
     grad_norm: float
     measured: dict[str, float]
-
-
-def _accumulate(parameters: Sequence[Tensor], gradient: Gradient) -> None:
-    """Add a micro-batch's gradient to the parameters.
-
-    A part is None where no problem of the micro-batch reaches the parameter.
-    """
-    for parameter, part in zip(parameters, gradient, strict=True):
-        if part is not None:
-            before = parameter.grad
-            parameter.grad = part.contiguous() if before is None else before.add_(part)

@@ -72,8 +72,9 @@ def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
     prompts = -(-rows // (config.rollout.group_size or 1))
     return MemoryParts(
         weights=2 * model.parameters * width,
-        # Adam's two moments, the gradient, and a gradient for each parallel micro-batch.
-        optimiser=(3 + at_once(config)) * model.parameters * width,
+        # In float32: AdamW's two moments, the gradient and the copy of bfloat16 weights. Then a
+        # gradient for each parallel micro-batch.
+        optimiser=(12 + (4 if width < 4 else 0) + at_once(config) * width) * model.parameters,
         update=update_bytes(config, model, rows, prompts * prompt_tokens),
     )
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from mssr_rl.budget import Coming, Ledger, exhausted
 from mssr_rl.config import Config, recorded
-from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.envs.environment import ProblemEnv
 from mssr_rl.errors import Collapsed, EngineLost, NotFinite, RunFailed
 from mssr_rl.run import (
@@ -64,7 +63,6 @@ def train(config: Config) -> None:
     """Train, evaluate and report as the config says. Raises `RunFailed` if the run ends early."""
     from mssr_rl.engine import make_engine
 
-    refuse_lost_updates(config)
     run(config, make_engine)
 
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from mssr_rl.config import Config, keys, registered_names
 from mssr_rl.config.compose import load
-from mssr_rl.config.engines import refuse_lost_updates
 from mssr_rl.config.hydra_groups import defaults
 from mssr_rl.errors import UserError
 from mssr_rl.sweep.settings import Settings
@@ -91,8 +90,6 @@ def spell_out(arguments: Mapping[str, str], settings: Settings, runs_dir: Path) 
     first = _first_seed(arguments)
     seeds = tuple(range(first, first + settings.seeds))
     made = {(arm, env): load([*arm.words, f"env={env}"]) for arm in arms for env in envs}
-    for config in made.values():
-        refuse_lost_updates(config)
     runs = tuple(
         _run(arm, env, seed, made[arm, env], runs_dir)
         for seed in seeds

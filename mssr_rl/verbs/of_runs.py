@@ -31,10 +31,8 @@ def train(arguments: Sequence[str]) -> str | None:
 
         trainer.train(config)
         return None
-    from mssr_rl.config.engines import refuse_lost_updates
     from mssr_rl.planning import plan
 
-    refuse_lost_updates(config)
     lines = plan.words(config)
     if options.cfg is None:
         return "\n".join(lines)

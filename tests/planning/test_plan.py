@@ -140,6 +140,8 @@ def test_weights_and_optimiser_are_counted_exactly(model: Path) -> None:
     assert parts.optimiser == (3 + 2) * 4 * 50_010  # two threads
     halved = memory.parts(load(["engine.dtype=bfloat16"]), memory.shape(model), 100)
     assert halved.weights == parts.weights / 2
+    # AdamW's two, the gradient and the weights' copy in float32; two gradients in bfloat16
+    assert halved.optimiser == (4 * 4 + 2 * 2) * 50_010
 
 
 def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
