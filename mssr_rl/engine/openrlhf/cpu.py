@@ -87,7 +87,8 @@ class GlooBroadcast:
 
     def __init__(self, host: str, port: int, rank: int, world_size: int) -> None:
         dist: Any = _distributed()
-        patience = timedelta(seconds=300)
+        # On a machine that is busy, vLLM takes minutes to start before it joins.
+        patience = timedelta(seconds=900)
         store = dist.TCPStore(host, port, world_size, rank == 0, timeout=patience)
         prefixed = dist.PrefixStore("mssr_rl/weights", store)
         self.group = dist.ProcessGroupGloo(prefixed, rank, world_size, patience)

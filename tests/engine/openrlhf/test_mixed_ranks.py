@@ -31,7 +31,7 @@ def test_rows_without_a_picture_get_one_that_no_loss_counts(problems):
 @pytest.mark.cluster
 @pytest.mark.parametrize(
     "words",
-    [(OWN, "cluster.zero_stage=2"), ("cluster.rollout_engines=2", "cluster.zero_stage=3")],
+    [(OWN, "cluster.zero_stage=2"), ("cluster.colocate=false", "cluster.zero_stage=3")],
     ids=["ZeRO-2", "ZeRO-3"],
 )
 def test_two_ranks_train_a_mixed_batch_as_one_rank_does(ray_session, settings, problems, words):
