@@ -76,8 +76,8 @@ def as_mssr(response: str, answer: str, choices: Sequence[str] | None) -> Verdic
 
 def by_words(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
     """Grade by VLMEvalKit's rule without its judge: the response has either yes or no, not both."""
-    words = set(re.sub(r"[^\w\s]", " ", response.lower()).split())
-    answers = [word for word in ("yes", "no") if word in words]
+    in_response = set(re.sub(r"[^\w\s]", " ", response.lower()).split())
+    answers = [word for word in ("yes", "no") if word in in_response]
     if len(answers) != 1:
         return Verdict("no_answer", None)
     return Verdict("correct" if answers[0] == answer else "wrong", answers[0])

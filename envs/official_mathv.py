@@ -65,14 +65,14 @@ def extracted(response: str) -> str:
             text = "\\boxed{" + text.rpartition("oxed{")[2]
     else:
         for flag in FLAGS:
-            for words in (flag, flag.replace("the", "The")):
-                text = _behind(text, words)
+            for flag_text in (flag, flag.replace("the", "The")):
+                text = _behind(text, flag_text)
     return _undressed(_cleaned(text))
 
 
-def same(gold: str, said: str) -> bool:
+def same(gold: str, answer: str) -> bool:
     """Return whether two answers are equal as texts, or as numbers rounded to two places."""
-    a, b = gold.lower(), said.lower()
+    a, b = gold.lower(), answer.lower()
     if not a.replace(" ", "") or not b.replace(" ", ""):
         return False
     if a.strip() == b.strip():
@@ -90,10 +90,10 @@ def _option(problem: Problem) -> str:
     return choices[place] if 0 <= place < len(choices) else ""
 
 
-def _behind(text: str, words: str) -> str:
-    if words not in text:
+def _behind(text: str, flag: str) -> str:
+    if flag not in text:
         return text.strip()
-    return text.rpartition(words)[2].strip().partition("\n")[0].partition(". ")[0]
+    return text.rpartition(flag)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
 def _cleaned(text: str) -> str:

@@ -49,23 +49,23 @@ def extracted(problem: Problem, response: str) -> str:
     )
 
 
-def normalised(problem: Problem, said: str) -> str | None:
+def normalised(problem: Problem, answer: str) -> str | None:
     """Return the answer in the form of the gold answers; None if it has no such form."""
     kind = problem.extras.get("answer_type")
     if problem.choices:
-        return _option(said, problem.choices)
-    value = _number(said)
+        return _option(answer, problem.choices)
+    value = _number(answer)
     if kind == "integer":
         return None if value is None else str(int(value))
     if kind == "float":
         places = int(float(problem.extras.get("precision", "0")))
         return None if value is None else str(round(value, places))
-    return said
+    return answer
 
 
-def _option(said: str, choices: Sequence[str]) -> str:
-    named = _LETTER.search(said)
-    letter = named[1].upper() if named else said
+def _option(answer: str, choices: Sequence[str]) -> str:
+    named = _LETTER.search(answer)
+    letter = named[1].upper() if named else answer
     place = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(letter) if len(letter) == 1 else -1
     if 0 <= place < len(choices):
         return choices[place]

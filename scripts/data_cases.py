@@ -34,8 +34,8 @@ class Came(NamedTuple):
     @property
     def odd(self) -> Problem | None:
         """The row with the fault, if it was read."""
-        found = self.env.problems if self.env else ()
-        return next((p for p in found if p.key == f"r{ODD_ROW}"), None)
+        problems = self.env.problems if self.env else ()
+        return next((p for p in problems if p.key == f"r{ODD_ROW}"), None)
 
     @property
     def says(self) -> str:
@@ -103,10 +103,13 @@ EXPECTED: Mapping[str, Callable[[Came], bool]] = {
 
 def came_of(folder: Path, case: Mapping[str, str]) -> Came:
     """Read a case as `check` does, and test its pictures with the model's rule."""
-    words = dict(word.split("=", 1) for word in case["command"].split() if "=" in word)
+    arguments = dict(word.split("=", 1) for word in case["command"].split() if "=" in word)
     try:
         env = environments.make(
-            words["env"], split=words.get("split", "train"), data=str(folder), bad_rows="leave_out"
+            arguments["env"],
+            split=arguments.get("split", "train"),
+            data=str(folder),
+            bad_rows="leave_out",
         )
         env = without_unfit(env, family_of_folder(Wanted("tiny", max_prompt_tokens=10**6)), 10**6)
     except row_faults.BadRows as bad:

@@ -137,12 +137,12 @@ def killing(folder: Path, kills: int, length: float, chance: random.Random) -> i
         name, aimed = f"trial_{number}", AIMED[number % len(AIMED)]
         draw = AIMS[aimed] if aimed else partial(at_a_moment, length)
         killed = kill_once(folder, name, partial(draw, chance))
-        found = resume_and_compare(folder, name)
+        faults = resume_and_compare(folder, name)
         hits.append(killed)
-        failures += bool(found)
+        failures += bool(faults)
         where = "inside a save" if killed.in_save else f"in {killed.phase}"
         print(
-            f"{name}: killed {where} after step {killed.step}: {found or 'identical'}", flush=True
+            f"{name}: killed {where} after step {killed.step}: {faults or 'identical'}", flush=True
         )
     return verdict(hits, failures) if kills else 0
 
@@ -198,13 +198,13 @@ def stopping(folder: Path, trials: range, length: float, chance: random.Random) 
         # The two counts have no common divisor, so all pairs occur.
         signum, phase = SIGNALS[number % len(SIGNALS)], PHASES[number % len(PHASES)]
         stop = Stop(folder, f"stop_{number}", signum, phase)
-        found, seconds, hit = stop_and_compare(stop, length, chance)
+        faults, seconds, hit = stop_and_compare(stop, length, chance)
         hits[hit] += 1
-        failures += bool(found)
+        failures += bool(faults)
         slowest = max(slowest, seconds)
         print(
             f"{stop.name}: {signum.name} aimed at {phase}, hit {hit}, ended in {seconds:.1f} s: "
-            f"{found or 'identical'}",
+            f"{faults or 'identical'}",
             flush=True,
         )
     if stops:
@@ -227,24 +227,26 @@ def stop_and_compare(
     pid = alive_at(stop.folder, stop.name, partial(draw, chance))
     hit = phase_of(stop.run)
     os.kill(pid, stop.signum)
-    asked = time.monotonic()
+    stopped_at = time.monotonic()
     code = wait(pid)
-    seconds = time.monotonic() - asked
-    said = (stop.folder / f"{stop.name}.log").read_text("utf-8", "replace")
-    found = [*untruths(stop, code, said, hit)]
+    seconds = time.monotonic() - stopped_at
+    output = (stop.folder / f"{stop.name}.log").read_text("utf-8", "replace")
+    faults = [*untruths(stop, code, output, hit)]
     if seconds > PATIENCE:
-        found.append(f"it took {seconds:.0f} s to end")
-    found += resume_and_compare(stop.folder, stop.name, way_back(said))
-    return found, seconds, hit
+        faults.append(f"it took {seconds:.0f} s to end")
+    faults += resume_and_compare(stop.folder, stop.name, way_back(output))
+    return faults, seconds, hit
 
 
-def untruths(stop: Stop, code: int, said: str, hit: str = "") -> Iterator[str]:
+def untruths(stop: Stop, code: int, output: str, hit: str = "") -> Iterator[str]:
     """Yield what is wrong in exit code, status and output of a run stopped in phase `hit`."""
     signum = stop.signum
-    asked = {0 if signum == signal.SIGTERM else 128 + signum}
+    exit_codes = {0 if signum == signal.SIGTERM else 128 + signum}
     unheard = {-signum}  # its handlers were not installed yet: Python was still loading
     begun = (stop.run / "run.json").exists()
-    allowed = {-signum} if signum == signal.SIGKILL else asked if begun else asked | unheard
+    allowed = (
+        {-signum} if signum == signal.SIGKILL else exit_codes if begun else exit_codes | unheard
+    )
     state = status(stop.run, stop.folder).state if begun else "absent"
     if state == "done" and hit in AT_THE_END:
         allowed = allowed | {0}  # it had finished
@@ -253,18 +255,18 @@ def untruths(stop: Stop, code: int, said: str, hit: str = "") -> Iterator[str]:
     honest = {"done", "absent", "died" if signum == signal.SIGKILL else "interrupted"}
     if state not in honest:
         yield f"its status is {state}"
-    if "Traceback" in said:
+    if "Traceback" in output:
         yield "it left a traceback"
-    if state == "interrupted" and (way_back(said) is None or signum.name not in said):
+    if state == "interrupted" and (way_back(output) is None or signum.name not in output):
         yield "no sentence says what it ended by and how it goes on"
     if runlock.owner(stop.run) is not None:
         yield "its folder is still taken"
 
 
-def way_back(said: str) -> list[str] | None:
+def way_back(output: str) -> list[str] | None:
     """Return the arguments with which a stopped run says it can be resumed."""
-    found = re.findall(r"; (resume=true name=.*) continues$", said, re.MULTILINE)
-    return shlex.split(found[-1]) if found else None
+    sentences = re.findall(r"; (resume=true name=.*) continues$", output, re.MULTILINE)
+    return shlex.split(sentences[-1]) if sentences else None
 
 
 def phase_of(run: Path) -> str:
@@ -347,10 +349,10 @@ PHASES = ("start", *AIMS)
 def heartbeat(run: Path) -> dict[str, Any] | None:
     """Return the run's last heartbeat; None before the first."""
     try:
-        found: dict[str, Any] = json.loads((run / "heartbeat.json").read_text("utf-8"))
+        beat: dict[str, Any] = json.loads((run / "heartbeat.json").read_text("utf-8"))
     except FileNotFoundError:
         return None
-    return found
+    return beat
 
 
 def what_was_hit(run: Path) -> Kill:
@@ -363,11 +365,11 @@ def what_was_hit(run: Path) -> Kill:
 # ---- going on ----
 
 
-def resume_and_compare(folder: Path, name: str, words: list[str] | None = None) -> list[str]:
+def resume_and_compare(folder: Path, name: str, arguments: list[str] | None = None) -> list[str]:
     """Resume the run to its end. Returns the differences from the undisturbed run."""
     begun = (folder / name / "config.yaml").exists()
     known = [f"name={name}", "resume=true"] if begun else [*WORDS, f"name={name}"]
-    code = wait(start(folder, name, words or known))
+    code = wait(start(folder, name, arguments or known))
     if code != 0:
         return [f"resuming ended with exit code {code}, see {folder / name}.log"]
     return differences(folder / "whole", folder / name)
@@ -392,9 +394,9 @@ def comparing(folder: Path, comparisons: int, chance: random.Random) -> int:
     length, failures = time.monotonic() - begun, 0
     for number in range(comparisons):
         signum = DRIVER_SIGNALS[number % len(DRIVER_SIGNALS)]
-        found = stop_comparison(folder, f"compared_{number}", signum, chance.uniform(0, length))
-        failures += bool(found)
-        print(f"compared_{number}: {signum.name}: {found or 'identical'}", flush=True)
+        faults = stop_comparison(folder, f"compared_{number}", signum, chance.uniform(0, length))
+        failures += bool(faults)
+        print(f"compared_{number}: {signum.name}: {faults or 'identical'}", flush=True)
     print(f"{comparisons - failures} of {comparisons} stopped comparisons are the undisturbed one")
     return 1 if failures else 0
 
@@ -408,22 +410,22 @@ def stop_comparison(folder: Path, name: str, signum: signal.Signals, after: floa
     heard = 0 if signum == signal.SIGTERM else 128 + signum
     runs = folder / name / "runs"
     allowed = {0 if (folder / name / "report.json").exists() else heard, heard, -signum}
-    found = [] if code in allowed else [f"exit code {code} where {allowed} is right"]
+    faults = [] if code in allowed else [f"exit code {code} where {allowed} is right"]
     if signum != signal.SIGKILL and any(runlock.owner(run) for run in runs.glob("*")):
-        found.append("a run is still working")
+        faults.append("a run is still working")
     if wait(start_comparison(folder, name)) != 0:
-        return [*found, f"the same command failed, see {folder / name}.log"]
+        return [*faults, f"the same command failed, see {folder / name}.log"]
     for run in sorted((folder / "compared" / "runs").iterdir()):
-        found += differences(run, runs / run.name)
+        faults += differences(run, runs / run.name)
     if verdict_of(folder / name) != verdict_of(folder / "compared"):
-        found.append("the report is different")
-    return found
+        faults.append("the report is different")
+    return faults
 
 
 def verdict_of(comparison: Path) -> Any:
     """Return report.json without times, places, and hashes of files that hold times."""
-    found = json.loads((comparison / "report.json").read_text("utf-8"))
-    return _untimed({key: found[key] for key in ("arms", "seeds", "verdict", "envs", "runs")})
+    report = json.loads((comparison / "report.json").read_text("utf-8"))
+    return _untimed({key: report[key] for key in ("arms", "seeds", "verdict", "envs", "runs")})
 
 
 def _untimed(tree: Any) -> Any:
@@ -435,33 +437,35 @@ def _untimed(tree: Any) -> Any:
 # ---- processes ----
 
 
-def start(folder: Path, name: str, words: list[str]) -> int:
+def start(folder: Path, name: str, arguments: list[str]) -> int:
     """Start a process that trains, and return its id."""
-    runs_dir = [] if any(word.startswith("runs_dir=") for word in words) else [f"runs_dir={folder}"]
-    return forked(folder / f"{name}.log", ["train", *words, *runs_dir])
+    runs_dir = (
+        [] if any(word.startswith("runs_dir=") for word in arguments) else [f"runs_dir={folder}"]
+    )
+    return forked(folder / f"{name}.log", ["train", *arguments, *runs_dir])
 
 
 def start_comparison(folder: Path, name: str) -> int:
     """Start a process that drives a comparison, and return its id."""
-    words = ["compare", *COMPARED, f"name={name}", f"comparisons_dir={folder}"]
-    return forked(folder / f"{name}.log", words)
+    arguments = ["compare", *COMPARED, f"name={name}", f"comparisons_dir={folder}"]
+    return forked(folder / f"{name}.log", arguments)
 
 
-def forked(log: Path, words: list[str]) -> int:
+def forked(log: Path, arguments: list[str]) -> int:
     """Fork a process that runs the command line with these arguments, and return its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
         return pid
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log_file, 1)
+    os.dup2(log_file, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGQUIT before it is heard
     for signum in interrupt.SIGNALS:  # a drill in the background may ignore some, a life does not
         signal.signal(signum, signal.SIG_DFL)
     code = 1
     try:
-        code = cli.main(words)
+        code = cli.main(arguments)
     finally:
         sys.stderr.flush()
         os._exit(code)

@@ -77,11 +77,12 @@ def main(arguments: list[str]) -> int:
     for mark in held[:: max(1, len(held) // 10)]:
         print(describe(mark))
     print("at the end: " + describe(end))
-    found = faults(held, warm_up) + left_over(before, end)
+    problems = faults(held, warm_up) + left_over(before, end)
     print(
-        "\n".join(found) or f"flat after step {warm_up:,}: {growth(held, warm_up):+.1%} of memory"
+        "\n".join(problems)
+        or f"flat after step {warm_up:,}: {growth(held, warm_up):+.1%} of memory"
     )
-    return 1 if found else 0
+    return 1 if problems else 0
 
 
 def soak(folder: Path, steps: int, held: list[Held]) -> None:
@@ -120,14 +121,14 @@ def faults(held: Sequence[Held], warm_up: int) -> list[str]:
     """Return what grew although it must not."""
     after = [mark for mark in held if mark.step >= warm_up]
     first = after[0]
-    found = []
+    rises = []
     if growth(held, warm_up) > TOLERANCE:
-        found.append(f"memory rose by {growth(held, warm_up):.1%} after step {warm_up:,}")
+        rises.append(f"memory rose by {growth(held, warm_up):.1%} after step {warm_up:,}")
     for name in ("handles", "threads", "children"):
         most = max(getattr(mark, name) for mark in after)
         if most > getattr(first, name):
-            found.append(f"{name} rose from {getattr(first, name)} to {most}")
-    return found
+            rises.append(f"{name} rose from {getattr(first, name)} to {most}")
+    return rises
 
 
 def left_over(before: Held, end: Held) -> list[str]:

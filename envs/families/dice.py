@@ -37,10 +37,10 @@ PIPS: tuple[tuple[Point, ...], ...] = (
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     """Draw the total first, uniformly over what that many dice can show."""
     centres = CENTRES[level]
-    asked = pick(rng, (1, 2, 2, 3, 3)) if level == 2 else len(centres)
-    total = between(rng, asked, 6 * asked)
-    shown = parts(rng, total, asked, (1, 6))
-    places = sorted(int(i) for i in rng.permutation(len(centres))[:asked])
+    count = pick(rng, (1, 2, 2, 3, 3)) if level == 2 else len(centres)
+    total = between(rng, count, 6 * count)
+    shown = parts(rng, total, count, (1, 6))
+    places = sorted(int(i) for i in rng.permutation(len(centres))[:count])
     values = [between(rng, 1, 6) for _ in centres]
     for place, value in zip(places, shown, strict=True):
         values[place] = value

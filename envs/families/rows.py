@@ -88,7 +88,7 @@ def _check(family: str, split: str, level: int) -> None:
         ("split", split, SPLITS),
         ("level", level, LEVELS),
     )
-    for what, given, allowed in known:
-        if given not in allowed:
+    for what, value, allowed in known:
+        if value not in allowed:
             choices = ", ".join(str(choice) for choice in allowed)
-            raise UserError(f"There is no {what} {given!r} of generated problems: use {choices}.")
+            raise UserError(f"There is no {what} {value!r} of generated problems: use {choices}.")

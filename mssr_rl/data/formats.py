@@ -113,16 +113,16 @@ class ColumnRoles:
     @property
     def says(self) -> str:
         """The reading as text, and as the option that would set it."""
-        named = ", ".join(", ".join(found) for found in self.roles.values() if found)
+        named = ", ".join(", ".join(columns) for columns in self.roles.values() if columns)
         return f"as {self.name}: {named}" if self.name else f"by their names: {self.mapping}"
 
     @property
     def mapping(self) -> str:
         """The reading as a value of `env.columns`."""
-        parts = {r: found for r, found in self.roles.items() if found}
+        parts = {r: columns for r, columns in self.roles.items() if columns}
         if self.ignored:
             parts["ignored"] = tuple(sorted(self.ignored))
-        listed = ", ".join(f"{role}: {_one_or_list(found)}" for role, found in parts.items())
+        listed = ", ".join(f"{role}: {_one_or_list(columns)}" for role, columns in parts.items())
         return f"env.columns={{{listed}}}"
 
     def row(self, raw: Row, keep: Iterable[str] = ()) -> Row:
@@ -133,19 +133,19 @@ class ColumnRoles:
         """
         talk = conversation(self.value(raw, "problem"))
         text = self._question(raw, talk)
-        found = multiple_choice.read_options(
+        options = multiple_choice.read_options(
             [cell(raw, name) for name in self.roles.get("choices", ())]
         )
         pictures = self._pictures(raw) or (list(talk.pictures) if talk else [])
         self._refuse_unread(raw, pictures)
-        if found and not multiple_choice.shown(text, found):
-            text = multiple_choice.with_options(text, found)
+        if options and not multiple_choice.shown(text, options):
+            text = multiple_choice.with_options(text, options)
         return {
             **{name: raw[name] for name in keep if name in raw},
             "problem": tagged(text, len(pictures), lenient=self.one_picture),
             "images": pictures,
-            "answer": self._answer(raw, talk, found),
-            "choices": found,
+            "answer": self._answer(raw, talk, options),
+            "choices": options,
         }
 
     def _question(self, raw: Row, talk: Conversation | None) -> str:
@@ -161,16 +161,16 @@ class ColumnRoles:
             f"{context.strip()}\n{text}" if isinstance(context, str) and context.strip() else text
         )
 
-    def _answer(self, raw: Row, talk: Conversation | None, found: Sequence[str] | None) -> Any:
+    def _answer(self, raw: Row, talk: Conversation | None, options: Sequence[str] | None) -> Any:
         """Return the gold answer as stored; the place of an option becomes its letter."""
         for role, first in (("answer_index", 0), ("answer_number", 1)):
             if role in self.roles:
-                return multiple_choice.letter(self.value(raw, role), first, found)
+                return multiple_choice.letter(self.value(raw, role), first, options)
         if "answer" not in self.roles:
             return talk.answer if talk else None
         value = self.value(raw, "answer")
-        if self.from_0 and found:
-            return multiple_choice.letter(value, 0, found)
+        if self.from_0 and options:
+            return multiple_choice.letter(value, 0, options)
         return value
 
     def value(self, raw: Row, role: str) -> Any:
@@ -322,7 +322,9 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> C
     """
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
     known = next((k for k in KNOWN if k.needs <= set(names)), Known("", frozenset()))
-    stated = {role: _as_names(found) for role, found in (given or {}).items() if role != "ignored"}
+    stated = {
+        role: _as_names(columns) for role, columns in (given or {}).items() if role != "ignored"
+    }
     ignored = {*known.ignored, *_as_names((given or {}).get("ignored", ()))}
     _refuse_unknown(stated, names, rows)
     roles: dict[str, tuple[str, ...]] = {role: (name,) for role, name in known.roles.items()}
@@ -410,8 +412,8 @@ def _index(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _choices(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    if found := _first(names, CHOICES, rows):
-        return found
+    if columns := _first(names, CHOICES, rows):
+        return columns
     lettered = [name for name in names if _LETTERED.fullmatch(name)]
     return tuple(lettered) if len(lettered) >= 2 else ()
 
@@ -505,10 +507,10 @@ def _as_names(value: Any) -> tuple[str, ...]:
 def _refuse_unknown(
     stated: Mapping[str, tuple[str, ...]], names: Sequence[str], rows: Sequence[Row]
 ) -> None:
-    for role, found in stated.items():
+    for role, columns in stated.items():
         if role not in ROLES:
             raise UserError(f"env.columns knows no {role}; it takes {', '.join(ROLES)} and ignored")
-        for name in found:
+        for name in columns:
             if name not in names and all(cell(row, name) is None for row in rows):
                 raise UserError(
                     f"env.columns={{{role}: {name}}}: there is no column {name};"
@@ -542,7 +544,7 @@ def _suggestion(
     reading: ColumnRoles, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
 ) -> str:
     """Return the reading, with the missing roles given to the most likely columns."""
-    taken = {name for found in reading.roles.values() for name in found}
+    taken = {name for columns in reading.roles.values() for name in columns}
     texts = {name: length for name in names if (length := _typical_length(name, rows)) > 0}
     free = [name for name in texts if name not in taken]
     filled = dict(reading.roles)

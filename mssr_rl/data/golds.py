@@ -42,22 +42,22 @@ class Gold(NamedTuple):
     said: str = ""  # the kind of text around the answer; empty if the answer was stored alone
 
 
-def gold(value: Any, found: Sequence[str] | None = None) -> Gold:
-    """Return the gold answer in a cell. `found` are the options of the row, if it has any.
+def gold(value: Any, options: Sequence[str] | None = None) -> Gold:
+    """Return the gold answer in a cell. `options` are those of the row, if it has any.
 
     Raises:
         ValueError: no short response could match the answer; the message says why.
     """
-    text = _plain(value, found)
+    text = _plain(value, options)
     short = _short(text)
-    answer = _of_options(short.text, found) if found else short.text
+    answer = _of_options(short.text, options) if options else short.text
     if not answer:
         raise ValueError("has an empty answer: every problem needs one")
-    if answer.casefold() in _NO_ANSWER and not (found and answer in found):
+    if answer.casefold() in _NO_ANSWER and not (options and answer in options):
         raise ValueError(
             f"has the answer {answer!r}, which stands for none: every problem needs one"
         )
-    if len(answer) > LONGEST or (len(answer.split()) > WORDIEST and not found):
+    if len(answer) > LONGEST or (len(answer.split()) > WORDIEST and not options):
         raise ValueError(
             f"has a solution text as its answer, {answer[:60]!r} …, and no short answer in it"
             " (a box, ####, or 'The answer is'): no response could match it; give the answer alone"
@@ -65,7 +65,7 @@ def gold(value: Any, found: Sequence[str] | None = None) -> Gold:
     return Gold(answer, short.said)
 
 
-def _plain(value: Any, found: Sequence[str] | None) -> str:
+def _plain(value: Any, options: Sequence[str] | None) -> str:
     """Return a stored value as text."""
     if isinstance(value, list | tuple | np.ndarray):
         value = _only(list(value))
@@ -78,8 +78,8 @@ def _plain(value: Any, found: Sequence[str] | None) -> str:
             f"has an answer that is no text and no number but {_kind(value)}: {str(value)[:60]};"
             " write the answer itself"
         )
-    if isinstance(value, int) and found:
-        _refuse_two_readings(value, found)
+    if isinstance(value, int) and options:
+        _refuse_two_readings(value, options)
     if isinstance(value, float | Decimal):
         plain = str(value) if isinstance(value, Decimal) else repr(value)
         return _without_bare_fraction(_denoised(_expanded(plain)))
@@ -102,14 +102,14 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a dict")
 
 
-def _refuse_two_readings(value: int, found: Sequence[str]) -> None:
+def _refuse_two_readings(value: int, options: Sequence[str]) -> None:
     """Raise ValueError if a whole number may be an option or the place of an option."""
-    if str(value) not in found:
+    if str(value) not in options:
         return
-    place = found[value] if 0 <= value < len(found) else None
+    place = options[value] if 0 <= value < len(options) else None
     if place is not None and place != str(value):
         raise ValueError(
-            f"has the answer {value} with the options {', '.join(found)}: that is the option"
+            f"has the answer {value} with the options {', '.join(options)}: that is the option"
             f" {value}, or the place of {place} counted from 0; say env.columns="
             "{answer_index: answer} for places (answer_number from 1), or write options as text"
         )
@@ -194,41 +194,41 @@ def _undressed(text: str) -> str:
     return stripped
 
 
-def _of_options(text: str, found: Sequence[str]) -> str:
+def _of_options(text: str, options: Sequence[str]) -> str:
     """Return the gold answer of a choice: the letter of an option, or else its text."""
-    if text in found:
+    if text in options:
         return text
     letter = gold_letter(text) if len(text) <= 8 else None
     if letter is None and (m := _LETTER_AND_TEXT.fullmatch(text)):
         letter = m[1]
-        _refuse_contradiction(m, found)
+        _refuse_contradiction(m, options)
     if letter is None:
-        _refuse_none_of(text, found)
+        _refuse_none_of(text, options)
         return text
-    if multiple_choice.LETTERS.index(letter) >= len(found):
-        raise ValueError(f"has the answer {text!r} but only {len(found)} options")
+    if multiple_choice.LETTERS.index(letter) >= len(options):
+        raise ValueError(f"has the answer {text!r} but only {len(options)} options")
     return letter
 
 
-def _refuse_contradiction(m: re.Match[str], found: Sequence[str]) -> None:
+def _refuse_contradiction(m: re.Match[str], options: Sequence[str]) -> None:
     place = multiple_choice.LETTERS.index(m[1])
-    if place < len(found) and _bare(m[2]) != _bare(found[place]):
+    if place < len(options) and _bare(m[2]) != _bare(options[place]):
         raise ValueError(
-            f"has the answer {m[0][:40]!r}, but its option {m[1]} is {found[place][:40]!r}"
+            f"has the answer {m[0][:40]!r}, but its option {m[1]} is {options[place][:40]!r}"
         )
 
 
-def _refuse_none_of(text: str, found: Sequence[str]) -> None:
+def _refuse_none_of(text: str, options: Sequence[str]) -> None:
     """Raise ValueError if no option matches the gold answer."""
-    if any(verify(gold_response(option), text).correct for option in found):
+    if any(verify(gold_response(option), text).correct for option in options):
         return
     place = (
         "; if it is the place of one, say env.columns={answer_index: answer} (counted from 0) or"
         " answer_number (from 1)"
     )
     raise ValueError(
-        f"has the answer {text[:40]!r}, which is none of its {len(found)} options"
-        f" ({', '.join(found)[:80]}){place if text.isdecimal() else ''}"
+        f"has the answer {text[:40]!r}, which is none of its {len(options)} options"
+        f" ({', '.join(options)[:80]}){place if text.isdecimal() else ''}"
     )
 
 

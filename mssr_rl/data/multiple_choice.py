@@ -30,8 +30,8 @@ def read_options(cells: Sequence[Any]) -> list[str] | None:
         return None
     if len(cells) > 1:
         return [_text(value) for value in filled]
-    found = _several(filled[0])
-    return without_letters(found) if found else None
+    options = _several(filled[0])
+    return without_letters(options) if options else None
 
 
 def inline(question: str) -> list[str] | None:
@@ -46,9 +46,9 @@ def inline(question: str) -> list[str] | None:
     return [text for _, text in lettered]
 
 
-def shown(question: str, found: Sequence[str]) -> bool:
+def shown(question: str, options: Sequence[str]) -> bool:
     """Return whether the question lists the options, or the options are only letters."""
-    if [option.strip() for option in found] == list(LETTERS[: len(found)]):
+    if [option.strip() for option in options] == list(LETTERS[: len(options)]):
         return True  # the options are drawn in the picture
     text = " ".join(question.split())
     return all(
@@ -56,42 +56,42 @@ def shown(question: str, found: Sequence[str]) -> bool:
             rf"(?<![A-Za-z]){letter}[).:\uff0e\u3001\]]\s*{re.escape(' '.join(option.split()))}",
             text,
         )
-        for letter, option in zip(LETTERS, found, strict=False)
+        for letter, option in zip(LETTERS, options, strict=False)
     )
 
 
-def with_options(question: str, found: Sequence[str]) -> str:
+def with_options(question: str, options: Sequence[str]) -> str:
     """Return the question with its options below it, each with its letter."""
-    lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, found, strict=False)]
+    lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, options, strict=False)]
     return "\n".join([question, "Choices:", *lines])
 
 
-def letter(place: Any, first: int, found: Sequence[str] | None) -> str:
+def letter(place: Any, first: int, options: Sequence[str] | None) -> str:
     """Return the letter of the option at a place that counts from `first`.
 
     Raises:
         ValueError: the value is not a place, or there is no option at it.
     """
-    if found is None:
+    if options is None:
         raise ValueError("has the place of an option as its answer, but no options")
     text = str(int(place)) if isinstance(place, float) and place.is_integer() else str(place)
     if isinstance(place, bool) or not text.strip().isdecimal():
         raise ValueError(f"has the answer {str(place)[:40]!r}, which is no place of an option")
     index = int(text) - first
-    if not 0 <= index < len(found):
+    if not 0 <= index < len(options):
         raise ValueError(
-            f"has the answer {text}, but its {len(found)} options count from {first}"
-            f" to {len(found) - 1 + first}"
+            f"has the answer {text}, but its {len(options)} options count from {first}"
+            f" to {len(options) - 1 + first}"
         )
     return LETTERS[index]
 
 
-def without_letters(found: Sequence[str]) -> list[str]:
+def without_letters(options: Sequence[str]) -> list[str]:
     """Return options such as `A. 5` or `(B) 6` without their letters, if all of them have one."""
-    marks = [_LINE.fullmatch(option) for option in found]
-    if len(found) > 1 and all(m and m[1] == LETTERS[i] for i, m in enumerate(marks)):
+    marks = [_LINE.fullmatch(option) for option in options]
+    if len(options) > 1 and all(m and m[1] == LETTERS[i] for i, m in enumerate(marks)):
         return [m[2] for m in marks if m]
-    return list(found)
+    return list(options)
 
 
 def _several(value: Any) -> list[str]:
@@ -111,10 +111,10 @@ def _from_text(text: str) -> list[str]:
     listed = column_content.items(text)
     if len(listed) > 1 or listed != [text]:
         return [_text(item) for item in listed]
-    if isinstance(found := column_content.literal(json.loads, text), Mapping):
-        return _several(found)
-    if found := inline(text):
-        return found
+    if isinstance(parsed := column_content.literal(json.loads, text), Mapping):
+        return _several(parsed)
+    if parsed := inline(text):
+        return parsed
     parts = _RUN_ON.split(text)
     letters, texts = (
         "".join(parts[1::2]),

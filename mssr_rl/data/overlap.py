@@ -124,12 +124,12 @@ class SplitRows:
 def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
     """Return what each later split shares with each earlier one, in the order train, val, test."""
     rows = {split: SplitRows(problems) for split, problems in splits.items()}
-    found = []
+    results = []
     for (earlier, theirs), (later, ours) in combinations(rows.items(), 2):
         same = earlier != "train" and ours.marks == theirs.marks  # val or test that was missing
         hits = () if same else tuple(_shared(ours, theirs).values())
-        found.append(Shared(later, earlier, len(ours.problems), hits, stands_in=same))
-    return tuple(found)
+        results.append(Shared(later, earlier, len(ours.problems), hits, stands_in=same))
+    return tuple(results)
 
 
 def shared(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:

@@ -197,8 +197,8 @@ def _drafts(
 
 def _draft(key: str, row: Row, folder: Path | None) -> Problem:
     """Return a problem with its pictures as stored. Raises ValueError that says what is wrong."""
-    found = multiple_choice.read_options([row.get("choices")])
-    gold = golds.gold(row.get("answer"), found)
+    options = multiple_choice.read_options([row.get("choices")])
+    gold = golds.gold(row.get("answer"), options)
     if gold.said:
         row_faults.note(f"answers were taken out of {gold.said}", f"{gold.text!r} of row {key}")
     images = _encoded(row.get("images"), folder)
@@ -210,7 +210,7 @@ def _draft(key: str, row: Row, folder: Path | None) -> Problem:
         prompt=formats.tagged(text, len(images)),
         answer=gold.text,
         images=images,
-        choices=tuple(found) if found else None,
+        choices=tuple(options) if options else None,
         tags=_kept(row, TAGS),
         extras=_kept(row, EXTRAS),
     )
@@ -243,14 +243,14 @@ def _looked_at(drafts: Iterable[ProblemDraft], name: str) -> Iterator[Problem]:
         contents = [content for draft in some for content in draft.problem.images]
         looks = iter(seen.looked_at(contents, progress) if contents else ())
         for where, problem in some:
-            found = [next(looks) for _ in problem.images]
-            bad = [(i, look.fault) for i, look in enumerate(found) if look.fault]
+            decoded = [next(looks) for _ in problem.images]
+            bad = [(i, look.fault) for i, look in enumerate(decoded) if look.fault]
             if bad:
                 row_faults.met(
                     UserError(f"{where}: picture {bad[0][0]} cannot be used, {bad[0][1]}")
                 )
             else:
-                yield _with_images(problem, found)
+                yield _with_images(problem, decoded)
 
 
 def _with_images(problem: Problem, looks: Sequence[seen.DecodedPicture]) -> Problem:

@@ -73,7 +73,7 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
     }
     with ThreadPoolExecutor(WORKERS) as pool:
         fresh = dict(zip(todo, pool.map(_look, todo.values()), strict=True))
-    new = {mark: found for mark, (_, found) in fresh.items() if mark not in known}
+    new = {mark: facts for mark, (_, facts) in fresh.items() if mark not in known}
     _store([*new.items(), *_of_changed(fresh, new)])
     if progress is not None:
         progress.add(len(contents), len(new))
@@ -86,13 +86,15 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
 def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
     """Return the thumbnails of those pictures that can be decoded, by `digest`."""
     known = _read(list(by_mark))
-    found = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
-    missing = [mark for mark in by_mark if mark not in found]
+    packed_by_mark = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
+    missing = [mark for mark in by_mark if mark not in packed_by_mark]
     with ThreadPoolExecutor(WORKERS) as pool:
         fresh = dict(zip(missing, pool.map(_look, (by_mark[m] for m in missing)), strict=True))
     _store([(mark, new) for mark, (_, new) in fresh.items()])
-    found |= {mark: new.thumbnail for mark, (_, new) in fresh.items() if new.thumbnail}
-    return {m: np.frombuffer(zlib.decompress(packed), np.uint8) for m, packed in found.items()}
+    packed_by_mark |= {mark: new.thumbnail for mark, (_, new) in fresh.items() if new.thumbnail}
+    return {
+        m: np.frombuffer(zlib.decompress(packed), np.uint8) for m, packed in packed_by_mark.items()
+    }
 
 
 def digest(content: bytes) -> bytes:
@@ -120,9 +122,9 @@ def _of_changed(
 ) -> Iterator[tuple[bytes, _Known]]:
     """Yield the new bytes of changed pictures: they are looked up later, so they are known too."""
     for mark in new:
-        look, found = fresh[mark]
-        if found.changed:
-            yield digest(look.content), found._replace(changed=False)
+        look, facts = fresh[mark]
+        if facts.changed:
+            yield digest(look.content), facts._replace(changed=False)
 
 
 # ---- the database ----
@@ -140,7 +142,7 @@ def database() -> Path:
 
 def _read(marks: Sequence[bytes]) -> dict[bytes, _Known]:
     path = database()
-    found: dict[bytes, _Known] = {}
+    facts: dict[bytes, _Known] = {}
     if not path.is_file():
         return {}
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=10)) as base:
@@ -151,8 +153,8 @@ def _read(marks: Sequence[bytes]) -> dict[bytes, _Known]:
                 f" WHERE mark IN ({','.join('?' * len(some))})",
                 some,
             )
-            found |= {mark: _Known(fault, bool(changed), t) for mark, fault, changed, t in rows}
-    return found
+            facts |= {mark: _Known(fault, bool(changed), t) for mark, fault, changed, t in rows}
+    return facts
 
 
 def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:

@@ -120,12 +120,14 @@ def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Sour
 
 def _folder_source(folder: Path, split: str) -> Source:
     files = {name: _split_files(folder, name) for names in _NAMES.values() for name in names}
-    files = {name: found for name, found in files.items() if found} or _by_part_of_name(folder)
+    files = {name: by_split for name, by_split in files.items() if by_split} or _by_part_of_name(
+        folder
+    )
     if stored := our_names(files):
         ours, holds_out = choose_split(str(folder), split, stored)
         return file_source(files[stored[ours]], ours, holds_out=holds_out)
-    if found := _only_split(folder):
-        return file_source(found, "train", holds_out=True)
+    if by_split := _only_split(folder):
+        return file_source(by_split, "train", holds_out=True)
     there = sorted(path.name for path in folder.iterdir())
     others = f"; found {', '.join(there[:6])}{' …' if there[6:] else ''}" if there else ""
     raise UserError(
@@ -139,8 +141,8 @@ def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
     for place in (folder, folder / "data"):
         for suffix in SUFFIXES:
             shards = sorted(place.glob(f"{name}-*-of-*{suffix}"))
-            if found := [p for p in (place / f"{name}{suffix}", *shards) if p.is_file()]:
-                return tuple(found)
+            if existing := [p for p in (place / f"{name}{suffix}", *shards) if p.is_file()]:
+                return tuple(existing)
         if inside := _data_files(place / name):
             return _metadata(inside) or _one_format(inside)
     return ()
@@ -149,8 +151,8 @@ def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
 def _only_split(folder: Path) -> tuple[Path, ...]:
     """Return the files of a folder with one split: metadata, shards, or its only data file."""
     files = _data_files(folder)
-    if found := _metadata(files):
-        return found
+    if metadata := _metadata(files):
+        return metadata
     for suffix in SUFFIXES:
         alike = tuple(path for path in files if table_files.suffix_of(path) == suffix)
         if alike and all(_SHARD.fullmatch(path.name.removesuffix(suffix)) for path in alike):
@@ -175,8 +177,8 @@ def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
     by_split: dict[str, tuple[Path, ...]] = {}
     for path in (*_data_files(folder), *_data_files(folder / "data")):
         stem = path.name[: -len(table_files.suffix_of(path))].lower()
-        words = re.split(r"[^a-z]+", stem)
-        for name in {n for names in _NAMES.values() for n in names if n in words}:
+        parts = re.split(r"[^a-z]+", stem)
+        for name in {n for names in _NAMES.values() for n in names if n in parts}:
             by_split[name] = (*by_split.get(name, ()), path)
     return {name: _one_format(paths) for name, paths in by_split.items()}
 

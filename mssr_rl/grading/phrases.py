@@ -93,18 +93,20 @@ def without_prose(text: str) -> str | None:
     """Return the value in "The area is 5", "Answer: 5", "5 is the answer"; else None."""
     if not _PROSE.search(text):
         return None
-    if found := _CHINESE_PREFIX.match(text):
-        told = _CHINESE_IS.fullmatch(found["said"]) and not _TAKEN_BACK.search(found["said"])
-        return found["value"] if told else None
-    if (found := _SUFFIX.fullmatch(text)) and not _has_hedge(_plain(found["value"])):
-        return found["value"]
-    if not (found := _PREFIX.match(text)) or not _VALUE.match(found["value"]):
+    if match := _CHINESE_PREFIX.match(text):
+        states_answer = _CHINESE_IS.fullmatch(match["said"]) and not _TAKEN_BACK.search(
+            match["said"]
+        )
+        return match["value"] if states_answer else None
+    if (match := _SUFFIX.fullmatch(text)) and not _has_hedge(_plain(match["value"])):
+        return match["value"]
+    if not (match := _PREFIX.match(text)) or not _VALUE.match(match["value"]):
         return None
-    said = [word for word in _plain(found["said"]) if word not in ("is", "are", "be", "equals")]
-    known = _ANSWERS.search(found["said"]) or any(word in _NOUNS for word in said)
-    if not known or _has_hedge(w for w in said if w not in ("so", "hence", "then", "therefore")):
+    before = [word for word in _plain(match["said"]) if word not in ("is", "are", "be", "equals")]
+    known = _ANSWERS.search(match["said"]) or any(word in _NOUNS for word in before)
+    if not known or _has_hedge(w for w in before if w not in ("so", "hence", "then", "therefore")):
         return None
-    value = found["value"]
+    value = match["value"]
     unbraced = value.count("}") > value.count("{") and value.rstrip(" .").endswith("}")
     return value.rstrip(" .")[:-1] if unbraced else value
 

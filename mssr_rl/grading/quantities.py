@@ -53,8 +53,8 @@ def quantity(text: str) -> Quantity | None:
     """Return the quantity that the whole of `text` states, or None if it states something else."""
     if not _STARTS.match(text):
         return None
-    if found := _number(text):
-        return found
+    if bare_number := _number(text):
+        return bare_number
     if money := _CURRENCY.fullmatch(text):
         return _with_unit(money[1] + money[3], money[2])
     if text[0].isalpha():
@@ -84,8 +84,8 @@ def same_quantity(said: Quantity, gold: Quantity) -> bool:
 
 
 def _with_unit(number: str, unit: str) -> Quantity | None:
-    name, found = unit_name(unit), _number(number)
-    return Quantity(found.value, name) if name and found else None
+    name, bare_number = unit_name(unit), _number(number)
+    return Quantity(bare_number.value, name) if name and bare_number else None
 
 
 def _number(text: str) -> Quantity | None:

@@ -126,7 +126,7 @@ class _Measure(NamedTuple):
 
 
 def _measures() -> dict[str, _Measure]:
-    found: dict[str, _Measure] = {}
+    by_spelling: dict[str, _Measure] = {}
     for line in _MEASURES.strip().splitlines():
         head, spellings = line.split(": ")
         name, scale, *dimensions = head.split()
@@ -134,12 +134,12 @@ def _measures() -> dict[str, _Measure]:
         powers = tuple(sorted((base, int(power or 1)) for base, _, power in pairs))
         measure = _Measure(Fraction(scale), powers)
         for word in (name, *spellings.split()):
-            found[word] = measure
+            by_spelling[word] = measure
         if name in _PREFIXED:
             for prefix, factor in _PREFIXES.items():
                 for word in spellings.split()[:2]:
-                    found[prefix + word] = measure._replace(scale=measure.scale * factor)
-    return found
+                    by_spelling[prefix + word] = measure._replace(scale=measure.scale * factor)
+    return by_spelling
 
 
 _KNOWN = {
@@ -202,8 +202,8 @@ def _measured(text: str) -> str | None:
             powers[base] += sign * power * times
         sign = -1 if sign < 0 or m["sign"].strip() in ("/", "per", "每") else 1
         position = m.end()
-    found = tuple(sorted((base, power) for base, power in powers.items() if power))
-    return _Measure(scale, found).name or None
+    dimensions = tuple(sorted((base, power) for base, power in powers.items() if power))
+    return _Measure(scale, dimensions).name or None
 
 
 def _power(m: re.Match[str]) -> int | None:

@@ -165,14 +165,14 @@ def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
 
 def _check_words(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
     """Raise UserError if an end token or a forbidden token is not in the vocabulary."""
-    words = _section(config, "text_config").get("vocab_size")
+    vocabulary = _section(config, "text_config").get("vocab_size")
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "suppress_tokens"):
         value = generation.get(key)
         several = value if isinstance(value, list) else [] if value is None else [value]
-        if words is not None and any(token >= words for token in several):
+        if vocabulary is not None and any(token >= vocabulary for token in several):
             raise UserError(
                 f"{folder / 'generation_config.json'} is refused: {key} names a token beyond the "
-                f"vocabulary of {words:,}"
+                f"vocabulary of {vocabulary:,}"
             )
 
 
@@ -214,8 +214,8 @@ def _of_section(section: Mapping[str, Any]) -> float:
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = config.get(name)
-    return found if isinstance(found, dict) else config
+    section = config.get(name)
+    return section if isinstance(section, dict) else config
 
 
 def _short(value: Any) -> str:

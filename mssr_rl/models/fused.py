@@ -36,8 +36,8 @@ def address(x: Tensor | None) -> int | None:
 
 def run(name: str, *told: Any) -> None:
     """Call a kernel. Contiguous tensors are passed by address."""
-    given = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
-    code = getattr(native.kernels().library, name)(*given)
+    arguments = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
+    code = getattr(native.kernels().library, name)(*arguments)
     if code == native.NO_ROOM:
         raise MemoryError(f"no room for {name}")
     if code == native.NO_TOKEN:

@@ -125,13 +125,13 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
             f"model.min_pixels and model.max_pixels bound pictures of models that take them in any "
             f"size; {type(processor).__name__} scales all to its own, so leave them out"
         )
-    asked = (min_pixels or low, max_pixels or high)
-    if not low <= asked[0] <= asked[1] <= high:
+    limits = (min_pixels or low, max_pixels or high)
+    if not low <= limits[0] <= limits[1] <= high:
         raise UserError(
-            f"model.min_pixels={asked[0]} and model.max_pixels={asked[1]} must lie, in this "
+            f"model.min_pixels={limits[0]} and model.max_pixels={limits[1]} must lie, in this "
             f"order, between the bounds of the model's own processor, {low} and {high}"
         )
-    size.shortest_edge, size.longest_edge = asked
+    size.shortest_edge, size.longest_edge = limits
     return processor
 
 
@@ -168,13 +168,15 @@ def _family(
             f"model.min_pixels and model.max_pixels have no effect: {wanted.path} reads text only"
         )
     longest = wanted.max_prompt_tokens
-    given, device = generation()
+    generation_config, device = generation()
     if qwen2_5_vl.knows(config):
-        words = PromptEncoder(processor, longest, remember=wanted.remember)
-        return qwen2_5_vl.Qwen25VL(words, Vocabulary.read(config, given, device))
+        prompt_encoder = PromptEncoder(processor, longest, remember=wanted.remember)
+        return qwen2_5_vl.Qwen25VL(
+            prompt_encoder, Vocabulary.read(config, generation_config, device)
+        )
     tokenizer = processor.tokenizer if processor else _tokenizer(wanted.path)
     encoder = ChatEncoder(processor, tokenizer, longest, remember=wanted.remember)
-    vocabulary = Vocabulary.read(config, given, device, tokenizer)
+    vocabulary = Vocabulary.read(config, generation_config, device, tokenizer)
     return families.of(config.model_type)(described, encoder, vocabulary)
 
 

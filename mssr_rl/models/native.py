@@ -164,17 +164,23 @@ def _compiled(compiler: str) -> Path:
             str(made),
             "-lm",
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-        if done.returncode:
-            raise OSError(done.stderr.strip().splitlines()[0] if done.stderr.strip() else compiler)
+        process = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        if process.returncode:
+            raise OSError(
+                process.stderr.strip().splitlines()[0] if process.stderr.strip() else compiler
+            )
         made.replace(path)
     return path
 
 
 def _fingerprint(compiler: str) -> str:
-    told = subprocess.run([compiler, "--version"], capture_output=True, timeout=SECONDS, check=True)
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, timeout=SECONDS, check=True
+    )
     sources = b"".join(path.read_bytes() for path in sorted(FOLDER.iterdir()))
-    parts = (sources, told.stdout, " ".join((*FLAGS, *WIDE)).encode(), _processor())
+    parts = (sources, version.stdout, " ".join((*FLAGS, *WIDE)).encode(), _processor())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 

@@ -25,13 +25,13 @@ def processor_of(family: Family) -> Any:
 
 def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
     """Return one prompt as the model's keyword arguments."""
-    words, processor = family.tokenizer, processor_of(family)
-    speaker = processor if processor is not None and processor.chat_template else words
+    tokenizer, processor = family.tokenizer, processor_of(family)
+    speaker = processor if processor is not None and processor.chat_template else tokenizer
     text = _text(speaker, problem, pictured=processor is not None)
     # A template writes the model's start token; a bare text gets it from the tokenizer.
     special = {"add_special_tokens": not speaker.chat_template, "return_tensors": "pt"}
     if processor is None:
-        return dict(words([text], **special))
+        return dict(tokenizer([text], **special))
     pictures = [decode(data) for data in problem.images]
     made = processor(text=[text], images=[pictures] if pictures else None, **special)
     return {name: x for name, x in made.items() if name != "labels"}

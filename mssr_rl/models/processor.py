@@ -67,8 +67,8 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
 
 def _images(folder: Any) -> Any:
     """Return the folder's picture part, with Pillow if transformers has that version."""
-    said = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
-    named = said.get("image_processor_type") if isinstance(said, dict) else None
+    settings = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
+    named = settings.get("image_processor_type") if isinstance(settings, dict) else None
     by_pillow = pillow_class(str(named).removesuffix("Fast")) if named else None
     if by_pillow is not None:
         return by_pillow.from_pretrained(folder)
@@ -125,8 +125,8 @@ def read_processor(folder: Path) -> Any:
         UserError: the folder names a class that this transformers does not have.
     """
     processor = without_videos(_stock_class(folder)).from_pretrained(folder, **DATA_ONLY)
-    said = _json(folder, NAMING[0])
-    processor.unused = {name: said[name] for name in LEFT_OUT if name in said}
+    settings = _json(folder, NAMING[0])
+    processor.unused = {name: settings[name] for name in LEFT_OUT if name in settings}
     video = _json(folder, "video_preprocessor_config.json")
     if video and "video_processor" not in processor.unused:
         processor.unused["video_processor"] = video
@@ -158,8 +158,8 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     # Not `untrusted.document`: published tokenizers write 1e30 for "no length limit".
     raw = untrusted.content(path)
     untrusted.pairs(raw, str(path))  # raises if it is not JSON
-    said = json.loads(raw)
-    return said if isinstance(said, dict) else {}
+    content = json.loads(raw)
+    return content if isinstance(content, dict) else {}
 
 
 def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:

@@ -34,8 +34,8 @@ class Compiled(NamedTuple):
         whole = head.bias is None and len(head.weight) == len(text.embed_tokens.weight)
         if not whole or not fused.usable(head.weight, text.embed_tokens.weight, text.norm.weight):
             return None
-        found, last = Layers.of_text(text), Linear.of(head.weight)
-        return None if found is None or last.panels is None else cls(model, found, last)
+        layers, head_map = Layers.of_text(text), Linear.of(head.weight)
+        return None if layers is None or head_map.panels is None else cls(model, layers, head_map)
 
     def responses(
         self,

@@ -26,7 +26,7 @@ class Generation(jinja2.ext.Extension):
 
 def main() -> None:
     """Print how many characters the conversation has, or why there is none."""
-    asked = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
@@ -34,16 +34,16 @@ def main() -> None:
     environment.filters["tojson"] = json.dumps
     length = 0
     try:
-        for piece in environment.from_string(asked["template"]).generate(**asked["told"]):
+        for piece in environment.from_string(job["template"]).generate(**job["told"]):
             length += len(piece)
-            if length > asked["longest"]:
+            if length > job["longest"]:
                 break
-        said: dict[str, Any] = {"length": length}
+        outcome: dict[str, Any] = {"length": length}
     except MemoryError:
-        said = {"memory": True}
+        outcome = {"memory": True}
     except Exception as error:  # noqa: BLE001  transformers will fail in the same way and report it
-        said = {"error": type(error).__name__}
-    sys.stdout.write(json.dumps(said))
+        outcome = {"error": type(error).__name__}
+    sys.stdout.write(json.dumps(outcome))
 
 
 def _stop(message: object) -> None:

@@ -77,7 +77,7 @@ def _refuse_endless(template: str, messages: list[Any]) -> None:
     }
     job = json.dumps({"template": template, "told": conversation, "longest": LONGEST})
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", str(TRIAL)],
             input=job,
             capture_output=True,
@@ -88,10 +88,10 @@ def _refuse_endless(template: str, messages: list[Any]) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _refusal(f"does not end within {PATIENCE:g} s") from None
-    if done.returncode < 0:
+    if process.returncode < 0:
         raise _refusal(f"does not end within {SECONDS} s of processor time")
     try:
-        outcome = json.loads(done.stdout)
+        outcome = json.loads(process.stdout)
     except ValueError:  # Python itself ran out of memory
         raise _refusal(f"takes more than {MEMORY >> 20} MiB") from None
     if "memory" in outcome:

@@ -76,9 +76,9 @@ class Roll:
         dead = self.dead()
         if dead is not None:
             raise EngineLost(_died(self.alarms[dead], _error_of(dead))) from error
-        told = next((sign for sign in SIGNS if sign in str(error)), None)
-        if told:
-            beside = f"a process beside the one that reports {told}"
+        shown = next((sign for sign in SIGNS if sign in str(error)), None)
+        if shown:
+            beside = f"a process beside the one that reports {shown}"
             raise EngineLost(_died(beside, error)) from error
         raise error
 

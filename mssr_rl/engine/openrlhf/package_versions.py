@@ -85,8 +85,8 @@ def install(device: str) -> str:
 def require_sampler(config: Config) -> None:
     """Raise a UserError if vLLM is chosen as sampler for a model family that it cannot run."""
     folder = Path(model_folder(config.model.path))
-    asked = config.rollout.sampler == "vllm" and config.engine.device == "cpu"
-    if not asked or not (folder / "config.json").is_file():
+    vllm_on_cpu = config.rollout.sampler == "vllm" and config.engine.device == "cpu"
+    if not vllm_on_cpu or not (folder / "config.json").is_file():
         return
     kind = str(untrusted.document(folder / "config.json").get("model_type"))
     if kind in NOT_SAMPLED:

@@ -100,7 +100,7 @@ def common(config: Config) -> dict[str, Any]:
     }
 
 
-def start_here(bundles: int | None, told: dict[str, Any]) -> None:
+def start_here(bundles: int | None, common_arguments: dict[str, Any]) -> None:
     """Start Ray on this machine. Without a GPU, it gets `bundles` logical ones."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     here: dict[str, Any] = (
@@ -115,7 +115,7 @@ def start_here(bundles: int | None, told: dict[str, Any]) -> None:
     if "RAY_ADDRESS" not in os.environ:  # a job submitted to a cluster finds it by that variable
         here["address"] = "local"
         _stay_on_loopback()
-    ray.init(include_dashboard=False, **here, **told)
+    ray.init(include_dashboard=False, **here, **common_arguments)
 
 
 def _stay_on_loopback() -> None:

@@ -226,8 +226,8 @@ def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
     of_numbers = real_sets.is_union(other) or other.kind in ("builder", "relation", "list")
-    if (is_pair or of_numbers or a.kind == "builder") and (found := real_sets.of_conditions(a)):
-        return found
+    if (is_pair or of_numbers or a.kind == "builder") and (interval := real_sets.of_conditions(a)):
+        return interval
     return _right_side(a, head)
 
 

@@ -7,15 +7,15 @@ from mssr_rl.grading.algebra.tree import Unreadable
 class Cursor:
     """The tokens, the position, the depth of nesting, and the bound letters."""
 
-    def __init__(self, found: list[Token]) -> None:
-        self.found, self.depth = found, 0
-        self.at, self.token = 0, found[0] if found else None
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens, self.depth = tokens, 0
+        self.at, self.token = 0, tokens[0] if tokens else None
         self.bars, self.colons = 0, 1  # open | bars; whether a colon makes a ratio
         self.bound: frozenset[str] = frozenset()
 
     def move(self, at: int) -> None:
         """Go to a position. `token` is then the token there, or None at the end."""
-        self.at, self.token = at, self.found[at] if at < len(self.found) else None
+        self.at, self.token = at, self.tokens[at] if at < len(self.tokens) else None
 
     def take(self) -> Token:
         """Return the next token and move past it."""
@@ -46,7 +46,7 @@ class Cursor:
 
     def at_word(self) -> bool:
         """Return whether the next token is a word that joins answers."""
-        return self.at < len(self.found) and self.found[self.at].kind == "word"
+        return self.at < len(self.tokens) and self.tokens[self.at].kind == "word"
 
 
 _WITH_TEXT = frozenset({"letter", "subscript", "basis"})  # the text of these kinds is never a sign

@@ -50,13 +50,13 @@ def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ..
     matrix may not.
     """
     if _is_column(gold) or _is_vector(gold):
-        found = () if _is_row(said) else components(said, beside=gold)
+        parts = () if _is_row(said) else components(said, beside=gold)
     elif gold.kind == "group" and gold.value in ("()", "[]"):
         column = _is_column(said) or (gold.value == "()" and (_is_vector(said) or _is_row(said)))
-        found = components(said, beside=gold) if column else ()
+        parts = components(said, beside=gold) if column else ()
     else:
         return None
-    return (found, components(gold)) if found else None
+    return (parts, components(gold)) if parts else None
 
 
 def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
@@ -72,8 +72,8 @@ def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...
     if bare:
         point = _is_no_interval(gold.parts) and same_brackets(said_in, gold_in)
         return (said.parts, gold.parts) if point else None
-    found = [n.parts if n.kind == "group" else _coordinates(n) for n in (said, gold)]
-    return (found[0], found[1]) if all(found) else None
+    coordinates = [n.parts if n.kind == "group" else _coordinates(n) for n in (said, gold)]
+    return (coordinates[0], coordinates[1]) if all(coordinates) else None
 
 
 def _is_no_interval(parts: Sequence[Node]) -> bool:

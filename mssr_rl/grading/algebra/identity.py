@@ -54,10 +54,10 @@ def same_value(a: Node, b: Node) -> bool:
         return _infinity(a) == _infinity(b)
     if a == b:
         return _has_value(a)
-    names, found = symbols(a) | symbols(b), marks(a) | marks(b)
-    whole = _bounds(a) | _bounds(b) if "big" in found else frozenset()
-    breaks = _breaks(a) + _breaks(b) if "piecewise" in found else []
-    strict = not found.isdisjoint(("piecewise", "abs"))
+    names, kinds = symbols(a) | symbols(b), marks(a) | marks(b)
+    whole = _bounds(a) | _bounds(b) if "big" in kinds else frozenset()
+    breaks = _breaks(a) + _breaks(b) if "piecewise" in kinds else []
+    strict = not kinds.isdisjoint(("piecewise", "abs"))
     agree = _agree(a, b, _points(names, whole, breaks), strict=strict)
     if agree:
         return True

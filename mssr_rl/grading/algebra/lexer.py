@@ -86,12 +86,12 @@ def tokens(text: str) -> list[Token]:
 
     Raises Unreadable or OverLimit if it cannot be split into tokens.
     """
-    found: list[Token] = []
-    _read(tidy(text).replace("$", " "), found, 0)
-    return found
+    row: list[Token] = []
+    _read(tidy(text).replace("$", " "), row, 0)
+    return row
 
 
-def _read(text: str, found: list[Token], level: int) -> None:
+def _read(text: str, row: list[Token], level: int) -> None:
     if level > 8:
         raise OverLimit("dressing within dressing")
     position, depth, spaced = 0, level, False
@@ -102,35 +102,35 @@ def _read(text: str, found: list[Token], level: int) -> None:
         if m["space"] is not None:
             position, spaced = m.end(), True
             continue
-        before = len(found)
-        position = _braced_token(text, m, found, (spaced, level)) or m.end()
-        if position == m.end() and len(found) == before and m[0][1:] not in _DROPPED:
-            found += _tokens_of(m, spaced)
-            depth += (found[-1].text in _OPENS) - (found[-1].text in _CLOSES)
+        before = len(row)
+        position = _braced_token(text, m, row, (spaced, level)) or m.end()
+        if position == m.end() and len(row) == before and m[0][1:] not in _DROPPED:
+            row += _tokens_of(m, spaced)
+            depth += (row[-1].text in _OPENS) - (row[-1].text in _CLOSES)
         spaced = False
-        if len(found) > MAX_TOKENS:
+        if len(row) > MAX_TOKENS:
             raise OverLimit(f"more than {MAX_TOKENS} tokens")
 
 
 def _braced_token(
-    text: str, m: re.Match[str], found: list[Token], at: tuple[bool, int]
+    text: str, m: re.Match[str], row: list[Token], at: tuple[bool, int]
 ) -> int | None:
     """Read a token that has braces behind it: dressing, an environment, an index, a unit vector."""
     name = m[0][1:] if m["command"] else ""
     if basis := m["command"] and _BASIS.match(text, m.start()):
-        found.append(Token("basis", basis[1], at[0]))
+        row.append(Token("basis", basis[1], at[0]))
         return basis.end()
     if name in _DRESSING:
         inner, position = _braced(text, m.end())
-        _undress(inner, found, at)
+        _undress(inner, row, at)
         return position
     if name in ("begin", "end"):
         inner, position = _braced(text, m.end())
-        found.append(Token(name, inner.strip("*")))
+        row.append(Token(name, inner.strip("*")))
         return position
-    if m[0] == "_" and found and _takes_index(found[-1]):
+    if m[0] == "_" and row and _takes_index(row[-1]):
         inner, position = _index(text, m.end())
-        found.append(Token("subscript", inner))
+        row.append(Token("subscript", inner))
         return position
     return None
 
@@ -150,20 +150,20 @@ def _index(text: str, position: int) -> tuple[str, int]:
     return m[1], m.end()
 
 
-def _undress(inner: str, found: list[Token], at: tuple[bool, int]) -> None:
+def _undress(inner: str, row: list[Token], at: tuple[bool, int]) -> None:
     """Read the content of a macro that changes the look: in braces, unless it is a joining word."""
     spaced, level = at
     word = inner.strip(" ,").lower()
     if word in JOINTS:
-        found.append(Token("word", word, spaced))
+        row.append(Token("word", word, spaced))
     elif word in _CONDITIONS:
-        found.append(Token("condition", _CONDITIONS[word], spaced))
+        row.append(Token("condition", _CONDITIONS[word], spaced))
     elif word == "mod":
-        found.append(Token("command", "pmod", spaced))
+        row.append(Token("command", "pmod", spaced))
     elif word:
-        found.append(Token("sign", "{", spaced))
-        _read(inner, found, level + 1)
-        found.append(Token("sign", "}"))
+        row.append(Token("sign", "{", spaced))
+        _read(inner, row, level + 1)
+        row.append(Token("sign", "}"))
 
 
 def _tokens_of(m: re.Match[str], spaced: bool) -> list[Token]:

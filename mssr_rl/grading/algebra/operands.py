@@ -81,8 +81,8 @@ class Operands(Cursor, ABC):
         if token is None:
             return False
         if token.kind in ("number", "repeat"):  # 5 6 is no product; x 6, 3^n 5, (n+1)2 are
-            before = self.found[self.at - 1]
-            powered = self.at > 1 and self.found[self.at - 2].text == "^"
+            before = self.tokens[self.at - 1]
+            powered = self.at > 1 and self.tokens[self.at - 2].text == "^"
             named = before.kind in ("letter", "subscript") or before.text in _CONSTANTS
             return named or before.text in _ENDS or (powered and before.kind == "number")
         if token.kind in ("letter", "begin", "basis"):
@@ -163,10 +163,10 @@ class Operands(Cursor, ABC):
         return number(Fraction(node.value) + part)
 
     def _plain_fraction(self) -> Fraction | None:
-        texts = [token.text for token in self.found[self.at : self.at + 7]]
+        texts = [token.text for token in self.tokens[self.at : self.at + 7]]
         if len(texts) == 7 and "".join(texts[i] for i in (0, 1, 3, 4, 6)) == "frac{}{}":
             top, bottom, width = texts[2], texts[5], 7
-        elif len(texts) > 2 and texts[1] == "/" and self.found[self.at].spaced:
+        elif len(texts) > 2 and texts[1] == "/" and self.tokens[self.at].spaced:
             top, bottom, width = texts[0], texts[2], 3
         elif len(texts) > 1 and texts[0] == "frac" and re.fullmatch("[1-9]{2}", texts[1]):
             top, bottom, width = texts[1][0], texts[1][1], 2
@@ -203,10 +203,10 @@ class Operands(Cursor, ABC):
 
     def _chosen(self) -> Node | None:
         """Read C(10, 3) as ten choose three."""
-        texts = [token.text for token in self.found[self.at : self.at + 5]]
+        texts = [token.text for token in self.tokens[self.at : self.at + 5]]
         if len(texts) < 5 or texts[0] + texts[2] + texts[4] != "(,)":
             return None
-        top, bottom = self.found[self.at + 1], self.found[self.at + 3]
+        top, bottom = self.tokens[self.at + 1], self.tokens[self.at + 3]
         if not (top.kind == bottom.kind == "number" and (top.text + bottom.text).isdecimal()):
             return None
         self.move(self.at + 5)
@@ -266,10 +266,10 @@ class Operands(Cursor, ABC):
 
     def _is_builder(self) -> bool:
         level = 0
-        for i in range(self.at, len(self.found)):
-            text = self.found[i].text
+        for i in range(self.at, len(self.tokens)):
+            text = self.tokens[i].text
             if level == 0 and text in ("|", ":") and i > self.at:
-                return text == "|" or any(t.text in _SIGNS for t in self.found[i:])
+                return text == "|" or any(t.text in _SIGNS for t in self.tokens[i:])
             level += (text in ("(", "[", "{", "{set")) - (text in (")", "]", "}", "}set"))
             if level < 0:
                 return False
@@ -307,7 +307,7 @@ class Operands(Cursor, ABC):
             comma = self.accept(",")
             marks = [self.accept("&"), self.accept_kind("condition")]
             if any(marks) or (comma and not (self.token and self.token.text in ("\\", "cases"))):
-                last = self.found[self.at - 1]
+                last = self.tokens[self.at - 1]
                 other = last.text == "otherwise" or self.accept_kind("condition", "otherwise")
                 value = Node("row", "", (value, ALWAYS if other else self.conditions()))
             rows.append(value)
@@ -376,7 +376,7 @@ class Operands(Cursor, ABC):
             return node
         token = self.token
         if token and token.kind == "number" and len(token.text) > 1 and token.text.isdecimal():
-            self.found[self.at] = Token("number", token.text[1:])
+            self.tokens[self.at] = Token("number", token.text[1:])
             self.move(self.at)
             return number(int(token.text[0]))
         return self._base()
