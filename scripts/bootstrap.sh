@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# To be sourced. `bootstrap` leaves $PYTHON: an interpreter with everything installed.
+# Source this file. `bootstrap` sets $PYTHON to an interpreter with everything installed.
 #
-#   bootstrap               what a run needs
-#   bootstrap cluster       and what engine=openrlhf needs, without a GPU
-#   bootstrap cluster dev   and what the tests need
+#   bootstrap               installs what a run needs
+#   bootstrap cluster       also what engine=openrlhf needs, without a GPU
+#   bootstrap cluster dev   also what the tests need
 #
-# Every stage leaves a stamp with a checksum of what it installed from: a second call costs nothing,
-# a changed pin costs one stage, an interrupted stage is done again.
+# Every stage writes a stamp: the checksum of its requirements. So a second call costs nothing, a changed
+# requirement repeats one stage, and an interrupted stage is repeated.
 #
 #   MSSR_VENV=FOLDER      use (and if need be fill) that virtual environment instead of .venv
 #   MSSR_PIP_ARGS="..."   passed on to every `pip install`, e.g. which index to ask
@@ -22,7 +22,7 @@ bootstrap() {
   # shellcheck disable=SC2086  # a list of words
   are_done $stages && return
   mkdir -p "$STATE" || fail "cannot write to $VENV"
-  exec 9>"$STATE/lock"  # pip inherits it: one that outlives a killed script is waited for
+  exec 9>"$STATE/lock"  # pip inherits the lock, so a pip that outlives a killed script is waited for
   flock -n 9 || { say "another install into $VENV is under way; waiting for it"; flock 9; }
   for stage in $stages; do run_stage "$stage"; done
   exec 9>&-
@@ -58,7 +58,7 @@ words() {
 
 checksum() {
   case $1 in
-    venv) echo "$VENV" ;;  # one that was moved does not work
+    venv) echo "$VENV" ;;  # an environment that was moved does not work
     torch) torch_pin ;;
     libraries) sha256sum <"$ROOT/requirements.txt" ;;
     package) cat "$ROOT/pyproject.toml" <(echo "$ROOT") | sha256sum ;;
@@ -85,7 +85,7 @@ install_libraries() { install -r "$ROOT/requirements.txt"; }
 install_cluster() { DS_BUILD_OPS=0 install --no-deps -r "$ROOT/requirements-cluster.txt"; }
 install_dev() { install -r "$ROOT/requirements-dev.txt"; }
 
-# A borrowed environment keeps the mssr_rl it has; PYTHONPATH puts this clone before it.
+# An environment of the user (MSSR_VENV) keeps its own mssr_rl; PYTHONPATH puts this clone before it.
 install_package() {
   if [ -n "${MSSR_VENV:-}" ] && "$PYTHON" -m pip show --quiet mssr_rl; then return; fi
   install --no-deps --no-build-isolation --editable "$ROOT"
@@ -97,7 +97,7 @@ install() {
   "$PYTHON" -m pip install --disable-pip-version-check --no-input ${MSSR_PIP_ARGS:-} "$@"
 }
 
-# pip writes INSTALLER last; without it, a package whose unpacking was cut short would pass as complete.
+# pip writes INSTALLER last. A package without it was interrupted while it was unpacked, so remove it.
 forget_half_installed() {
   local found
   for found in "$VENV"/lib/python3*/site-packages/*.dist-info; do
@@ -105,8 +105,8 @@ forget_half_installed() {
   done
 }
 
-# The stage beyond a run's own that `key=value` words ask for. With GPUs it takes another
-# vLLM and a flash-attn built for them: docs/cluster.md.
+# Print the additional stage that these `key=value` arguments need. A GPU needs another vLLM and a
+# flash-attn built for it, so nothing is installed for it here: docs/cluster.md.
 extras() {
   case " $* " in
     *" engine.device=cuda"*) ;;
@@ -131,5 +131,5 @@ fail_stage() {
   local why
   why=$(grep -iE '^ *error|Error:' "$2" | tail -n 1 | cut -c1-300) || true
   printf 'failed\n' >&2
-  fail "${why:-no reason was given}; the whole story is in $2. The next call tries again."
+  fail "${why:-no reason was given}; the whole log is in $2. The next call tries again."
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up on first use, then run every check; further words go to pytest. CI runs this.
+# Set up on first use, then run every check. All arguments are passed to pytest. CI runs this.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/bootstrap.sh"
 bootstrap cluster dev
@@ -11,7 +11,7 @@ code=0
 "$PYTHON" -m mypy || code=1
 [ $code = 0 ] || echo "test.sh: formatting, lint or types are not in order (above); the tests follow"
 ran=0
-tests() {  # words may choose tests of one kind only: no test then (5) is no failure of the other
+tests() {  # arguments may choose tests of one kind only; "no test" (5) is then no failure of the other
   local found=0
   "$PYTHON" -m pytest -q "$@" || found=$?
   if [ $found = 5 ] && [ $WORDS -gt 0 ]; then return; fi
