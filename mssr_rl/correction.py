@@ -42,10 +42,12 @@ def correction_weights(
     """Return the weights BT from log-probabilities [nat]; 1 outside the responses."""
     if correction.method == "none":
         return torch.ones_like(old_BT)
+    # Padding has no probability under the sampler; a 0 there keeps the sum over a response right.
     difference_BT = (old_BT - sampler_BT).masked_fill(mask_BT == 0, 0)
     if correction.method.startswith("sequence"):
         difference_BT = difference_BT.sum(1, keepdim=True).expand_as(difference_BT)
     ratio_BT = difference_BT.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND).exp()
     if correction.method.endswith("truncate"):
+        # Truncation is biased but keeps every sample; a mask gives up samples that are far off.
         return ratio_BT.clamp(max=correction.cap)
     return ratio_BT.masked_fill(ratio_BT > correction.cap, 0)

@@ -187,6 +187,8 @@ class Loss(PolicyLoss):
 
     def surrogate(self, signal: Signal) -> Surrogate:
         """Return the larger of the plain and the clipped loss, bounded where A < 0."""
+        # A ratio is made from a clamped difference: exp overflows float32 at 88, and inf * 0 is
+        # NaN.
         difference_BT = signal.logprob_BT - signal.old_logprob_BT
         if self.ratio == "sequence":
             difference_BT = signal.response_sum(difference_BT).expand_as(difference_BT)
@@ -205,8 +207,10 @@ def clipped_surrogate(
     """max(-A * ratio, -A * clip(ratio)), and at most dual_clip * |A| where A < 0."""
     plain_BT = -advantage_BT * ratio_BT
     clipped_BT = -advantage_BT * ratio_BT.clamp(1 - clip_low, 1 + clip_high)
+    # The larger loss is the pessimistic one: a clip may take a gain away, never a loss.
     worse_BT = torch.maximum(plain_BT, clipped_BT)
     if dual_clip is not None:
+        # For A < 0 the maximum above is unbounded: a ratio of 50 would weigh a token 50 times.
         bounded_BT = torch.minimum(worse_BT, -advantage_BT * dual_clip)
         worse_BT = torch.where(advantage_BT < 0, bounded_BT, worse_BT)
     return Surrogate(worse_BT, clipped_BT > plain_BT)
@@ -219,6 +223,7 @@ def kl(logprob: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
     EasyR1 and verl; TRL has none. k3 uses expm1, because the plain sum loses half of its digits
     near 0.
     """
+    # Outside the clamps the gradient is 0: a token there no longer pulls the policy back.
     d = (logprob - reference).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
     if estimator == "k1":
         return d
@@ -242,6 +247,7 @@ def token_weights(mask_BT: Tensor, loss: PolicyLoss, counted_B: Tensor | None = 
     sequences were not there.
     """
     if counted_B is not None and not counted_B.all():
+        # Weights are computed without the left-out rows: their number must not enter a denominator.
         alone = token_weights(mask_BT[counted_B], loss)
         empty_BT = torch.zeros_like(mask_BT)
         row = counted_B.nonzero()[:, 0]
@@ -263,6 +269,8 @@ def weights_BT(  # noqa: N802  the shape is in the name
     number of sequences in a micro-batch of micro-token-mean. Raises `ValueError` if the divisor is
     missing.
     """
+    # Each branch divides by a number of the whole update, never of a micro-batch. So the sum over
+    # micro-batches and ranks is the same for every cut; micro-token-mean is the released exception.
     if how == "token-mean":
         return mask_BT / mask_BT.sum().clamp(min=1)
     if how == "micro-token-mean":
@@ -272,6 +280,8 @@ def weights_BT(  # noqa: N802  the shape is in the name
     if how == "seq-mean-token-sum":
         return mask_BT / sequences
     if how == "seq-mean-token-sum-norm":
+        # Dr. GRPO divides by one constant: a divisor that is the response's own length makes long
+        # wrong answers cheap (arXiv 2503.20783).
         if constant is None:
             raise ValueError("seq-mean-token-sum-norm divides by a constant: pass it")
         return mask_BT / (sequences * constant)

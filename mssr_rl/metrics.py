@@ -72,6 +72,7 @@ def policy_metrics(batch: Batch) -> dict[str, float]:
     not comparable. Keys whose tensor is missing in the batch are left out.
     """
     on = batch.mask_BT > 0
+    # float64 from here on: a sum of 100,000 float32 terms loses the digits that a KL lives in.
     logprob = batch.logprob_BT[on].double()
     metrics = {PLOGP: _mean(plogp(logprob))}
     if batch.entropy_BT is not None:

@@ -118,12 +118,14 @@ def prepared(
     `given` holds the rows of the update. `counted_B` says which of them count. `seed` is the seed
     of this update.
     """
+    # `mark` sees only what counts: a rollout without a reward must not move another one's mark.
     mask_BT = given.mask_BT if counted_B is None else given.mask_BT * counted_B[:, None]
     signal = Signal(given.old_BT, given.old_BT, given.advantage_BT, mask_BT)
     mark_BT = loss.mark(signal, torch.Generator().manual_seed(seed))
     weights = token_weights(given.mask_BT, loss, counted_B)
     if given.sampler_BT is not None and correction.method != "none":
         corrected_BT = correction_weights(given.old_BT, given.sampler_BT, mask_BT, correction)
+        # Only the surrogate is corrected: it is the term whose gradient is a policy gradient.
         weights = weights._replace(surrogate=weights.surrogate * corrected_BT)
     return Prepared(given._replace(mark_BT=mark_BT), weights)
 
@@ -146,6 +148,7 @@ def objective(
     parts = loss.surrogate(
         Signal(policy.logprob_BT, given.old_BT, advantage_BT, given.mask_BT, given.mark_BT)
     )
+    # Every term is a weighted sum, so parts of micro-batches and ranks add up without a division.
     pg = (parts.token_loss_BT * weights.surrogate).sum()
     drift_BT = kl(policy.logprob_BT, given.reference_BT, loss.kl_estimator)
     drift = (drift_BT * weights.terms).sum()
@@ -154,6 +157,7 @@ def objective(
         entropy_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, extras.entropy)
         total = total - loss.entropy_coef * (entropy_BT * weights.terms).sum()
     if extras.nll_coef:
+        # `logprob` is below 0: subtracting it adds -log p, which the optimiser makes small.
         total = total - extras.nll_coef * (policy.logprob_BT * weights.shares).sum()
     for term, view_BT in zip(extras.views, _views(policy, given, extras), strict=True):
         distance = _distance(policy.logprob_BT, view_BT, term, weights)
@@ -169,6 +173,8 @@ def _shaped(
     """Return the advantages for the surrogate, and the metrics of the shaping."""
     if shaping is None:
         return given.advantage_BT, {}
+    # Detached: the bonus weighs a token, it is no reward for being unsure. With a gradient through
+    # H the policy would raise its entropy directly.
     h_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, shaping.entropy).detach().clamp(min=0)
     shaped = shaped_by(given.advantage_BT, h_BT, shaping.gamma, shaping.lam)
     return shaped.advantage_BT, shaping_metrics(given.advantage_BT, shaped, weights.shares)
@@ -189,12 +195,14 @@ def _views(policy: Policy, given: Given, extras: Extras) -> list[Tensor]:
 
 
 def _distance(policy_BT: Tensor, view_BT: Tensor, term: ViewTerm, weights: Weights) -> Tensor:
+    # A fixed view needs no detach: its log-probabilities come from a pass without gradient.
     held_BT = policy_BT.detach() if term.gradient == "view" else policy_BT
     return (kl(held_BT, view_BT, term.estimator) * weights.shares).sum()
 
 
 def added(parts: list[Objective]) -> tuple[Tensor, dict[str, float]]:
     """Return [pg, kl, clipped] as float64, and the metrics of the extras, summed over `parts`."""
+    # float64, because hundreds of small parts are added and the sum is compared between engines.
     sums = torch.tensor([(p.pg, p.kl, p.clipped) for p in parts], dtype=torch.float64).sum(0)
     keys = {key for part in parts for key in part.measured}
     return sums, {key: sum(part.measured[key] for part in parts) for key in sorted(keys)}

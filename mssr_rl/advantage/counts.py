@@ -42,6 +42,8 @@ def from_rollouts(reward_NK: Tensor, strength: float, smoothing: float = 0.0) ->
     """
     right_N = reward_NK.to(torch.float64).nansum(1) + smoothing
     answers_N = (~reward_NK.isnan()).sum(1)
+    # The initial answers set the mean, the strength alone sets the weight: eight answers must not
+    # outweigh what a visit later adds.
     alpha_N = strength * right_N / (answers_N + 2 * smoothing)
     return Counts(alpha_N, strength - alpha_N)
 
@@ -56,6 +58,7 @@ def learnt(before: Counts, reward_NK: Tensor, new_counts: Counts) -> Counts:
 def counted(old: Counts, batch: Batch, eta_B: Tensor) -> Counts:
     """Return the counts after the batch; a problem that occurs k times is updated k times."""
     alpha_N, beta_N = old.alpha_N.clone(), old.beta_N.clone()
+    # A reward with a format bonus may be 0.9 or 0.1; a Beta belief counts successes, so it is cut.
     won_B = (batch.reward_B > 0.5).to(alpha_N.dtype)
     visit_B = earlier_visits(batch.problem_B)
     for visit in range(int(visit_B.max()) + 1 if len(visit_B) else 0):
@@ -84,6 +87,7 @@ def check_rewards(batch: Batch) -> None:
 
 def earlier_visits(problem_B: Tensor) -> Tensor:
     """Return, for every rollout, how many earlier rollouts of the batch share its problem."""
+    # Sorted once instead of compared pairwise: a batch of 4,096 rollouts has 16 million pairs.
     ordered = problem_B.sort(stable=True)
     position_B = torch.arange(len(problem_B))
     first_B = torch.ones_like(problem_B, dtype=torch.bool)

@@ -108,6 +108,8 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
     def update(a_B: Tensor, batch: Batch, old: Drifted) -> Step:
         check_rewards(batch)
         value_B = value(old.alpha_N[batch.problem_B], old.beta_N[batch.problem_B])
+        # KLs of steps add up to a bound of the drift, not to the drift itself: two steps may
+        # cancel. The authors measure it on a stored response, which costs a pass and the storage.
         drift_N = torch.where(old.met_N, old.drift_N + (batch.kl_step or 0.0), 0.0)
         # The policy does not change within a batch, so a second visit in it has no drift.
         again_B = earlier_visits(batch.problem_B) > 0
@@ -119,6 +121,8 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
         return Step(a_B - value_B, new, _measured(value_B, eta_B, drift_B))
 
     def learn(old: Drifted, reward_NK: Tensor) -> Drifted:
+        # Without smoothing, eight wrong initial answers give a success rate of exactly 0, and the
+        # first right answer an advantage of 1 whatever the strength of the prior.
         smoothing = 0.5 if tracker.smoothing is None else tracker.smoothing
         initial_counts = from_rollouts(reward_NK, tracker.strength, smoothing)
         kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, initial_counts)
@@ -130,6 +134,7 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
 
 def keeping_rate(drift: Tensor, tracker: DriftTracker) -> Tensor:
     """Return eta: the share of an old outcome that stays at a visit after so much drift [nat]."""
+    # d_half is a half-life: after so much drift half of an old outcome is kept.
     return torch.exp2(-drift / tracker.d_half).clamp(tracker.eta_min, tracker.eta_max)
 
 

@@ -27,6 +27,8 @@ def penalise_overlong(buffer: int | None, factor: float) -> Transform:
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         if batch.response_limit is None:
             return a_B
+        # DAPO's 4,096 tokens of buffer for 20,480 of response are a fifth; at least one token, so
+        # that a limit below five does not divide by 0.
         room = buffer or max(batch.response_limit // 5, 1)
         over_B = batch.mask_BT.sum(1).to(torch.float64) - (batch.response_limit - room)
         return a_B + (-over_B / room * factor).clamp(max=0)
@@ -59,5 +61,7 @@ def _k1(batch: Batch) -> Tensor:
             "kl_in=reward needs the log-probabilities of the frozen model (logprob_ref), which "
             "this batch does not hold; add them, or use kl_in=loss"
         )
+    # In a reward only k1 gives the gradient of the KL; k3 would mix in the gradient of the reverse
+    # KL.
     k1_BT = kl(batch.logprob_BT.double(), batch.logprob_ref_BT.double(), "k1")
     return k1_BT.masked_fill(batch.mask_BT == 0, 0)

@@ -32,6 +32,7 @@ def shape_by_entropy(gamma: float, lam: float, entropy: Uncertainty = "full") ->
     def update(a_BT: Tensor, batch: Batch, state: Any) -> Step:
         h_BT = uncertainty(batch, entropy).to(a_BT.dtype).masked_fill(batch.mask_BT == 0, 0)
         shaped = shaped_by(a_BT, h_BT, gamma, lam)
+        # Shares are over all response tokens of the step, as clipped shares are.
         weight_BT = batch.mask_BT / batch.mask_BT.sum().clamp(min=1)
         return Step(shaped.advantage_BT, state, shaping_metrics(a_BT, shaped, weight_BT))
 
@@ -48,7 +49,10 @@ class Shaped(NamedTuple):
 
 def shaped_by(a_BT: Tensor, h_BT: Tensor, gamma: float, lam: float) -> Shaped:
     """Return A + psi for advantages and entropies [nat], both [B, T]; 0 where A is 0."""
+    # The paper's text has gamma = 0.4 and lam = 2.0, its released code the two the other way round.
+    # With gamma = 0.4 the cap is 2.5 |A|, and a penalty can become a reward.
     wished_BT, cap_BT = lam * h_BT, a_BT.abs() / gamma
+    # Where A is 0 the cap is 0 too: a token that teaches nothing gets no bonus for being unsure.
     psi_BT = torch.minimum(cap_BT, wished_BT)
     return Shaped(a_BT + psi_BT, psi_BT, cap_BT < wished_BT)
 

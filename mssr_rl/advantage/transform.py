@@ -94,6 +94,8 @@ def chain(*steps: Transform) -> Transform:
     def update(a: Tensor, batch: Batch, states: tuple[Any, ...]) -> Step:
         new_states, metrics = [], dict[str, float]()
         for step, old in zip(steps, states, strict=True):
+            # Every step gets the same batch: only the advantages move, so steps cannot depend on
+            # order by what an earlier one wrote into the batch.
             a, new, measured = step.update(a, batch, old)
             new_states.append(new)
             metrics |= measured
@@ -107,6 +109,8 @@ def chain(*steps: Transform) -> Transform:
 def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:
     """Return the initial rollouts of the one step that needs them, for the state of the chain."""
     wanting = [(place, s.initial) for place, s in enumerate(steps) if s.initial]
+    # Two sets of initial rollouts would be charged twice, and an arm's budget would not be the
+    # others'.
     if len(wanting) > 1:
         names = " and ".join(steps[place].name for place, _ in wanting)
         raise UserError(f"{names} both want initial rollouts; one step of a chain may")

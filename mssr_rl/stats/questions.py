@@ -88,9 +88,11 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
     rng = np.random.default_rng(0)
     seed_RK = _drawn(rng, draws, seeds, again=kind != "questions")
     question_RN = _drawn(rng, draws, questions, again=kind != "seeds")
+    # Seeds are resampled as weights: 2,000 copies of a table of 10 x 1,000 would take 160 MB.
     share_RK = np.apply_along_axis(np.bincount, 1, seed_RK, minlength=seeds) / seeds
     mean_R = np.take_along_axis(share_RK @ d_KN, question_RN, 1).mean(1)
     low, high = np.quantile(mean_R, [0.025, 0.975])
+    # Nearest by ratio: from 3 to 5 seeds the coverage changes as much as from 300 to 500 questions.
     nearest = min(range(len(SIMULATED)), key=lambda i: _apart(SIMULATED[i], d_KN.shape))
     interval = Interval(float(d_KN.mean()), float(low), float(high))
     return Bootstrap(kind, SAYS[kind], interval, COVERAGE[kind][nearest], SIMULATED[nearest])

@@ -147,6 +147,7 @@ def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
     """
     comparison = judge(values, resolution, rule)
     tested = sum(pair.test is not None for pair in comparison.pairs)
+    # The outlook plans for the worst case: the pair may be the first that Holm looks at.
     alpha = rule.alpha / max(tested, 1)  # the level of Holm's first, strictest step
     return comparison._replace(
         pairs=tuple(_with_outlook(pair, rule, alpha) for pair in comparison.pairs)
@@ -166,11 +167,14 @@ def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, ...]:
     """Return the difference a - b for every common seed, in the order of the seeds."""
+    # Arms share problems, order and evaluation seeds, so much of the noise cancels within a seed.
     return tuple(a[seed] - b[seed] for seed in sorted(a.keys() & b.keys()))
 
 
 def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
     """Return the verdict, from p-values that are already corrected for multiple tests."""
+    # Equivalence comes first: with many seeds a difference of 0.2 points can be significant, and
+    # still be too small to matter.
     if p_equivalence < alpha:
         return "equivalent"
     if p < alpha:
@@ -185,6 +189,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for done, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        # The running maximum keeps the order: an adjusted p-value is never below that of a smaller
+        # p.
         largest = max(largest, min(1.0, p_values[i] * (len(p_values) - done)))
         adjusted[i] = largest
     return adjusted
