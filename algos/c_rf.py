@@ -4,15 +4,15 @@
         = -1 / (2 (1 - p))      of a failure, on its least likely tokens only, 0 on the others
     loss = mean over responses of 1 / length * sum over tokens of -A_t * clipped ratio
 
-arXiv 2606.17250, "Rethinking Groups in Critic-Free RLVR": Contrastive-REINFORCE, which is half the
-mean over successes of min(ratio, 1 + clip_high) minus half the mean over failures of max(ratio, 1 -
-clip_low). A group's service, it says, is to keep failures from punishing tokens that are not wrong;
-leaving most of a failure's tokens out does the same for single rollouts. Left-out tokens still
-count in the length. A batch of one kind has A = 1, or -1. Clip 0.2 and 10, no KL.
+arXiv 2606.17250, "Rethinking Groups in Critic-Free RLVR": Contrastive-REINFORCE. The loss is half
+the mean over successes of min(ratio, 1 + clip_high), minus half the mean over failures of
+max(ratio, 1 - clip_low). The paper says that a group keeps failures from punishing tokens that are
+not wrong. Leaving out most tokens of a failure does the same for single rollouts. Tokens that are
+left out still count in the length. In a batch of one kind, A = 1 or -1. Clip 0.2 and 10, no KL.
 
-The paper's code was not seen. Where its text leaves a choice: p is of the whole rollout batch, kept
-tokens are rounded up, "least likely" is by the policy that sampled, a success is a reward above
-0.5.
+The paper's code was not seen. Where its text leaves a choice: p is taken over the whole rollout
+batch, the number of kept tokens is rounded up, "least likely" is by the policy that sampled, and a
+success is a reward above 0.5.
 """
 
 from mssr_rl.advantage import (
@@ -29,7 +29,7 @@ LOSS = Loss(clip_high=10.0, dual_clip=None, kl_coef=0.0, aggregate="seq-mean-tok
 
 @register("c_rf")
 def c_rf(*, kept: float = 0.1, loss: Loss = LOSS) -> Algorithm:
-    """Successes against failures of the batch, which are punished on unlikely tokens only.
+    """Successes against failures of the batch; a failure is punished on unlikely tokens only.
 
     Args:
         kept: share of a failed response's tokens, the least likely ones, that learn; 1: all

@@ -1,13 +1,13 @@
-"""CISPO: the ratio is clipped, the token never is. MiniMax-M1, arXiv 2506.13585.
+"""CISPO: the ratio is clipped, but no token loses its gradient. MiniMax-M1, arXiv 2506.13585.
 
     w_t  = stop(clip(p_t / p_old_t, 1 - clip_low, 1 + clip_high))
     loss = -w_t * A_t * log p_t                                         token-mean
 
-Where PPO's clip takes a token's gradient away, here the token keeps it, with a bounded weight. The
-paper has no lower bound (clip_low=1), tunes the upper one without giving it, and uses no KL. The
-advantage is GRPO's.
+PPO's clip removes the gradient of a token. Here the token keeps its gradient, with a bounded
+weight. The paper has no lower bound (clip_low=1), tunes the upper bound without stating it, and
+uses no KL. The advantage is GRPO's.
 
-Elsewhere: verl is the same function; TRL's epsilon_high=5 is the largest ratio, clip_high=4 here.
+Elsewhere: verl has the same function. TRL's epsilon_high=5 is the largest ratio: clip_high=4 here.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class ClippedWeightLoss(PolicyLoss):
 
     Args:
         clip_low: the weight is at least 1 - clip_low; 1: no lower bound
-        clip_high: and at most 1 + clip_high
+        clip_high: the weight is at most 1 + clip_high
     """
 
     kl_coef: float = 0.0
@@ -39,7 +39,7 @@ class ClippedWeightLoss(PolicyLoss):
         require(self.clip_high >= 0, "clip_high", self.clip_high, "at least 0")
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """-w * A * log p of every token."""
+        """Return -w * A * log p of every token."""
         ratio_BT = signal.log_ratio_BT.detach().exp()
         weight_BT = ratio_BT.clamp(1 - self.clip_low, 1 + self.clip_high)
         token_loss_BT = -weight_BT * signal.advantage_BT * signal.logprob_BT
@@ -53,7 +53,7 @@ def cispo(
     std: Literal["sample", "population"] = "sample",
     loss: ClippedWeightLoss = ClippedWeightLoss(),
 ) -> Algorithm:
-    """GRPO's advantage, and a clipped importance weight that no token's gradient is lost to.
+    """GRPO's advantage with a clipped importance weight, so that every token keeps its gradient.
 
     Args:
         eps: added to the standard deviation

@@ -1,18 +1,19 @@
-"""Clip-Cov and KL-Cov: hold back the few tokens that entropy falls by. arXiv 2505.22617.
+"""Clip-Cov and KL-Cov: restrain the few tokens that lower entropy most. arXiv 2505.22617.
 
     cov_t = (A_t - mean A) * (lp_t - mean lp)           over the tokens of an update
 
-    clip_cov    of the tokens with cov_low < cov < cov_high, as many as a share `fraction` of all
-                are drawn at random and learn nothing; the rest is PPO without an idle clip
-    kl_cov      the share `fraction` of tokens of largest cov pays kl_cov_coef * |lp - lp_old|,
+    clip_cov    among tokens with cov_low < cov < cov_high, a share `fraction` of all tokens is
+                drawn at random and learns nothing; the rest is PPO without an idle clip
+    kl_cov      the share `fraction` of tokens with the largest cov pays kl_cov_coef * |lp -
+        lp_old|,
                 and nothing is clipped
 
-How fast entropy falls is the covariance of log p and p * A: a handful of tokens carries it. lp is
-that of the rollout policy here, so that an update's tokens are the same for every cut into
-micro-batches; on fresh rollouts it is the policy in training. The advantage is GRPO's. No KL.
+Entropy falls as fast as the covariance of log p and p * A, and a few tokens carry most of it. Here
+lp is that of the rollout policy, so that the chosen tokens do not depend on the micro-batches. On
+fresh rollouts it equals that of the policy in training. The advantage is GRPO's. No KL.
 
-Elsewhere: verl takes lp of the policy in training over one micro-batch, and clip_cov there draws
-among tokens that PPO's clip does not hold already.
+Elsewhere: verl takes lp of the policy in training over one micro-batch. Its clip_cov draws among
+tokens that PPO's clip does not hold already.
 """
 
 from dataclasses import dataclass, replace
@@ -28,14 +29,14 @@ from mssr_rl.options import require
 
 
 def covariance(update: Signal) -> Tensor:
-    """(A - mean A) * (lp - mean lp) of the N response tokens of an update, in order."""
+    """Return (A - mean A) * (lp - mean lp) of the N response tokens of an update, in order."""
     on_BT = update.mask_BT > 0
     advantage_N, logprob_N = update.advantage_BT[on_BT], update.logprob_BT[on_BT]
     return (advantage_N - advantage_N.mean()) * (logprob_N - logprob_N.mean())
 
 
 def marked(update: Signal, place: Tensor) -> Tensor:
-    """1 on some of the N response tokens, 0 elsewhere; BT."""
+    """Return BT: 1 at these places among the N response tokens, 0 elsewhere."""
     on_BT = update.mask_BT > 0
     mark_N = update.mask_BT.new_zeros(int(on_BT.sum()))
     mark_N[place] = 1
@@ -48,9 +49,9 @@ class CovarianceClippedLoss(Loss):
     """The clipped surrogate, without some tokens of high covariance.
 
     Args:
-        fraction: of an update's tokens that learn nothing, at the most
-        cov_low: only tokens whose covariance is above
-        cov_high: and below are drawn from
+        fraction: largest share of an update's tokens that learn nothing
+        cov_low: only tokens with a larger covariance are drawn
+        cov_high: only tokens with a smaller covariance are drawn
     """
 
     kl_coef: float = 0.0

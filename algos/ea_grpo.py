@@ -3,12 +3,13 @@
     psi   = min(|A| / gamma, lam * H)           H without gradient
     A_hat = A + psi                             token by token, A is GRPO's
 
-"Reasoning with Exploration", the work that MSSR's bonus comes from, with its values for GRPO: gamma
-= 2 (its kappa) and lam = 0.4 (its alpha). gamma above 1 keeps the sign of every advantage. H is
-that of the policy in training, taken anew in every update; entropy_policy=rollout takes it once.
-Its run clips at 0.2 and 0.28 and has no KL, and so it is here.
+"Reasoning with Exploration", the work that MSSR's bonus comes from. The values are its own for
+GRPO: gamma = 2 (its kappa) and lam = 0.4 (its alpha). gamma above 1 keeps the sign of every
+advantage. H is that of the policy in training and is computed in every update;
+entropy_policy=rollout computes it once. As in the paper's run, the clip is 0.2 and 0.28, without
+KL.
 
-Elsewhere: its authors' code, a fork of verl. `mssr` has the same bonus on tracked values.
+Elsewhere: its authors' code is a fork of verl. `mssr` has the same bonus on tracked values.
 """
 
 from typing import Literal
@@ -34,11 +35,11 @@ def ea_grpo(
     """GRPO with an entropy bonus on every token.
 
     Args:
-        gamma: the bonus is at most |A| / gamma; at 1 and above it never flips a sign
+        gamma: the bonus is at most |A| / gamma; at 1 and above it never changes a sign
         lam: weight of the token's entropy
         entropy: full: over the vocabulary; nll: -log p; plogp: -p log p of the sampled token
-        entropy_policy: rollout: of the policy that sampled, once a step; current: of the one in
-            training, in every update
+        entropy_policy: rollout: of the policy that sampled, computed once a step; current: of the
+            policy in training, computed in every update
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """

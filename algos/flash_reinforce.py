@@ -1,18 +1,18 @@
-"""FlashREINFORCE: one rollout, the batch's mean as baseline, and a gate on responses gone astray.
+"""FlashREINFORCE: one rollout, the batch's mean as baseline, and a gate on drifted responses.
 
     d_t    = KL(Bernoulli(p_old_t), Bernoulli(p_t))             of the sampled token
     gate_i = 1 where the mean of d over response i is at most delta, else 0
     loss   = -(r_i - mean r) * gate_i * p_t / p_old_t           no clip
 
-averaged over a response's tokens, then over all responses, those behind the gate included. Hu et
-al., September 2026. `batch_mean` is the advantage with the common loss. `kept` below 1 is the
-paper's optional filter: a failure learns on that share of its tokens only, those of highest
+The loss is averaged over a response's tokens, then over all responses, including those with gate
+0. Hu et al., September 2026. `batch_mean` is the advantage with the common loss. `kept` below 1 is
+the paper's optional filter: a failure learns on that share of its tokens only, those of highest
 entropy.
 
-Elsewhere: verl has delta 0.001, TRL 0.003 (as here), a recipe of slime 0.005. They hold the ratio
-against the sampler's probabilities, ours against those the trainer computed for the policy that
-sampled; `rollout.correction` accounts for the rest. Molt gives the ratio no gradient and weighs log
-p instead, the same where the log-ratio is within +-30.
+Elsewhere: verl has delta 0.001, TRL 0.003 (as here), a recipe of slime 0.005. Their ratio is to the
+sampler's probabilities. Ours is to those that the trainer computed for the policy that sampled, and
+`rollout.correction` accounts for the difference. Molt gives the ratio no gradient and weights log p
+instead, which is the same where the log-ratio is within +-30.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LOG_RATIO_LIMIT = 30.0
 @register_loss("flash_reinforce")
 @dataclass(frozen=True, kw_only=True)
 class GatedRatioLoss(PolicyLoss):
-    """-A * ratio, unclipped, and 0 for a response that the policy has moved too far on.
+    """-A * ratio without a clip, and 0 for a response on which the policy has moved too far.
 
     Args:
         delta: a response learns while the mean binary KL of its tokens is at most this [nat]
@@ -45,7 +45,7 @@ class GatedRatioLoss(PolicyLoss):
         require(self.delta >= 0, "delta", self.delta, "at least 0")
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """-A * ratio behind the gate."""
+        """Return -A * ratio, times the gate."""
         difference_BT = signal.logprob_BT - signal.old_logprob_BT
         ratio_BT = difference_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
         almost_1 = 1 - torch.finfo(ratio_BT.dtype).eps
@@ -61,7 +61,7 @@ class GatedRatioLoss(PolicyLoss):
 
 @register("flash_reinforce")
 def flash_reinforce(*, kept: float = 1.0, loss: GatedRatioLoss = GatedRatioLoss()) -> Algorithm:
-    """Reward minus the batch's mean; responses that the policy moved too far on are left out.
+    """Reward minus the batch's mean; responses on which the policy moved too far are left out.
 
     Args:
         kept: share of a failed response's tokens, those of highest entropy, that learn; 1: all

@@ -1,14 +1,14 @@
 """GMPO: the geometric mean of a response's ratios, not their arithmetic mean. arXiv 2507.20673.
 
-    l_t  = lp - lp_old, not above log_clip where A > 0, not below -log_clip where A < 0
+    l_t  = lp - lp_old, at most log_clip where A > 0, at least -log_clip where A < 0
     loss = -A_i * exp(mean over the tokens of l_t)          mean over responses
 
-clip=token (the paper's choice) bounds every token's log-ratio; clip=sequence, its ablation, bounds
-the mean. One outlier moves a geometric mean little, so the bound is wide: e^-0.4 to e^0.4. The
-advantage is GRPO's; verl's recipe has no KL, and so it is here.
+clip=token (the paper's choice) bounds the log-ratio of every token; clip=sequence, its ablation,
+bounds their mean. One outlier changes a geometric mean little, so the bound is wide: e^-0.4 to
+e^0.4. The advantage is GRPO's. As in verl's recipe, there is no KL.
 
-Elsewhere: verl's geo_mean is clip=token. A response's advantage is the mean over its tokens there
-and here.
+Elsewhere: verl's geo_mean is clip=token. There and here, the advantage of a response is the mean
+over its tokens.
 """
 
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ class GeometricMeanLoss(PolicyLoss):
     """One loss for a response, from the geometric mean of its tokens' ratios.
 
     Args:
-        clip: token: bound every token's log-ratio; sequence: their mean
+        clip: token: bound every token's log-ratio; sequence: bound their mean
         log_clip_low: a log-ratio is at least -log_clip_low where A < 0 [nat]
-        log_clip_high: and at most log_clip_high where A > 0 [nat]
+        log_clip_high: a log-ratio is at most log_clip_high where A > 0 [nat]
     """
 
     kl_coef: float = 0.0
@@ -47,11 +47,11 @@ class GeometricMeanLoss(PolicyLoss):
 
     @property
     def surrogate_aggregate(self) -> Aggregate:
-        """Every token holds its response's loss, and responses are averaged."""
+        """Every token has its response's loss, and responses are averaged."""
         return "seq-mean-token-mean"
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """The response's loss on each of its tokens."""
+        """Return the response's loss on each of its tokens."""
         advantage_B1 = signal.response_mean(signal.advantage_BT)
         free_BT = signal.log_ratio_BT
         if self.clip == "token":
@@ -65,7 +65,7 @@ class GeometricMeanLoss(PolicyLoss):
         return Surrogate(token_loss_BT, bound_BT != free_BT)
 
     def _bounded(self, x: Tensor, advantage: Tensor) -> Tensor:
-        """The log-ratio that the sign of A allows."""
+        """Return the log-ratio within the bound that the sign of A sets."""
         above, below = x.clamp(max=self.log_clip_high), x.clamp(min=-self.log_clip_low)
         return torch.where(advantage > 0, above, torch.where(advantage < 0, below, x))
 

@@ -4,11 +4,12 @@
     s_{i,t}  = stop(s_i) * p_t / stop(p_t)              so that every token has its own gradient
     loss     = max(-A * s_{i,t}, -A * clip(s_{i,t}, 1 - clip_low, 1 + clip_high))
 
-averaged over a response's tokens, then over responses. A mean of log-ratios is small, so the clip
-is narrow. Where all tokens of a response have one advantage, this is the paper's sequence form,
-value and gradient; with advantages per token it is its GSPO-token. The advantage is GRPO's.
+The loss is averaged over a response's tokens, then over responses. A mean of log-ratios is small,
+so the clip is narrow. If all tokens of a response have one advantage, this is the paper's sequence
+form, in value and gradient. With advantages per token it is its GSPO-token. The advantage is
+GRPO's.
 
-Elsewhere: verl has the same form and bounds log s at 10 (as here); TRL has it as
+Elsewhere: verl has the same form and bounds log s at 10 (as here). TRL has it as
 importance_sampling_level=sequence, without a bound.
 """
 
@@ -29,8 +30,8 @@ class SequenceRatioLoss(PolicyLoss):
     """The clipped surrogate with one length-normalised ratio for a whole response.
 
     Args:
-        clip_low: the ratio is clipped at 1 - clip_low
-        clip_high: and at 1 + clip_high
+        clip_low: the ratio is clipped at 1 - clip_low from below
+        clip_high: the ratio is clipped at 1 + clip_high from above
     """
 
     aggregate: Aggregate = "seq-mean-token-mean"
@@ -43,7 +44,7 @@ class SequenceRatioLoss(PolicyLoss):
         require(self.clip_high >= 0, "clip_high", self.clip_high, "at least 0")
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """Every token's loss; its ratio is the response's."""
+        """Return every token's loss, with the ratio of its response."""
         log_ratio_B1 = signal.response_mean(signal.log_ratio_BT).detach()
         own_BT = signal.logprob_BT - signal.logprob_BT.detach()  # 0, with the token's gradient
         ratio_BT = (log_ratio_B1 + own_BT).clamp(max=LOG_RATIO_LIMIT).exp()

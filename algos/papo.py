@@ -1,15 +1,15 @@
-"""PAPO: rewarded for needing the picture. Perception-aware policy optimisation, arXiv 2507.06448.
+"""PAPO: a reward for using the picture. Perception-aware policy optimisation, arXiv 2507.06448.
 
     loss - coef * token-mean(KL(pi(.|text, image), pi(.|text, masked image)))
          + nll_coef * token-mean(-log p)
 
-The picture loses every patch of 14 pixels with the chance 0.6, anew in every step. A policy that
-answers alike without what was masked did not look. The second term is the paper's entropy loss,
-without which the first one, that has no bound, blows entropy up. The advantage is GRPO's.
+Every patch of 14 pixels is masked with probability 0.6, anew in every step. A policy whose output
+does not change when the picture is masked did not use it. The second term is the paper's entropy
+loss. Without it the first term, which has no bound, makes entropy explode. The advantage is GRPO's.
 
-Elsewhere: the authors' code (a fork of EasyR1, fb63bf4) holds the masked side, as gradient=policy
-does here, and calls it as good as a gradient through both; its entropy of the masked side is then a
-constant. Its values of both weights differ between scripts: 0.01 to 0.02, and 0.03.
+Elsewhere: the authors' code (a fork of EasyR1, fb63bf4) gives the masked side no gradient, as
+gradient=policy does here, and calls that as good as a gradient through both; its entropy of the
+masked side is then a constant. Its two weights differ between scripts: 0.01 to 0.02, and 0.03.
 """
 
 from collections.abc import Mapping
@@ -41,11 +41,11 @@ def papo(
 
     Args:
         perception_coef: weight of the KL from the policy with the masked picture
-        nll_coef: price of the sampled tokens' -log p
-        masked: the chance of a patch to be black
-        patch: pixels along the side of a patch
-        estimator: k1, k2 or k3 of that KL
-        gradient: policy: the masked side is held; view: only that side learns; both
+        nll_coef: weight of the sampled tokens' -log p
+        masked: probability that a patch is black
+        patch: side of a patch in pixels
+        estimator: estimator of that KL: k1, k2 or k3
+        gradient: policy: no gradient through the masked side; view: through that side only; both
     """
     require(perception_coef > 0, "perception_coef", perception_coef, "above 0")
     term = ViewTerm(

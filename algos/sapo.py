@@ -3,11 +3,11 @@
     f(r) = sigmoid(tau * (r - 1)) * 4 / tau             tau = tau_pos where A > 0, else tau_neg
     loss = -A_t * f(p_t / p_old_t)
 
-averaged over a response's tokens, then over responses. f'(1) = 1, so fresh rollouts have the policy
-gradient; away from 1 the gradient fades instead of ending, faster for tokens of wrong answers. The
-advantage is GRPO's. Nothing is clipped, and `actor/pg_clipfrac` is 0.
+The loss is averaged over a response's tokens, then over responses. f'(1) = 1, so fresh rollouts
+have the policy gradient. Away from 1 the gradient becomes smaller instead of ending, and faster for
+tokens of wrong answers. The advantage is GRPO's. Nothing is clipped: `actor/pg_clipfrac` is 0.
 
-Elsewhere: verl and TRL are the same function, with the same temperatures.
+Elsewhere: verl and TRL have the same function, with the same temperatures.
 """
 
 from dataclasses import dataclass, replace
@@ -24,11 +24,11 @@ from mssr_rl.options import require
 @register_loss("sapo")
 @dataclass(frozen=True, kw_only=True)
 class SoftGateLoss(PolicyLoss):
-    """The ratio through a sigmoid, which fades a token out instead of clipping it.
+    """The ratio through a sigmoid, which fades a token's gradient out instead of clipping it.
 
     Args:
         tau_pos: how fast the gate closes where A > 0
-        tau_neg: and where A <= 0
+        tau_neg: how fast the gate closes where A <= 0
     """
 
     aggregate: Aggregate = "seq-mean-token-mean"
@@ -41,7 +41,7 @@ class SoftGateLoss(PolicyLoss):
         require(self.tau_neg > 0, "tau_neg", self.tau_neg, "above 0")
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """-A * f(ratio) of every token."""
+        """Return -A * f(ratio) of every token."""
         ratio_BT = signal.log_ratio_BT.exp()
         pos_BT = signal.advantage_BT > 0
         tau_BT = torch.where(pos_BT, self.tau_pos, self.tau_neg).to(ratio_BT.dtype)

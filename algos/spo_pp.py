@@ -1,18 +1,18 @@
-"""SPO++: SPO whose advantages are centred over tokens, and whose memory fades with the policy.
+"""SPO++: SPO with advantages centred over tokens, and evidence that fades with the policy's steps.
 
-    v(x)  = alpha(x) / (alpha(x) + beta(x))                     evidence, and what is left of it
+    v(x)  = alpha(x) / (alpha(x) + beta(x))                     from evidence that fades
     A_i   = (r_i - v(x_i) - mu) / (sigma + 1e-8)                mu, sigma over tokens, n - 1
     alpha(x) = sum of retention^k * r, beta(x) = sum of retention^k * (1 - r)
 
-k is how many steps ago an outcome was sampled: all evidence fades with every step, not with the
-visits of its problem. arXiv 2608.24870. Whitening per trajectory leaves a token-mean loss off
-centre by Cov(length, A) / mean length; this one is centred where the loss is. Dual clip 2, no KL.
+k is the number of steps since an outcome was sampled. All evidence fades with every step, not only
+when its problem is visited. arXiv 2608.24870. Whitening over responses leaves a token-mean loss
+off centre by Cov(length, A) / mean length; here the centre is that of the loss. Dual clip 2, no KL.
 
-The paper's asynchronous part (a baseline frozen when a request is sent) holds by itself here, where
-a step's rollouts are all of one policy. Clip bounds are not in its text; SPO's recipe has 0.2 and
-0.28. sampling=prioritised draws problems by sqrt(v (1 - v)) + 0.05, as the paper does; by default
-all arms are posed the same problems. The first evidence is of initial answers, charged to the
-budget; prior=uniform saves them.
+The paper's asynchronous part (a baseline that is frozen when a request is sent) needs nothing here,
+because all rollouts of a step are from one policy. Clip bounds are not in its text; SPO's recipe
+has 0.2 and 0.28. sampling=prioritised draws problems by sqrt(v (1 - v)) + 0.05, as the paper does.
+By default all algorithms get the same problems. The first evidence is from initial answers, which
+are charged to the budget; prior=uniform needs none.
 """
 
 from typing import Literal
@@ -39,7 +39,7 @@ def spo_pp(
     """Reward minus the problem's fading success rate, standardised over the tokens of the batch.
 
     Args:
-        sampling: pose the problems in turn, or draw them by sqrt(v (1 - v)) + 0.05
+        sampling: take the problems in turn (uniform), or draw them by sqrt(v (1 - v)) + 0.05
     """
     standardise = standardise_over_batch(measure="token")
     return Algorithm(

@@ -1,8 +1,8 @@
 """The tiny model's shape: a real Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
 
-Nothing here is trained; `warm_start` does that. Pictures of 96 x 96 pixels become 6 x 6
-patches of 16 pixels, merged 2 x 2 into 9 image tokens. Every vision layer attends over the whole
-picture, so no window bookkeeping is needed at this size.
+Nothing is trained here; `warm_start` does that. Pictures of 96 x 96 pixels become 6 x 6 patches of
+16 pixels, merged 2 x 2 into 9 image tokens. Every vision layer attends over the whole picture, so
+windows are not needed at this size.
 """
 
 import re
@@ -29,7 +29,7 @@ SPECIAL = (
 )
 THINK = ("<think>", "</think>")  # ordinary vocabulary, one token each
 
-# Qwen's splitting rule, except that a digit may carry the blank before it: "5 - 3 = 2" is five
+# Qwen's splitting rule, except that a digit may include the blank before it: "5 - 3 = 2" is five
 # tokens instead of nine. Digits are never merged.
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}"
@@ -46,8 +46,8 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTokenizerFast:
-    """Byte-level BPE learned from `texts`; any text can be encoded."""
-    between = re.compile("|".join(THINK))  # tokens of their own: no word begins inside them
+    """Return a byte-level BPE tokenizer learned from `texts`. It can encode any text."""
+    between = re.compile("|".join(THINK))  # these are whole tokens, so texts are split at them
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(_SPLIT), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -81,7 +81,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
 
 
 def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """1.0 M parameters; head sizes of 32, which vLLM's CPU attention supports as well."""
+    """Return the config of 1.0 M parameters.
+
+    Head sizes are 32, which vLLM's CPU attention supports too.
+    """
     ids = {word: tokenizer.convert_tokens_to_ids(word) for word in SPECIAL}
     text = {
         "hidden_size": 128,
@@ -126,7 +129,10 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
-    """Random weights; generation never produces an image or other structural token."""
+    """Return a model with random weights.
+
+    Generation never produces image or other structural tokens.
+    """
     model = Qwen2_5_VLForConditionalGeneration(model_config(tokenizer))
     _scale_to_width(model)
     keep = {"<|im_end|>", "<|endoftext|>"}
@@ -140,10 +146,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGen
 
 @torch.no_grad()
 def _scale_to_width(model: Qwen2_5_VLForConditionalGeneration) -> None:
-    """Standard deviation 1 / sqrt(inputs), less where a layer writes to the residual stream.
+    """Set the standard deviation to 1 / sqrt(inputs), less for output projections.
 
-    transformers' constant 0.02 suits thousands of channels; at a hundred it leaves attention
-    uniform and the layers mute, and the model does not begin to look for a long time.
+    Output projections are the layers that write to the residual stream. transformers' constant 0.02
+    suits thousands of channels. With a hundred, it makes attention uniform and the layers' output
+    tiny, and for a long time the model does not use the picture.
     """
     config: Any = model.config
     depth = {

@@ -1,8 +1,8 @@
-"""What a model can do before anybody trains it by reinforcement, measured and written down.
+"""Measure what a model can do before reinforcement learning, and write it down.
 
-Held-out problems, each answered greedily, eight times at temperature 1, and eight times with its
-picture greyed out. The numbers say whether RL has room (mean@1 against pass@8), signal (problems
-solved sometimes but not always), and whether the model looks at all (grey).
+Held-out problems are answered greedily, eight times at temperature 1, and eight times with the
+picture greyed out. The numbers show whether RL has room (mean@1 against pass@8) and signal
+(problems solved sometimes but not always), and whether the model uses the picture (grey).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ LENGTH = 64
 
 
 class ProblemResult(NamedTuple):
-    """One problem's results."""
+    """The results for one problem."""
 
     cell: tuple[str, str]  # family, level
     greedy: bool
     right: int  # of SAMPLES at temperature 1
-    right_grey: int  # of SAMPLES, without seeing
+    right_grey: int  # of SAMPLES, with a grey picture
 
 
 class CardLine(NamedTuple):
@@ -62,7 +62,7 @@ def _right(engine: Engine, env: ProblemEnv, samples: int, temperature: float) ->
 
 
 def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
-    """Shares over some problems."""
+    """Return the shares over some problems."""
 
     def share(f: Callable[[ProblemResult], float]) -> float:
         return sum(map(f, measured)) / len(measured)
@@ -79,7 +79,7 @@ def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
 
 
 def table(measured: Sequence[ProblemResult]) -> str:
-    """All problems, each level, each family, and each family's levels, as Markdown."""
+    """Return a Markdown table: all problems, levels, families, and each family's levels."""
     families = sorted({m.cell[0] for m in measured})
     levels = sorted({m.cell[1] for m in measured})
     lines = [line("**all**", measured)]
@@ -96,7 +96,7 @@ def table(measured: Sequence[ProblemResult]) -> str:
 
 
 def write(folder: Path, facts: Sequence[str], measured: Sequence[ProblemResult]) -> None:
-    """The model card of a folder."""
+    """Write the model card of a folder."""
     what = "\n".join(f"* {fact}" for fact in facts)
     text = CARD.format(facts=what, table=table(measured), samples=SAMPLES)
     (folder / "README.md").write_text(text)

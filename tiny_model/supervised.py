@@ -1,9 +1,9 @@
-"""The supervised half of the warm start: worked examples, and one optimiser step on them.
+"""The supervised part of the warm start: worked examples, and the loss of one step on them.
 
-A family gives each problem two ways to think. `steps` states every reading and works the answer
-out; `hunch` blurts it out. The examples mix them, mostly hunches, the way ordinary text mixes
-careful and careless answers. So the warm start knows how to reason but seldom does, and what RL
-with verifiable rewards has to find out is that reasoning pays.
+A family gives each problem two ways to think. `steps` states every value read from the picture and
+computes the answer; `hunch` only states it. The examples mix the two, mostly hunches, as ordinary
+text mixes careful and careless answers. So after the warm start the model can reason but seldom
+does, and RL with verifiable rewards has to find out that reasoning pays.
 
 Shapes: B examples, T response tokens.
 """
@@ -31,18 +31,18 @@ from mssr_rl.prompts import IMAGE, posed
 class Example(NamedTuple):
     """A problem and the two responses that teach it."""
 
-    problem: Problem  # posed: the instruction is part of its prompt
+    problem: Problem  # its prompt contains the instruction
     careful: str
     hasty: str
 
 
 def response(thought: str, answer: str) -> str:
-    """A whole response in the format that the grader expects."""
+    """Return a whole response in the format that the grader expects."""
     return f"<think>{thought}</think>\\boxed{{{answer}}}"
 
 
 def example(position: int) -> Example:
-    """Training example number `position`: the cells of (level, family) take turns."""
+    """Return training example number `position`; the cells of (level, family) take turns."""
     names = list(FAMILIES)
     index, cell = divmod(position, len(names) * len(LEVELS))
     level, family = divmod(cell, len(names))
@@ -59,19 +59,19 @@ def example(position: int) -> Example:
 
 
 def texts(example: Example) -> list[str]:
-    """Everything of its two conversations that is written as text, turn by turn."""
+    """Return all text of its two conversations, turn by turn."""
     asked = example.problem.prompt.replace(IMAGE, "")
     return ["user\n", asked, "assistant\n", example.careful, example.hasty]
 
 
 def draw_examples(count: int, workers: int) -> list[Example]:
-    """The first `count` training examples, drawn by several processes."""
+    """Return the first `count` training examples, drawn by several processes."""
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(example, range(count), chunksize=500))
 
 
 def greyed(problem: Problem) -> Problem:
-    """The same problem with a flat grey picture: what can be guessed without looking."""
+    """Return the same problem with a flat grey picture, to measure what can be guessed."""
     first = Image.open(io.BytesIO(problem.images[0]))
     png = io.BytesIO()
     Image.new("RGB", first.size, (128, 128, 128)).save(png, "PNG")
@@ -85,7 +85,7 @@ def greyed(problem: Problem) -> Problem:
 
 
 def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
-    """Endless shuffled epochs over the given rows, `size` at a time."""
+    """Yield batches of `size` rows from endless shuffled epochs."""
     rng = np.random.default_rng(seed)
     waiting: list[int] = []
     while True:
@@ -96,7 +96,7 @@ def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
 
 
 def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tensor]:
-    """Right-padded tokens with the end token, and their mask: B T."""
+    """Return right-padded tokens with the end token, and their mask: B T."""
     rows = [[*tokenizer.encode(t, add_special_tokens=False), tokenizer.eos_token_id] for t in texts]
     width = max(map(len, rows))
     token_BT = torch.full((len(rows), width), tokenizer.pad_token_id)
@@ -110,10 +110,10 @@ def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tenso
 def loss(
     model: Any, encoder: PromptEncoder, examples: Sequence[Example], hasty_share: float
 ) -> Tensor:
-    """Weighted negative log-likelihood per response token [nat].
+    """Return the weighted negative log-likelihood per response token [nat].
 
-    Every problem is answered both ways on top of one reading of its prompt; the weights make the
-    model begin a hasty answer with probability `hasty_share`.
+    Both answers of a problem share one reading of its prompt. The weights make the model begin a
+    hasty answer with probability `hasty_share`.
     """
     texts = [text for e in examples for text in (e.careful, e.hasty)]
     token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)

@@ -1,12 +1,12 @@
-"""How the tiny model's weights were made: `python -m tiny_model`.
+"""Make the tiny model's weights: `python -m tiny_model`.
 
-A supervised warm start on worked examples (`supervised.py`), as a vision-language model has one
-before anybody trains it by reinforcement. It stops early on purpose: 43 % of the answers are
-right at temperature 1, and most problems are solved sometimes but not always, which is the
-room that RL needs. Examples come from the training stream only; validation and test problems
-are other seeds and other writers.
+This is a supervised warm start on worked examples (`supervised.py`). Other vision-language models
+have one too before reinforcement learning. It stops early on purpose: 43 % of the answers are right
+at temperature 1, and most problems are solved sometimes but not always. That is the room that RL
+needs. Examples come from the training stream only. Validation and test problems have other seeds
+and other writers.
 
-The run is resumable: the same command goes on from the last checkpoint in `--work`.
+The run is resumable: the same command continues from the last checkpoint in `--work`.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class WarmStart:
 
     examples: int = 60_000
     steps: int = 1_600
-    schedule: int = 4_000  # steps that the learning rate is laid out for: ours stops on the way
-    easy_steps: int = 700  # of them at the start, on level 0 alone: the model learns to look
+    schedule: int = 4_000  # length of the learning-rate schedule in steps; the run stops before
+    easy_steps: int = 700  # first steps, on level 0 only: here the model learns to use pictures
     batch: int = 32  # problems a step, each answered carefully and hastily
     hasty_share: float = 0.65
     lr: float = 2e-3
@@ -49,16 +49,16 @@ class WarmStarted(NamedTuple):
 
     model: Any
     encoder: PromptEncoder
-    seconds: float  # resumed parts included
+    seconds: float  # including the time before a resume
 
 
 def say(text: str) -> None:
-    """Progress goes to standard error."""
+    """Print progress on standard error."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def learning_rate(plan: WarmStart, step: int) -> float:
-    """A hundred steps up, then a cosine down to a tenth at the end of the schedule."""
+    """Return the rate: it rises for a hundred steps, then falls on a cosine to a tenth."""
     if step < 100:
         return plan.lr * (step + 1) / 100
     share = (step - 100) / max(plan.schedule - 100, 1)
@@ -66,7 +66,7 @@ def learning_rate(plan: WarmStart, step: int) -> float:
 
 
 def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, PromptEncoder]:
-    """A fresh model, and a tokenizer that has learned the words of the first conversations."""
+    """Return a new model, and a tokenizer that has learned from the first conversations."""
     texts = (text for e in examples[:6000] for text in supervised.texts(e))
     tokenizer = train_tokenizer([*INSTRUCTIONS.values(), *texts])
     torch.manual_seed(plan.seed)
@@ -75,7 +75,7 @@ def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, Pro
 
 
 def train(plan: WarmStart, work: Path) -> WarmStarted:
-    """Run, or go on with, the supervised steps."""
+    """Make the supervised steps, or continue them."""
     started = time.monotonic()
     examples = supervised.draw_examples(plan.examples, workers=2)
     say(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s")
@@ -104,7 +104,7 @@ def train(plan: WarmStart, work: Path) -> WarmStarted:
 
 
 def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[list[int]]:
-    """Which examples each step sees: easy ones first, then all."""
+    """Yield the examples of each step: easy ones first, then all."""
     everything = range(len(examples))
     easy = [row for row in everything if examples[row].problem.tags["level"] == "0"]
     first = supervised.batches(easy, plan.batch, plan.seed)
@@ -114,7 +114,7 @@ def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[
 
 
 def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: float) -> None:
-    """Written aside and renamed: a folder that is there is whole."""
+    """Write a checkpoint under another name and rename it, so that it is never incomplete."""
     aside = folder.with_name("next")
     aside.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in model.named_parameters()}
@@ -124,19 +124,19 @@ def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: f
 
 
 def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    """The steps and seconds behind us; 0 and 0 where there is no checkpoint."""
-    found = sorted(work.glob("step_*"))
-    if not found:
+    """Load the last checkpoint. Returns its step and seconds; 0 and 0 if there is none."""
+    checkpoints = sorted(work.glob("step_*"))
+    if not checkpoints:
         return 0, 0.0
-    copy_weights(model, load_file(found[-1] / "model.safetensors"))
-    note = load_optimiser(optimiser, found[-1] / "optimiser.safetensors")
-    step = int(found[-1].name.removeprefix("step_"))
+    copy_weights(model, load_file(checkpoints[-1] / "model.safetensors"))
+    note = load_optimiser(optimiser, checkpoints[-1] / "optimiser.safetensors")
+    step = int(checkpoints[-1].name.removeprefix("step_"))
     say(f"going on after step {step}")
     return step, float(note["seconds"])
 
 
 def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
-    """What the model card says about the run."""
+    """Return what the model card says about the run."""
     parameters = sum(p.numel() for p in trained.model.parameters())
     return [
         f"{parameters:,} parameters in float32, {len(trained.encoder.processor.tokenizer)} tokens",

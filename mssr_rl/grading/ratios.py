@@ -1,8 +1,8 @@
-r"""Ratios: 2:3 is 4:6, and the fraction \frac23 where the gold answer is a ratio.
+r"""Ratios: 2:3 is 4:6, and also the fraction \frac23 where the gold answer is a ratio.
 
-Used by `judge` after the texts were compared as they are. A question whose gold answer is a ratio
-means its value. The reverse is not so: 1:2 for the gold answer 1/2 may be odds, which are 1/3. What
-can be a clock time, 8:30, is never scaled.
+`judge` uses this after it compared the texts as they are. If the gold answer is a ratio, the
+question asks for its value. The reverse is not true: 1:2 for the gold answer 1/2 may be odds, which
+are 1/3. What can be a clock time, such as 8:30, is never scaled.
 """
 
 import re
@@ -16,19 +16,20 @@ _CLOCK = re.compile(r"\s*[0-9]{1,2}(?::[0-5][0-9]){1,2}\s*")
 
 
 def same_ratio(text: str, gold: str, same: Same) -> bool:
-    """Whether `text` is the value of the ratio `gold`: a multiple, or of two terms the fraction.
+    """Return whether `text` has the value of the ratio `gold`.
 
-    False where the gold answer is no ratio.
+    It may be a multiple of the ratio or, for two terms, the fraction. Returns False if the gold
+    answer is not a ratio.
     """
-    said, wanted = _terms(text), _terms(gold)
+    terms, wanted = _terms(text), _terms(gold)
     if wanted is None:
         return False
-    if said is None:
+    if terms is None:
         return len(wanted) == 2 and ":" not in text and same(text, _fraction(*wanted))
-    if len(said) != len(wanted):
+    if len(terms) != len(wanted):
         return False
-    pairs = zip(said[1:], wanted[1:], strict=True)
-    return all(same(_fraction(said[0], a), _fraction(wanted[0], b)) for a, b in pairs)
+    pairs = zip(terms[1:], wanted[1:], strict=True)
+    return all(same(_fraction(terms[0], a), _fraction(wanted[0], b)) for a, b in pairs)
 
 
 def _terms(text: str) -> list[str] | None:

@@ -1,7 +1,7 @@
-"""Blocks of shared memory that a killed vLLM engine leaves behind, and their removal.
+"""Remove blocks of shared memory that a killed vLLM engine leaves.
 
 vLLM 0.29 passes messages through blocks in /dev/shm named psm_*, of some hundred megabytes each. A
-process that is killed does not remove them, and a run ends its engines by killing them.
+killed process does not remove them, and a run ends its engines by killing them.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def held() -> set[str]:
 def _mapped(pid: int) -> Iterable[str]:
     try:
         lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return
     for line in lines:
         *_, path = line.split(maxsplit=5)
@@ -31,7 +31,7 @@ def _mapped(pid: int) -> Iterable[str]:
 
 
 def remove(blocks: Iterable[str]) -> None:
-    """Remove blocks whose processes were ended; one that is gone already is no fault."""
+    """Remove blocks of ended processes. A block that is already gone is not an error."""
     for block in blocks:
         if block.startswith(PREFIX) and "/" not in block.removeprefix(PREFIX):
             Path(block).unlink(missing_ok=True)

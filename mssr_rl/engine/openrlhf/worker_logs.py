@@ -1,6 +1,6 @@
-"""What a dead process of a run wrote last: its error, and the path of its log.
+"""Find the last error of a dead process, and the path of its log.
 
-Ray keeps a file of standard error and one of standard output for every worker, named after its
+Ray keeps one file for standard error and one for standard output of every worker, named after its
 process id. vLLM's engine core is a child of a worker and writes into the same files.
 """
 
@@ -15,7 +15,7 @@ LONGEST = 300  # characters of an error in a sentence
 
 _ERROR = re.compile(r"\b(?:[A-Za-z_][\w.]*(?:Error|Exception)\b: \S.*|Fatal Python error: .*)")
 _PID = re.compile(r"\bpid[:=] ?(\d+)")
-# They say that another process died, not why.
+# These errors say that another process died, but not why.
 _SECOND_HAND = (
     *("EngineDeadError", "ActorDiedError", "RayActorError", "RayTaskError"),
     *("ActorUnavailableError", "Engine core initialization failed", "EngineCore encountered"),
@@ -23,39 +23,41 @@ _SECOND_HAND = (
 
 
 def last_error(text: str) -> str | None:
-    """Return the last error that a text names, None if it names none of its own."""
+    """Return the last error in a text; None if it has none of its own."""
     errors = [line for line in _ERROR.findall(text) if not any(s in line for s in _SECOND_HAND)]
     return errors[-1][:LONGEST].rstrip() if errors else None
 
 
 def cause(error: BaseException | None) -> str:
-    """Return why a process died, as the end of a sentence: its error and where its log lies.
+    """Return why a process died, as the end of a sentence: its error, and where its log is.
 
     Args:
-        error: what Ray raised for it; None if Ray has raised nothing.
+        error: what Ray raised for it; None if Ray raised nothing.
     """
-    told = str(error) if error is not None else ""
-    logs = _logs_of(told)
+    message = str(error) if error is not None else ""
+    logs = _logs_of(message)
     texts = [_end_of(log) for log in logs]
-    said = next((log for log, text in zip(logs, texts, strict=True) if last_error(text)), None)
-    reason = last_error(told) or next(filter(None, map(last_error, texts)), None)
-    place = said or (logs[0] if logs else folder())
+    with_error = next(
+        (log for log, text in zip(logs, texts, strict=True) if last_error(text)), None
+    )
+    reason = last_error(message) or next(filter(None, map(last_error, texts)), None)
+    place = with_error or (logs[0] if logs else folder())
     where = f"its log is {place}" if logs else f"logs of its machine are in {place}"
     return f": {reason} ({where})" if reason else f" without a word of why ({where})"
 
 
 def folder() -> Path:
-    """Return the folder of Ray's logs on this machine; every machine of a cluster has its own."""
+    """Return the folder of Ray's logs on this machine. Every machine of a cluster has its own."""
     node = worker._global_node  # noqa: SLF001  Ray has no public name for it
     return Path(node.get_logs_dir_path() if node else "/tmp/ray/session_latest/logs")  # noqa: S108
 
 
-def _logs_of(told: str) -> Sequence[Path]:
-    """Return the logs here of the process that Ray's message is about, standard error first."""
-    found = _PID.search(told)
-    if found is None:
+def _logs_of(message: str) -> Sequence[Path]:
+    """Return this machine's logs of the process in Ray's message, standard error first."""
+    match = _PID.search(message)
+    if match is None:
         return ()
-    logs = [*folder().glob(f"worker-*-{found[1]}.err"), *folder().glob(f"worker-*-{found[1]}.out")]
+    logs = [*folder().glob(f"worker-*-{match[1]}.err"), *folder().glob(f"worker-*-{match[1]}.out")]
     return sorted(logs, key=lambda log: log.suffix)
 
 
