@@ -102,7 +102,7 @@ def _unknown_verb(word: str) -> str:
     from mssr_rl.typed import closest
 
     if "=" in word or word.startswith("-"):
-        return f"say first what to do with {word}: {', '.join(VERBS)}; e.g. train {word}"
+        return f"name a verb before {word}: {', '.join(VERBS)}; e.g. train {word}"
     close = closest(word, VERBS)
     advice = f"did you mean {close}?" if close else f"choose from {', '.join(VERBS)}"
     return f"cannot {word!r}; {advice}"

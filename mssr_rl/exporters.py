@@ -94,7 +94,9 @@ class Scorer:
         Raises `UserError` if the environment grades each row by its own rule.
         """
         if self.env.rules.per_problem is not None:
-            raise UserError(f"{self.env.name} grades every row by its own rule: give it their keys")
+            raise UserError(
+                f"{self.env.name} grades every row by its own rule, so it needs the rows' keys"
+            )
         verdict = self.env.verify(response, gold, choices)
         return Graded(self.env.reward(verdict, response), verdict)
 

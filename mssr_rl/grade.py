@@ -188,7 +188,9 @@ def _export(words: GradeWords) -> Path | None:
     if words.export is None:
         return None
     if words.against is None:
-        raise UserError("export= keeps disagreements: say with whom, as in against=math-verify")
+        raise UserError(
+            "export= writes disagreements: name the other grader, e.g. against=math-verify"
+        )
     if Path(words.export).suffix not in (".html", ".csv"):
         raise UserError(f"export={words.export}: write a file that ends in .html or .csv")
     return Path(words.export)

@@ -57,7 +57,7 @@ def write_starter(arguments: Sequence[str]) -> int:
     """Write the two files; return exit code 0."""
     name = parse_words(NewWords, arguments).env
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"env={name}: a name here is small letters, digits and _, letter first")
+        raise UserError(f"env={name}: use small letters, digits and _, with a letter first")
     files = {f"{name}.py": MODULE, f"test_{name}.py": TEST}
     for file in files:
         if Path(file).exists():

@@ -162,7 +162,7 @@ def _given(entry: Field[Any], values: Mapping[str, Any], path: str) -> bool:
         return True
     if entry.default is MISSING and entry.default_factory is MISSING:
         raise UserError(
-            f"{path}{entry.name} is not set: the recipe must say it, or the command line"
+            f"{path}{entry.name} is not set: set it in the recipe or on the command line"
         )
     return False
 

@@ -242,7 +242,7 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(unique) < len(items):
         keys = [key for key, _ in items]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:40]!r} stands twice")
+        raise ValueError(f"the key {twice[:40]!r} occurs twice")
     return unique
 
 
@@ -256,7 +256,7 @@ def _refuse(path: Path, status: os.stat_result, limit: int) -> None:
     }
     if not stat.S_ISREG(status.st_mode):
         kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
-        raise Unusable(f"{path} is refused: it is {kind}, no ordinary file")
+        raise Unusable(f"{path} is refused: it is {kind}, not an ordinary file")
     if status.st_size > limit:
         _too_large(path, status.st_size, limit)
 

@@ -71,7 +71,7 @@ def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
 def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:
     said = complaint(capsys, "algo=mssr")
     verbs = ", ".join(VERBS)
-    assert said == f"say first what to do with algo=mssr: {verbs}; e.g. train algo=mssr"
+    assert said == f"name a verb before algo=mssr: {verbs}; e.g. train algo=mssr"
 
 
 def test_words_with_dashes_are_understood(capsys: Captured) -> None:

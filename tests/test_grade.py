@@ -273,7 +273,7 @@ def test_what_a_model_wrote_stays_data_in_the_files_that_keep_disagreements(tmp_
         (["a.jsonl", "env=vision_r2"], "no environment 'vision_r2'; did you mean 'vision_r1'"),
         (["a.jsonl", "--env"], "without dashes"),
         (["a.jsonl", "against=math_verify"], "no such grader; did you mean math-verify"),
-        (["a.jsonl", "export=d.html"], "say with whom, as in against=math-verify"),
+        (["a.jsonl", "export=d.html"], "name the other grader, e.g. against=math-verify"),
         (["a.jsonl", "against=exact", "export=d.pdf"], "ends in .html or .csv"),
     ],
 )

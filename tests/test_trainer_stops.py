@@ -219,7 +219,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_and_says_so(
         os.kill(os.getpid(), signal.SIGHUP)
         return make_engine(config)
 
-    with pytest.raises(Interrupted, match="by SIGHUP; nothing was begun, and the same command"):
+    with pytest.raises(Interrupted, match="by SIGHUP; nothing was started, and the same command"):
         trainer.run(configure("name=run"), signalled)
     assert not (Path(configure().runs_dir) / "run").exists()
     folder = trainer.run(configure("name=run"), make_engine)  # the same command
@@ -262,7 +262,7 @@ def test_an_interrupted_scoring_is_no_death_without_a_word(
         os.kill(os.getpid(), signal.SIGHUP)
 
     monkeypatch.setattr(scoring, "evaluate", signalled)
-    with pytest.raises(Interrupted, match="by SIGHUP; a scoring does not go on"):
+    with pytest.raises(Interrupted, match="by SIGHUP; an evaluation cannot be resumed"):
         evaluate.run([configure("name=scores")], make_engine)
     known = json.loads((Path(configure().runs_dir) / "scores" / "run.json").read_text())
     assert known["status"] == "interrupted"

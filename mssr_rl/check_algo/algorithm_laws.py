@@ -119,7 +119,7 @@ def reload(subject: CheckedAlgorithm) -> str | None:
     one, two = state_tensors(straight.state), state_tensors(resumed.state)
     if not same or not all(torch.equal(one[name], two[name]) for name in one):
         return (
-            "a run resumed from a checkpoint goes on differently; all that is remembered must be "
+            "a run resumed from a checkpoint gives other results; everything it remembers must be "
             "in the state, as tensors and numbers"
         )
     return None

@@ -84,7 +84,7 @@ def fresh(loss: PolicyLoss) -> str | None:
     furthest = (gradient_BT - wanted).abs().max().item()
     return (
         f"on fresh rollouts the gradient is not that of A * log p (it is off by {furthest:.2g}); "
-        "mend it, or say why in `departs`"
+        "correct it, or give the reason in `departs`"
     )
 
 

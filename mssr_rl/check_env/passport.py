@@ -53,7 +53,7 @@ def lines(env: ProblemEnv) -> list[str]:
         *([_verbatim(verbatim)] if verbatim else []),
         "pictures      "
         + ", ".join(f"{n:,} with {count}" for count, n in sorted(pictures.items())),
-        f"prompts       {lengths[0]:,} to {lengths[-1]:,} signs, median {median(lengths):,.0f}",
+        f"prompts       {lengths[0]:,} to {lengths[-1]:,} chars, median {median(lengths):,.0f}",
         f"duplicates    {duplicates(problems):,} rows pose what an earlier row poses",
         f"guessing      {floor:.1%} by one answer, {by_template:.1%} by one to each template",
     ]
@@ -62,7 +62,9 @@ def lines(env: ProblemEnv) -> list[str]:
 def _verbatim(problems: Sequence[Problem]) -> str:
     """Return a line on gold answers that only an exact copy can match, with the first of them."""
     shown = ", ".join(f"{p.answer[:40]!r} of {p.key}" for p in problems[:SHOWN])
-    return f"verbatim      {len(problems):,} golds pay only where they are repeated: {shown}"
+    return (
+        f"verbatim      {len(problems):,} gold answers pay only if they are copied exactly: {shown}"
+    )
 
 
 def duplicates(problems: Sequence[Problem]) -> int:

@@ -60,7 +60,7 @@ def read_log(path: Path, step: str | None = None) -> ImportedRun:
     if not any(rows.values()):
         raise UserError(
             f"{path} was read as {kind} and holds no numbers by step; is there a column of steps? "
-            f"Known names of it: {', '.join(STEPS)}; step=NAME tells another"
+            f"Known names of it: {', '.join(STEPS)}; step=NAME names another"
         )
     return ImportedRun(kind, dict(sorted(rows.items())))
 

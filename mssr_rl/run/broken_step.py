@@ -77,8 +77,8 @@ def read_kept_step(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
         return _kept(folder, problems, words, tensors)
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(
-            f"{folder} is not as training keeps a step ({type(error).__name__}: {error}), although "
-            "its manifest is in order"
+            f"{folder} is not a step as training writes it ({type(error).__name__}: {error}), "
+            "although its manifest is in order"
         ) from error
 
 
@@ -87,7 +87,7 @@ def _kept(
 ) -> KeptStep:
     posed = tuple(problems[row] for row in record["rows"])
     if [problem.key for problem in posed] != record["keys"]:
-        raise UserError(f"{folder} is of other problems; put env.data back as it was")
+        raise UserError(f"{folder} belongs to other problems; restore env.data")
     rollouts = Rollouts(
         problems=posed,
         group_size=record["group_size"],

@@ -52,7 +52,7 @@ def read_record(folder: Path, accept: Sequence[str]) -> tuple[dict[str, Any], li
         if "record" not in accept:
             raise UserError(
                 f"{error}. Put the file back from a copy; or add accept=[record], which puts it "
-                f"aside as {ASIDE} and goes on: the run itself lies in {folder / 'checkpoints'}, "
+                f"aside as {ASIDE} and continues: the run itself is in {folder / 'checkpoints'}, "
                 "but what it began with can then no longer be compared"
             ) from error
         lost = f"run.json could not be read and was put aside as {ASIDE}; what the run began with "
@@ -99,7 +99,7 @@ def lines(changes: Sequence[Change]) -> list[str]:
     text = [f"resume  {change.says}" for change in changes]
     if any(change.what in ("program", "kernels") for change in changes):
         text.append(
-            "resume  the run goes on soundly, but not to the last digit as if it had never stopped"
+            "resume  the run continues correctly, but the last digits of its numbers can differ"
         )
     return text
 
@@ -130,9 +130,9 @@ def refuse(changes: Sequence[Change], accept: Sequence[str], folder: Path) -> No
     if refused:
         names = dict.fromkeys((*accept, *(change.what for change in refused)))
         raise UserError(
-            f"{folder} would not go on as the run it was: {'; '.join(c.says for c in refused)}. "
-            f"Put back what changed, start a new run under another name, or add "
-            f"accept=[{','.join(names)}]: the run then goes on, and its reports say so"
+            f"{folder} would not continue as the same run: {'; '.join(c.says for c in refused)}. "
+            f"Restore what changed, start a new run under another name, or add "
+            f"accept=[{','.join(names)}]: the run then continues, and its reports say so"
         )
 
 

@@ -35,7 +35,7 @@ from mssr_rl.run.splits import environment, rows_told
 
 SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl
-UNFINISHED = "a scoring does not go on: the same command without name= scores again"
+UNFINISHED = "an evaluation cannot be resumed: the same command without name= starts it again"
 
 
 def compare_results(arguments: Sequence[str]) -> None:

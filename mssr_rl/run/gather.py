@@ -167,7 +167,7 @@ def _with_a_reward(lot: _Lot) -> _Lot:
         raise EnvironmentFailed(
             f"the environment gave no reward for any of the {len(lot.samples)} responses of a step,"
             f" the first of them to problem {shown(lot.samples[0].problem.key)}: there is nothing "
-            "to learn from; mend its reward, then resume=true"
+            "to learn from; correct its reward, then resume=true"
         )
     return _cut(lot, places)
 

@@ -26,7 +26,7 @@ SIGNALS = (
 # When a terminal closes, both the terminal and its shell send SIGHUP. After the CPU time limit the
 # kernel sends SIGXCPU every second. So a second one of these does not mean "end at once".
 REPEATED = frozenset({signal.SIGHUP, signal.SIGXCPU})
-UNBEGUN = "nothing was begun, and the same command starts it"
+UNBEGUN = "nothing was started, and the same command starts it"
 SHOW_CURSOR = b"\x1b[?25h"
 
 _come_twice = False

@@ -97,8 +97,8 @@ def _refuse_a_smaller_budget(
     exceeded = overspent(checkpoint.ledger_of(newest), config.budget, was, gpus(config))
     if exceeded:
         raise UserError(
-            f"{folder} cannot go on with less than it has spent: {'; '.join(exceeded)}; give more, "
-            "or leave the budget as it was"
+            f"{folder} cannot continue with less than it has spent: {'; '.join(exceeded)}; "
+            "give more, or leave the budget as it was"
         )
 
 
@@ -157,7 +157,7 @@ def newest(log: RunLog) -> ResumePoint:
     if point.folder is None and steps and (point.skipped or log.record().get("saved") is not None):
         why = "; ".join(point.skipped[:3]) or f"there is none in {folder}"
         raise UserError(
-            f"{log.folder} has {steps} steps on record and no whole checkpoint to go on from: "
+            f"{log.folder} has {steps} steps on record and no valid checkpoint to continue from: "
             f"{why}. Put one back into {folder}, or start a new run under another name=; to do all "
             "steps again in this folder, delete its metrics.jsonl, eval.jsonl and samples.jsonl"
         )

@@ -56,7 +56,7 @@ def marked(
         many = len(marks) if isinstance(marks, Sequence) else type(marks).__name__
         raise EnvironmentFailed(
             f"the environment {env.name} gave {many} verdicts for {len(rows)} responses; its grade "
-            f"must give one each, in their order: mend it{again}"
+            f"must give one each, in their order: correct it{again}"
         )
     return [
         _checked(mark, _Place(env, row, response, again), unscorable)
@@ -78,7 +78,7 @@ class _Place:
     def fails(self, what: str, mend: str, otherwise: str = "") -> EnvironmentFailed:
         return EnvironmentFailed(
             f"the environment {self.env.name} {what} for an answer to {of_row(self.env, self.row)}"
-            f": {shown(self.response)}; mend its {mend}{self.again}{otherwise}"
+            f": {shown(self.response)}; correct its {mend}{self.again}{otherwise}"
         )
 
 
@@ -94,7 +94,8 @@ def _asked(env: ProblemEnv, rows: Sequence[int], responses: Sequence[str], again
         if at is None:
             raise EnvironmentFailed(
                 f"the environment {env.name} {what} while it graded {len(rows)} responses, the "
-                f"first of them to {of_row(env, rows[0])}{never}: mend its verify or reward{again}"
+                f"first of them to {of_row(env, rows[0])}{never}: correct its verify or "
+                f"reward{again}"
             ) from error
         where = _Place(env, rows[at], responses[at], again)
         raise where.fails(what, "verify or reward", never) from error

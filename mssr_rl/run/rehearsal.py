@@ -50,8 +50,9 @@ def _keys(env: ProblemEnv) -> None:
     for row, problem in enumerate(env.problems):
         if rows.setdefault(problem.key, row) != row:
             raise UserError(
-                f"{of_row(env, row)} of env={env.name} has the key of row {rows[problem.key]}; "
-                "results and the value tracker go by it: give every problem a key of its own"
+                f"{of_row(env, row)} of env={env.name} has the same key as row "
+                f"{rows[problem.key]}; results and the value tracker use the key: give every "
+                "problem its own key"
             )
 
 
@@ -67,13 +68,13 @@ def _pose(env: ProblemEnv, row: int) -> None:
     except Exception as error:  # code of the user may raise anything
         raise EnvironmentFailed(
             f"the environment {env.name} raised while it posed {of_row(env, row)}: "
-            f"{type(error).__name__}: {error} ({place(error)}); mend its reset or the row"
+            f"{type(error).__name__}: {error} ({place(error)}); correct its reset or the row"
         ) from error
     prompt = observation.get("prompt") if isinstance(observation, Mapping) else None
     if not isinstance(prompt, str):
         raise EnvironmentFailed(
             f"the environment {env.name} posed {of_row(env, row)} without a text under `prompt`: "
-            f"{shown(repr(observation))}; mend its reset"
+            f"{shown(repr(observation))}; correct its reset"
         )
     if prompt != env.problems[row].prompt:
         raise EnvironmentFailed(

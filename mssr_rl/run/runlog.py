@@ -222,6 +222,6 @@ def reopen(runs_dir: Path, name: str) -> RunLog:
             return RunLog(folder)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written, so its run cannot go on: {error.strerror or error}; "
+            f"{folder} cannot be written, so its run cannot continue: {error.strerror or error}; "
             "resume=true works again once it can"
         ) from error

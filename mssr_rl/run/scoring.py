@@ -74,7 +74,7 @@ def evaluate(
     if not kept:
         raise RunFailed(
             f"no problem of {env.name} {env.split} could be scored at step {step}: every one has "
-            "an answer without a reward; mend the environment's reward"
+            "an answer without a reward; correct the environment's reward"
         )
     right = tuple(int(one.graded.verdict.correct) for _, one, _ in kept)
     right_sampled = tuple(sum(s.graded.verdict.correct for s in others) for _, _, others in kept)

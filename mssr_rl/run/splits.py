@@ -87,7 +87,7 @@ def _made(config: Config, split: str) -> ProblemEnv:
     except Exception as error:  # code of the user may raise anything
         raise UserError(
             f"env={name} raised while it made its {split} split: {type(error).__name__}: {error} "
-            f"({place(error)}); mend it, or the row that it was reading"
+            f"({place(error)}); correct it, or the row that it was reading"
         ) from error
 
 
@@ -124,7 +124,7 @@ def _without(env: ProblemEnv, unfit: Mapping[str, str], option: str) -> ProblemE
         return env
     rows = [f"{env.split} row {key}: {why}" for key, why in unfit.items()]
     if getattr(env.handling, option) == "stop":
-        raise BadRows(rows, f"; env.{option}=leave_out goes on without them")
+        raise BadRows(rows, f"; env.{option}=leave_out continues without them")
     kept = tuple(problem for problem in env.problems if problem.key not in unfit)
     if not kept:
         raise BadRows(rows, f"; no row of {env.split} is left")
@@ -187,8 +187,8 @@ def _refuse_overlap(overlaps: Sequence[overlap.Shared], handling: str) -> None:
     stopping = [shared.says for shared in overlaps if _too_many(shared)]
     if stopping and handling == "stop":
         raise UserError(
-            f"{'; '.join(stopping)}. What is trained on or chosen by cannot be tested on: take the"
-            " rows out of one of the two, or say env.overlap=allow, and every report will say so"
+            f"{'; '.join(stopping)}. A problem must be in one split only: take the rows out of one "
+            "of the two, or set env.overlap=allow, and every report will say so"
         )
 
 

@@ -97,5 +97,7 @@ def common_mark(curves: Mapping[str, Sequence[Curve]]) -> float:
 def _arrays(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     budget, accuracy = np.asarray(curve.budget, float), np.asarray(curve.accuracy, float)
     if len(budget) != len(accuracy) or not len(budget) or (np.diff(budget) <= 0).any():
-        raise UserError("a learning curve needs one accuracy for every budget mark, marks rising")
+        raise UserError(
+            "a learning curve needs one accuracy for every budget mark, and the marks must increase"
+        )
     return budget, accuracy

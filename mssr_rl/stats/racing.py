@@ -68,7 +68,7 @@ def earliest(arms: int) -> int:
 def check_race(arms: int, seeds: int) -> None:
     """Raise `UserError` for a race in which no arm can be dropped before its last seed."""
     if arms < 2:
-        raise UserError("race=true with one arm: there is nobody to race against")
+        raise UserError("race=true needs at least two arms, and there is one")
     first = earliest(arms)
     if seeds <= first:
         raise UserError(

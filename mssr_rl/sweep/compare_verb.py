@@ -128,7 +128,9 @@ def prepare(words: Sequence[str]) -> Task:
     matrix = spell_out(options, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]
     if settings.baseline is not None and settings.baseline not in labels:
-        raise UserError(f"baseline={settings.baseline} is no arm; choose from {', '.join(labels)}")
+        raise UserError(
+            f"baseline={settings.baseline} is not an arm; choose from {', '.join(labels)}"
+        )
     _check_race(settings, matrix)
     fair = check_fairness(matrix, settings)
     folder.refuse_other_runs(where, matrix, settings.accept)
@@ -255,7 +257,7 @@ def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
     try:
         crew.work(share, interrupt.check)
     except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command goes on from here", stop.signum) from None
+        raise Interrupted(f"{stop}; the same command continues from here", stop.signum) from None
     return crew.failed
 
 

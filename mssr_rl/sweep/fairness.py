@@ -118,7 +118,7 @@ def refuse_other_questions(fair: Fairness) -> None:
     if other:
         raise UserError(
             f"the arms would be scored on different problems of {fair.env} ({', '.join(other)} "
-            "differ), and no verdict could come of it; give them the same, or make a comparison of "
+            "differ), so no verdict is possible; give them the same, or make one comparison for "
             "each"
         )
 

@@ -60,7 +60,7 @@ def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> Compari
     tried = [run for run in chosen if not first[run]]
     if not tried:
         raise UserError(
-            "no arm can be tried in short: all roll out every problem before step 1; leave out "
+            "no arm can be measured in a short trial: all answer every problem before step 1; omit "
             "--plan, or add an arm that does not"
         )
     paces = _try_all(tried, share, launch)

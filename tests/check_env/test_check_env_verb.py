@@ -128,7 +128,7 @@ def test_golds_that_pay_only_when_repeated_are_counted_and_listed() -> None:
     golds = {"a": "5", "b": r"\begin{cases} x", "c": "Monday", "d": "3 apples and 4 pears"}
     env = ProblemEnv([problem(k, "?", gold) for k, gold in golds.items()], name="x", split="test")
     (line,) = [line for line in passport.lines(env) if line.startswith("verbatim")]
-    assert "2 golds pay only where they are repeated" in line
+    assert "2 gold answers pay only if they are copied exactly" in line
     assert "of b, '3 apples and 4 pears' of d" in line
 
 

@@ -266,7 +266,7 @@ FILES: Mapping[Callable[[Path], None], str] = {
     a_caution_left_out: r"report\.json: envs\[0\]\.cautions\[0\] is None, the runs say",
     a_key_more: r"report\.json: reviewed is nothing that this version",
     a_key_less: r"report\.json: envs\[0\]\.stability is missing",
-    a_key_twice: r"the key 'verdict' stands twice",
+    a_key_twice: r"the key 'verdict' occurs twice",
     a_source_not_named: r"mssr-s0/samples\.jsonl came after the report",
     an_answer_on_record: r"mssr-s0/samples\.jsonl was changed after the report was made",
     a_file_gone: r"grpo-s0/metrics\.jsonl is missing",

@@ -62,7 +62,7 @@ def test_before_there_is_anything_to_save_it_is_raised_at_once(signum: signal.Si
             os.kill(os.getpid(), signum)
             pytest.fail("it was to be raised where it came")
 
-    with pytest.raises(Interrupted, match=f"ended by {signum.name}; nothing was begun, and the"):
+    with pytest.raises(Interrupted, match=f"ended by {signum.name}; nothing was started, and the"):
         begin()
     with Interrupt(UNBEGUN) as interrupt:
         interrupt.hold()

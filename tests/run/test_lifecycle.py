@@ -116,7 +116,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_in_silence(
         trainer.run(again, make_engine)
     assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
     shutil.rmtree(folder / "checkpoints")
-    with pytest.raises(UserError, match=r"to go on from: there is none in .*checkpoints\. Put one"):
+    with pytest.raises(UserError, match=r"to continue from: there is none in .*checkpoints\. Put one"):
         trainer.run(again, make_engine)
     assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
     # The ways out that the sentence gives are ways out.

@@ -139,7 +139,7 @@ def test_a_slow_environment_is_not_asked_about_every_row(monkeypatch: pytest.Mon
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     env = Own(problems(key="p1"))
-    with pytest.raises(UserError, match=r"'p1' \(row 2 of train.* has the key of row 1"):
+    with pytest.raises(UserError, match=r"'p1' \(row 2 of train.* has the same key as row 1"):
         rehearse(env, "own", "stop")
 
 

@@ -104,7 +104,7 @@ def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(da
         )
     with pytest.raises(BadRows, match="train row x: the model cannot take its picture") as caught:
         splits.read_splits(config(data))
-    assert "env.bad_rows=leave_out goes on without them" in str(caught.value)
+    assert "env.bad_rows=leave_out continues without them" in str(caught.value)
     found = splits.read_splits(config(data, "env.bad_rows=leave_out"))
     assert len(found.train.problems) == 10
     assert splits.data_record(found)["data"]["train"]["left_out"] == 1

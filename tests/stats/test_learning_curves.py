@@ -80,5 +80,5 @@ def test_the_common_mark_is_the_shortest_run() -> None:
 
 def test_marks_that_do_not_rise_are_refused() -> None:
     for curve in (Curve([0, 0], [0.1, 0.2]), Curve([0, 1], [0.1]), Curve([], [])):
-        with pytest.raises(UserError, match="one accuracy for every budget mark, marks rising"):
+        with pytest.raises(UserError, match="one accuracy for every budget mark, and the marks"):
             area(curve)

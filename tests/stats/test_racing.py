@@ -70,5 +70,5 @@ def test_a_race_over_too_few_seeds_is_refused() -> None:
     check_race(arms=2, seeds=7)
     with pytest.raises(UserError, match=r"seeds=6: no arm can be dropped before .* at least 7"):
         check_race(arms=2, seeds=6)
-    with pytest.raises(UserError, match="nobody to race against"):
+    with pytest.raises(UserError, match="needs at least two arms"):
         check_race(arms=1, seeds=9)

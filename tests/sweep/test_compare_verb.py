@@ -115,7 +115,7 @@ def test_after_ctrl_c_the_same_command_does_only_what_is_missing(
     wait_for(lambda: steps(place(words)) >= 3)
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
-    assert "the same command goes on from here" in said
+    assert "the same command continues from here" in said
     assert {look(folder).state for folder in runs(place(words))} <= {"interrupted", "done"}
     compare_verb.compare(words, launch)
     assert untimed(report(place(words))) == whole
@@ -280,7 +280,7 @@ def test_a_signal_saves_and_exits_as_asked(
     child.send_signal(signum)
     _, said = child.communicate(timeout=60)
     assert f"{Interrupted.__name__}" in said  # the driver below has no command line to catch it
-    assert f"ended by {signum.name}; the same command goes on from here" in said
+    assert f"ended by {signum.name}; the same command continues from here" in said
     assert {look(folder).state for folder in runs(place(words))} == {"interrupted"}
 
 

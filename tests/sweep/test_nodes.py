@@ -72,7 +72,7 @@ def test_runs_are_spread_and_an_interrupted_comparison_goes_on(
     said, _ = begun.communicate(timeout=120)
     assert begun.returncode == 130, said
     assert "at once     2 runs, 1 thread each" in said
-    assert "the same command goes on from here" in said
+    assert "the same command continues from here" in said
     runs = sorted((tmp_path / "two" / "runs").iterdir())
     assert "busy" not in {look(run).state for run in runs}
 
