@@ -104,7 +104,7 @@ def policy_folder(path: str) -> str:
     if (folder / "checkpoints").is_dir():
         newest = checkpoint.newest_valid(folder / "checkpoints").folder
         if newest is None:
-            raise UserError(f"{path} holds no whole checkpoint to score; name a model folder")
+            raise UserError(f"{path} holds no valid checkpoint to score; name a model folder")
         folder = newest
     return str(folder / "policy") if (folder / "policy").is_dir() else path
 

@@ -93,7 +93,7 @@ def _stretch(run: Path) -> Stretch:
     folders = checkpoint.newest_first(run / "checkpoints")
     whole = [folder for folder in folders if checkpoint.fault(folder) is None]
     if not whole or checkpoint.step_of(whole[0]) == 0:
-        raise UserError(f"{run} holds no whole checkpoint of a step to compare with")
+        raise UserError(f"{run} holds no valid checkpoint of a step to compare with")
     older = whole[-1] if len(whole) > 1 else None
     return Stretch(older, whole[0])
 

@@ -384,7 +384,7 @@ def test_another_program_is_said_recorded_and_reported(
     err = " ".join(capsys.readouterr().err.split())
     assert "by another program than before" in err
     assert said in err
-    assert "not to the last digit" in err
+    assert "the last digits of its numbers can differ" in err
     assert begun.kept() == [("program", False)]
 
 

@@ -146,7 +146,7 @@ def test_a_run_directory_stands_for_its_newest_checkpoint(
 
 def test_a_run_directory_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="holds no whole checkpoint to score"):
+    with pytest.raises(UserError, match="holds no valid checkpoint to score"):
         evaluate.policy_folder(str(tmp_path))
 
 

@@ -96,7 +96,7 @@ def test_a_run_that_goes_on_with_other_kernels_says_so(
     trainer.run(configure("name=run", "resume=true"), make_engine)
     said = " ".join(capsys.readouterr().err.split())
     assert "other arithmetic than before: was torch's operations; is" in said
-    assert "not to the last digit" in said
+    assert "the last digits of its numbers can differ" in said
 
 
 def damage(folder: Path) -> None:
@@ -112,11 +112,11 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_again_in_silence(
     streams = {path: path.read_bytes() for path in folder.glob("*.jsonl")}
     damage(folder)
     again = configure("name=run", "resume=true")
-    with pytest.raises(UserError, match=r"6 steps on record and no whole checkpoint .*: skipped "):
+    with pytest.raises(UserError, match=r"6 steps on record and no valid checkpoint .*: skipped "):
         trainer.run(again, make_engine)
     assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
     shutil.rmtree(folder / "checkpoints")
-    with pytest.raises(UserError, match=r"to continue from: there is none in .*checkpoints\. Put one"):
+    with pytest.raises(UserError, match=r"continue from: there is none in .*checkpoints\. Put"):
         trainer.run(again, make_engine)
     assert streams == {path: path.read_bytes() for path in folder.glob("*.jsonl")}
     # The ways out that the sentence gives are ways out.

@@ -121,5 +121,5 @@ def test_what_is_no_run_or_has_no_checkpoint_is_refused(
     folder = trainer.run(configure(), make_engine)
     for found in checkpoint.newest_first(folder / "checkpoints"):
         (found / "state.json").unlink()
-    with pytest.raises(UserError, match="holds no whole checkpoint"):
+    with pytest.raises(UserError, match="holds no valid checkpoint"):
         verify(folder, make_engine)
