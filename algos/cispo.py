@@ -59,4 +59,5 @@ def cispo(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="cispo", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="cispo", loss=loss, ablations=parts)

@@ -136,7 +136,8 @@ def clip_cov(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="clip_cov", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="clip_cov", loss=loss, ablations=parts)
 
 
 @register("kl_cov")
@@ -152,4 +153,5 @@ def kl_cov(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="kl_cov", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="kl_cov", loss=loss, ablations=parts)

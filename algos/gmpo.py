@@ -83,4 +83,5 @@ def gmpo(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="gmpo", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="gmpo", loss=loss, ablations=parts)

@@ -64,4 +64,5 @@ def gspo(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="gspo", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="gspo", loss=loss, ablations=parts)

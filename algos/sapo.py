@@ -62,4 +62,5 @@ def sapo(
         eps: added to the standard deviation
         std: sample divides by n - 1, population by n
     """
-    return replace(grpo(eps=eps, std=std), name="sapo", loss=loss)
+    parts = {"without its loss": {"algo": "grpo"}}
+    return replace(grpo(eps=eps, std=std), name="sapo", loss=loss, ablations=parts)
