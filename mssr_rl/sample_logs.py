@@ -1,7 +1,7 @@
 r"""Reads the logs of other evaluation suites as lines to grade, with the suite's own verdict.
 
     lmms-eval    samples of --log_samples, .jsonl: target, filtered_resps (or resps), a key a metric
-    VLMEvalKit   tables of predictions, .tsv, .csv, .json: prediction, answer, A, B, ... and hit
+    VLMEvalKit   predictions, .xlsx, .tsv, .csv, .json: prediction, answer, A, B, ... and hit
 
 Prompts of these suites rarely ask for think tags or a box, so the answer is searched in more
 places: the last \boxed{}, else the text after the last "answer is", else a response of one line.
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl.data import golds, multiple_choice, table_files
+from mssr_rl.data.workbooks import workbook_rows
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import last_box, with_think_block
 
-TABLES = (".tsv", ".csv", ".json")
-EXCEL = (".xlsx", ".xls")
+TABLES = (".tsv", ".csv", ".json", ".xlsx", ".xls")
 
 _LMMS_OWN = frozenset(  # of a sample in lmms-eval; every other key is a metric
     ("doc_id", "doc", "doc_hash", "prompt_hash", "target_hash", "target", "input", "arguments",
@@ -54,24 +54,23 @@ def suite_of(row: Mapping[str, Any]) -> str | None:
 
 
 def is_table(name: str) -> bool:
-    """Return whether a file holds a table instead of lines.
-
-    Raises:
-        UserError: it is an Excel table, which is not read.
-    """
-    if name.lower().endswith(EXCEL):
-        raise UserError(
-            f"{name} is an Excel table: save it as .tsv or .csv, or let VLMEvalKit write one"
-            " (PRED_FORMAT=tsv in its environment)"
-        )
+    """Return whether a file holds a table rather than lines."""
     return name.lower().removesuffix(".gz").endswith(TABLES)
 
 
 def table(name: str) -> Iterator[Mapping[str, Any]]:
-    """Return the rows of a table. Raises `UserError` if there is no such file."""
+    """Return the rows of a table.
+
+    Raises:
+        UserError: there is no such file, or it is an Excel table of the old kind.
+    """
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{name} cannot be read: there is no such file")
+    if name.lower().endswith(".xlsx"):
+        return workbook_rows(path)
+    if name.lower().endswith(".xls"):
+        raise UserError(f"{name} is an old Excel table: save it as .xlsx, .tsv or .csv")
     return table_files.rows_of(path)
 
 

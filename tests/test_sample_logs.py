@@ -2,11 +2,14 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 
+from mssr_rl.data.workbooks import workbook_rows
 from mssr_rl.errors import UserError
 from mssr_rl.grade import grade_file
 from mssr_rl.sample_logs import boxed, logged, suite_of
@@ -67,6 +70,52 @@ def test_resps_are_read_where_they_are_all_there_is_and_several_are_refused() ->
         logged({**row, "resps": [["3"], ["4"]]})
 
 
+def workbook(file: Path, rows: list[tuple[Any, ...]], sheet: str = "") -> None:
+    """An .xlsx: texts apart in their own part, as Excel and openpyxl write them."""
+    texts = sorted({cell for row in rows for cell in row if isinstance(cell, str)})
+    cells = ""
+    for r, row in enumerate(rows, 1):
+        cells += f'<row r="{r}">'
+        for place, cell in zip("ABCDEFGHIJ", row, strict=False):
+            kind, value = ("s", texts.index(cell)) if isinstance(cell, str) else ("n", cell)
+            cells += f'<c r="{place}{r}" t="{kind}"><v>{value}</v></c>' if cell != "" else ""
+        cells += "</row>"
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    items = "".join(f"<si><r><t>{escape(text)}</t></r></si>" for text in texts)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/sharedStrings.xml", f"<sst {space}>{items}</sst>")
+        made = sheet or f"<worksheet {space}><sheetData>{cells}</sheetData></worksheet>"
+        book.writestr("xl/worksheets/sheet1.xml", made)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"),
+    [
+        ("<worksheet><row", "cannot be read as an Excel workbook"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><worksheet>&b;</worksheet>', "declares entities"),
+        ("<worksheet/>", "has no header"),
+    ],
+)
+def test_a_workbook_that_is_damaged_or_hostile_is_refused(
+    sheet: str, said: str, tmp_path: Path
+) -> None:
+    workbook(tmp_path / "a.xlsx", [("index",)], sheet)
+    with pytest.raises(UserError, match=said):
+        list(workbook_rows(tmp_path / "a.xlsx"))
+    (tmp_path / "b.xlsx").write_bytes(b"no zip")
+    with pytest.raises(UserError, match="cannot be read as an Excel workbook"):
+        list(workbook_rows(tmp_path / "b.xlsx"))
+
+
+def test_numbers_booleans_and_gaps_of_a_workbook_are_read(tmp_path: Path) -> None:
+    rows = [("index", "answer", "hit"), (1, "2.5", ""), (2, "", 0.5)]
+    workbook(tmp_path / "a.xlsx", rows)
+    assert list(workbook_rows(tmp_path / "a.xlsx")) == [
+        {"index": 1, "answer": "2.5", "hit": None},
+        {"index": 2, "answer": None, "hit": 0.5},
+    ]
+
+
 MCQ = ("index", "question", "A", "B", "C", "D", "answer", "prediction", "hit")
 MCQ_ROWS = [
     (10, "How many?", "2", "3", "4", "", "B", "B", 1),
@@ -76,12 +125,14 @@ MCQ_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("ending", [".tsv", ".csv", ".json"])
+@pytest.mark.parametrize("ending", [".xlsx", ".tsv", ".csv", ".json"])
 def test_tables_of_vlmevalkit_are_regraded(
     ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / f"model_MMStar{ending}"
-    if ending == ".json":
+    if ending == ".xlsx":
+        workbook(file, [MCQ, *MCQ_ROWS])
+    elif ending == ".json":
         file.write_text(json.dumps([dict(zip(MCQ, row, strict=True)) for row in MCQ_ROWS]))
     else:
         with file.open("w", newline="") as out:
@@ -112,8 +163,9 @@ def test_a_log_without_verdicts_and_an_excel_table_say_what_to_do(
     came, said = regraded(file, capsys, "against=recorded")
     assert [reward for _, reward in came] == [1]
     assert "the file holds no verdicts: no column hit or score" in said
-    with pytest.raises(UserError, match=r"Excel table: save it as \.tsv or \.csv"):
-        grade_file([str(tmp_path / "model_MathVision.xlsx")])
+    (tmp_path / "old.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(UserError, match=r"old Excel table: save it as \.xlsx, \.tsv or \.csv"):
+        grade_file([str(tmp_path / "old.xls")])
 
 
 def test_a_row_of_a_log_that_cannot_be_graded_is_named_and_the_others_go_on(
