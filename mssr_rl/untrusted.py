@@ -1,16 +1,21 @@
 """Opens files that another person may have made. Use only these functions for such files.
 
 Run, comparison, model and data folders are copied between people. A name in such a folder can be a
-pipe that blocks for ever, a device that never ends, a link to a private file, or a huge file. Even
-a small JSON file can be nested very deep, or hold numbers that are too large. So every function
-here is bounded: it opens without waiting, accepts only ordinary files, and reads up to a size.
+pipe that blocks for ever, or a device that never ends. It can be a link to a private file, or a
+huge file. Even a small JSON file can be nested very deep, or hold numbers that are too large. So
+every function here is bounded: it opens without waiting, accepts only ordinary files, and reads up
+to a size.
 
-    content   bytes          text    UTF-8, with bytes that cannot be decoded replaced
-    document  JSON           record  one JSON object
-    lines     lines of bytes; None for a line that is too long
-    rows      one JSON object per line; None for a line that holds none
-    tensors   safetensors    sha256  the hash of a file of any size    tail  its last bytes
-    parsed    JSON that is already in memory
+    content      bytes
+    text         UTF-8, with bytes that cannot be decoded replaced
+    document     JSON
+    read_object  one JSON object
+    lines        lines of bytes; None for a line that is too long
+    rows         one JSON object per line; None for a line that holds none
+    tensors      safetensors
+    sha256       the hash of a file of any size
+    tail         the last bytes of a file of any size
+    parsed       JSON that is already in memory
 
 `Unusable` says which file is refused and why. A missing file raises `FileNotFoundError`, because
 only the caller knows whether the file is required.

@@ -113,9 +113,9 @@ def _count(
 ) -> FactRow:
     """Compare a count of all finished runs; a collapsed run spends less, so it is not included.
 
-    A difference between arms is fine if it was planned, or if a budget of tokens or seconds ends
-    the runs, because its steps cannot be planned. An arm that drops groups gets fewer updates for
-    its rollouts; the note says so.
+    A difference between arms is fine if it was planned. It is also fine if a budget of tokens or
+    seconds ends the runs, because then nobody can plan the number of steps. An arm that drops
+    groups gets fewer updates for its rollouts; the note says so.
     """
     plan = PLANNED[name]
     ledgers = {

@@ -66,7 +66,7 @@ def of_run(folder: Path, accept: Sequence[str] = ()) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """Return the whole config as YAML. `read` is the inverse."""
+    """Return the whole config as YAML. `read_config` is the inverse."""
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))

@@ -6,7 +6,7 @@
         limit: int | None = option("check only this many problems; null: all", None, COUNT)
         options: Mapping[str, str] = options_of("env")
 
-`read` returns such an object, or raises a `UserError` that names the wrong argument. `helptext`
+`parse_words` returns such an object, or raises a `UserError` naming the wrong argument. `helptext`
 prints the same fields. `mssr_rl.typed` checks types and bounds, `overrides` reads the values.
 """
 

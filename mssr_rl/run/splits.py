@@ -2,10 +2,10 @@
 
     read_splits(config)    train, val and test as environments, without rows that are left out
     said(splits)           lines on them for the person who starts the run
-    splits_record(splits)  the same for run.json
+    data_record(splits)    the same for run.json
 
-The checks end a run before an engine starts, if training rows are also val or test rows, or if the
-model cannot take a picture or a prompt.
+The checks run before an engine starts. They end the run if training rows are also val or test rows.
+They also end it if the model cannot take a picture or a prompt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Watches the phases of a run: a phase that takes too long is reported, then stopped.
 
 After `fault.stall_seconds` the stacks of all threads are written to stacks.txt. After
-`fault.stop_seconds` the main thread gets a signal whose handler raises `Stalled`. If the main
-thread is busy in C code and does not react, the thread of faulthandler, which needs no interpreter
+`fault.stop_seconds` the main thread gets a signal whose handler raises `Stalled`. The main thread
+may be busy in C code and not react. Then the thread of faulthandler, which needs no interpreter
 lock, writes the stacks and ends the process. Time does not count while the process was stopped or
 the machine asleep.
 """

@@ -76,8 +76,8 @@ def repetition(trace: Trace, limits: Limits) -> Event | None:
 def repeats(text: str) -> bool:
     """Return whether a text repeats itself.
 
-    It does if it has over 40 words and few distinct word 4-grams, or if it has over 200 characters
-    and zlib makes it more than four times smaller.
+    A text of over 40 words repeats itself if it has few distinct word 4-grams. A text of over 200
+    characters repeats itself if zlib makes it more than four times smaller.
     """
     words = text.split()
     grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))

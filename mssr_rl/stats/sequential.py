@@ -1,8 +1,8 @@
 """Interim analyses ("looks") of a comparison that grows: when it is tested, and at which level.
 
-If two equal arms are tested after every seed from 3 to 10, until a t-test at 5 % calls them
-different, this happens in 16 % of comparisons. So alpha is spent over a few looks. The looks are
-fixed before the first run:
+Suppose that two equal arms are tested after every seed from 3 to 10. Then some t-test at 5 % calls
+them different in 16 % of comparisons. So alpha is spent over a few looks. The looks are fixed
+before the first run:
 
     look 1   at the planned number of seeds                  92 % of alpha
     look k   at twice the seeds of the look before           half of the remaining alpha

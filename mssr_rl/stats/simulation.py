@@ -6,10 +6,14 @@ prints the tables of docs/statistics.md; 1,000 simulations take about six minute
 simulates single questions (`only=questions`). Repeated looks, several environments, noise that is
 not normal and the rest are in `stress` (`only=runs`), which takes half a minute.
 
-The model: a run answers a question right with probability sigmoid(logit). The logit is the sum of
-four terms: the difficulty of the question (sd 1.5, the same for all arms and seeds), the luck of
-this training (sd 0.12), its luck on this question (sd 0.6), and the merit of the arm. Arms with the
-same seed share only the questions, which is the worst case for paired tests.
+The model: a run answers a question right with probability sigmoid(logit). The logit is a sum:
+
+    difficulty of the question    sd 1.5, the same for all arms and seeds
+    luck of this training         sd 0.12
+    its luck on this question     sd 0.6
+    merit of the arm              fixed
+
+Arms with the same seed share only the questions, which is the worst case for paired tests.
 
 Shapes: A arms, K seeds, N questions.
 """

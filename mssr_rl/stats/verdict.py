@@ -105,7 +105,7 @@ class ArmSummary(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """All arms and pairs under one rule."""
+    """The results of all arms and pairs, under one rule for the verdicts."""
 
     rule: Rule
     arms: tuple[ArmSummary, ...]  # best mean first

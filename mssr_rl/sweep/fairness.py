@@ -7,8 +7,9 @@ difference is accounted for if it is one of
     declared       named in `varies=`
     consequence    it follows from settings whose differences are all accounted for
 
-Every other difference is a confounder. Defaults in an algorithm's signature are part of its
-definition, even for common settings such as a loss or a group size, unless the user changed them.
+Every other difference is a confounder. The default values in an algorithm's signature are part of
+its definition, even for common settings such as a loss or a group size. A value that the user
+changed is not.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
