@@ -211,7 +211,7 @@ def _refuse_unread(raw: Row, row: Row, where: str) -> None:
     if missed := column_content.unread(raw, row.get("images") or ()):
         raise UserError(
             f"{where}: the column {missed[0]!r} holds pictures, and this format does not read it;"
-            f" say env.columns={{images: {missed[0]}}} to read the rows by their columns"
+            f" set env.columns={{images: {missed[0]}}} to read the rows by their columns"
         )
 
 

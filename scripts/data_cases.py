@@ -120,7 +120,7 @@ def came_of(folder: Path, case: Mapping[str, str]) -> Came:
 
 
 def main(folder: Path) -> int:
-    """Print the table; 1 if a case came otherwise than expected."""
+    """Print the table. Returns 1 if any case was not as expected."""
     wrong = 0
     cases = sorted(folder.glob("*/case.json"))
     for path in cases:

@@ -20,7 +20,7 @@ class OutsideCispo(PolicyLoss):
     clip_high: float = 4.0
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """Every token's loss."""
+        """Return every token's loss."""
         ratio_BT = signal.log_ratio_BT.detach().exp()
         weight_BT = ratio_BT.clamp(max=1 + self.clip_high)
         token_loss_BT = -weight_BT * signal.advantage_BT * signal.logprob_BT

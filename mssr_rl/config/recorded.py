@@ -104,7 +104,7 @@ def check_accepted(names: Sequence[str]) -> None:
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted key: value} of nested mappings."""
+    """Return {dotted key: value} of nested mappings."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):

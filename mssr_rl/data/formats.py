@@ -193,13 +193,13 @@ class ColumnRoles:
         for name in CHOICES:
             if name not in self.ignored and name in raw and raw[name] not in (None, "", []):
                 raise ValueError(
-                    f"the column {name!r} holds options and would not be read; say"
+                    f"the column {name!r} holds options and would not be read; set"
                     f" env.columns={{choices: {name}}}, or ignored: {name}"
                 )
 
     def _hint(self, missed: Sequence[str]) -> str:
         names = (*self.roles.get("images", ()), *missed)
-        return f"say env.columns={{images: {_one_or_list(names)}}}, or ignored: {missed[0]}"
+        return f"set env.columns={{images: {_one_or_list(names)}}}, or ignored: {missed[0]}"
 
 
 def _pictures(name: str, value: Any) -> list[Any]:

@@ -110,7 +110,7 @@ def _refuse_two_readings(value: int, options: Sequence[str]) -> None:
     if place is not None and place != str(value):
         raise ValueError(
             f"has the answer {value} with the options {', '.join(options)}: that is the option"
-            f" {value}, or the place of {place} counted from 0; say env.columns="
+            f" {value}, or the place of {place} counted from 0; set env.columns="
             "{answer_index: answer} for places (answer_number from 1), or write options as text"
         )
 
@@ -223,7 +223,7 @@ def _refuse_none_of(text: str, options: Sequence[str]) -> None:
     if any(verify(gold_response(option), text).correct for option in options):
         return
     place = (
-        "; if it is the place of one, say env.columns={answer_index: answer} (counted from 0) or"
+        "; if it is the place of one, set env.columns={answer_index: answer} (counted from 0) or"
         " answer_number (from 1)"
     )
     raise ValueError(

@@ -20,10 +20,12 @@ _NONE = (None, "", "[]", "None", "nan")
 
 
 def read_options(cells: Sequence[Any]) -> list[str] | None:
-    """The options in the cells: one cell with all of them, or a cell for each; None without any.
+    """Return the options in the cells; None if there are none.
+
+    One cell may have all options, or each cell may have one.
 
     Raises:
-        ValueError: they are no texts.
+        ValueError: the options are not texts.
     """
     filled = [value for value in cells if not _is_none(value)]
     if not filled:

@@ -75,16 +75,19 @@ class Shared(NamedTuple):
 SHOWN = 20  # most rows that are named
 
 
-def overlap_record(found: Shared) -> dict[str, Any]:
-    """The finding for run.json; `rows` counts the same and the nearly same, `near` the latter."""
+def overlap_record(result: Shared) -> dict[str, Any]:
+    """Return the result for run.json.
+
+    `rows` counts equal and nearly equal rows, `near` only the latter.
+    """
     return {
-        "split": found.split,
-        "with": found.other,
-        "of": found.of,
-        "rows": len(found.hits),
-        "near": len(found.hits) - found.exact,
-        "stands_in": found.stands_in,
-        "examples": [[hit.ours, hit.theirs, hit.why] for hit in found.hits[:SHOWN]],
+        "split": result.split,
+        "with": result.other,
+        "of": result.of,
+        "rows": len(result.hits),
+        "near": len(result.hits) - result.exact,
+        "stands_in": result.stands_in,
+        "examples": [[hit.ours, hit.theirs, hit.why] for hit in result.hits[:SHOWN]],
     }
 
 

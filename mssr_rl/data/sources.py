@@ -108,7 +108,9 @@ def our_names(names: Mapping[str, object]) -> dict[str, str]:
 def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
     """Return the source of the rows of one split's files, one file after the other."""
     if not table_files.suffix_of(paths[0]):
-        raise UserError(f"{paths[0]} is no data set: use one of {', '.join(SUFFIXES)}")
+        raise UserError(
+            f"{paths[0]} is not a data set: use a file that ends with {', '.join(SUFFIXES)}"
+        )
     return Source(
         name=paths[0].name,
         split=split,

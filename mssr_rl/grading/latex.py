@@ -310,8 +310,9 @@ def clean(text: str) -> str:
 
 
 class _Unwrapper:
-    r"""Drops dressing macros with their braces and braces that are no macro's argument;
-    puts braces where a fraction or root has its arguments without: \frac12.
+    r"""Removes dressing macros with their braces, and braces that are not an argument of a macro.
+
+    Puts braces around the arguments of a fraction or root that has none: \frac12.
     """
 
     def __init__(self, text: str) -> None:

@@ -214,18 +214,18 @@ def response_rotary(model: Any, position_N: Tensor) -> Rotary:
 
 
 def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries N Q H, keys and values N K H, turned to their positions."""
+    """Return queries N Q H, and keys and values N K H, rotated to their positions."""
     normed = norm(layer.input_layernorm, x_ND)
     return queries(layer, normed, rotary), *keys_values(layer, normed, rotary)
 
 
 def queries(layer: Any, normed_ND: Tensor, rotary: Rotary) -> Tensor:
-    """N Q H."""
+    """Return the rotated queries, N Q H."""
     return rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
 
 
 def keys_values(layer: Any, normed_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
-    """Each N K H."""
+    """Return the rotated keys and the values, each N K H."""
     attention = layer.self_attn
     k, v = (_heads(attention, part, normed_ND) for part in (attention.k_proj, attention.v_proj))
     return rotate(k, rotary), v

@@ -485,7 +485,7 @@ def test_a_second_column_with_pictures_is_refused_with_the_words_that_settle_it(
     row = {"problem": "How many?", "image": IMAGE, "mask": {"bytes": BLUE}, "answer": "5"}
     said = refusal(row)
     assert "row 0 (id train-0): the column 'mask' holds pictures and would not be read" in said
-    assert "say env.columns={images: [image, mask]}, or ignored: mask" in said
+    assert "set env.columns={images: [image, mask]}, or ignored: mask" in said
     assert len(read(row, stated="{images: [image, mask]}")[0].images) == 2
     assert len(read(row, stated="{ignored: mask}")[0].images) == 1
 
@@ -561,7 +561,7 @@ def test_whole_numbers_are_places_from_0_if_a_0_is_among_them_and_from_1_if_the_
     assert answers(1.0, 0.0) == ["B", "A"]
     assert answers(1, 2, stated="{answer_index: answer}") == ["B", "C"]
     assert answers(1, 2, stated="{answer_number: answer}") == ["A", "B"]
-    with pytest.raises(UserError, match="if it is the place of one, say env"):
+    with pytest.raises(UserError, match="if it is the place of one, set env"):
         answers(1, 2)
     with pytest.raises(UserError, match="its 3 options count from 0 to 2"):
         answers(1, 3, stated="{answer_index: answer}")

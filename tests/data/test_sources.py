@@ -101,7 +101,11 @@ def test_a_data_set_without_train_can_be_scored_but_not_trained_on(tmp_path: Pat
         ("rows.json", b"{}", "holds no list of rows"),
         ("rows.json", b"[1", "cannot be read as JSON"),
         ("rows.json", b"[1]", "row 0 is no object"),
-        ("rows.xlsx", b"a,b", r"is no data set: use one of \.parquet, \.arrow, \.jsonl, \.json"),
+        (
+            "rows.xlsx",
+            b"a,b",
+            r"is not a data set: use a file that ends with \.parquet, \.arrow, \.jsonl, \.json",
+        ),
         ("rows.csv", b"a,b", r"rows\.csv has no rows"),
         ("rows.csv", b"a,b\n1,2,3\n", "a row with more fields than columns"),
         ("rows.jsonl.gz", b"no gzip", "cannot be read"),

@@ -43,7 +43,7 @@ def cause(error: BaseException | None) -> str:
     reason = last_error(message) or next(filter(None, map(last_error, texts)), None)
     place = with_error or (logs[0] if logs else folder())
     where = f"its log is {place}" if logs else f"logs of its machine are in {place}"
-    return f": {reason} ({where})" if reason else f" without a word of why ({where})"
+    return f": {reason} ({where})" if reason else f" without giving a reason ({where})"
 
 
 def folder() -> Path:

@@ -101,7 +101,7 @@ def _outside(text: str) -> str:
 
 
 def _part(text: str, *, first: bool) -> Part:
-    """One side; on the left words may stand, as a name."""
+    """Return one side. The left side may be words, which are then a name."""
     body, unit = split_unit(text)
     try:
         return Part(parse(body), unit)
@@ -112,7 +112,7 @@ def _part(text: str, *, first: bool) -> Part:
 
 
 def _is_name(text: str) -> bool:
-    """Is it Area, length of AB, lim f(x): words without a number, or a known operator?"""
+    """Return whether it is a name: words without a number (Area, length of AB), or lim f(x)."""
     plain = clean(text)
     words = re.findall(r"[a-z]+", _COMMANDS.sub(" ", plain.lower()))
     if not HEDGES.isdisjoint(words) or "≠" in plain:

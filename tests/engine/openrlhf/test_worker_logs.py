@@ -63,7 +63,7 @@ def test_what_ray_itself_was_told_comes_first(logs: Path) -> None:
 
 def test_a_process_that_says_nothing_is_told_of_so(logs: Path) -> None:
     where = f"(logs of its machine are in {logs})"
-    assert worker_logs.cause(None) == f" without a word of why {where}"
+    assert worker_logs.cause(None) == f" without giving a reason {where}"
 
 
 def test_a_block_of_shared_memory_that_a_killed_process_left_is_removed() -> None:
