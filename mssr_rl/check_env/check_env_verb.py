@@ -27,18 +27,21 @@ class EnvironmentWords:
     """The arguments of `check env=NAME`."""
 
     env: str = option("the environment that is checked")
-    data: str | None = option("where its rows lie; the same as env.data", None)
+    data: str | None = option("the file or folder with its rows; the same as env.data", None)
     split: str | None = option("train, val or test; null: the environment's default", None)
     limit: int | None = option("only the first rows; the same as env.limit", None, COUNT)
     options: Mapping[str, str] = options_of("env")
     plugins: tuple[str, ...] = option("modules that register environments", ())
     against: tuple[str, ...] = option(
-        "environments in whose test split its rows must not be; NAME:PLACE reads it from PLACE", ()
+        "find rows that are also in the test split of these environments; NAME:PLACE reads PLACE",
+        (),
     )
     audit: bool = option("show where other verifiers disagree with ours", False)
-    max_prompt_tokens: int | None = option("list prompts that are longer", None, COUNT)
+    max_prompt_tokens: int | None = option("list prompts with more tokens", None, COUNT)
     model_path: str | None = called(
-        "model.path", "whose rules pictures and prompts must keep; null: tiny's, Qwen2.5-VL", None
+        "model.path",
+        "check pictures and prompts by this model's rules; null: tiny, Qwen2.5-VL",
+        None,
     )
 
 

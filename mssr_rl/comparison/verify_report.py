@@ -42,7 +42,7 @@ class VerifyWords:
     verify: str = option("the folder of a comparison")
     deep: bool = option("have the final checkpoints answer the test split again", False)
     plugins: tuple[str, ...] = option("the modules that the runs imported", ())
-    engine: str | None = option("the engine, where it is another than local", None)
+    engine: str | None = option("the engine of the runs, if it is not local", None)
     address: str | None = called("cluster.address", "the Ray cluster that the runs used", None)
     env: Mapping[str, str] = options_of("env")
 

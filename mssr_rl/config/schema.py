@@ -33,7 +33,7 @@ class ModelConfig:
     """The policy to start from."""
 
     path: str = option("`tiny`, a folder in the `save_pretrained` layout, or a hub id")
-    revision: str | None = option("of a hub id: commit, tag or branch; null: its newest", None)
+    revision: str | None = option("commit, tag or branch of a hub id; null: newest", None)
     min_pixels: int | None = option(
         "enlarge pictures with fewer pixels; null: as the model's processor does", None, COUNT
     )
@@ -82,7 +82,7 @@ class ClusterConfig:
     )
     gpu_memory_share: float = option("share of a GPU's memory that vLLM may use", 0.4, SHARE)
     pictures_per_prompt: int = option(
-        "most pictures of a problem, for which vLLM keeps room", 8, COUNT
+        "most pictures of a problem; vLLM reserves memory for so many", 8, COUNT
     )
     prefix_caching: bool = option("vLLM keeps the attention cache of shared prompts", False)
     attention: Literal["sdpa", "eager", "flash_attention_2"] = option(
@@ -144,10 +144,10 @@ class RolloutConfig:
     correction: Literal[
         "none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"
     ] = option(
-        "importance weights where vLLM samples: per token or per response, cut or dropped at a cap",
+        "importance weights for vLLM's samples, by token or response: capped, or dropped above it",
         "none",
     )
-    correction_cap: float | None = option("the largest such weight; null: 2", None, POSITIVE)
+    correction_cap: float | None = option("the cap of rollout.correction; null: 2", None, POSITIVE)
     sampler: Literal["vllm", "transformers"] = option(
         "engine=openrlhf samples with vLLM, or with transformers on the training ranks", "vllm"
     )

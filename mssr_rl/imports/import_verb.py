@@ -36,7 +36,7 @@ class ImportWords:
         "responses sampled between two steps of the file, which place it beside other runs",
         bound=Bound("at least 1 and at most 1e9", 1, 10**9),
     )
-    name: str | None = option("of the run in the report; null: the file's", None)
+    name: str | None = option("the run's name in the report; null: the file's name", None)
     step: str | None = option("the file's name for the step; null: the usual ones", None)
     reward: str | None = option("the file's name for the mean training reward", None)
     accuracy: str | None = option("the file's name for accuracy on validation", None)

@@ -42,7 +42,7 @@ class LensRunWords:
 
     run: str = option("the folder of a run that kept batches (lens.every)")
     algo: tuple[str, ...] = option("one or more algorithms; left out: the run's own", ())
-    step: int | None = option("which recorded step; null: the newest", None, COUNT_OR_NONE_AT_ALL)
+    step: int | None = option("the recorded step to use; null: newest", None, COUNT_OR_NONE_AT_ALL)
     options: Mapping[str, str] = options_of("algo")
     plugins: tuple[str, ...] = option("modules that register algorithms", ())
 

@@ -31,11 +31,13 @@ class ScoreWords:
     """The arguments of `eval`, besides the keys of a run that change a score."""
 
     split: tuple[Literal["train", "val", "test"], ...] | None = option(
-        "what is scored; null: val and test of one environment, test of each of several", None
+        "the splits to score; null: val and test of one environment, test of each of several", None
     )
     judge: str | None = option("address of a model that judges the answers, http://...", None)
     judge_model: str | None = option("the name of that model; null: its server's default", None)
-    keys: Mapping[str, str] = others("env, model, engine, and other keys of a run that matter here")
+    keys: Mapping[str, str] = others(
+        "env, model, engine, and other config keys that change a score"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,5 +40,5 @@ class Settings:
     comparisons_dir: str = option("the folder of all comparisons", "comparisons")
     plan: bool = option("show the plan and how long it takes, and start no run", False)
     runs: Mapping[str, str] = others(
-        "any key of a run; a comma sweeps it; NAME.key=value is for one algorithm's arms"
+        "any config key; values with commas make arms; NAME.key=value sets one algorithm only"
     )
