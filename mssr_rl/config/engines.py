@@ -66,6 +66,11 @@ def _changed(name: str, section: Any, default: Any) -> list[str]:
 
 
 def _check_cluster(config: Config) -> None:
+    if config.engine.logit_tokens is not None:
+        raise UserError(
+            f"engine.logit_tokens={config.engine.logit_tokens} has no effect with engine=openrlhf; "
+            "add engine=local, or leave it out"
+        )
     cluster, ranks = config.cluster, config.cluster.nodes * config.cluster.gpus_per_node
     sampling = cluster.rollout_engines * cluster.tensor_parallel
     if config.rollout.sampler == "transformers":

@@ -60,6 +60,12 @@ class EngineConfig:
         "precision of the policy; with bfloat16, AdamW changes a float32 copy of the weights",
         "float32",
     )
+    logit_tokens: int | None = option(
+        "engine=local: response tokens whose logits are in memory at once; null: 33.6 million "
+        "logits",
+        None,
+        COUNT,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

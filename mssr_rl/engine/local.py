@@ -24,6 +24,7 @@ from mssr_rl.engine.reference import Reference
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan, UpdateStats
 from mssr_rl.loss import Weights
+from mssr_rl.models.chunked_scores import MemoryUse
 from mssr_rl.models.family import Block, Reading, ScoredResponses, ScoringBatches, score_by_parts
 from mssr_rl.models.load import Wanted, family_of, load_model
 from mssr_rl.models.sampled import Sampled, stacked, texts, widen
@@ -46,6 +47,7 @@ class LocalOptions:
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
     micro_batch: int = 32  # rollouts in a pass (`engine.blocks`); it changes memory and speed only
+    logit_tokens: int | None = None  # tokens whose logits exist at once (`chunked_scores`)
     threads: int = 1  # passes that run at the same time, on CPU
     lr: float = 1e-6
     weight_decay: float = 0.01
@@ -68,7 +70,7 @@ class LocalEngine:
             options.model, options.min_pixels, options.max_pixels, options.max_prompt_tokens
         )
         self.family = family_of(self.policy, wanted)
-        self.family.prepare(self.policy)
+        self.family.prepare(self.policy, MemoryUse(options.logit_tokens))
         self.reference = Reference(
             copy.deepcopy(self.policy), self.family, options.device, self._block
         )

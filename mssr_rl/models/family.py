@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mssr_rl.engine_protocol import Sampling
+from mssr_rl.models.chunked_scores import USUAL, MemoryUse
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem
@@ -60,7 +61,7 @@ class Family(Protocol):
     vocabulary: Vocabulary  # what may be sampled, and what ends a response
     opening: str  # start of the response that the prompt has, e.g. a think tag; it is graded too
 
-    def prepare(self, model: Any) -> None:
+    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:
         """Prepare a model that samples and trains in this process. Called once, before any pass."""
         ...
 

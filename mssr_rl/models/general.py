@@ -21,8 +21,10 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.engine_protocol import Sampling
+from mssr_rl.errors import UserError
 from mssr_rl.models import grouped_attention
 from mssr_rl.models.chat import ChatEncoder, collated
+from mssr_rl.models.chunked_scores import USUAL, MemoryUse, score_states
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
 from mssr_rl.models.processor import save_processor, sized
 from mssr_rl.models.sampled import DrawnTokens, Sampled, together
@@ -81,6 +83,8 @@ class General:
         self._shares_start = all(
             type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
         )
+        self.memory = USUAL
+        self._scores_states: bool | None = None  # not known yet
         self.kind = model.kind.__name__
         self.said = f"transformers' own {self.kind} with {encoder.said}; rollouts " + (
             "share their prompt's cache" if self.shares else "each read their prompt to train"
@@ -90,8 +94,17 @@ class General:
     def ready(cls) -> None:
         """Called before the library builds anything of this family."""
 
-    def prepare(self, model: Any) -> None:
-        """Use attention that does not copy keys, if the model leaves attention to torch."""
+    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:
+        """Use attention that does not copy keys, if the model leaves attention to torch.
+
+        Raises UserError if `memory` asks for what the model's class cannot do.
+        """
+        self.memory = memory
+        if memory.logit_tokens is not None and not self.scores_states(model):
+            raise UserError(
+                f"engine.logit_tokens={memory.logit_tokens} has no effect: {self.kind} changes its "
+                "logits after the output layer, so they are computed for all tokens; leave it out"
+            )
         if model.config._attn_implementation == "sdpa":  # noqa: SLF001  there is no public name
             model.set_attn_implementation(grouped_attention.NAME)
 
@@ -194,52 +207,130 @@ class General:
     ) -> ScoredResponses:
         """Score with the prompts' cache if there is one, else prompts and responses together."""
         token_BT, mask_BT = response
-        if reading.cache is None:
-            logits_BTV = self._together(model, reading.prompts, response)
-        else:
-            logits_BTV = self._behind(model, reading, response)
         chosen = mask_BT.bool()
-        scores = self.token_scores(logits_BTV[chosen], token_BT[chosen], temperature)
+        at_once = self.memory.tokens_at_once(len(model.get_output_embeddings().weight))
+        if int(chosen.sum()) > at_once and self.scores_states(model):
+            scores = self._scores_of_states(model, reading, response, (temperature, at_once))
+        else:
+            logits_BTV = self._outputs(model, reading, response, states=False)
+            scores = self.token_scores(logits_BTV[chosen], token_BT[chosen], temperature)
         empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
+
+    def scores_states(self, model: Any) -> bool:
+        """Return whether logits are the output layer of the last hidden states and nothing more.
+
+        Some classes scale or cap them afterwards. Two tokens tell, computed once.
+        """
+        if self._scores_states is None:
+            token_PL = self.vocabulary.end[:1].expand(1, 2)
+            with torch.no_grad():
+                states = model.base_model(input_ids=token_PL, use_cache=False).last_hidden_state
+                logits = model(input_ids=token_PL, use_cache=False).logits
+                self._scores_states = torch.equal(model.get_output_embeddings()(states), logits)
+        return self._scores_states
+
+    def _scores_of_states(
+        self,
+        model: Any,
+        reading: PromptReading,
+        response: tuple[Tensor, Tensor],
+        how: tuple[float, int],
+    ) -> TokenScores:
+        """Score with few logits at once. `how`: the temperature, and of how many tokens."""
+        (token_BT, mask_BT), (temperature, at_once) = response, how
+        chosen, head = mask_BT.bool(), model.get_output_embeddings()
+
+        def score(logits_NV: Tensor, token_N: Tensor) -> TokenScores:
+            return self.token_scores(logits_NV, token_N, temperature)
+
+        states_BTD = self._outputs(model, reading, response, states=True)
+        if reading.logits_PV is None:
+            return score_states(states_BTD[chosen], head, token_BT[chosen], score, at_once)
+        # The prompt's last state was read with the prompt; its logits are in the reading.
+        behind_B = _prompt_of(reading, len(token_BT))
+        first_B, later = chosen[:, 0], chosen[:, 1:]
+        first = score(reading.logits_PV[behind_B][first_B], token_BT[:, 0][first_B])
+        given = states_BTD[later], head, token_BT[:, 1:][later]
+        rest = score_states(*given, score, at_once)
+        empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
+        both = [
+            torch.cat(
+                (
+                    empty_BT[:, :1].masked_scatter(first_B[:, None], a),
+                    empty_BT[:, 1:].masked_scatter(later, b),
+                ),
+                1,
+            )[chosen]
+            for a, b in zip(first, rest, strict=True)
+        ]
+        return TokenScores(*both)
 
     def token_scores(self, logits_NV: Tensor, token_N: Tensor, temperature: float) -> TokenScores:
         """Return the scores of N tokens by the logits that predict them."""
         return score_tokens(logits_NV, token_N, self.vocabulary, temperature)
 
-    def _behind(
-        self, model: Any, reading: PromptReading, response: tuple[Tensor, Tensor]
+    def _outputs(
+        self,
+        model: Any,
+        reading: PromptReading,
+        response: tuple[Tensor, Tensor],
+        *,
+        states: bool,
     ) -> Tensor:
-        """Return logits B T V. The prompt predicts the first token; the others follow its cache."""
-        assert reading.cache is not None
+        """Return logits B T V that predict the responses.
+
+        With `states`, return the hidden states instead: B T D, or B T-1 D behind a cache, where the
+        prompt's logits predict the first token.
+        """
+        if reading.cache is None:
+            return self._together(model, reading.prompts, response, states=states)
         assert reading.logits_PV is not None
+        first = reading.logits_PV[_prompt_of(reading, len(response[0]))][:, None]
+        if response[0].shape[1] == 1:
+            return first[..., :0, :] if states else first
+        later = self._behind(model, reading, response, states=states)
+        return later if states else torch.cat((first, later), 1)
+
+    def _behind(
+        self,
+        model: Any,
+        reading: PromptReading,
+        response: tuple[Tensor, Tensor],
+        *,
+        states: bool,
+    ) -> Tensor:
+        """Return outputs for all tokens but the first, which follow the prompts' cache."""
+        assert reading.cache is not None
         token_BT, mask_BT = response
-        b, length = token_BT.shape
-        behind_B = torch.arange(b, device=token_BT.device) // (b // len(reading.logits_PV))
-        first = reading.logits_PV[behind_B][:, None]
-        if length == 1:
-            return first
+        behind_B = _prompt_of(reading, len(token_BT))
         positions = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
         before_BL = reading.prompts.mask[behind_B]
-        later = model(
+        return _run(
+            model,
+            states=states,
             input_ids=token_BT[:, :-1],
             attention_mask=torch.cat((before_BL, mask_BT[:, :-1].to(before_BL)), 1),
-            position_ids=positions + torch.arange(length - 1, device=token_BT.device),
+            position_ids=positions + torch.arange(token_BT.shape[1] - 1, device=token_BT.device),
             past_key_values=forked(reading.cache, behind_B),
             use_cache=True,
-        ).logits
-        return torch.cat((first, later), 1)
+        )
 
     def _together(
-        self, model: Any, prompts: GeneralPrompts, response: tuple[Tensor, Tensor]
+        self,
+        model: Any,
+        prompts: GeneralPrompts,
+        response: tuple[Tensor, Tensor],
+        *,
+        states: bool,
     ) -> Tensor:
-        """Return logits B T V from whole sequences, in which every rollout has its own prompt."""
+        """Return outputs from whole sequences, in which every rollout has its own prompt."""
         group_size = len(response[0]) // len(prompts.rows)
         rows = [row for row in prompts.rows for _ in range(group_size)]
         width = response[0].shape[1]
         inputs = self._whole(model, rows, response)
-        logits: Tensor = model(**inputs, logits_to_keep=width + 1, use_cache=False).logits
-        return logits[:, -width - 1 : -1]
+        kept = {} if states else {"logits_to_keep": width + 1}
+        return _run(model, states=states, **inputs, **kept, use_cache=False)[:, -width - 1 : -1]
 
     def sequences(
         self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
@@ -304,6 +395,21 @@ class General:
             self.tokenizer.save_pretrained(folder)
         else:
             save_processor(self.encoder.processor, folder)
+
+
+def _run(model: Any, *, states: bool, **inputs: Any) -> Tensor:
+    """Run the model, or with `states` its part below the output layer."""
+    outputs: Tensor = (
+        model.base_model(**inputs).last_hidden_state if states else model(**inputs).logits
+    )
+    return outputs
+
+
+def _prompt_of(reading: PromptReading, responses: int) -> Tensor:
+    """Return the row of each response's prompt."""
+    assert reading.logits_PV is not None
+    device = reading.logits_PV.device
+    return torch.arange(responses, device=device) // (responses // len(reading.logits_PV))
 
 
 def common_start(prompts: GeneralPrompts) -> int:

@@ -14,6 +14,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import decode, lean, score
+from mssr_rl.models.chunked_scores import USUAL, MemoryUse
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
 from mssr_rl.models.processor import save_processor
@@ -49,9 +50,11 @@ class Qwen25VL:
     def __init__(self, encoder: PromptEncoder, vocabulary: Vocabulary) -> None:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer = encoder.processor.tokenizer
+        self.memory = USUAL
 
-    def prepare(self, model: Any) -> None:
-        """Do nothing: the passes here do not use the model's own attention."""
+    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
+        """Note how training saves memory; the passes are this package's own."""
+        self.memory = memory
 
     def length(self, problem: Problem) -> int:
         """Return the number of tokens of a problem's prompt."""
@@ -77,7 +80,7 @@ class Qwen25VL:
         self, model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
     ) -> ScoredResponses:
         """Score given responses with the prompts' cache."""
-        return score.score(model, reading, response, temperature)
+        return score.score(model, reading, response, temperature, self.memory)
 
     def sequences(
         self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]

@@ -7,12 +7,12 @@ vocabulary.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models import lean
+from mssr_rl.models.chunked_scores import USUAL, MemoryUse, score_states
 from mssr_rl.models.family import ScoredResponses
-from mssr_rl.models.vocabulary import Vocabulary, score_tokens
+from mssr_rl.models.vocabulary import TokenScores, Vocabulary, score_tokens
 
 
 def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor]) -> Tensor:
@@ -34,12 +34,21 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
 
 
 def score(
-    model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
+    model: Any,
+    reading: lean.Reading,
+    response: tuple[Tensor, Tensor],
+    temperature: float,
+    memory: MemoryUse = USUAL,
 ) -> ScoredResponses:
     """Return log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
     token_BT, mask_BT = response
-    chosen = mask_BT.bool()
-    logits_NV = F.linear(hidden_states(model, reading, response), model.lm_head.weight)
-    scores = score_tokens(logits_NV, token_BT[chosen], Vocabulary.of(model), temperature)
+    chosen, vocabulary = mask_BT.bool(), Vocabulary.of(model)
+
+    def of_tokens(logits_NV: Tensor, token_N: Tensor) -> TokenScores:
+        return score_tokens(logits_NV, token_N, vocabulary, temperature)
+
+    states_ND = hidden_states(model, reading, response)
+    at_once = memory.tokens_at_once(len(model.lm_head.weight))
+    scores = score_states(states_ND, model.lm_head, token_BT[chosen], of_tokens, at_once)
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
     return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))

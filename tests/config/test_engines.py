@@ -53,6 +53,10 @@ from mssr_rl.errors import UserError
             ],
             "it needs cluster.colocate",
         ),
+        (
+            ["engine=openrlhf", "engine.logit_tokens=64"],
+            "engine.logit_tokens=64 has no effect with",
+        ),
         (["rollout.sampler=transformers"], "rollout.sampler=transformers has no effect with"),
         (
             ["engine=openrlhf", "rollout.sampler=transformers", "cluster.prefix_caching=true"],

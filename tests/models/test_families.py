@@ -12,6 +12,7 @@ import transformers
 from mssr_rl.data.pictures import decode
 from mssr_rl.errors import UserError
 from mssr_rl.models import families, general, grouped_attention, processor
+from mssr_rl.models.chunked_scores import MemoryUse
 from mssr_rl.models.general import General, GeneralPrompts, PromptReading
 from mssr_rl.problem import Example
 
@@ -193,3 +194,31 @@ def test_a_picture_sign_in_a_text_is_refused_by_the_name_of_its_problem(twin):
 def test_a_family_that_needs_nothing_of_its_own_needs_no_file(twin):
     own = {name for name in families.known() if name in NAMES}
     assert own == {"paligemma", "smolvlm"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_few_logits_at_once_change_no_number(name, twin):
+    """Scores and gradients of a family, with the output layer applied to three tokens at a time."""
+    engine = trial.engine_of(twin(name))
+    problems = trial.problems_for(engine)
+    rollouts = engine.rollout(problems, 2, trial.Sampling(max_response_tokens=6), seed=1)
+    reading = engine._read(problems)
+    response = rollouts.token_BT, rollouts.mask_BT
+    if isinstance(engine.family, General) and not engine.family.scores_states(engine.policy):
+        with pytest.raises(UserError, match="changes its logits after the output layer"):
+            engine.family.prepare(engine.policy, MemoryUse(3))
+        assert engine.policy.config.get_text_config().final_logit_softcapping
+        return
+    found = []
+    for memory in (MemoryUse(), MemoryUse(3)):
+        engine.family.prepare(engine.policy, memory)
+        scored = engine.family.score(engine.policy, reading, response, 1.0)
+        weights = [p for p in engine.policy.parameters() if p.requires_grad]
+        total = (scored.logprob_BT * rollouts.mask_BT).sum() + scored.entropy_BT.sum()
+        gradient = torch.autograd.grad(total, weights, allow_unused=True, retain_graph=True)
+        found.append([*scored, *(g for g in gradient if g is not None)])
+    whole, some = found
+    assert len(whole) == len(some)
+    for a, b in zip(whole, some, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * max(1.0, float(b.abs().max()))
