@@ -465,7 +465,7 @@ def failure_share(reason: str) -> str:
 
 
 def budget_name(currency: str) -> str:
-    """The name of what was spent in a currency, such as rollouts."""
+    """Return the metric name of a unit of the budget, such as rollouts."""
     return BUDGETS[currency]
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of all arms in one chart, over each currency of the ledger. Pure.
+"""Learning curves of all arms in one chart, over each unit of the budget. Pure functions.
 
 A line is the mean over the seeds that count. The band around an accuracy is the range of the seeds.
 An arm has the same colour everywhere on the page; the colour follows from its position in the list.
@@ -22,7 +22,7 @@ Marks = Mapping[str, Sequence[SeedRange]]  # by arm
 
 
 class Tab(NamedTuple):
-    """The charts over one currency, such as rollouts or updates."""
+    """The charts over one unit of the budget, such as rollouts or updates."""
 
     axis: str
     name: str
@@ -30,7 +30,7 @@ class Tab(NamedTuple):
 
 
 def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
-    """Return charts of accuracy and reward, one tab per currency."""
+    """Return charts of accuracy and reward, one tab per unit of the budget."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
     sampled = {arm: accuracy_marks(some, SAMPLED) for arm, some in by_arm.items()}
