@@ -11,11 +11,12 @@ same tiny Qwen2.5-VL, mini problems, verifier, response limit, temperature 1 and
 to the initial model. Group algorithms have 32 problems × 8 samples. Single-rollout algorithms have
 256 problems × 1; TRL has none, so they are compared with TRL's groups at as many samples.
 
-Responses first have their natural lengths, up to 64 tokens, and then 48 tokens each, from a model
-that cannot end a response. Every side has its own process, and they take turns, step by step. Wall
-time is measured on all cores, processor time in a second pass with one thread. The figures are
-medians of steps, without the first and without those that other processes disturbed (`measure`).
-Memory is the peak of a process and its children.
+With --model, a text model is trained on sums in words by the general implementation, at natural
+lengths only. Without it, responses first have their natural lengths, up to 64 tokens, and then 48
+tokens each, from a model that cannot end a response. Every side has its own process, and they take
+turns, step by step. Wall time is measured on all cores, processor time in a second pass with one
+thread. The figures are medians of steps, without the first and without those that other processes
+disturbed (`measure`). Memory is the peak of a process and its children.
 """
 
 import tempfile
@@ -56,6 +57,7 @@ class Lengths(NamedTuple):
     name: str
     model: str
     limit: int  # tokens
+    env: str = workloads.ENV
 
 
 class Speed(NamedTuple):
@@ -84,6 +86,9 @@ def parser() -> Parser:
     )
     arms = ",".join((*RIVAL, *SINGLE))
     arguments.add_argument("--arms", default=arms, help=f"of ours, separated by commas: {arms}")
+    arguments.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="a text model, on text; null: the tiny one"
+    )
     return arguments
 
 
@@ -97,7 +102,8 @@ def measured(given: Namespace) -> Report:
         )
     speeds: list[Speed] = []
     with tempfile.TemporaryDirectory() as folder:
-        kinds = _lengths(Path(folder))[: 1 if given.short else None]
+        kinds = _lengths(Path(folder)) if given.model is None else _of_text(given.model)
+        kinds = kinds[: 1 if given.short else None]
         for lengths, threads in product(kinds, (1,) if given.short else sorted({1, cores()})):
             calls = list(_calls(arms, lengths, threads, given.trl))
             with peers.seated(calls) as sides:
@@ -121,16 +127,21 @@ def _lengths(folder: Path) -> list[Lengths]:
     ]
 
 
+def _of_text(folder: Path) -> list[Lengths]:
+    """Return the setting of a text model, which the general implementation trains."""
+    return [Lengths("natural lengths, text", str(folder), workloads.LIMIT, workloads.TEXT_ENV)]
+
+
 def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> Iterator[Call]:
     """Yield ours and theirs next to each other, so that they see the same minutes."""
     environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    told = {"threads": threads, "model": lengths.model, "limit": lengths.limit}
+    told = {"threads": threads, "model": lengths.model, "limit": lengths.limit, "env": lengths.env}
     wanted = {_rival(arm) for arm in arms}
     for arm in arms:
         yield Call(
             f"ours {arm}",
             f"{SIDES}.ours_step",
-            {"words": _words(arm, told)},
+            {"words": _words(arm, told), "env": told["env"]},
             environment={**environment, **peers.LARGE_PAGES},
         )
         if (rival := _rival(arm)) in wanted:

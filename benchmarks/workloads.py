@@ -14,6 +14,7 @@ from mssr_rl.models import model_folder
 from mssr_rl.problem import Problem
 
 ENV = "vision_r1"  # its mini problems
+TEXT_ENV = "arithmetic"  # what a model of text is asked
 LIMIT = 64  # longest response of the laptop recipe [tokens]
 SAMPLES = 256  # rollouts of its step
 PER_UPDATE = 64
@@ -22,9 +23,9 @@ KL = 0.01  # weight of the KL to the frozen initial model, so that its log-proba
 LR = 1e-4
 
 
-def laptop(*words: str) -> Config:
-    """Return the laptop recipe on the mini problems, without evaluations and without an end."""
-    fixed = (f"env={ENV}", "budget.rollouts=100000000", "eval.every=0", "checkpoint.every=0")
+def laptop(*words: str, env: str = ENV) -> Config:
+    """Return the laptop recipe on an environment, without evaluations and without an end."""
+    fixed = (f"env={env}", "budget.rollouts=100000000", "eval.every=0", "checkpoint.every=0")
     return load([*fixed, *words])
 
 
@@ -41,7 +42,7 @@ def endless(folder: Path, source: str = "tiny") -> str:
 def banned(folder: str) -> list[int]:
     """Return the tokens that a model never samples."""
     path = Path(model_folder(folder)) / "generation_config.json"
-    found: Sequence[int] = json.loads(path.read_text("utf-8"))["suppress_tokens"]
+    found: Sequence[int] = json.loads(path.read_text("utf-8")).get("suppress_tokens") or ()
     return list(found)
 
 

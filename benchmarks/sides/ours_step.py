@@ -39,7 +39,8 @@ def main(told: dict[str, Any]) -> None:
     """Run the trainer with the command-line arguments in `told["words"]`."""
     Turns.channel = Channel()
     with tempfile.TemporaryDirectory() as folder:
-        trainer.run(laptop(*told["words"], f"runs_dir={folder}"), make_engine, Turns)
+        config = laptop(*told["words"], f"runs_dir={folder}", env=told["env"])
+        trainer.run(config, make_engine, Turns)
 
 
 if __name__ == "__main__":

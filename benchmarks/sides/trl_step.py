@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from PIL import Image
-from transformers import TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from benchmarks import workloads
@@ -31,8 +31,8 @@ TRAINERS = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)
 class Turns(TrainerCallback):  # type: ignore[misc]
     """Ends a turn after the last update of a rollout batch, and waits for the next turn."""
 
-    def __init__(self, channel: Channel, seen: Counter[str]) -> None:
-        self.channel, self.seen = channel, seen
+    def __init__(self, channel: Channel, seen: Counter[str], *, sees: bool) -> None:
+        self.channel, self.seen, self.sees = channel, seen, sees
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Wait for the first turn. Everything is built, and nothing is sampled yet."""
@@ -49,7 +49,7 @@ class Turns(TrainerCallback):  # type: ignore[misc]
         self.channel.tell(
             samples=samples,
             updates=self.seen["updates"],
-            pictures=self.seen["pictures"],
+            **({"pictures": self.seen["pictures"]} if self.sees else {}),
             tokens=self.seen["tokens"] / max(1, samples),
         )
         self.seen.clear()
@@ -57,20 +57,23 @@ class Turns(TrainerCallback):  # type: ignore[misc]
 
 
 def main(told: dict[str, Any]) -> None:
-    """Train in turns. `told`: `algo`, `threads`, `model`, `limit` tokens."""
+    """Train in turns. `told`: `algo`, `threads`, `model`, `limit` tokens, `env`."""
     channel, seen = Channel(), Counter[str]()
     torch.set_num_threads(told["threads"])
     model = load_model(told["model"], "cpu", "float32")
-    model.model.visual.register_forward_pre_hook(_counting_pictures(seen), with_kwargs=True)
+    sees = told["env"] == workloads.ENV
+    if sees:
+        model.model.visual.register_forward_pre_hook(_counting_pictures(seen), with_kwargs=True)
+    words = load_processor(told["model"]) if sees else AutoTokenizer.from_pretrained(told["model"])
     trainer_class, _ = TRAINERS[told["algo"]]
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_class(
             model=model,
-            reward_funcs=[_counting(trl_reward(workloads.ENV), seen)],
+            reward_funcs=[_counting(trl_reward(told["env"]), seen)],
             args=_config(told, folder),
-            train_dataset=_dataset(),
-            processing_class=load_processor(told["model"]),
-            callbacks=[Turns(channel, seen)],
+            train_dataset=_dataset(told["env"]),
+            processing_class=words,
+            callbacks=[Turns(channel, seen, sees=sees)],
         )
         trainer.train()
 
@@ -90,7 +93,7 @@ def _config(told: dict[str, Any], folder: str) -> Any:
         temperature=1.0,
         beta=workloads.KL,
         learning_rate=workloads.LR,
-        generation_kwargs={"suppress_tokens": workloads.banned(told["model"])},
+        generation_kwargs={"suppress_tokens": workloads.banned(told["model"]) or None},
         logging_strategy="no",
         save_strategy="no",
         report_to="none",
@@ -98,14 +101,16 @@ def _config(told: dict[str, Any], folder: str) -> Any:
     )
 
 
-def _dataset() -> Any:
-    """Return the mini problems in TRL's columns; our reward finds a problem by its `key`."""
-    problems = environments.make(workloads.ENV, split="train").problems
+def _dataset(env: str) -> Any:
+    """Return the problems in TRL's columns; our reward finds a problem by its `key`."""
+    problems = environments.make(env, split="train").problems
     return Dataset.from_list([_row(problem) for problem in problems])
 
 
 def _row(problem: Problem) -> dict[str, Any]:
-    """Return a problem with one picture before the text, which is where TRL puts it."""
+    """Return a problem, its picture, if it has one, before the text, where TRL puts it."""
+    if not problem.images:
+        return {"prompt": [{"role": "user", "content": problem.prompt}], "key": problem.key}
     before, _, text = problem.prompt.partition(IMAGE)
     assert not before
     assert len(problem.images) == 1

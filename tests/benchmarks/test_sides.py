@@ -72,6 +72,14 @@ def test_every_arm_is_given_a_step_of_its_kind_and_one_rival_is_started_once() -
         assert config.engine.threads == 2
 
 
+def test_a_text_model_is_asked_text_on_both_sides(tmp_path: Path) -> None:
+    (setting,) = step._of_text(tmp_path)
+    ours, theirs = step._calls(["grpo"], setting, 1, Path("theirs"))
+    config = workloads.laptop(*ours.options["words"], env=ours.options["env"])
+    assert config.env.name == theirs.options["env"] == workloads.TEXT_ENV
+    assert config.model.path == theirs.options["model"] == str(tmp_path)
+
+
 def test_a_model_that_cannot_end_has_its_end_tokens_among_the_banned(tmp_path: Path) -> None:
     folder = workloads.endless(tmp_path / "endless")
     settings = json.loads((tmp_path / "endless" / "generation_config.json").read_text("utf-8"))
