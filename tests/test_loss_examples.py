@@ -64,6 +64,7 @@ def test_it_is_our_own_loss_over_again(name: str) -> None:
     assert torch.allclose(one.token_loss_BT * mask, two.token_loss_BT * mask)
 
 
+@pytest.mark.slow
 def test_a_plug_ins_formula_is_part_of_what_an_arm_is(tmp_path: Path) -> None:
     """The same options, another formula: fairness table and run record tell them apart."""
     text = (FOLDER / "outside_cispo.py").read_text(encoding="utf-8")
