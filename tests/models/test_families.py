@@ -221,4 +221,5 @@ def test_few_logits_at_once_change_no_number(name, twin):
     whole, some = found
     assert len(whole) == len(some)
     for a, b in zip(whole, some, strict=True):
-        assert (a - b).abs().max() <= 1e-5 * max(1.0, float(b.abs().max()))
+        bound = LOOSE.get(name, 1e-5) * max(1.0, float(b.abs().max()))
+        assert (a - b).abs().max() <= bound
