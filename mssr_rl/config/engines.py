@@ -66,11 +66,7 @@ def _changed(name: str, section: Any, default: Any) -> list[str]:
 
 
 def _check_cluster(config: Config) -> None:
-    if config.engine.logit_tokens is not None:
-        raise UserError(
-            f"engine.logit_tokens={config.engine.logit_tokens} has no effect with engine=openrlhf; "
-            "add engine=local, or leave it out"
-        )
+    _check_local_only(config)
     cluster, ranks = config.cluster, config.cluster.nodes * config.cluster.gpus_per_node
     sampling = cluster.rollout_engines * cluster.tensor_parallel
     if config.rollout.sampler == "transformers":
@@ -97,6 +93,19 @@ def _check_cluster(config: Config) -> None:
         raise UserError(
             "cluster.sleep=true frees memory on shared GPUs, so it needs cluster.colocate=true"
         )
+
+
+def _check_local_only(config: Config) -> None:
+    values = {
+        "engine.logit_tokens": config.engine.logit_tokens,
+        "train.micro_tokens": config.train.micro_tokens,
+    }
+    for key, value in values.items():
+        if value is not None:
+            raise UserError(
+                f"{key}={value} has no effect with engine=openrlhf; add engine=local, or leave it "
+                "out"
+            )
 
 
 def _check_own_sampler(cluster: ClusterConfig) -> None:

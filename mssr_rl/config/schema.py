@@ -126,6 +126,12 @@ class TrainConfig:
     micro_batch: int = option(
         "rollouts in one forward pass; changes memory and speed, not the maths", 32, COUNT
     )
+    micro_tokens: int | None = option(
+        "engine=local: tokens in one forward pass that scores or trains; may split a group; null: "
+        "train.micro_batch",
+        None,
+        COUNT,
+    )
     lr: float = option("AdamW's learning rate, constant", bound=POSITIVE)
     weight_decay: float = option("AdamW's weight decay", 0.01, COUNT_OR_NONE_AT_ALL)
     beta1: float = option("AdamW's decay of the mean gradient", 0.9, DECAY)

@@ -33,6 +33,7 @@ def _local(config: Config) -> Engine:
             min_pixels=config.model.min_pixels,
             max_pixels=config.model.max_pixels,
             micro_batch=train.micro_batch,
+            micro_tokens=train.micro_tokens,
             logit_tokens=config.engine.logit_tokens,
             threads=config.engine.threads,
             lr=train.lr,

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mssr_rl.engine import blocks
 from mssr_rl.engine.blocks import Tokens, even, problems_together
 from mssr_rl.engine.cores import Workers
 from mssr_rl.engine.master_weights import AdamWOptions, Gradient, MasterWeights
@@ -47,6 +48,7 @@ class LocalOptions:
     min_pixels: int | None = None  # bounds of pictures; None: the model's own
     max_pixels: int | None = None
     micro_batch: int = 32  # rollouts in a pass (`engine.blocks`); it changes memory and speed only
+    micro_tokens: int | None = None  # tokens in a pass that trains or scores; may split a group
     logit_tokens: int | None = None  # tokens whose logits exist at once (`chunked_scores`)
     threads: int = 1  # passes that run at the same time, on CPU
     lr: float = 1e-6
@@ -103,8 +105,8 @@ class LocalEngine:
             return _Answered(sampled, block.prompt_tokens, block.image_tokens)
 
         size = self._sampled_together(len(problems), group_size)
-        blocks = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
-        sampled = stacked([block.sampled for block in blocks])
+        answered = list(self._workers.each(one_block, torch.arange(len(problems)).split(size)))
+        sampled = stacked([block.sampled for block in answered])
         decoded = texts(self.family.tokenizer, sampled)
         return Rollouts(
             problems=tuple(problems),
@@ -115,8 +117,8 @@ class LocalEngine:
             logprob_BT=sampled.logprob_BT,
             entropy_BT=sampled.entropy_BT,
             truncated_B=sampled.truncated_B,
-            prompt_tokens=sum(block.prompt_tokens for block in blocks),
-            image_tokens=sum(block.image_tokens for block in blocks),
+            prompt_tokens=sum(block.prompt_tokens for block in answered),
+            image_tokens=sum(block.image_tokens for block in answered),
         )
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
@@ -151,13 +153,12 @@ class LocalEngine:
         self, model: Any, read: Read, rollouts: Rollouts, problem_rows: Sequence[int]
     ) -> Tensor:
         @torch.no_grad()
-        def one_block(rows: Tensor) -> Tensor:
-            scored = self._score(model, read, rollouts, rows)
+        def one_block(block: blocks.MicroBatch) -> Tensor:
+            scored = self._score(model, read, rollouts, block)
             return widen(scored.logprob_BT, rollouts.token_BT.shape[1])
 
-        rows = torch.as_tensor(list(problem_rows))
-        blocks = rows.split(self._together(rollouts, rows))
-        return torch.cat(list(self._workers.each(one_block, blocks)))
+        micro_batches = self._micro_batches(rollouts, torch.as_tensor(list(problem_rows)))
+        return torch.cat(list(self._workers.each(one_block, micro_batches)))
 
     # ---- with gradient ---------------------------------------------------------------------
 
@@ -201,12 +202,13 @@ class LocalEngine:
         Each token is weighted within the whole update, so the split into micro-batches changes
         nothing.
         """
-        size = self._together(rollouts, rows)
-        here = torch.arange(len(whole.given.mask_BT)).split(size * rollouts.group_size)
+        micro_batches = self._micro_batches(rollouts, rows)
+        sizes = [len(micro.rollouts) for micro in micro_batches]
+        here = torch.arange(len(whole.given.mask_BT)).split(sizes)
 
         self.weights.clear()
 
-        def one_block(block: tuple[Tensor, Tensor]) -> tuple[Objective, Gradient]:
+        def one_block(block: tuple[blocks.MicroBatch, Tensor]) -> tuple[Objective, Gradient]:
             part = self._objective(rollouts, whole, block, plan)
             gradient: Gradient = torch.autograd.grad(
                 part.total, self.weights.parameters, allow_unused=True
@@ -214,8 +216,8 @@ class LocalEngine:
             return part._replace(total=part.total.detach()), gradient
 
         parts = []
-        blocks = zip(rows.split(size), here, strict=True)
-        for part, gradient in self._workers.each(one_block, blocks):
+        placed = zip(micro_batches, here, strict=True)
+        for part, gradient in self._workers.each(one_block, placed):
             self.weights.accumulate(gradient)
             parts.append(part)
         norm = self.weights.step()
@@ -226,18 +228,18 @@ class LocalEngine:
         self,
         rollouts: Rollouts,
         whole: Prepared,
-        block: tuple[Tensor, Tensor],
+        block: tuple[blocks.MicroBatch, Tensor],
         plan: UpdatePlan,
     ) -> Objective:
         """Return the part of the loss that one micro-batch adds, with its graph.
 
-        `block`: the rows of its problems, and the positions of its rollouts in the update.
+        `block`: the micro-batch, and the positions of its rollouts in the update.
         """
-        rows, here = block
-        scored = self._score(self.policy, self._read, rollouts, rows)
+        micro, here = block
+        scored = self._score(self.policy, self._read, rollouts, micro)
         width = scored.logprob_BT.shape[1]
         views = [
-            self._score(self.policy, self._read, rollouts._replace(problems=shown), rows)
+            self._score(self.policy, self._read, rollouts._replace(problems=shown), micro)
             for shown in plan.view_problems
         ]
         part = objective(
@@ -250,17 +252,33 @@ class LocalEngine:
         check_finite({"the new log-probability": scored.logprob_BT, "the loss": part.total})
         return part
 
-    def _score(self, model: Any, read: Read, rollouts: Rollouts, rows: Tensor) -> ScoredResponses:
-        """Score the rollouts of some problems, cut to the longest of their responses."""
-        picked = rollouts_of(rows, rollouts.group_size)
+    def _score(
+        self, model: Any, read: Read, rollouts: Rollouts, block: blocks.MicroBatch
+    ) -> ScoredResponses:
+        """Score some rollouts of some problems, cut to the longest of their responses."""
+        picked = block.rollouts
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
-        reading = read([rollouts.problems[row] for row in rows.tolist()])
+        reading = read([rollouts.problems[row] for row in block.problems.tolist()])
         device = self.options.device
         response = rollouts.token_BT[picked, :width].to(device), mask_BT[:, :width].to(device)
         scored = self.family.score(model, reading, response, self.options.temperature)
         # Rollouts, loss weights and losses are on the CPU.
         return ScoredResponses(*(x.cpu() for x in scored))
+
+    def _micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[blocks.MicroBatch]:
+        """Return the micro-batches of some problems, in their order."""
+        group_size, most = rollouts.group_size, self.options.micro_tokens
+        if most is None:
+            size = self._together(rollouts, rows)
+            return [
+                blocks.MicroBatch(part, rollouts_of(part, group_size)) for part in rows.split(size)
+            ]
+        prompts = [self.family.length(rollouts.problems[row]) for row in rows.tolist()]
+        lengths_B = rollouts.mask_BT[rollouts_of(rows, group_size)].sum(1).int()
+        groups: list[list[int]] = lengths_B.view(-1, group_size).tolist()
+        chosen = blocks.by_tokens(prompts, groups, most)
+        return [blocks.block_of(rows, group_size, block) for block in chosen]
 
     def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
         """Return how many of these problems a micro-batch holds, if they are split evenly."""

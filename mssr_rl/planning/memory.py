@@ -82,8 +82,10 @@ def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
 def block(config: Config, prompt_tokens: int) -> int:
     """Return the rollouts in one pass of the local engine, for prompts of this length."""
     group_size, rollout = config.rollout.group_size or 1, config.rollout
-    if config.engine.device != "cpu":
-        return config.train.micro_batch
+    if (most := config.train.micro_tokens) is not None:
+        return max(1, (most - prompt_tokens) // rollout.max_response_tokens)
+    if config.engine.device != "cpu":  # whole groups, also where a group is larger
+        return max(1, config.train.micro_batch // group_size) * group_size
     tokens = Tokens(prompt_tokens, group_size * rollout.max_response_tokens)
     return group_size * problems_together(config.train.micro_batch, group_size, tokens)
 

@@ -57,6 +57,7 @@ from mssr_rl.errors import UserError
             ["engine=openrlhf", "engine.logit_tokens=64"],
             "engine.logit_tokens=64 has no effect with",
         ),
+        (["engine=openrlhf", "train.micro_tokens=9"], "train.micro_tokens=9 has no effect with"),
         (["rollout.sampler=transformers"], "rollout.sampler=transformers has no effect with"),
         (
             ["engine=openrlhf", "rollout.sampler=transformers", "cluster.prefix_caching=true"],

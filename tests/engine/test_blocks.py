@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mssr_rl.engine.blocks import Tokens, even, problems_together
+from mssr_rl.engine.blocks import Tokens, block_of, by_tokens, even, problems_together
 from mssr_rl.engine.regroup import rollouts_of
 
 COUNT = st.integers(1, 64)
@@ -50,3 +50,35 @@ def test_blocks_are_even_not_too_large_and_work_for_two_cores(problems, most):
 
 def test_rollouts_of_a_problem_stand_together():
     assert rollouts_of(torch.tensor([2, 0]), 3).tolist() == [6, 7, 8, 0, 1, 2]
+
+
+GROUPS = st.integers(1, 5).flatmap(
+    lambda g: st.lists(
+        st.tuples(MANY, st.lists(MANY, min_size=g, max_size=g)), min_size=1, max_size=8
+    )
+)
+
+
+@given(GROUPS, st.integers(1, 30_000))
+def test_blocks_by_tokens_hold_every_rollout_once_in_order_and_keep_the_bound(groups, most):
+    prompts, responses = [p for p, _ in groups], [r for _, r in groups]
+    seen = []
+    for problems, group in by_tokens(prompts, responses, most):
+        tokens = sum(prompts[p] + sum(responses[p][g] for g in group) for p in problems)
+        assert tokens <= most or len(problems) == len(group) == 1
+        assert len(problems) == 1 or len(group) == len(responses[0])
+        seen += [(p, g) for p in problems for g in group]
+    assert seen == [(p, g) for p in range(len(prompts)) for g in range(len(responses[0]))]
+
+
+def test_a_group_that_is_too_large_is_split_and_small_ones_stay_together():
+    blocks = list(by_tokens([10, 10, 10], [[5, 5], [40, 40], [5, 5]], 60))
+    assert blocks == [
+        (range(1), range(2)),
+        (range(1, 2), range(1)),
+        (range(1, 2), range(1, 2)),
+        (range(2, 3), range(2)),
+    ]
+    block = block_of(torch.tensor([7, 3, 0]), 2, blocks[2])
+    assert block.problems.tolist() == [3]
+    assert block.rollouts.tolist() == [7]

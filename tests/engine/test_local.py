@@ -181,6 +181,25 @@ def test_micro_batches_add_up_to_the_same_update():
 
 
 @pytest.mark.slow
+def test_micro_batches_by_tokens_split_groups_and_add_up_to_the_same_update(still):
+    rollouts = still.rollout(PROBLEMS, 4, SAMPLING, seed=1)
+    advantage = torch.linspace(-1, 1, 16)[:, None] * rollouts.mask_BT
+    gradients = []
+    for options in (OPTIONS, replace(OPTIONS, micro_tokens=90)):
+        engine = LocalEngine(options)
+        again = engine.logprob(rollouts, range(4))
+        assert torch.allclose(again, still.logprob(rollouts, range(4)), atol=1e-5)
+        stats = engine.update(rollouts, advantage, rollouts.logprob_BT, plan(samples=16))
+        gradients.append([m.grad for _, m in engine.weights.named() if m.grad is not None])
+        norm = stats.grad_norm
+    micro = engine._micro_batches(rollouts, torch.arange(4))
+    assert len(micro) > 4  # a group was split
+    assert torch.cat([m.rollouts for m in micro]).tolist() == list(range(16))
+    for whole, split in zip(*gradients, strict=True):
+        assert (whole - split).abs().max() <= 1e-5 * max(1.0, norm)
+
+
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit():
     """Blocks are cut by size, so whoever has more cores trains the same policy."""
     updated = []

@@ -153,6 +153,12 @@ def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
     assert update("engine.threads=4") == 2 * update()
 
 
+def test_a_pass_on_a_gpu_holds_whole_groups_unless_it_is_bounded_by_tokens() -> None:
+    words = ["algo=grpo", "engine.device=cuda", "train.micro_batch=1"]
+    assert memory.block(load(words), 100) == 8
+    assert memory.block(load([*words, "train.micro_tokens=300"]), 100) == 3
+
+
 def test_a_model_that_is_not_here_is_marked(tmp_path: Path) -> None:
     config = load([f"model.path={tmp_path / 'none'}"])
     assert memory.describe(config.model.path).endswith("none: not on this machine")
