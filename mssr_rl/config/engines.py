@@ -100,6 +100,11 @@ def _check_local_only(config: Config) -> None:
         "engine.logit_tokens": config.engine.logit_tokens,
         "train.micro_tokens": config.train.micro_tokens,
     }
+    if config.engine.checkpointing:
+        raise UserError(
+            "engine.checkpointing=true has no effect with engine=openrlhf; use "
+            "cluster.gradient_checkpointing=true"
+        )
     for key, value in values.items():
         if value is not None:
             raise UserError(

@@ -66,6 +66,11 @@ class EngineConfig:
         None,
         COUNT,
     )
+    checkpointing: bool = option(
+        "engine=local: compute activations of the language model's layers again in the backward "
+        "pass, to save memory; Qwen2.5-VL only",
+        False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ def _local(config: Config) -> Engine:
             micro_batch=train.micro_batch,
             micro_tokens=train.micro_tokens,
             logit_tokens=config.engine.logit_tokens,
+            checkpointing=config.engine.checkpointing,
             threads=config.engine.threads,
             lr=train.lr,
             weight_decay=train.weight_decay,

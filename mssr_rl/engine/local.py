@@ -50,6 +50,7 @@ class LocalOptions:
     micro_batch: int = 32  # rollouts in a pass (`engine.blocks`); it changes memory and speed only
     micro_tokens: int | None = None  # tokens in a pass that trains or scores; may split a group
     logit_tokens: int | None = None  # tokens whose logits exist at once (`chunked_scores`)
+    checkpointing: bool = False  # activations of layers are computed again (`lean`)
     threads: int = 1  # passes that run at the same time, on CPU
     lr: float = 1e-6
     weight_decay: float = 0.01
@@ -72,7 +73,7 @@ class LocalEngine:
             options.model, options.min_pixels, options.max_pixels, options.max_prompt_tokens
         )
         self.family = family_of(self.policy, wanted)
-        self.family.prepare(self.policy, MemoryUse(options.logit_tokens))
+        self.family.prepare(self.policy, MemoryUse(options.logit_tokens, options.checkpointing))
         self.reference = Reference(
             copy.deepcopy(self.policy), self.family, options.device, self._block
         )

@@ -27,6 +27,7 @@ class MemoryUse(NamedTuple):
     """How a training pass saves memory. It changes no number beyond rounding."""
 
     logit_tokens: int | None = None  # tokens whose logits exist at once; None: by the vocabulary
+    checkpointing: bool = False  # a layer's activations are computed again in the backward pass
 
     def tokens_at_once(self, vocabulary: int) -> int:
         """Return how many tokens have logits at once."""

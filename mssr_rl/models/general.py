@@ -100,6 +100,11 @@ class General:
         Raises UserError if `memory` asks for what the model's class cannot do.
         """
         self.memory = memory
+        if memory.checkpointing:
+            raise UserError(
+                f"engine.checkpointing=true is for Qwen2.5-VL only so far, not for {self.kind}; "
+                "leave it out, and make passes smaller with train.micro_tokens"
+            )
         if memory.logit_tokens is not None and not self.scores_states(model):
             raise UserError(
                 f"engine.logit_tokens={memory.logit_tokens} has no effect: {self.kind} changes its "

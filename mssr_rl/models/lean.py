@@ -12,19 +12,22 @@ Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response t
 of a block, D hidden, K key-value heads, Q query heads, H values a head.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 from mssr_rl.models import fused
 from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.fused import Before, PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers
 from mssr_rl.models.see import see
+
+Result = TypeVar("Result")
 
 
 class Cache(NamedTuple):
@@ -59,7 +62,7 @@ class Real(NamedTuple):
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
-def read_prompts(model: Any, prompts: PromptBlock) -> Reading:
+def read_prompts(model: Any, prompts: PromptBlock, *, recompute: bool = False) -> Reading:
     """Run P prompts. Returns their keys and values, and the last hidden state of each, P D.
 
     Padding is on the right, where causal attention keeps the prompt from attending to it.
@@ -72,30 +75,49 @@ def read_prompts(model: Any, prompts: PromptBlock) -> Reading:
         lengths, width = prompts.mask_PL.sum(1).tolist(), prompts.mask_PL.shape[1]
         layers, last = compiled.read(x, rotary, lengths, width)
     else:
-        layers, last = _read_by_layer(text, x, rotary, (real, prompts.mask_PL))
+        layers, last = _read_by_layer(text, (x, rotary), (real, prompts.mask_PL), recompute)
     return Cache(layers, prompts.mask_PL, prompts.next_position_P), norm(text.norm, last)
 
 
 def _read_by_layer(
-    text: Any, x: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
+    text: Any, inputs: tuple[Tensor, Rotary], prompts: tuple[Real, Tensor], recompute: bool
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
-    """Return keys and values of every layer, P K L H, and the last tokens' output, P D."""
-    real, mask_PL = prompts
+    """Return keys and values of every layer, P K L H, and the last layer's last outputs, P D."""
+    (x, rotary), (real, mask_PL) = inputs, prompts
     sequences = PackedSequences.of(mask_PL.sum(1))
     layers = []
     for layer in text.layers[:-1]:
-        q, *kv = project(layer, x, rotary)
-        k, v = (real.block(y).transpose(1, 2) for y in kv)
+        x, k, v = _run(_read_layer, layer, x, rotary, (real, sequences), recompute=recompute)
         layers.append((k, v))
-        if fused.usable(q):
-            attended = fused.attend(q, (kv[0], kv[1]), sequences).flatten(1)
-        else:
-            q = real.block(q).transpose(1, 2)
-            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            attended = real.rows(heads.transpose(1, 2)).flatten(1)
-        x = finish(layer, x, attended)
     kept, last = _read_last(text.layers[-1], x, rotary, prompts)
     return (*layers, kept), last
+
+
+def _read_layer(
+    layer: Any, x: Tensor, rotary: Rotary, prompts: tuple[Real, PackedSequences]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's outputs N D, and its keys and values P K L H."""
+    real, sequences = prompts
+    q, *kv = project(layer, x, rotary)
+    k, v = (real.block(y).transpose(1, 2) for y in kv)
+    if fused.usable(q):
+        attended = fused.attend(q, (kv[0], kv[1]), sequences).flatten(1)
+    else:
+        q = real.block(q).transpose(1, 2)
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        attended = real.rows(heads.transpose(1, 2)).flatten(1)
+    return finish(layer, x, attended), k, v
+
+
+def _run(layer: Callable[..., Result], *inputs: Any, recompute: bool) -> Result:
+    """Run a layer; with `recompute`, the backward pass computes its activations again.
+
+    Gradient checkpointing, arXiv 1604.06174.
+    """
+    if not recompute or not torch.is_grad_enabled():
+        return layer(*inputs)
+    outputs: Result = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return outputs
 
 
 def _read_last(
@@ -151,7 +173,14 @@ def joined(kept: Sequence[Kept]) -> Reading:
     return cache, torch.stack([one.last_D for one in kept])
 
 
-def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size: int) -> Tensor:
+def follow(
+    model: Any,
+    cache: Cache,
+    response: tuple[Tensor, Tensor],
+    group_size: int,
+    *,
+    recompute: bool = False,
+) -> Tensor:
     """Return hidden states N D of the real tokens of (token_BT, mask_BT), each after its prompt."""
     text, (token_BT, mask_BT) = model.model.language_model, response
     length, real = token_BT.shape[1], Real.of(mask_BT.bool())
@@ -159,32 +188,53 @@ def follow(model: Any, cache: Cache, response: tuple[Tensor, Tensor], group_size
     start_B1 = cache.next_position_P.repeat_interleave(group_size)[:, None]
     position_N = real.rows(start_B1 + torch.arange(length, device=x.device))
     rotary = response_rotary(model, position_N)
-    if not fused.usable(x):
-        return norm(text.norm, _follow_padded(model, cache, (real, x, rotary), group_size))
-    sequences, prompt_P = PackedSequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1)
-    for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
-        q, k, v = project(layer, x, rotary)
-        prompts = Before(prompt_k.transpose(1, 2), prompt_v.transpose(1, 2), prompt_P)
-        x = finish(layer, x, fused.attend(q, (k, v), sequences, prompts).flatten(1))
+    if fused.usable(x):
+        layer_of: Callable[..., Tensor] = _follow_packed
+        where: Any = (PackedSequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1))
+    else:
+        layer_of, where = _follow_padded, (real, _padded_mask(text, cache, x, real), group_size)
+    for layer, before in zip(text.layers, cache.layers, strict=True):
+        x = _run(layer_of, layer, x, rotary, before, where, recompute=recompute)
     return norm(text.norm, x)
 
 
-def _follow_padded(
-    model: Any, cache: Cache, response: tuple[Real, Tensor, Rotary], group_size: int
+def _follow_packed(
+    layer: Any,
+    x: Tensor,
+    rotary: Rotary,
+    before: tuple[Tensor, Tensor],
+    where: tuple[PackedSequences, Tensor],
 ) -> Tensor:
-    """Compute `follow` with torch's attention, which needs sequences of one length."""
-    text, (real, x, rotary) = model.model.language_model, response
+    """Return a layer's outputs. `before`: the prompts' keys and values, P K L H."""
+    sequences, prompt_P = where
+    q, k, v = project(layer, x, rotary)
+    prompts = Before(before[0].transpose(1, 2), before[1].transpose(1, 2), prompt_P)
+    return finish(layer, x, fused.attend(q, (k, v), sequences, prompts).flatten(1))
+
+
+def _padded_mask(text: Any, cache: Cache, x: Tensor, real: Real) -> Tensor:
+    """Return which keys a response token sees: its prompt's, and the response's up to itself."""
     b, length = real.shape
+    group_size = b // len(cache.mask_PL)
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
-    mask = additive(mask, x.dtype).repeat(1, 1, shared_queries(text.layers[0]), 1)
-    for layer, (prompt_k, prompt_v) in zip(text.layers, cache.layers, strict=True):
-        q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
-        k = torch.cat((prompt_k.repeat_interleave(group_size, 0), k), dim=2)
-        v = torch.cat((prompt_v.repeat_interleave(group_size, 0), v), dim=2)
-        x = finish(layer, x, real.rows(attend(q, k, v, mask)))
-    return x
+    return additive(mask, x.dtype).repeat(1, 1, shared_queries(text.layers[0]), 1)
+
+
+def _follow_padded(
+    layer: Any,
+    x: Tensor,
+    rotary: Rotary,
+    before: tuple[Tensor, Tensor],
+    where: tuple[Real, Tensor, int],
+) -> Tensor:
+    """Compute `_follow_packed` with torch's attention, which needs sequences of one length."""
+    real, mask, group_size = where
+    q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
+    k = torch.cat((before[0].repeat_interleave(group_size, 0), k), dim=2)
+    v = torch.cat((before[1].repeat_interleave(group_size, 0), v), dim=2)
+    return finish(layer, x, real.rows(attend(q, k, v, mask)))
 
 
 def _embed(model: Any, prompts: PromptBlock) -> Tensor:

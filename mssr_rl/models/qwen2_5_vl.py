@@ -68,7 +68,7 @@ class Qwen25VL:
 
     def read(self, model: Any, block: Block) -> lean.Reading:
         """Make the pass over the prompts."""
-        return lean.read_prompts(model, block.prompts)
+        return lean.read_prompts(model, block.prompts, recompute=self.memory.checkpointing)
 
     def sample(
         self, model: Any, reading: lean.Reading, sampling: Sampling, uniform_BT: Tensor

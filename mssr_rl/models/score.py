@@ -15,7 +15,13 @@ from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, score_tokens
 
 
-def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor]) -> Tensor:
+def hidden_states(
+    model: Any,
+    reading: lean.Reading,
+    response: tuple[Tensor, Tensor],
+    *,
+    recompute: bool = False,
+) -> Tensor:
     """Return N D: the state that predicts each real token of `response` = (token_BT, mask_BT).
 
     `reading` is what `lean.read_prompts` returned for the prompts.
@@ -27,7 +33,8 @@ def hidden_states(model: Any, reading: lean.Reading, response: tuple[Tensor, Ten
     if token_BT.shape[1] == 1:
         return first_BD[real[:, 0]]
     later = real[:, 1:]  # the state at a token predicts the next one
-    later_ND = lean.follow(model, cache, (token_BT[:, :-1], later), group_size)
+    given = token_BT[:, :-1], later
+    later_ND = lean.follow(model, cache, given, group_size, recompute=recompute)
     place_BT = torch.arange(b, device=real.device)[:, None].repeat(1, real.shape[1])
     place_BT[:, 1:][later] = torch.arange(b, b + len(later_ND), device=real.device)
     return torch.cat((first_BD, later_ND))[place_BT[real]]
@@ -47,7 +54,7 @@ def score(
     def of_tokens(logits_NV: Tensor, token_N: Tensor) -> TokenScores:
         return score_tokens(logits_NV, token_N, vocabulary, temperature)
 
-    states_ND = hidden_states(model, reading, response)
+    states_ND = hidden_states(model, reading, response, recompute=memory.checkpointing)
     at_once = memory.tokens_at_once(len(model.lm_head.weight))
     scores = score_states(states_ND, model.lm_head, token_BT[chosen], of_tokens, at_once)
     empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)

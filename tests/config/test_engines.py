@@ -58,6 +58,10 @@ from mssr_rl.errors import UserError
             "engine.logit_tokens=64 has no effect with",
         ),
         (["engine=openrlhf", "train.micro_tokens=9"], "train.micro_tokens=9 has no effect with"),
+        (
+            ["engine=openrlhf", "engine.checkpointing=true"],
+            "no effect with engine=openrlhf; use cluster.gradient_checkpointing=true",
+        ),
         (["rollout.sampler=transformers"], "rollout.sampler=transformers has no effect with"),
         (
             ["engine=openrlhf", "rollout.sampler=transformers", "cluster.prefix_caching=true"],

@@ -199,6 +199,35 @@ def test_micro_batches_by_tokens_split_groups_and_add_up_to_the_same_update(stil
         assert (whole - split).abs().max() <= 1e-5 * max(1.0, norm)
 
 
+@pytest.mark.parametrize("kernels", ["compiled", "torch"])
+def test_activations_computed_again_give_the_same_gradients(still, kernels, monkeypatch):
+    if kernels == "torch":
+        monkeypatch.setattr("mssr_rl.models.fused.usable", lambda *_: False)
+    rollouts = still.rollout(PROBLEMS, 2, SAMPLING, seed=1)
+    advantage = torch.linspace(-1, 1, 8)[:, None] * rollouts.mask_BT
+    gradients, kept = [], []
+    for options in (OPTIONS, replace(OPTIONS, checkpointing=True)):
+        engine = LocalEngine(options)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(_noted(sizes), lambda x: x):
+            (part,) = engine._micro_batches(rollouts, torch.arange(4))[:1]
+            engine._score(engine.policy, engine._read, rollouts, part)
+        kept.append(sum(sizes))
+        engine.update(rollouts, advantage, rollouts.logprob_BT, plan())
+        gradients.append([m.grad for _, m in engine.weights.named() if m.grad is not None])
+    for whole, again in zip(*gradients, strict=True):
+        assert torch.allclose(whole, again, atol=1e-5)
+    assert kept[1] < kept[0] / 2  # elements kept for the backward pass
+
+
+def _noted(sizes: list[int]):
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(x.numel())
+        return x
+
+    return keep
+
+
 @pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit():
     """Blocks are cut by size, so whoever has more cores trains the same policy."""

@@ -223,3 +223,9 @@ def test_few_logits_at_once_change_no_number(name, twin):
     for a, b in zip(whole, some, strict=True):
         bound = LOOSE.get(name, 1e-5) * max(1.0, float(b.abs().max()))
         assert (a - b).abs().max() <= bound
+
+
+def test_a_family_without_checkpointing_refuses_it_by_name(twin):
+    engine = trial.engine_of(twin("qwen2"))
+    with pytest.raises(UserError, match=r"for Qwen2.5-VL only so far, not for Qwen2ForCausalLM"):
+        engine.family.prepare(engine.policy, MemoryUse(checkpointing=True))
