@@ -9,6 +9,7 @@ from mssr_rl.config import Config
 from mssr_rl.engine.blocks import Tokens, problems_together
 from mssr_rl.errors import UserError
 from mssr_rl.models import bounds, model_folder
+from mssr_rl.models.chunked_scores import MemoryUse
 
 GIB = 2**30
 LIBRARIES = 0.9 * GIB  # Python with torch, transformers and other libraries, measured on Linux
@@ -18,7 +19,10 @@ PUBLISHED = {  # shapes of models that are usually not on the machine that makes
     "Qwen/Qwen2.5-VL-3B-Instruct": (3_754_622_976, 36, 2048, 151_936),
     "Qwen/Qwen2.5-VL-7B-Instruct": (8_292_166_656, 28, 3584, 152_064),
 }
-LOGITS = 3  # numbers kept per response token and word: log-probability, gradient, entropy
+CHECKPOINTED = 2  # numbers kept per layer, token and hidden unit with engine.checkpointing
+# Bytes per logit that exists at once, in float32 for all weights. By compiled kernels: logits,
+# gradients and a copy. By torch: as MemTracker counts 4,096 tokens of a vocabulary of 151,936.
+COMPILED_LOGIT, TORCH_LOGIT = 12, 20
 
 
 class ModelShape(NamedTuple):
@@ -101,9 +105,21 @@ def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: in
     `prompt_tokens` is the total of all prompts.
     """
     responses = rows * config.rollout.max_response_tokens
-    layers = ACTIVATIONS * model.layers * model.hidden * (responses + prompt_tokens)
-    logits = LOGITS * responses * model.vocabulary
-    return (layers + logits) * BYTES[config.engine.dtype]
+    unit = model.hidden * (responses + prompt_tokens) * BYTES[config.engine.dtype]
+    kept, layers = (ACTIVATIONS, model.layers)
+    if config.engine.checkpointing:  # each layer's input, its keys and values; one layer whole
+        kept, layers = CHECKPOINTED * model.layers + ACTIVATIONS, 1
+    return kept * layers * unit + logit_bytes(config, model, responses)
+
+
+def logit_bytes(config: Config, model: ModelShape, responses: int) -> float:
+    """Return the memory for logits, their scores and gradients [bytes], of so many tokens."""
+    if config.engine.name == "openrlhf":  # its actor computes all of them at once
+        return TORCH_LOGIT * model.vocabulary * responses
+    chunk = MemoryUse(config.engine.logit_tokens).tokens_at_once(model.vocabulary)
+    compiled = config.engine.device == "cpu" and config.engine.dtype == "float32"
+    each = COMPILED_LOGIT if compiled else TORCH_LOGIT
+    return each * model.vocabulary * min(responses, at_once(config) * chunk)
 
 
 def known_shape(path: str) -> ModelShape | None:

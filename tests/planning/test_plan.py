@@ -153,6 +153,29 @@ def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
     assert update("engine.threads=4") == 2 * update()
 
 
+def test_memory_options_show_in_the_plan() -> None:
+    """4,096 tokens of a 3B: all logits would take 11.6 GB in float32, 220 tokens' take 0.6."""
+    large = memory.ModelShape("qwen2_5_vl", *memory.PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"])
+    words = [
+        "algo=mssr",
+        "engine.device=cuda",
+        "engine.dtype=bfloat16",
+        "train.micro_batch=1",
+        "rollout.max_response_tokens=4096",
+    ]
+
+    def logits(*more: str) -> float:
+        return memory.logit_bytes(load([*words, *more]), large, 4096) / memory.GIB
+
+    assert logits("engine.logit_tokens=4096") == pytest.approx(11.6, abs=0.05)
+    assert logits() == pytest.approx(0.62, abs=0.01)
+
+    def update(*more: str) -> float:
+        return memory.update_bytes(load([*words, *more]), large, 1, 100)
+
+    assert update("engine.checkpointing=true") < update() / 4
+
+
 def test_a_pass_on_a_gpu_holds_whole_groups_unless_it_is_bounded_by_tokens() -> None:
     words = ["algo=grpo", "engine.device=cuda", "train.micro_batch=1"]
     assert memory.block(load(words), 100) == 8
