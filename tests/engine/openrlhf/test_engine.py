@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,12 @@ from safetensors.torch import load_file
 from mssr_rl.algos import algorithms
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan
-from mssr_rl.loss import Loss
+from mssr_rl.loss import Loss, losses
 from mssr_rl.metric_names import SAMPLER_GAP_MAX
+from mssr_rl.objective import Extras, ViewTerm
+from mssr_rl.prompts import blinded
 from mssr_rl.run import mismatch, trainer
+from mssr_rl.views import without_pictures
 
 pytestmark = pytest.mark.cluster
 SAMPLING = Sampling(max_response_tokens=40)
@@ -101,7 +105,45 @@ def test_one_update_is_the_local_engines_update(
     assert torch.allclose(*after, atol=1e-4 * max(1.0, moved))  # by several nats, at this rate
 
 
-@pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr"])
+@pytest.mark.parametrize("name", losses.names())
+def test_every_loss_updates_as_on_the_local_engine(engine, name: str, problems) -> None:
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=1)
+    rollouts = rollouts._replace(logprob_BT=rollouts.logprob_BT - 0.05 * rollouts.mask_BT)
+    open_gate = {"delta": 9.0} if "delta" in losses.options(name) else {}
+    told = replace(plan(), loss=losses.make(name, aggregate="token-mean", **open_gate))
+    reference = rollouts.logprob_BT - 0.1
+    stats = [one.update(rollouts, credit(rollouts), reference, told) for one in (engine, local())]
+    assert stats[0].grad_norm > 0
+    assert torch.allclose(torch.tensor(stats[0][:4]), torch.tensor(stats[1][:4]), atol=1e-4)
+
+
+@pytest.mark.parametrize("gradient", ["policy", "view", "both"])
+def test_a_view_learns_as_on_the_local_engine(engine, gradient: Any, problems) -> None:
+    rollouts = engine.rollout(problems, 4, SAMPLING, seed=2)
+    blind = tuple(map(blinded, problems))
+    anchor = engine.logprob(rollouts._replace(problems=blind), range(4))
+    term = ViewTerm(
+        metric="actor/text_kl",
+        says="blind",
+        change=without_pictures,
+        coef=-0.5,
+        estimator="k2",
+        gradient=gradient,
+    )
+    told = replace(
+        plan(),
+        extras=Extras(views=(term,)),
+        anchor_BTK=anchor[..., None],
+        view_problems=(blind,) if term.live else (),
+    )
+    reference = rollouts.logprob_BT
+    stats = [one.update(rollouts, credit(rollouts), reference, told) for one in (engine, local())]
+    measured = [one.measured["actor/text_kl"] for one in stats]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-3)
+    assert stats[0].grad_norm == pytest.approx(stats[1].grad_norm, rel=1e-3)
+
+
+@pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr", "cispo", "papo"])
 def test_every_algorithm_trains_and_credits_as_it_would_locally(
     engine, algo: str, tmp_path: Path, settings
 ) -> None:
