@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
 
 from mssr_rl.models.chunked_scores import MemoryUse, score_states
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, score_tokens
@@ -76,3 +78,36 @@ def test_how_many_tokens_have_logits_at_once_follows_from_the_vocabulary():
     assert MemoryUse().tokens_at_once(REAL_VOCABULARY) == 220
     assert MemoryUse().tokens_at_once(2**26) == 1
     assert MemoryUse(64).tokens_at_once(REAL_VOCABULARY) == 64
+
+
+def peak(use: MemoryUse) -> int:
+    """Return the peak above weights and states of 4,096 tokens, forward and backward [bytes].
+
+    On fake tensors: what torch's operations, which a GPU would use, allocate. The gradient of the
+    output layer is not counted, because every way of computing has it.
+    """
+    vocabulary = Vocabulary(torch.tensor([0]), torch.tensor([1]), 0)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        head = torch.nn.Linear(2048, REAL_VOCABULARY, bias=False)
+        states_ND = torch.randn(4096, 2048, requires_grad=True)
+        token_N = torch.zeros(4096, dtype=torch.int64)
+        tracker = MemTracker()
+        tracker.track_external(head, states_ND, token_N)
+        with tracker:
+
+            def score(logits_NV: Tensor, of_N: Tensor) -> TokenScores:
+                return score_tokens(logits_NV, of_N, vocabulary, 1.0)
+
+            at_once = use.tokens_at_once(REAL_VOCABULARY)
+            scores = score_states(states_ND, head, token_N, score, at_once)
+            torch.autograd.grad(scores.logprob_N.sum(), [states_ND, head.weight])
+        (total,) = (each["Total"] for each in tracker.get_tracker_snapshot("peak").values())
+        outside = 2 * head.weight.numel() + 2 * states_ND.numel()
+        return int(total) - 4 * outside
+
+
+def test_the_peak_is_less_than_a_tenth_of_that_of_all_logits(monkeypatch):
+    monkeypatch.setattr("mssr_rl.models.fused.usable", lambda *_: False)
+    whole, some = peak(MemoryUse(4096)), peak(MemoryUse())
+    assert whole > 9 * 2**30
+    assert some < whole / 10
