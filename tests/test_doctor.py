@@ -22,4 +22,4 @@ def test_a_version_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_doctor_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "engine=local"]) == cli.USAGE
-    assert "no word is taken here" in capsys.readouterr().err
+    assert "this command takes no arguments" in capsys.readouterr().err

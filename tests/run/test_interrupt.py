@@ -24,6 +24,14 @@ DEAF = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _hung_up_as_usual() -> Iterator[None]:
+    """SIGHUP as a terminal gives it: `nohup pytest` ignores it, and then a run ignores it too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @contextmanager
 def deaf(before: str = "") -> Iterator["subprocess.Popen[str]"]:
     """A process that never looks whether it was asked to end."""
