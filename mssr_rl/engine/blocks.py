@@ -32,6 +32,7 @@ class Tokens(NamedTuple):
 
 def problems_together(micro_batch: int, group_size: int, tokens: Tokens) -> int:
     """Return how many problems have as many tokens as `micro_batch` unshared rollouts."""
+    # Both costs are multiplied by P * G, the number of rollouts, so that whole numbers are enough.
     alone = micro_batch * (tokens.prompt * group_size + tokens.response)
     return max(1, alone // (group_size * max(1, tokens.prompt + tokens.response)))
 

@@ -74,6 +74,8 @@ class LocalEngine:
         )
         self.family = family_of(self.policy, wanted)
         self.family.prepare(self.policy, MemoryUse(options.logit_tokens, options.checkpointing))
+        # The copy is taken before any checkpoint is loaded, so a resumed run keeps the initial
+        # policy.
         self.reference = Reference(
             copy.deepcopy(self.policy), self.family, options.device, self._block
         )
@@ -97,6 +99,8 @@ class LocalEngine:
         """Sample `group_size` responses to each problem."""
         generator = torch.Generator().manual_seed(seed)
         shape = (len(problems) * group_size, sampling.max_response_tokens)
+        # All numbers are drawn at once and on the CPU, so blocks and device do not change which
+        # token gets which number.
         uniform_BT = torch.rand(shape, generator=generator).to(self.options.device)
 
         def one_block(rows: Tensor) -> _Answered:
@@ -211,6 +215,7 @@ class LocalEngine:
 
         def one_block(block: tuple[blocks.MicroBatch, Tensor]) -> tuple[Objective, Gradient]:
             part = self._objective(rollouts, whole, block, plan)
+            # Not `backward`, which would add to `.grad` in the order in which the threads end.
             gradient: Gradient = torch.autograd.grad(
                 part.total, self.weights.parameters, allow_unused=True
             )
@@ -218,6 +223,8 @@ class LocalEngine:
 
         parts = []
         placed = zip(micro_batches, here, strict=True)
+        # The gradients come in the order of the blocks: the result of a sum of floats depends on
+        # its order.
         for part, gradient in self._workers.each(one_block, placed):
             self.weights.accumulate(gradient)
             parts.append(part)

@@ -70,6 +70,7 @@ class MasterWeights:
         """
         gradients = [m.grad for m in self.masters if m.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
+        # Before clipping: it divides by the norm, so one NaN would reach every gradient and weight.
         check_gradients(norm, self.named())
         torch.nn.utils.clip_grads_with_norm_(self.masters, self._max_grad_norm, norm)
         self.optimiser.step()

@@ -59,6 +59,7 @@ class Reference:
         """How many blocks fit into ROOM, if all are as large as the first."""
         text = self.model.config.text_config
         width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
+        # Two, because a token has keys and values.
         token: int = 2 * text.num_hidden_layers * width * self.model.dtype.itemsize
         entries: int = self._encode(self._blocks[0]).prompts.mask_PL.numel()
         return ROOM // (token * entries)

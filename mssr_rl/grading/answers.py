@@ -117,6 +117,7 @@ def _read(text: str) -> Value:
 
 def _parse(text: str, depth: int) -> Value:
     """Return the value of a text that `clean` has cleaned."""
+    # Numbers first: 1,234 is one number, not a list of two.
     if as_quantity := quantity(text):
         return as_quantity
     if relation := equation(text):
@@ -149,6 +150,7 @@ def _settled(value: Value) -> bool:
         word = value.text
         if _CLOCK.fullmatch(word):
             return True
+        # A short first word may be a function or a product of letters, as in ln x or ab.
         multiplied = word == "pi" or _LETTERS_THAT_MULTIPLY.issuperset(word)
         return bool(_WORDS.fullmatch(word)) and not (multiplied or len(word.split()[0]) < 4)
     return isinstance(value, Quantity)

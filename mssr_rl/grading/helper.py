@@ -88,6 +88,7 @@ def _fork() -> Grader:
 
 
 def _serve(asked: int, answered: int) -> None:
+    # The kernel kills the grader when its template dies, however it dies.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     sys.setrecursionlimit(RECURSION)

@@ -53,6 +53,7 @@ def linear_sum(text: str) -> Sum | None:
 def equation(text: str) -> Equation | None:
     """Return `text` as an equation if it has exactly one equals sign with text on both sides."""
     left, sign, right = (part.strip() for part in text.partition("="))
+    # <=, >=, != and := hold an equals sign too, and are no equations.
     if not (sign and left and right) or "=" in right or left[-1] in "<>!:":
         return None
     a, b = linear_sum(left), linear_sum(right)

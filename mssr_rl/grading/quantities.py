@@ -91,6 +91,7 @@ def _with_unit(number: str, unit: str) -> Quantity | None:
 def _number(text: str) -> Quantity | None:
     """Return a number without unit; signs and brackets may surround it: -(-5), -(1/2)."""
     sign = 1
+    # More than three pairs of brackets are left to `algebra`.
     for _ in range(4):
         bare = text.lstrip("+- ")
         sign *= (-1) ** text[: len(text) - len(bare)].count("-")

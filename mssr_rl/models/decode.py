@@ -95,6 +95,8 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
     def grow(x_PKLH: Tensor) -> Tensor:
         p, heads, length, size = x_PKLH.shape
+        # Not zeros: `_advance` writes a place before it reads it, and cuts off the places behind
+        # it.
         room = x_PKLH.new_empty(p, group_size, heads, length + limit, size)
         room[:, :, :, :length] = x_PKLH[:, None]
         return room.flatten(0, 1)

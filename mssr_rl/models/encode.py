@@ -106,6 +106,7 @@ class PromptEncoder:
                 f"rollout.max_prompt_tokens={self.max_tokens}; raise it or drop the problem"
             )
         if self.remember:
+            # The problem is kept too: without it Python could give its id to another object.
             self._seen[id(problem)] = (problem, layout)
         return layout
 
@@ -196,6 +197,8 @@ class PromptEncoder:
             place = slice(len(out), len(out) + rows * across)
             np.add(_cells(rows, across), here, out=position_3L[:, place])
             out += [self.image_token] * (rows * across)
+            # Text continues behind the picture's longer side, not behind its number of tokens
+            # (mRoPE).
             here += max(rows, across)
             start = sign + 1
         here += _number(position_3L[:, len(out) :], here, len(tokens) - start)

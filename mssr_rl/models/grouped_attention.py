@@ -55,6 +55,7 @@ def _masked(score_BKRTS: Tensor, mask_B1TS: Tensor) -> Tensor:
     """Return scores with -inf, or with the mask's own numbers, where a key must not be seen."""
     mask = mask_B1TS[:, :, None, :, : score_BKRTS.shape[-1]]
     if mask.dtype == torch.bool:
+        # Not minus infinity: padding on the left sees no key, and its softmax would be NaN.
         return score_BKRTS.masked_fill(~mask, torch.finfo(score_BKRTS.dtype).min)
     return score_BKRTS + mask
 

@@ -116,6 +116,7 @@ def _run(layer: Callable[..., Result], *inputs: Any, recompute: bool) -> Result:
     """
     if not recompute or not torch.is_grad_enabled():
         return layer(*inputs)
+    # These layers draw no random numbers, so no generator's state has to be restored.
     outputs: Result = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)
     return outputs
 
@@ -288,6 +289,7 @@ def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return what is added to scores: 0 where the bool mask is true, minus infinity elsewhere."""
+    # Minus infinity is safe here: padding is not computed, so every query sees at least one key.
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 

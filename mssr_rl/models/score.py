@@ -35,6 +35,8 @@ def hidden_states(
     later = real[:, 1:]  # the state at a token predicts the next one
     given = token_BT[:, :-1], later
     later_ND = lean.follow(model, cache, given, group_size, recompute=recompute)
+    # The prompt's last state predicts a first token, the token before it any other; `place_BT` says
+    # in which row of the two parts each state is.
     place_BT = torch.arange(b, device=real.device)[:, None].repeat(1, real.shape[1])
     place_BT[:, 1:][later] = torch.arange(b, b + len(later_ND), device=real.device)
     return torch.cat((first_BD, later_ND))[place_BT[real]]

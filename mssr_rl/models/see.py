@@ -52,6 +52,8 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
 def _embedded(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
     """Return the embedded patches, N S D with N and S as one."""
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
+    # A still picture is equal in all frames, so the sum of the kernel over frames needs one frame
+    # only.
     weight = kernel.sum(2).flatten(1)
     if compiled is None:
         return F.linear(pictures.cut().to(kernel.dtype), weight).flatten(0, 1)

@@ -74,6 +74,7 @@ def _pictures(prompts: PromptBlock, frames: int) -> tuple[Tensor | None, Tensor 
     ]
     if not placed:
         return None, None
+    # transformers expects pictures in the order of the prompts; blocks hold them by size.
     placed.sort(key=lambda one: one[0])
     one_frame = torch.cat([patches for _, patches, _ in placed])
     return all_frames(one_frame, frames), torch.tensor([grid for *_, grid in placed])

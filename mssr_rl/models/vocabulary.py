@@ -44,6 +44,7 @@ class Vocabulary(NamedTuple):
         """
         ends = _end_ids(model_config, config, tokenizer)
         size = model_config.get_text_config().vocab_size
+        # An end token is never forbidden, even if the folder suppresses it: no response could end.
         banned = sorted({*(config.suppress_tokens or []), *_structural(model_config)} - {*ends})
         pads = (config.pad_token_id, getattr(tokenizer, "pad_token_id", None), ends[0])
         pad = next(token for token in pads if token is not None)
@@ -95,6 +96,7 @@ def log_probabilities(logits_NV: Tensor, vocabulary: Vocabulary, temperature: fl
 
 def entropy(logprob_NV: Tensor) -> Tensor:
     """Return -sum p log p over the vocabulary [nat], N. A forbidden token adds nothing."""
+    # The clamp turns 0 times minus infinity, which is NaN, into 0.
     return -(logprob_NV.exp() * logprob_NV.clamp(min=-1e4)).sum(-1)
 
 
@@ -192,9 +194,11 @@ def _choose(logprob_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor
     p_NV = logprob_NV.double().exp()
     if sampling.top_p < 1:
         ordered, order = p_NV.sort(-1, descending=True)
+        # The sum before a token is compared, so the token that crosses `top_p` stays.
         outside = ordered.cumsum(-1) - ordered >= sampling.top_p
         p_NV = p_NV.scatter(-1, order, ordered.masked_fill(outside, 0))
     cumulative = p_NV.cumsum(-1)
+    # Times the last sum, which is not exactly 1: `top_p` and rounding take something away.
     target_N1 = uniform_N.double()[:, None] * cumulative[:, -1:]
     chosen_N = torch.searchsorted(cumulative, target_N1, right=True)[:, 0]
     return chosen_N.clamp(max=p_NV.shape[-1] - 1)  # larger only if there are NaNs

@@ -99,6 +99,7 @@ def write(final: Path, fill: Callable[[Path], None]) -> None:
         _seal(aside)
         before = _moved_away(final)
         aside.rename(final)
+        # The rename must be on disk before the older folder is deleted.
         files.sync(final.parent)
         shutil.rmtree(before, ignore_errors=True)
     except (OSError, SafetensorError):
@@ -177,6 +178,7 @@ def write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path
 
 
 def _seal(folder: Path) -> None:
+    # Every file reaches the disk before the manifest that vouches for it.
     manifest = {path.relative_to(folder).as_posix(): _identity(path) for path in _files(folder)}
     for path in _files(folder):
         files.sync(path)

@@ -145,6 +145,8 @@ def _generate(
 ) -> _Lot:
     step, batch = when
     problems = [arm.train.problems[row] for row in rows]
+    # The first batch has the seed that it has without resampling, so algorithms of both kinds
+    # sample alike.
     names = (step, batch) if batch else (step,)
     with clock.phase("rollout"):
         seed = derive(arm.config.seed, "rollout", *names)

@@ -185,6 +185,7 @@ def restore(
         log.cut_back(dict.fromkeys(STREAMS, 0))
         return initial, [*messages, f"resume  {again}starting at step 0"]
     restored: Restored = checkpoint.read_checkpoint(point.folder, initial.algorithm)
+    # Rows behind the checkpoint go, because the steps that wrote them are made again.
     log.cut_back(restored.stream_sizes)
     arm.engine.load(point.folder)
     return restored.state, [

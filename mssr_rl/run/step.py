@@ -84,7 +84,10 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
     poll("logprob")
     with clock.phase("logprob"):
         draft.reference_BT = reference_BT = arm.engine.reference_logprob(rollouts)
+        # The anchors are scores of the policy that sampled, so they are taken before the update
+        # changes it.
         draft.anchor_BTK = anchor_BTK = _anchors(arm, gathered, step)
+    # The KL is that of the step before: this step's can be measured only after its update.
     draft.batch = batch = make_batch(arm, gathered, reference_BT, state.kl_step)
     credited = credit(arm, batch, state)
     if gathered.decided:
@@ -117,6 +120,7 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
         **_cost_metrics(ledger, clock),
     }
     check_finite(measured)
+    # Only here does the algorithm's new state count: a step that broke before leaves the old one.
     new = TrainState(credited.state, step, gathered.position, ledger, kl_step, state.scores)
     token_BT = gathered.only_counted(rollouts.token_BT)
     recorded = RecordedStep(batch, token_BT, gathered.counted, len(arm.train.problems))

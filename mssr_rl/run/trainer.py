@@ -350,6 +350,7 @@ class Session:
         checkpoint.save(store, self.arm.engine, self.state, self.log.sizes())
         self.saved = checkpoint.mark(self.state)
         self.log.describe(saved=self.state.step)
+        # Save, then mark, then charge: the time of a save is part of the next checkpoint only.
         spent = Ledger(seconds_by_phase={"checkpoint": clock.elapsed()})
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 

@@ -74,6 +74,8 @@ class _Scorer:
         rows = with_picture(rows) if self.mixed else rows
         token_BT, mask_BT = rows.token_BT.to(device), rows.mask_BT.to(device)
         inputs = self.family.sequences(self.model_inside, rows.problems, (token_BT, mask_BT))
+        # Prompts are padded on the left, so the last T + 1 logits belong to the response; the very
+        # last one predicts a token that does not exist.
         logits_BTV = self.network(
             **inputs, logits_to_keep=token_BT.shape[1] + 1, use_cache=False
         ).logits[:, :-1]
@@ -84,6 +86,7 @@ class _Scorer:
             self.family.vocabulary,
             self.config.rollout.temperature,
         )
+        # `[:b]` drops the row with a blank picture that `with_picture` may have added.
         empty_BT = torch.zeros(chosen.shape, device=device)
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
 
@@ -133,6 +136,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         model, device = self.model_inside, self.network.device
         block = self.family.block([request.problem for request in requests], device)
         shape = (requests[0].group_size, sampling.max_response_tokens)
+        # One generator for each problem: its responses do not depend on the rank that samples them.
         draws = [torch.Generator().manual_seed(request.seed) for request in requests]
         uniform_BT = torch.cat([torch.rand(shape, generator=draw) for draw in draws]).to(device)
         reading = self.family.read(model, block)
@@ -227,6 +231,8 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
         A weight is gathered from its parts, or handed to a process on the same GPU.
         """
+        # OpenRLHF reads the parameters from `trainer.actor`, so with LoRA a stand-in holds the
+        # merged weights until the call ends.
         trained = self.trainer.actor
         if self.config.cluster.lora_rank:
             whole = SimpleNamespace(named_parameters=self._weights().items)
@@ -243,6 +249,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
         # processor, and tied weights twice.
         split = self.strategy.stage == 3
+        # Every rank makes this call, because each holds a part of the weights; only rank 0 writes.
         whole = self.network._consolidated_16bit_state_dict() if split else None  # noqa: SLF001
         if self.strategy.is_rank_0():
             policy, module = Path(folder) / "policy", self.network.module
@@ -250,6 +257,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
                 module, whole = module.get_base_model(), lora.whole(module)
             module.save_pretrained(policy, state_dict=whole)
             self.family.save_words(policy)
+        # DeepSpeed's file `latest` is not needed: `restore` names the tag.
         self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
 
     def restore(self, folder: str) -> None:

@@ -46,6 +46,7 @@ class OpenRlhfEngine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        # The model folder is checked first, before a process on any machine reads it.
         vetting.refuse_code(vetting.local_folder(config.model.source))
         self.family = family_of_folder(wanted(config))
         self.own_sampler = config.rollout.sampler == "transformers"
@@ -121,6 +122,8 @@ class OpenRlhfEngine:
 
     def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         """Return the responses in the order of the requests; all rollout engines sample at once."""
+        # Wake, sample, sleep: on shared GPUs the policy scores next and needs the memory that vLLM
+        # held.
         self._samplers("wake_up")
         who = _actors(self.policy) if self.own_sampler else self.samplers
         calls = rollout.spread(who, requests, sampling)
@@ -212,6 +215,8 @@ class OpenRlhfEngine:
         """Send the policy's weights to every rollout engine."""
         if self.own_sampler:
             return  # the training ranks sample, with their own weights
+        # Wake, transfer, sleep: only the weights wake up, because no key or value is needed to
+        # receive them.
         self._samplers("wake_up", tags=["weights"])
         self.roll.gather(self.policy.async_run_method("broadcast_to_vllm"))
         self._samplers("sleep")

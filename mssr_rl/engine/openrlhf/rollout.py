@@ -82,6 +82,8 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
         """Return a group of responses to each problem."""
         tasks = [
+            # One sample for OpenRLHF is a whole group here: `agent.py` asks vLLM for all its
+            # responses at once.
             self.generate_responses(request, None, sampling, 0, None, num_samples=1)
             for request in requests
         ]
@@ -90,6 +92,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def receive_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
         """Receive parameters in the order of `told`: (name, dtype, shape) of each."""
         await self.llm.collective_rpc("receive_weights", args=(list(told),))
+        # Both caches hold results of the old weights.
         await self.llm.reset_prefix_cache()
         await self.llm.reset_encoder_cache()
 
@@ -127,6 +130,8 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
     `bundles`: the placement group that they share with training, or None.
     """
     args = namespace(config)
+    # `create_vllm_engines` takes no actor class as an argument, so the one in its module is
+    # replaced during the call.
     stock = vllm_engine.RolloutRayActor
     vllm_engine.RolloutRayActor = _Hiring(ray.remote(RolloutWorker), {"config": config})
     try:
@@ -143,6 +148,8 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
                 bundles,
                 args.vllm.gpu_memory_utilization,
                 args.vllm.enable_sleep,
+                # Log-probabilities after temperature and forbidden tokens, as the trainer computes
+                # them.
                 "processed_logprobs",
                 agent_func_path=str(AGENT),
                 max_images_per_prompt=config.cluster.pictures_per_prompt,

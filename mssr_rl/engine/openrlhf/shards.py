@@ -75,6 +75,8 @@ def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, ranks: int) -> li
     Whole problems are shuffled and then split into updates.
     """
     generator = torch.Generator().manual_seed(plan.seed)
+    # The same order from the same seed as in the local engine: tests compare the updates of the
+    # two.
     order = torch.randperm(len(rollouts.problems), generator=generator)
     rows = rows_of(rollouts)
     views = [rows_of(rollouts._replace(problems=shown)) for shown in plan.view_problems]

@@ -67,6 +67,7 @@ def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
 def indexed(node: Node, point: Point) -> Fraction:
     """Return the value of b_k under a sum: a different number for each name and index."""
     index = exact(node.parts[0], point)
+    # Not `hash`, which Python salts anew in every process: a verdict must not change.
     return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
 
 
@@ -91,6 +92,7 @@ def power(base: Fraction, exponent: Fraction) -> Fraction:
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
     if abs(base) != 1 and base != 0 and size * abs(exponent) > MAX_BITS:
         raise OverLimit("a power")
+    # Powers of 1 and -1 do not grow, so their exponents have no limit.
     return base ** int(exponent % 2 if abs(base) == 1 else exponent)
 
 

@@ -186,6 +186,7 @@ def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool |
             if not enough:
                 return False
             compared, digits = compared + 1, enough
+            # The ends of cases come first, so a function by cases needs that many more points.
             if compared == PLENTY + MAX_BREAKS * strict:
                 return True
         except Undefined:

@@ -123,6 +123,7 @@ def _call(node: Node) -> sympy.Basic:
 
 
 def _root(value: sympy.Expr, index: sympy.Expr) -> sympy.Basic:
+    # sympy takes the complex root of a negative number where `exact` takes the real one.
     if index != 2 and not value.is_nonnegative:
         raise Unreadable("a root that may be of a negative number")
     return sympy.Pow(value, sympy.Pow(index, -1))
