@@ -53,7 +53,8 @@ def examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     (tmp_path / "mine.py").write_text(blocks("README.md")[0], encoding="utf-8")
-    for source in blocks("CONTRIBUTING.md")[:2]:
+    one, two, _, verb, *_ = blocks("CONTRIBUTING.md")
+    for source in (one, two, verb):
         exec(compile(source, "CONTRIBUTING.md", "exec"), {})
 
 
@@ -108,7 +109,7 @@ def test_every_documented_verb_exists(line: str) -> None:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tree with the two files of CONTRIBUTING.md in their folders."""
+    """A copy of the tree with the files of CONTRIBUTING.md in their folders."""
     copy = tmp_path_factory.mktemp("grown")
     for name in (*PARTS, "pyproject.toml", "SECURITY.md", "EXPERIMENTS.md"):
         part = ROOT / name
@@ -117,7 +118,8 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(part, copy / name, symlinks=True, ignore=skip)
         else:
             shutil.copy(part, copy / name)
-    for source in blocks("CONTRIBUTING.md")[:2]:
+    one, two, _, verb, *_ = blocks("CONTRIBUTING.md")
+    for source in (one, two, verb):
         (copy / source.partition("\n")[0].removeprefix("# ")).write_text(source, encoding="utf-8")
     _in(copy, "-m", "mssr_rl.cards", "docs/algorithms.md")
     return copy
@@ -126,6 +128,12 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("words", ["check algo=centred", "check env=additions", NEW_RUN])
 def test_what_contributing_adds_is_found_by_its_name(grown: Path, words: str) -> None:
     _in(grown, "-m", "mssr_rl", *words.split())
+
+
+def test_a_verb_that_contributing_adds_has_its_help_and_runs(grown: Path) -> None:
+    assert _in(grown, "-m", "mssr_rl", "algorithms", "containing=centr") == "centred\n"
+    assert "containing=" in _in(grown, "-m", "mssr_rl", "algorithms", "--help")
+    assert "print the names of the algorithms" in _in(grown, "-m", "mssr_rl", "--help")
 
 
 def test_gymnasium_makes_the_environment_that_contributing_adds(grown: Path) -> None:

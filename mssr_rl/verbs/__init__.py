@@ -3,10 +3,13 @@
 A form names two things: the dataclass that declares its arguments (see `config.words`), and the
 function that is called with them. A verb's modules are imported only when the verb is called or
 its help is printed.
+
+A new verb is one file here that defines `VERB`: see CONTRIBUTING.md.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
 from mssr_rl.errors import UserError
@@ -47,7 +50,7 @@ RUN_KEYS = (
     *("rollout.group_size", "rollout.temperature", "eval.every", "checkpoint.every", "env.data"),
 )
 
-VERBS: Mapping[str, Verb] = {
+_TABLE: Mapping[str, Verb] = {
     "train": Verb(
         "train one policy; --plan prints what would be done, and starts nothing",
         (
@@ -285,6 +288,20 @@ VERBS: Mapping[str, Verb] = {
         ),
     ),
 }
+
+
+def _of_files() -> dict[str, Verb]:
+    """Return the verbs that have a file of their own in this folder, under the file's name.
+
+    These files are imported at every start, to read `VERB`. So they import what they need inside
+    their function. Files that begin with `of_` hold functions of the table above.
+    """
+    names = (module.name for module in iter_modules(__path__))
+    own = [name for name in names if not name.startswith("of_")]
+    return {name: import_module(f"{__name__}.{name}").VERB for name in own}
+
+
+VERBS: Mapping[str, Verb] = {**_TABLE, **_of_files()}
 
 
 def form_of(verb: str, arguments: Iterable[str]) -> Form:
