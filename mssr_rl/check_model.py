@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from mssr_rl.models.family import Family
 from mssr_rl.problem import Problem
 from mssr_rl.typed import option
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 THRESHOLD = 1e-3  # [nat], float32: sums in another order stay below 1e-4 at logits of order 10
 GROUP, TOKENS = 2, 12
 SIZES = ((96, 96), (130, 70), (64, 96), (200, 40), (57, 31))  # width and height
@@ -36,7 +39,7 @@ class LoadedFolder(NamedTuple):
     """A model folder that was loaded."""
 
     path: str
-    model: Any
+    model: "PreTrainedModel"
     family: Family
 
 

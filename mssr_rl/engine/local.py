@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from mssr_rl.models.sampled import Sampled, stacked, texts, widen
 from mssr_rl.objective import Given, Objective, Policy, Prepared, added, objective
 from mssr_rl.problem import Problem
 from mssr_rl.stability.finite import blaming, check_finite
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Read = Callable[[Sequence[Problem]], Reading]
 
@@ -155,7 +158,7 @@ class LocalEngine:
         return sampled._replace(logprob_BT=again.logprob_BT, entropy_BT=again.entropy_BT)
 
     def _logprob(
-        self, model: Any, read: Read, rollouts: Rollouts, problem_rows: Sequence[int]
+        self, model: "PreTrainedModel", read: Read, rollouts: Rollouts, problem_rows: Sequence[int]
     ) -> Tensor:
         @torch.no_grad()
         def one_block(block: blocks.MicroBatch) -> Tensor:
@@ -261,7 +264,7 @@ class LocalEngine:
         return part
 
     def _score(
-        self, model: Any, read: Read, rollouts: Rollouts, block: blocks.MicroBatch
+        self, model: "PreTrainedModel", read: Read, rollouts: Rollouts, block: blocks.MicroBatch
     ) -> ScoredResponses:
         """Score some rollouts of some problems, cut to the longest of their responses."""
         picked = block.rollouts

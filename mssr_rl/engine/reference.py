@@ -9,7 +9,7 @@ A problem beyond it, or one that was not announced, is read again with its batch
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,6 +17,9 @@ from mssr_rl.models import lean
 from mssr_rl.models.family import Block, Family, Reading
 from mssr_rl.models.qwen2_5_vl import Qwen25VL
 from mssr_rl.problem import Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ROOM = 512 << 20  # bytes of keys and values; the tiny model needs 0.06 MB a problem
 TOGETHER = 32  # problems in a block that is read in one pass
@@ -27,7 +30,7 @@ class Reference:
 
     def __init__(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         family: Family,
         device: str,
         encode: Callable[[Sequence[Problem]], Block],

@@ -5,7 +5,7 @@ Shapes: P prompts, L prompt tokens.
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE, bare_text, chat_messages
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
+
 ROOM = 256 << 20  # bytes of encoded prompts that are kept
 BY_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 THINK = "<think>"
@@ -26,7 +29,12 @@ class ChatEncoder:
     """Encodes problems with a tokenizer and, if the model sees pictures, a processor."""
 
     def __init__(
-        self, processor: Any, tokenizer: Any, max_tokens: int, *, remember: bool = True
+        self,
+        processor: "ProcessorMixin | None",
+        tokenizer: "PreTrainedTokenizerBase",
+        max_tokens: int,
+        *,
+        remember: bool = True,
     ) -> None:
         self.processor, self.tokenizer, self.max_tokens = processor, tokenizer, max_tokens
         self._speaker = next(
@@ -144,7 +152,7 @@ class ChatEncoder:
         return f"{THINK}\n" if text.endswith(THINK) else ""
 
 
-def _picture_ids(processor: Any) -> list[int]:
+def _picture_ids(processor: "ProcessorMixin | None") -> list[int]:
     ids = getattr(processor, "image_token_ids", None) or []
     return [i for i in ids if isinstance(i, int)]
 

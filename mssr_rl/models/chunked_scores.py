@@ -38,7 +38,7 @@ USUAL = MemoryUse()
 
 
 def score_states(
-    states_ND: Tensor, head: Any, token_N: Tensor, score: Score, at_once: int
+    states_ND: Tensor, head: torch.nn.Linear, token_N: Tensor, score: Score, at_once: int
 ) -> TokenScores:
     """Return what `score` gives for the logits `head(states_ND)`, for `at_once` tokens at a time.
 

@@ -10,7 +10,7 @@ Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T token
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,11 @@ from mssr_rl.models import fused, lean
 from mssr_rl.models.responses import Compiled
 from mssr_rl.models.sampled import DrawnTokens, Sampled, together
 from mssr_rl.models.vocabulary import Vocabulary, draw, drawable
+
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLForConditionalGeneration,
+    )
 
 
 class _Running(NamedTuple):
@@ -36,7 +41,7 @@ class _Running(NamedTuple):
 
 @torch.no_grad()
 def sample(
-    model: Any,
+    model: "Qwen2_5_VLForConditionalGeneration",
     reading: lean.Reading,
     sampling: Sampling,
     uniform_BT: Tensor,
@@ -65,7 +70,7 @@ def _tensors(reading: lean.Reading) -> Iterator[Tensor]:
 
 
 def _token_by_token(
-    model: Any,
+    model: "Qwen2_5_VLForConditionalGeneration",
     reading: lean.Reading,
     vocabulary: Vocabulary,
     sampling: Sampling,
@@ -134,7 +139,9 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     return smaller, token_A[from_A]
 
 
-def _advance(model: Any, fed: tuple[_Running, Tensor], t: int) -> Tensor:
+def _advance(
+    model: "Qwen2_5_VLForConditionalGeneration", fed: tuple[_Running, Tensor], t: int
+) -> Tensor:
     """Feed response token t of every row. Returns A D hidden states that predict the next token."""
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)

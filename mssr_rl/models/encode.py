@@ -9,7 +9,7 @@ Shapes: P prompts, L prompt tokens (right-padded).
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from mssr_rl.models.patches import Pictures
 from mssr_rl.models.templates import spoken
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import chat_messages
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLProcessor
 
 
 class PromptBlock(NamedTuple):
@@ -69,7 +72,9 @@ class PromptEncoder:
     again.
     """
 
-    def __init__(self, processor: Any, max_tokens: int, *, remember: bool = True) -> None:
+    def __init__(
+        self, processor: "Qwen2_5_VLProcessor", max_tokens: int, *, remember: bool = True
+    ) -> None:
         self.processor = processor
         self.max_tokens = max_tokens
         self.remember = remember

@@ -9,7 +9,7 @@ Shapes: P problems, G rollouts a problem, B = P * G (problem-major), T response 
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from PIL import Image
@@ -20,6 +20,9 @@ from mssr_rl.models.chunked_scores import USUAL, MemoryUse
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 Reading = Any  # the result of a pass over a block of prompts; only its family looks inside
 
@@ -51,17 +54,30 @@ class RawPrompt(NamedTuple):
     image_tokens: int
 
 
+class FamilyEncoder(Protocol):
+    """A family's encoder of prompts. Beyond this, only its own family looks inside."""
+
+    @property
+    def processor(self) -> "ProcessorMixin | None":
+        """The model folder's processor; None for a model of text."""
+        ...
+
+
 class Family(Protocol):
     """A model family: prompts in, responses and their log-probabilities out."""
 
     kind: str  # transformers' class of the model
     said: str  # which implementation it is, as a phrase
-    tokenizer: Any
-    encoder: Any  # of prompts; has the `processor`, None for a model of text
+    tokenizer: "PreTrainedTokenizerBase"
     vocabulary: Vocabulary  # what may be sampled, and what ends a response
     opening: str  # start of the response that the prompt has, e.g. a think tag; it is graded too
 
-    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:
+    @property
+    def encoder(self) -> FamilyEncoder:
+        """What turns problems into prompts."""
+        ...
+
+    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
         """Prepare a model that samples and trains in this process. Called once, before any pass."""
         ...
 
@@ -77,7 +93,7 @@ class Family(Protocol):
         """
         ...
 
-    def read(self, model: Any, block: Block) -> Reading:
+    def read(self, model: "PreTrainedModel", block: Block) -> Reading:
         """Make the pass over the prompts, which a group of rollouts shares.
 
         With gradient if enabled.
@@ -85,19 +101,23 @@ class Family(Protocol):
         ...
 
     def sample(
-        self, model: Any, reading: Reading, sampling: Sampling, uniform_BT: Tensor
+        self, model: "PreTrainedModel", reading: Reading, sampling: Sampling, uniform_BT: Tensor
     ) -> Sampled:
         """Sample B = len(uniform_BT) responses. uniform_BT[b, t] decides token t of row b."""
         ...
 
     def score(
-        self, model: Any, reading: Reading, response: tuple[Tensor, Tensor], temperature: float
+        self,
+        model: "PreTrainedModel",
+        reading: Reading,
+        response: tuple[Tensor, Tensor],
+        temperature: float,
     ) -> ScoredResponses:
         """Score every token of `response` = (token_BT, mask_BT). With gradient if enabled."""
         ...
 
     def sequences(
-        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+        self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
         """Return the keyword arguments of one pass of transformers' own model over whole sequences.
 
@@ -113,7 +133,7 @@ class Family(Protocol):
         """Return the reading of some of its prompts."""
         ...
 
-    def save(self, model: Any, folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path) -> None:
         """Write weights, config, tokenizer and processor, as transformers and vLLM read them."""
         ...
 
@@ -136,7 +156,7 @@ class ScoringBatches(NamedTuple):
 
 def score_by_parts(
     family: Family,
-    model: Any,
+    model: "PreTrainedModel",
     reading: Reading,
     response: tuple[Tensor, Tensor],
     parts: ScoringBatches,

@@ -8,7 +8,7 @@ B sequences, P prompts of at most L tokens.
 """
 
 from ctypes import byref
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mssr_rl.models import native
+
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLMLP,
+        Qwen2_5_VLRMSNorm,
+        Qwen2MLP,
+    )
 
 Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
 
@@ -47,12 +54,12 @@ def run(name: str, *told: Any) -> None:
 # ---- by module ----------------------------------------------------------------------------
 
 
-def norm(module: Any, x: Tensor) -> Tensor:
+def norm(module: "Qwen2_5_VLRMSNorm", x: Tensor) -> Tensor:
     """Apply RMSNorm with the module's weight."""
     return rms_norm(x, module.weight, module.variance_epsilon)
 
 
-def mlp(module: Any, x: Tensor) -> Tensor:
+def mlp(module: "Qwen2MLP | Qwen2_5_VLMLP", x: Tensor) -> Tensor:
     """Apply the gated feed-forward half of a layer."""
     out: Tensor = module.down_proj(swiglu(module.gate_proj(x), module.up_proj(x)))
     return out

@@ -11,10 +11,11 @@ tokens, V vocabulary.
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
@@ -31,6 +32,9 @@ from mssr_rl.models.sampled import DrawnTokens, Sampled, together
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
 from mssr_rl.problem import Problem
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 Inputs = dict[str, Tensor]
 
 WORTH_SHARING = 8  # tokens; an extra pass over a shorter common start costs more than it saves
@@ -39,7 +43,7 @@ WORTH_SHARING = 8  # tokens; an extra pass over a shorter common start costs mor
 class Described(NamedTuple):
     """A model without its weights."""
 
-    config: Any
+    config: "PreTrainedConfig"
     kind: type  # transformers' class
 
 
@@ -94,7 +98,7 @@ class General:
     def ready(cls) -> None:
         """Called before the library builds anything of this family."""
 
-    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:
+    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
         """Use attention that does not copy keys, if the model leaves attention to torch.
 
         Raises UserError if `memory` asks for what the model's class cannot do.
@@ -133,14 +137,14 @@ class General:
 
     # ---- passes ----------------------------------------------------------------------------
 
-    def read(self, model: Any, block: Block) -> PromptReading:
+    def read(self, model: "PreTrainedModel", block: Block) -> PromptReading:
         """Make the pass over the prompts, unless training cannot share it."""
         prompts: GeneralPrompts = block.prompts
         if torch.is_grad_enabled() and not self.shares:
             return PromptReading(prompts, None, None)
         return self._read(model, prompts)
 
-    def _read(self, model: Any, prompts: GeneralPrompts) -> PromptReading:
+    def _read(self, model: "PreTrainedModel", prompts: GeneralPrompts) -> PromptReading:
         start = common_start(prompts) if self._shares_start else 0
         if start >= WORTH_SHARING:
             return _read_behind_start(model, prompts, start)
@@ -158,7 +162,7 @@ class General:
             prompts._replace(inputs=inputs), out.past_key_values, out.logits[:, -1]
         )
 
-    def positions(self, model: Any, inputs: Inputs) -> Tensor:
+    def positions(self, model: "PreTrainedModel", inputs: Inputs) -> Tensor:
         """Return the positions of the prompt's tokens in generation: P L, or axes P L."""
         # Every family implements its counting in this method. A plain forward pass would keep state
         # in the model, and passes that run at the same time must not share state.
@@ -168,7 +172,11 @@ class General:
         return counted
 
     def sample(
-        self, model: Any, reading: PromptReading, sampling: Sampling, uniform_BT: Tensor
+        self,
+        model: "PreTrainedModel",
+        reading: PromptReading,
+        sampling: Sampling,
+        uniform_BT: Tensor,
     ) -> Sampled:
         """Sample token by token, all running rows at once. Ended rows leave the block."""
         if reading.cache is None or reading.logits_PV is None:
@@ -191,7 +199,9 @@ class General:
             logits_AV = self._step(model, running, token_A, t)
         return together(drawn, b, self.vocabulary)
 
-    def _step(self, model: Any, running: "_GeneralRows", token_A: Tensor, t: int) -> Tensor:
+    def _step(
+        self, model: "PreTrainedModel", running: "_GeneralRows", token_A: Tensor, t: int
+    ) -> Tensor:
         out = model(
             input_ids=token_A[:, None],
             attention_mask=running.mask(t + 1),
@@ -205,7 +215,7 @@ class General:
 
     def score(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         reading: PromptReading,
         response: tuple[Tensor, Tensor],
         temperature: float,
@@ -222,7 +232,7 @@ class General:
         empty_BT = torch.zeros_like(mask_BT, dtype=torch.float32)
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
 
-    def scores_states(self, model: Any) -> bool:
+    def scores_states(self, model: "PreTrainedModel") -> bool:
         """Return whether logits are the output layer of the last hidden states and nothing more.
 
         Some classes scale or cap them afterwards. Two tokens tell, computed once.
@@ -237,7 +247,7 @@ class General:
 
     def _scores_of_states(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         reading: PromptReading,
         response: tuple[Tensor, Tensor],
         how: tuple[float, int],
@@ -277,7 +287,7 @@ class General:
 
     def _outputs(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         reading: PromptReading,
         response: tuple[Tensor, Tensor],
         *,
@@ -299,7 +309,7 @@ class General:
 
     def _behind(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         reading: PromptReading,
         response: tuple[Tensor, Tensor],
         *,
@@ -323,7 +333,7 @@ class General:
 
     def _together(
         self,
-        model: Any,
+        model: "PreTrainedModel",
         prompts: GeneralPrompts,
         response: tuple[Tensor, Tensor],
         *,
@@ -338,7 +348,7 @@ class General:
         return _run(model, states=states, **inputs, **kept, use_cache=False)[:, -width - 1 : -1]
 
     def sequences(
-        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+        self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> Inputs:
         """Return left-padded prompts with their responses after them."""
         device = response[0].device
@@ -346,7 +356,9 @@ class General:
         there = [{name: x.to(device) for name, x in row.items()} for row in rows]
         return self._whole(model, there, response)
 
-    def _whole(self, model: Any, rows: Sequence[Inputs], response: tuple[Tensor, Tensor]) -> Inputs:
+    def _whole(
+        self, model: "PreTrainedModel", rows: Sequence[Inputs], response: tuple[Tensor, Tensor]
+    ) -> Inputs:
         prompts = collated(rows, self.vocabulary.pad)
         token_BT, mask_BT = response
         positions = self.positions(model, prompts)
@@ -368,13 +380,16 @@ class General:
         inputs = self.encoder.inputs(problem)["input_ids"][0]
         return RawPrompt(
             tokens=self.encoder.signed_tokens(problem),
-            pictures=[
-                sized(self.encoder.processor.image_processor, decode(data))
-                for data in problem.images
-            ],
+            pictures=[self._picture(data) for data in problem.images],
             length=len(inputs),
             image_tokens=int(torch.isin(inputs, self.encoder.picture_tokens).sum()),
         )
+
+    def _picture(self, data: bytes) -> Image.Image:
+        """Return a picture in its final size."""
+        processor = self.encoder.processor
+        assert processor is not None  # the encoder refuses pictures for a model of text
+        return sized(processor.image_processor, decode(data))
 
     def part(self, reading: PromptReading, rows: slice) -> PromptReading:
         """Return the reading of some of its prompts. The pictures' part of it is in the cache."""
@@ -388,7 +403,7 @@ class General:
 
     # ---- state -----------------------------------------------------------------------------
 
-    def save(self, model: Any, folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path) -> None:
         """Write a folder that loads without anything else."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
@@ -402,7 +417,7 @@ class General:
             save_processor(self.encoder.processor, folder)
 
 
-def _run(model: Any, *, states: bool, **inputs: Any) -> Tensor:
+def _run(model: "PreTrainedModel", *, states: bool, **inputs: Any) -> Tensor:
     """Run the model, or with `states` its part below the output layer."""
     outputs: Tensor = (
         model.base_model(**inputs).last_hidden_state if states else model(**inputs).logits
@@ -433,7 +448,9 @@ def common_start(prompts: GeneralPrompts) -> int:
     return min(int(same_L.cumprod(0).sum()), shortest - 1)
 
 
-def _read_behind_start(model: Any, prompts: GeneralPrompts, start: int) -> PromptReading:
+def _read_behind_start(
+    model: "PreTrainedModel", prompts: GeneralPrompts, start: int
+) -> PromptReading:
     """Read prompts whose first `start` tokens are the same; these are read only once.
 
     Padding is then after the common start. Neither positions nor masks depend on its place.

@@ -20,7 +20,7 @@ FEW = 64  # queries; for whole prompts torch's own kernel is faster
 
 
 def attention(
-    module: Any,
+    module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -9,7 +9,7 @@ H values a head, S room for keys.
 
 from collections.abc import Sequence
 from ctypes import byref
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +18,26 @@ from torch import Tensor
 from mssr_rl.models import fused, native
 from mssr_rl.models.fused import Rotary
 
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VisionTransformerPretrainedModel,
+        Qwen2_5_VLDecoderLayer,
+        Qwen2_5_VLTextModel,
+        Qwen2_5_VLVisionBlock,
+    )
+
 COLUMNS = 32  # columns of a panel of weights; see `kernels/layers.c`
 TOGETHER = 128  # rows that go through one layer together before the next layer
 MOST = 64 << 20  # parameters; copies of a larger model would need too much memory
 
 KeysValues = tuple[tuple[Tensor, Tensor], ...]  # of every layer, rows or sequences K S H
+
+
+class LinearMap(Protocol):
+    """What is read of a `torch.nn.Linear`, which is declared as if it always had a bias."""
+
+    weight: Tensor
+    bias: Tensor | None
 
 
 class Linear(NamedTuple):
@@ -75,7 +90,7 @@ class Layers(NamedTuple):
     scratch: Tensor  # shared by all calls, so only one call at a time
 
     @classmethod
-    def of_text(cls, text: Any) -> "Layers | None":
+    def of_text(cls, text: "Qwen2_5_VLTextModel") -> "Layers | None":
         """Return the layers of a language model; None where the kernels cannot be used."""
         if not _serves(text.layers):
             return None
@@ -91,7 +106,7 @@ class Layers(NamedTuple):
         return cls(tuple(map(_text_weights, text.layers)), shape, _scratch(shape, TOGETHER))
 
     @classmethod
-    def of_vision(cls, visual: Any) -> "Layers | None":
+    def of_vision(cls, visual: "Qwen2_5_VisionTransformerPretrainedModel") -> "Layers | None":
         """Return the layers of a vision tower in which every layer attends to the whole picture."""
         if not _serves(visual.blocks):
             return None
@@ -155,7 +170,7 @@ class Layers(NamedTuple):
         return layers, byref(native.Sizes(len(self.weights), rows, *sizes, room, eps))
 
 
-def _serves(layers: Any) -> bool:
+def _serves(layers: torch.nn.ModuleList) -> bool:
     weights = list(layers.parameters())
     if not fused.usable(*weights) or sum(w.numel() for w in weights) > MOST:
         return False
@@ -169,7 +184,7 @@ def _scratch(shape: LayerShape, rows: int) -> Tensor:
 # ---- weights ---------------------------------------------------------------------------------
 
 
-def _text_weights(layer: Any) -> tuple[Tensor | None, ...]:
+def _text_weights(layer: "Qwen2_5_VLDecoderLayer") -> tuple[Tensor | None, ...]:
     attention = layer.self_attn
     return (
         layer.input_layernorm.weight,
@@ -181,7 +196,7 @@ def _text_weights(layer: Any) -> tuple[Tensor | None, ...]:
     )
 
 
-def _vision_weights(block: Any) -> tuple[Tensor | None, ...]:
+def _vision_weights(block: "Qwen2_5_VLVisionBlock") -> tuple[Tensor | None, ...]:
     return (
         block.norm1.weight,
         *_joint(block.attn.qkv),
@@ -192,15 +207,15 @@ def _vision_weights(block: Any) -> tuple[Tensor | None, ...]:
     )
 
 
-def _joint(*linears: Any) -> tuple[Tensor, Tensor | None]:
+def _joint(*linears: LinearMap) -> tuple[Tensor, Tensor | None]:
     """Return the weights of linear maps with the same input as panels, and their biases, if any.
 
     A panel has 32 outputs of every input side by side.
     """
     panels = _panels(torch.cat([linear.weight.detach() for linear in linears]))
-    if linears[0].bias is None:
-        return panels, None
-    return panels, torch.cat([linear.bias.detach() for linear in linears])
+    biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
+    assert len(biases) in (0, len(linears))
+    return panels, torch.cat(biases) if biases else None
 
 
 def _panels(weight: Tensor) -> Tensor:

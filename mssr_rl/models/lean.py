@@ -13,7 +13,7 @@ of a block, D hidden, K key-value heads, Q query heads, H values a head.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,14 @@ from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.fused import Before, PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers
 from mssr_rl.models.see import see
+
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLAttention,
+        Qwen2_5_VLDecoderLayer,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLTextModel,
+    )
 
 Result = TypeVar("Result")
 
@@ -62,7 +70,9 @@ class Real(NamedTuple):
 Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 
 
-def read_prompts(model: Any, prompts: PromptBlock, *, recompute: bool = False) -> Reading:
+def read_prompts(
+    model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock, *, recompute: bool = False
+) -> Reading:
     """Run P prompts. Returns their keys and values, and the last hidden state of each, P D.
 
     Padding is on the right, where causal attention keeps the prompt from attending to it.
@@ -80,7 +90,10 @@ def read_prompts(model: Any, prompts: PromptBlock, *, recompute: bool = False) -
 
 
 def _read_by_layer(
-    text: Any, inputs: tuple[Tensor, Rotary], prompts: tuple[Real, Tensor], recompute: bool
+    text: "Qwen2_5_VLTextModel",
+    inputs: tuple[Tensor, Rotary],
+    prompts: tuple[Real, Tensor],
+    recompute: bool,
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
     """Return keys and values of every layer, P K L H, and the last layer's last outputs, P D."""
     (x, rotary), (real, mask_PL) = inputs, prompts
@@ -94,7 +107,10 @@ def _read_by_layer(
 
 
 def _read_layer(
-    layer: Any, x: Tensor, rotary: Rotary, prompts: tuple[Real, PackedSequences]
+    layer: "Qwen2_5_VLDecoderLayer",
+    x: Tensor,
+    rotary: Rotary,
+    prompts: tuple[Real, PackedSequences],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return a layer's outputs N D, and its keys and values P K L H."""
     real, sequences = prompts
@@ -122,7 +138,7 @@ def _run(layer: Callable[..., Result], *inputs: Any, recompute: bool) -> Result:
 
 
 def _read_last(
-    layer: Any, x_ND: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
+    layer: "Qwen2_5_VLDecoderLayer", x_ND: Tensor, rotary: Rotary, prompts: tuple[Real, Tensor]
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Return the last layer's keys and values, and its output at each prompt's last token, P D.
 
@@ -175,7 +191,7 @@ def joined(kept: Sequence[Kept]) -> Reading:
 
 
 def follow(
-    model: Any,
+    model: "Qwen2_5_VLForConditionalGeneration",
     cache: Cache,
     response: tuple[Tensor, Tensor],
     group_size: int,
@@ -191,7 +207,7 @@ def follow(
     rotary = response_rotary(model, position_N)
     if fused.usable(x):
         layer_of: Callable[..., Tensor] = _follow_packed
-        where: Any = (PackedSequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1))
+        where: tuple[object, ...] = (PackedSequences.of(mask_BT.sum(1)), cache.mask_PL.sum(1))
     else:
         layer_of, where = _follow_padded, (real, _padded_mask(text, cache, x, real), group_size)
     for layer, before in zip(text.layers, cache.layers, strict=True):
@@ -200,7 +216,7 @@ def follow(
 
 
 def _follow_packed(
-    layer: Any,
+    layer: "Qwen2_5_VLDecoderLayer",
     x: Tensor,
     rotary: Rotary,
     before: tuple[Tensor, Tensor],
@@ -213,7 +229,7 @@ def _follow_packed(
     return finish(layer, x, fused.attend(q, (k, v), sequences, prompts).flatten(1))
 
 
-def _padded_mask(text: Any, cache: Cache, x: Tensor, real: Real) -> Tensor:
+def _padded_mask(text: "Qwen2_5_VLTextModel", cache: Cache, x: Tensor, real: Real) -> Tensor:
     """Return which keys a response token sees: its prompt's, and the response's up to itself."""
     b, length = real.shape
     group_size = b // len(cache.mask_PL)
@@ -224,7 +240,7 @@ def _padded_mask(text: Any, cache: Cache, x: Tensor, real: Real) -> Tensor:
 
 
 def _follow_padded(
-    layer: Any,
+    layer: "Qwen2_5_VLDecoderLayer",
     x: Tensor,
     rotary: Rotary,
     before: tuple[Tensor, Tensor],
@@ -238,7 +254,7 @@ def _follow_padded(
     return finish(layer, x, real.rows(attend(q, k, v, mask)))
 
 
-def _embed(model: Any, prompts: PromptBlock) -> Tensor:
+def _embed(model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock) -> Tensor:
     """Return token embeddings with every picture's features at its places, P L D."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)
@@ -248,7 +264,7 @@ def _embed(model: Any, prompts: PromptBlock) -> Tensor:
     return flat.view_as(embedded)
 
 
-def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
+def text_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_3N: Tensor) -> Rotary:
     """Return mRoPE: each frequency rotates with the temporal, row or column position; N H/2."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
@@ -257,32 +273,36 @@ def text_rotary(model: Any, position_3N: Tensor) -> Rotary:
     return angle.cos(), angle.sin()
 
 
-def response_rotary(model: Any, position_N: Tensor) -> Rotary:
+def response_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_N: Tensor) -> Rotary:
     """Return the same after a prompt, where all three positions are equal; N H/2."""
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     angle = position_N[:, None] * inverse
     return angle.cos(), angle.sin()
 
 
-def project(layer: Any, x_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+def project(
+    layer: "Qwen2_5_VLDecoderLayer", x_ND: Tensor, rotary: Rotary
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries N Q H, and keys and values N K H, rotated to their positions."""
     normed = norm(layer.input_layernorm, x_ND)
     return queries(layer, normed, rotary), *keys_values(layer, normed, rotary)
 
 
-def queries(layer: Any, normed_ND: Tensor, rotary: Rotary) -> Tensor:
+def queries(layer: "Qwen2_5_VLDecoderLayer", normed_ND: Tensor, rotary: Rotary) -> Tensor:
     """Return the rotated queries, N Q H."""
     return rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
 
 
-def keys_values(layer: Any, normed_ND: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+def keys_values(
+    layer: "Qwen2_5_VLDecoderLayer", normed_ND: Tensor, rotary: Rotary
+) -> tuple[Tensor, Tensor]:
     """Return the rotated keys and the values, each N K H."""
     attention = layer.self_attn
     k, v = (_heads(attention, part, normed_ND) for part in (attention.k_proj, attention.v_proj))
     return rotate(k, rotary), v
 
 
-def _heads(attention: Any, linear: Any, normed_ND: Tensor) -> Tensor:
+def _heads(attention: "Qwen2_5_VLAttention", linear: torch.nn.Linear, normed_ND: Tensor) -> Tensor:
     heads: Tensor = linear(normed_ND).view(len(normed_ND), -1, attention.head_dim)
     return heads
 
@@ -293,7 +313,7 @@ def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
-def shared_queries(layer: Any) -> int:
+def shared_queries(layer: "Qwen2_5_VLDecoderLayer") -> int:
     """Return how many query heads share one key head."""
     groups: int = layer.self_attn.num_key_value_groups
     return groups
@@ -310,7 +330,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return out.view(b, heads, length, size).transpose(1, 2).reshape(b, length, -1)
 
 
-def finish(layer: Any, x: Tensor, attended: Tensor) -> Tensor:
+def finish(layer: "Qwen2_5_VLDecoderLayer", x: Tensor, attended: Tensor) -> Tensor:
     """Compute a layer after its attention: the output projection and the feed-forward half."""
     x = x + layer.self_attn.o_proj(attended)
     return x + mlp(layer.mlp, norm(layer.post_attention_layernorm, x))

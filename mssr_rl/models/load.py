@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
@@ -30,6 +30,14 @@ from mssr_rl.models.processor import read_processor, save_processor
 from mssr_rl.models.vetting import DATA_ONLY, local_folder
 from mssr_rl.models.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from transformers import (
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+    )
+
 transformers.utils.logging.disable_progress_bar()
 
 
@@ -49,7 +57,7 @@ def wanted(config: Config, *, remember: bool = True) -> Wanted:
     return Wanted(model.source, model.min_pixels, model.max_pixels, longest, remember)
 
 
-def load_model(path: str, device: str, dtype: str) -> Any:
+def load_model(path: str, device: str, dtype: str) -> "PreTrainedModel":
     """Load a policy in training precision.
 
     Raises:
@@ -84,7 +92,7 @@ def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
         )
 
 
-def read_config(path: str) -> Any:
+def read_config(path: str) -> "PreTrainedConfig":
     """Return the model's config.
 
     Raises:
@@ -103,12 +111,14 @@ def read_config(path: str) -> Any:
     return config
 
 
-def sees(config: Any) -> bool:
+def sees(config: "PreTrainedConfig") -> bool:
     """Return whether the model takes pictures."""
     return type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
-def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Any:
+def load_processor(
+    path: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> "ProcessorMixin":
     """Return the processor of the model folder, with narrower bounds for pictures if they are set.
 
     Wider bounds are refused: a sampler that keeps to the model's own would scale pictures again.
@@ -135,7 +145,7 @@ def load_processor(path: str, min_pixels: int | None = None, max_pixels: int | N
     return processor
 
 
-def family_of(model: Any, wanted: Wanted) -> Family:
+def family_of(model: "PreTrainedModel", wanted: Wanted) -> Family:
     """Return the family that encodes for, samples from and scores with a loaded model."""
     described = Described(model.config, type(model))
     return _family(described, wanted, lambda: (model.generation_config, model.device))
@@ -149,7 +159,7 @@ def family_of_folder(wanted: Wanted) -> Family:
     return _family(described, wanted, lambda: (read_generation(wanted.path), "cpu"))
 
 
-def read_generation(path: str) -> Any:
+def read_generation(path: str) -> GenerationConfig:
     """Return the generation config of a model folder, or the one that its config implies."""
     folder = local_folder(path)
     with _built_from(path):
@@ -159,7 +169,9 @@ def read_generation(path: str) -> Any:
 
 
 def _family(
-    described: Described, wanted: Wanted, generation: Callable[[], tuple[Any, Any]]
+    described: Described,
+    wanted: Wanted,
+    generation: Callable[[], tuple[GenerationConfig, torch.device | str]],
 ) -> Family:
     config, bounds = described.config, (wanted.min_pixels, wanted.max_pixels)
     processor = load_processor(wanted.path, *bounds) if sees(config) else None
@@ -180,7 +192,7 @@ def _family(
     return families.of(config.model_type)(described, encoder, vocabulary)
 
 
-def _tokenizer(path: str) -> Any:
+def _tokenizer(path: str) -> "PreTrainedTokenizerBase":
     with _built_from(path):
         return AutoTokenizer.from_pretrained(local_folder(path), **DATA_ONLY)
 
@@ -190,13 +202,13 @@ def picture_rule(wanted: Wanted) -> PictureRule:
     return family_of_folder(wanted).picture_rule()
 
 
-def processor_of(config: Config) -> Any:
+def processor_of(config: Config) -> "ProcessorMixin":
     """Return the processor that a config asks for."""
     model = config.model
     return load_processor(model.source, model.min_pixels, model.max_pixels)
 
 
-def save_model(model: Any, processor: Any, folder: Path) -> None:
+def save_model(model: "PreTrainedModel", processor: "ProcessorMixin", folder: Path) -> None:
     """Write weights, config, tokenizer and processor. The folder loads without anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)

@@ -4,7 +4,7 @@ It uses the family's own processor or tokenizer and one forward pass over prompt
 without padding, cache or positions of our own.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,10 +15,13 @@ from mssr_rl.models.general import General
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE, bare_text, chat_messages
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
 TYPED = ("token_type_ids", "mm_token_type_ids")
 
 
-def processor_of(family: Family) -> Any:
+def processor_of(family: Family) -> "ProcessorMixin | None":
     """Return the family's processor; None for a text model."""
     return family.encoder.processor
 
@@ -37,7 +40,9 @@ def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
     return {name: x for name, x in made.items() if name != "labels"}
 
 
-def _text(speaker: Any, problem: Problem, *, pictured: bool) -> str:
+def _text(
+    speaker: "ProcessorMixin | PreTrainedTokenizerBase", problem: Problem, *, pictured: bool
+) -> str:
     if not speaker.chat_template:
         return bare_text(problem, getattr(speaker, "image_token", None) or IMAGE)
     messages = chat_messages(problem)
@@ -48,7 +53,9 @@ def _text(speaker: Any, problem: Problem, *, pictured: bool) -> str:
 
 
 @torch.no_grad()
-def logprob(model: Any, family: Family, problem: Problem, response_T: Tensor) -> Tensor:
+def logprob(
+    model: "PreTrainedModel", family: Family, problem: Problem, response_T: Tensor
+) -> Tensor:
     """Return the log-probability of each response token [nat], over the allowed tokens."""
     inputs, length = prompt(family, problem), len(response_T)
     inputs["input_ids"] = torch.cat((inputs["input_ids"], response_T[None]), 1)
@@ -63,7 +70,7 @@ def logprob(model: Any, family: Family, problem: Problem, response_T: Tensor) ->
     return known_T
 
 
-def greedy(model: Any, family: Family, problem: Problem, tokens: int) -> list[int]:
+def greedy(model: "PreTrainedModel", family: Family, problem: Problem, tokens: int) -> list[int]:
     """Return the tokens that `generate` answers."""
     inputs = prompt(family, problem)
     out = model.generate(

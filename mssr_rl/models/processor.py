@@ -13,7 +13,7 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from transformers import (
@@ -37,6 +37,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 from mssr_rl import untrusted
 from mssr_rl.errors import UserError
 from mssr_rl.models.vetting import DATA_ONLY
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from transformers.image_processing_utils import BaseImageProcessor
 
 LEFT_OUT = ("video_processor", "feature_extractor")  # for videos and sound
 NAMING = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
@@ -65,7 +69,7 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
         ]
 
 
-def _images(folder: Any) -> Any:
+def _images(folder: Path) -> "BaseImageProcessor":
     """Return the folder's picture part, with Pillow if transformers has that version."""
     settings = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
     named = settings.get("image_processor_type") if isinstance(settings, dict) else None
@@ -90,7 +94,7 @@ def prefer_pillow() -> None:
     AutoImageProcessor.from_pretrained = from_pretrained
 
 
-def pillow_class(name: str) -> Any:
+def pillow_class(name: str) -> "type[BaseImageProcessor] | None":
     """Return the Pillow version of a picture processor's class; None if there is none.
 
     It is looked up in its own file. transformers 5.15 reads that file to see whether it needs
@@ -108,23 +112,24 @@ def pillow_class(name: str) -> Any:
     return None
 
 
-def _tokenizer(folder: Any) -> Any:
+def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
 
 
 @cache
-def without_videos(stock: Any) -> Any:
+def without_videos(stock: type[ProcessorMixin]) -> type[ProcessorMixin]:
     """Return the stock class, under its own name, with `None` for its video and audio parts."""
     return type(stock.__name__, (StillProcessor, stock), {"__init__": stock.__init__})
 
 
-def read_processor(folder: Path) -> Any:
+def read_processor(folder: Path) -> ProcessorMixin:
     """Return the processor that a model folder describes.
 
     Raises:
         UserError: the folder names a class that this transformers does not have.
     """
-    processor = without_videos(_stock_class(folder)).from_pretrained(folder, **DATA_ONLY)
+    stock: Any = _stock_class(folder)  # mypy does not know that a class is hashable
+    processor: ProcessorMixin = without_videos(stock).from_pretrained(folder, **DATA_ONLY)
     settings = _json(folder, NAMING[0])
     processor.unused = {name: settings[name] for name in LEFT_OUT if name in settings}
     video = _json(folder, "video_preprocessor_config.json")
@@ -133,11 +138,11 @@ def read_processor(folder: Path) -> Any:
     return processor
 
 
-def _stock_class(folder: Path) -> Any:
+def _stock_class(folder: Path) -> type[ProcessorMixin]:
     """Return the class that one of the folder's files names, or else that of the model's type."""
     named = [name for file in NAMING if (name := _json(folder, file).get("processor_class"))]
     config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
-    stock = processor_class_from_name(str(named[0])) if named else None
+    stock: type[ProcessorMixin] | None = processor_class_from_name(str(named[0])) if named else None
     if stock is None and type(config) in PROCESSOR_MAPPING:
         stock = PROCESSOR_MAPPING[type(config)]
     if stock is None or not issubclass(stock, ProcessorMixin):
@@ -162,7 +167,7 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
+def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> ProcessorMixin:
     """Return the tiny model's processor: 96 x 96 pictures are not scaled; 144 tokens at most."""
     token = (2 * patch_size) ** 2  # pixels under one image token
     image_processor = Qwen2VLImageProcessorPil(
@@ -180,7 +185,7 @@ def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Any:
     return processor
 
 
-def sized(images: Any, picture: Image.Image) -> Image.Image:
+def sized(images: "BaseImageProcessor", picture: Image.Image) -> Image.Image:
     """Return a picture scaled as the picture part does, so that scaling again changes nothing.
 
     vLLM prepares pictures with torchvision, whose filters differ from Pillow's. If the picture part
@@ -200,7 +205,7 @@ def sized(images: Any, picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling(int(images.resample)))
 
 
-def _cuts(images: Any) -> bool:
+def _cuts(images: "BaseImageProcessor") -> bool:
     options = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan", "image_grid_pinpoints")
     return any(getattr(images, name, None) for name in options)
 
@@ -208,7 +213,7 @@ def _cuts(images: Any) -> bool:
 # ---- saving -----------------------------------------------------------------------------------
 
 
-def save_processor(processor: Any, folder: Path) -> None:
+def save_processor(processor: ProcessorMixin, folder: Path) -> None:
     """Write tokenizer, chat template and `processor_config.json` with all parts of the class."""
     processor.tokenizer.save_pretrained(folder)
     if isinstance(processor.chat_template, str):

@@ -6,7 +6,7 @@ CPU. Variants of the family that it does not implement use the general family.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
@@ -23,10 +23,13 @@ from mssr_rl.models.sequences import join
 from mssr_rl.models.vocabulary import Vocabulary
 from mssr_rl.problem import Problem
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 MODEL_TYPE = "qwen2_5_vl"
 
 
-def knows(config: Any) -> bool:
+def knows(config: "PreTrainedConfig") -> bool:
     """Return whether `lean` implements the layers that this config describes."""
     if config.model_type != MODEL_TYPE:
         return False
@@ -52,7 +55,7 @@ class Qwen25VL:
         self.tokenizer = encoder.processor.tokenizer
         self.memory = USUAL
 
-    def prepare(self, model: Any, memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
+    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
         """Note how training saves memory; the passes are this package's own."""
         self.memory = memory
 
@@ -66,24 +69,32 @@ class Qwen25VL:
         image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
         return Block(prompts, int(prompts.mask_PL.sum()), image_tokens)
 
-    def read(self, model: Any, block: Block) -> lean.Reading:
+    def read(self, model: "PreTrainedModel", block: Block) -> lean.Reading:
         """Make the pass over the prompts."""
         return lean.read_prompts(model, block.prompts, recompute=self.memory.checkpointing)
 
     def sample(
-        self, model: Any, reading: lean.Reading, sampling: Sampling, uniform_BT: Tensor
+        self,
+        model: "PreTrainedModel",
+        reading: lean.Reading,
+        sampling: Sampling,
+        uniform_BT: Tensor,
     ) -> Sampled:
         """Sample responses with the prompts' cache."""
         return decode.sample(model, reading, sampling, uniform_BT)
 
     def score(
-        self, model: Any, reading: lean.Reading, response: tuple[Tensor, Tensor], temperature: float
+        self,
+        model: "PreTrainedModel",
+        reading: lean.Reading,
+        response: tuple[Tensor, Tensor],
+        temperature: float,
     ) -> ScoredResponses:
         """Score given responses with the prompts' cache."""
         return score.score(model, reading, response, temperature, self.memory)
 
     def sequences(
-        self, model: Any, problems: Sequence[Problem], response: tuple[Tensor, Tensor]
+        self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
         """Return prompts with their responses after them; positions are computed here."""
         joined = join(self.encoder, problems, *response)
@@ -104,7 +115,7 @@ class Qwen25VL:
         """Return the reading of some prompts, as views."""
         return lean.part(reading, rows)
 
-    def save(self, model: Any, folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path) -> None:
         """Write a folder that loads without anything else."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)

@@ -8,7 +8,7 @@ values a head, V vocabulary.
 """
 
 from ctypes import byref
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,16 +19,21 @@ from mssr_rl.models.layers import TOGETHER, Layers, Linear
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLForConditionalGeneration,
+    )
+
 
 class Compiled(NamedTuple):
     """A model as the kernel reads it, partly as copies. It is valid until a weight changes."""
 
-    model: Any
+    model: "Qwen2_5_VLForConditionalGeneration"
     layers: Layers
     head: Linear
 
     @classmethod
-    def of(cls, model: Any) -> "Compiled | None":
+    def of(cls, model: "Qwen2_5_VLForConditionalGeneration") -> "Compiled | None":
         """Return the model for the kernel; None where the kernel cannot be used."""
         text, head = model.model.language_model, model.lm_head
         whole = head.bias is None and len(head.weight) == len(text.embed_tokens.weight)

@@ -4,13 +4,16 @@ Shapes: B rollouts, T tokens.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mssr_rl.models.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Sampled(NamedTuple):
@@ -63,7 +66,7 @@ def stacked(parts: Sequence[Sampled]) -> Sampled:
     return Sampled(*(torch.cat(column).cpu() for column in zip(*wide, strict=True)))
 
 
-def texts(tokenizer: Any, sampled: Sampled) -> list[str]:
+def texts(tokenizer: "PreTrainedTokenizerBase", sampled: Sampled) -> list[str]:
     """Return the responses as text, without special tokens and padding.
 
     Padding is cut off by the mask, because the padding token may be a word.

@@ -4,7 +4,7 @@ Shapes: P prompts, G rollouts a prompt, B = P * G, T response tokens, N real one
 vocabulary.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,9 +14,14 @@ from mssr_rl.models.chunked_scores import USUAL, MemoryUse, score_states
 from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, score_tokens
 
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLForConditionalGeneration,
+    )
+
 
 def hidden_states(
-    model: Any,
+    model: "Qwen2_5_VLForConditionalGeneration",
     reading: lean.Reading,
     response: tuple[Tensor, Tensor],
     *,
@@ -43,7 +48,7 @@ def hidden_states(
 
 
 def score(
-    model: Any,
+    model: "Qwen2_5_VLForConditionalGeneration",
     reading: lean.Reading,
     response: tuple[Tensor, Tensor],
     temperature: float,

@@ -7,7 +7,7 @@ Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,14 @@ from mssr_rl.models.fused import PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers, Linear
 from mssr_rl.models.patches import Pictures, all_frames
 
+if TYPE_CHECKING:
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VisionTransformerPretrainedModel,
+        Qwen2_5_VLForConditionalGeneration,
+    )
 
-def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
+
+def see(model: "Qwen2_5_VLForConditionalGeneration", blocks: Sequence[Pictures]) -> list[Tensor]:
     """Return the features of each block's pictures: N, image tokens, D.
 
     A block has one picture size.
@@ -32,7 +38,9 @@ def see(model: Any, blocks: Sequence[Pictures]) -> list[Tensor]:
     return [_see_whole(visual, pictures, compiled) for pictures in blocks]
 
 
-def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
+def _see_whole(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, compiled: Layers | None
+) -> Tensor:
     n, patches = len(pictures.pixel_NCHW), pictures.patches
     linear = F.linear if compiled is None else _frozen
     x = _embedded(visual, pictures, compiled)
@@ -49,7 +57,9 @@ def _see_whole(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tens
     return linear(inner, second.weight, second.bias)
 
 
-def _embedded(visual: Any, pictures: Pictures, compiled: Layers | None) -> Tensor:
+def _embedded(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, compiled: Layers | None
+) -> Tensor:
     """Return the embedded patches, N S D with N and S as one."""
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
     # A still picture is equal in all frames, so the sum of the kernel over frames needs one frame
@@ -65,7 +75,12 @@ def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return Linear.of(weight, bias)(x)
 
 
-def _layer_by_layer(visual: Any, x: Tensor, rotary: Rotary, apart: PackedSequences) -> Tensor:
+def _layer_by_layer(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel",
+    x: Tensor,
+    rotary: Rotary,
+    apart: PackedSequences,
+) -> Tensor:
     for block in visual.blocks:
         qkv = block.attn.qkv(norm(block.norm1, x)).view(len(x), 3, block.attn.num_heads, -1)
         q, k, v = qkv.unbind(1)
@@ -83,7 +98,7 @@ def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tenso
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1).flatten(1)
 
 
-def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
+def _see_windowed(visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures) -> Tensor:
     """Use transformers for window attention, one picture after the other."""
     n, cut = len(pictures.pixel_NCHW), pictures.cut()
     grid = torch.tensor([[1, *pictures.grid]] * n, device=cut.device)
@@ -92,7 +107,9 @@ def _see_windowed(visual: Any, pictures: Pictures) -> Tensor:
     return features.view(n, -1, features.shape[-1])
 
 
-def _patch_rotary(visual: Any, grid: tuple[int, int]) -> Rotary:
+def _patch_rotary(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel", grid: tuple[int, int]
+) -> Rotary:
     """Return row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
     merge, (down, across) = visual.spatial_merge_size, grid
     device = visual.rotary_pos_emb.inv_freq.device

@@ -9,7 +9,7 @@ values of a patch.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ class Sequences(NamedTuple):
     patch_QC: Tensor | None  # None if no prompt has a picture
     grid_N3: Tensor | None
 
-    def inputs(self, device: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+    def inputs(self, device: torch.device | str, dtype: torch.dtype) -> dict[str, Tensor]:
         """Return them as keyword arguments of a Qwen2.5-VL model."""
         arguments = {
             "input_ids": self.token_BS,

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from mssr_rl.errors import UserError
 from mssr_rl.models import TINY
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 LONGEST = 2_000_000  # characters of one prompt
 SECONDS = 5  # of processor time; an ordinary template takes a thousandth of a second
@@ -26,7 +29,7 @@ MEMORY = 2**30  # bytes
 TRIAL = Path(__file__).with_name("template_trial.py")
 
 
-def spoken(speaker: Any, messages: Sequence[Any]) -> str:
+def spoken(speaker: "ProcessorMixin | PreTrainedTokenizerBase", messages: Sequence[Any]) -> str:
     """Return the messages as a processor or tokenizer writes them, with the start of a response.
 
     Raises:
@@ -60,7 +63,7 @@ def _ours() -> str:
     return (TINY / "chat_template.jinja").read_text("utf-8")
 
 
-def _template(speaker: Any) -> str:
+def _template(speaker: "ProcessorMixin | PreTrainedTokenizerBase") -> str:
     """Return the template that transformers will use; of several, the one named `default`."""
     template = speaker.chat_template
     if isinstance(template, dict):

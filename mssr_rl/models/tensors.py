@@ -1,7 +1,6 @@
 """Store the tensors of a model and its optimiser in a safetensors file, which cannot run code."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -40,7 +39,7 @@ def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, st
     return note
 
 
-def copy_weights(model: Any, tensors: dict[str, Tensor]) -> None:
+def copy_weights(model: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
     """Set every parameter to the tensor of its name."""
     with torch.no_grad():
         for name, value in model.named_parameters():

@@ -10,7 +10,7 @@ Shapes: N positions, V vocabulary.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,14 @@ from torch.autograd.function import once_differentiable
 from mssr_rl.engine_protocol import Sampling
 from mssr_rl.errors import UserError
 from mssr_rl.models import fused
+
+if TYPE_CHECKING:
+    from transformers import (
+        GenerationConfig,
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 
 class Vocabulary(NamedTuple):
@@ -29,13 +37,17 @@ class Vocabulary(NamedTuple):
     pad: int
 
     @classmethod
-    def of(cls, model: Any) -> "Vocabulary":
+    def of(cls, model: "PreTrainedModel") -> "Vocabulary":
         """Return it from the model's generation config, as `generate` would read it."""
         return cls.read(model.config, model.generation_config, model.device)
 
     @classmethod
     def read(
-        cls, model_config: Any, config: Any, device: Any, tokenizer: Any = None
+        cls,
+        model_config: "PreTrainedConfig",
+        config: "GenerationConfig",
+        device: torch.device | str,
+        tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> "Vocabulary":
         """Return it from the two configs of a model folder, without the model.
 
@@ -55,13 +67,17 @@ class Vocabulary(NamedTuple):
 _STRUCTURE = re.compile(r"(image|video|vision|audio|boi|eoi|boa|eoa)\w*_token_(id|index)$")
 
 
-def _structural(model_config: Any) -> list[int]:
+def _structural(model_config: "PreTrainedConfig") -> list[int]:
     """Return the tokens for pictures and sound, and for their start and end, in a config."""
     named = vars(model_config).items()
     return [token for name, token in named if _STRUCTURE.search(name) and isinstance(token, int)]
 
 
-def _end_ids(model_config: Any, config: Any, tokenizer: Any) -> list[int]:
+def _end_ids(
+    model_config: "PreTrainedConfig",
+    config: "GenerationConfig",
+    tokenizer: "PreTrainedTokenizerBase | None",
+) -> list[int]:
     """Return the tokens that end a response, each once, those of the generation config first.
 
     Raises:

@@ -11,7 +11,7 @@ Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocab
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 import torch
@@ -34,6 +34,10 @@ from mssr_rl.models.vetting import local_folder, without_code
 from mssr_rl.models.vocabulary import score_tokens
 from mssr_rl.objective import Objective, Policy, added, objective
 
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+    from transformers import PreTrainedModel
+
 TOGETHER = 8  # micro-batches that are sampled at once; more fit, because sampling keeps no graph
 TAG = "deepspeed"  # the folder of DeepSpeed's state in a checkpoint
 
@@ -50,7 +54,7 @@ class Done(NamedTuple):
 class _Scorer:
     """What policy and reference share: they compute log-probabilities and entropies of rows."""
 
-    def _prepare(self, config: Config, model: Any) -> None:
+    def _prepare(self, config: Config, model: "DeepSpeedEngine") -> None:
         plugins.prepare(config.plugins)
         self.config = config
         self.network = model  # a DeepSpeed engine around the transformer
@@ -91,12 +95,12 @@ class _Scorer:
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N)[:b] for of_N in scores))
 
     @property
-    def model_inside(self) -> Any:
+    def model_inside(self) -> "PreTrainedModel":
         """The transformers model, without the DeepSpeed and PEFT wrappers around it."""
         return _whole_model(self.network.module)
 
 
-def _whole_model(module: Any) -> Any:
+def _whole_model(module: "PreTrainedModel | PeftModel") -> "PreTrainedModel":
     return module.get_base_model() if isinstance(module, PeftModel) else module
 
 

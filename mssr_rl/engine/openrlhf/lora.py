@@ -7,6 +7,7 @@ needs W + alpha / rank * B A under the model's own names.
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
@@ -14,7 +15,7 @@ ADAPTER = "default"
 
 
 @torch.no_grad()
-def whole(model: Any) -> dict[str, Tensor]:
+def whole(model: PeftModel) -> dict[str, Tensor]:
     """Return {name: weight} of the model inside a PEFT model, with LoRA's matrices added.
 
     W itself is not changed. Weights that ZeRO-3 has split over ranks cannot be added to here; the
