@@ -49,7 +49,7 @@ class CovarianceClippedLoss(Loss):
     """The clipped surrogate, without some tokens of high covariance.
 
     Args:
-        fraction: largest share of an update's tokens that learn nothing
+        fraction: largest share of an update's tokens that get no gradient
         cov_low: only tokens with a larger covariance are drawn
         cov_high: only tokens with a smaller covariance are drawn
     """
@@ -70,11 +70,11 @@ class CovarianceClippedLoss(Loss):
 
     @property
     def departs(self) -> str:
-        """Held tokens have no gradient."""
+        """The selected tokens have no gradient."""
         return "tokens of high covariance learn nothing"
 
     def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:
-        """1 on tokens that learn nothing in this update."""
+        """Return 1 for tokens that get no gradient in this update, 0 elsewhere."""
         cov_N = covariance(update)
         place = ((cov_N > self.cov_low) & (cov_N < self.cov_high)).nonzero()[:, 0]
         count = max(int(self.fraction * len(cov_N)), 1)
@@ -82,7 +82,7 @@ class CovarianceClippedLoss(Loss):
         return marked(update, drawn)
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """0 where the mark is 1."""
+        """Return the clipped surrogate, and 0 where the mark is 1."""
         found, mark_BT = super().surrogate(signal), signal.mark_BT
         assert mark_BT is not None
         held_BT = mark_BT > 0
@@ -92,11 +92,11 @@ class CovarianceClippedLoss(Loss):
 @register_loss("kl_cov")
 @dataclass(frozen=True, kw_only=True)
 class CovariancePenaltyLoss(PolicyLoss):
-    """-A * ratio, and a price on moving the tokens of highest covariance.
+    """-A * ratio, plus a penalty on |log ratio| for the tokens of highest covariance.
 
     Args:
-        fraction: of an update's tokens that pay, at least one
-        kl_cov_coef: what they pay for every nat that their log-probability moves
+        fraction: share of an update's tokens with the penalty; at least one token has it
+        kl_cov_coef: penalty for each nat that the token's log-probability moves
     """
 
     kl_coef: float = 0.0
@@ -109,13 +109,13 @@ class CovariancePenaltyLoss(PolicyLoss):
         require(self.kl_cov_coef >= 0, "kl_cov_coef", self.kl_cov_coef, "at least 0")
 
     def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:  # noqa: ARG002
-        """1 on tokens that pay in this update."""
+        """Return 1 for tokens with the penalty in this update, 0 elsewhere."""
         cov_N = covariance(update)
         count = max(int(self.fraction * len(cov_N)), 1)
         return marked(update, cov_N.sort(descending=True, stable=True).indices[:count])
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """-A * ratio, and the price where the mark is 1."""
+        """Return -A * ratio, plus the penalty where the mark is 1."""
         log_ratio_BT, mark_BT = signal.log_ratio_BT, signal.mark_BT
         assert mark_BT is not None
         price_BT = self.kl_cov_coef * mark_BT * log_ratio_BT.abs()

@@ -97,7 +97,7 @@ def measured(given: Namespace) -> Report:
     arms = _arms(given.arms)
     if not given.trl.exists():
         raise UserError(
-            f"{given.trl} is no Python that has TRL; docs/benchmarks.md says how to make one, and "
+            f"{given.trl} is not a Python with TRL; docs/benchmarks.md says how to make one, and "
             "--trl names another"
         )
     speeds: list[Speed] = []

@@ -27,7 +27,7 @@ INSTRUCTION = "paper"
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What is particular to one data set."""
+    """The facts about one data set that a factory needs."""
 
     name: str
     gym_id: str | None = None  # a second name for Gymnasium, in its usual spelling

@@ -183,7 +183,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return self
 
     def showing(self, examples: Sequence[Example]) -> "ProblemEnv":
-        """The environment with solved problems in front of each of its own."""
+        """Put these solved examples before every problem. Returns this environment itself."""
         shown = tuple(examples)
         self.problems = tuple(replace(problem, examples=shown) for problem in self.problems)
         return self
@@ -191,7 +191,10 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Pose the problem of `options={"index": i}`, or a random one."""
+        """Pose problem i for `options={"index": i}`, otherwise a random problem.
+
+        Returns (observation, info); info is {"key": ...}.
+        """
         super().reset(seed=seed)
         index = self._index(options or {})
         self._open = index

@@ -25,7 +25,7 @@ def _row(raw: bench.Row) -> bench.Row:
     question = raw["question"]
     if choices:
         if answer not in choices:
-            raise ValueError(f"the answer {answer!r} is none of the options {choices}")
+            raise ValueError(f"the answer {answer!r} is not one of the options {choices}")
         answer = "ABCDEFGHIJ"[choices.index(answer)]
         question = multiple_choice.with_options(question, choices)
     elif unit := bench.text_of(raw, "unit"):

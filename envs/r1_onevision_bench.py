@@ -42,7 +42,7 @@ def _picture(text: str) -> bytes:
     try:
         return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f"its image is no base64 text ({error})") from error
+        raise ValueError(f"its image is not base64 text ({error})") from error
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:

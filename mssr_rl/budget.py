@@ -97,7 +97,7 @@ SOFT = tuple(name for name in Bounds.__annotations__ if name not in ("rollouts",
 
 
 class Coming(NamedTuple):
-    """What is known of a step before it starts."""
+    """What the ledger knows about a step before it starts."""
 
     rollouts: int
     updates: int

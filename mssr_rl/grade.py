@@ -303,7 +303,7 @@ def _extras(entry: Mapping[str, Any], where: str) -> dict[str, str]:
     try:
         int(float(extras.get("precision", "0")))
     except (ValueError, OverflowError) as error:
-        raise UserError(f"{where}: precision is no number of decimal places") from error
+        raise UserError(f"{where}: precision is not a number of decimal places") from error
     return extras
 
 
@@ -311,5 +311,5 @@ def _choices(value: Any, where: str) -> tuple[str, ...] | None:
     if value is None or value == []:
         return None
     if not (isinstance(value, list) and all(isinstance(v, str | int | float) for v in value)):
-        raise UserError(f"{where}: choices is no list of texts")
+        raise UserError(f"{where}: choices is not a list of texts")
     return tuple(str(v) for v in value)

@@ -173,7 +173,7 @@ def _shaped(
     """Return the advantages for the surrogate, and the metrics of the shaping."""
     if shaping is None:
         return given.advantage_BT, {}
-    # Detached: the bonus weighs a token, it is no reward for being unsure. With a gradient through
+    # Detached: the bonus weighs a token; it must not reward unsureness. With a gradient through
     # H the policy would raise its entropy directly.
     h_BT = entropy_of(policy.logprob_BT, policy.entropy_BT, shaping.entropy).detach().clamp(min=0)
     shaped = shaped_by(given.advantage_BT, h_BT, shaping.gamma, shaping.lam)

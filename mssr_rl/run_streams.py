@@ -20,10 +20,10 @@ def stream_path(folder: Path, stream: str) -> Path:
 
 
 def whole_rows(folder: Path, stream: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a run of ours; an incomplete last line is skipped.
+    """Yield the rows of a run of this program; an incomplete last line is skipped.
 
     Raises:
-        Unusable: a line is no JSON, or too long.
+        Unusable: a line is not JSON, or too long.
         FileNotFoundError: the run has no such stream.
     """
     path = stream_path(folder, stream)

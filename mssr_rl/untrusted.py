@@ -127,7 +127,7 @@ def tensors(path: Path, limit: int = TENSOR_BYTES, within: Path | None = None) -
     try:
         return load(content(path, limit, within))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Unusable(f"{path} is no safetensors file ({_why(error)})") from error
+        raise Unusable(f"{path} is not a safetensors file ({_why(error)})") from error
 
 
 def sha256(path: Path, within: Path | None = None) -> str:
@@ -176,7 +176,7 @@ def parsed(raw: bytes | str, where: str, *, once: bool = False) -> Any:
     try:
         tree = _decoded(raw, once=once)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
+        raise Unusable(f"{where} is not usable JSON: {_why(error)}") from None
     if (reason := excess(tree)) is not None:
         raise Unusable(f"{where} is refused: {reason}")
     return tree
@@ -186,14 +186,14 @@ def line_object(line: bytes, where: str, wanted: str) -> dict[str, Any]:
     """Return the object in a line of a user's own file; such a file may hold NaN.
 
     Raises:
-        Unusable: the line is no JSON, or no object with `wanted`.
+        Unusable: the line is not JSON, or no object with `wanted`.
     """
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"{where} is no JSON: {str(error).splitlines()[0]}") from error
+        raise Unusable(f"{where} is not JSON: {str(error).splitlines()[0]}") from error
     if not isinstance(found, dict):
-        raise Unusable(f"{where} is no object with {wanted}")
+        raise Unusable(f"{where} is not an object with {wanted}")
     return found
 
 
@@ -237,7 +237,7 @@ def pairs(raw: bytes, where: str) -> Iterable[tuple[str, Any]]:
     try:
         json.loads(raw.decode("utf-8"), object_pairs_hook=note)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"{where} is no JSON that can be used: {_why(error)}") from None
+        raise Unusable(f"{where} is not usable JSON: {_why(error)}") from None
     return all_pairs
 
 
@@ -271,7 +271,7 @@ def _too_large(path: Path, size: int, limit: int) -> NoReturn:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _why(error: Exception) -> str:

@@ -152,20 +152,20 @@ def test_a_precision_that_is_none_is_named(
     odd = line("a", boxed("1.24"), "1.2", precision=precision, answer_type="float")
     (tmp_path / "r.jsonl").write_text(json.dumps(odd) + "\n")
     assert grade_file([str(tmp_path / "r.jsonl"), "env=mathvista"]) == 1
-    assert "line 1: precision is no number of decimal places" in capsys.readouterr().err
+    assert "line 1: precision is not a number of decimal places" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"id": 1', r"r\.jsonl line 2 is no JSON"),
-        ("[" * 100_000, r"r\.jsonl line 2 is no JSON"),
-        ("[1]", "line 2 is no object"),
+        ('{"id": 1', r"r\.jsonl line 2 is not JSON"),
+        ("[" * 100_000, r"r\.jsonl line 2 is not JSON"),
+        ("[1]", "line 2 is not an object"),
         ('{"id": 1, "answer": "5"}', "line 2 has no 'response'; found id, answer"),
         ('{"id": 1, "response": "5"}', "line 2 has no 'answer'"),
         ('{"response": "5", "answer": ""}', "line 2 has an empty answer"),
         ('{"response": "5", "answer": [5]}', "line 2 has an empty answer, or one that is neither"),
-        ('{"response": "5", "answer": "5", "choices": "AB"}', "line 2: choices is no list"),
+        ('{"response": "5", "answer": "5", "choices": "AB"}', "line 2: choices is not a list"),
     ],
 )
 def test_a_line_that_cannot_be_graded_is_named_and_the_others_are_graded(

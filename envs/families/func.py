@@ -1,4 +1,4 @@
-"""Graphs: the intercept of a line, its value at a place, its equation, the vertex of a parabola."""
+"""Graphs: a line's y-intercept, its value at x, its equation, or the vertex of a parabola."""
 
 import numpy as np
 

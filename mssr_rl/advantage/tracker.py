@@ -128,7 +128,7 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
             TRACKER_ETA: eta,
             TRACKER_KL: recent.kl_mean or 0.0,
         }
-        # The counts change after the values were read, so this batch is no part of its own
+        # The counts change after the values were read, so this batch is not part of its own
         # baseline.
         counts = Counts(recent.alpha_N, recent.beta_N)
         after = counted(counts, batch, torch.full_like(value_B, eta))

@@ -123,7 +123,7 @@ def _in_another_process(work: Callable[[], list[object]]) -> list[object] | None
 
 
 def is_a_gymnasium_environment(env: ProblemEnv) -> Iterator[Violation]:
-    """Run Gymnasium's `check_env`, and check what it does not.
+    """Run Gymnasium's `check_env`, and two checks that it lacks.
 
     Real rows must lie in the observation space, and a second step must be refused.
     """

@@ -48,7 +48,7 @@ def _spelt(problem: Problem) -> Iterator[str]:
 
 
 def hacks(problem: Problem, others: Sequence[str], respond: Respond) -> Iterator[Probe]:
-    """Yield responses that must not earn a reward for this problem."""
+    """Yield responses that try to cheat and must not earn a reward; `others` are wrong answers."""
     gold, question = problem.answer, problem.prompt.replace(IMAGE, "").strip()
     yield from (Probe("an empty response", ""), Probe("an empty answer", respond("")))
     yield Probe("an empty answer", "<think></think>")

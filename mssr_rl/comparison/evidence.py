@@ -138,7 +138,7 @@ def read_evidence(folder: Path) -> Evidence:
     path = folder / "compare.json"
     if not path.exists():
         raise UserError(
-            f"{folder} has no compare.json, so it is no comparison; name a folder that compare "
+            f"{folder} has no compare.json, so it is not a comparison; name a folder that compare "
             "made, such as comparisons/NAME"
         )
     try:

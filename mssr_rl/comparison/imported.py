@@ -105,5 +105,5 @@ def _read(folder: Path) -> Imported:
 def _row(row: dict[str, Any] | None) -> dict[str, Any]:
     """Return a row of metrics.jsonl. Raises `ValueError` unless it has a step and only numbers."""
     if row is None or "step" not in row or set(map(type, row.values())) - {int, float}:
-        raise ValueError("metrics.jsonl has a line that is no step with numbers")
+        raise ValueError("metrics.jsonl has a line that is not a step with numbers")
     return row

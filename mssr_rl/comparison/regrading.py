@@ -68,7 +68,7 @@ def _faults(env: ProblemEnv, rows: Sequence[Row]) -> Iterator[str]:
         where = f"{row.get('key')!s:.60} on {env.split} at step {row['step']}"
         at = number.get(str(row.get("key")))
         if at is None:
-            yield f"{where} is no problem of {env.name}"
+            yield f"{where} is not a problem of {env.name}"
             continue
         yield from (f"{where} {fault}" for fault in _fault(env, at, row))
 

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 class Strong(str):
-    """Text of ours that is printed bold in a table."""
+    """The program's own text, printed bold in a table."""
 
     __slots__ = ()
 
@@ -132,12 +132,12 @@ def _ledger(env: Row) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. Cells may hold any text; it is escaped."""
+    """Return a Markdown table. The text of the cells is escaped."""
     return markdown_table(list(map(_cell, head)), [list(map(_cell, row)) for row in rows])
 
 
 def _cell(content: object) -> str:
-    """Escape a cell; text of ours (`Strong`) is printed bold."""
+    """Escape a cell; the program's own text (`Strong`) is printed bold."""
     return f"**{md(content)}**" if isinstance(content, Strong) else md(str(content))
 
 

@@ -168,7 +168,7 @@ def _report(
     contents = VERSIONS[version_of(report)].contents(evidence, again if faults else report)
     faults += _drawn(folder, contents)
     if not isinstance(report.get("made_by"), str | None):
-        faults.append("report.json: made_by is no version")
+        faults.append("report.json: made_by is not a version")
     name = excerpt(str(report.get("made_by")), 40).text
     unchecked = () if name == made_by() else (f"that mssr_rl {name} wrote the report, as it says",)
     return Outcome(tuple(faults), unchecked=unchecked)

@@ -52,7 +52,7 @@ def read_value(key: str, text: str, kind: object) -> Any:
 def listed(key: str, text: str) -> tuple[str, ...]:
     """Return a list of names. `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is empty.
 
-    Raises UserError for a missing bracket, or for nothing between two commas.
+    Raises UserError if one bracket is missing, or if an item is empty.
     """
     inner = text.strip()
     if inner.startswith("[") != inner.endswith("]"):

@@ -69,7 +69,9 @@ def whole(path: Path) -> dict[str, Any]:
         f"{group}.name" for group in keys.REGISTERED if not _section(config, group).get("name")
     ]
     if missing:
-        raise UserError(f"{path} was cut short or is no config of a run: it has no {missing[0]}")
+        raise UserError(
+            f"{path} was cut short or is not the config of a run: it has no {missing[0]}"
+        )
     bare = {g: Selection(name=str(config[g]["name"]), options={}) for g in keys.REGISTERED}
     try:
         typed.build(Config, {**config, **bare})

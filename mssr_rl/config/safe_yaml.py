@@ -43,7 +43,7 @@ def unsafe(content: str) -> str | None:
             if (reason := _odd(event)) is not None:
                 return reason
     except (yaml.YAMLError, RecursionError) as error:
-        return f"it is no YAML ({' '.join(str(error).split())[:200]})"
+        return f"it is not YAML ({' '.join(str(error).split())[:200]})"
     return None
 
 

@@ -249,7 +249,7 @@ class FaultConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LensConfig:
-    """Which batches are saved for the verb `lens`."""
+    """Options that choose the batches saved for the verb `lens`."""
 
     every: int = option(
         "save step 1 and every step divisible by this; 0: save none", 30, COUNT_OR_NONE_AT_ALL

@@ -29,7 +29,7 @@ def file_name(doc: str, default: Any = MISSING) -> Any:
 
 
 def called(name: str, doc: str, default: Any = MISSING, bound: typed.Bound | None = None) -> Any:
-    """Declare an argument whose name is no Python identifier, such as "cluster.address"."""
+    """Declare an argument whose name is not a Python identifier, such as "cluster.address"."""
     return _field(doc, default, bound=bound, name=name)
 
 

@@ -86,7 +86,7 @@ def _part(part: Any) -> tuple[str, Any]:
     if isinstance(part, str):
         return part, None
     if not isinstance(part, Mapping):
-        raise ValueError(f"has a message part that is no text and no picture: {str(part)[:60]}")
+        raise ValueError(f"has a message part that is neither text nor a picture: {str(part)[:60]}")
     if isinstance(part.get("text"), str):
         return part["text"], None
     for key in ("image", "image_url", "path", "url", "bytes"):
@@ -97,4 +97,4 @@ def _part(part: Any) -> tuple[str, Any]:
             ) and "url" in picture else picture
     if part.get("type") in ("image", "image_url"):
         return IMAGE, None  # the picture itself is in another column
-    raise ValueError(f"has a message part that is no text and no picture: {str(part)[:60]}")
+    raise ValueError(f"has a message part that is neither text nor a picture: {str(part)[:60]}")

@@ -350,7 +350,7 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> C
 
 
 def _settled(names: Sequence[str], rows: Sequence[Row]) -> frozenset[str]:
-    """Return the columns with content that is no picture: they need no check in later rows."""
+    """Return the columns whose content is not a picture: they need no check in later rows."""
     cells = {name: [column_content.value(row, name) for row in rows] for name in names}
     return frozenset(
         name
@@ -449,7 +449,7 @@ def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _series(names: Sequence[str]) -> tuple[str, ...]:
-    """Return image_1, image_2 … in the order of their numbers; empty if the names are no series."""
+    """Return image_1, image_2 … in the order of their numbers; () if there is no such series."""
     numbered = [m for m in map(_NUMBERED.fullmatch, names) if m and m[1]]
     if not numbered or len({m[1] for m in numbered}) > 1:
         return ()

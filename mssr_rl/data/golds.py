@@ -75,8 +75,8 @@ def _plain(value: Any, options: Sequence[str] | None) -> str:
         return ""
     if isinstance(value, Mapping | bool | bytes | set):
         raise ValueError(
-            f"has an answer that is no text and no number but {_kind(value)}: {str(value)[:60]};"
-            " write the answer itself"
+            f"has an answer that is neither text nor a number but {_kind(value)}: "
+            f"{str(value)[:60]}; write the answer itself"
         )
     if isinstance(value, int) and options:
         _refuse_two_readings(value, options)
@@ -227,7 +227,7 @@ def _refuse_none_of(text: str, options: Sequence[str]) -> None:
         " answer_number (from 1)"
     )
     raise ValueError(
-        f"has the answer {text[:40]!r}, which is none of its {len(options)} options"
+        f"has the answer {text[:40]!r}, which is not one of its {len(options)} options"
         f" ({', '.join(options)[:80]}){place if text.isdecimal() else ''}"
     )
 

@@ -78,7 +78,7 @@ def letter(place: Any, first: int, options: Sequence[str] | None) -> str:
         raise ValueError("has the place of an option as its answer, but no options")
     text = str(int(place)) if isinstance(place, float) and place.is_integer() else str(place)
     if isinstance(place, bool) or not text.strip().isdecimal():
-        raise ValueError(f"has the answer {str(place)[:40]!r}, which is no place of an option")
+        raise ValueError(f"has the answer {str(place)[:40]!r}, which is not the place of an option")
     index = int(text) - first
     if not 0 <= index < len(options):
         raise ValueError(
@@ -105,7 +105,7 @@ def _several(value: Any) -> list[str]:
         return [_text(item) for item in value.values() if not _is_none(item)]
     if isinstance(value, list | tuple):
         return [_text(item) for item in value]
-    raise ValueError(f"has choices that are no list of texts but {type(value).__name__}")
+    raise ValueError(f"has choices that are not a list of texts but {type(value).__name__}")
 
 
 def _from_text(text: str) -> list[str]:
@@ -124,7 +124,7 @@ def _from_text(text: str) -> list[str]:
     )
     if len(letters) > 1 and LETTERS.startswith(letters) and not parts[0].strip():
         return texts
-    raise ValueError(f"has choices that are no list of texts: {text[:60]!r}")
+    raise ValueError(f"has choices that are not a list of texts: {text[:60]!r}")
 
 
 def _text(item: Any) -> str:
@@ -132,7 +132,7 @@ def _text(item: Any) -> str:
     if isinstance(item, Mapping):
         inner = item.get("text", item.get("content", item.get("value")))
     if isinstance(inner, bool) or not isinstance(inner, str | int | float):
-        raise ValueError(f"has choices that are no texts but {type(item).__name__}")
+        raise ValueError(f"has choices that are not texts but {type(item).__name__}")
     if isinstance(inner, float) and inner.is_integer():
         return str(int(inner))
     return str(inner).strip()

@@ -6,7 +6,7 @@
 Equal rows have equal words and equal pictures. Nearly equal rows have the same answer, words that
 differ in case, blanks and signs only, and pictures that look alike: their grey thumbnails differ
 little everywhere. So a resized or re-encoded copy is found, but a drawing with another printed
-digit is not. An equal picture alone, or an equal question alone, is no hit, because templates
+digit is not. An equal picture alone, or an equal question alone, is not a match, because templates
 repeat.
 """
 
@@ -206,7 +206,7 @@ def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Yield (row of ours, row of theirs) for unknown rows that are nearly equal."""
+    """Yield (row of one split, row of the other) for nearly equal rows that are not known yet."""
     others: dict[tuple[str, str, int], list[int]] = {}
     for j, bare in enumerate(theirs.bare):
         others.setdefault(bare, []).append(j)

@@ -101,7 +101,7 @@ def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes
     `made` gets the first frame as it is seen, in whatever mode it is stored.
 
     Raises:
-        ValueError: it is no picture, too large, or any part of it is missing or broken.
+        ValueError: it is not a picture, is too large, or any part of it is missing or broken.
     """
     with _opened(content) as image:
         _refuse_long_animation(image)
@@ -215,7 +215,7 @@ def _opened(content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ValueError(f"it has more than {MAX_PIXELS // 10**6} megapixels") from error
     except _BROKEN as error:
-        raise ValueError(f"it is no {', '.join(FORMATS)} picture") from error
+        raise ValueError(f"it is not a {', '.join(FORMATS)} picture") from error
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(
             f"its {image.width} x {image.height} pixels are more than"
@@ -262,7 +262,7 @@ def _from_text(text: str) -> bytes:
     try:
         return base64.b64decode("".join((rest if comma else text).split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f"it is no sound base64 text ({error})") from error
+        raise ValueError(f"it is not valid base64 text ({error})") from error
 
 
 def _from_file(name: str, folder: Path | None) -> bytes:
@@ -278,7 +278,7 @@ def _from_file(name: str, folder: Path | None) -> bytes:
             raise ValueError(f"its path {name[:200]!r} leads out of {folder}")
         if path.exists() and not path.is_file():
             # Reading a pipe would wait for ever.
-            raise ValueError(f"{name!r} is no file in {folder}")
+            raise ValueError(f"{name!r} is not a file in {folder}")
         _refuse_many_bytes(path.stat().st_size)
         return untrusted.content(path, MAX_BYTES)
     except (OSError, RuntimeError, untrusted.Unusable) as error:

@@ -2,7 +2,7 @@
 
 `reader` and the environments call `met` for a row that cannot be used. It raises an error, except
 inside `listed()`: there it collects the fault, and reading goes on without the row. `noted()`
-collects what a user should know although it is no fault, such as how columns were read, or that
+collects what a user should know although it is not a fault, such as how columns were read, or that
 answers were taken out of solutions.
 """
 

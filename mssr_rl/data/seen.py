@@ -29,7 +29,7 @@ from mssr_rl.data import pictures
 SIDE = 64  # of a thumbnail [pixels]
 WORKERS = min(8, os.cpu_count() or 1)
 SAID_EVERY = 5.0  # between two lines of progress [s]
-_FORM = "1"  # version of the table; raise it when the stored facts change
+_FORM = "2"  # version of the table; raise it when the stored facts change
 
 Thumbnail = NDArray[np.uint8]  # SIDE * SIDE levels of grey
 

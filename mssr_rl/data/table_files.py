@@ -95,7 +95,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
         if number == 1 and (whole := _whole_after_all(path)) is not None:
             yield from whole
             return
-        raise UserError(f"{path} line {number} is no JSON: {first_line(error)}") from error
+        raise UserError(f"{path} line {number} is not JSON: {first_line(error)}") from error
     except _UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {first_line(error)}") from error
 
@@ -274,7 +274,7 @@ def _refuse_pointer(path: Path) -> None:
 
 def _object(item: Any, where: str) -> Row:
     if not isinstance(item, dict):
-        raise UserError(f"{where} is no object with columns but {type(item).__name__}")
+        raise UserError(f"{where} is not an object with columns but {type(item).__name__}")
     return item
 
 

@@ -30,14 +30,14 @@ def workbook_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of the first sheet below its header; empty cells are null.
 
     Raises:
-        UserError: it is no workbook, is damaged or too large, or its header has no names.
+        UserError: it is not a workbook, is damaged or too large, or its header has no names.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(untrusted.content(path, PART_BYTES))) as book:
             names = book.namelist()
             sheets = sorted(name for name in names if re.fullmatch(r"xl/worksheets/\w+\.xml", name))
             if not sheets:
-                raise UserError(f"{path} is no Excel workbook: it holds no sheet")
+                raise UserError(f"{path} is not an Excel workbook: it has no sheet")
             texts = _texts(_part(book, _SHARED, path) if _SHARED in names else b"")
             cells = _sheet(_part(book, sheets[0], path), texts)
             header = next(cells, {})
@@ -56,7 +56,7 @@ def _part(book: zipfile.ZipFile, name: str, path: Path) -> bytes:
     if len(content) > PART_BYTES:
         raise UserError(f"{path} is refused: {name} is larger than {PART_BYTES >> 20} MiB")
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content or b"\0" in content[:64]:
-        raise UserError(f"{path} is refused: {name} declares entities, or is no UTF-8")
+        raise UserError(f"{path} is refused: {name} declares entities, or is not UTF-8")
     return content
 
 

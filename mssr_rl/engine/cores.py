@@ -22,7 +22,7 @@ TURN = 1e-4  # [s]
 
 
 class Workers:
-    """A pool of `threads` threads; a single one on a GPU, which orders its own work."""
+    """A pool of `threads` threads on a CPU, or of one on a GPU, which runs in parallel itself."""
 
     def __init__(self, threads: int, device: str) -> None:
         count = threads if device == "cpu" else 1

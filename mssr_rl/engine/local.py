@@ -91,7 +91,7 @@ class LocalEngine:
         self._workers = Workers(options.threads, options.device)
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Take note of the training problems, in the order of the first epoch."""
+        """Announce the problems to the reference model, in the order of the first epoch."""
         self.reference.expect(problems)
 
     # ---- no gradient -----------------------------------------------------------------------
@@ -315,7 +315,7 @@ class LocalEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `policy/`, in the `save_pretrained` layout, and what the optimiser knows."""
+        """Write `policy/`, in the `save_pretrained` layout, and the state of the optimiser."""
         self.family.save(self.policy, folder / "policy")
         self.weights.save(folder)
 

@@ -46,7 +46,7 @@ class Reference:
         self._kept: dict[int, lean.Kept] = {}  # by the id of a problem
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Announce the problems, in the order in which they come first."""
+        """Announce the problems, in the order of the first epoch."""
         if self._remember:
             starts = range(0, len(problems), TOGETHER)
             self._blocks = [problems[start : start + TOGETHER] for start in starts]

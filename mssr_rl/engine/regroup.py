@@ -1,7 +1,7 @@
 """Select the rollouts of some problems, and join several batches of rollouts into one. Pure.
 
-This is for steps that generate more than once (`run.gather`). Prompt tokens are charged in full:
-rollouts that are dropped are not refunded.
+This is for steps that generate more than once (`run.gather`). The prompt tokens of dropped
+rollouts still count towards the budget.
 """
 
 from collections.abc import Sequence

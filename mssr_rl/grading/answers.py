@@ -169,7 +169,7 @@ def _list_and_set(a: Value, b: Value) -> bool:
 def same_brackets(said: str, gold: str) -> bool:
     """Return whether only the round brackets of a point differ: they may be left out or added.
 
-    The caller makes sure that it is no interval: (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
+    The caller has ruled out intervals: (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
     """
     return {said, gold} == {"", "()"}
 

@@ -73,7 +73,7 @@ def _term(term: str, text: str) -> tuple[float, Reward]:
     match = _TERM.fullmatch(term)
     if match is None:
         raise UserError(
-            f"reward={text}: {term!r} is no part; write them as 0.9*accuracy+0.1*format"
+            f"reward={text}: {term!r} is not a part; write parts as 0.9*accuracy+0.1*format"
         )
     weight, name, limit = match["weight"], match["name"], match["limit"]
     return float(weight or 1), _part(name, limit, text)

@@ -144,7 +144,7 @@ def last_box(text: str) -> str | None:
 
 def _content(window: str, last: int) -> str | None:
     """Return the content of the box at `last`, or of the outermost closed box around it."""
-    opened: list[int] = []  # where the content of each open brace starts; -1 if it is no box
+    opened: list[int] = []  # where the content of each open brace starts; -1 if it is not a box
     content: slice | None = None
     for m in _BRACE.finditer(window):
         if m[0] in ("{", _BOX):

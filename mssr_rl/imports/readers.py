@@ -109,9 +109,9 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except ValueError as error:
-        raise UserError(f"line {number} of {path} is no JSON: {error}") from None
+        raise UserError(f"line {number} of {path} is not JSON: {error}") from None
     if not isinstance(entry, dict):
-        raise UserError(f"line {number} of {path} is no JSON object")
+        raise UserError(f"line {number} of {path} is not a JSON object")
     return entry
 
 
@@ -123,7 +123,7 @@ def _trainer_state(path: Path, text: str) -> Iterator[tuple[int, Numbers]]:
         history = json.loads(text)["log_history"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is no trainer_state.json, which has a log_history: {error!r}"
+            f"{path} is not a trainer_state.json with a log_history: {error!r}"
         ) from None
     for entry in history:
         pair = _split(dict(_flat(entry)), "step")
@@ -182,5 +182,5 @@ def _text(path: Path) -> str:
         return untrusted.content(path, FILE_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(
-            f"{path} is no text; json lines, .json, .csv and TensorBoard events can be read"
+            f"{path} is not text; json lines, .json, .csv and TensorBoard events can be read"
         ) from None

@@ -137,7 +137,7 @@ def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> LensR
 
 
 def shade(advantage: float, largest: float) -> str:
-    """Return the class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
+    """Return the CSS class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
     if abs(advantage) < NO_SIGNAL:
         return "zero"
     depth = min(SHADES, 1 + int(SHADES * abs(advantage) / largest))

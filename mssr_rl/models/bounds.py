@@ -102,14 +102,14 @@ def parameters(path: Path) -> int:
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= HEADER_BYTES:
-            raise UserError(f"{path} could not be loaded: it is no safetensors file")
+            raise UserError(f"{path} could not be loaded: it is not a safetensors file")
         header = stream.read(length)
     try:
         entries = json.loads(header)
         shapes = [entry["shape"] for name, entry in entries.items() if name != "__metadata__"]
         return sum(math.prod(shape) for shape in shapes)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} could not be loaded: it is no safetensors file") from error
+        raise UserError(f"{path} could not be loaded: it is not a safetensors file") from error
 
 
 def _check_file(path: Path, tree: Any) -> None:

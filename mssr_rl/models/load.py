@@ -42,7 +42,7 @@ transformers.utils.logging.disable_progress_bar()
 
 
 class Wanted(NamedTuple):
-    """What a config says about the model."""
+    """The settings of a config that choose the model."""
 
     path: str
     min_pixels: int | None = None  # bounds for pictures; None: the model's own
@@ -52,7 +52,7 @@ class Wanted(NamedTuple):
 
 
 def wanted(config: Config, *, remember: bool = True) -> Wanted:
-    """Return what a run's config says about the model."""
+    """Return the settings of a run's config that choose the model."""
     model, longest = config.model, config.rollout.max_prompt_tokens
     return Wanted(model.source, model.min_pixels, model.max_pixels, longest, remember)
 

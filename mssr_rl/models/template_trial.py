@@ -1,4 +1,4 @@
-"""Try a chat template in a process of its own. This file is run alone and imports nothing of ours.
+"""Try a chat template in a separate process. It imports no module of mssr_rl.
 
 `templates` starts it with limits on time and memory, and sends it the template and a conversation
 as JSON. It only needs to know whether the template ends. The text itself comes from transformers

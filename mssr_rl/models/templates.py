@@ -48,7 +48,7 @@ def spoken(speaker: "ProcessorMixin | PreTrainedTokenizerBase", messages: Sequen
 
 
 def try_out(template: str, messages: str) -> None:
-    """Raise UserError if a template does not end on a conversation, which is given as JSON."""
+    """Raise UserError if a chat template runs too long on a conversation (JSON text)."""
     if template and template not in _tried:
         if template != _ours():
             _refuse_endless(template, json.loads(messages))

@@ -104,7 +104,9 @@ def _vetted(folder: Path) -> Path:
         if stat.S_ISDIR(at.st_mode):
             continue
         if not stat.S_ISREG(at.st_mode):
-            raise UserError(f"{path} is refused: it is no ordinary file, and would be waited for")
+            raise UserError(
+                f"{path} is refused: it is not a regular file, and reading it could block"
+            )
         most = MOST.get(path.suffix, LARGEST)
         if at.st_size > most:
             raise UserError(f"{path} is refused: its {at.st_size:,} bytes are more than {most:,}")
@@ -114,7 +116,7 @@ def _vetted(folder: Path) -> Path:
 
 
 def refuse_code(folder: Path) -> None:
-    """Raise UserError if a folder has Python that a library might be told to run."""
+    """Raise UserError if a model folder has Python code that a library could run."""
     advice = (
         "which engine=openrlhf is not given; remove it if the model is one that transformers has "
         "itself, or take engine=local"

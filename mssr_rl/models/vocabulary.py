@@ -105,7 +105,7 @@ class TokenScores(NamedTuple):
 
 
 def log_probabilities(logits_NV: Tensor, vocabulary: Vocabulary, temperature: float) -> Tensor:
-    """Return float32 N V: log-softmax of logits / temperature over the allowed tokens."""
+    """Return log-softmax(logits / temperature) over the allowed tokens: float32, shape [N, V]."""
     logits = logits_NV.float().index_fill(-1, vocabulary.banned, float("-inf"))
     return (logits if temperature == 1 else logits / temperature).log_softmax(-1)
 

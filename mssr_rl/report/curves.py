@@ -220,7 +220,7 @@ def targets(chart: Chart, box: Frame) -> Iterator[str]:
 
 
 def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
-    """Return what is shown while one points at a column: a vertical line, dots and the values."""
+    """Return the hover display of a column: a vertical line, dots and the values."""
     here = [
         (i, line.name, p)
         for i, line in enumerate(chart.lines, 1)

@@ -1,4 +1,4 @@
-"""Templates, and what a page may do: shared by the report of a run and that of a comparison.
+"""Templates and the security policy of pages, for reports of runs and of comparisons.
 
 Autoescape is on, and the page's policy allows its own style and script and nothing else.
 """
@@ -51,12 +51,12 @@ def shown(thing: Any) -> str:
 
 
 def own(path: Path) -> Markup:
-    """Return the content of a file of ours, to be put into the page without escaping."""
+    """Return the content of a file of this package, which the page takes without escaping."""
     return text.trusted(path.read_text("utf-8").strip())
 
 
 def policy(style: str, script: str) -> str:
-    """Return the page's Content-Security-Policy: only its own style, script and pictures."""
+    """Return a Content-Security-Policy for this style, this script and inline pictures only."""
     return (
         "default-src 'none'; img-src data:; "
         f"style-src {_hash(style)}; script-src {_hash(script)}; "

@@ -1,4 +1,4 @@
-"""Which curves a run gets: known metrics in a fixed order, then whatever its algorithm measured.
+"""The curves of a run: known metrics in a fixed order, then those that only its algorithm measures.
 
 Pure. Names no algorithm: keys this file has not heard of are drawn under their own name.
 """

@@ -108,7 +108,7 @@ class Lines(NamedTuple):
 
 
 def read_run(folder: Path) -> RunFiles:
-    """Return everything that a report needs. Raises UserError if `folder` is no run's folder."""
+    """Return everything that a report needs. Raises UserError if `folder` holds no run."""
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")

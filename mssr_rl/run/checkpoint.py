@@ -279,7 +279,7 @@ def read_checkpoint(folder: Path, initial: Any) -> Restored:
         tensors = untrusted.tensors(folder / "algorithm.safetensors")
     except untrusted.Unusable as error:
         raise UserError(
-            f"{folder / 'algorithm.safetensors'} is no safetensors file ({error}), although its "
+            f"{folder / 'algorithm.safetensors'} is not a safetensors file ({error}), although its "
             "manifest is in order: it was not written by training"
         ) from error
     try:

@@ -27,7 +27,7 @@ class StepDraft:
 
 
 class BrokenStep(NotFinite):
-    """NaN or infinity appeared in a step; its later updates were not made."""
+    """NaN or infinity appeared in a step. The remaining updates of the step are skipped."""
 
     def __init__(self, cause: NonFinite, draft: StepDraft) -> None:
         super().__init__(f"step {draft.step}: {cause}")

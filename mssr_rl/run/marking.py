@@ -122,13 +122,13 @@ def _first_that_raises(
 def _checked(mark: Any, where: _Place, unscorable: Unscorable) -> Graded:
     if not isinstance(mark, tuple) or len(mark) != 2:
         raise where.fails(
-            f"gave {shown(repr(mark))}, which is no Graded(reward, verdict),",
+            f"gave {shown(repr(mark))}, which is not a Graded(reward, verdict),",
             "grade",
         )
     reward, verdict = _number(mark[0]), mark[1]
     if reward is None:
         raise where.fails(
-            f"gave the reward {shown(repr(mark[0]))}, which is no finite number,",
+            f"gave the reward {shown(repr(mark[0]))}, which is not a finite number,",
             "reward",
         )
     if math.isnan(reward):
@@ -141,7 +141,7 @@ def _checked(mark: Any, where: _Place, unscorable: Unscorable) -> Graded:
             )
         return Graded(math.nan, verdict if isinstance(verdict, Verdict) else Verdict("error", None))
     if not isinstance(verdict, Verdict):
-        raise where.fails(f"gave {shown(repr(verdict))}, which is no Verdict,", "grade")
+        raise where.fails(f"gave {shown(repr(verdict))}, which is not a Verdict,", "grade")
     return Graded(reward, verdict)
 
 

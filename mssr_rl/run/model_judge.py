@@ -52,7 +52,7 @@ class Judge:
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
-            raise UserError(f"judge={self.url} is no address: write http://HOST:PORT/v1")
+            raise UserError(f"judge={self.url} is not an address: write http://HOST:PORT/v1")
 
     @property
     def says(self) -> str:

@@ -51,7 +51,7 @@ class RecordedStep(NamedTuple):
         }
 
     def story(self, run_folder: Path) -> dict[str, Any]:
-        """Return what a person reads, one entry per rollout."""
+        """Return the readable part (question, answer, tokens), one entry per rollout."""
         return {
             "token": self._rows(self.token_BT),
             "prompt": [sample.problem.prompt for sample in self.samples],

@@ -96,7 +96,7 @@ class RunLog:
     # ---- documents ----
 
     def describe(self, **facts: Any) -> None:
-        """Add facts to run.json, or replace them."""
+        """Add these entries to run.json; an entry of the same name is replaced."""
         files.write_json(self.folder / "run.json", {**self.record(), **redacted_tree(facts)})
 
     def record(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def read_splits(config: Config) -> Splits:
 
 
 def held_apart(train: ProblemEnv, val: ProblemEnv, test: ProblemEnv) -> tuple[overlap.Shared, ...]:
-    """Return what the splits share, if the options of the environment allow it.
+    """Return the problems that splits share, if the environment's options allow them.
 
     Raises:
         UserError: rows of val or test are also in train, or of test in val.

@@ -16,7 +16,7 @@ from mssr_rl.text_table import aligned
 DEPTH = 3  # levels of folders that are searched: comparisons/NAME/runs/ARM
 SLOW = 600.0  # [s] a run that is in one phase for longer is shown as slow
 WIDEST = 60  # characters of a cell
-BEYOND = 1e15  # larger numbers are no plausible times or counts
+BEYOND = 1e15  # larger numbers are not plausible times or counts
 COLUMNS = ("run", "state", "step", "rollouts", "phase", "last beat")
 
 

@@ -52,7 +52,7 @@ class EnvironmentValues(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """How far a comparison has come."""
+    """The planned seeds of a comparison, and its newest look."""
 
     planned: int  # number of seeds planned at the start
     look: Analysis | None  # the newest look; None before the first
@@ -60,7 +60,7 @@ class Stage(NamedTuple):
 
 
 def adjusted(tests: Mapping[K, Both]) -> dict[K, Both]:
-    """Return step-down adjusted p-values, over all pairs and both questions."""
+    """Return p-values adjusted by Holm's step-down method, over all pairs and both questions."""
     ordered = sorted(
         (p, i, pair) for pair, both in enumerate(tests.values()) for i, p in enumerate(both)
     )
@@ -80,7 +80,8 @@ def decided(
     """Return {environment: comparison} with the verdicts of the newest look, over the whole family.
 
     The verdicts in `comparisons` treat the seeds at hand as planned, and each environment alone.
-    They stay in `Pair.fixed`. `resolution` holds one number per environment, as `judge` takes it.
+    They stay in `Pair.fixed`. `resolution` holds the smallest step between two values
+    of each environment.
     """
     decided_pairs: dict[Key, Decision] = {}
     if stage.look is not None:
@@ -163,8 +164,8 @@ def _worded(pair: Pair, decision: Decision | None, rule: Rule, stage: Stage) -> 
     if decision is None:
         first = next(looks(stage.planned, rule.alpha))
         why = (
-            f"no verdict yet: it is given when all runs of the first {first.seeds} seeds have come "
-            f"to their end, and here {len(pair.seeds)} are compared"
+            f"no verdict yet: it needs all runs of the first {first.seeds} seeds, and "
+            f"{len(pair.seeds)} seeds are finished in both arms"
         )
         return pair._replace(verdict="inconclusive", why=why)
     return pair._replace(verdict=decision.verdict, why=_why(decision, rule), decision=decision)
@@ -173,7 +174,7 @@ def _worded(pair: Pair, decision: Decision | None, rule: Rule, stage: Stage) -> 
 def _why(decision: Decision, rule: Rule) -> str:
     """Return the reason for the verdict, as a clause."""
     over = f"adjusted over {decision.family} pairs" if decision.family > 1 else "one pair"
-    at = f"look {decision.look}, {decision.seeds} seeds, asks for less than {decision.level:.3g}"
+    at = f"look {decision.look}, {decision.seeds} seeds, requires p below {decision.level:.3g}"
     if decision.verdict == "equivalent":
         p = f"TOST p {decision.p_equivalence:.2g}"
         return f"the difference is below {rule.size} ({p}, {over}; {at})"

@@ -1,4 +1,4 @@
-"""The collapse rate of training. Runs are few, so the interval and the test are exact."""
+"""The share of training runs that collapse, with an exact interval and test: runs are few."""
 
 from scipy import stats
 

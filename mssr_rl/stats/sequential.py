@@ -21,7 +21,7 @@ from itertools import count
 from typing import NamedTuple
 
 FIRST = 0.92  # share of alpha at the first look, which costs at most a tenth of the power
-FEWEST = 3  # seeds; two differences agree too often by accident (docs/statistics.md)
+FEWEST = 3  # seeds; two differences agree by chance too often (docs/statistics.md)
 
 
 class Analysis(NamedTuple):

@@ -6,7 +6,7 @@ the t-tests, and those of TOST, over the tested pairs:
     equivalent     TOST at the margin has p < alpha, even if the small difference is significant
     better, worse  otherwise, if the t-test has p < alpha
     inconclusive   otherwise; always below three common seeds, because one training each says
-                   nothing about the spread over trainings, and two agree too often by accident
+                   nothing about the spread over trainings, and two agree by chance too often
 
 This is the fixed reading: it treats the seeds at hand as planned, and these arms on one environment
 as the whole family of tests. Where a comparison grows or has several environments, `familywise`
@@ -289,12 +289,12 @@ def _why(verdict: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> 
     if test is None:
         return (
             f"{'one seed' if seeds == 1 else 'no seed'} in common: one training of each says "
-            "nothing about the spread over trainings; at least two seeds each are needed"
+            f"nothing about the spread over trainings; at least {FEWEST} common seeds are needed"
         )
     if seeds < FEWEST:
         return (
-            f"two seeds in common: that two differences agree is an accident too often; at least "
-            f"{FEWEST} seeds each are needed"
+            f"two seeds in common: two differences agree by chance too often; at least "
+            f"{FEWEST} common seeds are needed"
         )
     alpha = f"{rule.alpha:g}"
     if verdict == "equivalent":

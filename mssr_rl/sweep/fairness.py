@@ -1,4 +1,4 @@
-"""Checks before the start that arms differ only in what is compared. Pure functions.
+"""Checks, before a comparison starts, that arms differ only as intended. Pure functions.
 
 It compares every setting of the arms, and every number that follows from settings (`derived`). A
 difference is accounted for if it is one of
@@ -103,11 +103,12 @@ def refusal(fair: Fairness) -> UserError:
     keys = [row.name for row in fair.confounders if not row.because]
     ways = [
         "give the arms the same value",
-        *([f"declare what is meant to differ with varies=[{','.join(keys)}]"] if keys else []),
-        "or run it as it is and have it reported in red with fair=report",
+        *([f"declare intended differences with varies=[{','.join(keys)}]"] if keys else []),
+        "or use fair=report, which starts anyway and marks the differences in red in the report",
     ]
     return UserError(
-        f"the arms differ on {fair.env} in more than what is compared, so nothing was started:\n\n"
+        f"on {fair.env} the arms differ in settings that were not declared, so nothing was "
+        "started:\n\n"
         + table(fair.arms, [row for row in fair.different if row.kind != "definition"])
         + f"\n\n{', '.join(ways)}"
     )
@@ -119,8 +120,8 @@ def refuse_other_questions(fair: Fairness) -> None:
     if other:
         raise UserError(
             f"the arms would be scored on different problems of {fair.env} ({', '.join(other)} "
-            "differ), so no verdict is possible; give them the same, or make one comparison for "
-            "each"
+            "differ), so no verdict is possible; give all arms the same problems, or compare "
+            "them separately"
         )
 
 
@@ -193,14 +194,14 @@ def _refuse_idle(varies: Sequence[str], rows: Sequence[FairnessRow]) -> None:
         if key not in known:
             close = closest(key, {*known, *fixed_kinds()})
             advice = f"; did you mean {close}?" if close else ""
-            raise UserError(f"varies=[{key}] is no setting that arms could differ in{advice}")
+            raise UserError(f"varies=[{key}] is not a setting in which arms can differ{advice}")
         if known[key].kind == "same":
             raise UserError(
-                f"varies=[{key}], but it is {shown(known[key].values[0])} in all arms; leave it out"
+                f"varies=[{key}], but it is {shown(known[key].values[0])} in all arms; remove it"
             )
 
 
-# ---- what follows ----
+# ---- numbers that follow from settings ----
 
 
 def _derived_row(

@@ -33,7 +33,7 @@ LONGEST_SLUG = 70
 
 
 class Arm(NamedTuple):
-    """What is compared: all settings except environment and seed."""
+    """One arm of a comparison: all settings except environment and seed."""
 
     label: str  # "mssr gamma=2.0"
     slug: str  # the label as part of a folder's name

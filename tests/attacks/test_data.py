@@ -105,7 +105,7 @@ def test_an_address_is_never_fetched(
 def test_a_path_out_of_the_data_folder_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "secret.png").write_bytes(png(8, 8))
     said = refusal(tmp_path / "data", path)
-    assert "leads out of" in said or "cannot be read" in said or "is no file" in said
+    assert "leads out of" in said or "cannot be read" in said or "is not a file" in said
 
 
 def test_a_link_out_of_the_data_folder_is_refused_and_one_in_the_hub_s_cache_is_not(
@@ -129,7 +129,7 @@ def test_a_pipe_is_not_waited_for_and_a_huge_file_not_read(tmp_path: Path) -> No
     folder = tmp_path / "data"
     data_with(folder, "picture.png")
     os.mkfifo(folder / "picture.png")
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         reader.load(str(folder), "train")
     (folder / "picture.png").unlink()
     with (folder / "picture.png").open("wb") as file:

@@ -136,11 +136,11 @@ def test_a_config_that_describes_more_than_the_files_hold(folder: Path) -> None:
 def test_a_pipe_or_device_in_a_model_folder_is_not_opened(folder: Path, name: str) -> None:
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
-    with pytest.raises(UserError, match="is no ordinary file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         load_model(str(folder), "cpu", "float32")
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(UserError, match="is no ordinary file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         load_model(str(folder), "cpu", "float32")
 
 

@@ -76,7 +76,7 @@ def test_json_in_another_encoding_is_refused_unread(folder: Path, encoding: str)
     named_in(folder, "config.json", SPELLINGS["escaped"])
     path = folder / "config.json"
     path.write_text(path.read_text(), encoding=encoding)
-    with pytest.raises(UserError, match=r"config\.json is no JSON that can be used"):
+    with pytest.raises(UserError, match=r"config\.json is not usable JSON"):
         vetting.refuse_code(folder)
 
 

@@ -47,7 +47,7 @@ def test_a_run_that_fails_says_why_in_a_sentence(capsys: pytest.CaptureFixture[s
     ("words", "says"),
     [
         ("steps", "no benchmark 'steps'; choose from step, rollouts"),
-        ("step --trl nowhere/python", "nowhere/python is no Python that has TRL"),
+        ("step --trl nowhere/python", "nowhere/python is not a Python with TRL"),
         ("step --arms grpo,dpo", "no arm 'dpo' here; choose from grpo, rloo"),
         ("step --batches 0", "'0' is not a whole number of at least 1"),
         ("rollouts --peers sglang", "no peer 'sglang' here; choose from transformers, vllm"),

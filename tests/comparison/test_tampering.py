@@ -463,7 +463,7 @@ def test_a_raw_file_that_fits_no_other_is_found_though_all_is_drawn_again(
         ),
         ({"answer": "17"}, "has the answer '17', the problem's is"),
         ({"prompt": "Say 17."}, "has the prompt 'Say 17.', the problem's is"),
-        ({"key": "mine"}, "mine on test at step 6 is no problem of vision_r1"),
+        ({"key": "mine"}, "mine on test at step 6 is not a problem of vision_r1"),
     ],
 )
 def test_a_recorded_answer_is_graded_again(change: dict[str, str], says: str, folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_table_and_the_markdown_are_checked_too(folder: Path) -> None:
 
 
 def test_a_folder_without_a_report_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no compare\.json, so it is no comparison"):
+    with pytest.raises(UserError, match=r"no compare\.json, so it is not a comparison"):
         verify(tmp_path)
 
 

@@ -506,14 +506,14 @@ def test_pictures_that_come_late_in_a_data_set_are_noticed() -> None:
         ({"problem": "<image><image>?"}, "has 2 <image> tags but 1 pictures"),
         ({"images": []}, "has 1 <image> tags but 0 pictures"),
         ({"problem": [*user("a?"), *user("b?")]}, "is a conversation with 2 questions"),
-        ({"problem": user([{"type": "video", "video": 3}])}, "a message part that is no text"),
-        ({"choices": [IMAGE, IMAGE]}, "choices that are no texts but dict"),
+        ({"problem": user([{"type": "video", "video": 3}])}, "a message part that is neither text"),
+        ({"choices": [IMAGE, IMAGE]}, "choices that are not texts but dict"),
         ({"choices": OPTIONS, "answer": "E"}, "has the answer 'E' but only 3 options"),
-        ({"choices": OPTIONS, "answer": "seven"}, "'seven', which is none of its 3 options"),
+        ({"choices": OPTIONS, "answer": "seven"}, "'seven', which is not one of its 3 options"),
         ({"choices": OPTIONS, "answer": "A. six"}, "'A. six', but its option A is '4'"),
         (
             {"choices": ["x", "y"], "answer": 1},
-            "is none of its 2 options (x, y); if it is the place",
+            "is not one of its 2 options (x, y); if it is the place",
         ),
         (
             {"choices": ["1", "2"], "answer": 1},

@@ -92,7 +92,7 @@ def test_an_answer_among_options_is_a_letter_or_one_of_them(
         ("nan", "stands for none"),
         ("None", "stands for none"),
         ("<answer> </answer>", "empty"),
-        ({"value": 5}, "no text and no number but a dict"),
+        ({"value": 5}, "neither text nor a number but a dict"),
         (True, "but a bool"),
         (b"5", "but bytes"),
         (["5", "6"], "a list of 2 answers"),

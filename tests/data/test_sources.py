@@ -94,13 +94,13 @@ def test_a_data_set_without_train_can_be_scored_but_not_trained_on(tmp_path: Pat
     ("name", "content", "says"),
     [
         ("rows.parquet", b"PAR1 no", "cannot be read as parquet"),
-        ("rows.jsonl", b'{"a": 1}\n{"a"\n', r"rows\.jsonl line 2 is no JSON"),
-        ("rows.jsonl", b"\xff\xfe\n", r"rows\.jsonl line 1 is no JSON"),
-        ("rows.jsonl", b"[" * 100_000, r"rows\.jsonl line 1 is no JSON"),
-        ("rows.jsonl", b"[1]\n", "line 1 is no object with columns but list"),
+        ("rows.jsonl", b'{"a": 1}\n{"a"\n', r"rows\.jsonl line 2 is not JSON"),
+        ("rows.jsonl", b"\xff\xfe\n", r"rows\.jsonl line 1 is not JSON"),
+        ("rows.jsonl", b"[" * 100_000, r"rows\.jsonl line 1 is not JSON"),
+        ("rows.jsonl", b"[1]\n", "line 1 is not an object with columns but list"),
         ("rows.json", b"{}", "holds no list of rows"),
         ("rows.json", b"[1", "cannot be read as JSON"),
-        ("rows.json", b"[1]", "row 0 is no object"),
+        ("rows.json", b"[1]", "row 0 is not an object"),
         (
             "rows.xlsx",
             b"a,b",

@@ -154,7 +154,7 @@ def test_mathvista_golds_are_option_texts_even_if_they_look_like_letters(load: L
     assert env.problems[0].answer == "B"  # by place: the option text B is the second
     shuffled = {**MATHVISTA, "choices": ["B", "C", "A"]}
     assert load("mathvista", shuffled).problems[0].answer == "A"
-    with pytest.raises(UserError, match=r"row 0: the answer 'E' is none of the options"):
+    with pytest.raises(UserError, match=r"row 0: the answer 'E' is not one of the options"):
         load("mathvista", {**MATHVISTA, "answer": "E"})
 
 
@@ -177,7 +177,7 @@ def test_r1_onevision_poses_what_follows_the_last_question_and_decodes_text(load
     env = load("r1_onevision_bench", ONEVISION, instruction="none")
     assert env.problems[0].prompt == "<image>Which?\nA. 5\nB. 6"
     assert pays(env, "B", "6", "A") == [1, 1, 0]
-    with pytest.raises(UserError, match="row 0: its image is no base64 text"):
+    with pytest.raises(UserError, match="row 0: its image is not base64 text"):
         load("r1_onevision_bench", {**ONEVISION, "image": "%%%"})
 
 

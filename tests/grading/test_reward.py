@@ -54,8 +54,8 @@ def test_right_answers_pay_more_than_half_and_others_less() -> None:
         ("0.5*accuracy", "accuracy weighs half or less"),
         ("0.4*accuracy+0.6*format", "accuracy weighs half or less"),
         ("length:400", "accuracy weighs half or less"),
-        ("accuracy-format", "'accuracy-format' is no part"),
-        ("", "'' is no part"),
+        ("accuracy-format", "'accuracy-format' is not a part"),
+        ("", "'' is not a part"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, says: str) -> None:

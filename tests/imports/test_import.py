@@ -165,7 +165,7 @@ def test_whatever_is_wrong_is_said(make_comparison: Make, tmp_path: Path) -> Non
     (tmp_path / "torn.jsonl").write_text('{"step": 1, "rew')
     assert "line 1 of" in refused(make_comparison, str(tmp_path / "torn.jsonl"), *here)
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
-    assert "is no text" in refused(make_comparison, str(tmp_path / "bytes.jsonl"), *here)
+    assert "is not text" in refused(make_comparison, str(tmp_path / "bytes.jsonl"), *here)
     losses = lines(tmp_path / "losses.jsonl", [{"step": 1, "loss": 1.0}])
     assert "say reward=NAME" in refused(make_comparison, str(losses), *here)
 

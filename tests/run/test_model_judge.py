@@ -130,5 +130,5 @@ def test_a_judge_that_lies_is_refused(server: Server) -> None:
 def test_a_judge_that_is_not_there_is_refused() -> None:
     with pytest.raises(RunFailed, match="does not answer: 4 calls failed"):
         Judge(url="http://127.0.0.1:9/v1", seconds=1).control()
-    with pytest.raises(UserError, match="judge=ftp is no address"):
+    with pytest.raises(UserError, match="judge=ftp is not an address"):
         Judge(url="ftp")

@@ -347,16 +347,16 @@ FINE = Verdict("correct", "1")
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        (Graded("high", FINE), "gave the reward \"'high'\", which is no finite number,"),  # type: ignore[arg-type]
-        (Graded(math.inf, FINE), "gave the reward 'inf', which is no finite number,"),
-        (Graded(1j, FINE), "which is no finite number"),  # type: ignore[arg-type]
-        (Graded([1.0], FINE), "which is no finite number"),  # type: ignore[arg-type]
+        (Graded("high", FINE), "gave the reward \"'high'\", which is not a finite number,"),  # type: ignore[arg-type]
+        (Graded(math.inf, FINE), "gave the reward 'inf', which is not a finite number,"),
+        (Graded(1j, FINE), "which is not a finite number"),  # type: ignore[arg-type]
+        (Graded([1.0], FINE), "which is not a finite number"),  # type: ignore[arg-type]
         (Graded(None, FINE), "gave no reward ('None')"),  # type: ignore[arg-type]
         (Graded(math.nan, FINE), "gave no reward ('nan')"),
         (Graded(torch.tensor(math.nan), FINE), "gave no reward"),  # type: ignore[arg-type]
-        (Graded(1.0, None), "which is no Verdict"),  # type: ignore[arg-type]
-        (0.5, "which is no Graded(reward, verdict)"),
-        (None, "which is no Graded(reward, verdict)"),
+        (Graded(1.0, None), "which is not a Verdict"),  # type: ignore[arg-type]
+        (0.5, "which is not a Graded(reward, verdict)"),
+        (None, "which is not a Graded(reward, verdict)"),
         (fails_on_row_1, "raised KeyError: 'answer'"),
     ],
 )

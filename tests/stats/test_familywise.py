@@ -96,7 +96,7 @@ def test_a_clear_pair_is_decided_and_the_fixed_reading_stays_beside_it() -> None
     assert (pair.verdict, pair.fixed) == ("better", "better")
     assert pair.decision is not None
     assert pair.decision.p == pytest.approx(pair.test.p if pair.test else None)
-    assert "look 1, 5 seeds, asks for less than 0.046" in pair.why
+    assert "look 1, 5 seeds, requires p below 0.046" in pair.why
 
 
 def test_the_same_numbers_at_a_second_look_are_not_enough() -> None:
@@ -117,7 +117,7 @@ def test_before_the_planned_seeds_there_is_no_word() -> None:
     found = compare_values({"a": high, "b": low}, 1e-3, Rule())
     (pair,) = decided({"one": found}, {"one": 1e-3}, Stage(5, None, ()))["one"].pairs
     assert (pair.verdict, pair.fixed, pair.decision) == ("inconclusive", "better", None)
-    assert pair.why.startswith("no verdict yet: it is given when all runs of the first 5 seeds")
+    assert pair.why.startswith("no verdict yet: it needs all runs of the first 5 seeds")
 
 
 def test_between_looks_the_word_is_that_of_the_looks_own_seeds() -> None:

@@ -40,7 +40,7 @@ def test_an_equivalent_pair_names_the_margin() -> None:
 def test_one_seed_says_why_it_says_nothing() -> None:
     assert said(0.2) == (
         "mssr and grpo: inconclusive at 2,048 rollouts (one seed in common: one training of each "
-        "says nothing about the spread over trainings; at least two seeds each are needed)"
+        "says nothing about the spread over trainings; at least 3 common seeds are needed)"
     )
 
 

@@ -113,7 +113,7 @@ def test_a_swept_option_of_an_algorithm_is_what_is_compared() -> None:
 def test_a_declaration_without_effect_is_an_error() -> None:
     with pytest.raises(UserError, match=r"varies=\[train\.lr\], but it is 0\.0001 in all arms"):
         examined("algo=mvsr,mssr", "varies=[train.lr]")
-    with pytest.raises(UserError, match=r"no setting .* did you mean train\.lr"):
+    with pytest.raises(UserError, match=r"not a setting .* did you mean train\.lr"):
         examined("algo=mvsr,mssr", "varies=[train.rl]")
 
 

@@ -249,7 +249,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: str) -> None:
-        """Write the policy as an ordinary model folder, and DeepSpeed's own state beside it."""
+        """Write the policy in the `save_pretrained` layout, and DeepSpeed's state."""
         # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
         # processor, and tied weights twice.
         split = self.strategy.stage == 3

@@ -235,7 +235,7 @@ class OpenRlhfEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `policy/`, in the `save_pretrained` layout, and DeepSpeed's own state beside it.
+        """Write `policy/` in the `save_pretrained` layout, and DeepSpeed's state.
 
         Every training rank writes. With several machines, all of them must see the same folder.
         """

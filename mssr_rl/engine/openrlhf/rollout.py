@@ -185,7 +185,7 @@ def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampli
 
 
 class Padded(NamedTuple):
-    """Responses as right-padded tensors."""
+    """B responses as right-padded tensors, each of shape [B, T]."""
 
     token_BT: Tensor
     mask_BT: Tensor

@@ -75,7 +75,7 @@ def _refuse_silence(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER) as connection:
             connection.sendall(HTTP2)
             if connection.recv(4)[3:] != SETTINGS:
-                raise ConnectionError("what listens there is no gRPC server")
+                raise ConnectionError("what listens there is not a gRPC server")
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
 

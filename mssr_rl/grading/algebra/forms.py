@@ -102,7 +102,7 @@ def are_values_of_one(parts: Sequence[Node]) -> bool:
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
-    """Return the components of a vector, else (). Beside a vector, 2i - j is a vector too."""
+    """Return the components of a vector, else (). 2i - j is one if `beside` is a vector."""
     if node.kind == "group" and node.name in ("()", "<>", "[]"):
         return node.parts
     if _is_column(node):
@@ -228,11 +228,11 @@ def _is_domain(part: Node) -> bool:
     return part.kind == "relation" and part.name == "in" and part.parts[-1].kind == "domain"
 
 
-# --- letters that may be called otherwise ---------------------------------------------------------
+# --- letters that may have another name ---------------------------------------------------------
 
 
 def renamed(relation: Node, gold: Node) -> Node:
-    """Return f(t) = 2t + 3 with the letter of gold's f(x): the letter of a definition is free."""
+    """Rename a definition's variable to gold's: f(t) = 2t + 3 says the same as f(x) = 2x + 3."""
     mine, target = _argument(relation), _argument(gold)
     if mine is None or target is None or mine == target or target in symbols(relation.parts[1]):
         return relation

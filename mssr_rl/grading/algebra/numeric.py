@@ -122,7 +122,7 @@ class Numeric:
         if name == "root":
             index = values[1]
             if not isinstance(index, Fraction) or index <= 0 or index.denominator != 1:
-                raise Undefined("an index that is no whole number")
+                raise Undefined("an index that is not a whole number")
             return self._root(self._real(values[0]), 1 / index)
         reals = [self._real(value) for value in values]
         if name == "exp":

@@ -80,7 +80,7 @@ class Operands(Cursor, ABC):
         token = self.token
         if token is None:
             return False
-        if token.kind in ("number", "repeat"):  # 5 6 is no product; x 6, 3^n 5, (n+1)2 are
+        if token.kind in ("number", "repeat"):  # 5 6 is not a product; x 6, 3^n 5, (n+1)2 are
             before = self.tokens[self.at - 1]
             powered = self.at > 1 and self.tokens[self.at - 2].text == "^"
             named = before.kind in ("letter", "subscript") or before.text in _CONSTANTS
@@ -479,7 +479,7 @@ _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "eq
 def _determinant(rows: list[list[Node]]) -> Node:
     """Expanded along the first row: at most 4! products."""
     if len(rows) > MAX_SIDE or any(len(row) != len(rows) for row in rows):
-        raise Unreadable("a determinant that is no square, or a large one")
+        raise Unreadable("the determinant of a matrix that is not square, or a large one")
     if len(rows) == 1:
         return rows[0][0]
     terms = []

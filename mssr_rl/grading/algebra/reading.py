@@ -71,7 +71,7 @@ def read_claim(text: str) -> EqualSides:
 
 
 def _links(text: str) -> tuple[list[str], list[str]]:
-    """Return the texts between top-level signs of equality; one text if it is no such chain."""
+    """Return the texts between top-level signs of equality; one text if it is not such a chain."""
     cuts = list(_SIGN.finditer(text))
     if not cuts:
         return [text], []

@@ -136,13 +136,13 @@ def _pieces(node: Node) -> list[RealInterval]:
 
 def _constant(node: Node) -> bool:
     if symbols(node) or holds(node, "group", "list", "set", "relation", "literal"):
-        raise Unreadable("an end that is no number")
+        raise Unreadable("an end that is not a number")
     return True
 
 
 def _without(pieces: list[RealInterval], taken: Node) -> list[RealInterval]:
     if taken.kind != "set":
-        raise Unreadable("intervals without something that is no set")
+        raise Unreadable("intervals without something that is not a set")
     for point in taken.parts:
         pieces = [part for piece in pieces for part in _cut(piece, point)]
     return pieces

@@ -184,7 +184,7 @@ INLINE int forward(const Attention *a, float *out, float *log_sum, const int64_t
         for (int64_t i = 0; i < TILE; i++)
           for (int64_t j = t.seen[i]; j < end; j++) p[i * part.width + j] = -1e30f;
         softmax(p, TILE, end, part.width, most, sum);
-        for (int64_t i = 0; i < TILE; i++) /* e^-87 times what is no number would be none */
+        for (int64_t i = 0; i < TILE; i++) /* e^-87 times what is NaN would be NaN */
           for (int64_t j = t.seen[i]; j < end; j++) p[i * part.width + j] = 0;
         mixtures(mixed, p, values, part.width, t.most, H);
         for (int64_t i = 0; i < TILE; i++) {

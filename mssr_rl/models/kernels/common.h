@@ -36,7 +36,7 @@ INLINE int64_t up(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 #define BY_2(a) SHUFFLE(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
 #define BY_1(a) SHUFFLE(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
 
-/* b where a is not larger, so also where a is no number. */
+/* b where a is not larger, so also where a is NaN. */
 INLINE Vector larger(Vector a, Vector b) {
   Places is = a > b;
   return (Vector)((is & (Places)a) | (~is & (Places)b));
@@ -68,7 +68,7 @@ INLINE float dot(const float *a, const float *b, int64_t n) {
   ((((((1.9875691500e-4f * (r) + 1.3981999507e-3f) * (r) + 8.3334519073e-3f) * (r) + \
       4.1665795894e-2f) * (r) + 1.6666665459e-1f) * (r) + 5.0000001201e-1f) * (r) * (r) + (r) + 1.0f)
 
-/* What is no number stays none. */
+/* NaN stays NaN. */
 INLINE float exponential(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
