@@ -76,6 +76,7 @@ def read_off(said: str, gold: str) -> bool:
     one, other = _read(said), _read(gold)
     if _same(one, other):
         return True
+    # A bare list may stand for a set, so such a pair is left to `algebra`.
     if _settled(one) and _settled(other) and not _list_and_set(one, other):
         return False
     if _is_range(one) and _is_range(other):
@@ -179,6 +180,7 @@ def _same_group(a: AnswerList, b: AnswerList) -> bool:
     point = len(b.items) != 2 or (len(pair) == 2 and pair[0] >= pair[1])
     if a.brackets != b.brackets and not (point and same_brackets(a.brackets, b.brackets)):
         return False
+    # Several points may come in any order, numbers may not.
     points = not a.brackets and all(isinstance(x, AnswerList) for x in (*a.items, *b.items))
     if a.brackets != "{}" and not points:
         return len(a.items) == len(b.items) and all(map(_same, a.items, b.items))

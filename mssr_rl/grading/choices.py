@@ -109,6 +109,7 @@ def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
     letter = gold_letter(answer)
     if letter and ord(letter) - ord("A") < len(options):
         return ord(letter) - ord("A")
+    # All options are compared as text before any is compared by value: two may have the same value.
     for equal in (same_text, same):
         for i, option in enumerate(options):
             if equal(answer, option):
@@ -120,6 +121,8 @@ def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
 def _index(text: str, options: Sequence[str], same: Same) -> int | None:
     """Return the one option that `text` names; None if there is not exactly one."""
     named = _named(text)
+    # A small letter alone may be the value of an option; a letter beyond the options may be the
+    # text of one, such as R among P to T.
     if named and named.letter.isupper() and not named.rest:
         index = _of_letter(named.letter, len(options))
         return _of_value(named.letter, options, same) if index is None else index
@@ -139,6 +142,7 @@ def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
     equal = [i for i, option in enumerate(options) if _same_option(text, option, same)]
     bare = _without_article(text)
     equal = equal or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
+    # If options with different texts have this value, the answer does not say which one it means.
     if not equal or any(not same_text(options[i], options[equal[0]]) for i in equal):
         return None
     return equal[0]
@@ -162,6 +166,7 @@ def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
     timed = any(_CLOCK.fullmatch(clean(option)) for option in options)
     if _RATIO.search(clean(text)) or timed or not any(ratios):
         return None
+    # `\square` keeps the place of an option that is no ratio; it has no value.
     as_fractions = [rf"\frac{{{m[1]}}}{{{m[2]}}}" if m else r"\square" for m in ratios]
     return _of_value(text, as_fractions, same)
 

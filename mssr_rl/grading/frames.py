@@ -25,6 +25,7 @@ def receive(fd: int, seconds: float | None = None) -> Any:
         EOFError: the other end is closed.
         TimeoutError: no message came within `seconds`; None waits for ever.
     """
+    # One deadline for the whole message: parts that come slowly do not move it.
     end = None if seconds is None else time.monotonic() + seconds
     (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, end))
     return json.loads(_read(fd, length, end))

@@ -365,5 +365,6 @@ def _squeeze(text: str) -> str:
     """Return the text with single blanks, thin spaces only in numbers, no full stop at the end."""
     if THIN in text:
         text = re.sub(rf"(?<![0-9]){THIN}|{THIN}(?![0-9])", " ", text)
+    # `split` takes a thin space for a blank, so it is replaced meanwhile.
     text = " ".join(text.replace(THIN, "\x00").split()).replace("\x00", THIN)
     return text[:-1].rstrip() if len(text) > 1 and text.endswith(".") else text

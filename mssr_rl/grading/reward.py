@@ -59,6 +59,7 @@ def parse(text: str) -> Reward:
     """Return the reward that a text describes. Raises UserError that says what is wrong with it."""
     terms = [_term(term, text) for term in text.replace(" ", "").split("+")]
     total = sum(weight for weight, _ in terms)
+    # Sums of decimal fractions are not exact in floats.
     if total > 1 + 1e-9:
         raise UserError(f"reward={text}: the weights add up to {total:g}; make it at most 1")
     if sum(weight for weight, part in terms if part is accuracy) <= 0.5:

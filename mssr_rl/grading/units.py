@@ -183,6 +183,7 @@ def same_unit(said: str, gold: str) -> bool:
 
 def _measured(text: str) -> str | None:
     """Return the name of a product or quotient of known units."""
+    # As written first: T is a tesla, t a ton.
     if known := _KNOWN.get(text) or _KNOWN.get(text.lower()):
         return known.name
     scale, powers, position, sign = Fraction(1), Counter[str](), 0, 1
@@ -219,6 +220,7 @@ def _counted(text: str) -> str | None:
     if not _PHRASE.fullmatch(text) or not (HEDGES | MULTIPLIERS | _MATHS).isdisjoint(words):
         return None
     last = words[-1]
+    # Class, radius and axis end in s and are no plurals.
     plural = len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is"))
     if plural or last in _KNOWN:
         return " ".join([*words[:-1], last[:-1] if plural else _KNOWN[last].name])

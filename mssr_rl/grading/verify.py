@@ -77,6 +77,7 @@ def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reas
     if key in _remembered:
         return _remembered[key]
     reason: Reason = workers.ask(text, answer, choices)
+    # A timeout or a death is not remembered: the next time the same answer may be decided.
     if reason not in ("timeout", "error") and len(text) <= REMEMBERED_CHARS:
         if len(_remembered) >= REMEMBERED:
             _remembered.clear()

@@ -92,6 +92,7 @@ class Pool:
             helper = self._take()
             try:
                 reply = helper.ask(job)
+            # The helper must go: its late reply would be taken for the reply to the next question.
             except TimeoutError:
                 helper.end()
                 return "timeout"

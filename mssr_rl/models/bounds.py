@@ -32,6 +32,7 @@ class Field(NamedTuple):
     def fault(self, value: Any) -> str | None:
         """Return why a value is out of bounds; None if it is within them."""
         kinds = (int,) if self.whole else (int, float)
+        # Not `isinstance`: to Python, true is an integer.
         if type(value) not in kinds:
             return f"is {_short(value)}, no {'whole ' * self.whole}number"
         if not self.low <= value <= self.high:

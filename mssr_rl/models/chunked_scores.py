@@ -44,6 +44,7 @@ def score_states(
 
     `head` is a linear layer. `score` must treat each token by itself.
     """
+    # Few logits are kept: computing them again would only cost time.
     if len(token_N) <= at_once:
         return score(F.linear(states_ND, head.weight, head.bias), token_N)
     given = (states_ND, head.weight, head.bias, token_N, score, at_once)

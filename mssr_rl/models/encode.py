@@ -212,6 +212,7 @@ class PromptEncoder:
     def _pictures(
         self, pictures: Sequence[Pixels], token_PL: NDArray[np.int64]
     ) -> tuple[Pictures, ...]:
+        # Places are counted row by row of the block, as the pictures are listed.
         slots = np.flatnonzero(token_PL.reshape(-1) == self.image_token)
         blocks: dict[tuple[int, ...], list[tuple[Pixels, NDArray[np.int64]]]] = {}
         taken = 0
@@ -238,6 +239,7 @@ class PromptEncoder:
             torch.tensor(of_channels)[:, None]
             for of_channels in (self.images.image_mean, self.images.image_std)
         )
+        # A byte has 256 values, so scaling and normalising a picture is a look-up.
         value: Tensor = (torch.arange(256.0) * self.images.rescale_factor - mean) / std
         return value.expand(3, 256).contiguous()
 

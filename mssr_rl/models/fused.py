@@ -154,6 +154,7 @@ class _Rotate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         cosine, sine = ctx.saved_tensors
+        # The gradient of a rotation is the rotation back.
         return _rotated(g, cosine, sine, -1), None, None
 
 
@@ -222,6 +223,8 @@ class _Attention(torch.autograd.Function):
         y, log_sum = q.new_empty(q.shape), q.new_empty(q.shape[:2])
         given = (q, k, v, prompt_k, prompt_v, *sequences, length_P)
         run("attention", byref(_told(given, causal)), y, log_sum)
+        # The backward pass computes the attention weights again from `log_sum`; they are never
+        # kept.
         ctx.save_for_backward(*given, y, log_sum)
         ctx.causal = causal
         return y
@@ -233,6 +236,7 @@ class _Attention(torch.autograd.Function):
         g = g.contiguous()
         inputs = given[:5]
         of_qkv = [x.new_empty(x.shape) for x in inputs[:3]]
+        # Zeros, because all rollouts of a prompt add to its gradient.
         of_prompts = [None if x is None else torch.zeros_like(x) for x in inputs[3:]]
         outputs = (*of_qkv, *of_prompts)
         run("attention_gradient", byref(_told(given, ctx.causal)), g, y, log_sum, *outputs)

@@ -319,6 +319,7 @@ class General:
         assert reading.cache is not None
         token_BT, mask_BT = response
         behind_B = _prompt_of(reading, len(token_BT))
+        # Padding is on the left, so the last column holds every prompt's last position.
         positions = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
         before_BL = reading.prompts.mask[behind_B]
         return _run(
@@ -505,6 +506,7 @@ def _differentiable(cache: Cache) -> bool:
 
 def forked(cache: Cache, index_B: Tensor) -> Cache:
     """Return the cache of some rows, repeated or reordered. The original is not changed."""
+    # Shallow copies are enough: `reorder_cache` puts new tensors into them.
     fork = copy.copy(cache)
     fork.layers = [copy.copy(layer) for layer in cache.layers]
     for layer in fork.layers:
@@ -556,6 +558,7 @@ class _GeneralRows:
         """Return one row for each rollout, with a copy of its prompt's cache and free room."""
         assert reading.cache is not None
         cache = forked(reading.cache, behind_B)
+        # Other kinds of layers, such as sliding windows, keep their own way to add a token.
         cache.layers = [_Room(x, limit) if type(x) is DynamicLayer else x for x in cache.layers]
         position_A1 = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
         mask_AL = reading.prompts.mask[behind_B]

@@ -145,6 +145,7 @@ class Layers(NamedTuple):
     ) -> Tensor:
         x, turned = x_ND.clone(), [part.contiguous() for part in rotary]
         told = self.told(len(length_P), kept[0][0].shape[2] if kept else 0, kept)
+        # The scratch must hold the longest sequence.
         together = max(TOGETHER, *length_P)
         scratch = self.scratch if together == TOGETHER else _scratch(self.shape, together)
         causal = last_PD is not None  # for text; attention in pictures is not causal

@@ -173,6 +173,7 @@ def apart(reading: Reading) -> list[Kept]:
     cache, last_PD = reading
     both = torch.stack([x for layer in cache.layers for x in layer], 1)  # P C K L H
     rows = zip(both.permute(0, 3, 1, 2, 4), cache.mask_PL.sum(1).tolist(), strict=True)
+    # Copies, because a view would keep the whole padded block in memory.
     tokens = [token_LCKH[:length].contiguous() for token_LCKH, length in rows]
     return list(map(Kept, tokens, cache.next_position_P, last_PD))
 

@@ -151,6 +151,7 @@ def _compiled(compiler: str) -> Path:
     path = folder / f"kernels-{_fingerprint(compiler)}.so"
     if path.exists():
         return path
+    # Only the user may write there: what lies in it is loaded as code.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as room:
         made = Path(room) / path.name
@@ -171,6 +172,7 @@ def _compiled(compiler: str) -> Path:
             raise OSError(
                 process.stderr.strip().splitlines()[0] if process.stderr.strip() else compiler
             )
+        # `replace` is atomic, so no process opens a library that is half written.
         made.replace(path)
     return path
 

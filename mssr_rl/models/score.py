@@ -35,6 +35,7 @@ def hidden_states(
     b, real = len(token_BT), mask_BT.bool()
     group_size = b // len(last_PD)
     first_BD = last_PD.repeat_interleave(group_size, 0)
+    # The prompt's own pass predicts the first token, so nothing more is computed.
     if token_BT.shape[1] == 1:
         return first_BD[real[:, 0]]
     later = real[:, 1:]  # the state at a token predicts the next one

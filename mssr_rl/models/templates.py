@@ -91,6 +91,7 @@ def _refuse_endless(template: str, messages: list[Any]) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _refusal(f"does not end within {PATIENCE:g} s") from None
+    # A signal of the kernel ended it: the limit on processor time.
     if process.returncode < 0:
         raise _refusal(f"does not end within {SECONDS} s of processor time")
     try:

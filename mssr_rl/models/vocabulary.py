@@ -207,6 +207,7 @@ def _drawn(
 def _choose(logprob_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor:
     if sampling.temperature == 0:
         return logprob_NV.argmax(-1)
+    # In float64: in float32 the sum over a large vocabulary would swallow small probabilities.
     p_NV = logprob_NV.double().exp()
     if sampling.top_p < 1:
         ordered, order = p_NV.sort(-1, descending=True)

@@ -89,6 +89,7 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
         unscorable += sum(not sample.scored for sample in lot.samples)
         missing = wanted - sum(len(one.rows) for one in kept)
         good = range(len(rows)) if resampling is None else _worth_it(lot, resampling)
+        # Groups beyond the step's number are dropped, and charged all the same.
         kept.append(_cut(lot, list(good)[:missing]))
         if len(good) >= missing:
             break

@@ -228,6 +228,8 @@ class Session:
         config = self.arm.config
         while True:
             poll("start")
+            # Evaluate, then save: the checkpoint holds the score, and a resumed run does not score
+            # again.
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
             if self._due(config.checkpoint.every, at_start=False):

@@ -139,6 +139,7 @@ def _spread(
 
 def _decision(differences: Spread, p: Both, look: Analysis, family: int) -> Decision:
     verdict = decide(differences.mean, p.difference, p.equivalence, look.level)
+    # Half, because differences that reach a verdict are too large on average (docs/statistics.md).
     half = power.Truth(abs(differences.mean) / 2, differences.sd)
     exaggeration = None
     if verdict in ("better", "worse"):

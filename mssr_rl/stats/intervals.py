@@ -56,6 +56,7 @@ def clustered(clusters: Collection[Sequence[float]]) -> Interval:
         return Interval(share, share - half, share + half)
     # The number of independent trials if all trials of a cluster have the same outcome.
     fewest = n * n / sum(size * size for size in sizes)
+    # The last factor corrects for few clusters.
     variance = sum(x * x for x in off) / n**2 * len(sizes) / max(1, len(sizes) - 1)
     alike = share * (1 - share) / variance if variance > 0 else fewest
     return wilson(share, min(n, max(fewest, alike)))

@@ -52,6 +52,7 @@ def area(curve: Curve, until: float | None = None) -> float:
         )
     inside = budget < end
     x = np.append(budget[inside], end)
+    # The end is interpolated: arms with other marks are read up to the same budget.
     y = np.append(accuracy[inside], np.interp(end, budget, accuracy))
     return float(np.trapezoid(y, x) / (end - budget[0]))
 

@@ -36,6 +36,7 @@ def e_value(differences: Sequence[float]) -> float:
     """
     n, total = len(differences), sum(differences)
     squares = sum(d * d for d in differences)
+    # Without any difference the ratio below is 0 / 0; it counts as 1.
     if squares == 0:
         return sqrt(1 / (n + 1))
     whole = (n + 1) * squares

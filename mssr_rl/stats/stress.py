@@ -84,6 +84,7 @@ def p_values(d_RK: Array) -> Array:
     k = np.arange(1, d_RK.shape[1] + 1)
     total_RK, square_RK = d_RK.cumsum(1), (d_RK * d_RK).cumsum(1)
     variance_RK = (square_RK - total_RK**2 / k)[:, 1:] / (k[1:] - 1)
+    # Equal runs have no variance, and rounding may make it negative.
     t_RK = total_RK[:, 1:] / k[1:] / np.sqrt(np.maximum(variance_RK, 1e-300) / k[1:])
     return np.asarray(2 * stdtr(k[1:] - 1, -np.abs(t_RK)))
 

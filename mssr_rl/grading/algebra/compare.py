@@ -46,6 +46,7 @@ def equivalent(said: str, gold: str) -> bool:
         if _is_word(one.text) and _is_word(other.text):
             return False
         target = _wanted(other)
+        # A gold answer that is only a decimal pays the answer's decimal; an exact one never does.
         claim = _wanted(one) if _is_decimal(other) else _claim(one, other)
         if claim is None or target is None or not same_unit(claim.unit, target.unit):
             return False

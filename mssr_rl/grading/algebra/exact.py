@@ -98,6 +98,7 @@ def power(base: Fraction, exponent: Fraction) -> Fraction:
 
 def _exact_root(base: Fraction, index: int) -> Fraction:
     if base < 0 and index % 2 == 0:
+        # Not Undefined: with complex numbers `numeric` has a value for it.
         raise NotRational("a root of a negative number")
     if index > 64:
         raise NotRational("a high root")
@@ -109,6 +110,7 @@ def _exact_root(base: Fraction, index: int) -> Fraction:
 def _whole_root(n: int, index: int) -> int:
     if n.bit_length() > MAX_ROOT_BITS:
         raise NotRational("a root of a long number")
+    # By bisection of integers, because a float has too few digits for a long number.
     low, high = 0, 1 << (n.bit_length() // index + 1)
     while low < high:
         middle = (low + high) // 2

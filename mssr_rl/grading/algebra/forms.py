@@ -154,6 +154,7 @@ def _of_basis(node: Node, size: int) -> tuple[Node, ...]:
 
 
 def _with_basis(node: Node, name: str, value: int) -> Node:
+    # Without bold or a hat, i was read as the imaginary unit, and j and k as letters.
     same = (Node("basis", name), Node("symbol", name), Node("constant", name))
     return replaced(node, lambda part: number(value) if part in same else None)
 
@@ -206,6 +207,7 @@ def _is_progression(said: Node, gold: Node) -> bool:
         return False
     (letter,) = free
     try:
+        # Four values have three steps, which must be equal: k^2 is no progression.
         at = [exact(right, {letter: Fraction(k)}) for k in range(4)]
         step, residue = exact(modulus, {}), exact(relation.parts[-1], {})
     except (NotRational, Undefined, KeyError):

@@ -15,6 +15,7 @@ def constant(name: str) -> Any:
         return mpmath.mpc(0, 1)
     if name == "infinity":
         raise Undefined(name)
+    # The plus gives a number of the current precision; mpmath's constants have none of their own.
     return +mpmath.e if name == "e" else +mpmath.pi
 
 
@@ -99,6 +100,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "arcsin": _within_one(mpmath.asin),
     "arccos": _within_one(mpmath.acos),
     "arctan": mpmath.atan,
+    # From 0 to pi, without the jump at 0 that arctan(1/x) has.
     "arccot": lambda value: mpmath.pi / 2 - mpmath.atan(value),
     "arcsec": _from_one_up(mpmath.asec),
     "arccsc": _from_one_up(mpmath.acsc),

@@ -79,6 +79,7 @@ def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
         return False
     if positive and _sign(a, base) != _sign(b, base):
         return False
+    # If a = c b, then a(x) b(x0) = b(x) a(x0) at every x, and nothing is divided.
     left = Node("product", "", (a, _at(b, base)))
     right = Node("product", "", (b, _at(a, base)))
     return same_value(left, right)
@@ -165,6 +166,8 @@ def _points(
         yield {
             name: Fraction(2 + (5 * i + 3 * j) % 11)
             if name in whole
+            # An odd stride visits all sixteen numbers; every letter has another stride, so letters
+            # differ.
             else _COORDINATES[(i * (2 * j + 1) + 3 * j) % len(_COORDINATES)]
             for j, name in enumerate(sorted(names))
         }
@@ -225,6 +228,7 @@ def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
             return 0
         if digits >= _enough_digits(gap.range, pair.written):
             return digits
+    # Few digits first: they show the range, and from it follows how many are enough.
     gap = _difference(pair, point, DIGITS)
     if gap.apart:
         return 0

@@ -189,9 +189,11 @@ def _letters(run: str, spaced: bool) -> list[Token]:
     if run in _PLAIN_NAMES:
         return [Token("command", _PLAIN_NAMES[run], spaced)]
     for name in ("sin", "cos", "tan", "ln"):
+        # sinx is the sine of x; in longer runs the argument would be a guess.
         if run.startswith(name) and len(run) == len(name) + 1:
             return [Token("command", name, spaced), Token("letter", run[-1])]
     longest = 4 if run.isupper() else 3  # a quadrilateral ABCD
+    # AT can be a segment, at is a word.
     if len(run) > longest or (low in SHORT_WORDS and not run.isupper()):
         raise Unreadable(run[:40])
     return [Token("letter", sign, spaced and not i) for i, sign in enumerate(run)]

@@ -87,6 +87,7 @@ class Operands(Cursor, ABC):
             return named or before.text in _ENDS or (powered and before.kind == "number")
         if token.kind in ("letter", "begin", "basis"):
             return True
+        # Inside bars the next bar closes them, so it never begins a factor there.
         if token.text == "|":
             return not self.bars
         if token.kind == "sign":
@@ -240,6 +241,7 @@ class Operands(Cursor, ABC):
             return Node("call", "abs", (node,))
         if opens not in _CLOSING:
             raise Unreadable(f"{opens!r} begins nothing")
+        # A bracket inside bars may hold bars of its own.
         bars, self.bars = self.bars, 0
         items, close = self.group_items(_CLOSING[opens])
         self.bars = bars
@@ -376,6 +378,8 @@ class Operands(Cursor, ABC):
             return node
         token = self.token
         if token and token.kind == "number" and len(token.text) > 1 and token.text.isdecimal():
+            # TeX takes one digit as the argument, so \frac12 is a half; the other digits stay as a
+            # token.
             self.tokens[self.at] = Token("number", token.text[1:])
             self.move(self.at)
             return number(int(token.text[0]))
@@ -433,6 +437,7 @@ class Operands(Cursor, ABC):
         if letter.kind != "letter":
             raise Unreadable(f"a {name} without its letter")
         high = self._argument()
+        # The letter is bound in the term, not in its limits.
         bound, self.bound = self.bound, self.bound | {letter.text}
         term = self.term()
         self.bound = bound
@@ -448,10 +453,12 @@ class Operands(Cursor, ABC):
                 base = self._argument()
             else:
                 raise Unreadable(f"{name} with an index")
+        # sin^{-1} is the inverse function, not one over the sine.
         if name in _INVERSE and power == Node("negative", "", (number(1),)):
             name, power = _INVERSE[name], None
         arguments = self._arguments(name)
         if name in _OF_ANGLES:
+            # The sine of 60° is that of pi/3; everywhere else an angle stays in degrees.
             arguments = (replaced(arguments[0], in_radians),)
         node = Node("call", name, arguments if base is None else (*arguments, base))
         return Node("power", "", (node, power)) if power else node

@@ -203,6 +203,7 @@ def _product(parts: list[Node]) -> Node:
 def _sum(parts: list[Node]) -> Node:
     if len(parts) == 2 and parts[1].kind == "negative":
         taken = parts[1].parts[0]
+        # Between two sets a minus takes members away.
         if parts[0].kind in _SETS and taken.kind in _SETS:
             return Node("without", "", (parts[0], taken))
     return Node("sum", "", tuple(parts)) if len(parts) > 1 else parts[0]

@@ -128,6 +128,7 @@ def _pieces(node: Node) -> list[RealInterval]:
     if node.kind != "group" or len(node.parts) != 2 or not all(map(_constant, node.parts)):
         raise Unreadable("no interval")
     low, high = node.parts
+    # ]0, 1[ is another way to write (0, 1).
     brackets = node.name.replace("](", "()").replace("][", "()")
     if compare_constants(low, high) >= 0:
         raise Unreadable("an interval without numbers")
@@ -191,6 +192,7 @@ def _merged(pieces: list[RealInterval]) -> list[RealInterval]:
 
 
 def _before(a: RealInterval, b: RealInterval) -> int:
+    # Of two that start at one number the closed one comes first: the joined piece keeps its start.
     return compare_constants(a.low, b.low) or (b.has_low - a.has_low)
 
 

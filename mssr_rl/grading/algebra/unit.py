@@ -30,6 +30,7 @@ def split_unit(text: str) -> ExpressionWithUnit:
     if money := _MONEY.match(text):
         return ExpressionWithUnit(text[money.end() :], unit_name(money[1] or money[2]) or "")
     for m in _START.finditer(text, max(0, len(text) - _LONGEST)):
+        # A unit needs a value before it: cm alone is a text.
         if not text[: m.start()].strip(" $\\~"):
             continue
         unit = unit_name(clean(text[m.start() :].rstrip(" .$)")))
