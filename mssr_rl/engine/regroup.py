@@ -14,8 +14,8 @@ from mssr_rl.engine_protocol import Rollouts
 
 def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
     """Return the rollouts of some of the P problems, in that order."""
-    group = rollouts.group_size
-    row_B = [row * group + g for row in problem_rows for g in range(group)]
+    rows = torch.tensor(problem_rows, dtype=torch.int64)
+    row_B: list[int] = rollouts_of(rows, rollouts.group_size).tolist()
     sampler_BT = rollouts.sampler_logprob_BT
     return rollouts._replace(
         problems=tuple(rollouts.problems[row] for row in problem_rows),

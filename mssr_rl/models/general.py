@@ -184,7 +184,7 @@ class General:
         assert reading.cache is not None
         assert reading.logits_PV is not None
         b, limit = uniform_BT.shape
-        behind_B = torch.arange(b, device=uniform_BT.device) // (b // len(reading.logits_PV))
+        behind_B = _prompt_of(reading, b)
         running = _GeneralRows.behind(reading, behind_B, limit)
         logits_AV = reading.logits_PV[behind_B]
         drawn: list[DrawnTokens] = []

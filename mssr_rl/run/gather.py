@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.regroup import joined, picked
+from mssr_rl.engine.regroup import joined, picked, rollouts_of
 from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
@@ -191,10 +191,10 @@ def _worth_it(lot: _Lot, resampling: Resampling) -> Sequence[int]:
 
 
 def _cut(lot: _Lot, places: list[int]) -> _Lot:
-    group = lot.rollouts.group_size
     if len(places) == len(lot.rows):
         return lot
-    samples = [lot.samples[place * group + g] for place in places for g in range(group)]
+    row_B = rollouts_of(torch.tensor(places, dtype=torch.int64), lot.rollouts.group_size)
+    samples = [lot.samples[row] for row in row_B.tolist()]
     return _Lot([lot.rows[place] for place in places], picked(lot.rollouts, places), samples)
 
 

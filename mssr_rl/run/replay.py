@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
-from mssr_rl.engine_protocol import Rollouts
+from mssr_rl.engine.regroup import picked, rollouts_of
 from mssr_rl.errors import UserError
 from mssr_rl.run import broken_step, checkpoint
 from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble
-from mssr_rl.run.broken_step import OF_ROLLOUTS, KeptStep
+from mssr_rl.run.broken_step import KeptStep
 from mssr_rl.run.gather import Gathered
 from mssr_rl.run.marking import graded
 from mssr_rl.run.samples import shown
@@ -93,7 +93,8 @@ def _update(
 ) -> None:
     """Repeat the update that broke; if none did, make one update of all rows of the step."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
-    rollouts, row_B = _only(kept.rollouts, list(rows))
+    rollouts = picked(kept.rollouts, rows)
+    row_B = rollouts_of(torch.tensor(rows), rollouts.group_size)
     anchor_BTK = kept.tensors.get("anchor_BTK")
     learnt_B = learnt_from(arm, kept.rollouts, counted_B)
     shown = live_views(arm, kept.step, kept.rows)
@@ -106,13 +107,3 @@ def _update(
     reference_BT = kept.tensors["reference_BT"]
     stats = arm.engine.update(rollouts, advantage_BT[row_B], reference_BT[row_B], plan)
     check_finite({"the loss": stats.pg_loss, "the gradient": stats.grad_norm})
-
-
-def _only(rollouts: Rollouts, rows: list[int]) -> tuple[Rollouts, list[int]]:
-    """Return the rollouts of some of the P problems, and their rows among the B rollouts."""
-    group_size = rollouts.group_size
-    row_B = [row * group_size + member for row in rows for member in range(group_size)]
-    chosen = {name: getattr(rollouts, name)[row_B] for name in OF_ROLLOUTS}
-    problems = tuple(rollouts.problems[row] for row in rows)
-    responses = tuple(rollouts.responses[row] for row in row_B)
-    return rollouts._replace(problems=problems, responses=responses, **chosen), row_B

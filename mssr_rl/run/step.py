@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
+from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine_protocol import Rollouts, UpdateStats
 from mssr_rl.errors import RunFailed
 from mssr_rl.loss import kl
@@ -292,8 +293,7 @@ def _kl_step(arm: TrainingSetup, gathered: Gathered, step: int) -> float:
     size = len(rollouts.problems)
     chosen = np.sort(rng.choice(size, min(arm.kl_problems, size), replace=False)).tolist()
     new_BT = arm.engine.logprob(rollouts, chosen)
-    group = torch.arange(rollouts.group_size)
-    row_B = (torch.tensor(chosen)[:, None] * rollouts.group_size + group).flatten()
+    row_B = rollouts_of(torch.tensor(chosen), rollouts.group_size)
     mask_BT = rollouts.mask_BT[row_B]
     k3_BT = kl(rollouts.logprob_BT[row_B], new_BT, "k3") * mask_BT
     mean_B = k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)
