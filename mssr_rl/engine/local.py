@@ -303,6 +303,7 @@ class LocalEngine:
 
     def _sampled_together(self, problems: int, group_size: int) -> int:
         """Return how many problems are sampled together."""
+        # Smaller blocks for the prompts were tried: no gain (docs/speed.md).
         most = max(1, SAMPLED_TOGETHER * self.options.micro_batch // group_size)
         return even(problems, most) if self.options.device == "cpu" else most
 

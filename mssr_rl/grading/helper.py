@@ -81,7 +81,9 @@ def _fork() -> Grader:
         try:
             _serve(asked, answered)
         finally:
+            # Not `sys.exit`: a fork must not run what its template does at its end.
             os._exit(1)
+    # With only the grader holding these ends, its death shows as the end of the pipe.
     os.close(asked)
     os.close(answered)
     return Grader(pid, asks, answers)

@@ -28,6 +28,7 @@ def same_ratio(text: str, gold: str, same: Same) -> bool:
         return len(wanted) == 2 and ":" not in text and same(text, _fraction(*wanted))
     if len(terms) != len(wanted):
         return False
+    # Each term is compared with the first, so 2:3:4 is 4:6:8.
     pairs = zip(terms[1:], wanted[1:], strict=True)
     return all(same(_fraction(terms[0], a), _fraction(wanted[0], b)) for a, b in pairs)
 

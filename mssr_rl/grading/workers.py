@@ -70,6 +70,8 @@ class Helper:
     def end(self) -> None:
         """Kill the template and its grader, and wait for their end."""
         if self.process.poll() is None:
+            # The group is theirs alone (`start_new_session`), and a grader that is stuck goes with
+            # it.
             os.killpg(self.process.pid, 9)
         self.process.wait()
 

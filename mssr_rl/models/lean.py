@@ -286,6 +286,7 @@ def project(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries N Q H, and keys and values N K H, rotated to their positions."""
     normed = norm(layer.input_layernorm, x_ND)
+    # One product for queries, keys and values was tried: no gain (docs/speed.md).
     return queries(layer, normed, rotary), *keys_values(layer, normed, rotary)
 
 
@@ -327,6 +328,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """
     b, heads, length, size = q.shape
     stacked = q.reshape(b, k.shape[1], -1, size)
+    # Two plain products with a softmax between them were tried: faster alone, but copies around
+    # them ate the gain (docs/speed.md).
     out = F.scaled_dot_product_attention(stacked, k, v, attn_mask=mask)
     return out.view(b, heads, length, size).transpose(1, 2).reshape(b, length, -1)
 

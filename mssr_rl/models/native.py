@@ -153,6 +153,7 @@ def _compiled(compiler: str) -> Path:
         return path
     # Only the user may write there: what lies in it is loaded as code.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # In the same folder, because a file can be renamed within one file system only.
     with tempfile.TemporaryDirectory(dir=folder) as room:
         made = Path(room) / path.name
         wide = WIDE if platform.machine() == "x86_64" else ()

@@ -152,6 +152,7 @@ def without_code() -> Iterator[None]:
         yield
     finally:
         for name, ours in names.items():
+            # All modules are searched again: those imported meanwhile have ours.
             _exchange(name, ours, originals[name])
 
 

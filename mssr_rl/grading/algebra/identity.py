@@ -64,6 +64,8 @@ def same_value(a: Node, b: Node) -> bool:
     if names - _OF_ANY_SIGN and _has_root(a) and _has_root(b):
         positive = _agree(a, b, map(_positive, _points(names)), strict=False)
         agree = positive or agree
+    # sympy comes last: of 1,140 pairs that numbers decided, it misses 7 and cannot take 68
+    # (docs/grading.md).
     return symbolic.same(a, b) if agree is None else agree
 
 

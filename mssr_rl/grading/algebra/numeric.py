@@ -45,6 +45,7 @@ class Numeric:
 
     def __init__(self, digits: int, *, complex_numbers: bool) -> None:
         self.digits, self.complex = digits, complex_numbers
+        # Below the size of every number, until the first is seen.
         self.largest, self.range = -(10**6), 0
 
     def value(self, node: Node, point: Point) -> Any:
@@ -158,6 +159,7 @@ class Numeric:
     def _checked(self, value: Any) -> Any:
         if value:
             bits = mpmath.mag(value)
+            # For infinity and NaN, mpmath gives no integer here.
             if not isinstance(bits, int):
                 raise Undefined("no finite value")
             self._note(bits)

@@ -59,6 +59,7 @@ def of_conditions(node: Node) -> Node | None:
     joined = node.kind == "list" or (node.kind == "set" and node.name == "or")
     if not joined or len(node.parts) < 2 or any(p.kind != "relation" for p in node.parts):
         return None
+    # Conditions on different letters are a system, not one set.
     if len({symbols(part) for part in node.parts}) > 1:
         return None
     sets = [_of_relation(part) for part in node.parts]

@@ -14,6 +14,7 @@ from mssr_rl.models.general import General
 @cache
 def known() -> dict[str, type[General]]:
     """Return {model type: family} for all families that need something of their own."""
+    # An import defines the family's class, and `__subclasses__` then lists it.
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return {name: kind for kind in General.__subclasses__() for name in kind.model_types}
