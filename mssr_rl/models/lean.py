@@ -237,6 +237,7 @@ def _padded_mask(text: "Qwen2_5_VLTextModel", cache: Cache, x: Tensor, real: Rea
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
     causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
     mask = torch.cat((before.expand(b, 1, length, -1), causal.expand(b, 1, length, length)), dim=-1)
+    # `attend` stacks the queries of a key head as rows, so each row of the mask is needed for each.
     return additive(mask, x.dtype).repeat(1, 1, shared_queries(text.layers[0]), 1)
 
 

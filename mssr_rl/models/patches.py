@@ -63,6 +63,7 @@ class Pictures(NamedTuple):
             fused.run("patches", pixel, self.value_C256, patch, laid[0], laid[1], side, merge)
             return patch
         blocks = (down // merge, merge, side, across // merge, merge, side)
+        # The patches of one image token come one after the other, because the merger joins them.
         squares = pixel.reshape(n, channels, *blocks).permute(0, 2, 5, 3, 6, 1, 4, 7)
         of_channel = torch.arange(channels, device=pixel.device)[:, None]
         flat = squares.reshape(n, down * across, channels, -1).int()

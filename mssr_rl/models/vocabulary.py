@@ -217,5 +217,6 @@ def _choose(logprob_NV: Tensor, uniform_N: Tensor, sampling: Sampling) -> Tensor
     cumulative = p_NV.cumsum(-1)
     # Times the last sum, which is not exactly 1: `top_p` and rounding take something away.
     target_N1 = uniform_N.double()[:, None] * cumulative[:, -1:]
+    # With `right`, a token of probability 0 is never chosen, not even by the number 0.
     chosen_N = torch.searchsorted(cumulative, target_N1, right=True)[:, 0]
     return chosen_N.clamp(max=p_NV.shape[-1] - 1)  # larger only if there are NaNs

@@ -61,6 +61,7 @@ class RunLog:
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, so not at the top
 
+            # A resumed run makes some steps again: TensorBoard then drops their old events.
             self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)

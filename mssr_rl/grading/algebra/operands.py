@@ -190,6 +190,7 @@ class Operands(Cursor, ABC):
             return self._indexed(name)
         while self.accept("'"):
             name += "'"
+        # Under a sum over i, i is the index and not the imaginary unit.
         constant = name in ("e", "i") and name not in self.bound
         return Node("constant" if constant else "symbol", name)
 
@@ -474,6 +475,7 @@ class Operands(Cursor, ABC):
         if self.token and self.token.text in ("(", "{", "[", "|", "{set"):
             return self._base()  # what follows the bracket belongs to the call: \sin(x)^2
         parts = [self.factor()]
+        # A function's name ends the argument: \sin x \cos x is a product of two calls.
         while self.token and self.starts_factor() and self.token.text not in FUNCTIONS | {"("}:
             parts.append(self.factor())
         return Node("product", "", tuple(parts)) if len(parts) > 1 else parts[0]

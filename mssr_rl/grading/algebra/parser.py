@@ -150,6 +150,7 @@ class _Parser(Operands):
             if self.accept("*"):
                 parts.append(self._signed_factor())
             elif self.accept("/"):
+                # A slash takes one factor: 1/2x is half of x.
                 parts = [Node("quotient", "", (_product(parts), self._signed_factor()))]
             elif self.accept("bmod"):
                 parts = [Node("call", "mod", (_product(parts), self._signed_factor()))]

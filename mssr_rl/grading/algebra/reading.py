@@ -65,6 +65,7 @@ def read_claim(text: str) -> EqualSides:
         body, unit = split_unit(text)
         return EqualSides((Part(parse(body), unit),), (), body.strip(" .$"))
     parts = [_part(link, first=not i) for i, link in enumerate(links) if link or i]
+    # The sides before the first sign of approximation are exact.
     exact = 1 + next((i for i, sign in enumerate(signs) if sign != "="), len(signs))
     exact -= not links[0]  # "\approx 15.15" says nothing exact
     return EqualSides(tuple(parts[:exact]), tuple(parts[exact:]), text)

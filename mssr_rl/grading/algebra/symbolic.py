@@ -107,6 +107,7 @@ def _quotient(node: Node) -> sympy.Basic:
 def _power(node: Node) -> sympy.Basic:
     base, exponent = node.parts
     if holds(base, "matrix"):
+        # A^T is the transposed matrix, not a power.
         if exponent == Node("symbol", "T"):
             return _object(base).T
         return _object(base) ** _object(exponent)
