@@ -105,7 +105,7 @@ class Pool:
             return reply
 
     def warm(self) -> None:
-        """Start one helper, if none is free."""
+        """Start one grading process, if no running one is free."""
         with self.turn:
             self.free.append(self._take())
 

@@ -161,7 +161,7 @@ def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
 
 
 class Kept(NamedTuple):
-    """The reading of one prompt as it is kept: L tokens, with every layer's keys and values."""
+    """The stored reading of one prompt of L tokens: the keys and values of every layer."""
 
     token_LCKH: Tensor  # C: keys of layer 1, values of layer 1, keys of layer 2, ...
     next_position: Tensor
@@ -311,7 +311,7 @@ def _heads(attention: "Qwen2_5_VLAttention", linear: torch.nn.Linear, normed_ND:
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what is added to scores: 0 where the bool mask is true, minus infinity elsewhere."""
+    """Return an additive mask: 0 where the bool mask is true, minus infinity elsewhere."""
     # Minus infinity is safe here: padding is not computed, so every query sees at least one key.
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 

@@ -204,8 +204,8 @@ def test_a_manifest_cannot_name_files_outside(sent_run: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "no JSON"),
-        (b"\xff\xfe{\x00}\x00", "no JSON|must hold"),
+        (b"", "not usable JSON"),
+        (b"\xff\xfe{\x00}\x00", "not JSON|must hold"),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": -Infinity}', "Infinity"),
         (b'{"a": 1e999}', "beyond"),

@@ -147,7 +147,7 @@ def test_a_pipe_or_device_in_a_model_folder_is_not_opened(folder: Path, name: st
 @pytest.mark.parametrize("head", [2**62, 10**9, 0, 1])
 def test_a_header_that_is_longer_than_its_file(folder: Path, head: int) -> None:
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", head) + b"{}")
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         local_folder(str(folder))
 
 

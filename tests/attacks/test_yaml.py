@@ -26,7 +26,7 @@ YAMLS = {
     alias_bomb(): "anchors",
     "a: " + "[" * 10_000 + "]" * 10_000: "levels deep",
     "a: " + "x" * 10_000_000: "longer than",
-    "a: [": "no YAML",
+    "a: [": "not YAML",
 }
 
 

@@ -120,7 +120,7 @@ def test_a_row_that_cannot_be_graded_is_named_before_a_response_is(odd: Any) -> 
 
 def test_what_may_be_left_out_is_no_reason_to_stop() -> None:
     rehearse(Grades(None), "own", "leave_out")
-    with pytest.raises(RunFailed, match="no finite number"):
+    with pytest.raises(RunFailed, match="not a finite number"):
         rehearse(Grades("1"), "own", "leave_out")
 
 
