@@ -37,7 +37,10 @@ def penalise_overlong(buffer: int | None, factor: float) -> Transform:
 
 
 def subtract_kl_of_response(coef: float) -> Transform:
-    """Subtract the KL of the whole response, as TRL's RLOO: r - coef * sum_t (lp_old - lp_ref)."""
+    """Return a step that subtracts the KL of the whole response, as TRL's RLOO does.
+
+    The result is r - coef * sum_t (lp_old - lp_ref).
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return a_B - coef * _k1(batch).sum(1)
@@ -46,7 +49,10 @@ def subtract_kl_of_response(coef: float) -> Transform:
 
 
 def subtract_kl_of_token(coef: float) -> Transform:
-    """Subtract the KL of each token, as in REINFORCE++'s paper: R_t - coef * (lp_old - lp_ref)."""
+    """Return a step that subtracts the KL of each token, as the paper of REINFORCE++ does.
+
+    The result is R_t - coef * (lp_old - lp_ref).
+    """
 
     def f(a_BT: Tensor, batch: Batch) -> Tensor:
         return a_BT - coef * _k1(batch)

@@ -53,7 +53,10 @@ def pure(subject: CheckedAlgorithm) -> str | None:
 
 
 def padding(subject: CheckedAlgorithm) -> str | None:
-    """Advantages are exactly 0 outside the responses, and do not depend on values there."""
+    """Check that advantages are exactly 0 outside the responses.
+
+    Values outside the responses must not influence the advantages inside.
+    """
     algorithm = subject.make()
     batch = _batch(algorithm, 2)
     advantage_BT = _advantage(algorithm, batch)
@@ -132,7 +135,10 @@ def own_reward(subject: CheckedAlgorithm) -> str | None:
 
 
 def group_size(subject: CheckedAlgorithm) -> str | None:
-    """The declared smallest group works, and a smaller one is refused with advice."""
+    """Check that the declared smallest group works, and that a smaller one is refused.
+
+    The error for the smaller group must name the smallest size that works.
+    """
     algorithm = subject.make()
     smallest = algorithm.min_group_size
     try:

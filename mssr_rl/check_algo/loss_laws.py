@@ -73,7 +73,10 @@ def padding(loss: PolicyLoss) -> str | None:
 
 
 def fresh(loss: PolicyLoss) -> str | None:
-    """On fresh rollouts the gradient is that of A * log p, unless `departs` gives a reason."""
+    """Check that on fresh rollouts the gradient is that of A * log p.
+
+    Another gradient is allowed if the loss gives the reason in `departs`.
+    """
     given, _ = _update()
     weights = prepared(given, loss.within(WIDTH), SEED).weights
     gradient_BT = _learnt(loss, given, given.old_BT).gradient_BT
@@ -89,7 +92,10 @@ def fresh(loss: PolicyLoss) -> str | None:
 
 
 def finite(loss: PolicyLoss) -> str | None:
-    """Loss and gradient are finite for log-ratios up to +-1e4, in float32 and bfloat16."""
+    """Check that loss and gradient are finite for log-ratios up to +-1e4.
+
+    This is checked in float32 and in bfloat16.
+    """
     given, _ = _update()
     spread_T = torch.tensor([-FAR, -30.0, -1.0, 0.0, 30.0, FAR])
     for dtype in (torch.float32, torch.bfloat16):

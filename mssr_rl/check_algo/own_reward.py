@@ -62,9 +62,10 @@ def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:
 
 
 def _of_later(step: Transform, memory: Any, batch: Batch) -> str | None:
-    """Raise the reward of one rollout in the batch only, not in the step's input.
+    """Check that a later step does not read a rollout's reward from the batch.
 
-    No advantage may change.
+    The reward in the batch rises by 1 while the step's input stays the same. The advantage of the
+    rollout must not change. Returns a sentence if it does.
     """
     rises = (_rise(step, memory, batch, i, given_too=False) for i in range(len(batch.reward_B)))
     return next((_said(step, rise) for rise in rises if abs(rise) > TOLERANCE), None)

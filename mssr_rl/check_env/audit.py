@@ -33,7 +33,7 @@ class Audit(NamedTuple):
 
 
 def audit(env: ProblemEnv) -> Audit:
-    """Grade every pair with every installed grader."""
+    """Grade every pair with every installed grader; return the pairs on which they disagree."""
     others = graders()
     counts: dict[str, list[tuple[bool, bool]]] = {name: [] for name in others}
     differ, pairs = [], 0
@@ -60,7 +60,7 @@ def _pairs(env: ProblemEnv) -> Iterator[tuple[int, str]]:
 
 
 def graders() -> dict[str, Grader]:
-    """Return {name: grader} of all installed graders."""
+    """Return {name: grader} of all graders that are installed."""
     known: dict[str, Grader] = {"exact": lambda answer, gold: answer.strip() == gold.strip()}
     known["math-verify"] = _math_verify
     try:

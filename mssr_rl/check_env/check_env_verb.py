@@ -56,7 +56,7 @@ def check_environment(words: list[str]) -> int:
 
 
 def made(asked: EnvironmentWords, split: str | None) -> ProblemEnv:
-    """Return the environment for these arguments, without rows that cannot be used.
+    """Return the environment that these arguments name, without rows that cannot be used.
 
     Raises:
         BadRows: no row can be used.
@@ -112,9 +112,9 @@ def _findings(findings: list[Violation]) -> Iterator[str]:
 
 
 def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
-    """Yield what the checked split shares with other splits.
+    """Yield lines on the problems that the checked split shares with other splits.
 
-    It is not a finding, because a run can allow it with `env.overlap=allow`.
+    They are not findings, because a run can allow them with `env.overlap=allow`.
     """
     mine = asked.split or env.split
     problems = {mine: env.problems}
@@ -145,7 +145,7 @@ def _overlap(env: ProblemEnv, other: str, asked: EnvironmentWords) -> Iterator[s
 
 
 def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
-    """Return the environment of `against=NAME` or `against=NAME:PLACE`, at its test split.
+    """Return the label and the test split of the environment of `against=NAME` or `NAME:PLACE`.
 
     Without a place it reads the user's own data, if they include that environment. It never
     generates data on its own. Raises `UserError` if there are no data.
@@ -166,7 +166,7 @@ def _against(word: str, asked: EnvironmentWords) -> tuple[str, ProblemEnv]:
 
 
 def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
-    """Yield rows whose pictures or prompts the model of `model.path` cannot take."""
+    """Yield lines on rows whose pictures or prompts the model of `model.path` cannot take."""
     from mssr_rl.models.load import Wanted, family_of_folder
     from mssr_rl.run import splits
 
@@ -181,7 +181,7 @@ def _unfit(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
 
 
 def _say(line: str) -> bool:
-    """Print a line, with line breaks in quoted data escaped; return whether it is a finding."""
+    """Print a line with its line breaks escaped; return whether the line is a finding."""
     shown = outward.plain(line).replace("\n", "\\n")
     sys.stdout.write(f"{shown}\n")
     return line.startswith("FAIL")

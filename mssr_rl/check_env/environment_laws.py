@@ -21,7 +21,7 @@ SAMPLE = 24  # number of rows that are tried
 
 
 def rows_of(env: ProblemEnv) -> Sequence[int]:
-    """Return some rows, spread over the whole set."""
+    """Return the rows to check, spread over the whole data set."""
     step = max(1, len(env.problems) // SAMPLE)
     return range(len(env.problems))[::step][:SAMPLE]
 
@@ -56,7 +56,7 @@ def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def _timed_reward(env: ProblemEnv, row: int, probe: Probe) -> tuple[float | str, float]:
-    """Return the reward, and the shortest time of up to three tries [s].
+    """Return the reward of a probe, and the shortest time of up to three tries [s].
 
     On a busy machine any response may be slow once, especially the first one, which starts a
     worker. The second and the third try add blanks, so that no cached verdict is returned.
@@ -87,7 +87,7 @@ def _others(env: ProblemEnv, row: int) -> list[str]:
 
 
 def is_deterministic(env: ProblemEnv) -> Iterator[Violation]:
-    """Check that the same batch earns the same rewards, also in another order."""
+    """Check that a batch gets the same rewards again, also in another order."""
     rows, responses = _batch(env)
     first, second = _rewards(env, rows, responses), _rewards(env, rows, responses)
     turned = _rewards(env, rows[::-1], responses[::-1])[::-1]
@@ -167,7 +167,7 @@ LAWS = (
 
 
 def items_per_second(env: ProblemEnv, seconds: float = 1.0) -> float:
-    """Return how many responses are graded per second, for gold answers graded in sequence."""
+    """Return how many gold answers the environment grades per second, one after the other."""
     rows = rows_of(env)
     responses = [env.rules.respond(env.problems[row].answer) for row in rows]
     env.grade(rows, responses)
@@ -192,7 +192,7 @@ def _rewards(env: ProblemEnv, rows: list[int], responses: list[str]) -> list[obj
 
 
 def _reward(env: ProblemEnv, row: int, probe: Probe) -> float | str:
-    """Return the reward, or the exception of the environment as text."""
+    """Return the reward of a probe; if the environment raises, the exception as text."""
     working_on(f"{env.problems[row].key}: {probe.name or repr(probe.response[:60])}")
     try:
         return float(env.grade([row], [probe.response])[0].reward)

@@ -27,20 +27,20 @@ class Violation(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """The findings of a law; `ended` is False if its process was killed or died."""
+    """The findings of a law; `ended` is False if the law's process was killed or died."""
 
     findings: list[Violation]
     ended: bool
 
 
 def working_on(what: str) -> None:
-    """Report the next response to the parent, which names it if the response hangs."""
+    """Report the next response to the parent process, which names it if the response hangs."""
     if _parent is not None:
         _parent.send(what)
 
 
 def tried(law: Callable[[], Iterable[Violation]], patience: float = PATIENCE) -> Trial:
-    """Return the findings of `law`, or the finding that it hangs.
+    """Return the findings of `law`; if it hangs, one finding that says so.
 
     A `UserError` in the child is raised here.
     """

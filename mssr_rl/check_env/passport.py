@@ -60,7 +60,7 @@ def lines(env: ProblemEnv) -> list[str]:
 
 
 def _verbatim(problems: Sequence[Problem]) -> str:
-    """Return a line on gold answers that only an exact copy can match, with the first of them."""
+    """Return a line on gold answers that match only an exact copy, with some of them."""
     shown = ", ".join(f"{p.answer[:40]!r} of {p.key}" for p in problems[:SHOWN])
     return (
         f"verbatim      {len(problems):,} gold answers pay only if they are copied exactly: {shown}"
@@ -73,7 +73,7 @@ def duplicates(problems: Sequence[Problem]) -> int:
 
 
 def guessing_floor(problems: Sequence[Problem]) -> tuple[float, float]:
-    """Return the accuracy of the most common answer, and of the most common one per template.
+    """Return two accuracies: always the most common answer, and the most common per template.
 
     A template that occurs only once gets the most common answer of all problems.
     """

@@ -20,7 +20,7 @@ MEGABYTE = 10**6
 
 
 class Probe(NamedTuple):
-    """A response, and the name of what it tries."""
+    """A response with a known reward, and the name of what it tests."""
 
     name: str
     response: str
@@ -73,7 +73,7 @@ def hacks(problem: Problem, others: Sequence[str], respond: Respond) -> Iterator
 
 
 def _misplaced(gold: str) -> Iterator[Probe]:
-    """Yield the right answer in places where it must not count."""
+    """Yield responses with the right answer in a place where it must not count."""
     yield Probe("an answer only inside the think block", f"<think>{_box(gold)}</think>")
     yield Probe("an answer only inside the think block", f"<think>{gold}</think>")
     yield Probe("an answer outside of the box", f"<think>so</think>The answer is {gold}.")

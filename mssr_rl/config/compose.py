@@ -92,7 +92,7 @@ def _typed(entries: Mapping[str, Any]) -> Config:
 
 
 def _complete(config: Config, entries: Mapping[str, Any], given: Mapping[str, str]) -> Config:
-    """Return the config with the options of environment and algorithm, checked as a whole."""
+    """Return the config with the options of its environment and algorithm, and check the whole."""
     from mssr_rl.config import registered_names
 
     # The environment comes first: its errors do not need torch.
@@ -118,7 +118,7 @@ def _refuse_secrets(tree: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def _overlay(entries: dict[str, Any], given: Mapping[str, str]) -> None:
-    """Write the given texts into `entries` at their dotted keys, parsed by the key's type."""
+    """Write the values of `given` into `entries` at their dotted keys, parsed by the key's type."""
     for key, text in given.items():
         *path, last = key.split(".")
         node = entries

@@ -1,7 +1,7 @@
 """Test that the settings of an engine fit together. `crosscheck` calls this last.
 
 A setting without effect is an error, and so is a combination that cannot run. On a cluster an early
-error costs seconds, a failed start costs minutes.
+error costs seconds, but a failed start costs minutes.
 """
 
 from dataclasses import fields
@@ -33,7 +33,7 @@ def check_engine(config: Config) -> None:
 
 
 def _check_correction(config: Config) -> None:
-    """Raise UserError if an importance weight would have no effect, or would correct top_p."""
+    """Raise UserError if an importance correction has no effect, or is combined with top_p < 1."""
     rollout, older = config.rollout, config.cluster.importance_cap
     if older is not None and rollout.correction != "none":
         raise UserError(
@@ -114,7 +114,10 @@ def _check_local_only(config: Config) -> None:
 
 
 def _check_own_sampler(cluster: ClusterConfig) -> None:
-    """Raise UserError for vLLM's settings, or split weights, where training ranks sample."""
+    """Raise UserError if settings do not fit rollout.sampler=transformers.
+
+    Settings of vLLM have no effect there, and cluster.zero_stage=3 splits the weights.
+    """
     of_vllm = ("rollout_engines", "tensor_parallel", "sleep", "prefix_caching", "gpu_memory_share")
     changed = _changed("cluster", cluster, ClusterConfig())
     idle = [word for word in changed if word.split(".")[1].split("=")[0] in of_vllm]

@@ -33,7 +33,10 @@ def merge(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 @lru_cache
 def _composed(configs: Path, chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Compose once per choice and process: the arms of a comparison often make the same choice."""
+    """Return Hydra's merged entries for the choices (group, name).
+
+    The result is cached, because the arms of a comparison often make the same choices.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -54,7 +57,10 @@ def _composed(configs: Path, chosen: tuple[tuple[str, str], ...]) -> dict[str, A
 
 
 def per_algo(recipe: str) -> dict[str, Any]:
-    """Return {algorithm: settings that the recipe gives to it alone}; empty for most recipes."""
+    """Return {algorithm: settings that the recipe gives to this algorithm only}.
+
+    It is empty for most recipes.
+    """
     from omegaconf import OmegaConf
 
     loaded = OmegaConf.to_container(OmegaConf.load(CONFIGS / "recipe" / f"{recipe}.yaml"))
@@ -86,7 +92,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 
 def _store(group: str, name: str) -> None:
-    """Give Hydra an empty node for a name without a YAML file; a file of that name has priority."""
+    """Register an empty Hydra node for a name; a YAML file of the same name has priority."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group=group, name=name, node={}, provider="mssr_rl")

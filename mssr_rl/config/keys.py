@@ -34,7 +34,7 @@ def check_keys(given: Iterable[str]) -> None:
 
 
 def choices(group: str) -> list[str]:
-    """Return the choices of a group whose choices are files, such as recipe."""
+    """Return the choices of a group, such as recipe, whose choices are files."""
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
@@ -63,13 +63,16 @@ def refuse_file(group: str, name: str) -> UserError:
 
 
 def translated(group: str, name: str) -> str | None:
-    """Return our name for a name from another framework, or None."""
+    """Return our name for a name from another framework, or None if it is not known."""
     ours: str | None = _habits()["names"].get(group, {}).get(name)
     return ours
 
 
 def from_habit(key: str) -> str | None:
-    """Return our key for a key of another framework, or None. Leading sections are ignored."""
+    """Return our key for a key of another framework, or None if it is not known.
+
+    Leading sections of the key are ignored.
+    """
     habits, parts = _habits()["keys"], key.split(".")
     endings = (".".join(parts[start:]) for start in range(len(parts)))
     return next((habits[ending] for ending in endings if ending in habits), None)

@@ -29,7 +29,10 @@ def parse(words: Iterable[str]) -> dict[str, str]:
 
 
 def read_value(key: str, text: str, kind: object) -> Any:
-    """Return the value of a text: the text itself if `kind` allows any text, else Hydra's reading.
+    """Return the value that `text` stands for.
+
+    If `kind` allows any text, this is the text itself, or None for "null" if `kind` allows None.
+    `listed` reads a list of names, and Hydra parses everything else.
 
     Raises UserError if the text cannot be parsed, or holds several values.
     """
@@ -50,7 +53,7 @@ def read_value(key: str, text: str, kind: object) -> Any:
 
 
 def listed(key: str, text: str) -> tuple[str, ...]:
-    """Return a list of names. `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is empty.
+    """Return the names in a list. `a,b`, `[a, b]` and `['a','b']` are the same; `[]` is empty.
 
     Raises UserError if one bracket is missing, or if an item is empty.
     """

@@ -96,7 +96,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def check_accepted(names: Sequence[str]) -> None:
-    """Raise UserError for a name that `accept=` does not know."""
+    """Raise UserError if `accept=` names something that cannot be accepted."""
     unknown = [name for name in names if name not in ACCEPTABLE]
     if unknown:
         raise UserError(
@@ -155,7 +155,7 @@ def _config_file(fixed: Mapping[str, str]) -> Path | None:
 
 
 def _name(group: Any) -> Any:
-    """Return the name of a group's choice; for a model, its path."""
+    """Return the name that a group's entries choose; for a model, its path."""
     return group.get("name", group.get("path")) if isinstance(group, Mapping) else group
 
 
@@ -201,7 +201,7 @@ def _refuse_plugins(path: Path, found: Any, named: Sequence[str]) -> None:
 
 
 class Changed(NamedTuple):
-    """A change as run.json keeps it."""
+    """A change since the run began, as an entry of run.json."""
 
     step: int  # the last step before the change
     what: str
@@ -215,7 +215,10 @@ class Changed(NamedTuple):
 
 
 def noted(record: Mapping[str, Any]) -> list[Changed]:
-    """Return the changes in a run.json; malformed entries are skipped, as anybody may edit it."""
+    """Return the changes that a run.json lists.
+
+    Malformed entries are skipped, because anybody may have edited the file.
+    """
     value = record.get("changes")
     entries = value if isinstance(value, list) else []
     return [made for made in map(_changed, entries) if made is not None]

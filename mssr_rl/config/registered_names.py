@@ -43,7 +43,9 @@ def ablations(algo: str) -> Mapping[str, Mapping[str, object]]:
 
 
 def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Selection:
-    """Return the choice with all options: `given` texts first, then `node`, then defaults.
+    """Return the name and all options of a choice.
+
+    Each option comes from the texts `given`, else from `node`, else from its default.
 
     Args:
         group: "algo" or "env".

@@ -28,7 +28,10 @@ def text(path: Path) -> str:
 
 
 def unsafe(content: str) -> str | None:
-    """Return why a text is not plain YAML; None if it is. No object is built from the text."""
+    """Return the reason why a text is not plain YAML; None if it is plain.
+
+    No object is built from the text.
+    """
     import yaml  # type: ignore[import-untyped]
 
     if len(content) > MAX_BYTES:

@@ -24,12 +24,12 @@ FILE, OTHERS = "FILE", "*"  # the role of a field; any other role is a prefix su
 
 
 def file_name(doc: str, default: Any = MISSING) -> Any:
-    """Declare the one argument that is written without a key: the name of a file."""
+    """Declare the argument that has no key: the name of a file."""
     return _field(doc, default, role=FILE)
 
 
 def called(name: str, doc: str, default: Any = MISSING, bound: typed.Bound | None = None) -> Any:
-    """Declare an argument whose name is not a Python identifier, such as "cluster.address"."""
+    """Declare an argument whose name cannot be a Python identifier, such as "cluster.address"."""
     return _field(doc, default, bound=bound, name=name)
 
 
@@ -59,7 +59,7 @@ class Word(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How help shows the argument where a value of it is required."""
+        """The argument as help shows it where a value is required."""
         if self.role == FILE:
             few = get_origin(self.kind) is Literal
             return "|".join(get_args(self.kind)) if few else FILE
@@ -100,7 +100,7 @@ def parse_words(kind: type[W], arguments: Sequence[str]) -> W:
 
 
 def unknown(key: str, known: Iterable[Word]) -> UserError:
-    """Return the error for an argument that nobody declared, with the probable right name."""
+    """Return the error for an argument that is not declared, with a suggestion."""
     names = [word.name for word in known if word.role in (None, OTHERS)]
     if not names:
         return UserError(f"unknown argument {key}: this command takes no arguments")
@@ -119,7 +119,7 @@ def _word(one: Field[Any], kind: Any) -> Word:
 
 
 def _taken(word: Word, given: dict[str, str], named: list[str]) -> dict[str, Any]:
-    """Return {field: value} of one argument, and remove what it used from `given`."""
+    """Return {field: value} of one argument, and remove its entries from `given`."""
     if word.role is None:
         if word.name not in given:
             return {}

@@ -1,4 +1,4 @@
-"""Detectors of collapse: the policy lost what it could do. Only these detectors may end a run."""
+"""Detectors of collapse: the policy lost an ability that it had. Only these may end a run."""
 
 from collections.abc import Iterator, Sequence
 from math import sqrt
@@ -13,10 +13,10 @@ ADVICE = (
 
 
 def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Fires if two evaluations in a row are far below the best so far.
+    """Fires if two evaluations in a row are far below the best accuracy so far, p.
 
-    Far means by more than `accuracy_drop`, and by more than three standard errors. The standard
-    error is that of the difference of two accuracies, both taken as the best one, p.
+    "Far" means by more than `accuracy_drop` and by more than three standard errors of the
+    difference. The standard error is computed as if both accuracies were p.
     """
     below = 0
     for best, mark in _with_best(trace.marks):
@@ -35,8 +35,8 @@ def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
 def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
     """Fires if the share of rollouts without a readable answer rose by `no_answer_rise`.
 
-    The rise must last for a window. It is measured from the reference at the start of the run, so
-    that a model that never followed the format does not count as collapsed.
+    The rise must last for a window. It is measured from the reference at the start of the run. So
+    a model that never followed the format does not count as collapsed.
     """
     missing, window = trace.unanswered, window_of(trace, limits)
     start = reference(missing, window)
@@ -51,7 +51,7 @@ def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 
 def worst_dip(marks: Sequence[EvaluationPoint]) -> float:
-    """Return how far accuracy ever fell below its best so far; 0 for a curve that never falls."""
+    """Return how far accuracy fell below its best value before; 0 if it never fell."""
     return max((best.accuracy - mark.accuracy for best, mark in _with_best(marks)), default=0.0)
 
 

@@ -14,7 +14,7 @@ from mssr_rl.errors import NotFinite
 
 
 class NonFinite(NotFinite):
-    """A tensor holds NaN or infinity. The policy was not updated with it."""
+    """Raised when a tensor holds NaN or infinity. The policy was not updated with this tensor."""
 
     def __init__(self, tensor: str, bad: int, size: int) -> None:
         super().__init__(f"{tensor} is not finite ({bad} of {size} values)")
@@ -48,8 +48,8 @@ def check_gradients(norm: Tensor, parameters: Iterable[tuple[str, Tensor]]) -> N
 def blaming(problem_rows: Sequence[int], updates: int = 0) -> Iterator[None]:
     """Add the place of the failure to a `NonFinite` that the block raises.
 
-    `problem_rows` are the rows of the update among the step's P problems, `updates` the number of
-    updates that the step made before it.
+    `problem_rows` are the rows of the update among the step's P problems. `updates` is the number
+    of updates that the step made before.
     """
     try:
         yield

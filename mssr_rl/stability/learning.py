@@ -21,7 +21,7 @@ AT_BOUND = 0.9  # share of the steps at which eta has its smallest or largest va
 
 
 def no_signal(trace: Trace, limits: Limits) -> Event | None:
-    """Fires if more than `zero_advantage` of the tokens have an advantage of 0 for a window."""
+    """Fires if, for a window, more than `zero_advantage` of the tokens have an advantage of 0."""
     zero, window = trace.column(ZERO_ADVANTAGE_SHARE), window_of(trace, limits)
     index = held(zero > limits.zero_advantage, window)
     if index is None:
@@ -35,10 +35,11 @@ def no_signal(trace: Trace, limits: Limits) -> Event | None:
 
 
 def format_only(trace: Trace, limits: Limits) -> Event | None:
-    """Fires if the model learned the answer format only.
+    """Fires if the model learned only the answer format.
 
-    It compares the first and the last window. The share of rollouts with an answer rose by at least
-    0.3, and the share of right ones among the answers rose by less than `format_gain`.
+    The first and the last window are compared. The share of rollouts with an answer must have risen
+    by at least 0.3. The share of right ones among the answers must have risen by less than
+    `format_gain`.
     """
     missing, window = trace.unanswered, window_of(trace, limits)
     if len(missing) < 2 * window:
@@ -62,8 +63,8 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
     """Fires if the reward certainly rose by less than `plateau` in the second half of the run.
 
     A line is fitted to the reward. The upper end of the one-sided 95 % interval of its rise must be
-    below `plateau`, and validation must have gained less than one standard error. A trend that is
-    just not significant is not enough, so short runs never fire. Use it at the end of a run.
+    below `plateau`, and validation must have gained less than one standard error. A rise that is
+    merely not significant is not enough, so short runs never fire. Use it at the end of a run.
     """
     from scipy import stats  # slow to import, and only needed at the end of a run
 
@@ -85,11 +86,11 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
 
 
 def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
-    """Fires if the tracked value is far from the reward, or if eta is stuck at a bound.
+    """Fires if the tracked value is far from the reward, or if eta stays at a bound.
 
-    Far means that the means over a window differ by more than `tracker_gap`; the first window does
-    not count, because the prior dominates there. Eta is stuck if it took several values, but stays
-    at its largest or smallest one on 90 % of the steps.
+    "Far" means that the means over a window differ by more than `tracker_gap`. The first window
+    does not count, because the prior dominates there. Eta stays at a bound if it took several
+    values, but has its largest or smallest one on 90 % of the steps.
     """
     gap = trace.column(TRACKED_VALUE) - trace.column(REWARD_MEAN)
     window = window_of(trace, limits)
@@ -134,7 +135,7 @@ def _eta_stands(trace: Trace, fewest: int) -> Event | None:
 
 
 def _moving_mean(values: Array, window: int) -> Array:
-    """Return the mean over the window that ends at each index; NaN while it is incomplete."""
+    """Return, for each index, the mean over the window that ends there; NaN if it is incomplete."""
     if len(values) < window:
         return np.full(len(values), np.nan)
     means = np.convolve(values, np.full(window, 1 / window), "valid")
@@ -149,7 +150,7 @@ def _of_answered(reward: Array, missing: Array, part: slice) -> float:
 def _validation_stands(trace: Trace) -> bool:
     """Return whether validation gained less than one standard error since the middle of the run.
 
-    True if there are fewer than two evaluations.
+    Returns True if there are fewer than two evaluations.
     """
     middle = trace.step(len(trace.rows) // 2)
     if len(trace.marks) < 2:

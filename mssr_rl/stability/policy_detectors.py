@@ -103,9 +103,9 @@ def _usual(norm: np.ndarray, index: int) -> float:
 
 
 def _newest_is_best(trace: Trace, step: int) -> bool:
-    """Return whether the last evaluation up to a step is better than all before it.
+    """Return whether the last evaluation up to a step is better than all evaluations before it.
 
-    False for the first evaluation.
+    Returns False for the first evaluation.
     """
     seen = [mark.accuracy for mark in trace.marks if mark.step <= step]
     return len(seen) > 1 and seen[-1] > max(seen[:-1])

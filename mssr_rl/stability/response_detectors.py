@@ -49,7 +49,7 @@ def length_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 
 def truncation(trace: Trace, limits: Limits) -> Event | None:
-    """Fires if more than `truncated` of the responses are cut off for a window."""
+    """Fires if, for a window, more than `truncated` of the responses are cut off."""
     cut, window = trace.column(TRUNCATED_SHARE), window_of(trace, limits)
     index = held(cut > limits.truncated, window)
     if index is None:

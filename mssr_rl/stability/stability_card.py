@@ -57,7 +57,7 @@ DETECTORS: tuple[Detector, ...] = (
 
 
 class StabilityCard(NamedTuple):
-    """How a run behaved."""
+    """The stability of one run: its verdict and its events."""
 
     verdict: Verdict
     events: tuple[Event, ...]  # sorted by step
@@ -73,7 +73,10 @@ class StabilityCard(NamedTuple):
 
 
 def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> StabilityCard:
-    """Return the events of all detectors, and `non_finite` if `check_finite` stopped the run."""
+    """Return the card with the events of all detectors.
+
+    `non_finite` is the event of a run that `check_finite` stopped.
+    """
     fired = [event for detect in DETECTORS if (event := detect(trace, limits)) is not None]
     fired += [non_finite] if non_finite is not None else []
     events = tuple(sorted(fired, key=lambda event: event.step))
@@ -81,13 +84,13 @@ def scorecard(trace: Trace, limits: Limits, non_finite: Event | None = None) -> 
 
 
 def verdict_of(events: Sequence[Event]) -> Verdict:
-    """Return the verdict for the worst of the events."""
+    """Return the verdict that the worst of the events gives; "stable" without a warning."""
     levels = {event.level for event in events}
     return "collapsed" if "collapse" in levels else "warned" if "warn" in levels else "stable"
 
 
 def first_collapse(trace: Trace, limits: Limits) -> Event | None:
-    """Return the earliest collapse, or None. `stability.stop=collapse` ends the run at it."""
+    """Return the earliest collapse, or None; with `stability.stop=collapse` it ends the run."""
     fired = [event for detect in COLLAPSES if (event := detect(trace, limits)) is not None]
     return min(fired, key=lambda event: event.step, default=None)
 

@@ -1,6 +1,6 @@
 """The input of the detectors, and the functions they share: columns, windows, references.
 
-Pure functions. The rows are those of metrics.jsonl. A missing key reads as NaN, which meets no
+Pure functions. The rows are those of metrics.jsonl. A missing key gives NaN, which meets no
 condition.
 """
 
@@ -70,7 +70,7 @@ class RecordedResponse(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A run so far."""
+    """The metrics, evaluations and recorded responses of a run so far."""
 
     planned: int  # steps
     rows: Sequence[Mapping[str, Any]]
@@ -78,13 +78,13 @@ class Trace(NamedTuple):
     responses: Sequence[RecordedResponse] = ()
 
     def column(self, key: str) -> Array:
-        """Return one of `COLUMNS` over the steps."""
+        """Return one of `COLUMNS` as an array over the steps."""
         assert key in COLUMNS, f"{key} is not among the columns that are kept"
         return np.array([row.get(key, np.nan) for row in self.rows], dtype=float)
 
     @property
     def unanswered(self) -> Array:
-        """Share of rollouts whose response holds no readable answer, over the steps."""
+        """The share of rollouts without a readable answer, as an array over the steps."""
         bad_format = np.nan_to_num(self.column(BAD_FORMAT_SHARE))
         return self.column(NO_ANSWER_SHARE) + bad_format
 
@@ -94,7 +94,7 @@ class Trace(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What a detector reports."""
+    """The report of a detector that fired."""
 
     event: str
     level: Level
@@ -139,5 +139,5 @@ def reference(values: Array, window: int) -> float:
 
 
 def window_of(trace: Trace, limits: Limits) -> int:
-    """Return how many steps in a row a condition must hold in this run."""
+    """Return the window of this run: how many steps in a row a condition must hold."""
     return limits.steps(trace.planned)

@@ -324,7 +324,7 @@ def form_of(verb: str, arguments: Iterable[str]) -> Form:
 
 
 def switches(verb: str) -> set[str]:
-    """Return the arguments of a verb that are true or false: `--plan` means `plan=true`."""
+    """Return the names of a verb's true/false arguments; `--plan` means `plan=true` for these."""
     from mssr_rl.config.keys import fixed_kinds
     from mssr_rl.config.words import declared
 
