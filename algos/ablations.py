@@ -1,4 +1,6 @@
-"""The rivals of MSSR in its own paper: MVSR with a term in the loss in place of a shaped advantage.
+"""Two competitors of MSSR from its own paper: MVSR with an extra term in the loss.
+
+The term takes the place of MSSR's shaped advantage.
 
     mvsr_entropy_loss   loss - entropy_coef * token-mean(H)
     mvsr_cross_modal    loss + text_kl_coef * token-mean(KL(pi(.|text, image), pi(.|text)))
@@ -9,8 +11,8 @@ arXiv 2512.18215. Both terms have a gradient here, as the paper intends. The aut
   is above 1/e, and raises it below.
 * Its cross-modal term never reaches the loss.
 
-Here the text-only branch is an anchor: the rollout policy scores the same prompt without the
-picture, once a step and without gradient. k2 is the KL estimator whose gradient is that of this KL.
+Here the text-only probabilities are fixed: once a step, without gradient, the rollout policy scores
+the same prompt without the picture. The estimator k2 has the gradient of this KL.
 """
 
 from dataclasses import replace

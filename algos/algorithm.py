@@ -1,4 +1,4 @@
-"""What an algorithm is: an advantage chain, a loss, and its requirements on the trainer.
+"""The definition of an algorithm: an advantage chain, a loss, and its requirements on the trainer.
 
 A new algorithm is a factory under `@register("name")`. Its keyword-only parameters are its options:
 
@@ -22,7 +22,7 @@ from mssr_rl.registry import Registry
 
 
 class Resampling(NamedTuple):
-    """Drop groups that are not worth training on, and generate other groups in their place."""
+    """Which groups are dropped as not worth training on; other groups are generated instead."""
 
     keeps: Callable[[Tensor], Tensor]  # rewards [P, G] -> bool [P]
     max_batches: int  # most generation batches in one step, counting the first
@@ -30,7 +30,7 @@ class Resampling(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """Everything the trainer needs of an algorithm. The trainer never looks at the name."""
+    """All properties of an algorithm that the trainer uses. It never decides by the name."""
 
     name: str
     advantage: Transform  # one reward per rollout in, one advantage per token out
@@ -72,7 +72,7 @@ register = algorithms.register
 def without_kl(loss: Loss) -> Loss:
     """Return the loss without its KL term, for an algorithm that subtracts the KL from the reward.
 
-    There the KL is always estimated by k1.
+    Such an algorithm always estimates the KL with k1.
 
     Raises:
         UserError: kl_estimator was set, which would have no effect.

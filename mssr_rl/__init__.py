@@ -2,8 +2,8 @@
 
     from mssr_rl import register_algorithm, register_environment, register_loss
 
-They are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. Where
-Gymnasium is imported too, before or after, its `make` knows all environments of this package:
+They are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. If
+Gymnasium is imported too, before or after, its `make` finds all environments of this package:
 
     import gymnasium, mssr_rl
     env = gymnasium.make("mssr_rl/vision_r1-v0")

@@ -47,11 +47,11 @@ class Ledger:
 
     @property
     def verifier_seconds(self) -> float:
-        """The part of it that was spent on grading [s]."""
+        """The wall time that was spent on grading [s]; it is part of `seconds`."""
         return self.seconds_by_phase.get("reward", 0.0)
 
     def marks(self) -> dict[str, float]:
-        """Return the units over which curves are drawn: the `budget/*` keys of metrics.jsonl."""
+        """Return the `budget/*` entries of metrics.jsonl, which are the x axes of curves."""
         return {
             "rollouts": self.rollouts,
             "prompts": self.prompts,
@@ -97,7 +97,7 @@ SOFT = tuple(name for name in Bounds.__annotations__ if name not in ("rollouts",
 
 
 class Coming(NamedTuple):
-    """What the ledger knows about a step before it starts."""
+    """The figures of the next step that are known before it starts."""
 
     rollouts: int
     updates: int
@@ -105,10 +105,10 @@ class Coming(NamedTuple):
 
 
 def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
-    """Return why the budget does not allow one more step; None if it does.
+    """Return the reason why the budget does not allow one more step; None if it does.
 
-    Rollouts and updates of a step are known before it, so these bounds are never exceeded. Its
-    tokens and seconds are not known, so the last step may exceed their bounds.
+    The rollouts and updates of a step are known before it starts, so their bounds are never
+    exceeded. Its tokens and seconds are not known, so the last step may exceed their bounds.
     """
     if ledger.rollouts + step.rollouts > bounds.rollouts:
         return "the budget is spent"
@@ -124,7 +124,7 @@ def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
 
 
 def overspent(ledger: Ledger, bounds: Bounds, before: Mapping[str, Any], gpus: int) -> list[str]:
-    """Return sentences on bounds that were changed and are below what is already spent.
+    """Return sentences on changed bounds that are below what the run has already spent.
 
     `before` holds the old bounds. An unchanged bound may be exceeded, because the last step of a
     run may exceed its bound on tokens or seconds.

@@ -74,7 +74,7 @@ def _name(loss: PolicyLoss) -> str:
 
 
 def _shared(option: Option, loss: PolicyLoss) -> bool:
-    """Return whether the option is explained once for all algorithms, as part of all losses."""
+    """Return whether the option is an option of every loss, which the document explains once."""
     of_loss = option.path[0] == "loss"
     return of_loss and (type(loss) is Loss or option.name in {f.name for f in fields(PolicyLoss)})
 

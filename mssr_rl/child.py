@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def follow(parent: int) -> None:
-    """Let the kernel send SIGTERM to this process when `parent` ends."""
+    """Make the kernel send SIGTERM to this process when the process `parent` ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before the call above
         raise SystemExit("the comparison that started this run is gone")

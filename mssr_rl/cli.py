@@ -80,7 +80,10 @@ def _help(verb: str | None, arguments: Sequence[str]) -> str:
 
 
 def without_dashes(verb: str, arguments: Sequence[str]) -> Iterator[str]:
-    """Yield `--seed 3` and `--seed=3` as `seed=3`, and a switch such as `--race` as `race=true`."""
+    """Yield every argument as `key=value`, without dashes.
+
+    `--seed 3` and `--seed=3` become `seed=3`, and a switch such as `--race` becomes `race=true`.
+    """
     from mssr_rl.verbs import switches
 
     yes_or_no, rest = switches(verb), iter(arguments)

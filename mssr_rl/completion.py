@@ -1,8 +1,8 @@
 """Completion of verbs, keys and values in the shell: `python -m mssr_rl completion bash`.
 
-The script that is printed holds all words, so that a press of the tab key starts no Python. The
-words come from the same declarations as `--help`: the verbs' arguments, the config keys, what is
-registered. After an upgrade, print it again.
+The printed script holds all words, so that a press of the tab key starts no Python. The words come
+from the same declarations as `--help`: the verbs' arguments, the config keys and the registered
+names. After an upgrade, print it again.
 
     source <(mssr_rl completion bash)      in ~/.bashrc
     source <(mssr_rl completion zsh)       in ~/.zshrc, after compinit
@@ -37,7 +37,7 @@ def print_script(arguments: Sequence[str]) -> str:
 
 
 def keys_of(verb: str) -> list[str]:
-    """Return what may follow a verb: `key=`, switches such as `--plan`, positional choices."""
+    """Return the words that may follow a verb: `key=`, switches such as `--plan`, and choices."""
     offered: dict[str, None] = {}
     for form in VERBS[verb].forms:
         for word in declared(form.declaration()):
@@ -54,7 +54,7 @@ def keys_of(verb: str) -> list[str]:
 
 
 def values() -> dict[str, list[str]]:
-    """Return {key: its values} of all keys that take one of a few."""
+    """Return {key: its values} of all keys that allow only a few fixed values."""
     offered = {group: list(registered_names.registry(group).names()) for group in keys.REGISTERED}
     offered |= {group: keys.choices(group) for group in keys.FILES}
     kinds: dict[str, Any] = dict(keys.fixed_kinds())
@@ -85,7 +85,7 @@ def _options(group: str) -> Iterator[str]:
 
 
 def _fixed_values(kind: Any) -> list[str]:
-    """Return the values of a kind that has only a few: a choice, or true and false."""
+    """Return the values of a type that has only a few: a Literal, or true and false; else []."""
     fixed: list[str] = []
     for one in alternatives(kind):
         if one is bool:

@@ -1,8 +1,8 @@
-"""Importance weights for samples of a program that computes other probabilities than the trainer's.
+"""Importance weights for responses from a sampler whose probabilities differ from the trainer's.
 
-A sampler rounds in another way, or lags behind, so its samples are of a slightly different policy.
-The weight p_trainer / p_sampler accounts for that; it is bounded, a constant without gradient, and
-the same for every algorithm.
+A sampler may round in another way, or use older weights. Its responses then come from a slightly
+different policy. The weight p_trainer / p_sampler corrects for this. It has an upper bound and no
+gradient, and it is the same for every algorithm.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -39,7 +39,10 @@ class Correction:
 def correction_weights(
     old_BT: Tensor, sampler_BT: Tensor, mask_BT: Tensor, correction: Correction
 ) -> Tensor:
-    """Return the weights BT from log-probabilities [nat]; 1 outside the responses."""
+    """Return the importance weights [B, T], from log-probabilities [nat].
+
+    The weights are 1 outside the responses.
+    """
     if correction.method == "none":
         return torch.ones_like(old_BT)
     # Padding has no probability under the sampler; a 0 there keeps the sum over a response right.

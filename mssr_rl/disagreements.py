@@ -43,7 +43,7 @@ class Disagreements:
     """Compares each verdict with the other grader's, and collects the differences."""
 
     def __init__(self, other: str) -> None:
-        """Set the other grader by its name. Raises `UserError` for an unknown name."""
+        """Choose the other grader by its name; raise `UserError` for an unknown name."""
         known = graders()
         if other not in (*known, RECORDED):
             meant = closest(other, [*known, RECORDED])
@@ -76,7 +76,7 @@ class Disagreements:
             self.found.append(Difference(str(name), answer, gold, result["reason"], theirs))
 
     def summary(self) -> str:
-        """Return how many verdicts differ, and the first of them, as text."""
+        """Return a text with the number of different verdicts, and the first of them."""
         if self.grader is None and not self.compared:
             return "the file holds no verdicts: no column hit or score, no metric that is 0 or 1"
         agree = self.compared - self.differing
@@ -120,7 +120,10 @@ class Disagreements:
 
 
 def _verdict(grader: Grader, answer: str, gold: str) -> str:
-    """Return the other grader's verdict; if it raises, "fails", which also counts as different."""
+    """Return the other grader's verdict, "right" or "wrong".
+
+    If it raises, the result begins with "fails", which counts as a difference.
+    """
     try:
         return "right" if grader(answer, gold) else "wrong"
     except Exception as error:  # noqa: BLE001  a foreign grader may raise anything
@@ -133,7 +136,7 @@ def _row(tag: str, cells: tuple[str, ...]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text with control and direction characters escaped, so that nothing is hidden."""
+    """Return the text with control and direction characters escaped, so that nothing is hidden."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 

@@ -6,20 +6,20 @@ exception is a bug of this program and keeps its traceback.
 
 
 class UserError(Exception):
-    """The config, the data or the usage is wrong; the message says what, why and what to do."""
+    """Raised if the config, the data or the usage is wrong; says what, why and what to do."""
 
 
 class RunFailed(Exception):
-    """A run that started could not continue; the message says what was saved."""
+    """Raised if a run that started could not continue; says what was saved."""
 
 
 class EngineLost(RunFailed):
-    """A process of the engine died; the run can continue from its newest checkpoint."""
+    """Raised if a process of the engine died; the run can continue from its newest checkpoint."""
 
 
 class Collapsed(RunFailed):
-    """Training stopped, or ended, because the policy collapsed."""
+    """Raised if training stopped, or ended, because the policy collapsed."""
 
 
 class NotFinite(Collapsed):
-    """A step had NaN or infinity in its numbers; it was not recorded."""
+    """Raised if the numbers of a step held NaN or infinity; the step was not recorded."""

@@ -101,7 +101,7 @@ class Scorer:
         return Graded(self.env.reward(verdict, response), verdict)
 
     def by_label(self, response: str, label: str) -> Graded:
-        """Grade by a label: `key:NAME` names a row, and every other label is a gold answer."""
+        """Grade a response by a label: `key:NAME` names a row, any other label is a gold answer."""
         key = label.removeprefix("key:")
         return self.by_gold(response, label) if key == label else self.by_key(response, key)
 

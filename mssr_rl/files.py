@@ -1,4 +1,4 @@
-"""Writes files so that a kill at any time leaves the old or the new content, never a part."""
+"""Writes files so that a kill at any time leaves the old or the new content, never a mixture."""
 
 import json
 import os
@@ -16,19 +16,22 @@ OF_THE_SYSTEM = (
 
 
 def of_the_system(name: str) -> bool:
-    """Return whether this is the name of a file of the system, such as .DS_Store."""
+    """Return whether the operating system makes files of this name, such as .DS_Store."""
     return any(fnmatchcase(name, pattern) for pattern in OF_THE_SYSTEM)
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """Yield every file below `folder`, without files of the system."""
+    """Yield every file below `folder`, except files of the operating system."""
     for path in folder.rglob("*"):
         if path.is_file() and not any(map(of_the_system, path.relative_to(folder).parts)):
             yield path
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace `path` atomically; `durable` waits for the disk, so that it survives a power cut."""
+    """Replace the file `path` atomically.
+
+    With `durable`, wait until the content is on the disk, so that it survives a power cut.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.unlink(missing_ok=True)
@@ -55,7 +58,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the content of a file, or the entries of a folder, are on the disk."""
+    """Wait until the content of a file, or the list of files in a folder, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

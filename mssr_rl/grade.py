@@ -47,7 +47,7 @@ Judge = tuple[Callable[[Problem, str], Verdict], Reward]
 
 
 def by_value(problem: Problem, response: str) -> Verdict:
-    """Return the verdict by value, for use without an environment."""
+    """Return the verdict on a response by value, for use without an environment."""
     return verify(response, problem.answer, problem.choices)
 
 
@@ -113,7 +113,7 @@ def grade_file(arguments: Sequence[str]) -> int:
 
 
 def grade(item: GradedLine, judge: Judge = (by_value, accuracy)) -> dict[str, Any]:
-    """Return the result of one line; a response that is not text has the reason bad_format."""
+    """Return the result of one line; its reason is bad_format if the response is not text."""
     verifier, reward = judge
     verdict, pays = Verdict("bad_format", None), 0.0
     if isinstance(item.response, str):
@@ -218,7 +218,7 @@ def _judge(env: str | None, plugins: Sequence[str]) -> Judge:
 
 
 def _rows(name: str) -> Iterator["GradedLine | UserError"]:
-    """Yield the lines without blank ones; for one that cannot be graded, the error."""
+    """Yield the lines that are not blank; in place of a line that cannot be graded, its error."""
     told = False
     for where, read_row in _table(name) if sample_logs.is_table(name) else _objects(name):
         try:

@@ -24,7 +24,7 @@ CHOOSING = ("algo", "env", "recipe", "plugins")  # arguments that change what he
 
 
 class Key(NamedTuple):
-    """One config key."""
+    """One config key, as the help shows it."""
 
     name: str
     value: Any  # the value that the recipe sets
@@ -100,7 +100,7 @@ def _typed(word: Word) -> str:
 
 
 def _of_runs(form: Form, config: Config) -> list[str]:
-    """Lines with the config keys that users of this form set most often."""
+    """Return lines with the config keys that users of this form set most often."""
     if not form.everyday:
         return []
     chosen = {"algo": config.algo.name, "env": config.env.name, "recipe": config.recipe}
@@ -121,7 +121,7 @@ def _of_runs(form: Form, config: Config) -> list[str]:
 
 
 def _groups(name: str) -> str:
-    """The choices of a group such as recipe=, in one line."""
+    """Return the choices of a group such as recipe=, in one line."""
     if name in keys.FILES:
         return f"one of {', '.join(keys.choices(name))}"
     return f"a name from mssr_rl --help; its own options: mssr_rl --help {name}=NAME"
@@ -205,7 +205,7 @@ def _every_key(config: Config) -> str:
 
 
 def _options(config: Config) -> list[str]:
-    """Lines with the options of the chosen algorithm and environment."""
+    """Return lines with the options of the chosen algorithm and environment."""
     lines = []
     for group, choice in (("algo", config.algo), ("env", config.env)):
         rows = {

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Hook(NamedTuple):
-    """A change to one module."""
+    """A change that is made to one module when it is imported."""
 
     module: str  # name of the module
     written_for: tuple[str, str]  # distribution, version
@@ -38,7 +38,7 @@ def install(hooks: Iterable[Hook]) -> None:
 
 
 class _Loader(importlib.abc.Loader):
-    """The module's own loader, with a hook around it."""
+    """Wraps the module's own loader, and runs the hook when the module is executed."""
 
     def __init__(self, inner: Any, hook: Hook) -> None:
         self.inner, self.hook = inner, hook

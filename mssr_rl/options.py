@@ -116,7 +116,7 @@ def _called(factory: Callable[..., Any]) -> str:
 
 
 def _docs(documented: object) -> dict[str, str]:
-    """Return {name: text} from `Args:` of a docstring; for a class also from its base classes."""
+    """Return {name: text} of the `Args:` in a docstring; for a class also of its base classes."""
     if not inspect.isclass(documented):
         return _args_of(inspect.getdoc(documented) or "")
     docs: dict[str, str] = {}

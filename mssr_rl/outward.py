@@ -61,9 +61,10 @@ def secret(text: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """Return the text with secrets replaced by a mask.
+    """Return the text with its secrets replaced by a mask.
 
-    A secret is what looks like one, or a secret value of this process's environment variables.
+    A secret is a text that looks like one, or the value of an environment variable that is named
+    like one.
     """
     for value in _known():
         text = text.replace(value, MASK)
@@ -87,12 +88,12 @@ def plain(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Return text for LaTeX, on one line; in LaTeX a line break could end a comment."""
+    """Return the text escaped for LaTeX, on one line; a line break could end a LaTeX comment."""
     return _one_line(text).translate(_LATEX)
 
 
 def markdown(text: str) -> str:
-    """Return text for a paragraph or a table cell in Markdown, on one line."""
+    """Return the text escaped for a paragraph or a table cell in Markdown, on one line."""
     return _EMPHASIS.sub(r"\\_", _one_line(text).translate(_MARKDOWN))
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Example(NamedTuple):
-    """A solved problem that is shown in front of another one: text only."""
+    """A solved example, text only, that the prompt shows before the problem."""
 
     prompt: str
     response: str
@@ -27,7 +27,7 @@ class Problem:
 
 
 def unusable(problem: Any) -> str | None:
-    """Return why `problem` cannot be used as a problem, as a clause; None if it can.
+    """Return the reason why `problem` cannot be used as a problem, as a clause; None if it can.
 
     Pictures are not decoded.
     """
@@ -49,7 +49,7 @@ def unusable(problem: Any) -> str | None:
 
 
 def text_fault(text: Any, *, empty: bool) -> str | None:
-    """Return why `text` cannot be written to a file as text; None if it can.
+    """Return the reason why `text` cannot be written to a text file; None if it can.
 
     `empty` says whether an empty text is allowed.
     """

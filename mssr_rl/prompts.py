@@ -48,7 +48,7 @@ def user_text(problem: Problem, instruction: str) -> str:
 
 
 def posed(problem: Problem, instruction: str) -> Problem:
-    """Return the problem with the whole user turn as its prompt."""
+    """Return the problem with the text of the whole user turn as its prompt."""
     return replace(problem, prompt=user_text(problem, instruction))
 
 
@@ -58,9 +58,10 @@ def blinded(problem: Problem) -> Problem:
 
 
 def chat_messages(problem: Problem) -> list[dict[str, Any]]:
-    """Return the problem in Hugging Face's chat format: a user turn behind two for each example.
+    """Return the problem in Hugging Face's chat format.
 
-    It holds placeholders only: the processor takes the pictures from `problem.images`.
+    Each example gives a user turn and an assistant turn. The last user turn holds the problem. It
+    holds only placeholders for pictures: the processor takes them from `problem.images`.
     """
     turns = [
         {"role": role, "content": [{"type": "text", "text": text}]}

@@ -23,11 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class UnknownName(UserError):
-    """The config names something that is not registered."""
+    """Raised if the config names something that is not registered."""
 
 
 class UnknownOption(UserError):
-    """The config sets an option that the chosen factory does not have."""
+    """Raised if the config sets an option that the chosen factory does not have."""
 
 
 class _Entry(NamedTuple):
@@ -62,7 +62,9 @@ class Registry(Generic[T]):
         return add
 
     def make(self, name: str, /, **options: object) -> T:
-        """Build `name` with flat options, e.g. `make("mssr", gamma=2.0, eta_min=0.9)`.
+        """Build the thing that is registered as `name`, with flat options.
+
+        For example: `make("mssr", gamma=2.0, eta_min=0.9)`.
 
         Raises:
             UnknownName, UnknownOption: the message suggests the closest name.
@@ -87,7 +89,7 @@ class Registry(Generic[T]):
         return dict(self._entry(name).options)
 
     def about(self, name: str) -> str:
-        """Return the first line of the factory's docstring as help; empty without a docstring."""
+        """Return the first line of a factory's docstring as help text; "" without a docstring."""
         return (inspect.getdoc(self._entry(name).factory) or "").partition("\n")[0]
 
     def name_of(self, factory: object) -> str | None:

@@ -1,7 +1,8 @@
-"""The streams of a run folder, read: metrics.jsonl, eval.jsonl and samples.jsonl, an object a line.
+"""Reads the streams of a run folder: metrics.jsonl, eval.jsonl and samples.jsonl.
 
-The one reader of them. `run.runlog` writes them. A run that was killed may have cut its last line;
-a folder may also come from anybody, and then any line may be anything.
+Every line holds one object. All readers of these files use this module; `run.runlog` writes them. A
+killed run may have left an incomplete last line. A folder may also come from anybody; then any line
+may hold anything.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def any_rows(folder: Path, stream: str) -> Iterator[dict[str, Any] | None]:
 
 
 def newest_row(folder: Path, stream: str) -> dict[str, Any]:
-    """Return the last whole row without reading the others; {} if there is none yet."""
+    """Return the last complete row, without reading the others; {} if there is none yet."""
     path = stream_path(folder, stream)
     if not path.exists():
         return {}
@@ -51,7 +52,7 @@ def newest_row(folder: Path, stream: str) -> dict[str, Any]:
 
 
 def newest_first(folder: Path, stream: str) -> Iterator[dict[str, Any]]:
-    """Yield the whole rows from the last to the first; nothing if there is no such stream yet."""
+    """Yield the complete rows, from the last to the first; none if there is no such stream yet."""
     path = stream_path(folder, stream)
     if path.exists():
         for line in reversed(list(untrusted.lines(path))):

@@ -34,7 +34,7 @@ _MARKUP = re.compile(r"\*\*|^\s*[$]+|[$]+\s*$")
 
 
 class LoggedAnswer(NamedTuple):
-    """One response of a log."""
+    """One response of a log, with its gold answer and the suite's own verdict."""
 
     name: Any
     response: str
@@ -45,7 +45,10 @@ class LoggedAnswer(NamedTuple):
 
 
 def suite_of(row: Mapping[str, Any]) -> str | None:
-    """Return which suite wrote a row, from its columns; None for a line in our own format."""
+    """Return the name of the suite that wrote a row; None for a line in our own format.
+
+    The columns of the row show the suite.
+    """
     if "target" in row and ("filtered_resps" in row or "resps" in row):
         return "lmms-eval"
     if "prediction" in row and "answer" in row and "response" not in row:
@@ -59,7 +62,7 @@ def is_table(name: str) -> bool:
 
 
 def table(name: str) -> Iterator[Mapping[str, Any]]:
-    """Return the rows of a table.
+    """Return an iterator over the rows of a table.
 
     Raises:
         UserError: there is no such file, or it is an Excel table of the old kind.
@@ -151,7 +154,10 @@ def _innermost(value: Any) -> str:
 
 
 def _verdict(value: Any) -> bool | None:
-    """Return the verdict in a value: a bool, 0 or 1, or an object with one of them; else None."""
+    """Return the verdict that a value holds; None if it holds none.
+
+    The value is a bool, 0 or 1, their text, or an object or a list of one with such a value.
+    """
     if isinstance(value, Mapping):
         named = (_verdict(value[name]) for name in _INSIDE if name in value)
         return next((verdict for verdict in named if verdict is not None), None)

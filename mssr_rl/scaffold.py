@@ -54,7 +54,7 @@ class NewWords:
 
 
 def write_starter(arguments: Sequence[str]) -> int:
-    """Write the two files; return exit code 0."""
+    """Write the module and its test into the current folder; return exit code 0."""
     name = parse_words(NewWords, arguments).env
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"env={name}: use small letters, digits and _, with a letter first")

@@ -36,7 +36,7 @@ class _Outlet(io.FileIO):
         return written
 
     def lost(self, error: OSError) -> None:
-        """Handle a write error; here by doing nothing."""
+        """Handle a write error. This class ignores it."""
 
 
 class _Output(_Outlet):
@@ -83,7 +83,7 @@ def open_closed() -> None:
 
 
 def secure() -> None:
-    """Replace the standard streams of this process by ones that handle write errors as above."""
+    """Replace the standard streams of this process by streams that handle write errors."""
     global _output  # noqa: PLW0603
     open_closed()
     _output = _Output(1)

@@ -47,7 +47,7 @@ SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
 
 
 def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
-    """Return a dataclass field with a help text and a bound."""
+    """Return a dataclass field with a help text and an allowed range."""
     metadata = {"doc": doc, "bound": bound}
     return (
         field(metadata=metadata)
@@ -95,23 +95,23 @@ def checked(value: object, kind: object, key: str, bound: Bound | None) -> Any:
 
 
 def alternatives(kind: object) -> tuple[object, ...]:
-    """Return the members of a union, or the kind itself."""
+    """Return the members of a union type, or the type itself."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
 def takes_text(kind: object) -> bool:
-    """Return whether every text is a value of this kind."""
+    """Return whether any text is a value of this type."""
     return str in alternatives(kind)
 
 
 def lists_texts(kind: object) -> bool:
-    """Return whether a list of names is a value of this kind."""
+    """Return whether a list of texts is a value of this type."""
     lists = [one for one in alternatives(kind) if get_origin(one) is tuple]
     return any(get_args(one)[0] is str or get_origin(get_args(one)[0]) is Literal for one in lists)
 
 
 def describe(kind: object) -> str:
-    """Return a description of the kind for users, such as "a whole number or null"."""
+    """Return a description of a type for users, such as "a whole number or null"."""
     return " or ".join(_describe_one(one) for one in alternatives(kind))
 
 
@@ -149,7 +149,10 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def dotted(
     tree: Mapping[str, Any], prefix: str = "", between: str = "."
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested mappings, each under the joined names of its branches."""
+    """Yield (name, value) of the leaves of nested mappings.
+
+    The name joins all keys on the way to the leaf with `between`, such as "train.lr".
+    """
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from dotted(value, f"{prefix}{key}{between}", between)

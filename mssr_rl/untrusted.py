@@ -208,7 +208,10 @@ def _decoded(raw: bytes | str, *, once: bool) -> Any:
 
 
 def excess(tree: Any) -> str | None:
-    """Return why a JSON value is refused (too deep, or too large a number); None if it is fine."""
+    """Return the reason why a JSON value is refused: nested too deep, or too large a number.
+
+    Returns None if the value is fine.
+    """
     level: list[Any] = [tree]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []
@@ -242,7 +245,10 @@ def pairs(raw: bytes, where: str) -> Iterable[tuple[str, Any]]:
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; raise `ValueError` for a repeated key, which readers treat differently."""
+    """Return the object with these items; raise `ValueError` if a key occurs twice.
+
+    Programs that read JSON treat a repeated key differently.
+    """
     unique = dict(items)
     if len(unique) < len(items):
         keys = [key for key, _ in items]
