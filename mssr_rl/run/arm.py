@@ -83,7 +83,10 @@ class TrainingSetup(NamedTuple):
         )
 
     def seen(self, term: ViewTerm, step: int, rows: Sequence[int]) -> tuple[Problem, ...]:
-        """Return training problems as a view shows them in a step; each row has its own seed."""
+        """Return the training problems `rows` as the view `term` changes them in this step.
+
+        The change of each row has its own seed.
+        """
         seeds = (derive(self.config.seed, "view", term.metric, step, row) for row in rows)
         return tuple(
             term.change(self.train.problems[row], seed)
@@ -92,7 +95,7 @@ class TrainingSetup(NamedTuple):
 
     @property
     def correction(self) -> Correction:
-        """How the surrogate is weighed where another program sampled."""
+        """The importance weights that correct for a sampler other than the trainer's program."""
         if (cap := self.config.cluster.importance_cap) is not None:  # its older spelling
             return Correction(method="token_truncate", cap=cap)
         rollout = self.config.rollout
@@ -102,7 +105,7 @@ class TrainingSetup(NamedTuple):
 
     @property
     def loss(self) -> PolicyLoss:
-        """The algorithm's loss; the recipe's longest response fills in `length_constant`."""
+        """The algorithm's loss, prepared for this run's response limit (`PolicyLoss.within`)."""
         return self.algorithm.loss.within(self.config.rollout.max_response_tokens)
 
     @property
@@ -112,7 +115,10 @@ class TrainingSetup(NamedTuple):
 
 
 def eval_plan(config: Config) -> EvalPlan:
-    """Return how the splits are scored. `rollout.top_p` is not used: no token is cut off."""
+    """Return the settings with which the splits are scored.
+
+    `rollout.top_p` is not used: an evaluation samples from the whole distribution.
+    """
     return EvalPlan(
         sampling=Sampling(max_response_tokens=config.rollout.max_response_tokens, scored=False),
         samples=config.eval.samples,
@@ -124,7 +130,10 @@ def eval_plan(config: Config) -> EvalPlan:
 
 
 def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
-    """Build everything that a config names. `crosscheck` checked before that the sizes fit."""
+    """Build the algorithm, the splits and the engine that a config names.
+
+    The config must have passed `crosscheck`, so its sizes fit together.
+    """
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     data = splits.read_splits(config)
     train = data.train
@@ -144,7 +153,7 @@ def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
 
 
 def started(config: Config, make_engine: MakeEngine, train: ProblemEnv) -> Engine:
-    """Return a new engine, and tell it the problems of the first epoch in their order."""
+    """Return a new engine that has received the problems of the first epoch in their order."""
     engine, problems = make_engine(config), train.problems
     order = problem_stream.epoch_order(config.seed, 0, len(problems))
     engine.expect([problems[row] for row in order])

@@ -31,7 +31,7 @@ OF_ROLLOUTS = ("token_BT", "mask_BT", "logprob_BT", "entropy_BT", "truncated_B")
 
 
 class KeptStep(NamedTuple):
-    """A kept step, read from its folder."""
+    """A saved broken step, as read from its folder."""
 
     folder: Path
     step: int
@@ -43,7 +43,10 @@ class KeptStep(NamedTuple):
 
 
 def keep(folder: Path, engine: Engine, state: TrainState, broken: BrokenStep) -> str:
-    """Keep a broken step below `folder`, unless enough are there; return a sentence about it."""
+    """Save a broken step in a new folder below `folder`; return a sentence about the result.
+
+    Nothing is saved if `KEPT` broken steps are already there, or if writing fails.
+    """
     final = folder / f"step_{broken.draft.step}"
     if len(checkpoint.newest_first(folder)) >= KEPT and not final.exists():
         return f"its batch is not kept: {KEPT} are in {folder}"
@@ -65,9 +68,10 @@ def keep(folder: Path, engine: Engine, state: TrainState, broken: BrokenStep) ->
 
 
 def read_kept_step(folder: Path, problems: tuple[Any, ...]) -> KeptStep:
-    """Return the kept step in `folder`; its rows index `problems`, the training set.
+    """Return the broken step saved in `folder`; its rows are indices into `problems`.
 
-    Raises `UserError` if the folder is damaged or belongs to other problems.
+    `problems` is the training set. Raises `UserError` if the folder is damaged or belongs to other
+    problems.
     """
     if (fault := checkpoint.fault(folder)) is not None:
         raise UserError(f"{folder} cannot be replayed: {fault}")

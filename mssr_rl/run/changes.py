@@ -90,7 +90,10 @@ def config_record(text: bytes, folder: Path) -> dict[str, Any]:
 
 
 def at(step: int, changes: Sequence[Change], accept: Sequence[str]) -> list[Changed]:
-    """Return the changes of a run that continues after `step`, as run.json keeps them."""
+    """Return the changes found at the resume after `step`, as entries for run.json.
+
+    `accept` holds the changes that the user accepted.
+    """
     return [Changed(step, c.what, c.says, c.what in accept) for c in changes if c.what != LAYOUT]
 
 
@@ -108,7 +111,9 @@ def lines(changes: Sequence[Change]) -> list[str]:
 
 
 def between(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> list[Change]:
-    """Return what differs from run.json; only the keys of `now` are compared.
+    """Return the differences between `record`, the content of run.json, and `now`.
+
+    Only the keys of `now` are compared.
 
     Raises:
         UserError: the model or the training problems changed. `accept=` cannot allow this.
@@ -124,7 +129,7 @@ def between(record: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> 
 
 
 def refuse(changes: Sequence[Change], accept: Sequence[str], folder: Path) -> None:
-    """Raise `UserError` if a change must be accepted, and `accept` does not name it."""
+    """Raise `UserError` if a change needs the user's consent and `accept` does not name it."""
     refused = [change for change in changes if change.what in recorded.ACCEPTABLE[:3]]
     refused = [change for change in refused if change.what not in accept]
     if refused:
@@ -197,7 +202,7 @@ def _differ(was: Any, now: Mapping[str, Any]) -> bool:
 def _other_problems(record: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether the keys of the training set or their order changed.
 
-    The state of an algorithm refers to problems by row, so it would not fit any more.
+    The state of an algorithm refers to problems by row. It would not fit another order.
     """
     was, here = (_mapping(_mapping(one.get("data")).get("train")) for one in (record, now))
     return (

@@ -52,7 +52,10 @@ class Restored(NamedTuple):
 
 
 class SavedMoment(NamedTuple):
-    """Identifies a saved state; the step is not enough, as evaluations can follow at one step."""
+    """The key of a saved state.
+
+    The step alone is not enough, because evaluations can follow at the same step.
+    """
 
     step: int
     scores: int
@@ -90,7 +93,10 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
 
 
 def write(final: Path, fill: Callable[[Path], None]) -> None:
-    """Write the folder `final` with `fill` and a manifest. After a failure nothing of it exists."""
+    """Write the folder `final`: `fill` writes the content, then the manifest is added.
+
+    If writing fails, the unfinished folder is removed and an older `final` stays.
+    """
     aside = final.with_name(f"writing_{final.name.removeprefix('step_')}")
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -119,7 +125,7 @@ def _refuse_a_full_disk(store: Store) -> None:
 
 
 def _moved_away(final: Path) -> Path:
-    """Rename an older folder `final` and return its new place.
+    """Rename the older folder `final`, if it exists; return its new path.
 
     The old folder is damaged, or has fewer evaluations. It is deleted only after the new one is in
     place. If the process is killed in between, `tidy` puts it back.
@@ -133,7 +139,7 @@ def _moved_away(final: Path) -> Path:
 
 
 def tidy(folder: Path) -> None:
-    """Clean up after a killed process: remove unfinished folders, put moved ones back."""
+    """Clean up after a killed process: delete unfinished folders, move renamed ones back."""
     for unfinished in folder.glob("writing_*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     for before in folder.glob("replaced_*.*"):
@@ -145,7 +151,7 @@ def tidy(folder: Path) -> None:
 
 
 def mark(state: TrainState) -> SavedMoment:
-    """Return what identifies this state; see `SavedMoment`."""
+    """Return the key of this state (`SavedMoment`), by which a second save is recognised."""
     return SavedMoment(state.step, len(state.scores), state.ledger.initial_rollouts)
 
 
@@ -161,7 +167,7 @@ def _prune(store: Store, state: TrainState) -> None:
 
 
 def write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path) -> None:
-    """Write the files of a checkpoint that do not come from the engine."""
+    """Write the files of a checkpoint that the engine does not write."""
     tensors = {name: t.contiguous() for name, t in state_tensors(state.algorithm).items()}
     save_file(tensors, folder / "algorithm.safetensors")
     document = {
@@ -187,7 +193,10 @@ def _seal(folder: Path) -> None:
 
 
 def seal_of(folder: Path) -> str | None:
-    """Return the hash of a checkpoint's manifest, which covers all its files; None without one."""
+    """Return the hash of a checkpoint's manifest; None if there is no manifest.
+
+    The manifest holds the hash of every file, so this hash covers all of them.
+    """
     try:
         return str(_identity(folder / "manifest.json")["sha256"])
     except FileNotFoundError:
@@ -205,18 +214,18 @@ def _identity(path: Path, within: Path | None = None) -> dict[str, Any]:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Return the checkpoint folders, newest step first, whether valid or not."""
+    """Return all checkpoint folders, valid or not, with the newest step first."""
     paths = [p for p in folder.glob("step_*") if p.name.removeprefix("step_").isdecimal()]
     return sorted(paths, key=step_of, reverse=True)
 
 
 def step_of(folder: Path) -> int:
-    """Return the step in a checkpoint folder's name."""
+    """Return the step number in the name of a checkpoint folder."""
     return int(folder.name.removeprefix("step_"))
 
 
 def fault(folder: Path) -> str | None:
-    """Return why a checkpoint is not valid; None if every file is there and unchanged."""
+    """Return the reason why a checkpoint is not valid; None if every file is unchanged."""
     try:
         manifest = untrusted.read_object(folder / "manifest.json")
         changed = [
@@ -258,7 +267,7 @@ def newest_valid(folder: Path) -> ResumePoint:
 
 
 def ledger_of(folder: Path) -> Ledger:
-    """Return the ledger of a verified checkpoint."""
+    """Return the budget ledger that a verified checkpoint holds."""
     document = untrusted.read_object(folder / "state.json")
     return Ledger.from_dict(document["ledger"])
 
@@ -266,8 +275,9 @@ def ledger_of(folder: Path) -> Ledger:
 def read_checkpoint(folder: Path, initial: Any) -> Restored:
     """Return the content of a verified checkpoint, except the engine's part (see `Engine.load`).
 
-    `initial` is the algorithm's first state; it gives the structure. Raises `UserError` for another
-    format, or files that training did not write.
+    `initial` is the algorithm's state before training; it gives the structure.
+
+    Raises `UserError` if the format is another one, or if the files are not those of training.
     """
     document = untrusted.read_object(folder / "state.json")
     if document["format"] != FORMAT:

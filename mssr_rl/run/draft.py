@@ -1,4 +1,4 @@
-"""The intermediate results of a step, so that a step that broke can be kept and examined."""
+"""The intermediate results of one step, so that a broken step can be saved and examined."""
 
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ class StepDraft:
 
 
 class BrokenStep(NotFinite):
-    """NaN or infinity appeared in a step. The remaining updates of the step are skipped."""
+    """Raised when NaN or infinity appears in a step. The step's remaining updates are skipped."""
 
     def __init__(self, cause: NonFinite, draft: StepDraft) -> None:
         super().__init__(f"step {draft.step}: {cause}")

@@ -110,7 +110,10 @@ def policy_folder(path: str) -> str:
 
 
 def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterator[ProblemEnv]:
-    """Yield the environments to score: by default val and test of one, or test of each of many."""
+    """Yield the environments to score.
+
+    By default these are val and test of a single environment, or test of each of several.
+    """
     for split in splits or (SPLITS if count == 1 else SPLITS[-1:]):
         try:
             env = environment(config, split)
@@ -124,7 +127,7 @@ def _envs(config: Config, splits: tuple[str, ...] | None, count: int) -> Iterato
 def _carded(
     config: Config, env: ProblemEnv, evaluation: Evaluation, judge: Judge | None
 ) -> dict[str, Any]:
-    """Return the object of eval.jsonl: score, interval, figures of the metric, and the card."""
+    """Return one object for eval.jsonl: score, interval, figures of the metric, and the card."""
     failed = None
     if judge is not None:
         verdicts = judged(evaluation.greedy, judge)
@@ -188,4 +191,7 @@ def _record(log: RunLog, evaluation: Evaluation, record: dict[str, Any]) -> dict
 
 
 def _never() -> None:
-    """Do nothing at a poll: an evaluation has nothing to save, so a signal ends it anywhere."""
+    """Do nothing; this is the `poll` function of an evaluation, which has no state to save.
+
+    A signal may therefore end an evaluation at any point.
+    """

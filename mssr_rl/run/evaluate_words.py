@@ -48,7 +48,7 @@ class PairWords:
 
 
 class EvaluationRequest(NamedTuple):
-    """What to score."""
+    """The parsed arguments of `eval`: one config per environment, the splits and the judge."""
 
     configs: list[Config]
     splits: tuple[str, ...] | None
@@ -57,7 +57,10 @@ class EvaluationRequest(NamedTuple):
 
 
 def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
-    """Return the parsed arguments; raise `UserError` for arguments that cannot be right."""
+    """Return the parsed arguments.
+
+    Raises `UserError` if an argument is unknown, has no effect, or needs another one.
+    """
     parsed = words.parse_words(ScoreWords, arguments)
     arguments_of_run = dict(parsed.keys)
     if parsed.judge_model is not None and parsed.judge is None:
@@ -75,7 +78,7 @@ def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
 
 
 def two_folders(arguments: Sequence[str]) -> tuple[Path, Path]:
-    """Return the two folders of `eval compare=A,B`."""
+    """Return the two folders of `eval compare=A,B`; raise `UserError` if there are not two."""
     folders = words.parse_words(PairWords, arguments).compare
     if len(folders) != 2:
         raise UserError(f"compare={','.join(folders)}: name two result folders, eval compare=A,B")
@@ -95,7 +98,10 @@ def _refuse_idle(arguments: Mapping[str, str]) -> None:
 
 
 def _for_each(arguments: dict[str, str]) -> list[list[str]]:
-    """Return the arguments for the config of each environment."""
+    """Return one list of arguments per environment, from which its config is made.
+
+    An `env.` option goes to the environments that have it. Raises `UserError` if none has it.
+    """
     if "env" not in arguments:
         return [[f"{key}={value}" for key, value in arguments.items()]]
     chosen = overrides.listed("env", arguments["env"])

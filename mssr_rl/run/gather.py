@@ -56,7 +56,10 @@ class Gathered(NamedTuple):
         return x if self.counted_B is None else x[self.counted_B]
 
     def spread(self, x: Tensor) -> Tensor:
-        """Return `x`, computed on the rows with a reward, as [B, ...] with 0 in the other rows."""
+        """Return `x` with the shape [B, ...], with 0 in the rows of rollouts without a reward.
+
+        The input has one row for each rollout with a reward, in the same order.
+        """
         if self.counted_B is None:
             return x
         out = x.new_zeros((len(self.counted_B), *x.shape[1:]))
@@ -65,7 +68,7 @@ class Gathered(NamedTuple):
 
 
 class _Lot(NamedTuple):
-    """One generation batch, or its kept groups."""
+    """The problems, rollouts and graded samples of a generation batch, or of some of its groups."""
 
     rows: list[int]
     rollouts: Rollouts
@@ -117,7 +120,10 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
 
 
 def _batches(arm: TrainingSetup, state: TrainState) -> int:
-    """Return how many generation batches the step may use, within algorithm and budget."""
+    """Return the largest number of generation batches that the step may use, at least 1.
+
+    The algorithm's `max_batches` and the rest of the rollout budget limit it.
+    """
     resampling = arm.algorithm.resampling
     if resampling is None:
         return 1
@@ -126,7 +132,12 @@ def _batches(arm: TrainingSetup, state: TrainState) -> int:
 
 
 def _pose(arm: TrainingSetup, state: TrainState, position: int, batch: int) -> list[int]:
-    """Return the P problems of a generation batch, as rows of the training set."""
+    """Return the P problems of a generation batch, as rows of the training set.
+
+    They are the next problems of the stream, or are drawn with the algorithm's weights.
+
+    Raises `UserError` if more problems must be drawn than the training set has.
+    """
     size, weigh = len(arm.train.problems), arm.algorithm.problem_weights
     if weigh is None:
         return problem_stream.rows(arm.config.seed, size, position, arm.problems_per_step)
@@ -159,7 +170,10 @@ def _generate(
 
 
 def _with_a_reward(lot: _Lot) -> _Lot:
-    """Return the lot without the problems that have no scored rollout."""
+    """Return the lot without the problems that have no scored rollout.
+
+    Raises `EnvironmentFailed` if no problem is left.
+    """
     group = lot.rollouts.group_size
     places = [
         place
@@ -176,7 +190,7 @@ def _with_a_reward(lot: _Lot) -> _Lot:
 
 
 def _worth_it(lot: _Lot, resampling: Resampling) -> Sequence[int]:
-    """Return the groups that the algorithm keeps, as indices into the lot's problems."""
+    """Return the indices of the problems in the lot whose groups the algorithm keeps."""
     rewards = [sample.graded.reward for sample in lot.samples]
     reward_PG = torch.tensor(rewards, dtype=torch.float64).view(len(lot.rows), -1)
     if not reward_PG.isnan().any():
@@ -211,7 +225,7 @@ def _cost(lot: _Lot) -> Ledger:
 
 
 def generation_cost(rollouts: Rollouts) -> Ledger:
-    """Return the cost of these rollouts, without time."""
+    """Return the ledger entry for these rollouts: counts and tokens, without seconds."""
     return Ledger(
         rollouts=len(rollouts.responses),
         prompts=len(rollouts.problems),

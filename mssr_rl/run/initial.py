@@ -37,9 +37,10 @@ def is_due(arm: TrainingSetup, state: TrainState) -> bool:
 
 
 def initialised(arm: TrainingSetup, state: TrainState, poll: Poll) -> TrainState:
-    """Draw the initial rollouts; return the state after learning from them, with their cost.
+    """Draw the initial rollouts; return the state after the algorithm learned from them.
 
-    Raises `RunFailed` if the algorithm's state then holds NaN or infinity.
+    Their cost is added to the ledger. Raises `RunFailed` if the algorithm's state then holds NaN
+    or infinity.
     """
     wanted = arm.algorithm.advantage.initial
     assert wanted is not None  # `is_due` was true
@@ -58,7 +59,10 @@ def initialised(arm: TrainingSetup, state: TrainState, poll: Poll) -> TrainState
 
 
 def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
-    """Return K answers to each of the N problems; a block has as many rollouts as a step."""
+    """Return the rewards of K answers to each of the N problems, and their cost.
+
+    The answers are generated in blocks. A block has about as many rollouts as a training step.
+    """
     size, clock = len(arm.train.problems), Clock()
     at_once = max(1, arm.config.train.rollouts_per_step // per_problem)
     rewards: list[float] = []

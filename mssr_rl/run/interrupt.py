@@ -33,7 +33,7 @@ _come_twice = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the run to end."""
+    """Raised when a signal ends the run."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -41,15 +41,18 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """0 after SIGTERM, because the run saved as asked; else 128 + n, as in shells."""
+        """The exit code: 0 after SIGTERM, else 128 plus the signal's number, as in shells.
+
+        SIGTERM gives 0, because the run saved its state as the sender wanted.
+        """
         return 0 if self.signum == signal.SIGTERM else 128 + self.signum
 
 
 class Interrupt:
-    """A context manager: inside it, a signal raises `Interrupted` at the next `check`.
+    """A context manager inside which a signal makes the next `check` raise `Interrupted`.
 
     With `at_once`, a signal raises immediately until `hold` is called. Use it while there is
-    nothing to save. `at_once` is the text that completes the message, about the state at that time.
+    nothing to save. The text `at_once` describes this state at the end of the message.
     """
 
     def __init__(self, at_once: str | None = None) -> None:
@@ -108,10 +111,10 @@ class Interrupt:
 
 
 def come_twice() -> None:
-    """Expect every signal twice, and do not take the second copy for "end at once".
+    """Treat two signals of the same number as one; without this, the second ends the run at once.
 
     A comparison passes its signals on to its runs, and a batch system may also signal the runs
-    directly. So two signals of the same number count as one.
+    directly.
     """
     global _come_twice  # noqa: PLW0603
     _come_twice = True

@@ -57,7 +57,10 @@ def open_log(config: Config) -> RunLog:
 
 
 def _refuse_what_can_be_known_now(folder: Path, config: Config) -> None:
-    """Run all checks that need no engine and no data, because these may take minutes to load."""
+    """Check a run before it is resumed, without its engine and its data.
+
+    Engine and data can take minutes to load. Raises `UserError` if the run cannot be resumed.
+    """
     record, changed = changes.read_record(folder, config.accept)
     changed += changes.between(record, {"plugins": plugin_sources.of(config)}, folder)
     changes.refuse(changed, config.accept, folder)
@@ -67,7 +70,7 @@ def _refuse_what_can_be_known_now(folder: Path, config: Config) -> None:
 
 
 def _refuse_another_run(folder: Path, before: Mapping[str, Any], config: Config) -> None:
-    """Raise `UserError` if the recorded config trains differently."""
+    """Raise `UserError` if the new config changes a training step of the old one, `before`."""
     old = recorded.leaves(to_dict(compose.from_dict(before)))
     new = recorded.leaves(to_dict(config))
     # Keys in only one of the two are options of another algorithm or environment. The name itself
@@ -108,7 +111,7 @@ def _to_keep(config: Config) -> bytes:
 
 
 def way_back(config: Config, log: RunLog) -> str:
-    """Return the arguments that continue a run; its other settings are in its config.yaml."""
+    """Return the arguments that resume a run; its config.yaml holds all other settings."""
     where = shlex.quote(config.runs_dir)
     elsewhere = "" if config.runs_dir == Config.runs_dir else f" runs_dir={where}"
     return f"resume=true name={log.name}{elsewhere}"

@@ -65,12 +65,12 @@ def marked(
 
 
 def of_row(env: ProblemEnv, row: int) -> str:
-    """Return the key and the row of a problem, for a message."""
+    """Return a text that names a problem by key and row, for an error message."""
     return f"problem {shown(env.problems[row].key)} (row {row} of {env.split}, counted from 0)"
 
 
 class _Place:
-    """The response that a result belongs to, for error messages."""
+    """The environment, row and response of one result, from which error messages are made."""
 
     def __init__(self, env: ProblemEnv, row: int, response: str, again: str) -> None:
         self.env, self.row, self.response, self.again = env, row, response, again
@@ -106,7 +106,7 @@ def _first_that_raises(
 ) -> int | None:
     """Grade the responses one by one; return the index of the first one that raises.
 
-    None if none raises, or if the search takes too long.
+    Returns None if no response raises, or if the search takes longer than `PATIENCE`.
     """
     end = time.monotonic() + PATIENCE
     for at, (row, response) in enumerate(zip(rows, responses, strict=True)):

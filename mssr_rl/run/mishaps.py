@@ -23,11 +23,11 @@ SMALLER = {
 
 
 class EnvironmentFailed(RunFailed):
-    """The environment raised, or returned something that is not a verdict."""
+    """Raised when the environment raises, or returns something that is not a verdict."""
 
 
 def in_words(error: Exception, phase: str, config: Config) -> RunFailed | None:
-    """Return an explanation of a failure in this phase; None if its cause is not known."""
+    """Return the error that explains a failure in this phase; None if its cause is not known."""
     if _is_lack_of_memory(error):
         keys = SMALLER.get(phase, SMALLER["update"])
         advice = ", ".join(f"{key} (now {_value(config, key)})" for key in keys)

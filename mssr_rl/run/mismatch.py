@@ -22,7 +22,11 @@ ALARM = {"float32": 5e-4, "bfloat16": 0.5}
 
 
 def metrics(rollouts: Rollouts) -> dict[str, float]:
-    """Return mean and largest gap over the response tokens [nat]; {} if one program does both."""
+    """Return the gap between the two log-probabilities of the response tokens, as metrics [nat].
+
+    The metrics are its mean, its maximum, and the KL from sampler to trainer. Returns {} if one
+    program both samples and trains.
+    """
     if rollouts.sampler_logprob_BT is None:
         return {}
     on_BT = rollouts.mask_BT > 0
@@ -36,7 +40,7 @@ def metrics(rollouts: Rollouts) -> dict[str, float]:
 
 
 def alarms(measured: Mapping[str, float], config: Config) -> list[str]:
-    """Return a warning if the gap is larger than rounding explains; else an empty list.
+    """Return one warning if the gap is larger than rounding explains; else an empty list.
 
     With top_p < 1 there is no warning: the sampler's distribution is then different by design.
     """

@@ -94,7 +94,10 @@ class Judge:
         return first if first is not None else await self._tried(client, question)
 
     async def _tried(self, client: Any, question: Question) -> bool | None:
-        """Make one call; return None if it was refused, stalled, or its reply cannot be read."""
+        """Make one call and return its verdict.
+
+        Returns None if the call was refused or stalled, or if its reply cannot be read.
+        """
         import httpx
 
         try:
@@ -123,7 +126,10 @@ class Judge:
 
 
 def judged(samples: Sequence[Sample], judge: Judge) -> JudgeVerdicts:
-    """Return which samples are right by the rule or by the judge, and the failed calls."""
+    """Return a verdict on every sample, by rule or judge, and the number of failed calls.
+
+    The judge sees only the samples that the rule calls wrong.
+    """
     unsure = [i for i, s in enumerate(samples) if s.graded.verdict.reason == "wrong"]
     verdicts = judge.ask([_question(samples[i]) for i in unsure])
     right = [sample.graded.verdict.correct for sample in samples]

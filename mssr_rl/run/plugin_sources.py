@@ -93,7 +93,7 @@ def _place(module: str, file: Path) -> _ModulePlace:
 
 
 def _own_files(file: Path) -> Sequence[Path]:
-    """Return the files to start from: for a package all, because it may import its whole folder."""
+    """Return the files to start from: of a package all, because it may import its whole folder."""
     if file.stem != "__init__":
         return [file]
     inside = (path for path in sorted(file.parent.rglob("*.py")) if path.is_file())

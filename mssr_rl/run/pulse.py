@@ -19,7 +19,7 @@ POLICY_AT_REST = frozenset({"start", "evaluate", "rollout", "reward", "logprob"}
 
 
 class Beat(NamedTuple):
-    """The start of a phase."""
+    """The current phase of a run, its last completed step, and the time when the phase began."""
 
     phase: str
     step: int  # the last completed step
@@ -27,7 +27,7 @@ class Beat(NamedTuple):
 
 
 class Pulse:
-    """The newest beat, in memory and on disk."""
+    """Keeps the current phase of a run in memory and in heartbeat.json."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         self._path = folder / "heartbeat.json"
@@ -35,7 +35,7 @@ class Pulse:
         self.beat = Beat("start", 0, time.monotonic())
 
     def enter(self, phase: str, step: int, rollouts: int) -> None:
-        """Record that a phase begins."""
+        """Record that a phase begins, in memory and on disk."""
         self.beat = Beat(phase, step, time.monotonic())
         content = {
             "phase": phase,
@@ -49,11 +49,14 @@ class Pulse:
             files.write_bytes(self._path, json.dumps(content).encode(), durable=False)
 
     def alive(self) -> None:
-        """Renew the file's time in a long phase: `runlock` on another host relies on it."""
+        """Set the file's modification time to now, during a long phase.
+
+        `runlock` on another host takes an old file as a sign that the run is dead.
+        """
         with suppress(OSError):
             os.utime(self._path)
 
     @property
     def policy_at_rest(self) -> bool:
-        """True while the engine holds the policy of the last completed step."""
+        """Whether the engine holds the policy of the last completed step."""
         return self.beat.phase in POLICY_AT_REST

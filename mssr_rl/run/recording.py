@@ -34,7 +34,7 @@ class RecordedStep(NamedTuple):
     size: int  # N training problems
 
     def numbers(self) -> dict[str, Any]:
-        """Return the inputs of an algorithm."""
+        """Return the inputs of the algorithm in this step, as plain values for JSON."""
         batch = self.batch
         ragged = {"logprob": batch.logprob_BT, "logprob_ref": batch.logprob_ref_BT}
         ragged["entropy"] = batch.entropy_BT
@@ -51,7 +51,7 @@ class RecordedStep(NamedTuple):
         }
 
     def story(self, run_folder: Path) -> dict[str, Any]:
-        """Return the readable part (question, answer, tokens), one entry per rollout."""
+        """Return what a person reads: question, answer, response, tokens; one entry per rollout."""
         return {
             "token": self._rows(self.token_BT),
             "prompt": [sample.problem.prompt for sample in self.samples],

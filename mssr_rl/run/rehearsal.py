@@ -85,7 +85,7 @@ def _pose(env: ProblemEnv, row: int) -> None:
 
 
 def _grade(env: ProblemEnv, rows: range, unscorable: Unscorable) -> None:
-    """Grade the gold answers themselves; their rewards are not checked (`check env=` does this)."""
+    """Grade the gold answers; their rewards are not checked here (`check env=` does this)."""
     answers = [env.rules.respond(env.problems[row].answer) for row in rows]
     marked(env, rows, answers, unscorable)
 

@@ -1,7 +1,8 @@
-"""`replay`: repeats a broken step from what `broken_step` kept of it.
+"""`replay`: repeats a broken step from the files that `broken_step` saved.
 
-It uses the policy and the batch of the moment when NaN or infinity appeared. It searches every kept
-tensor for such values, then computes advantage and update again. Nothing is written.
+It uses the policy and the batch of the moment when NaN or infinity appeared. It searches every
+saved tensor for such values. Then it computes the advantages and the update again. Nothing is
+written.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ def replay(
 
 
 def _look_through(kept: KeptStep, name: str, tensor: Tensor) -> Iterator[str]:
-    """Yield a line on the tensor, and one for each of its first values that are not finite."""
+    """Yield a line about the tensor, and one for each of its first values that are not finite."""
     bad = (~torch.isfinite(tensor)).nonzero().tolist()
     yield f"{name:<13} {list(tensor.shape)}: {len(bad) or 'none'} not finite"
     for place in bad[:SHOWN]:
@@ -91,7 +92,7 @@ def _again(arm: TrainingSetup, kept: KeptStep) -> str:
 def _update(
     arm: TrainingSetup, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None
 ) -> None:
-    """Repeat the update that broke; if none did, make one update of all rows of the step."""
+    """Repeat the broken update; if no update broke, make one update with all rows of the step."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
     rollouts = picked(kept.rollouts, rows)
     row_B = rollouts_of(torch.tensor(rows), rollouts.group_size)

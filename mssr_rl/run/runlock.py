@@ -126,7 +126,10 @@ def _lock(handle: int, folder: Path) -> bool:
 
 
 def _is_there(handle: int, folder: Path) -> bool:
-    """Return whether the locked file still has its name; a failed start deletes its lock file."""
+    """Return whether the locked file still exists under its name.
+
+    A start that failed deletes its lock file.
+    """
     try:
         return os.path.samestat(os.fstat(handle), (folder / "lock").stat())
     except FileNotFoundError:
@@ -144,7 +147,7 @@ def _in_use(folder: Path, owner: Owner) -> str:
 
 
 def _here() -> dict[str, Any]:
-    """Return what distinguishes this process from others: pid, host, boot and pid namespace."""
+    """Return the data that identify this process: pid, host, boot and pid namespace."""
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -154,14 +157,14 @@ def _here() -> dict[str, Any]:
 
 
 def _named(record: dict[str, Any]) -> Owner:
-    """Return the owner as the lock file names it; the content may be old or incomplete."""
+    """Return the owner that the lock file names; its content may be old or incomplete."""
     pid, host = record.get("pid"), record.get("host")
     elsewhere = isinstance(host, str) and host != socket.gethostname()
     return Owner(pid if isinstance(pid, int) else 0, str(host) if elsewhere else None)
 
 
 def _claimed(record: dict[str, Any], folder: Path) -> Owner | None:
-    """Return the owner that the lock file names, if it may be alive.
+    """Return the owner that the lock file names; None if that process counts as dead.
 
     Call it only if no lock of another process is visible here.
     """
@@ -182,7 +185,7 @@ def _claimed(record: dict[str, Any], folder: Path) -> Owner | None:
 
 
 def _lives(pid: int, started: float) -> bool:
-    """Return whether this process is alive. A zombie, whose parent did not collect it, is dead."""
+    """Return whether this process is alive; a zombie process counts as dead."""
     try:
         process = psutil.Process(pid)
         dead = process.status() == psutil.STATUS_ZOMBIE
@@ -192,13 +195,19 @@ def _lives(pid: int, started: float) -> bool:
 
 
 def _heard_of(folder: Path) -> bool:
-    """Return whether the heartbeat is recent. Without one the lock is respected, so also True."""
+    """Return True if the heartbeat is recent, or if there is no heartbeat.
+
+    Without a heartbeat the lock is respected.
+    """
     beat = _written(folder / "heartbeat.json")
     return beat is None or time.time() - beat < SILENCE
 
 
 def _is_older(folder: Path) -> bool:
-    """Return whether the last sign of life is older than the start of this machine."""
+    """Return whether the last heartbeat is older than the start of this machine.
+
+    Without a heartbeat, the time of the lock file counts.
+    """
     begun = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     sign = _written(folder / "heartbeat.json") or _written(folder / "lock")
     return sign is not None and sign < begun
@@ -239,7 +248,10 @@ def _link(path: Path) -> str | None:
 
 
 def _forget() -> None:
-    """Release the locks in a forked child: it shares them, and would keep the folder locked."""
+    """Release the locks in a forked child process.
+
+    The child shares the locks of its parent, and would keep the directory locked.
+    """
     for handle in _held.values():
         os.close(handle)
     _held.clear()

@@ -57,7 +57,7 @@ class RunLog:
             raise
 
     def chart(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the same numbers as TensorBoard events."""
+        """Write the values of a step as TensorBoard events."""
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, so not at the top
 
@@ -73,7 +73,7 @@ class RunLog:
         return {stream: self.path(stream).stat().st_size for stream in STREAMS}
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
-        """Cut the streams back to `sizes`. Raises `UserError` if a stream is shorter."""
+        """Cut the streams back to `sizes` [bytes]; raise `UserError` if a stream is shorter."""
         for stream in STREAMS:
             if self.path(stream).stat().st_size < sizes[stream]:
                 raise UserError(
@@ -83,11 +83,11 @@ class RunLog:
             self._streams[stream].truncate(sizes[stream])
 
     def read(self, stream: str) -> list[dict[str, Any]]:
-        """Return every object of a stream."""
+        """Return all objects of a stream."""
         return list(whole_rows(self.folder, stream))
 
     def steps(self) -> int:
-        """Return the number of steps on record."""
+        """Return the number of steps that metrics.jsonl holds."""
         return sum(1 for _ in untrusted.lines(self.path("metrics")))
 
     def path(self, stream: str) -> Path:
@@ -158,7 +158,7 @@ class RunLog:
 
 
 def now() -> str:
-    """Return the time now in UTC, ISO 8601, in whole seconds."""
+    """Return the current time in UTC as ISO 8601, in whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -51,16 +51,16 @@ def checkpoint_differences(one: Path, other: Path, *, ended: bool = True) -> Ite
 
 
 def rows(folder: Path, stream: str, last_step: int | None = None) -> list[dict[str, Any]]:
-    """Return the objects of a stream without wall time, up to `last_step`.
+    """Return the objects of a stream without their wall time, up to `last_step`.
 
-    An incomplete last line, left by a killed run, is skipped.
+    An incomplete last line is skipped; a killed run can leave one.
     """
     objects = map(timeless, whole_rows(folder, stream))
     return [row for row in objects if last_step is None or row["step"] <= last_step]
 
 
 def timeless(row: Row) -> dict[str, Any]:
-    """Return a row without its seconds."""
+    """Return a row without the entries that hold wall time."""
     kept = {k: v for k, v in row.items() if not is_timing(k)}
     if isinstance(row.get("budget"), dict):
         kept["budget"] = {k: v for k, v in row["budget"].items() if k != "seconds"}
@@ -68,7 +68,7 @@ def timeless(row: Row) -> dict[str, Any]:
 
 
 def _state(folder: Path, *, ended: bool) -> dict[str, Any]:
-    """Return the entries of state.json, without seconds and without sizes that depend on them."""
+    """Return the content of state.json, without wall time and without sizes that depend on it."""
     state = untrusted.read_object(folder / "state.json")
     del state["stream_sizes"]
     left_out = {"seconds", "seconds_by_phase"} | (set() if ended else {"evaluation_rollouts"})

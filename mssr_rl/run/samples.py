@@ -34,12 +34,12 @@ class Sample(NamedTuple):
 
     @property
     def scored(self) -> bool:
-        """Whether there is a reward. A rollout without one is left out of training and scores."""
+        """Whether the rollout has a reward; without one it is left out of training and scores."""
         return not isnan(self.graded.reward)
 
 
 def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
-    """Return at most `count` sorted indices below `size`; `seed` and `names` determine them."""
+    """Return at most `count` sorted indices below `size`, drawn by `seed` and `names`."""
     rng = np.random.default_rng(derive(seed, "samples", *names))
     return sorted(int(i) for i in rng.choice(size, min(count, size), replace=False))
 
@@ -73,14 +73,20 @@ def audit_line(sample: Sample) -> str:
 
 
 def shown(text: str | None) -> str:
-    """Return a text in one line, cut, with control characters escaped; "nothing" for None."""
+    """Return a text on one line, shortened, with control characters escaped.
+
+    For None it returns "nothing".
+    """
     if text is None:
         return "nothing"
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
 def write_pictures(problem: Problem, run_folder: Path) -> list[str]:
-    """Write a problem's pictures to samples/, once; return paths relative to the run directory."""
+    """Write a problem's pictures to samples/, unless they are there already.
+
+    Returns their paths relative to the run directory.
+    """
     folder = run_folder / "samples"
     folder.mkdir(exist_ok=True)
     paths = []

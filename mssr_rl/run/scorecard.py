@@ -2,7 +2,7 @@
 
 The name of a benchmark is not enough. A score also depends on the split, the items, the prompt, the
 extraction of the answer, the judge and the definition of the metric. `eval compare=A,B` compares
-the cards, and refuses if they differ.
+the cards, and refuses to compare scores if the cards differ.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CLUSTERS = ("problem_index", "set_id")  # rows that share one of these are not i
 
 
 def card(env: ProblemEnv, n: int, **more: Any) -> dict[str, Any]:
-    """Return the card of a score on the first `n` problems; the caller adds entries in `more`."""
+    """Return the card of a score on the first `n` problems, with the caller's entries `more`."""
     digest = hashlib.blake2b(digest_size=8)
     for problem in env.problems[:n]:
         shown = (text for example in problem.examples for text in example)

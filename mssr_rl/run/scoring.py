@@ -21,7 +21,7 @@ from mssr_rl.seeds import derive
 
 @dataclass(frozen=True, kw_only=True)
 class EvalPlan:
-    """How a split is scored."""
+    """The settings with which a split is scored."""
 
     sampling: Sampling  # top_p and the length limit; the temperature is set here
     samples: int  # k of mean@k
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def rescored(evaluation: Evaluation, right: Sequence[bool]) -> Evaluation:
-    """Return the same evaluation with new verdicts on the greedy answers."""
+    """Return the same evaluation with `right` as the verdicts on the greedy answers."""
     score = evaluation.score._replace(accuracy=sum(right) / len(right))
     return evaluation._replace(score=score, right=tuple(map(int, right)))
 
@@ -100,7 +100,10 @@ def rescored(evaluation: Evaluation, right: Sequence[bool]) -> Evaluation:
 def _answers(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, poll: Callable[[], None]
 ) -> tuple[list[Sample], Ledger]:
-    """Return `plan.samples` graded answers to every problem, problem-major, and their cost."""
+    """Return `plan.samples` graded answers to every problem, and their cost.
+
+    The answers to one problem are consecutive.
+    """
     answers: list[Sample] = []
     spent = Ledger()
     for rows in _chunks(range(len(env.problems))[: plan.limit], plan.at_once // plan.samples):
@@ -162,7 +165,7 @@ def score_line(score: Score) -> str:
 
 
 def chart(score: Score) -> dict[str, float]:
-    """Return a score as TensorBoard scalars."""
+    """Return a score as {name: value} for TensorBoard."""
     return {
         score_name(score.split, ACCURACY): score.accuracy,
         score_name(score.split, ACCURACY_SAMPLED): score.accuracy_sampled,

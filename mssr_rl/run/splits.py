@@ -1,7 +1,7 @@
 """The three splits of a run: read once, and checked for overlap and against the model.
 
     read_splits(config)    train, val and test as environments, without rows that are left out
-    said(splits)           lines on them for the person who starts the run
+    said(splits)           lines about them for the person who starts the run
     data_record(splits)    the same for run.json
 
 The checks run before an engine starts. They end the run if training rows are also val or test rows.
@@ -102,7 +102,7 @@ def without_unfit(env: ProblemEnv, family: Family, longest: int) -> ProblemEnv:
 
 
 def crowded(problems: Sequence[Problem], config: Config) -> dict[str, str]:
-    """Return why vLLM would refuse rows for the number of their pictures, by key."""
+    """Return {key: reason} of rows with more pictures than the config lets vLLM accept."""
     if config.engine.name != "openrlhf" or config.rollout.sampler != "vllm":
         return {}
     most = config.cluster.pictures_per_prompt
@@ -198,20 +198,20 @@ def _too_many(shared: overlap.Shared) -> bool:
 
 
 def told(config: Config) -> dict[str, Any]:
-    """Return the environment's options, without common ones that have their default value."""
+    """Return the environment's options, except common options that have their default value."""
     usual = environments.options(config.env.name)
     options = config.env.options.items()
     return {k: v for k, v in options if k not in OF_ALL or v != usual[k].default}
 
 
 def said(splits: Splits) -> list[str]:
-    """Return lines on how the rows were read, which are left out, and which are in two splits."""
+    """Return lines about the rows: how they were read, which are left out, which are shared."""
     lines = overlap_lines(splits.overlaps)
     return [*rows_told(splits[:3]), *(f"overlap {line}" for line in lines)]
 
 
 def rows_told(envs: Sequence[ProblemEnv]) -> list[str]:
-    """Return lines on how the rows of environments were read, and which are left out."""
+    """Return lines about the rows of environments: how they were read, and which are left out."""
     notes = dict.fromkeys(note for env in envs for note in env.notes)
     return [*(f"read    {note}" for note in notes), *(f"left out {one}" for one in _left_out(envs))]
 
@@ -223,7 +223,7 @@ def _left_out(envs: Sequence[ProblemEnv]) -> Iterator[str]:
 
 
 def overlap_lines(overlaps: Sequence[overlap.Shared]) -> list[str]:
-    """Return sentences on the rows that splits share."""
+    """Return sentences about the rows that several splits share."""
     some = [shared.says for shared in overlaps if shared.hits or shared.stands_in]
     return some or ["no problem of val or test is in train, nor one of test in val"]
 

@@ -27,7 +27,7 @@ GRACE = 15.0  # [s] time for the main thread to react to the signal
 
 
 class Stalled(RunFailed):
-    """A phase did not end in time."""
+    """Raised when a phase does not end in time."""
 
 
 class Awake:

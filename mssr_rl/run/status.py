@@ -1,7 +1,8 @@
 """`status`: shows every run below a folder. It reads files only, and contacts no process.
 
-run.json tells how a run ended, the lock whether its owner is alive, and heartbeat.json its phase.
-If run.json says `running` and the owner is dead, the run died without recording an end.
+run.json says how a run ended. The lock says whether its owner is alive, and heartbeat.json names
+the current phase. If run.json says `running` and the owner is dead, the run died without recording
+an end.
 """
 
 import time
@@ -32,7 +33,7 @@ class Status(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether a process still works on the run."""
+        """Whether a live process is working on the run."""
         return self.state in ("running", "slow")
 
 
@@ -91,7 +92,7 @@ def _ago(seconds: float | None) -> str:
 
 
 def _cell(thing: object) -> str:
-    """Return an untrusted text on one line, without control characters, and cut."""
+    """Return an untrusted text for one table cell: on one line, escaped and shortened."""
     return " ".join(outward.plain(str(thing)).split())[:WIDEST]
 
 

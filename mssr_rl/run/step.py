@@ -129,9 +129,10 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
 
 
 def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
-    """Return the result of a broken step that is skipped: rollouts charged, tracker unchanged.
+    """Return the result of a broken step that is skipped.
 
-    Its row of metrics.jsonl holds the metrics that could be measured, and `fault/skipped` = 1.
+    The rollouts are charged, and the algorithm's state stays unchanged. The row of metrics.jsonl
+    holds the metrics that could be measured, and `fault/skipped` = 1.
     """
     gathered, batch = draft.found, draft.batch
     assert gathered is not None
@@ -159,9 +160,10 @@ def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
 
 
 def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None:
-    """Return the rollout policy's log-probabilities [nat] of its tokens under every fixed view.
+    """Return the rollout policy's log-probabilities under the algorithm's views [nat].
 
-    The shape is [B, T, K] for K views, with 0 for live ones; None without views.
+    A view is a changed problem, for example without its picture. The shape is [B, T, K] for K
+    views. The entries of live views are 0. Returns None if the algorithm has no views.
     """
     rollouts, anchors = gathered.rollouts, []
     for term in arm.algorithm.extras.views:
@@ -176,7 +178,7 @@ def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None
 def live_views(
     arm: TrainingSetup, step: int, rows: Sequence[int]
 ) -> tuple[tuple[Problem, ...], ...]:
-    """Return the step's problems under every live view."""
+    """Return, for each live view, the step's problems as this view changes them."""
     terms = (term for term in arm.algorithm.extras.views if term.live)
     return tuple(arm.seen(term, step, rows) for term in terms)
 
@@ -234,7 +236,7 @@ def credit(arm: TrainingSetup, batch: Batch, state: TrainState) -> Step:
 
 
 def learnt_from(arm: TrainingSetup, rollouts: Rollouts, counted_B: Tensor | None) -> Tensor | None:
-    """Return which rollouts are part of the loss, as bool; None for all of them."""
+    """Return a bool mask [B] of the rollouts that are part of the loss; None if all are."""
     if arm.algorithm.loss.truncated == "keep" or not rollouts.truncated_B.any():
         return counted_B
     whole_B = ~rollouts.truncated_B
@@ -242,7 +244,7 @@ def learnt_from(arm: TrainingSetup, rollouts: Rollouts, counted_B: Tensor | None
 
 
 class _Signal(NamedTuple):
-    """The inputs of an update."""
+    """The tensors of an update: advantages, and log-probabilities of reference and views."""
 
     advantage_BT: Tensor
     reference_BT: Tensor
@@ -286,7 +288,8 @@ def _update(
 def _kl_step(arm: TrainingSetup, gathered: Gathered, step: int) -> float:
     """Return KL(policy before the step || after it): k3 per token, mean over responses [nat].
 
-    It uses some whole problems, drawn with the seed. A response without tokens counts as 0.
+    It is measured on a few whole problems, drawn with the seed. A response without tokens counts
+    as 0.
     """
     rollouts = gathered.rollouts
     rng = np.random.default_rng(derive(arm.config.seed, "kl_step", step))
@@ -303,7 +306,7 @@ def _kl_step(arm: TrainingSetup, gathered: Gathered, step: int) -> float:
 
 
 def _spent(stats: UpdateStats, clock: Clock) -> Ledger:
-    """Return the cost of a step, without its rollouts."""
+    """Return the ledger entry for the updates and the wall time of a step, without rollouts."""
     return Ledger(
         updates=stats.updates,
         trained_tokens=stats.trained_tokens,
@@ -320,7 +323,10 @@ def _cost_metrics(ledger: Ledger, clock: Clock) -> dict[str, float]:
 
 
 def _gather_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
-    """Return how many batches were generated and dropped, for algorithms that drop groups."""
+    """Return the number of generation batches and the share of dropped rollouts.
+
+    Returns {} for algorithms that drop no groups.
+    """
     if arm.algorithm.resampling is None:
         return {}
     dropped = gathered.spent.discarded_rollouts / gathered.spent.rollouts
@@ -328,7 +334,7 @@ def _gather_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
 
 
 def _unscorable_metrics(arm: TrainingSetup, gathered: Gathered) -> dict[str, float]:
-    """Return the share of rollouts without a reward, if the config leaves them out."""
+    """Return the share of rollouts without a reward; {} if the config stops at the first one."""
     if arm.config.fault.unscorable == "stop":
         return {}
     return {UNSCORABLE_SHARE: gathered.unscorable / gathered.spent.rollouts}

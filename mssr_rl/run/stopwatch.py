@@ -1,4 +1,4 @@
-"""Measures wall time by phase. The trainer measures its phases only here."""
+"""Measures wall time by phase, for all phases of the trainer."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +26,9 @@ class Clock:
         return time.perf_counter() - self._start
 
     def seconds(self) -> Mapping[str, float]:
-        """Return seconds by phase; time outside of all phases is `other`. The sum is `elapsed`."""
+        """Return {phase: seconds}, with the time outside of all phases as `other`.
+
+        The sum of all values is `elapsed`.
+        """
         named = dict(self._seconds)
         return {**named, "other": max(0.0, self.elapsed() - sum(named.values()))}

@@ -56,7 +56,7 @@ def gpus(config: Config) -> int:
 
 
 def last(scores: Sequence[Score], split: str) -> Score | None:
-    """Return the newest score of a split, or None."""
+    """Return the newest score of a split, or None if there is none."""
     return next((score for score in reversed(scores) if score.split == split), None)
 
 
@@ -74,9 +74,9 @@ def accuracies(score: Score | None) -> dict[str, float] | None:
 
 
 def best(scores: Sequence[Score]) -> dict[str, float] | None:
-    """Return the highest accuracy of each kind and its step.
+    """Return the highest accuracy of each kind, and the step where it was reached.
 
-    It is optimistic, because it is chosen on the same problems that measure it.
+    The value is optimistic: the best step is chosen on the problems that also measure it.
     """
     if not scores:
         return None
@@ -117,7 +117,10 @@ def closing_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def stability_lines(stability: Mapping[str, Any]) -> list[str]:
-    """Return a line per event, without collapses, which the reason of the end already names."""
+    """Return one line per event, except collapses.
+
+    The reason for the end of the run already names a collapse.
+    """
     return [
         f"{event['level']:<8}{line(Event(**event))}"
         for event in stability["events"]

@@ -69,7 +69,10 @@ def train(config: Config) -> None:
 def run(
     config: Config, make_engine: MakeEngine, session: "Callable[..., Session] | None" = None
 ) -> Path:
-    """Do as `train`, with the caller's engine and class of session; return the run directory."""
+    """Train as `train` does, with the caller's engine and session class.
+
+    Returns the run directory.
+    """
     unbegun = AS_IT_WAS if config.resume else UNBEGUN
     with Interrupt(unbegun) as interrupt, ExitStack() as stack:
         # The log is opened first, because an engine takes minutes to start.
@@ -140,11 +143,11 @@ class Session:
         lifecycle.describe(self.log, known, config, new)
 
     def goes_on(self) -> str:
-        """Return how to continue the run, as the end of a message."""
+        """Return a text for the end of a message that says how to continue the run."""
         return f"{lifecycle.way_back(self.arm.config, self.log)} continues"
 
     def _kept(self) -> str:
-        """Return where an interrupted run stopped, as part of a message."""
+        """Return a text for a message that says where an interrupted run stopped."""
         step = self.state.step
         if step == 0:
             return "before step 1"
@@ -185,7 +188,7 @@ class Session:
         self._restore(lifecycle.newest(self.log), first_state(self.arm))
 
     def _restore(self, newest: ResumePoint, first: TrainState) -> None:
-        """Take up the state of a checkpoint; `first` is the state before step 1."""
+        """Restore the run from the checkpoint `newest`; `first` is the state before step 1."""
         self.state, messages = lifecycle.restore(self.arm, self.log, first, newest)
         self.saved = checkpoint.mark(self.state)
         self.rows = [watch.kept(row) for row in self.log.read("metrics")]
@@ -201,7 +204,7 @@ class Session:
         self.pulse.enter(phase, self.state.step, self.state.ledger.rollouts)
 
     def _poll(self, phase: str) -> None:
-        """Between two phases: end the run if a signal asked for it, else enter the next phase."""
+        """Mark the start of a phase; raise `Interrupted` if a signal was received."""
         self.interrupt.check()
         self._enter(phase)
 
@@ -276,7 +279,7 @@ class Session:
         return self._spent_all() is not None or (every > 0 and step % every == 0)
 
     def _spent_all(self) -> str | None:
-        """Return why no further step is possible; None while the budget pays for one."""
+        """Return the reason why no further step is possible; None while the budget pays for one."""
         config = self.arm.config
         size = config.train.rollouts_per_step
         updates = size // config.train.samples_per_update * config.train.epochs
@@ -307,7 +310,7 @@ class Session:
             self.screen.say(samples.audit_line(sample))
 
     def _evaluate(self, env: ProblemEnv, poll: Poll) -> None:
-        """Score one split, unless the run already did this at this step before it was resumed."""
+        """Score one split, unless it was scored at this step before the run was resumed."""
         step = self.state.step
         if any(s.step == step and s.split == env.split for s in self.state.scores):
             return
@@ -357,7 +360,7 @@ class Session:
         self.state = self.state._replace(ledger=self.state.ledger + spent)
 
     def _final_checkpoint(self) -> dict[str, Any] | None:
-        """Return step and manifest hash of the newest checkpoint, for `report verify=`."""
+        """Return the step and the manifest hash of the newest checkpoint, for `report verify=`."""
         if self.saved is None:
             return None
         step = self.saved.step

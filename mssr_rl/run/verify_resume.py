@@ -26,7 +26,7 @@ SHOWN = 5  # differences that are listed
 
 
 class Stretch(NamedTuple):
-    """The part of a run that is repeated."""
+    """The part of a run that is repeated: from checkpoint k (or step 0) to checkpoint N."""
 
     begin: Path | None  # a checkpoint; None: step 0
     end: Path
@@ -39,14 +39,17 @@ class Stretch(NamedTuple):
 
 
 class _UpTo(trainer.Session):
-    """A session that ends after a given step, with the budget unchanged."""
+    """A session that ends after a given step and leaves the budget unchanged."""
 
     def __init__(self, last: int, *parts: Any) -> None:
         super().__init__(*parts)
         self._last = last
 
     def goes_on(self) -> str:
-        """Return how to continue; the copy is deleted, so the whole proof starts again."""
+        """Return a text for the end of a message that says how to repeat the proof.
+
+        The copy is deleted, so the whole proof must start again.
+        """
         return "the run itself is as it was, and the same command begins the proof again"
 
     def _spent_all(self) -> str | None:
@@ -99,7 +102,7 @@ def _stretch(run: Path) -> Stretch:
 
 
 def _copy(run: Path, stretch: Stretch, scratch: Path) -> Path:
-    """Copy the run as it was at the start of the stretch."""
+    """Copy the run as it was at the start of the stretch; return the folder of the copy."""
     copy = scratch / "again"
     copy.mkdir()
     # Without the entry `saved`, a resumption may start again at step 0.

@@ -12,7 +12,10 @@ from mssr_rl.stability.trace import COLUMNS, Trace, from_records
 
 
 def kept(row: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics of a step that detectors read; a long run keeps those of every step."""
+    """Return only those metrics of a step that the detectors read.
+
+    A run holds them in memory for every step.
+    """
     return {sys.intern(key): value for key, value in row.items() if key in COLUMNS}
 
 
