@@ -1,4 +1,4 @@
-"""Baselines that forget with every step: a moving average of rewards, and SPO++'s value tracker.
+"""Baselines that discount old rewards at every step: a moving average, and SPO++'s value tracker.
 
 `tracker` and `drift` are different: they discount the outcomes of a problem only when the problem
 is visited again.
@@ -27,10 +27,11 @@ class MovingAverage(NamedTuple):
 
 
 def subtract_moving_average(decay: float, moves: Literal["rollout", "batch"]) -> Transform:
-    """A = r - b, then b <- decay * b + (1 - decay) * r for every rollout, from b = 0.
+    """Return a step that subtracts the moving average b of all rewards: A = r - b.
 
-    moves=rollout: b changes after every rollout of the batch, in order. moves=batch: all rollouts
-    of a batch use the b from before the batch; then b changes by each of them, in order.
+    For every rollout, b <- decay * b + (1 - decay) * r; b starts at 0. moves=rollout: b changes
+    after every rollout of the batch, in order. moves=batch: all rollouts of a batch use the b from
+    before the batch; then b changes by each of them, in order.
     """
     require(0 <= decay < 1, "decay", decay, "at least 0 and below 1")
 
@@ -96,15 +97,16 @@ class FadedCounts(NamedTuple):
 
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
-        """The expected success rate of every problem."""
+        """The expected success rate of every problem, shape [N]."""
         return value(self.alpha_N, self.beta_N)
 
 
 def subtract_fading_value(tracker: EventTracker) -> Transform:
-    """A = r - v(x) with the evidence before this batch; then all evidence is discounted once.
+    """Return a step that subtracts the problem's tracked value: A = r - v(x).
 
-    This is SPO++ (arXiv 2608.24870) in synchronous training: an outcome that is k steps old has
-    weight retention^k, even if its problem was not visited in between.
+    v(x) is the value before this batch. After the batch, the evidence about all problems is
+    discounted once. This is SPO++ (arXiv 2608.24870) in synchronous training: an outcome that is k
+    steps old has weight retention^k, even if its problem was not visited in between.
     """
 
     def init(num_problems: int) -> FadedCounts:

@@ -71,9 +71,10 @@ def counted(old: Counts, batch: Batch, eta_B: Tensor) -> Counts:
 
 
 def check_rewards(batch: Batch) -> None:
-    """Raise UserError for a reward outside 0..1: a success rate is tracked, which lies there.
+    """Raise UserError if a reward is outside 0..1.
 
-    A tracked value of 0.5 would be subtracted from a reward of -1 or 5, and no baseline be left.
+    The tracked value is a success rate, so it lies in 0..1. It is no baseline for rewards such as
+    -1 or 5.
     """
     outside_B = (batch.reward_B < 0) | (batch.reward_B > 1)
     if outside_B.any():

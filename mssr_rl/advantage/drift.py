@@ -90,14 +90,15 @@ class Drifted(NamedTuple):
 
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
-        """The expected success rate of every problem."""
+        """The expected success rate of every problem, shape [N]."""
         return value(self.alpha_N, self.beta_N)
 
 
 def subtract_drifting_value(tracker: DriftTracker) -> Transform:
-    """A = r - v(x), where v is the mean of the problem's belief before this batch.
+    """Return a step that subtracts the problem's tracked value: A = r - v(x).
 
-    See `tracker.subtract_tracked_value` for the reason.
+    v(x) is the mean of the problem's belief before this batch. `tracker.subtract_tracked_value`
+    gives the reason.
     """
 
     def init(num_problems: int) -> Drifted:
@@ -133,12 +134,12 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
 
 
 def keeping_rate(drift: Tensor, tracker: DriftTracker) -> Tensor:
-    """Return eta: the share of an old outcome that stays at a visit after so much drift [nat]."""
+    """Return eta, the share of an old outcome that stays after this drift [nat]."""
     # d_half is a half-life: after so much drift half of an old outcome is kept.
     return torch.exp2(-drift / tracker.d_half).clamp(tracker.eta_min, tracker.eta_max)
 
 
 def _measured(value_B: Tensor, eta_B: Tensor, drift_B: Tensor) -> dict[str, float]:
-    """Return the means over the batch; `tracker/kl` is the drift."""
+    """Return means over the batch as metrics: tracked value, eta, and the drift as `tracker/kl`."""
     named = {TRACKED_VALUE: value_B, TRACKER_ETA: eta_B, TRACKER_KL: drift_B}
     return {name: x.mean().item() if len(x) else 0.0 for name, x in named.items()}

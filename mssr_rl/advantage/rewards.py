@@ -16,10 +16,11 @@ from mssr_rl.options import require
 
 
 def penalise_overlong(buffer: int | None, factor: float) -> Transform:
-    """DAPO's soft overlong punishment: r + min(-(length - (limit - buffer)) / buffer * factor, 0).
+    """Return a step that adds DAPO's soft overlong penalty to the reward.
 
-    limit is `response_limit` of the batch. If it is None, as in a recorded batch, there is no
-    penalty. buffer=None means a fifth of the limit. Source: arXiv 2503.14476.
+    The penalty is min(-(length - (limit - buffer)) / buffer * factor, 0). limit is `response_limit`
+    of the batch. If it is None, as in a recorded batch, there is no penalty. buffer=None means a
+    fifth of the limit. Source: arXiv 2503.14476.
     """
     require(buffer is None or buffer >= 1, "overlong_buffer", buffer, "at least 1, or null")
     require(factor > 0, "overlong_factor", factor, "above 0")

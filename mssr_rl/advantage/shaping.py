@@ -21,10 +21,11 @@ Uncertainty = Literal["full", "nll", "plogp"]
 
 
 def shape_by_entropy(gamma: float, lam: float, entropy: Uncertainty = "full") -> Transform:
-    """A + psi with psi = min(|A| / gamma, lam * H). No gradient flows through psi.
+    """Return a step that adds the bonus psi = min(|A| / gamma, lam * H) to every advantage A.
 
-    With gamma >= 1 every advantage keeps its sign. With gamma < 1 an uncertain token of a wrong
-    answer can get a positive advantage; `shaping/flipped_fraction` measures how often.
+    H is the measure `entropy` of the token. No gradient flows through psi. With gamma >= 1 every
+    advantage keeps its sign. With gamma < 1 an uncertain token of a wrong answer can get a positive
+    advantage; `shaping/flipped_fraction` measures how often.
     """
     require(gamma > 0, "gamma", gamma, "above 0")
     require(lam > 0, "lam", lam, "above 0")

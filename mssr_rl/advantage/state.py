@@ -16,12 +16,12 @@ S = TypeVar("S")
 
 
 def state_tensors(state: Any) -> dict[str, Tensor]:
-    """Return {path: tensor} of everything in a state; numbers become tensors of shape []."""
+    """Return {path: tensor} of all tensors in a state; numbers become tensors of shape []."""
     return {path: _as_tensor(leaf) for path, leaf in _leaves(state, "")}
 
 
 def restore_state(init_state: S, tensors: Mapping[str, Tensor]) -> S:
-    """Return the state that `state_tensors` turned into `tensors`.
+    """Return the state from which `state_tensors` made `tensors`.
 
     `init_state` is a fresh state of the same algorithm; it gives the structure and the dtypes.
 

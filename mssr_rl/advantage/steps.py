@@ -25,7 +25,10 @@ ROUNDING = 1e-9  # rewards that differ by no more are equal
 
 
 def subtract_group_mean() -> Transform:
-    """A = r - mean of the problem's G rewards. A group of equal rewards gives exactly 0."""
+    """Return a step that subtracts the mean of the problem's G rewards: A = r - mean.
+
+    A group of equal rewards gives exactly 0.
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return _by_group(a_B, batch, _centred_groups)
@@ -34,7 +37,10 @@ def subtract_group_mean() -> Transform:
 
 
 def subtract_leave_one_out_mean() -> Transform:
-    """A = r - mean of the problem's other G - 1 rewards, which is G / (G - 1) * (r - mean)."""
+    """Return a step that subtracts the mean of the problem's other G - 1 rewards.
+
+    This equals A = G / (G - 1) * (r - mean), with the mean of all G rewards.
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return _by_group(a_B, batch, _without_itself)
@@ -43,7 +49,10 @@ def subtract_leave_one_out_mean() -> Transform:
 
 
 def subtract_length_weighted_mean() -> Transform:
-    """A = r - sum of (length * reward) / sum of lengths, over the problem's G rollouts (OPO)."""
+    """Return a step that subtracts the mean of the problem's G rewards, weighted by length (OPO).
+
+    A = r - sum of (length * reward) / sum of lengths.
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         lengths_B = batch.mask_BT.sum(1).to(torch.float64)
@@ -56,7 +65,10 @@ def subtract_length_weighted_mean() -> Transform:
 def divide_by_group_std(
     eps: float = 1e-6, std: Literal["sample", "population"] = "sample"
 ) -> Transform:
-    """A / (std of the problem's G values + eps); "sample" is Bessel's n - 1."""
+    """Return a step that divides A by (std of the problem's G values + eps).
+
+    std="sample" divides the variance by n - 1 (Bessel), "population" by n.
+    """
     require(eps > 0, "eps", eps, "above 0")
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
@@ -77,7 +89,10 @@ def divide_by_group_std(
 
 
 def subtract_batch_mean() -> Transform:
-    """A = r - mean of the B rewards; a long response counts as much as a short one."""
+    """Return a step that subtracts the mean of the B rewards: A = r - mean.
+
+    A long response counts as much as a short one.
+    """
 
     def f(a_B: Tensor, _: Batch) -> Tensor:
         return _centred(a_B.to(torch.float64))
@@ -86,10 +101,10 @@ def subtract_batch_mean() -> Transform:
 
 
 def contrast_successes_with_failures() -> Transform:
-    """A = 1 / (2p) of a success and -1 / (2(1 - p)) of a failure, p the share of successes (C-RF).
+    """Return a step that gives successes and failures the same total weight (C-RF).
 
-    The mean over successes and that over failures then weigh a half each; where all rollouts are of
-    one kind, A is 1 or -1. A success is a reward above 0.5.
+    A = 1 / (2p) for a success and -1 / (2(1 - p)) for a failure, with p the share of successes. A
+    success is a reward above 0.5. If all rollouts are of one kind, A is 1 or -1.
     """
 
     def f(a_B: Tensor, _: Batch) -> Tensor:
@@ -108,10 +123,11 @@ def contrast_successes_with_failures() -> Transform:
 
 
 def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Transform:
-    """A = (a - mean) / sqrt(max(var, 1e-6)) over the rollouts; population variance (MSSR).
+    """Return a step that whitens over the rollouts: A = (a - mean) / sqrt(max(var, 1e-6)) (MSSR).
 
-    measure="token" weights every rollout by its length. Then the mean over *tokens* is 0; otherwise
-    a token-mean loss keeps a bias of Cov(length, A) / mean length. A single rollout is not changed.
+    The variance divides by n. measure="token" weights every rollout by its length. Then the mean
+    over *tokens* is 0; otherwise a token-mean loss keeps a bias of Cov(length, A) / mean length. A
+    single rollout is not changed.
     """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
@@ -127,10 +143,11 @@ def whiten_over_batch(measure: Literal["sequence", "token"] = "sequence") -> Tra
 def standardise_over_batch(
     eps: float = 1e-8, measure: Literal["sequence", "token"] = "sequence"
 ) -> Transform:
-    """A = (a - mean) / (std + eps) over the rollouts, Bessel's std (SPO); one alone is kept as is.
+    """Return a step that standardises over the rollouts: A = (a - mean) / (std + eps) (SPO).
 
-    measure="token" weighs every rollout by its length (SPO++). `whiten_over_batch` is the same up
-    to the convention: population variance, a floor, no eps.
+    The variance divides by n - 1 (Bessel). A single rollout is not changed. measure="token" weights
+    every rollout by its length (SPO++). `whiten_over_batch` differs only in the convention: it
+    divides by n, and has a floor in place of eps.
     """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
@@ -145,7 +162,7 @@ def standardise_over_batch(
 
 
 def whiten_over_tokens() -> Transform:
-    """A = (a - mean) / sqrt(max(var, 1e-8)) over the response tokens of the whole batch.
+    """Return a step that whitens over all response tokens: A = (a - mean) / sqrt(max(var, 1e-8)).
 
     Every token counts once, so a long response has more weight. The variance divides by n.
     """
@@ -163,7 +180,7 @@ def whiten_over_tokens() -> Transform:
 
 
 def to_tokens() -> Transform:
-    """Give every response token its rollout's advantage."""
+    """Return a step that gives every response token the advantage of its rollout."""
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         return _on_tokens(a_B[:, None].expand(batch.mask_BT.shape), batch)
@@ -172,10 +189,11 @@ def to_tokens() -> Transform:
 
 
 def keep_some_tokens_of_failures(share: float, by: Literal["probability", "entropy"]) -> Transform:
-    """A failure (reward at most 0.5) learns on ceil(share * length) of its tokens; A = 0 elsewhere.
+    """Return a step that sets A = 0 on some tokens of failures (rewards of at most 0.5).
 
-    Those that were least likely when they were sampled, or those of highest entropy. The first of
-    equal tokens comes first.
+    Of each failure, ceil(share * length) tokens keep their advantage. by="probability" keeps the
+    tokens that were least likely when they were sampled. by="entropy" keeps those of highest
+    entropy. Of equal tokens the earlier one is kept.
     """
     require(0 < share < 1, "kept", share, "above 0, and 1 to keep all")
 
@@ -191,7 +209,10 @@ def keep_some_tokens_of_failures(share: float, by: Literal["probability", "entro
 
 
 def to_last_token() -> Transform:
-    """Give a rollout's value to the last token of its response, and 0 to the others; float64."""
+    """Return a step that gives a rollout's value to the last token of its response.
+
+    The other tokens get 0. The result is float64.
+    """
 
     def f(a_B: Tensor, batch: Batch) -> Tensor:
         on_BT = batch.mask_BT > 0
@@ -204,7 +225,10 @@ def to_last_token() -> Transform:
 
 
 def return_to_go(gamma: float = 1.0) -> Transform:
-    """G_t = sum over s >= t of gamma^(s - t) * R_s within the response."""
+    """Return a step that sums later rewards: G_t = sum over s >= t of gamma^(s - t) * R_s.
+
+    The sum ends with the response.
+    """
     require(0 <= gamma <= 1, "gamma", gamma, "between 0 and 1")
 
     def f(a_BT: Tensor, batch: Batch) -> Tensor:
@@ -221,7 +245,10 @@ def return_to_go(gamma: float = 1.0) -> Transform:
 
 
 def _by_group(a_B: Tensor, batch: Batch, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply `f` to the groups as a float64 matrix [P, G]; unequal groups go size by size."""
+    """Return the result of `f` on the groups, which it gets as a float64 matrix [P, G].
+
+    If groups have different sizes, `f` is called once for each size.
+    """
     if batch.group_B is None:
         return f(_groups(a_B, batch)).flatten()
     out_B = torch.empty_like(a_B, dtype=torch.float64)
@@ -257,9 +284,10 @@ def _groups(a_B: Tensor, batch: Batch) -> Tensor:
 
 
 def decided(reward_PG: Tensor) -> Tensor:
-    """Return which of the P groups hold rewards that are equal up to a rounding, as bool.
+    """Return a bool per group, shape [P]: True if all its rewards are equal up to rounding.
 
-    0.3 and 0.1 + 0.2 are one reward; divided by its spread, their difference would teach something.
+    For example, 0.3 and 0.1 + 0.2 count as equal. Otherwise the division by a tiny std would turn
+    their rounding error into a large advantage.
     """
     return ((reward_PG - reward_PG[:, :1]).abs() <= ROUNDING).all(1)
 
@@ -297,7 +325,10 @@ def _centred(a_B: Tensor) -> Tensor:
 
 
 def _standardised(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Mean and std under `weight`, which counts: Bessel's n - 1 for their sum n."""
+    """Return (x - mean) / (std + eps), with mean and std weighted by `weight`.
+
+    The weights are counts with the sum n; the variance divides by n - 1 (Bessel).
+    """
     total = weight.sum()
     if (x == x[0]).all():
         return torch.zeros_like(x)

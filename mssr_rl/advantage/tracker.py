@@ -94,7 +94,7 @@ class Beliefs(NamedTuple):
 
     @property
     def value_N(self) -> Tensor:  # noqa: N802  the shape is in the name
-        """The expected success rate of every problem."""
+        """The expected success rate of every problem, shape [N]."""
         return value(self.alpha_N, self.beta_N)
 
     @property
@@ -106,11 +106,11 @@ class Beliefs(NamedTuple):
 
 
 def subtract_tracked_value(tracker: Tracker) -> Transform:
-    """A = r - v(x), where v is the mean of the problem's belief before this batch.
+    """Return a step that subtracts the problem's tracked value: A = r - v(x).
 
-    All rollouts of a batch use the beliefs from before the batch, even if a problem occurs twice.
-    So no rollout is part of its own baseline. Then the beliefs are updated in batch order, with one
-    rate eta for the whole batch.
+    v(x) is the mean of the problem's belief before this batch, even if the problem occurs twice in
+    it. So no rollout is part of its own baseline. Then the beliefs are updated in batch order, with
+    one rate eta for the whole batch.
     """
 
     def init(num_problems: int) -> Beliefs:

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The result of applying a transform once."""
+    """The result of one call of a transform: advantages, new state and metrics."""
 
     advantage: Tensor
     state: Any
@@ -107,7 +107,10 @@ def chain(*steps: Transform) -> Transform:
 
 
 def _initial(steps: tuple[Transform, ...]) -> InitialRollouts | None:
-    """Return the initial rollouts of the one step that needs them, for the state of the chain."""
+    """Return the initial rollouts that one of the steps needs; None if no step needs any.
+
+    Their `learn` takes and returns the state of the whole chain.
+    """
     wanting = [(place, s.initial) for place, s in enumerate(steps) if s.initial]
     # Two sets of initial rollouts would be charged twice, and an arm's budget would not be the
     # others'.

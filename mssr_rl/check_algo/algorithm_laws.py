@@ -1,6 +1,7 @@
-"""The laws for algorithms, checked on small batches. Each returns a sentence if it is broken.
+"""The laws for algorithms, checked on small batches.
 
-An algorithm can be code of the user, so it may fail in any way. Every failure is a finding.
+Each law is a function that returns None, or a sentence that says how the algorithm breaks it. An
+algorithm can be code of the user, so it may fail in any way. Every failure is a finding.
 """
 
 import math
@@ -24,7 +25,7 @@ TOLERANCE = 1e-6
 
 
 class CheckedAlgorithm(NamedTuple):
-    """The algorithm to check."""
+    """The name of an algorithm to check, and a function that makes it."""
 
     name: str
     make: Callable[[], Algorithm]  # makes a new one, as another process would
@@ -38,7 +39,7 @@ class Law(NamedTuple):
 
 
 def pure(subject: CheckedAlgorithm) -> str | None:
-    """Inputs are not changed, and the same inputs give the same outputs."""
+    """Check that inputs are not changed, and that the same inputs give the same outputs."""
     algorithm = subject.make()
     batch, state = _batch(algorithm, 1), algorithm.advantage.init(NUM_PROBLEMS)
     before = _copies(batch, state)
@@ -76,7 +77,7 @@ def padding(subject: CheckedAlgorithm) -> str | None:
 
 
 def finite(subject: CheckedAlgorithm) -> str | None:
-    """Advantages are finite, also on degenerate batches."""
+    """Check that advantages are finite, also on degenerate batches."""
     algorithm = subject.make()
     for oddity, batch in degenerate(algorithm.default_group_size):
         advantage_BT = _advantage(algorithm, batch)
@@ -86,7 +87,7 @@ def finite(subject: CheckedAlgorithm) -> str | None:
 
 
 def order(subject: CheckedAlgorithm) -> str | None:
-    """The order of groups in a batch changes neither the advantages nor the new state.
+    """Check that the order of groups changes neither the advantages nor the new state.
 
     Algorithms whose definition depends on the place of a rollout (`by_place`) are not checked.
     """
@@ -108,7 +109,7 @@ def order(subject: CheckedAlgorithm) -> str | None:
 
 
 def reload(subject: CheckedAlgorithm) -> str | None:
-    """A state that is saved and loaded into a new algorithm gives the same further results."""
+    """Check that a state that was saved and loaded again gives the same further results."""
     algorithm, other = subject.make(), subject.make()
     first, second = _batch(algorithm, 6), _batch(algorithm, 7)
     state = algorithm.advantage.update(
@@ -129,7 +130,7 @@ def reload(subject: CheckedAlgorithm) -> str | None:
 
 
 def own_reward(subject: CheckedAlgorithm) -> str | None:
-    """No rollout is part of its own tracked value."""
+    """Check that no rollout is part of its own tracked value."""
     algorithm = subject.make()
     return leak(algorithm.advantage, algorithm.default_group_size)
 
@@ -157,7 +158,7 @@ def group_size(subject: CheckedAlgorithm) -> str | None:
 
 
 def name(subject: CheckedAlgorithm) -> str | None:
-    """The algorithm's own name is the one it is registered under."""
+    """Check that the algorithm's own name is the name under which it is registered."""
     own_name = subject.make().name
     return (
         None
@@ -197,7 +198,7 @@ def _batch(algorithm: Algorithm, seed: int) -> Batch:
 
 
 def _advantage(algorithm: Algorithm, batch: Batch) -> Tensor:
-    """Return the advantages from a fresh state."""
+    """Return the advantages of a batch, computed from a fresh state."""
     fresh = algorithm.advantage.init(NUM_PROBLEMS)
     return algorithm.advantage.update(batch.reward_B, batch, fresh).advantage
 

@@ -18,7 +18,7 @@ ROWS_WITH_ONE_TWICE = (3, 0, 7, 11, 3, 5, 1, 2)
 
 
 def draw(seed: int, group_size: int, rows: tuple[int, ...] = ROWS_WITH_ONE_TWICE) -> Batch:
-    """Return a batch of `len(rows)` groups, with everything that an algorithm may read."""
+    """Return a batch of `len(rows)` groups with every field that an algorithm may read."""
     generator = torch.Generator().manual_seed(seed)
     b = len(rows) * group_size
     length_B = torch.randint(1, WIDTH + 1, (b,), generator=generator)

@@ -38,7 +38,7 @@ def check_algorithm(arguments: Sequence[str]) -> int:
 
 
 def verdict(law: Law, subject: CheckedAlgorithm) -> str | None:
-    """Return how a law is broken; None if it holds."""
+    """Return a sentence that says how a law is broken; None if it holds."""
     try:
         return law.broken(subject)
     except Exception as error:  # noqa: BLE001  code of the user may raise anything

@@ -1,8 +1,9 @@
-"""The laws for policy losses. Each returns a sentence if it is broken.
+"""The laws for policy losses.
 
-A loss is checked as an engine uses it: `prepared` for a whole update, `objective` for each
-micro-batch. So a loss that averages over its micro-batch breaks a law. A loss that computes such
-values in `mark`, over the whole update, keeps it.
+Each law is a function that returns None, or a sentence that says how the loss breaks it. A loss is
+checked as an engine uses it: `prepared` for a whole update, `objective` for each micro-batch. So a
+loss that averages over its micro-batch breaks a law. A loss that computes such values in `mark`,
+over the whole update, keeps it.
 
 Shapes: B responses of an update, T response tokens.
 """
@@ -34,14 +35,14 @@ class Learnt(NamedTuple):
 
 
 def micro_batches(loss: PolicyLoss) -> str | None:
-    """An update gives the same result for every cut into micro-batches or ranks."""
+    """Check that an update gives the same result for every cut into micro-batches or ranks."""
     given, logprob_BT = _update()
     whole, parts = _learnt(loss, given, logprob_BT), _learnt(loss, given, logprob_BT, CUTS)
     return _differ(whole, parts, "cut into micro-batches an update gives another {what}")
 
 
 def order(loss: PolicyLoss) -> str | None:
-    """The order of responses changes neither the loss nor the gradient of a token.
+    """Check that the order of responses changes neither the loss nor the gradient of a token.
 
     Losses with a `mark` are not checked, because they may draw random numbers in order.
     """
@@ -56,7 +57,7 @@ def order(loss: PolicyLoss) -> str | None:
 
 
 def padding(loss: PolicyLoss) -> str | None:
-    """Values outside the responses have no influence, and a gradient of exactly 0."""
+    """Check that values outside the responses have no influence, and a gradient of exactly 0."""
     given, logprob_BT = _update()
     plain = _learnt(loss, given, logprob_BT)
     off_BT = given.mask_BT == 0
@@ -111,7 +112,7 @@ def finite(loss: PolicyLoss) -> str | None:
 
 
 def pure(loss: PolicyLoss) -> str | None:
-    """Inputs are not changed, and the same inputs give the same loss."""
+    """Check that inputs are not changed, and that the same inputs give the same loss."""
     given, logprob_BT = _update()
     signal = _signal(prepared(given, loss.within(WIDTH), SEED).given, logprob_BT)
     before = [x.clone() for x in signal if x is not None]
@@ -140,7 +141,11 @@ def _form(result: Surrogate, mask_BT: Tensor) -> str | None:
 
 
 def _update() -> tuple[Given, Tensor]:
-    """Return an update in float64: several lengths, all signs of advantages, a changed policy."""
+    """Return the inputs and the policy's log-probabilities of an update, in float64.
+
+    The responses have several lengths and advantages of all signs. The policy has changed since
+    they were sampled.
+    """
     generator = torch.Generator().manual_seed(SEED)
     shape = (len(LENGTHS), WIDTH)
     mask_BT = (torch.arange(WIDTH) < torch.tensor(LENGTHS)[:, None]).double()
@@ -160,7 +165,10 @@ def _signal(given: Given, logprob_BT: Tensor) -> Signal:
 
 
 def _one_by_one(loss: PolicyLoss) -> PolicyLoss:
-    """Replace an aggregation that depends on the order of responses; it is not the loss's fault."""
+    """Return the loss with an aggregation that does not depend on the order of responses.
+
+    The aggregation "micro-token-mean" depends on it by definition; this is no fault of the loss.
+    """
     by_place = loss.aggregate == "micro-token-mean"
     return replace(loss, aggregate="token-mean", micro_size=None) if by_place else loss
 

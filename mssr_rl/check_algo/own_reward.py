@@ -21,7 +21,10 @@ LEAK = (
 
 
 def leak(advantage: Transform, group_size: int) -> str | None:
-    """Return how own rewards get into the baseline; None if they do not, or without a state."""
+    """Return a sentence on how a rollout's own reward gets into its baseline; None if it does not.
+
+    An algorithm without a state keeps the law.
+    """
     state = _warm(advantage, group_size)
     batch = draw(11, group_size, ROWS)
     remembering = _that_remember(advantage, state)
@@ -43,7 +46,7 @@ def _warm(advantage: Transform, group_size: int) -> Any:
 
 
 def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, Any]]:
-    """Return the single steps that have a state, also from chains within chains."""
+    """Return the steps that have a state, each with its state, also from chains within chains."""
     if not advantage.parts:
         return [(advantage, state)] if state_tensors(state) else []
     pairs = zip(advantage.parts, state, strict=True)
@@ -51,9 +54,10 @@ def _that_remember(advantage: Transform, state: Any) -> list[tuple[Transform, An
 
 
 def _of_first(step: Transform, memory: Any, batch: Batch) -> str | None:
-    """Raise the reward of one rollout by 1; its advantage must rise by 1.
+    """Check the first step with a state: 1 more reward for a rollout must give it 1 more advantage.
 
-    All may rise by another common factor, if the step reads rewards only from its input.
+    The advantages of all rollouts may also rise by another common factor. Then the step must read
+    rewards only from its input. Returns a sentence if the law is broken.
     """
     rises = [_rise(step, memory, batch, i, given_too=True) for i in range(len(batch.reward_B))]
     furthest = max(rises, key=lambda rise: abs(rise - 1))
@@ -85,7 +89,10 @@ def _said(step: Transform, rise: float) -> str:
 
 
 def _leak_of_whole(advantage: Transform, state: Any, batch: Batch) -> str | None:
-    """Raise all rewards by the same amount; all advantages must change by the same amount."""
+    """Check the whole chain: the same rise of all rewards must change all advantages equally.
+
+    Returns a sentence if it does not.
+    """
     all_wrong, all_right = (
         batch._replace(reward_B=torch.full_like(batch.reward_B, reward)) for reward in (0.0, 1.0)
     )
