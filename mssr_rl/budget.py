@@ -42,7 +42,7 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """The charged wall time [s]."""
+        """The wall time that is charged to the budget [s]."""
         return sum(s for phase, s in self.seconds_by_phase.items() if phase not in FREE_PHASES)
 
     @property
@@ -71,7 +71,7 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Ledger":
-        """Return the ledger that `as_dict` wrote."""
+        """Return the ledger from the entries that `as_dict` made of it."""
         return cls(**{k: v for k, v in entries.items() if k != "seconds"})
 
 

@@ -52,7 +52,7 @@ def by_value(problem: Problem, response: str) -> Verdict:
 
 
 class GradedLine(NamedTuple):
-    """One line of the file."""
+    """One response of the file, with what is needed to grade it."""
 
     name: Any  # the line's id, of any type
     response: Any
@@ -157,7 +157,7 @@ class _Progress:
             _say(f"{self.reasons.total():,} graded, {self._rate(now):,.0f} a second")
 
     def look_at(self, item: GradedLine) -> None:
-        """Record whether the gold answer can be parsed."""
+        """Record whether the gold answer of this line can be parsed."""
         if item.answer not in self.golds:
             self.golds[item.answer] = parseable(item.answer, item.choices)
 

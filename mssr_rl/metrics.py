@@ -37,7 +37,7 @@ NO_SIGNAL = 1e-8  # a smaller advantage counts as 0
 def rollout_metrics(
     batch: Batch, advantage_BT: Tensor, reasons: Sequence[str], truncated_B: Tensor
 ) -> dict[str, float]:
-    """Return all metrics below in one dict; `reasons` and `truncated_B` have B entries."""
+    """Return the metrics of all functions below; `reasons` and `truncated_B` have B entries."""
     return {
         **reward_metrics(batch.reward_B, reasons),
         **advantage_metrics(advantage_BT, batch.mask_BT),

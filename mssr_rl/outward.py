@@ -83,7 +83,10 @@ def redacted_tree(tree: Any) -> Any:
 
 
 def plain(text: str) -> str:
-    """Return the redacted text; characters that move a cursor, hide or reverse text are escaped."""
+    """Return the redacted text with its control characters escaped.
+
+    These are the characters that move a cursor, or that hide or reverse text.
+    """
     return "".join(map(_visible, redacted(text)))
 
 

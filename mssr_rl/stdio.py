@@ -23,7 +23,10 @@ class _Outlet(io.FileIO):
         super().__init__(descriptor, "wb", closefd=False)
 
     def write(self, content: Any, /) -> int:
-        """Write some of `content`; after an error, act as if all of it was written."""
+        """Write some of `content`; return the number of bytes.
+
+        After an error it returns as if all of `content` was written.
+        """
         try:
             return self._write(content)
         except OSError as error:

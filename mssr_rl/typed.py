@@ -73,9 +73,10 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
 
 def convert(value: object, kind: object, key: str) -> Any:
-    """Return `value` as a `kind` (bool, int, float, str, None, Literal, tuple, list, or a union).
+    """Return `value` converted to the type `kind`; raise `UserError` if it does not fit.
 
-    Raises `UserError` if it does not fit; `key` names it in the message.
+    `kind` is bool, int, float, str, None, Literal, tuple, list, or a union of these. The message
+    names the value by `key`.
     """
     if kind is Any:
         return value

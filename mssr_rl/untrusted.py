@@ -45,7 +45,7 @@ LARGEST = 1e300  # limit for a number; Python reads larger ones as infinity or a
 
 
 class Unusable(UserError):
-    """A file was refused, or could not be read to its end; the message says which and why."""
+    """Raised if a file is refused, or cannot be read to its end; says which file and why."""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ FAINTEST = 1e-6  # smallest amount of evidence, in outcomes, so that its mean st
 
 
 class MovingAverage(NamedTuple):
-    """The moving average of all rewards."""
+    """The state of `subtract_moving_average`: the moving average of all rewards."""
 
     mean: Tensor  # float64, without dimensions
 
@@ -105,7 +105,7 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
     """Return a step that subtracts the problem's tracked value: A = r - v(x).
 
     v(x) is the value before this batch. After the batch, the evidence about all problems is
-    discounted once. This is SPO++ (arXiv 2608.24870) in synchronous training: an outcome that is k
+    discounted once. This is SPO++ (arXiv 2608.24870) in synchronous training. An outcome that is k
     steps old has weight retention^k, even if its problem was not visited in between.
     """
 

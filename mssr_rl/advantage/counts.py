@@ -17,7 +17,7 @@ from mssr_rl.errors import UserError
 
 
 class Counts(NamedTuple):
-    """The counts of N problems, float64."""
+    """The discounted counts of right and wrong answers to N problems, float64."""
 
     alpha_N: Tensor  # discounted successes
     beta_N: Tensor  # discounted failures
@@ -56,7 +56,7 @@ def learnt(before: Counts, reward_NK: Tensor, new_counts: Counts) -> Counts:
 
 
 def counted(old: Counts, batch: Batch, eta_B: Tensor) -> Counts:
-    """Return the counts after the batch; a problem that occurs k times is updated k times."""
+    """Return the counts after the batch; a problem with k rollouts in it is updated k times."""
     alpha_N, beta_N = old.alpha_N.clone(), old.beta_N.clone()
     # A reward with a format bonus may be 0.9 or 0.1; a Beta belief counts successes, so it is cut.
     won_B = (batch.reward_B > 0.5).to(alpha_N.dtype)

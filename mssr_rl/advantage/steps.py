@@ -306,7 +306,7 @@ def _entropy(batch: Batch) -> Tensor:
 
 
 def _without_itself(a_PG: Tensor) -> Tensor:
-    """Return each value minus the mean of the others; 0 for a group of one."""
+    """Return each value minus the mean of the other values of its group; 0 in a group of one."""
     g = a_PG.shape[1]
     return _centred_groups(a_PG) * g / max(g - 1, 1)
 

@@ -25,7 +25,7 @@ class Disagreement(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """The number of pairs, and the pairs on which not all graders agree."""
+    """The number of pairs, the agreement with each grader, and the pairs with disagreement."""
 
     pairs: int
     kappa: Mapping[str, float]  # Cohen's kappa of each grader with ours

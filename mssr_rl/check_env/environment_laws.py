@@ -27,7 +27,7 @@ def rows_of(env: ProblemEnv) -> Sequence[int]:
 
 
 def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
-    """Check that the gold answer earns 1 in all its spellings."""
+    """Check that the gold answer gets the reward 1 in all its spellings."""
     for row in rows_of(env):
         problem = env.problems[row]
         for probe in probes.spellings(problem, env.rules.respond):
@@ -37,7 +37,7 @@ def gold_pays(env: ProblemEnv) -> Iterator[Violation]:
 
 
 def hacks_do_not_pay(env: ProblemEnv) -> Iterator[Violation]:
-    """Check that known hacks earn nothing, and that no response takes longer than a second."""
+    """Check that known hacks get no reward, and that grading one takes at most a second."""
     for count, row in enumerate(rows_of(env)):
         problem = env.problems[row]
         tried = probes.hacks(problem, _others(env, row), env.rules.respond)

@@ -40,7 +40,10 @@ def load(words: Sequence[str] = ()) -> Config:
 
 
 def from_dict(plain: Mapping[str, Any]) -> Config:
-    """Return the config of a plain mapping, as `to_dict` makes it. Missing entries get defaults."""
+    """Return the config made of plain values, such as those of `to_dict`.
+
+    Missing entries get their defaults.
+    """
     config = _typed(plain)
     plugins.prepare(config.plugins)
     return _complete(config, plain, {})

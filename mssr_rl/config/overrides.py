@@ -15,7 +15,7 @@ _MAPPING = re.compile(r"\{[^{}]*:[^{}]*\}")  # allowed: env.columns takes such a
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
-    """Return {key: text} in the order typed.
+    """Return {key: text} of the arguments, in the order in which they were typed.
 
     Raises UserError for an argument that is not `key=value`, or for a key that is given twice.
     """

@@ -26,7 +26,10 @@ NO_WORDS: Mapping[str, str] = MappingProxyType({})  # the user allows no code of
 
 
 def entries(groups: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, Any]:
-    """Return the entries to start from: a resumed run's own config, else the files of configs/."""
+    """Return the entries from which a config is made.
+
+    They come from the config.yaml of a resumed run, else from the files of configs/.
+    """
     fresh = hydra_groups.merge(groups)
     path = _config_file(fixed)
     if path is None or not (path.exists() or (path.parent / "run.json").exists()):

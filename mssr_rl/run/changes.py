@@ -78,10 +78,10 @@ def _has_begun(folder: Path) -> bool:
 
 
 def config_record(text: bytes, folder: Path) -> dict[str, Any]:
-    """Return what run.json keeps of a config.yaml: its hash and its settings.
+    """Return the entry of run.json about a config.yaml: its hash and its settings.
 
-    It also keeps the hash of the file that is replaced. If the process is killed between writing
-    the two files, the next start must not take the old config.yaml for an edited one.
+    The entry also holds the hash of the file that is replaced. If the process is killed between
+    writing the two files, the next start must not take the old config.yaml for an edited one.
     """
     path = folder / "config.yaml"
     before = _hash(untrusted.content(path)) if path.is_file() else None
@@ -98,7 +98,7 @@ def at(step: int, changes: Sequence[Change], accept: Sequence[str]) -> list[Chan
 
 
 def lines(changes: Sequence[Change]) -> list[str]:
-    """Return the changes as lines for the person who resumed the run."""
+    """Return the changes as lines of text for the person who resumed the run."""
     text = [f"resume  {change.says}" for change in changes]
     if any(change.what in ("program", "kernels") for change in changes):
         text.append(

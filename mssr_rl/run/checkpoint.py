@@ -71,9 +71,10 @@ class Store(NamedTuple):
 
 
 def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[str, int]) -> None:
-    """Write step_<n>, then delete all checkpoints but the newest `keep` and the best one.
+    """Write the checkpoint step_<n>, then delete older ones.
 
-    Raises `RunFailed` if it cannot be written; earlier checkpoints stay intact.
+    The newest `keep` checkpoints and the best one stay. Raises `RunFailed` if writing fails; the
+    earlier checkpoints then stay intact.
     """
     final = store.folder / f"step_{state.step}"
 

@@ -1,9 +1,9 @@
 """Grades responses with an environment, and checks its verdicts before they are used.
 
 An environment can be code of the user. It may raise on one row, or return None, NaN, infinity or
-text as a reward. The error message then names the problem, its row and the response. A response
-that could not be scored (None, NaN) is a special case, decided by `fault.unscorable`: it ends the
-run, or its rollout is left out of training and counted.
+text as a reward. The error message then names the problem, its row and the response. None and NaN
+mean that the response could not be scored. Then `fault.unscorable` decides: the run ends, or the
+rollout is left out of training and counted.
 """
 
 import math

@@ -62,7 +62,7 @@ def digest(module: str) -> str | None:
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """Return the differences between two such records, a short text per file."""
+    """Return the differences between two records that `of` made, one text per file."""
     was, now = (record if isinstance(record, dict) else {} for record in (old, new))
     return [
         *(f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]),
@@ -93,7 +93,10 @@ def _place(module: str, file: Path) -> _ModulePlace:
 
 
 def _own_files(file: Path) -> Sequence[Path]:
-    """Return the files to start from: of a package all, because it may import its whole folder."""
+    """Return the files from which the search for imports starts.
+
+    Of a package these are all files, because it may import its whole folder.
+    """
     if file.stem != "__init__":
         return [file]
     inside = (path for path in sorted(file.parent.rglob("*.py")) if path.is_file())
@@ -101,7 +104,7 @@ def _own_files(file: Path) -> Sequence[Path]:
 
 
 def _reached(place: _ModulePlace, begin: Iterable[Path]) -> set[Path]:
-    """Return these files, and the files below the root that they import, directly or indirectly."""
+    """Return these files and all files below the root that they import, also indirectly."""
     reached, new = set[Path](), set(begin)
     while new and len(reached) < MOST_FILES:
         reached |= new

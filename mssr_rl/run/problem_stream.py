@@ -16,7 +16,7 @@ from mssr_rl.seeds import derive
 
 @lru_cache(maxsize=4)
 def epoch_order(seed: int, epoch: int, num_problems: int) -> Sequence[int]:
-    """Return the rows of the training set in the order of one epoch."""
+    """Return the rows of the training set in the order in which one epoch visits them."""
     rng = np.random.default_rng(derive(seed, "problems", epoch))
     return tuple(int(row) for row in rng.permutation(num_problems))
 

@@ -29,7 +29,7 @@ SHOWN = 3  # bad places that are listed per tensor
 
 
 def replay_kept_step(run: Path, words: Mapping[str, str]) -> Iterator[str]:
-    """Repeat the newest kept step of a run; yield the findings line by line."""
+    """Repeat the newest saved broken step of a run; yield the findings line by line."""
     from mssr_rl.engine import make_engine
 
     return replay(run, make_engine, words)
@@ -38,9 +38,9 @@ def replay_kept_step(run: Path, words: Mapping[str, str]) -> Iterator[str]:
 def replay(
     run: Path, make_engine: MakeEngine, words: Mapping[str, str] = recorded.NO_WORDS
 ) -> Iterator[str]:
-    """Repeat the newest kept step of a run with the caller's engine; yield the findings.
+    """Repeat the newest saved broken step of a run with the caller's engine; yield the findings.
 
-    Raises `UserError` if the run kept no broken step.
+    Raises `UserError` if the run saved no broken step.
     """
     folder = next(iter(checkpoint.newest_first(run / "faults")), None)
     if folder is None:

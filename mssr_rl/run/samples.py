@@ -26,7 +26,7 @@ SHOWN = 160  # characters of a response that the log shows
 
 
 class Sample(NamedTuple):
-    """One graded rollout."""
+    """A rollout with its problem and its verdict."""
 
     problem: Problem
     response: str
@@ -45,7 +45,7 @@ def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
 
 
 def sample_record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict[str, Any]:
-    """Return the object of samples.jsonl; `images` are paths relative to the run directory."""
+    """Return one object for samples.jsonl; `images` are paths relative to the run directory."""
     problem, verdict = sample.problem, sample.graded.verdict
     return {
         "step": step,

@@ -58,9 +58,10 @@ class Evaluation(NamedTuple):
 def evaluate(
     engine: Engine, env: ProblemEnv, plan: EvalPlan, step: int, poll: Callable[[], None]
 ) -> Evaluation:
-    """Score the problems of `env`; `poll` is called between batches and may raise to end early.
+    """Score the problems of `env`. `poll` is called between batches, and may raise to end early.
 
     With `unscorable=leave_out`, a problem is left out if any of its answers cannot be scored.
+
     Raises `RunFailed` if no problem is left.
     """
     rows = range(len(env.problems))[: plan.limit]
@@ -122,7 +123,7 @@ def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 
 def evaluation_record(evaluation: Evaluation, ledger: Ledger) -> dict[str, Any]:
-    """Return the object of eval.jsonl."""
+    """Return one object for eval.jsonl."""
     keys = [problem.key for problem in evaluation.problems]
     return {
         **evaluation.score._asdict(),

@@ -154,9 +154,9 @@ def long_prompts(
 ) -> Iterator[tuple[str, str]]:
     """Yield (key, reason) of prompts that are over the model's limit.
 
-    Most prompts need no run of the processor, because an upper bound shows that they fit: a token
-    has at least one byte, and pictures of the same size take the same number of tokens. Prompts
-    with special tokens are always processed.
+    An upper bound on their tokens shows that most prompts fit, without a run of the processor. A
+    token has at least one byte, and pictures of the same size take the same number of tokens.
+    Prompts with special tokens are always processed.
     """
     taken: dict[tuple[int, int], int] = {}  # picture size -> tokens
     signs = tuple(family.tokenizer.all_special_tokens)  # one of them may mean a picture

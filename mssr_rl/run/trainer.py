@@ -268,7 +268,11 @@ class Session:
         return f"{broken}; {broken_step.keep(folder, self.arm.engine, self.state, broken)}"
 
     def _may_be_left_out(self, broken: BrokenStep) -> bool:
-        """Return whether to skip the step: its policy is sound, and not too many were skipped."""
+        """Return whether to skip the broken step.
+
+        It is skipped if `fault.non_finite=skip`, the policy is sound, and not too many steps were
+        skipped before.
+        """
         wanted = self.arm.config.fault.non_finite == "skip"
         return wanted and not broken.draft.updated and self.state.skipped + 1 < broken_step.TOO_MANY
 
@@ -371,7 +375,7 @@ class Session:
         return watch.trace_so_far(self.arm.allowance.steps, self.rows, self.state.scores)
 
     def _stop_if_collapsed(self) -> None:
-        """Save and end the run if there is a collapse and the config says to stop at one."""
+        """Save and end the run if the policy collapsed and the config stops at a collapse."""
         limits = self.arm.config.stability
         if limits.stop == "collapse" and first_collapse(self._record(), limits) is not None:
             self._save()

@@ -33,7 +33,7 @@ class Stretch(NamedTuple):
 
     @property
     def steps(self) -> tuple[int, int]:
-        """The first and the last step, k and N."""
+        """The step k where the repetition starts, and the step N where it ends."""
         first = checkpoint.step_of(self.begin) if self.begin else 0
         return first, checkpoint.step_of(self.end)
 

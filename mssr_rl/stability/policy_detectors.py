@@ -14,8 +14,8 @@ AT_LEAST = 10  # and with at least this many
 def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
     """Fires if entropy is below `entropy_low` times its reference for a window.
 
-    It does not fire if the newest evaluation is the best so far: a policy that becomes more certain
-    while it becomes better is converging.
+    It does not fire if the newest evaluation is the best so far. A policy that becomes more certain
+    and better is converging.
     """
     entropy, window = trace.column(ENTROPY), window_of(trace, limits)
     start = reference(entropy, window)

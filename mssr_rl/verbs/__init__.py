@@ -291,7 +291,7 @@ _TABLE: Mapping[str, Verb] = {
 
 
 def _of_files() -> dict[str, Verb]:
-    """Return the verbs that have a file of their own in this folder, under the file's name.
+    """Return the verbs that have a file of their own in this folder; the file's name is the verb.
 
     These files are imported at every start, to read `VERB`. So they import what they need inside
     their function. Files that begin with `of_` hold functions of the table above.

@@ -107,7 +107,7 @@ class ResumeWords(Permits):
 
 
 def resume(arguments: Sequence[str]) -> str:
-    """Check that a resumed run gives the same bytes as one that never stopped; return a report."""
+    """Check that a resumed run gives the same bytes as an uninterrupted one; return a report."""
     from mssr_rl.run import verify_resume
 
     options = parse_words(ResumeWords, arguments)
