@@ -1,11 +1,11 @@
-r"""Compare two answers by reading them, without algebra. `read_off` says when algebra is needed.
+r"""Compare two answers without algebra. `read_off` raises NeedsAlgebra if that is not enough.
 
     number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  AnswerList
     2x + 1         ->  Terms         y = 2x + 1  ->  Equation            the rest  ->  Words
 
-`judge` and `choices` get `read_off` as a parameter, or `read_off_or(algebra)` in a grading process.
-Clock times and ratios (3:20) are words: they are compared as written, never as fractions. The
-length of the text is limited before it comes here.
+`judge` and `choices` get a comparison as a parameter: `read_off`, or `read_off_or(algebra)` in a
+grading process. Clock times and ratios (3:20) are words. They are compared as written, never as
+fractions. Texts longer than MAX_CHARS raise OverLimit.
 """
 
 import re
@@ -24,7 +24,7 @@ MAX_DEPTH = 4  # of tuples inside tuples
 
 
 class Terms(NamedTuple):
-    """A sum of terms. `constant` says that it has no letters, as in 2 + 3."""
+    """A sum of terms. `constant` is True if it has no letters, as in 2 + 3."""
 
     terms: frozenset[tuple[str, object]]
     constant: bool
@@ -32,7 +32,7 @@ class Terms(NamedTuple):
 
 
 class AnswerList(NamedTuple):
-    """Several answers in order. `brackets` is empty for a bare list, and {} marks a set."""
+    """Several answers in order. `brackets` is empty for a bare list, and "{}" for a set."""
 
     brackets: str
     items: tuple["Value", ...]
@@ -45,7 +45,7 @@ class Words(NamedTuple):
 
 
 class NeedsAlgebra(Exception):
-    """Reading the two answers does not decide whether they are equal."""
+    """Raised if two answers cannot be compared without algebra."""
 
 
 Value = Quantity | Terms | AnswerList | Equation | Words
@@ -67,10 +67,10 @@ _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
 
 def read_off(said: str, gold: str) -> bool:
-    """Return whether the two texts state the same value.
+    """Return whether two texts state the same value, without algebra.
 
     Raises:
-        NeedsAlgebra: reading does not decide it; the two may still be equal.
+        NeedsAlgebra: this cannot be decided without algebra.
         OverLimit: they are too large to be compared.
     """
     one, other = _read(said), _read(gold)
@@ -85,7 +85,7 @@ def read_off(said: str, gold: str) -> bool:
 
 
 def read_off_or(algebra: Same) -> Same:
-    """Return a comparison that calls `algebra` where `read_off` does not decide."""
+    """Return a comparison that uses `read_off`, and `algebra` if that raises NeedsAlgebra."""
 
     def same(a: str, b: str) -> bool:
         try:
@@ -97,7 +97,7 @@ def read_off_or(algebra: Same) -> Same:
 
 
 def is_plain_value(text: str) -> bool:
-    """Return whether the text is a number, a clock time or several of them."""
+    """Return whether a text is a number, a clock time or a list of plain values."""
     value = _read(text)
     if isinstance(value, Words):
         return bool(_CLOCK.fullmatch(value.text.removesuffix("am").removesuffix("pm")))
@@ -105,7 +105,10 @@ def is_plain_value(text: str) -> bool:
 
 
 def same_text(a: str, b: str) -> bool:
-    """Return whether texts are equal without dressing, extra blanks and short texts' case."""
+    """Return whether two texts are equal, apart from formatting and extra blanks.
+
+    The case of short texts is ignored.
+    """
     return _key(clean(a)) == _key(clean(b))
 
 
@@ -117,7 +120,7 @@ def _read(text: str) -> Value:
 
 
 def _parse(text: str, depth: int) -> Value:
-    """Return the value of a text that `clean` has cleaned."""
+    """Return the parsed value of a text that `clean` has cleaned."""
     # Numbers first: 1,234 is one number, not a list of two.
     if as_quantity := quantity(text):
         return as_quantity
@@ -144,7 +147,10 @@ def _same(a: Value, b: Value) -> bool:
 
 
 def _settled(value: Value) -> bool:
-    """Return whether reading decides: plain numbers, a clock time or words."""
+    """Return whether a value can be compared without algebra.
+
+    These are numbers, clock times, words, and lists of them.
+    """
     if isinstance(value, AnswerList):
         return all(map(_settled, value.items))
     if isinstance(value, Words):
@@ -168,9 +174,9 @@ def _list_and_set(a: Value, b: Value) -> bool:
 
 
 def same_brackets(said: str, gold: str) -> bool:
-    """Return whether only the round brackets of a point differ: they may be left out or added.
+    """Return whether two points differ only in that one has no round brackets.
 
-    The caller has ruled out intervals: (0, 4) can be one; (4, 0) and (1, 2, 3) cannot.
+    The caller must rule out intervals: (0, 4) can be one, but (4, 0) and (1, 2, 3) cannot.
     """
     return {said, gold} == {"", "()"}
 
@@ -190,7 +196,7 @@ def _same_group(a: AnswerList, b: AnswerList) -> bool:
 
 
 def _same_equation(a: Value, b: Value) -> bool:
-    """Return whether both are the same relation, or one is `x = v` and the other v."""
+    """Return whether two relations are the same, or one is x = v and the other answer v."""
     if isinstance(a, Equation) and isinstance(b, Equation):
         if a.normal is not None and b.normal is not None:
             return a.normal == b.normal
@@ -205,7 +211,10 @@ def _same_equation(a: Value, b: Value) -> bool:
 
 
 def _same_terms(a: Value, b: Value) -> bool:
-    """Compare term by term. 2 + 3 is 5, but two sums of numbers (2-3, 3-4) are compared as text."""
+    """Return whether two sums have the same terms.
+
+    The sum 2 + 3 equals 5, but two sums of numbers, such as 2-3 and 3-4, are compared as text.
+    """
     if isinstance(a, Terms) and isinstance(b, Terms):
         return a.text == b.text if a.constant and b.constant else a.terms == b.terms
     terms, value = (a, b) if isinstance(a, Terms) else (b, a)
@@ -215,7 +224,7 @@ def _same_terms(a: Value, b: Value) -> bool:
 
 
 def _group(text: str, depth: int) -> AnswerList | None:
-    """Return a bracketed group, a set, or a bare list of at least two values; else None."""
+    """Return a group in brackets, a set, or a bare list of two or more values, or None."""
     body, brackets = _inside(text.replace(r"\{", "{").replace(r"\}", "}"))
     parts = _split(body)
     if parts is None or (len(parts) < 2 and brackets != "{}"):
@@ -227,7 +236,10 @@ def _group(text: str, depth: int) -> AnswerList | None:
 
 
 def _inside(text: str) -> tuple[str, str]:
-    """Return the text inside a pair of brackets around the whole, and that pair."""
+    """Return the text inside brackets that surround all of it, and the pair of brackets.
+
+    Without such brackets, the result is the text and an empty string.
+    """
     if len(text) > 2 and text[0] in "([{" and text[-1] in ")]}":
         level = 0
         for i, sign in enumerate(text):
@@ -238,7 +250,10 @@ def _inside(text: str) -> tuple[str, str]:
 
 
 def _split(text: str) -> list[str] | None:
-    """Return the parts between top-level commas; None if one is empty or there are too many."""
+    """Return the parts between commas outside of brackets.
+
+    Returns None if a part is empty or there are too many.
+    """
     parts, level, start = [], 0, 0
     for i, sign in enumerate(text):
         level += (sign in "([{") - (sign in ")]}")
@@ -250,10 +265,10 @@ def _split(text: str) -> list[str] | None:
 
 
 def _key(text: str) -> str:
-    """Return the form of a clean text for comparison: no extra blanks, words without case.
+    """Return the form of a cleaned text in which texts are compared.
 
-    AB is a segment and ab a product. So two or three capitals keep their case, unless they are a
-    word.
+    It has no extra blanks, and words have no case. AB is a segment and ab a product, so two or
+    three capitals keep their case, unless they are a word.
     """
     words = text.rstrip("!")
     if _SHORT_TEXT.fullmatch(words):
@@ -264,6 +279,9 @@ def _key(text: str) -> str:
 
 
 def _time(m: re.Match[str]) -> str:
-    """Return 8:34 pm as 20:34. A time before 1 pm keeps am or pm."""
+    """Return a 12-hour time in 24-hour form: 8:34 pm as 20:34.
+
+    Times before 1 pm keep am or pm.
+    """
     hour, minute, half = int(m[1]), m[2], m[3].casefold()
     return f"{hour + 12}:{minute}" if half == "p" and hour < 12 else f"{hour}:{minute}{half}m"

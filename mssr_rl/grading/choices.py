@@ -1,8 +1,8 @@
-"""Which option of a multiple-choice question an answer names: by its letter, its value or both.
+"""Find the option of a multiple-choice question that an answer names, by letter, value or both.
 
-`judge` uses this module together with `answers`, which compares values. A letter counts in its
-usual forms: A, (A), A., A), after the word Option, and with the text of the option before or after
-it. An answer that names two letters names none, and a letter that is denied is not named.
+`judge` uses this module together with `answers`, which compares values. Accepted forms of a letter
+are A, (A), A., A), the letter after the word Option, and the letter before or after the text of its
+option. An answer with two letters names no option. A letter that the answer denies is not named.
 """
 
 import re
@@ -17,7 +17,7 @@ LETTERS = "ABCDEFGHIJ"  # without known options, only these are read as a gold l
 
 
 class Named(NamedTuple):
-    """A letter, and the text after it."""
+    """The letter that an answer names, and the text after the letter."""
 
     letter: str
     rest: str
@@ -60,32 +60,38 @@ def gold_letter(answer: str) -> str | None:
 
 
 def gold_with_text(answer: str) -> Named | None:
-    """Return letter and text of a gold answer such as C.
+    """Return the letter and the text of a gold answer such as "C. 12"; None for other forms.
 
-    12 whose options are not listed; else None.
+    Such gold answers occur where the options are not listed.
     """
     m = _GOLD_WITH_TEXT.fullmatch(clean(answer))
     return Named(m[1] or m[2], m[3]) if m else None
 
 
 def names_letter(text: str, letter: str) -> bool:
-    """Return whether `text` names `letter`, where the options are unknown.
+    """Return whether `text` names `letter`; the options are unknown.
 
-    Their text may follow it.
+    The text of an option may follow the letter.
     """
     named = _named(text)
     return named is not None and named.letter.upper() == letter and _is_text(named)
 
 
 def _is_text(named: Named) -> bool:
-    """Return whether the rest can be the option's own text, not a second letter or a denial."""
+    """Return whether the text after a letter can be the option's own text.
+
+    It cannot if it has another letter, a hedge or a denial.
+    """
     others = {other for other in _LONE_CAPITAL.findall(named.rest) if other != named.letter}
     hedged = _HEDGE.match(named.rest) or denies(named.rest)
     return not (others or hedged or f"({named.letter}" in named.rest)
 
 
 def names_option(text: str, answer: str, choices: Sequence[str], same: Same) -> bool | None:
-    """Return whether `text` names the same option as `answer`; None if `answer` names no option."""
+    """Return whether `text` and the gold `answer` name the same option.
+
+    Returns None if the gold answer names no option.
+    """
     options = _without_letters(choices)
     gold = _gold_index(answer, options, same)
     if gold is None:
@@ -95,7 +101,7 @@ def names_option(text: str, answer: str, choices: Sequence[str], same: Same) -> 
 
 
 def gives_letter_and_text(text: str, gold: Named, same: Same) -> bool:
-    """Return whether `text` gives the gold answer's letter, its text, or both together."""
+    """Return whether `text` gives the gold answer's letter, its text, or both."""
     named = _named(text)
     if named is None:
         return same(text, gold.rest)
@@ -105,7 +111,7 @@ def gives_letter_and_text(text: str, gold: Named, same: Same) -> bool:
 
 
 def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
-    """Return the option that a gold answer names: by its letter, else by its text or value."""
+    """Return the index of the option that a gold answer names by letter, text or value, or None."""
     letter = gold_letter(answer)
     if letter and ord(letter) - ord("A") < len(options):
         return ord(letter) - ord("A")
@@ -119,7 +125,7 @@ def _gold_index(answer: str, options: Sequence[str], same: Same) -> int | None:
 
 
 def _index(text: str, options: Sequence[str], same: Same) -> int | None:
-    """Return the one option that `text` names; None if there is not exactly one."""
+    """Return the index of the option that `text` names; None if it does not name exactly one."""
     named = _named(text)
     # A small letter alone may be the value of an option; a letter beyond the options may be the
     # text of one, such as R among P to T.
@@ -149,7 +155,10 @@ def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
 
 
 def _same_option(text: str, option: str, same: Same) -> bool:
-    """Return whether two options have the same value or percentage range: 10%-20%, 10% to 20%."""
+    """Return whether two options have the same value or the same range of percentages.
+
+    The ranges 10%-20% and 10% to 20% are the same.
+    """
     one, other = (_PERCENT_RANGE.fullmatch(clean(t)) for t in (text, option))
     if one is None or other is None:
         return same(text, option)
@@ -161,7 +170,10 @@ def _without_article(text: str) -> str:
 
 
 def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
-    r"""Return the option that is the same ratio: 1:4 and \frac14, where the options are ratios."""
+    r"""Return the index of the option that is the same ratio as a fraction; None if there is none.
+
+    For example, \frac14 names the option 1:4.
+    """
     ratios = [_RATIO.fullmatch(clean(option)) for option in options]
     timed = any(_CLOCK.fullmatch(clean(option)) for option in options)
     if _RATIO.search(clean(text)) or timed or not any(ratios):
@@ -172,13 +184,16 @@ def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
 
 
 def _of_both(text: str, options: Sequence[str], same: Same) -> int | None:
-    """Return the option named by letter and text; any text fits if options are only letters."""
+    """Return the index of the option that is named by its letter and then its text; or None.
+
+    If the options are only letters, any text may follow.
+    """
     named = _named(text)
     return named and _if_it_fits(named, options, same)
 
 
 def _of_both_turned(text: str, options: Sequence[str], same: Same) -> int | None:
-    """Return the option named by text and then letter."""
+    """Return the index of the option that is named by its text and then its letter; or None."""
     m = _NAMED_LAST.fullmatch(_bare(text))
     return _if_it_fits(Named(m["a"] or m["b"], m["rest"]), options, same) if m else None
 
@@ -195,7 +210,7 @@ def _if_it_fits(named: Named, options: Sequence[str], same: Same) -> int | None:
 
 
 def _are_their_letters(options: Sequence[str]) -> bool:
-    """Return whether the options are only listed as A, B, C, because the picture shows them."""
+    """Return whether the options are only the letters A, B, C, because the picture shows them."""
     return all(clean(option) == chr(ord("A") + i) for i, option in enumerate(options))
 
 

@@ -1,4 +1,4 @@
-"""Messages between a grading process and its helper: a length, then as many bytes of JSON."""
+"""Send messages between a grading process and its helper: a length, then as many bytes of JSON."""
 
 import json
 import os
@@ -11,7 +11,7 @@ _LENGTH = struct.Struct(">I")
 
 
 def send(fd: int, message: Any) -> None:
-    """Write one message. It is ASCII, so every text passes, lone surrogates too."""
+    """Write one message. It is ASCII, so any text can be sent, lone surrogates too."""
     body = json.dumps(message).encode()
     view = memoryview(_LENGTH.pack(len(body)) + body)
     while view:
@@ -19,7 +19,7 @@ def send(fd: int, message: Any) -> None:
 
 
 def receive(fd: int, seconds: float | None = None) -> Any:
-    """Read one message.
+    """Return the next message.
 
     Raises:
         EOFError: the other end is closed.

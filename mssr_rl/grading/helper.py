@@ -1,12 +1,12 @@
-"""The process that compares answers by algebra: a template that forks graders and kills them.
+"""The helper process that compares answers by algebra; it forks graders that can be killed.
 
     parent  <--pipe-->  template (this module's `serve`)  <--pipes-->  grader (a fork of it)
 
-`workers` starts the template. The template has imported everything a grader needs, and neither
+`workers` starts the template. The template has imported everything that a grader needs, but neither
 torch nor Ray, so a fork takes milliseconds. The grader gets one answer at a time. If an answer
-takes longer than `SECONDS`, the grader is killed and replaced. A grader has limited memory, is
-renewed from time to time, and ends with its template. The template ends when its parent closes the
-pipe.
+takes longer than `SECONDS`, the grader is killed and replaced. A grader has limited memory, and is
+replaced after `RENEWED_AFTER` answers. It ends when its template ends. The template ends when its
+parent closes the pipe.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Grader(NamedTuple):
-    """A forked process and the pipes to it."""
+    """The process id of a forked grader, and the pipes to it."""
 
     pid: int
     asks: int
@@ -40,7 +40,7 @@ class Grader(NamedTuple):
 
 
 def serve() -> None:
-    """Serve until standard input ends."""
+    """Compare the answers from standard input until it is closed, and write replies to stdout."""
     symbolic.warm()
     equivalent(r"\sqrt{2}\sin 2x", r"2^{3/2}\cos x\sin x")  # fills caches that the forks inherit
     gc.collect()

@@ -1,7 +1,8 @@
 """Decide whether the text in the box gives the gold answer: by letter, by option or by value.
 
-Pure, and the same in every process. The caller's `same` decides what equal values are: `verify`
-passes `read_off`, and `helper` passes algebra where reading does not decide.
+This module is pure, so the result is the same in every process. The parameter `same` decides
+whether two values are equal. `verify` passes `read_off`; `helper` passes a comparison that can also
+use algebra.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ from mssr_rl.grading.ratios import same_ratio
 
 
 def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:
-    """Return whether `text` is right. `choices` are the options, if known.
+    """Return whether `text` gives the gold `answer`. `choices` are the options, if known.
 
-    Words around a value may be left out: "The area is 5" gives 5.
+    Words around a value are ignored: "The area is 5" gives 5.
     """
     if _gives(text, answer, choices, same):
         return True

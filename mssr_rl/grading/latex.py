@@ -1,9 +1,9 @@
-r"""Remove the dressing of an answer: delimiters, text macros, blanks, spare braces, look-alikes.
+"""Remove formatting from an answer: delimiters, text macros, blanks, spare braces, look-alikes.
 
-    raw text  --tidy-->  one spelling for each meaning  --clean-->  no dressing left
+    raw text  --tidy-->  one spelling for each meaning  --clean-->  no formatting left
 
-Both readers start with `tidy`: `clean` (and so `answers`, `quantities`, `linear`, `choices`) and
-the lexer of `algebra`. A new spelling of a known meaning is one line in a table here. Nothing is
+Both `clean` and the lexer of `algebra` start with `tidy`. `answers`, `quantities`, `linear` and
+`choices` use `clean`. A new spelling of a known meaning is one line in a table here. Nothing is
 evaluated, and each pass takes time linear in the text.
 """
 
@@ -223,7 +223,7 @@ def tidy(text: str) -> str:
 def _trimmed(text: str) -> str:
     """Return the text without blanks and line breaks at its end.
 
-    A regex would take quadratic time.
+    A regular expression would take quadratic time.
     """
     while True:
         bare = text.rstrip(" ~")
@@ -235,14 +235,17 @@ def _trimmed(text: str) -> str:
 
 
 def _undoubled(text: str) -> str:
-    r"""Return text that was escaped twice with one backslash before a name; rows keep theirs."""
+    """Return text that was escaped twice with single backslashes before names.
+
+    Line breaks in matrices and tables keep their two backslashes.
+    """
     if r"\begin" in text:
         return text.replace("\\\\", "\\") if r"\\begin" in text else text
     return _DOUBLED.sub(r"\\", text)
 
 
 def _family(m: re.Match[str]) -> str:
-    r"""Return {\bf x} and \bf{x} as \mathbf{x}; a bare \bf is dropped."""
+    r"""Return {\bf x} and \bf{x} as \mathbf{x}, and remove \bf without an argument."""
     if m[1]:
         return rf"\{_FAMILIES[m[1]]}{{"
     return rf"\{_FAMILIES[m[2]]}{{" if m[3] else " "
@@ -262,7 +265,7 @@ def _infix(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    r"""Return the text without a \text{...} around the whole."""
+    r"""Return the text without a \text{...} or similar macro around the whole."""
     for _ in range(_MAX_NESTED):
         m = _WHOLE.match(text)
         if m is None or _closing(text, m.end()) != len(text.rstrip(" .")) - 1:
@@ -276,7 +279,10 @@ _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def _closing(text: str, position: int) -> int:
-    """Return where the brace group around `position` closes, or the end of the text."""
+    """Return the position of the brace that closes the group around `position`.
+
+    Returns the length of the text if there is none.
+    """
     level = 0
     for m in _BRACES.finditer(text, position):
         level += (m[0] == "{") - (m[0] == "}")
@@ -286,7 +292,7 @@ def _closing(text: str, position: int) -> int:
 
 
 def _opening(text: str, position: int) -> int:
-    """Return where the brace group around `position` opens, or -1."""
+    """Return the position of the brace that opens the group around `position`; -1 if none."""
     opened: list[int] = []
     for m in _BRACES.finditer(text, 0, position):
         if m[0] == "{":
@@ -298,7 +304,7 @@ def _opening(text: str, position: int) -> int:
 
 @lru_cache(maxsize=2048)
 def clean(text: str) -> str:
-    """Return `text` without everything that changes its look but not its value."""
+    """Return `text` without its formatting; the value stays the same."""
     if _PLAIN.fullmatch(text):  # most answers in a run have no dressing
         return _squeeze(text)
     text = tidy(text).replace("~", " ").strip()
@@ -310,9 +316,9 @@ def clean(text: str) -> str:
 
 
 class _Unwrapper:
-    r"""Removes dressing macros with their braces, and braces that are not an argument of a macro.
+    r"""Removes formatting macros with their braces, and braces around anything but arguments.
 
-    Puts braces around the arguments of a fraction or root that has none: \frac12.
+    It also puts braces around the bare arguments of a fraction or root, as in \frac12.
     """
 
     def __init__(self, text: str) -> None:
@@ -362,7 +368,10 @@ class _Unwrapper:
 
 
 def _squeeze(text: str) -> str:
-    """Return the text with single blanks, thin spaces only in numbers, no full stop at the end."""
+    """Return the text with single blanks and without a full stop at the end.
+
+    Thin spaces stay only between digits.
+    """
     if THIN in text:
         text = re.sub(rf"(?<![0-9]){THIN}|{THIN}(?![0-9])", " ", text)
     # `split` takes a thin space for a blank, so it is replaced meanwhile.

@@ -1,8 +1,8 @@
 r"""Compare sums term by term: y = 2x + 1, 3 - x, 2 + 3\sqrt{5}, \frac{x}{2} - 1.
 
-Used by `answers`. A term is a rational coefficient times at most one atom: a letter, a Greek letter
-or a root, perhaps with a power. Atoms are taken as written. So sums that are called equal here are
-equal, and sums whose equality needs algebra are left to `algebra`.
+`answers` uses this module. A term is a rational coefficient times at most one atom. An atom is a
+letter, a Greek letter or a root, perhaps with a power. Atoms are compared as written. So sums that
+are found equal here are equal; other sums may still be equal by `algebra`.
 """
 
 import re
@@ -15,7 +15,11 @@ Sum = dict[str, Fraction]  # atom -> coefficient, "" for the constant; no zero c
 
 
 class Equation(NamedTuple):
-    """Both sides as text, and left - right scaled to a leading 1, or None if it is not a sum."""
+    """The two sides of an equation as text, and its normal form.
+
+    `normal` is left - right, scaled to a leading coefficient of 1. It is None if a side is not a
+    sum of terms.
+    """
 
     left: str
     right: str
@@ -34,7 +38,7 @@ _TERM = re.compile(
 
 
 def linear_sum(text: str) -> Sum | None:
-    """Return the terms of `text` with like terms added, or None if it is not such a sum."""
+    """Return {atom: coefficient} of `text` with like terms added; None if it is not such a sum."""
     total: Sum = {}
     position = 0
     while position < len(text):
@@ -51,7 +55,7 @@ def linear_sum(text: str) -> Sum | None:
 
 
 def equation(text: str) -> Equation | None:
-    """Return `text` as an equation if it has exactly one equals sign with text on both sides."""
+    """Return the equation in `text`; None unless it has one equals sign with text on both sides."""
     left, sign, right = (part.strip() for part in text.partition("="))
     # <=, >=, != and := hold an equals sign too, and are no equations.
     if not (sign and left and right) or "=" in right or left[-1] in "<>!:":

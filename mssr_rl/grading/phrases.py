@@ -1,11 +1,11 @@
-"""English and Chinese words around an answer: what may stand beside a value, and what denies it.
+"""English and Chinese words around an answer: words that may stand beside a value, and denials.
 
     units        a word that counts or measures may follow a number; these words may not
     choices      words that affirm a letter may follow it; a denial may not
-    judge        "The answer is 15" says 15; "The answer is not 15" does not
+    judge        "The answer is 15" gives 15; "The answer is not 15" does not
     answers, algebra  a short word is not a product of letters
 
-Each list may grow, and only here.
+All such word lists are here. Each may grow.
 """
 
 import re
@@ -80,17 +80,17 @@ _ANSWERS = re.compile(r"\b(?:the|thus|so|hence|therefore|final|our|correct)\b", 
 
 
 def denies(text: str) -> bool:
-    """Return whether the text after a letter denies or qualifies it."""
+    """Return whether the text after an option's letter denies or qualifies it."""
     return not _AFFIRMED.fullmatch(text) and bool(_DENIED.match(text) or _TAKEN_BACK.search(text))
 
 
 def affirms(text: str) -> bool:
-    """Return whether the text affirms a letter: "is correct", "is the answer"."""
+    """Return whether the text after a letter affirms it: "is correct", "is the answer"."""
     return bool(_AFFIRMED.fullmatch(text))
 
 
 def without_prose(text: str) -> str | None:
-    """Return the value in "The area is 5", "Answer: 5", "5 is the answer"; else None."""
+    """Return the value in "The area is 5", "Answer: 5" or "5 is the answer"; None for others."""
     if not _PROSE.search(text):
         return None
     if match := _CHINESE_PREFIX.match(text):

@@ -1,6 +1,7 @@
-"""Compare answers to a stated precision: both sides are rounded to that many decimal places.
+"""Compare answers to a stated precision: both are rounded to that many decimal places.
 
-Only for data sets whose rows state a precision (MathVista's floats). All other values are exact.
+This is only for data sets whose rows state a precision (MathVista's floats). All other values are
+compared exactly.
 """
 
 from fractions import Fraction
@@ -12,7 +13,10 @@ from mssr_rl.grading.verify import Verdict, verify
 
 
 def verify_rounded(response: str, answer: str, places: int) -> Verdict:
-    """Return the verdict on a number rounded to `places`; other answers are graded by `verify`."""
+    """Return the verdict on a response; numbers are compared after rounding to `places`.
+
+    Other answers are graded by `verify`.
+    """
     verdict = verify(response, answer)
     if verdict.reason != "wrong" or verdict.extracted is None:
         return verdict
@@ -23,7 +27,10 @@ def verify_rounded(response: str, answer: str, places: int) -> Verdict:
 
 
 def _rounded(value: Fraction, places: int) -> int:
-    """Return the value in units of the last place. Halves round away from zero: 51.045 is 51.05."""
+    """Return the value rounded to `places`, in units of the last decimal place.
+
+    Halves are rounded away from zero: 51.045 to 51.05.
+    """
     scaled = abs(value) * 10**places
     return (-1 if value < 0 else 1) * int(scaled + Fraction(1, 2))
 

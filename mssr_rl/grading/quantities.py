@@ -1,9 +1,9 @@
-"""Numbers with or without a unit, exactly: integers, decimals, fractions, per cent, money.
+"""Read numbers with or without a unit exactly: integers, decimals, fractions, per cent, money.
 
-Used by `answers`, on texts that `latex.clean` has cleaned. Values are `Fraction`s, so nothing is
-rounded and nothing overflows. A number that is too large to expand raises OverLimit. Units are kept
-by name (see `units`) and never converted: 9 m and 900 cm are different here. Of two quantities, the
-first is the response's and the second the gold answer's, whose unit counts for more.
+`answers` uses this module on texts that `latex.clean` has cleaned. Values are `Fraction`s, so
+nothing is rounded and nothing overflows. A number that is too large to expand raises OverLimit.
+Units are names (see `units`) and are never converted: 9 m and 900 cm are different here. Of two
+quantities, the first is the response's and the second the gold answer's.
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_EXPONENT = 4096  # 10^n with a larger n is refused, not expanded
 
 
 class OverLimit(Exception):
-    """The answer is too large to be compared within the time of one response."""
+    """Raised if an answer is too large to be compared within the time of one response."""
 
 
 class Quantity(NamedTuple):
@@ -68,8 +68,9 @@ def quantity(text: str) -> Quantity | None:
 def same_quantity(said: Quantity, gold: Quantity) -> bool:
     """Return whether two quantities are equal. One of them may lack its unit.
 
-    n% equals n/100. Against a number without unit, n% also equals n, because questions that ask for
-    a percentage need that. Up to 1 this is refused: 0.5% for 0.5 is wrong by a factor of a hundred.
+    n% equals n/100. If the other number has no unit, n% also equals n, because questions that ask
+    for a percentage need that. This is not accepted for numbers up to 1: 0.5% for 0.5 is wrong by a
+    factor of a hundred.
     """
     if said.value is None or gold.value is None:
         return False
@@ -89,7 +90,7 @@ def _with_unit(number: str, unit: str) -> Quantity | None:
 
 
 def _number(text: str) -> Quantity | None:
-    """Return a number without unit; signs and brackets may surround it: -(-5), -(1/2)."""
+    """Return the number in a text without unit, perhaps with signs and brackets: -(-5), -(1/2)."""
     sign = 1
     # More than three pairs of brackets are left to `algebra`.
     for _ in range(4):
@@ -125,7 +126,7 @@ def _ratio(top: Fraction, bottom: Fraction) -> Fraction | None:
 
 
 def _operand(text: str) -> Fraction | None:
-    """Return a numerator or denominator: a signed decimal, perhaps in brackets."""
+    """Return the value of a numerator or denominator: a signed decimal, perhaps in brackets."""
     text = text.strip()
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
@@ -146,7 +147,7 @@ def _ten_to(exponent: str) -> Fraction:
 
 
 def _repeating(whole: str, fixed: str, period: str) -> Fraction:
-    """Return a repeating decimal: 0.1(6) is (16 - 1) / 90."""
+    """Return the value of a repeating decimal: 0.1(6) is (16 - 1) / 90."""
     before = int(whole + fixed or "0")
     nines = (10 ** len(period) - 1) * 10 ** len(fixed)
     return Fraction(int(whole + fixed + period) - before, nines)

@@ -1,8 +1,8 @@
-r"""Ratios: 2:3 is 4:6, and also the fraction \frac23 where the gold answer is a ratio.
+r"""Compare ratios: 2:3 equals 4:6, and also the fraction \frac23 if the gold answer is a ratio.
 
-`judge` uses this after it compared the texts as they are. If the gold answer is a ratio, the
-question asks for its value. The reverse is not true: 1:2 for the gold answer 1/2 may be odds, which
-are 1/3. What can be a clock time, such as 8:30, is never scaled.
+`judge` uses this after it has compared the texts as written. If the gold answer is a ratio, the
+question wants its value. The reverse is not true: 1:2 for the gold answer 1/2 may be odds, and
+these mean 1/3. A text that can be a clock time, such as 8:30, is never treated as a ratio.
 """
 
 import re
@@ -18,8 +18,8 @@ _CLOCK = re.compile(r"\s*[0-9]{1,2}(?::[0-5][0-9]){1,2}\s*")
 def same_ratio(text: str, gold: str, same: Same) -> bool:
     """Return whether `text` has the value of the ratio `gold`.
 
-    It may be a multiple of the ratio or, for two terms, the fraction. Returns False if the gold
-    answer is not a ratio.
+    It may be a multiple of the ratio or, for two terms, the fraction. Returns False if `gold` is
+    not a ratio.
     """
     terms, wanted = _terms(text), _terms(gold)
     if wanted is None:

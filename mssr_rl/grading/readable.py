@@ -1,7 +1,7 @@
-"""Can the grader read a gold answer? If not, only a response that repeats it word for word pays.
+"""Find gold answers that the grader cannot read: only a response with the same text gets a reward.
 
-`check env=` and the data passport count and list such gold answers; `grade` warns of them. Nothing
-is evaluated, so no gold answer takes long.
+`check env=` and the data passport count and list such gold answers; `grade` warns about them.
+Nothing is evaluated, so no gold answer takes long.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ MAX_WORDS = 4  # of a short text that a response can repeat: isosceles triangle,
 def parseable(gold: str, choices: Sequence[str] | None = None) -> bool:
     """Return whether the grader can read `gold`: an option, a value, or a few plain words.
 
-    If it cannot, only the same text pays: the gold answer is broken, a sentence, or in a notation
-    that the grader does not know. `choices` are the options, if known.
+    If it cannot, only a response with the same text is right. Such a gold answer is broken, a
+    sentence, or in a notation that the grader does not support. `choices` are the options, if
+    known.
     """
     if len(gold) > MAX_CHARS or not clean(gold):
         return False

@@ -6,9 +6,9 @@ A reward is a weighted sum of parts, each from 0 to 1, and is set by `env.reward
     0.9*accuracy + 0.1*format                    EasyR1's default
     0.8*accuracy + 0.1*format + 0.1*length:400   adds a part for short right answers (characters)
 
-The weights add up to at most 1, and accuracy weighs more than half. So a right answer gets more
-than 0.5 and any other less, which is how trackers count successes. Accuracy in evaluations comes
-from the verdict, whatever the reward is.
+The weights add up to at most 1, and accuracy weighs more than half. So a right answer in the right
+format gets more than 0.5, and any other response less. Experiment trackers count successes by this.
+The accuracy in evaluations comes from the verdict, whatever the reward is.
 """
 
 import re
@@ -29,24 +29,27 @@ def accuracy(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
 
 
 def well_formed(verdict: Verdict, response: str = "") -> float:  # noqa: ARG001
-    """Return 1 if there are a think block and a box that was read, whatever the answer is."""
+    """Return 1 if the response has a think block and a readable box, right or wrong; else 0."""
     return float(verdict.reason in ("correct", "wrong"))
 
 
 @dataclass(frozen=True)
 class Brevity:
-    """1 for a right answer of at most `limit` characters, falling to 0 at twice as many."""
+    """A part of the reward for short right answers.
+
+    It is 1 up to `limit` characters, and falls to 0 at twice as many.
+    """
 
     limit: int
 
     def __call__(self, verdict: Verdict, response: str) -> float:
-        """Return the reward. A wrong answer gets 0, however short it is."""
+        """Return this part of the reward. A wrong answer gets 0, however short it is."""
         return accuracy(verdict) * min(1.0, max(0.0, 2 - len(response) / self.limit))
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """The sum of parts, each times its weight."""
+    """A reward that is the weighted sum of its parts."""
 
     parts: tuple[tuple[float, Reward], ...]
 
@@ -56,7 +59,10 @@ class Weighted:
 
 
 def parse(text: str) -> Reward:
-    """Return the reward that a text describes. Raises UserError that says what is wrong with it."""
+    """Return the reward that the text of `env.reward` describes.
+
+    Raises UserError if the text is not valid.
+    """
     terms = [_term(term, text) for term in text.replace(" ", "").split("+")]
     total = sum(weight for weight, _ in terms)
     # Sums of decimal fractions are not exact in floats.

@@ -1,13 +1,12 @@
-r"""Units: all spellings of a unit are mapped to one name. For `quantities` and `algebra.unit`.
+"""Map all spellings of a unit to one name, for `quantities` and `algebra.unit`.
 
     cm^2, square centimeters, sq cm  ->  one name        m/s, m s^{-1}, meters per second  ->  one
     chickens, years old  ->  a word that counts          quatloo  ->  "?quatloo", unsure
 
-Measures have a scale and dimensions (SI). So N m and J are one unit, but cm and m are two: a number
-in another unit is another answer here, even if it could be converted, because the question says
-which unit it wants. The words that count are not limited: any plural, or any word that the gold
-answer has too. A hedge or multiplier of `phrases` is not a unit: `12 or 15`, `5 thousand`, `3
-maybe`.
+Measures have a scale and dimensions (SI). So N m and J are one unit, but cm and m are two. A number
+in another unit is another answer here, even if it could be converted, because the question states
+the wanted unit. A word that counts is any plural, or any word that the gold answer has too. A hedge
+or multiplier of `phrases` is not a unit: `12 or 15`, `5 thousand`, `3 maybe`.
 """
 
 import re
@@ -173,7 +172,10 @@ def unit_name(text: str) -> str | None:
 
 
 def same_unit(said: str, gold: str) -> bool:
-    """Return whether a unit fits the gold answer's. One may be missing, but not an unsure word."""
+    """Return whether the response's unit is the gold answer's; one of the two may be missing.
+
+    An unsure word in the response is accepted only if the gold answer has the same word.
+    """
     if said == gold:
         return True
     if said.startswith(UNSURE):
@@ -182,7 +184,7 @@ def same_unit(said: str, gold: str) -> bool:
 
 
 def _measured(text: str) -> str | None:
-    """Return the name of a product or quotient of known units."""
+    """Return the name of a product or quotient of known units; None if `text` is not one."""
     # As written first: T is a tesla, t a ton.
     if known := _KNOWN.get(text) or _KNOWN.get(text.lower()):
         return known.name
@@ -215,7 +217,10 @@ def _power(m: re.Match[str]) -> int | None:
 
 
 def _counted(text: str) -> str | None:
-    """Return the name of a plural, perhaps with words before it. Another longer word is unsure."""
+    """Return the name of a plural, perhaps with words before it; None if `text` is no such words.
+
+    The name of another word of more than three letters is marked as unsure.
+    """
     words = text.lower().split()
     if not _PHRASE.fullmatch(text) or not (HEDGES | MULTIPLIERS | _MATHS).isdisjoint(words):
         return None

@@ -1,4 +1,4 @@
-r"""Grade one response against one gold answer, within a second and without raising.
+r"""Grade one response against one gold answer, within a second and without raising an error.
 
 The format is that of the paper (MSSR): first one <think>...</think> block, then the rest, in which
 the last \boxed{} is the answer. The model's text is data: it is compared, never executed. Most
@@ -27,7 +27,7 @@ _BRACE = re.compile(r"\\boxed\{|\\(?!\\boxed\{)[\\{}]|[{}]")
 
 
 class Verdict(NamedTuple):
-    """The reason why a response pays or not, and the text in its box, if it has one."""
+    """The result of grading a response: the reason, and the text in its box, if it has one."""
 
     reason: Reason
     extracted: str | None
@@ -41,8 +41,9 @@ class Verdict(NamedTuple):
 def verify(response: str, answer: str, choices: Sequence[str] | None = None) -> Verdict:
     """Return the verdict on `response` for the gold `answer`. `choices` are the options, if known.
 
-    `bad_format`: no closed think block at the start. `no_answer`: no box after it, or the last one
-    is empty or never closed. `timeout`: an answer beyond the limits, which is not examined further.
+    The reason `bad_format` means that there is no closed think block at the start. `no_answer`
+    means that no box follows it, or that the last box is empty or never closed. `timeout` means
+    that the answer is over the limits and was not fully compared.
     """
     rest = after_thinking(response)
     if rest is None:
@@ -68,9 +69,9 @@ def _reason(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
 
 
 def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reason:
-    """Return a helper process's verdict.
+    """Return the verdict of a helper process.
 
-    It is cached, because the same answers come again and again.
+    It is cached, because the same answers occur again and again.
     """
     from mssr_rl.grading import workers
 
@@ -89,16 +90,16 @@ def _by_algebra(text: str, answer: str, choices: tuple[str, ...] | None) -> Reas
 def gold_response(answer: str) -> str:
     """Return the shortest well-formed response with `answer`.
 
-    If it does not pay, the gold is bad.
+    If this response gets no reward, the gold answer is bad.
     """
     return f"<think></think>{_BOX}{answer}}}"
 
 
 def with_think_block(response: str) -> str:
-    """Return the response with an empty think block in front, as if the model had thought first.
+    """Return the response with an empty think block in front.
 
-    A response with a think block of its own keeps only what follows it. If that block is never
-    closed, the response is returned unchanged, and so has no answer.
+    If the response has a think block, only the text after it is kept. If that block is never
+    closed, the response is returned unchanged, and is graded as having no answer.
     """
     if _END in response:
         return f"{_START}{_END}{response[response.rfind(_END) + len(_END) :]}"
@@ -106,9 +107,10 @@ def with_think_block(response: str) -> str:
 
 
 def with_number_boxed(response: str) -> str:
-    """The response with its last number in a box behind it, unless it has a box already.
+    """Return the response with its last number in a box added at the end.
 
-    Only the last `MAX_CHARS` characters are searched for one.
+    A response with a box, or without a number in its last `MAX_CHARS` characters, is returned
+    unchanged. So is one whose think block is not closed.
     """
     if _BOX in response or (_START in response and _END not in response):
         return response
@@ -119,8 +121,8 @@ def with_number_boxed(response: str) -> str:
 def after_thinking(response: str) -> str | None:
     """Return the text after the think block; None if the response does not begin with one.
 
-    The block must be closed. A second think block after it is a format error too. A second closing
-    tag moves the end of the block.
+    Also returns None if the block is not closed, or if a second think block follows. If there are
+    several closing tags, the block ends at the last one.
     """
     start = len(response) - len(response.lstrip())
     first, last = response.find(_END, start), response.rfind(_END)
@@ -132,8 +134,8 @@ def after_thinking(response: str) -> str | None:
 def last_box(text: str) -> str | None:
     r"""Return the content of the last \boxed{}, or of a box around it; None if it is not closed.
 
-    Only `MAX_CHARS` before and after the last box's opening are read. If the box does not close
-    there, it is over the limit, and all text after its opening is returned.
+    Only `MAX_CHARS` characters before and after the start of the last box are read. If the box
+    closes later than that, all text after its start is returned, which is over the limit.
     """
     last = text.rfind(_BOX)
     if last < 0:
@@ -145,7 +147,7 @@ def last_box(text: str) -> str | None:
 
 
 def _content(window: str, last: int) -> str | None:
-    """Return the content of the box at `last`, or of the outermost closed box around it."""
+    """Return the content of the box at `last` or of the outermost closed box around it; or None."""
     opened: list[int] = []  # where the content of each open brace starts; -1 if it is not a box
     content: slice | None = None
     for m in _BRACE.finditer(window):

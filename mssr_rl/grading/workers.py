@@ -1,9 +1,9 @@
-"""The processes that `verify` asks where reading two answers does not decide. They can be killed.
+"""The processes in which `verify` compares answers by algebra. They can be killed.
 
 There is one helper process (see `helper`) for each thread that grades at the same time, at most
-`MOST`. Helpers start when first needed, ignore signals, and end with this process. The verdict is
-the same from the main thread, a worker thread, an asyncio task or an actor, because no signals are
-used here. A process that was forked from this one starts its own helpers.
+`MOST`. Helpers start when they are first needed, ignore signals, and end with this process. The
+verdict is the same from the main thread, a worker thread, an asyncio task or an actor, because no
+signals are used here. A process that was forked from this one starts its own helpers.
 """
 
 import atexit
@@ -39,7 +39,7 @@ START = 30.0  # seconds that a start may take on a busy machine; not charged to 
 
 
 class Helper:
-    """One template process."""
+    """A connection to one template process of `helper`."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -59,7 +59,12 @@ class Helper:
             raise RunFailed(f"the grading process does not start: {self._complaint()}") from error
 
     def ask(self, job: Job) -> Reply:
-        """Return the helper's verdict on one answer."""
+        """Return the helper's verdict on one answer.
+
+        Raises:
+            TimeoutError: no reply came within `PATIENCE` seconds.
+            EOFError, BrokenPipeError: the helper died.
+        """
         frames.send(self.asks, job)
         reply = str(frames.receive(self.answers, PATIENCE))
         word, _, complaint = reply.partition(" ")
@@ -68,7 +73,7 @@ class Helper:
         return cast(Reply, word)
 
     def end(self) -> None:
-        """Kill the template and its grader, and wait for their end."""
+        """Kill the template and its grader, and wait until they have ended."""
         if self.process.poll() is None:
             # The group is theirs alone (`start_new_session`), and a grader that is stuck goes with
             # it.
@@ -82,14 +87,17 @@ class Helper:
 
 
 class Pool:
-    """The free helpers. A thread takes one for each question."""
+    """The helpers that are not in use. A thread takes one for each answer."""
 
     def __init__(self) -> None:
         self.turn = threading.BoundedSemaphore(MOST)
         self.free: list[Helper] = []
 
     def ask(self, job: Job) -> Reply:
-        """Return the verdict; `error` if the process died on this answer."""
+        """Return the verdict on one answer; "timeout" or "error" if the helper gave none.
+
+        That helper is then killed.
+        """
         with self.turn:
             helper = self._take()
             try:
@@ -105,7 +113,7 @@ class Pool:
             return reply
 
     def warm(self) -> None:
-        """Start one grading process, if no running one is free."""
+        """Start one helper now, if none is free."""
         with self.turn:
             self.free.append(self._take())
 
@@ -122,12 +130,12 @@ class Pool:
 
 
 def ask(text: str, answer: str, choices: Sequence[str] | None) -> Reply:
-    """Return the verdict, by algebra, on whether `text` gives `answer`."""
+    """Return the verdict of a helper process on whether `text` gives the gold `answer`."""
     return _pool.ask((text, answer, None if choices is None else list(choices)))
 
 
 def warm() -> None:
-    """Start one helper now, so that no response waits for it."""
+    """Start one helper now, so that no response waits for its start."""
     _pool.warm()
 
 
@@ -141,7 +149,7 @@ def _program() -> str:
 
 
 def _forget() -> None:
-    """Make a new pool in a forked process, which must not share its parent's pipes."""
+    """Create an empty pool in a forked process, which must not share its parent's pipes."""
     global _pool  # noqa: PLW0603
     _pool = Pool()
 

@@ -1,12 +1,12 @@
-"""Compare the values of answers that `answers` cannot compare by reading.
+"""Decide by algebra whether two answers are equal, where `answers` cannot decide it.
 
-Runs in a killable worker.
+This package runs in a worker process that can be killed.
 
     text --lexer--> tokens --parser--> tree --compare--> same or not
                                                |
                                   identity: two expressions at many points
                                   exact, numeric: one expression at one point
 
-Text is never executed. A tree has only the kinds of nodes that `tree` lists, and every step has a
-limit. A text that gives no such tree is `Unreadable` and equals only itself.
+Text is never executed. A tree has only the kinds of nodes that `tree` lists. Every step has a
+limit. A text that cannot be parsed raises `Unreadable`; such an answer equals only the same text.
 """

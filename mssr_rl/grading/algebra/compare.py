@@ -1,7 +1,7 @@
-r"""Compare whole answers: lists, sets, intervals, relations, matrices, and expressions in them.
+"""Compare whole answers: lists, sets, intervals, relations, matrices, and expressions in them.
 
-`said` is the answer and `gold` the gold answer. Some additions are allowed on one side only: an
-answer may have a derivation or a name on the left, and a gold answer may have a unit or an
+`said` is the response's answer and `gold` the gold answer. Some additions are allowed on one side
+only. A response may add a derivation or a name on the left. A gold answer may add a unit or an
 approximation. docs/grading.md has the rules with examples:
 
 * tuples and bare lists are ordered; sets and answers joined by "or" are not;
@@ -39,7 +39,11 @@ _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 
 
 def equivalent(said: str, gold: str) -> bool:
-    """Return whether two texts have the same value. Raises OverLimit if that costs too much."""
+    """Return whether two answers have the same value.
+
+    Returns False if one of them cannot be parsed. Raises OverLimit if the comparison costs too
+    much.
+    """
     try:
         one, other = read_claim(said), read_claim(gold)
         # Words that are equal were found equal by reading, before algebra was asked.
@@ -58,7 +62,10 @@ def equivalent(said: str, gold: str) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """Return whether a text is a word: on and no are words, xy and yx are products."""
+    """Return whether a text is a word such as "on" or "no".
+
+    A text of the letters a, b, c, x, y, z only, such as xy, is a product.
+    """
     return text.isalpha() and len(text) > 1 and not _LETTERS_OF_PRODUCTS.issuperset(text)
 
 
@@ -66,9 +73,10 @@ def _is_word(text: str) -> bool:
 
 
 def _claim(reading: EqualSides, gold: EqualSides) -> Part | None:
-    """Return the final value of an answer if all its sides agree: 24 * 24 = 576 gives 576.
+    """Return the final value of a response's answer, or None if its sides disagree.
 
-    3 = 3 derives nothing, and does not give x = 3.
+    For example, 24 * 24 = 576 gives 576. The equation 3 = 3 derives nothing, so it does not count
+    as x = 3.
     """
     if not reading.parts:
         return None
@@ -79,7 +87,7 @@ def _claim(reading: EqualSides, gold: EqualSides) -> Part | None:
 
 
 def _wanted(reading: EqualSides) -> Part | None:
-    """Return the value of a gold answer; if it has nothing exact, that is its decimal."""
+    """Return the value of a gold answer, or its rounded decimal if it gives no exact value."""
     if not _is_decimal(reading):
         return _end_of_chain(reading.parts)
     value, named = reading.rounded[-1], reading.parts[:1]
@@ -87,13 +95,17 @@ def _wanted(reading: EqualSides) -> Part | None:
 
 
 def _is_decimal(reading: EqualSides) -> bool:
-    """Return whether it is only a rounded decimal, perhaps with a name."""
+    """Return whether an answer is only a rounded decimal, perhaps with a name before it."""
     named = [_is_unknown(part.node) for part in reading.parts]
     return bool(reading.rounded) and named in ([], [True])
 
 
 def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Part | None:
-    """Return the last side, or the first and last if the first is a name or an expression."""
+    """Return the last side of a chain of equal sides, or None if the sides disagree.
+
+    If the first side is a name or has letters, the result is the equation of the first and the last
+    side.
+    """
     *_, last = parts
     if len(parts) == 1:
         return last
@@ -116,7 +128,7 @@ def _is_unknown(node: Node) -> bool:
 
 
 def _rounds_to(exact: Part, decimal: Part) -> bool:
-    """Return whether the decimal is the exact value, rounded or cut to its digits."""
+    """Return whether the decimal is the exact value, rounded or cut to the decimal's digits."""
     if not same_unit(exact.unit, decimal.unit) and not same_unit(decimal.unit, exact.unit):
         return False
     if symbols(exact.node) or symbols(decimal.node):
@@ -138,7 +150,7 @@ def _places(value: Fraction) -> int:
 
 
 def _members(node: Node) -> Node:
-    """Return the node with plus-minus written out, and values joined by "or" as a set."""
+    """Return the tree with plus-minus as two values, and with values joined by "or" as a set."""
     if node.kind == "relation" and node.name in ("=", "!=") and holds(node.parts[1], "plus_minus"):
         left, right = node.parts
         if node.name == "!=":
@@ -223,7 +235,10 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 
 def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
-    """Return v of x = v, S of x in S, intervals for conditions, if the other is a value."""
+    """Return the value that a relation states, if the other answer is a value and not a relation.
+
+    It is v for x = v, S for x in S, and an interval for conditions such as x < 3.
+    """
     if other.kind == "relation" and a.kind == "relation":
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
@@ -234,7 +249,10 @@ def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
 
 
 def _right_side(a: Node, head: left_sides.Head) -> Node:
-    """Return v of x = v, and of x = u = v where u and v are the same."""
+    """Return v for x = v, and also for x = u = v if u and v are the same.
+
+    Any other node is returned unchanged.
+    """
     if a.kind != "relation":
         return a
     left, *values = a.parts
@@ -248,7 +266,10 @@ def _right_side(a: Node, head: left_sides.Head) -> Node:
 
 
 def _same_set(a: Node, b: Node) -> bool:
-    """Compare in any order. Only a bare list may stand for a set."""
+    """Return whether two sets have the same members, in any order.
+
+    Besides a set, only a bare list is accepted.
+    """
     if {a.kind, b.kind} - {"set", "list"}:
         single, other = (a, b) if a.kind == "set" else (b, a)
         return len(single.parts) == 1 and single.value == "or" and _same(single.parts[0], other)
@@ -260,22 +281,23 @@ def _same_set(a: Node, b: Node) -> bool:
 
 
 def _is_system(node: Node) -> bool:
-    """Return whether the relations are about different letters."""
+    """Return whether a list's relations are about different letters, as in x = 2, y = 3."""
     letters = {symbols(part) for part in node.parts if part.kind == "relation"}
     return len(letters) > 1
 
 
 def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
-    """Return whether each of `a` is one of `b`, and each of `b` one of `a`."""
+    """Return whether each item of `a` equals one of `b`, and each item of `b` one of `a`."""
     return all(any(_same(x, y) for y in b) for x in a) and all(
         any(_same(x, y) for x in a) for y in b
     )
 
 
 def _same_list(a: Node, b: Node) -> bool:
-    """Compare in order.
+    """Return whether two lists have equal items in the same order.
 
-    Equations and points may have any order; conditions on one letter are a set.
+    Equations, points and lists may have any order. Conditions on one letter are compared as sets of
+    numbers.
     """
     if a.name != b.name and not {a.name, b.name} <= _PLAIN_JOINTS and "and" not in (a.name, b.name):
         return False
@@ -305,7 +327,7 @@ def _same_relation(a: Node, b: Node) -> bool:
 
 
 def _same_solutions(a: Node, b: Node) -> bool:
-    """Compare x in (1, 3) with 1 < x < 3."""
+    """Return whether two conditions have the same solutions, such as x in (1, 3) and 1 < x < 3."""
     one, other = real_sets.of_conditions(a), real_sets.of_conditions(b)
     return (
         one is not None

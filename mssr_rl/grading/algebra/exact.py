@@ -1,7 +1,7 @@
 """Compute the exact value of an expression at a point, as a Fraction, or raise NotRational.
 
-Sizes are checked before anything is expanded. What would be too large raises OverLimit. `numeric`
-evaluates what is not rational.
+Sizes are checked before anything is expanded. OverLimit is raised if a number would be too large.
+`numeric` evaluates expressions that are not rational.
 """
 
 import math
@@ -21,15 +21,15 @@ Point = Mapping[str, Fraction]
 
 
 class NotRational(Exception):
-    """The value is not rational, or rational arithmetic cannot find it."""
+    """Raised if the value is not rational, or if rational arithmetic cannot find it."""
 
 
 class Undefined(Exception):
-    """There is no value: a division by zero, or an even root of a negative number."""
+    """Raised if there is no value: a division by zero, or an even root of a negative number."""
 
 
 def exact(node: Node, point: Point) -> Fraction:
-    """Return the rational value of the node at the point, which gives a number for each letter."""
+    """Return the rational value of a node; `point` gives a number for each letter."""
     if node.kind == "number":
         return Fraction(node.value)
     if node.kind == "symbol":
@@ -50,7 +50,10 @@ BIG = {"sum": "sum", "prod": "product"}
 
 
 def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
-    """Yield the term of a finite sum or product with each of its indices."""
+    """Yield (term, point) for each index of a finite sum or product.
+
+    The point includes the value of the index.
+    """
     letter, low, high, term = node.parts
     try:
         first, last = exact(low, point), exact(high, point)
@@ -65,14 +68,17 @@ def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
 
 
 def indexed(node: Node, point: Point) -> Fraction:
-    """Return the value of b_k under a sum: a different number for each name and index."""
+    """Return a number that stands for b_k under a sum; each name and index has its own."""
     index = exact(node.parts[0], point)
     # Not `hash`, which Python salts anew in every process: a verdict must not change.
     return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
 
 
 def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> Node:
-    """Return the value of a piecewise function at the point, by the condition that holds."""
+    """Return the case of a piecewise function whose condition is true at the point.
+
+    Raises Undefined if there is none.
+    """
     for row in node.parts:
         value, condition = row.parts
         if condition == ALWAYS or holds(condition, point):
@@ -81,9 +87,9 @@ def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> No
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:
-    """Return base ^ exponent if it is rational.
+    """Return base ^ exponent as a Fraction, or raise NotRational.
 
-    A negative base gets its real root if there is one.
+    An odd root of a negative base is the real root.
     """
     if exponent.denominator != 1:
         return power(_exact_root(base, exponent.denominator), Fraction(exponent.numerator))
@@ -121,12 +127,12 @@ def _whole_root(n: int, index: int) -> int:
 
 
 def operation(kind: str, values: list[Fraction]) -> Fraction:
-    """Return a sum, product, quotient, negative or power of rational numbers."""
+    """Return the sum, product, quotient, negative or power of rational numbers."""
     return _held(OPERATIONS[kind](values))
 
 
 def call(name: str, values: list[Fraction]) -> Fraction:
-    """Return a function of rational numbers, if its value is rational."""
+    """Return the value of a function of rational numbers, or raise NotRational."""
     if name == "root":
         if values[1] <= 0 or values[1].denominator != 1:
             raise NotRational("an odd index")

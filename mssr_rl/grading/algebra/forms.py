@@ -1,7 +1,7 @@
-r"""Other forms of the same value: vectors, residues, constants of integration, degrees and radians.
+"""Other forms of the same value: vectors, residues, constants of integration, degrees and radians.
 
-`compare` asks here what else a tree may stand for beside another tree. Each form has its own
-functions. None of them decides whether two expressions are equal; `identity` does.
+`compare` uses these functions to find the forms that one tree may stand for beside another tree.
+They do not decide whether two expressions are equal; `identity` does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,10 @@ _CONSTANTS = frozenset("CcKkDdAaBbMm")
 
 
 def ascending(node: Node) -> Node:
-    """Return a relation with < and <= only, if all its signs point one way."""
+    """Return a relation with < and <= in place of > and >=, if all its signs are > or >=.
+
+    Any other relation is returned unchanged.
+    """
     signs = node.name.split()
     if signs and all(sign in _TURNED for sign in signs):
         turned = " ".join(_TURNED[sign] for sign in reversed(signs))
@@ -44,10 +47,10 @@ def ascending(node: Node) -> Node:
 
 
 def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
-    """Return the components of both, if one is a vector and the other may be one; else None.
+    """Return the components of both, or None if they are not to be compared as vectors.
 
-    If gold is a column or <2, 3>, the answers (2, 3), [2, 3] and 2i + 3j may be vectors. A row of a
-    matrix may not.
+    If the gold answer is a column or <2, 3>, the response may write (2, 3), [2, 3] or 2i + 3j. It
+    may not write a row of a matrix.
     """
     if _is_column(gold) or _is_vector(gold):
         parts = () if _is_row(said) else components(said, beside=gold)
@@ -60,9 +63,9 @@ def as_vectors(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ..
 
 
 def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]] | None:
-    """Return the coordinates of both, if one is (2, 3) and the other is x = 2, y = 3.
+    """Return the coordinates of both, if one is (2, 3) and the other is x = 2, y = 3; else None.
 
-    The bare list 2, 3 may stand for a point too, unless the pair could be an interval.
+    The bare list 2, 3 may also stand for a point, unless the pair could be an interval.
     """
     pair = {said.kind, gold.kind} == {"list", "group"} and {said.value, gold.value} <= _POINTS
     if not pair:
@@ -77,7 +80,7 @@ def as_points(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...
 
 
 def _is_no_interval(parts: Sequence[Node]) -> bool:
-    """Return whether these are at least three numbers, or two in descending order."""
+    """Return whether the numbers cannot be an interval: not two, or two that do not ascend."""
     if len(parts) != 2 or any(map(symbols, parts)):
         return len(parts) != 2
     low, high = (value_near(part) for part in parts)
@@ -85,7 +88,7 @@ def _is_no_interval(parts: Sequence[Node]) -> bool:
 
 
 def _coordinates(node: Node) -> tuple[Node, ...]:
-    """Return 2 and 3 of x = 2, y = 3. The letters must be in their usual order."""
+    """Return the values 2 and 3 of x = 2, y = 3; () if the letters are not in their usual order."""
     if any(part.kind != "relation" or part.name != "=" for part in node.parts):
         return ()
     ordered = in_usual_order([part.parts[0] for part in node.parts])
@@ -93,7 +96,7 @@ def _coordinates(node: Node) -> tuple[Node, ...]:
 
 
 def are_values_of_one(parts: Sequence[Node]) -> bool:
-    """Return whether these are several values of one letter: n = 2, 3, 4."""
+    """Return whether the parts are several values of one letter, as in n = 2, 3, 4."""
     if len(parts) < 2:
         return False
     first, *rest = parts
@@ -102,7 +105,10 @@ def are_values_of_one(parts: Sequence[Node]) -> bool:
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
-    """Return the components of a vector, else (). 2i - j is one if `beside` is a vector."""
+    """Return the components of a vector; () if the node is no vector.
+
+    2i - j counts as a vector if `beside`, the other answer, is one.
+    """
     if node.kind == "group" and node.name in ("()", "<>", "[]"):
         return node.parts
     if _is_column(node):
@@ -138,7 +144,10 @@ def _may_be_basis(node: Node) -> bool:
 
 
 def _of_basis(node: Node, size: int) -> tuple[Node, ...]:
-    """Return the coefficients of i, j, k in a sum: one is set to 1, the others to 0."""
+    """Return the coefficients of i, j, k in a sum of unit vectors.
+
+    Each is found by setting its unit vector to 1 and the others to 0.
+    """
     used = {name for name in _BASIS if _with_basis(node, name, 2) != _with_basis(node, name, 3)}
     size = max(size, 3 if "k" in used else 2)
     zero = node
@@ -163,7 +172,11 @@ def _with_basis(node: Node, name: str, value: int) -> Node:
 
 
 def same_modulo(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
-    """Compare residues: 3 (mod 7) is 3 or x = 3 (mod 7), and x = 3 (mod 7) is x = 7k + 3 too."""
+    """Return whether two answers are the same residue.
+
+    The gold answer 3 (mod 7) accepts 3 and x = 3 (mod 7). The gold answer x = 3 (mod 7) also
+    accepts x = 7k + 3.
+    """
     if gold.kind != "modulo":
         return gold.kind == "relation" and _is_progression(gold, said)
     value = gold.parts[0]
@@ -197,7 +210,10 @@ def _divides(modulus: Node, node: Node) -> bool:
 
 
 def _is_progression(said: Node, gold: Node) -> bool:
-    """Return whether it is x = 7k + 3, with steps of the modulus and a fitting start."""
+    """Return whether `said` is a form like x = 7k + 3 of the residue `gold`.
+
+    Its steps must equal the modulus, and its start must have the residue.
+    """
     relation, modulus = gold.parts
     if relation.kind != "relation":
         return False
@@ -217,7 +233,7 @@ def _is_progression(said: Node, gold: Node) -> bool:
 
 
 def without_domains(node: Node) -> Node:
-    """Return x = 7k + 3 without the set of its letter, as in x = 7k + 3, k in Z."""
+    """Return the list without statements like k in Z, as in x = 7k + 3, k in Z."""
     kept = [part for part in node.parts if not _is_domain(part)]
     rest = frozenset().union(*map(symbols, kept))
     gone = [part for part in node.parts if _is_domain(part) and symbols(part) <= rest]
@@ -234,7 +250,10 @@ def _is_domain(part: Node) -> bool:
 
 
 def renamed(relation: Node, gold: Node) -> Node:
-    """Rename a definition's variable to gold's: f(t) = 2t + 3 says the same as f(x) = 2x + 3."""
+    """Return a function's definition with the variable that the gold answer uses.
+
+    So f(t) = 2t + 3 equals f(x) = 2x + 3.
+    """
     mine, target = _argument(relation), _argument(gold)
     if mine is None or target is None or mine == target or target in symbols(relation.parts[1]):
         return relation
@@ -253,7 +272,7 @@ def _argument(relation: Node) -> str | None:
 
 
 def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:
-    """Yield other pairs of trees with the same meaning as these two."""
+    """Yield pairs of trees that mean the same as this pair, with another notation."""
     if holds(said, "basis") or holds(gold, "basis"):
         yield tuple(
             replaced(n, lambda p: _I if p == Node("basis", "i") else None) for n in (said, gold)
@@ -267,7 +286,7 @@ def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:
 
 
 def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
-    """Return 60 degrees and pi/3 both in radians."""
+    """Return both values in radians if one is in degrees and the other has pi; else None."""
     angles = [node.kind == "angle" for node in (said, gold)]
     pi = Node("constant", "pi")
     if sum(angles) != 1 or pi not in walk(gold if angles[0] else said):
@@ -277,7 +296,10 @@ def _radians(said: Node, gold: Node) -> tuple[Node, Node] | None:
 
 
 def _of_integration(said: Node, gold: Node) -> tuple[Node, Node] | None:
-    """Return x^2 + K as x^2 + C, if gold has C as its constant."""
+    """Return the pair with the gold answer's constant of integration in both: x^2 + K as x^2 + C.
+
+    Returns None if they do not have such constants.
+    """
     mine, theirs = _constant_of(said), _constant_of(gold)
     if mine is None or theirs is None or mine == theirs:
         return None
@@ -287,7 +309,7 @@ def _of_integration(said: Node, gold: Node) -> tuple[Node, Node] | None:
 
 
 def _constant_of(node: Node) -> Node | None:
-    """Return the one letter that is a summand of its own and not a variable."""
+    """Return the only letter that is a term of its own and may be a constant, or None."""
     if node.kind != "sum":
         return None
     alone = [part for part in node.parts if part.kind == "symbol" and part.name[0] in _CONSTANTS]

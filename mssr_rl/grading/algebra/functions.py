@@ -1,4 +1,7 @@
-"""Functions of real numbers that an answer may name, computed by mpmath. Others are Undefined."""
+"""The functions of real numbers that an answer may use, computed by mpmath.
+
+Undefined is raised where a function has no value.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,7 +23,7 @@ def constant(name: str) -> Any:
 
 
 def divided(top: Any, bottom: Any) -> Any:
-    """Return a quotient. A divisor that is zero up to rounding counts as zero."""
+    """Return a quotient. Raises Undefined if the divisor is zero up to rounding."""
     if abs(bottom) < mpmath.mpf(10) ** (15 - mp.dps):
         raise Undefined("a division by zero")
     return top / bottom

@@ -1,11 +1,11 @@
 """Decide whether two expressions are the same function, and two relations the same relation.
 
 This is identity testing: both sides are evaluated at the same fixed points. Rational values are
-compared exactly. Others are computed to so many digits that no difference can hide below the
-smallest part of either side (`numeric.Numeric.range`). One point at which they differ is a
-disproof. Agreement at all points is taken as identity, if enough of them lie in both domains. For
-polynomials of the sizes that are accepted the chance of an error is nil (Schwartz-Zippel). For the
-rest it is far below the chance of a wrong gold answer.
+compared exactly. Other values are computed to enough digits that a difference must show
+(`numeric.Numeric.range`). One point at which the sides differ proves that they are different. If
+they agree at all points, and enough of these lie in both domains, they count as equal. For
+polynomials of the accepted sizes the chance of an error is nil (Schwartz-Zippel). For other
+expressions it is far below the chance of a wrong gold answer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +49,11 @@ _OF_ANY_SIGN = frozenset("xyzt")
 
 
 def same_value(a: Node, b: Node) -> bool:
-    """Return whether `a` = `b` wherever both have a value. Letters beside roots may be positive."""
+    """Return whether `a` equals `b` at every point at which both have a value.
+
+    If both have roots, it is enough that they agree where letters outside `_OF_ANY_SIGN` are
+    positive.
+    """
     if _infinity(a) or _infinity(b):
         return _infinity(a) == _infinity(b)
     if a == b:
@@ -70,9 +74,9 @@ def same_value(a: Node, b: Node) -> bool:
 
 
 def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
-    """Return whether `a` is a constant times `b`, so that a = 0 and b = 0 are the same.
+    """Return whether `a` is a constant times `b`, so that a = 0 and b = 0 have the same solutions.
 
-    With `positive` the constant must be positive, so that a < 0 and b < 0 are the same too.
+    With `positive` the constant must be positive; then a < 0 and b < 0 have the same solutions too.
     """
     names = symbols(a) | symbols(b)
     points = _points(names, _bounds(a) | _bounds(b))
@@ -88,7 +92,9 @@ def same_zeros(a: Node, b: Node, *, positive: bool) -> bool:
 
 
 def compare_constants(a: Node, b: Node) -> int:
-    """Return -1, 0 or 1 as the constant `a` is below, equal to or above `b`. Both may be infinite.
+    """Return -1, 0 or 1 if the constant `a` is less than, equal to or greater than `b`.
+
+    Both may be infinite.
 
     Raises:
         OverLimit: they differ by less than the digits show.
@@ -103,7 +109,10 @@ def compare_constants(a: Node, b: Node) -> int:
 
 
 def value_near(node: Node) -> Fraction | None:
-    """Return a constant to thirty digits, for comparison with a decimal; None without a value."""
+    """Return the value of a constant: exact, or rounded to thirty decimal places.
+
+    Returns None if it has no real value. The result is compared with a decimal.
+    """
     value = _value_at(node, {})
     if value is None or isinstance(value, Fraction):
         return value
@@ -120,9 +129,10 @@ def _infinity(node: Node) -> int:
 
 
 def _has_value(node: Node) -> bool:
-    """Return whether it has a value at some point. 1/0 equals nothing, not even itself.
+    """Return whether an expression has a value at some point.
 
-    What is too large to evaluate still equals itself.
+    An expression without a value, such as 1/0, does not equal even itself. One that is too large to
+    evaluate does.
     """
     try:
         points = _points(symbols(node), _bounds(node))
@@ -141,14 +151,17 @@ def _has_root(node: Node) -> bool:
 
 
 def _bounds(node: Node) -> frozenset[str]:
-    """Return the letters that are whole numbers, such as n of a sum from 1 to n."""
+    """Return the letters in the bounds of sums and products, such as n in a sum from 1 to n.
+
+    Their values must be whole numbers.
+    """
     bounds = [symbols(part.parts[1]) | symbols(part.parts[2]) for part in walk(node)
              if part.kind == "big"]  # fmt: skip
     return frozenset().union(*bounds)
 
 
 def _breaks(node: Node) -> list[Point]:
-    """Return the points at which a piecewise function changes, where ends are open or closed."""
+    """Return the points at which the cases of a piecewise function begin or end."""
     points: list[Point] = []
     for row in (row for part in walk(node) if part.kind == "piecewise" for row in part.parts):
         for end in (part for part in walk(row.parts[1]) if not symbols(part)):
@@ -180,9 +193,9 @@ def _positive(point: Point) -> Point:
 
 
 def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool | None:
-    """Return whether they agree; None if they agree, but at too few points.
+    """Return whether `a` and `b` agree at the points; None if too few points could be compared.
 
-    `strict`: at each point either both must have a value, or neither.
+    With `strict`, at each point either both must have a value, or neither.
     """
     compared, free, pair, digits = 0, bool(symbols(a) | symbols(b)), _Pair.of(a, b), DIGITS
     for point in points:
@@ -203,7 +216,7 @@ def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool |
 
 
 class _Pair(NamedTuple):
-    """Two expressions, whether they are complex, and the number of digits they are written with."""
+    """Two expressions, whether they are complex, and how many digits their numbers have."""
 
     a: Node
     b: Node
@@ -216,9 +229,10 @@ class _Pair(NamedTuple):
 
 
 def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
-    """Return the number of digits to which both agree at the point; 0 if they differ.
+    """Return the number of digits that showed agreement at the point; 0 if the two differ.
 
-    `digits` is the first number to try: what was enough at the last point is often enough again.
+    `digits` is the first number of digits to try. It is the number that was enough at the last
+    point.
     """
     try:
         return digits if exact(pair.a, point) == exact(pair.b, point) else 0
@@ -239,7 +253,10 @@ def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
 
 
 def _enough_digits(size: int, written: int) -> int:
-    """Return the digits with which no difference hides below the smallest part of a side."""
+    """Return how many digits are needed so that rounding can hide no difference.
+
+    Raises OverLimit if they are more than MAX_DIGITS.
+    """
     digits = DIGITS + 3 * size + written
     if digits > MAX_DIGITS:
         raise OverLimit(f"{digits} digits")
@@ -252,7 +269,7 @@ class _Difference(NamedTuple):
 
 
 def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
-    """Compute whether the sides differ by more than rounding explains."""
+    """Return whether the sides differ by more than rounding error, and `Numeric.range`."""
     numeric = Numeric(digits, complex_numbers=pair.is_complex)
     left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
     with mp.workdps(digits):
@@ -260,7 +277,7 @@ def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
 
 
 def _written(node: Node) -> int:
-    """Return the number of digits that its numbers are written with."""
+    """Return about how many decimal digits the numbers of an expression have in all."""
     numbers = [Fraction(part.value) for part in walk(node) if part.kind == "number"]
     bits = sum(n.numerator.bit_length() + n.denominator.bit_length() for n in numbers)
     return bits * 3 // 10
@@ -289,7 +306,11 @@ def _nonzero(node: Node, point: Point) -> bool:
 
 
 def _sign(node: Node, point: Point) -> int:
-    """Return the sign at a point. Digits are added until it shows, or until none can be hidden."""
+    """Return the sign of an expression at a point: -1, 0 or 1.
+
+    More digits are computed if the first ones do not show the sign. Raises Undefined if the value
+    is not real.
+    """
     try:
         value = exact(node, point)
         return (value > 0) - (value < 0)
@@ -309,7 +330,7 @@ def _sign(node: Node, point: Point) -> int:
 
 
 def _at(node: Node, point: Point) -> Node:
-    """Return the node with numbers for letters."""
+    """Return the tree with the point's numbers in place of its letters."""
 
     def value(part: Node) -> Node | None:
         named = part.kind == "symbol" and part.name in point

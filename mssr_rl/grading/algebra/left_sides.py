@@ -1,8 +1,8 @@
-r"""Left sides that name a value and are not a part of it: x, f(2), |AB|, \tan\theta, Area.
+r"""Left sides that only name a value: x, f(2), |AB|, \tan\theta, Area.
 
-A gold answer x = 5 is the value 5 only after a plain name. An answer may name what was asked for in
-its own words. Neither may use letters of the value. x + y = 5 names a sum, but 2x = 6 is an
-equation that is still to be solved.
+A gold answer x = 5 counts as the value 5 only if its left side is a plain name. A response may name
+the wanted value in its own words. A name may not use letters of the value. x + y = 5 names a sum,
+but 2x = 6 is an equation that is still to be solved.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,10 @@ _NAMED = ("symbol", "product", "quotient", "sum", "negative", "power", "group", 
 
 
 def gold_of(left: Node, right: Node) -> bool:
-    """Return whether `left` may name the value in a gold answer.
+    """Return whether `left` may be the name of the value `right` in a gold answer.
 
-    It may be a letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB, none of which
-    may occur on the right.
+    It may be a letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB. None of its
+    letters may occur in `right`.
     """
     if left.kind == "name":
         return True
@@ -35,7 +35,7 @@ def gold_of(left: Node, right: Node) -> bool:
 
 
 def _function(left: Node) -> str | None:
-    """Return the f of f(x) and of f^{-1}(x)."""
+    """Return the name f for f(x) and f^{-1}(x); None for anything else."""
     if left.kind != "product" or len(left.parts) != 2 or _is_segment(left):
         return None
     function, letter = left.parts
@@ -46,13 +46,13 @@ def _function(left: Node) -> str | None:
 
 
 def _is_segment(left: Node) -> bool:
-    """Return whether it is AB, or a product of segments: only capital letters."""
+    """Return whether a node is a segment AB or a product of segments, with only capital letters."""
     letters = left.parts
     return left.kind == "product" and all(p.kind == "symbol" and p.name.isupper() for p in letters)
 
 
 def _is_measure(left: Node) -> bool:
-    r"""Return whether it is what a question asks for: |AB|, AB/CD, \sin A, \tan\theta, f(2)."""
+    r"""Return whether a node is a wanted quantity: |AB|, AB/CD, \sin A, \tan\theta, f(2)."""
     letters = symbols(left)
     if not letters or _numbers(left) or left.kind not in ("call", "quotient", "product"):
         return False
@@ -62,10 +62,10 @@ def _is_measure(left: Node) -> bool:
 
 
 def said_of(left: Node, right: Node) -> bool:
-    """Return whether `left` may name the value in an answer.
+    """Return whether `left` may be the name of the value `right` in a response's answer.
 
-    In addition to `gold_of`: |AB|, f(2), d(A, B), a function of letters, an expression of letters
-    only.
+    It may be everything that `gold_of` allows, and also |AB|, f(2), d(A, B), a function of letters,
+    or an expression with letters only.
     """
     if gold_of(left, right):
         return True
@@ -80,7 +80,10 @@ def said_of(left: Node, right: Node) -> bool:
 
 
 def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    """Return the sides of both; (y, x) = (2, 1) becomes (x, y) = (1, 2) if gold has that."""
+    """Return the sides of both relations, with the first in the order of the gold answer.
+
+    For example, (y, x) = (2, 1) becomes (x, y) = (1, 2) if the gold answer names (x, y).
+    """
     left, right = said.parts
     target = gold.parts[0]
     fits = (left.kind, right.kind, target.kind) == ("group",) * 3
@@ -104,14 +107,14 @@ def in_usual_order(names: Sequence[Node]) -> bool:
 
 
 def _is_call(node: Node) -> bool:
-    """Return whether it is f(2), f'(0), d(A, B) or f(g(2))."""
+    """Return whether a node is a function call such as f(2), f'(0), d(A, B) or f(g(2))."""
     if node.kind != "product" or len(node.parts) != 2 or node.parts[0].kind != "symbol":
         return False
     return node.parts[0].name[0] in _FUNCTIONS and node.parts[1].kind != "symbol"
 
 
 def _numbers(node: Node) -> bool:
-    """Return whether it has a number that is neither an exponent nor an argument of a function."""
+    """Return whether a node has a number outside of exponents and function arguments."""
     if node.kind == "power":
         return _numbers(node.parts[0])
     if _is_call(node):

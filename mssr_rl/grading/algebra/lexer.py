@@ -1,9 +1,9 @@
-r"""Turn the text of an answer into tokens. Dressing is removed, and units are kept apart.
+r"""Turn the text of an answer into tokens. LaTeX formatting is removed, and units are kept apart.
 
     3\sqrt{5}\text{ cm}   ->   number 3, command sqrt, sign {, number 5, sign }        unit cm
 
 `parser` reads the tokens. A run of letters is a function's name, a Greek letter, a word that joins
-(or, and), or up to three letters that are multiplied. Any longer word raises Unreadable, so that a
+(or, and), or a product of up to three letters. Any longer word raises Unreadable, so that a
 sentence is never read as a product.
 """
 
@@ -28,7 +28,7 @@ GREEK = frozenset({
 
 
 class Token(NamedTuple):
-    """One token. `spaced` says that a blank came before it.
+    """One token. `spaced` tells whether a blank came before it.
 
     `kind` is number, repeat, letter, subscript, basis, command, word, condition, begin, end or
     sign.
@@ -115,7 +115,7 @@ def _read(text: str, row: list[Token], level: int) -> None:
 def _braced_token(
     text: str, m: re.Match[str], row: list[Token], at: tuple[bool, int]
 ) -> int | None:
-    """Read a token that has braces behind it: dressing, an environment, an index, a unit vector."""
+    """Read a token with braces after it: formatting, an environment, a subscript, a unit vector."""
     name = m[0][1:] if m["command"] else ""
     if basis := m["command"] and _BASIS.match(text, m.start()):
         row.append(Token("basis", basis[1], at[0]))
@@ -140,7 +140,7 @@ def _takes_index(token: Token) -> bool:
 
 
 def _index(text: str, position: int) -> tuple[str, int]:
-    """Return a subscript in braces, or the one character or macro that replaces it."""
+    """Return a subscript: the text in braces, or the one character or macro in its place."""
     inner, end = _braced(text, position)
     if end > position:
         return inner, end
@@ -151,7 +151,7 @@ def _index(text: str, position: int) -> tuple[str, int]:
 
 
 def _undress(inner: str, row: list[Token], at: tuple[bool, int]) -> None:
-    """Read the content of a macro that changes the look: in braces, unless it is a joining word."""
+    """Read the content of a formatting macro: a joining word, a condition, or text in braces."""
     spaced, level = at
     word = inner.strip(" ,").lower()
     if word in JOINTS:
@@ -203,7 +203,7 @@ _PLAIN_NAMES = {name: name for name in (*FUNCTIONS, "pi")} | {"sqrt": "root", "m
 
 
 def _braced(text: str, position: int) -> tuple[str, int]:
-    """Return the content of the braces at `position`, blanks apart, and where they end."""
+    """Return the content of the braces at `position`, without outer blanks, and where they end."""
     start = len(text) - len(text[position:].lstrip())
     if text[start : start + 1] != "{":
         return "", position

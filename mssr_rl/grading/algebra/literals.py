@@ -1,4 +1,4 @@
-r"""Numbers as they are written, exactly: 1{,}234.5, 2.5e-3, 0.1\overline{6}, 0.333..."""
+r"""Exact values of written numbers: 1{,}234.5, 2.5e-3, 0.1\overline{6}, 0.333..."""
 
 import re
 from fractions import Fraction
@@ -10,7 +10,7 @@ MAX_REPEATING = 64  # digits; finding the period takes quadratic time
 
 
 def decimal(text: str) -> Fraction:
-    """Return a number with separators between groups of digits, or in scientific notation."""
+    """Return the value of a number, perhaps with digit group separators or an exponent of ten."""
     digits = re.sub(r"\{,\}|\\[,!]|[,\u2009]", "", text)
     mantissa, _, exponent = digits.lower().partition("e")
     if abs(int(exponent or 0)) > MAX_EXPONENT:
@@ -21,7 +21,7 @@ def decimal(text: str) -> Fraction:
 
 
 def repeating(text: str) -> Fraction:
-    r"""Return a repeating decimal: 0.1\overline{6}, 0.1(6) and 0.1666... are 1/6."""
+    r"""Return the value of a repeating decimal: 0.1\overline{6}, 0.1(6) and 0.1666... are 1/6."""
     if len(text) > MAX_REPEATING:
         raise OverLimit(f"a repeating decimal of {len(text)} characters")
     whole, _, rest = text.partition(".")

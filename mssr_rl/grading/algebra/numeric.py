@@ -1,4 +1,4 @@
-"""Compute the value of an expression at a point to many digits, where `exact` has none.
+"""Compute the value of an expression at a point to many digits, if `exact` cannot compute it.
 
 Only real numbers are used, unless the imaginary unit occurs. An even root of a negative number has
 no value. The functions are in `functions`.
@@ -36,11 +36,11 @@ MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
 
 
 class Numeric:
-    """Evaluates to `digits` significant digits, and records how large and small the numbers became.
+    """Evaluates expressions to `digits` digits, and records how large and small the numbers were.
 
-    `largest`, a power of two, bounds the rounding error. `range` is the span, in powers of ten, in
-    which parts of a sum may be hidden. Both decide how many digits are needed to tell two
-    expressions apart.
+    `largest` is the exponent of the largest power of two; it bounds the rounding error. `range` is
+    the largest power of ten, up or down, that a part had. It decides how many digits are needed to
+    tell two expressions apart.
     """
 
     def __init__(self, digits: int, *, complex_numbers: bool) -> None:
@@ -49,7 +49,7 @@ class Numeric:
         self.largest, self.range = -(10**6), 0
 
     def value(self, node: Node, point: Point) -> Any:
-        """Return the mpmath number. Raises Undefined if there is none."""
+        """Return the value as an mpmath number. Raises Undefined if there is none."""
         try:
             with mp.workdps(self.digits):
                 return self._real(self._value(node, point))
@@ -57,7 +57,7 @@ class Numeric:
             raise Undefined("a division by zero") from error
 
     def _value(self, node: Node, point: Point) -> Any:
-        """Return a Fraction while everything below the node is rational, else an mpmath number."""
+        """Return a Fraction if all parts of the node are rational, else an mpmath number."""
         if node.kind == "number":
             return self._real_seen(Fraction(node.value))
         if node.kind == "symbol":
@@ -80,7 +80,7 @@ class Numeric:
         return operation(node.kind, values)
 
     def _real_seen(self, value: Fraction) -> Fraction:
-        """Return the fraction, and record its size."""
+        """Return the fraction unchanged, and record its size."""
         if value:
             self._note(value.numerator.bit_length() - value.denominator.bit_length() + 1)
         return value
@@ -101,7 +101,7 @@ class Numeric:
         return _OPERATIONS[node.kind]([self._real(value) for value in values])
 
     def _root(self, base: Any, exponent: Fraction) -> Any:
-        """Return base ^ (p/q), which is real for a negative base if q is odd."""
+        """Return base ^ (p/q); for a negative base and an odd q it is the real root."""
         if not self.complex and base < 0 and exponent.denominator % 2 and exponent.denominator > 1:
             sign = -1 if exponent.numerator % 2 else 1
             return sign * self._raised(-base, self._real(exponent))
@@ -166,7 +166,10 @@ class Numeric:
         return value
 
     def _note(self, bits: int) -> None:
-        """Record that a part of the size 2^bits has occurred."""
+        """Record that a part had the size 2^bits.
+
+        Raises OverLimit if that is too large or small.
+        """
         order = abs(bits) * 3 // 10  # powers of two to powers of ten
         if order > 2 * MAX_POWER_OF_TEN:
             raise OverLimit("a number")

@@ -1,7 +1,7 @@
-r"""Read what stands between operators: numbers, letters, brackets, macros and function calls.
+"""Parse operands: numbers, letters, brackets, macros and function calls.
 
-This is the lower half of the parser (`parser` is the upper): everything that binds more tightly
-than a sign. What a macro means is one line in `_MACROS` or in a table beside it.
+This is the lower half of the parser: everything that binds more tightly than a sign. `parser` is
+the upper half. What a macro means is one line in `_MACROS` or in a table beside it.
 """
 
 import re
@@ -49,34 +49,34 @@ _OBJECTS = frozenset({"angle", "measuredangle", "triangle", "odot", "square", "p
 
 
 class Operands(Cursor, ABC):
-    """Reads everything that is one operand."""
+    """A parser of single operands; the subclass in `parser` adds the signs between them."""
 
     @abstractmethod
     def sum(self) -> Node:
-        """Read terms with signs between them."""
+        """Parse terms with plus and minus signs between them."""
 
     @abstractmethod
     def term(self) -> Node:
-        """Read factors that are multiplied."""
+        """Parse factors that are multiplied."""
 
     @abstractmethod
     def relation(self) -> Node:
-        """Read a value, or values with relations between them."""
+        """Parse a value, or values with relation signs between them."""
 
     @abstractmethod
     def inner(self, text: str) -> Node:
-        """Read a text inside this one, with the same letters bound."""
+        """Parse a text that is nested in this one, with the same bound letters."""
 
     @abstractmethod
     def conditions(self) -> Node:
-        """Read relations that all hold, or one of which holds."""
+        """Parse relations that must all be true, or of which one must be true."""
 
     @abstractmethod
     def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
-        """Read the items between brackets."""
+        """Parse the items between brackets."""
 
     def starts_factor(self) -> bool:
-        """Return whether the next token can begin a factor that multiplies the one before."""
+        """Return whether the next token can begin a factor that multiplies the previous one."""
         token = self.token
         if token is None:
             return False
@@ -95,7 +95,7 @@ class Operands(Cursor, ABC):
         return token.kind == "command" and token.text in _MULTIPLY
 
     def factor(self) -> Node:
-        """Read one operand with its powers, factorials, degrees and per cent signs."""
+        """Parse one operand with its powers, factorials, degrees and per cent signs."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise OverLimit("too deep")
@@ -118,7 +118,7 @@ class Operands(Cursor, ABC):
         return node
 
     def _degrees(self, node: Node) -> Node:
-        """Read degrees, with minutes and seconds after them: 63°45'30''."""
+        """Parse degrees, perhaps with minutes and seconds after them: 63°45'30''."""
         total = node
         for marks, parts in (("'", 60), ("''", 3600)):
             start, token = self.at, self.token
@@ -146,14 +146,14 @@ class Operands(Cursor, ABC):
         return False
 
     def _exponent(self) -> Node:
-        """Read an exponent: in TeX one token after ^, else also 2^-3, 2^x!, 2^(1/2)."""
+        """Parse an exponent: one token after ^ in TeX, and also 2^-3, 2^x!, 2^(1/2)."""
         if self.accept("-"):
             return Node("negative", "", (self._exponent(),))
         node = self._argument() if self.token and self.token.text == "{" else self._base()
         return Node("power", "", (node, self._exponent())) if self.accept("^") else node
 
     def _mixed(self, node: Node) -> Node:
-        r"""Read 3\frac{1}{2} and 3 1/2 as three and a half."""
+        r"""Parse the mixed numbers 3\frac{1}{2} and 3 1/2 as three and a half."""
         if node.kind != "number" or Fraction(node.value).denominator != 1 or self.token is None:
             return node
         start = self.at
@@ -195,7 +195,7 @@ class Operands(Cursor, ABC):
         return Node("constant" if constant else "symbol", name)
 
     def _indexed(self, name: str) -> Node:
-        """Read x_1 as a letter of its own. Under a sum over k, b_k depends on k."""
+        """Parse x_1 as a letter of its own. Under a sum over k, b_k depends on k."""
         index = self.take().text
         if name == "C" and (chosen := self._chosen_of(index.strip(" {}"))):
             return chosen
@@ -204,7 +204,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{name}_{_plain_index(index)}")
 
     def _chosen(self) -> Node | None:
-        """Read C(10, 3) as ten choose three."""
+        """Parse C(10, 3) as the binomial coefficient "ten choose three"."""
         texts = [token.text for token in self.tokens[self.at : self.at + 5]]
         if len(texts) < 5 or texts[0] + texts[2] + texts[4] != "(,)":
             return None
@@ -215,7 +215,7 @@ class Operands(Cursor, ABC):
         return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
 
     def _chosen_of(self, upper: str) -> Node | None:
-        """Read C_{10}^3 and C_n^k as ten choose three. C_1^2 is a constant, squared."""
+        """Parse C_{10}^3 and C_n^k as binomial coefficients, but C_1^2 as a constant, squared."""
         start = self.at
         if not ((upper.isdecimal() or upper in _COUNTS) and self.accept("^")):
             return None
@@ -254,7 +254,7 @@ class Operands(Cursor, ABC):
         return Node("group", brackets, tuple(items))
 
     def _set(self) -> Node:
-        """Read a set: its members, or a form of them and a condition after a bar or colon."""
+        """Parse a set: its members, or {x^2 | condition} with a bar or a colon."""
         if not self._is_builder():
             items, _ = self.group_items(("}set",))
             return Node("set", "", tuple(items))
@@ -303,7 +303,7 @@ class Operands(Cursor, ABC):
         return [tuple(row) for row in rows]
 
     def _cases(self) -> Node:
-        """Read a system of relations, or values with their conditions."""
+        """Parse a system of relations, or the cases of a piecewise function."""
         rows: list[Node] = []
         while not (self.token and self.token.kind == "end"):
             value = self.relation()
@@ -342,7 +342,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", name)
 
     def _accented(self, accent: str) -> Node:
-        r"""Read \vec{a} as a letter of its own, and \overline{AB} as the segment AB."""
+        r"""Parse \vec{a} as a letter of its own, and \overline{AB} as the segment AB."""
         inner = self._argument()
         letters = inner.parts if inner.kind == "product" else (inner,)
         if any(part.kind not in ("symbol", "constant", "number") for part in letters):
@@ -353,7 +353,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{accent} {' '.join(names)}")
 
     def _object(self, kind: str) -> Node:
-        r"""Read \angle ABC, \angle 2 or \triangle ABC as one name."""
+        r"""Parse \angle ABC, \angle 2 or \triangle ABC as one name."""
         names = []
         if self.accept("{"):
             while not self.accept("}"):
@@ -372,7 +372,7 @@ class Operands(Cursor, ABC):
         return Node("symbol", f"{kind} {''.join(names)}")
 
     def _argument(self) -> Node:
-        r"""Read an argument in braces, or the one digit, letter or macro in its place: \frac12."""
+        r"""Parse a macro's argument: in braces, or one digit, letter or macro, as in \frac12."""
         if self.accept("{"):
             node = self.sum()
             self.expect("}")
@@ -404,7 +404,7 @@ class Operands(Cursor, ABC):
         return Node("call", "root", (self._argument(), index))
 
     def _plain_root(self) -> Node:
-        """Read sqrt 19, in plain text, as the root of the whole number."""
+        """Parse plain-text "sqrt 19" as the root of the whole number."""
         argument = self._argument() if self.token and self.token.text == "{" else self._base()
         return Node("call", "root", (argument, number(2)))
 
@@ -427,7 +427,7 @@ class Operands(Cursor, ABC):
         return REALS
 
     def _big(self, name: str) -> Node:
-        r"""Read \sum_{k=1}^{n} term; the letter k is bound in the term."""
+        r"""Parse \sum_{k=1}^{n} term; the letter k is bound in the term."""
         for sign in ("_", "{"):
             self.expect(sign)
         letter = self.take()
@@ -486,7 +486,7 @@ _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "eq
 
 
 def _determinant(rows: list[list[Node]]) -> Node:
-    """Expanded along the first row: at most 4! products."""
+    """Return a determinant expanded along its first row: at most 4! products."""
     if len(rows) > MAX_SIDE or any(len(row) != len(rows) for row in rows):
         raise Unreadable("the determinant of a matrix that is not square, or a large one")
     if len(rows) == 1:
@@ -500,7 +500,10 @@ def _determinant(rows: list[list[Node]]) -> Node:
 
 
 def _with_base(node: Node, base: Node) -> Node:
-    """Return a number in a base, which is compared as written; in base ten, the number itself."""
+    """Return a number with a base as a literal, which is compared as written.
+
+    A number in base ten is returned as the number itself.
+    """
     return node if base == number(10) else Node("literal", "base", (node, base))
 
 

@@ -1,8 +1,8 @@
-r"""Turn tokens into a tree, by recursive descent: whole answers, lists, relations, sets of numbers.
+r"""Turn tokens into a tree by recursive descent: whole answers, lists, relations, sets of numbers.
 
-`operands` reads what stands between operators: numbers, brackets, macros, functions. A number
-before a fraction of whole numbers is a mixed number. A letter or bracket that follows without an
-operator is multiplied. `\pm` stays in the tree, and `compare` writes it out.
+`operands` parses single operands: numbers, brackets, macros, functions. A number before a fraction
+of whole numbers makes a mixed number. A letter or bracket that follows without an operator is
+multiplied. `\pm` stays in the tree, and `compare` replaces it by two values.
 """
 
 from mssr_rl.grading.algebra.lexer import Token, tokens
@@ -40,10 +40,10 @@ def _read(reader: "_Parser") -> Node:
 
 
 class _Parser(Operands):
-    """The levels of the grammar above a term, the loosest first."""
+    """The parser of everything above single operands, from whole answers down to terms."""
 
     def answer(self) -> Node:
-        """Read answers joined by or, by and, by commas or by semicolons.
+        """Parse answers joined by "or", "and", commas or semicolons.
 
         Semicolons may separate lists.
         """
@@ -75,7 +75,10 @@ class _Parser(Operands):
         return Node("list", joint, tuple(parts)) if joint else parts[0]
 
     def conditions(self) -> Node:
-        """Read one relation, or several of which all hold (commas, "and") or one ("or")."""
+        """Parse one relation, or several.
+
+        With commas or "and" all of them must be true, with "or" one of them.
+        """
         parts, joints = [self.relation()], set()
         while self.token and (self.token.kind == "word" or self.token.text == ","):
             joints.add("or" if self.take().text == "or" else "and")
@@ -85,13 +88,13 @@ class _Parser(Operands):
         return Node("list", joints.pop(), tuple(parts)) if joints else parts[0]
 
     def inner(self, text: str) -> Node:
-        """Read a text inside this one, with the same letters bound."""
+        """Parse a text that is nested in this one, with the same bound letters."""
         reader = _Parser(tokens(text))
         reader.bound, reader.depth = self.bound, self.depth
         return _read(reader)
 
     def relation(self) -> Node:
-        """Read a value, or values with relations between them, perhaps modulo a number."""
+        """Parse a value, or values with relation signs between them, perhaps modulo a number."""
         parts, signs = [self.union()], []
         while self.token is not None and self.token.kind not in ("letter", "subscript"):
             sign = _RELATIONS.get(self.token.text)
@@ -107,7 +110,7 @@ class _Parser(Operands):
         return node
 
     def union(self) -> Node:
-        """Read sets of numbers joined by cup or cap, or one without another."""
+        r"""Parse sets of numbers joined by \cup, \cap or a set difference."""
         node = self.ratio()
         while self.token and self.token.text in _BETWEEN_SETS:
             kind = _BETWEEN_SETS[self.take().text]
@@ -115,14 +118,14 @@ class _Parser(Operands):
         return node
 
     def ratio(self) -> Node:
-        """Read a value, or values with colons between them: 3:20."""
+        """Parse a value, or values with colons between them, as in 3:20."""
         parts = [self.sum()]
         while self.colons and self.accept(":"):
             parts.append(self.sum())
         return Node("literal", ":", tuple(parts)) if len(parts) > 1 else parts[0]
 
     def sum(self) -> Node:
-        """Read terms with signs between them."""
+        """Parse terms with plus and minus signs between them."""
         parts = [self.signed()]
         while self.token and self.token.text in ("+", "-", "pm", "mp"):
             sign = self.take().text
@@ -134,7 +137,7 @@ class _Parser(Operands):
         return _sum(parts)
 
     def signed(self) -> Node:
-        """Read a term after any number of signs."""
+        """Parse a term with any number of signs before it."""
         signs: list[str] = []
         while self.token and self.token.text in ("+", "-", "pm", "mp"):
             signs.append(self.take().text)
@@ -144,7 +147,7 @@ class _Parser(Operands):
         return node
 
     def term(self) -> Node:
-        """Read factors, multiplied by a sign or by standing side by side, and quotients."""
+        """Parse factors that are multiplied, by a sign or side by side, and quotients."""
         parts = [self.factor()]
         while self.token:
             if self.accept("*"):
@@ -167,7 +170,7 @@ class _Parser(Operands):
         return self.factor()
 
     def group_items(self, close: tuple[str, ...]) -> tuple[list[Node], Token]:
-        """Read the items up to one of the closing brackets. Returns the items and that bracket."""
+        """Parse items up to a closing bracket, and return them with that bracket."""
         items: list[Node] = []
         if self.token and self.token.text in close:
             return items, self.take()
@@ -185,14 +188,14 @@ def _are_equations(parts: list[Node]) -> bool:
 
 
 def _solutions(groups: list[list[Node]]) -> Node:
-    """Several solutions of a system, each with all its letters."""
+    """Return several solutions of a system as one node, each solution with all its letters."""
     if not all(len(group) == len(groups[0]) and _are_named(group) for group in groups):
         raise Unreadable("solutions that name different letters")
     return Node("list", ";", tuple(Node("list", ",", tuple(group)) for group in groups))
 
 
 def _are_named(group: list[Node]) -> bool:
-    """Is it x = ..., y = ..., each letter once?"""
+    """Return whether the parts are x = ..., y = ..., with each letter once."""
     letters = [part.parts[0].name for part in group if part.kind == "relation"]
     return len(group) > 1 and len(set(letters)) == len(group) and all(letters)
 

@@ -1,10 +1,10 @@
-r"""Turn the text of a whole answer into what it claims: a value, a relation, or a chain of equals.
+r"""Parse a whole answer: a value, a relation, or a chain of equal sides.
 
     24 \cdot 24 = 576           ->  the chain 24 * 24, 576, which `compare` checks and shortens
     5\sqrt2\text{ cm} \approx 7.07   ->  5 sqrt 2, its unit, and a decimal that must fit
     \text{Area} = 5             ->  a name and its value
 
-Only the structure is read here. Nothing is evaluated, so this is safe outside of a worker.
+Only the structure is parsed here. Nothing is evaluated, so this is safe outside of a worker.
 """
 
 import re
@@ -35,14 +35,14 @@ _COMMANDS = re.compile(r"\\[A-Za-z]+")
 
 
 class Part(NamedTuple):
-    """One side of a chain."""
+    """One side of a chain of equal sides."""
 
     node: Node
     unit: str
 
 
 class EqualSides(NamedTuple):
-    """The sides that are stated to be equal, and decimals that are stated to be near the last."""
+    """The sides that an answer states to be equal, and decimals stated to be near the last side."""
 
     parts: tuple[Part, ...]
     rounded: tuple[Part, ...]
@@ -51,7 +51,7 @@ class EqualSides(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def read_claim(text: str) -> EqualSides:
-    """Return what an answer claims.
+    """Return the parsed answer: its equal sides, and its approximate decimals.
 
     Raises:
         Unreadable: the parser does not know this notation.
@@ -72,7 +72,10 @@ def read_claim(text: str) -> EqualSides:
 
 
 def _links(text: str) -> tuple[list[str], list[str]]:
-    """Return the texts between top-level signs of equality; one text if it is not such a chain."""
+    """Return the texts between equality signs outside of brackets, and these signs.
+
+    A text that is not such a chain is returned alone.
+    """
     cuts = list(_SIGN.finditer(text))
     if not cuts:
         return [text], []
@@ -102,7 +105,7 @@ def _outside(text: str) -> str:
 
 
 def _part(text: str, *, first: bool) -> Part:
-    """Return one side. The left side may be words, which are then a name."""
+    """Return one parsed side. The left side may be words, which then are a name."""
     body, unit = split_unit(text)
     try:
         return Part(parse(body), unit)
@@ -113,7 +116,7 @@ def _part(text: str, *, first: bool) -> Part:
 
 
 def _is_name(text: str) -> bool:
-    """Return whether it is a name: words without a number (Area, length of AB), or lim f(x)."""
+    """Return whether a text is a name: words without a number (Area, length of AB), or lim f(x)."""
     plain = clean(text)
     words = re.findall(r"[a-z]+", _COMMANDS.sub(" ", plain.lower()))
     if not HEDGES.isdisjoint(words) or "≠" in plain:

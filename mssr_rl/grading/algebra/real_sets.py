@@ -1,7 +1,7 @@
 r"""Intervals of real numbers and their unions: (-\infty, 2) \cup (2, 5], x < 3, \mathbb{R}.
 
-`compare` asks whether two are the same set. To `compare`, a pair in round brackets alone is a
-point. Here it is an interval: it becomes one in a union, or beside something that must be one.
+`compare` uses this module to compare sets of numbers. A pair in round brackets alone is a point. It
+is an interval only in a union, or if the other answer must be one.
 """
 
 from functools import cmp_to_key
@@ -15,7 +15,7 @@ _TURNED = {">": "<", ">=": "<="}
 
 
 class RealInterval(NamedTuple):
-    """Two ends, and whether each end belongs to the interval."""
+    """The two ends of an interval, and whether each end belongs to the interval."""
 
     low: Node
     high: Node
@@ -24,7 +24,7 @@ class RealInterval(NamedTuple):
 
 
 def is_union(node: Node) -> bool:
-    """Return whether it must be intervals. (1, 3) could be a point, and [1, 3] a row."""
+    """Return whether a node can only be intervals: (1, 3) could be a point, and [1, 3] a row."""
     if node.kind in ("union", "cap", "without"):
         return True
     return (
@@ -35,7 +35,7 @@ def is_union(node: Node) -> bool:
 
 
 def same(a: Node, b: Node) -> bool:
-    """Return whether they are the same set of numbers."""
+    """Return whether two nodes are the same set of real numbers."""
     one, other = _merged(_pieces(a)), _merged(_pieces(b))
     if len(one) != len(other):
         return False
@@ -48,9 +48,10 @@ def same(a: Node, b: Node) -> bool:
 
 
 def of_conditions(node: Node) -> Node | None:
-    """Return the numbers for which conditions on one letter hold; None for anything else.
+    """Return the numbers that satisfy conditions on one letter; None for anything else.
 
-    x < 3; 1 < x <= 3; x != 2; x in S; {x | x > 1}; several joined by commas, by and, by or.
+    Accepted are x < 3; 1 < x <= 3; x != 2; x in S; {x | x > 1}; and several of them, joined by
+    commas, "and" or "or".
     """
     if node.kind == "builder":
         return _of_builder(node)
@@ -73,7 +74,7 @@ def of_conditions(node: Node) -> Node | None:
 
 
 def _of_builder(node: Node) -> Node | None:
-    """Return the set of {x | x > 1} or {x in R | x > 1}. The condition must be about x."""
+    """Return the set {x | x > 1} or {x in R | x > 1}; the condition must be about x."""
     head, condition = node.parts
     if head.kind == "relation" and head.name == "in" and head.parts[1] == REALS:
         head = head.parts[0]
@@ -84,7 +85,7 @@ def _of_builder(node: Node) -> Node | None:
 
 
 def _of_relation(relation: Node) -> Node | None:
-    """Return the set of x < 3, 1 < x <= 3, x != 3 or x in S; None for anything else."""
+    """Return the numbers that satisfy x < 3, 1 < x <= 3, x != 3 or x in S, or None."""
     if relation.name == "in" and relation.parts[0].kind == "symbol":
         return relation.parts[1] if not symbols(relation.parts[1]) else None
     if relation.name == "!=":
@@ -106,7 +107,7 @@ def _of_relation(relation: Node) -> Node | None:
 
 
 def _all_but(relation: Node) -> Node | None:
-    """Return all real numbers but one: x != 2."""
+    """Return the set of all real numbers but one, for x != 2; None for anything else."""
     left, right = relation.parts
     if left.kind != "symbol" or symbols(right) or holds(right, "plus_minus"):
         return None
@@ -161,7 +162,7 @@ def _cut(piece: RealInterval, point: Node) -> list[RealInterval]:
 
 
 def _common(one: list[RealInterval], other: list[RealInterval]) -> list[RealInterval]:
-    """Return the numbers that are in a piece of each."""
+    """Return the intersection of two unions of intervals."""
     overlaps = [_overlap(a, b) for a in one for b in other]
     return [piece for piece in overlaps if piece is not None]
 
@@ -178,7 +179,7 @@ def _overlap(a: RealInterval, b: RealInterval) -> RealInterval | None:
 
 
 def _merged(pieces: list[RealInterval]) -> list[RealInterval]:
-    """Return the pieces in ascending order, joined where they overlap or touch.
+    """Return the intervals in ascending order, joined where they overlap or touch.
 
     Two that touch are joined if the number between them belongs to one of them.
     """

@@ -1,8 +1,8 @@
-"""Compare by sympy what is left: matrices, infinite sums, sets, identities with few points.
+"""Compare the remaining answers by sympy: matrices, infinite sums, sets, some expressions.
 
 Trees become sympy objects through sympy's constructors, node by node. No text ever reaches sympy,
 and a node without an entry in the tables here raises Unreadable. This runs last, in the worker that
-can be killed: pairs that numbers show to differ never come here.
+can be killed. Two expressions come here only if they could be compared at too few points.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ _MATHS = ("sum", "product", "negative", "power", "quotient", "call")
 
 
 def warm() -> None:
-    """Make sympy load its late imports (half a second), so that no answer waits for them."""
+    """Make sympy load its late imports now (half a second), so that no answer waits for them."""
     x, k = Node("symbol", "x"), Node("symbol", "k")
     root = Node("call", "root", (x, number(2)))
     same(Node("product", "", (root, root)), x)
@@ -29,7 +29,7 @@ def warm() -> None:
 
 
 def needed_for(a: Node, b: Node) -> bool:
-    """Return whether sympy is needed: for matrices, an infinite sum, a set by a condition."""
+    """Return whether sympy must compare: a matrix, an infinite sum, or a set by a condition."""
     if "builder" in (a.kind, b.kind):
         return a.kind in _SETS and b.kind in _SETS
     return _is_calculation(a) or _is_calculation(b)
@@ -43,7 +43,7 @@ def _is_calculation(node: Node) -> bool:
 
 
 def same(a: Node, b: Node) -> bool:
-    """Return whether sympy shows that they are equal. False if it cannot tell."""
+    """Return whether sympy proves two nodes equal; False if it cannot decide."""
     if sum(1 for node in (a, b) for _ in walk(node)) > MAX_NODES:
         raise Unreadable("too large for sympy")
     try:
@@ -151,7 +151,7 @@ def _interval(node: Node) -> sympy.Basic:
 
 
 def _builder(node: Node) -> sympy.Basic:
-    """Return the real numbers for which a condition on one letter holds."""
+    """Return the real numbers that satisfy a condition on one letter, as a sympy set."""
     head, condition = node.parts
     letter = head.parts[0] if head.kind == "relation" else head
     if letter.kind != "symbol" or condition.kind != "relation" or len(condition.parts) != 2:

@@ -1,6 +1,6 @@
 """The syntax tree of an answer, with a fixed list of node kinds.
 
-`parser` makes it, `compare` reads it.
+`parser` builds the tree, and `compare` compares two trees.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Unreadable(Exception):
-    """The parser does not know this notation. The message says where it stopped."""
+    """Raised if the parser does not know a notation. The message says where it stopped."""
 
 
 class Node(NamedTuple):
@@ -35,7 +35,7 @@ class Node(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The value as text."""
+        """The node's value as text."""
         return str(self.value)
 
 
@@ -45,7 +45,7 @@ REALS = Node("group", "()", (Node("negative", "", (INFINITY,)), INFINITY))
 
 
 def number(value: Fraction | int) -> Node:
-    """Return a rational number."""
+    """Return a node for a rational number."""
     return Node("number", Fraction(value))
 
 
@@ -55,17 +55,17 @@ def negative(node: Node) -> Node:
 
 
 def difference(left: Node, right: Node) -> Node:
-    """Return left minus right."""
+    """Return the node left - right."""
     return Node("sum", "", (left, negative(right)))
 
 
 def equal(left: Node, right: Node) -> Node:
-    """Return the relation left = right."""
+    """Return the node left = right."""
     return Node("relation", "=", (left, right))
 
 
 def in_radians(node: Node) -> Node | None:
-    """Return an angle in degrees as a number times pi over 180; None for any other node."""
+    """Return an angle in degrees as a node in radians; None for any other node."""
     if node.kind != "angle":
         return None
     return Node("product", "", (node.parts[0], Node("constant", "pi"), number(Fraction(1, 180))))
@@ -97,12 +97,12 @@ def symbols(node: Node) -> frozenset[str]:
 
 
 def holds(node: Node, *kinds: str) -> bool:
-    """Return whether a node of one of these kinds is in it."""
+    """Return whether a tree contains a node of one of these kinds."""
     return any(part.kind in kinds for part in walk(node))
 
 
 def marks(node: Node) -> frozenset[str]:
-    """Return the kinds of all nodes in it, and the names of its functions and constants."""
+    """Return the kinds of all nodes in a tree, and the names of its functions and constants."""
     return frozenset(
         part.name if part.kind in ("call", "constant", "basis") else part.kind
         for part in walk(node)
@@ -110,7 +110,7 @@ def marks(node: Node) -> frozenset[str]:
 
 
 def replaced(node: Node, by: Callable[[Node], Node | None]) -> Node:
-    """Return the tree in which every node is replaced for which `by` returns another one."""
+    """Return the tree with each node replaced by `by(node)`, unless that is None."""
     other = by(node)
     if other is not None:
         return other

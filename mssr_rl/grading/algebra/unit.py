@@ -1,7 +1,7 @@
-r"""Split off the unit of an expression: 9\pi\text{ cm}^2, 3\sqrt{5}\,\mathrm{m}, 2\pi 厘米.
+r"""Separate an expression from its unit: 9\pi\text{ cm}^2, 3\sqrt{5}\,\mathrm{m}, 2\pi 厘米.
 
 A single letter is a unit only inside \text or \mathrm: otherwise the h in 2\pi h is a height.
-Numbers with units do not come here; `quantities` reads them.
+`quantities` reads plain numbers with units.
 """
 
 import re
@@ -19,14 +19,14 @@ _MONEY = re.compile(r"\s*(?:\\?([$€£¥₹])(?=[^$]*$)|(USD|EUR|RMB|Rs)\b\.?)"
 
 
 class ExpressionWithUnit(NamedTuple):
-    """An expression and the name of its unit, which is empty if it has none."""
+    """An expression and the name of its unit; the name is empty if it has none."""
 
     body: str
     unit: str
 
 
 def split_unit(text: str) -> ExpressionWithUnit:
-    """Return the text without its unit, and the unit."""
+    """Return the text without its unit, and the name of the unit."""
     if money := _MONEY.match(text):
         return ExpressionWithUnit(text[money.end() :], unit_name(money[1] or money[2]) or "")
     for m in _START.finditer(text, max(0, len(text) - _LONGEST)):
