@@ -1,7 +1,7 @@
-"""What a column holds, pictures above all. Its content decides, not its name.
+"""Find out from its content what a column holds, above all whether it holds pictures.
 
-A picture that is not read makes a problem that cannot be solved. So the reader calls `unread` for
-every row. Each column with pictures is either read, ignored on the user's request, or an error.
+A problem whose picture is not read cannot be solved. So the reader calls `unread` for every row.
+Each column with pictures is either read, ignored on the user's request, or an error.
 """
 
 import ast
@@ -24,7 +24,7 @@ _FILE = re.compile(
 
 
 def items(value: Any) -> list[Any]:
-    """Return the items of a cell: of a list, of a list written as text, or the value itself.
+    """Return the items of a cell: of a list, of a list written as text, or the value alone.
 
     Null, empty text and an empty list have no items.
     """
@@ -44,7 +44,7 @@ def are_pictures(value: Any) -> bool:
 
 
 def is_picture(item: Any) -> bool:
-    """Return whether an item looks like a picture, the path of one, or the address of one."""
+    """Return whether an item looks like a picture, or like the path or address of one."""
     if isinstance(item, Image.Image):
         return True
     if isinstance(item, bytes | bytearray | memoryview):
@@ -55,15 +55,15 @@ def is_picture(item: Any) -> bool:
 
 
 def is_file_name(item: Any) -> bool:
-    """Return whether an item is text that names a picture file, on disk or at an address."""
+    """Return whether an item is text that is the file name or the address of a picture."""
     return isinstance(item, str) and _FILE.fullmatch(item.strip()) is not None
 
 
 def unread(row: Mapping[str, Any], read: Collection[Any], skip: Collection[str] = ()) -> list[str]:
-    """Return the columns of a row with pictures that are not among those that were `read`.
+    """Return the columns of a row whose pictures are not among the pictures in `read`.
 
-    A file name beside pictures that were read is taken for their origin, not for another picture.
-    `skip` names columns that need no check.
+    If pictures were read, a file name in another column is taken as their source, not as another
+    picture. `skip` names columns that need no check.
     """
     contents = {_content(item) for item in read}
     left = [str(name) for name in row if name not in skip]
@@ -75,7 +75,7 @@ def unread(row: Mapping[str, Any], read: Collection[Any], skip: Collection[str] 
 
 
 def value(row: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a cell for inspection; None if the file cannot give it."""
+    """Return the value of a cell for inspection; None if its column is damaged."""
     try:
         return row.get(name)
     except UserError:
@@ -90,7 +90,7 @@ def _missed(cell_items: list[Any], read: Collection[bytes | str]) -> bool:
 
 
 def _content(item: Any) -> bytes | str:
-    """Return what identifies a picture: its bytes if they are here, else its name."""
+    """Return the value that identifies a picture: its bytes if they are here, else its name."""
     if isinstance(item, Mapping):
         inner = next((v for k in ("bytes", "path", "image", "url") if (v := item.get(k))), "")
         return _content(inner)
@@ -105,7 +105,7 @@ def _content(item: Any) -> bytes | str:
 
 
 def _written_list(text: str) -> list[Any] | None:
-    """Return the list that a text spells in JSON or in Python; None if it spells none."""
+    """Return the list that a text contains as JSON or as a Python literal; None if it has none."""
     stripped = text.strip()
     if not (stripped.startswith("[") and stripped.endswith("]")) or len(stripped) > MAX_CELL:
         return None
@@ -114,7 +114,7 @@ def _written_list(text: str) -> list[Any] | None:
 
 
 def literal(read: Callable[[str], Any], text: str) -> Any:
-    """Return what `json.loads` or `ast.literal_eval` makes of the text; None if it fails."""
+    """Return `read(text)`, for example with `json.loads`; None if that raises an error."""
     try:
         return read(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):

@@ -1,4 +1,4 @@
-"""Questions that are stored as a conversation: messages, ShareGPT turns, or JSON in a text.
+"""Read questions that are stored as a conversation: messages, ShareGPT turns, or JSON in a text.
 
 [{"role": "user", "content": "<image>How many?"}, {"role": "assistant", "content": "3"}]
 [{"from": "human", "value": "..."}, {"from": "gpt", "value": "3"}]
@@ -18,7 +18,7 @@ _ROLES = {
 
 
 class Conversation(NamedTuple):
-    """One question with its pictures, and its answer if there is one."""
+    """A question with its pictures, and its answer if there is one."""
 
     question: str
     pictures: tuple[Any, ...]
@@ -79,9 +79,9 @@ def _turn(message: Mapping[str, Any]) -> _Turn:
 
 
 def _part(part: Any) -> tuple[str, Any]:
-    """Return the text and the picture of one message part.
+    """Return the text and the picture of one part of a message.
 
-    The text of a picture is an image tag.
+    For a picture the text is an image tag.
     """
     if isinstance(part, str):
         return part, None

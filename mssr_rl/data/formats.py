@@ -1,15 +1,15 @@
-"""The formats of data sets: which column is the question, the answer, the pictures.
+"""The formats of data sets: which columns hold the question, the answer and the pictures.
 
 `reading_of` looks at the first rows of a data set and decides how to read them. It uses the table
-of known formats, or the usual names of columns and their content. `ColumnRoles.row` then puts a raw
-row into the reader's own columns: problem, images, answer, choices, id. `env.columns` overrides any
-of these choices, for formats that are not in the table:
+of known formats, or the usual names of columns and their content. `ColumnRoles.row` then converts a
+raw row to the reader's own columns: problem, images, answer, choices, id. `env.columns` overrides
+any of these choices, for formats that are not in the table:
 
     env.columns={problem: question, images: [left, right], answer: key, choices: opts, id: uid,
                  answer_index: true_option, answer_number: true_option, context: passage,
                  ignored: [mask, preview]}
 
-`answer_index` counts options from 0, `answer_number` from 1. Dots lead into nested columns:
+`answer_index` counts options from 0, `answer_number` from 1. A dot selects a nested column:
 reward_model.ground_truth.
 """
 
@@ -55,7 +55,7 @@ _TAG = re.compile(
 
 
 class Known(NamedTuple):
-    """A format with a name: the columns that identify it, and how to read them."""
+    """A known format: its name, the columns that identify it, and how to read them."""
 
     name: str
     needs: frozenset[str]
@@ -101,7 +101,7 @@ KNOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnRoles:
-    """How the rows of a data set are read: each role, and the columns that have it."""
+    """How the rows of a data set are read: each role, and the columns that have this role."""
 
     name: str  # of the format; empty if only the names of columns were recognised
     roles: Mapping[str, tuple[str, ...]]
@@ -112,13 +112,16 @@ class ColumnRoles:
 
     @property
     def says(self) -> str:
-        """The reading as text, and as the option that would set it."""
+        """A text for the user that says how the rows are read.
+
+        It has the format's name and its columns, or a value of `env.columns`.
+        """
         named = ", ".join(", ".join(columns) for columns in self.roles.values() if columns)
         return f"as {self.name}: {named}" if self.name else f"by their names: {self.mapping}"
 
     @property
     def mapping(self) -> str:
-        """The reading as a value of `env.columns`."""
+        """The column roles as a value of `env.columns`."""
         parts = {r: columns for r, columns in self.roles.items() if columns}
         if self.ignored:
             parts["ignored"] = tuple(sorted(self.ignored))
@@ -126,7 +129,7 @@ class ColumnRoles:
         return f"env.columns={{{listed}}}"
 
     def row(self, raw: Row, keep: Iterable[str] = ()) -> Row:
-        """Return the raw row in the reader's columns, with the columns of `keep` added.
+        """Return the raw row in the reader's columns, together with the columns in `keep`.
 
         Raises:
             ValueError: the row cannot be read; the message says why.
@@ -162,7 +165,7 @@ class ColumnRoles:
         )
 
     def _answer(self, raw: Row, talk: Conversation | None, options: Sequence[str] | None) -> Any:
-        """Return the gold answer as stored; the place of an option becomes its letter."""
+        """Return the gold answer as stored, or the letter if it is the position of an option."""
         for role, first in (("answer_index", 0), ("answer_number", 1)):
             if role in self.roles:
                 return multiple_choice.letter(self.value(raw, role), first, options)
@@ -174,7 +177,7 @@ class ColumnRoles:
         return value
 
     def value(self, raw: Row, role: str) -> Any:
-        """Return the value of a role in a row: that of its first column that is not null."""
+        """Return the value of a role in a row: the first value that is not null in its columns."""
         return _first_filled(raw, self.roles.get(role, ()))
 
     def _pictures(self, raw: Row) -> list[Any]:
@@ -203,7 +206,7 @@ class ColumnRoles:
 
 
 def _pictures(name: str, value: Any) -> list[Any]:
-    """Return the pictures of a cell; a list with an empty place has lost one of its pictures."""
+    """Return the pictures of a cell. Raises ValueError if an item of a list is empty."""
     found = column_content.items(value)
     if isinstance(value, list | tuple) and len(found) < len(value):
         place = next(i for i, item in enumerate(value) if item is None or item == "")
@@ -220,9 +223,9 @@ def _first_filled(row: Row, names: Sequence[str]) -> Any:
 
 
 def cell(row: Row, name: str) -> Any:
-    """Return the value of a column.
+    """Return the value of a column in a row; None if there is no such column.
 
-    Dots lead into nested columns if no column has the whole name.
+    A name with dots selects a nested column, if no column has the whole name.
     """
     if name in row:
         return row[name]
@@ -232,10 +235,10 @@ def cell(row: Row, name: str) -> Any:
 
 
 def tagged(text: str, pictures: int, *, lenient: bool = False) -> str:
-    """Return the text with one `<image>` for each picture, whatever tags it has.
+    """Return the text with one `<image>` tag for each picture, whatever tags it had.
 
-    A numbered tag stands for the picture of that number. If a picture is named again, the second
-    tag becomes the words "picture N". Pictures without a tag are put in front.
+    A numbered tag stands for the picture with that number. If a picture has a second tag, that tag
+    becomes the words "picture N". Pictures without a tag are put in front.
 
     Raises:
         ValueError: there are tags without a picture.
@@ -266,7 +269,10 @@ def _plainly_tagged(text: str, tags: int, pictures: int) -> str:
 
 
 def _in_order(text: str, numbers: set[int], pictures: int) -> str:
-    """Return the text with its tags in the order of the pictures."""
+    """Return the text with its tags in the order of the pictures.
+
+    If the tags have another order, all pictures are put in front with their numbers.
+    """
     order = list(dict.fromkeys(int(tag[1]) for tag in _TAG.finditer(text) if tag[1]))
     if order != sorted(order) or len(numbers) < pictures:
         front = "".join(f"Picture {n}: {IMAGE}\n" for n in range(1, pictures + 1))
@@ -285,7 +291,7 @@ def _in_order(text: str, numbers: set[int], pictures: int) -> str:
 
 
 def parsed(text: str) -> Mapping[str, Any]:
-    """Return `env.columns` as {role: column, role: [column, column]}; empty if it is empty.
+    """Return `env.columns` as {role: column, role: [column, column]}; {} if it is empty.
 
     Raises:
         UserError: it cannot be parsed.
@@ -315,7 +321,7 @@ def _bare_names(names: str) -> str | list[str]:
 
 
 def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> ColumnRoles:
-    """Return how rows like these are read. `given` is the user's `env.columns`.
+    """Return how to read the rows of a data set, from its first rows and the user's `env.columns`.
 
     Raises:
         UserError: a required column was not recognised; the message suggests `env.columns`.
@@ -350,7 +356,7 @@ def reading_of(rows: Sequence[Row], given: Mapping[str, Any] | None = None) -> C
 
 
 def _settled(names: Sequence[str], rows: Sequence[Row]) -> frozenset[str]:
-    """Return the columns whose content is not a picture: they need no check in later rows."""
+    """Return the columns without pictures in the first rows; later rows need no check of them."""
     cells = {name: [column_content.value(row, name) for row in rows] for name in names}
     return frozenset(
         name
@@ -365,11 +371,11 @@ _PLACES = {"answer_index", "answer_number"}
 def _places(
     roles: Mapping[str, tuple[str, ...]], rows: Sequence[Row]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the role of the answer if all answers are whole numbers that are places of options.
+    """Return the answer's role, if all answers are whole numbers that are positions of options.
 
-    Places count from 0 if one of them is 0, and from 1 if one equals the number of options.
-    Otherwise, or if the options are numbers themselves, nothing is decided. Such a row is refused
-    later, with a message that says which option decides it.
+    Positions count from 0 if one of them is 0, and from 1 if one equals the number of options.
+    Otherwise, or if the options are numbers themselves, the result is {}. The rows are then refused
+    later, with a message that says which option of the run decides it.
     """
     pairs = [pair for row in rows if (pair := _place_in(row, roles))]
     if not pairs or any(place is None for place, _ in pairs):
@@ -382,7 +388,10 @@ def _places(
 
 
 def _place_in(row: Row, roles: Mapping[str, tuple[str, ...]]) -> tuple[int | None, int] | None:
-    """Return the place that an answer may be and the number of options; None without options."""
+    """Return (position, number of options) of a row; None if it has no options or no answer.
+
+    The position is None if the answer cannot be the position of an option.
+    """
     try:
         options = multiple_choice.read_options(
             [cell(row, name) for name in roles.get("choices", ())]
@@ -428,7 +437,7 @@ def _context(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the columns with pictures: one, or a numbered series."""
+    """Return the columns with pictures: one column, or a numbered series of columns."""
     with_pictures = [
         n
         for n in names
@@ -449,7 +458,7 @@ def _images(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _series(names: Sequence[str]) -> tuple[str, ...]:
-    """Return image_1, image_2 … in the order of their numbers; () if there is no such series."""
+    """Return the columns image_1, image_2 … in the order of their numbers; () if there are none."""
     numbered = [m for m in map(_NUMBERED.fullmatch, names) if m and m[1]]
     if not numbered or len({m[1] for m in numbered}) > 1:
         return ()
@@ -457,7 +466,7 @@ def _series(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_content(value: Any) -> bool:
-    """Return whether a cell holds pictures themselves, and not their names."""
+    """Return whether a cell holds pictures, and not only their file names."""
     cell_items = column_content.items(value)
     return (
         bool(cell_items)
@@ -484,7 +493,10 @@ _GUESSES = {
 
 
 def _first(names: Sequence[str], usual: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return the first of the usual names that is a column with content, ignoring case."""
+    """Return the first of the usual column names that exists, ignoring case; () if none does.
+
+    A column with content is preferred.
+    """
     folded = {name.lower(): name for name in reversed(names)}
     for word in usual:
         if word in folded and _filled(folded[word], rows):
@@ -519,7 +531,7 @@ def _refuse_unknown(
 
 
 def _refuse_incomplete(reading: ColumnRoles, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Raise UserError if the question or the answer was not recognised."""
+    """Raise UserError if no column was recognised as the question or the answer."""
     talk = any(_is_conversation(reading.value(row, "problem")) for row in rows)
     answered = talk or {"answer", "answer_index", "answer_number"} & set(reading.roles)
     missing = [role for role in ("problem", "answer") if role not in reading.roles]
@@ -543,7 +555,7 @@ def _is_conversation(value: Any) -> bool:
 def _suggestion(
     reading: ColumnRoles, missing: Iterable[str], names: Sequence[str], rows: Sequence[Row]
 ) -> str:
-    """Return the reading, with the missing roles given to the most likely columns."""
+    """Return a value of `env.columns` in which the missing roles have the most likely columns."""
     taken = {name for columns in reading.roles.values() for name in columns}
     texts = {name: length for name in names if (length := _typical_length(name, rows)) > 0}
     free = [name for name in texts if name not in taken]
@@ -558,7 +570,10 @@ def _suggestion(
 
 
 def _typical_length(name: str, rows: Sequence[Row]) -> int:
-    """Return the mean length of a column's texts and numbers; 0 if it holds something else."""
+    """Return about the mean length of a column's texts and numbers [characters].
+
+    Returns 0 if the column holds something else.
+    """
     values = [row.get(name) for row in rows]
     texts = [str(v) for v in values if isinstance(v, str | int | float) and not isinstance(v, bool)]
     if not texts or any(column_content.are_pictures(text) for text in texts):

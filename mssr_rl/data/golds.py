@@ -1,11 +1,11 @@
-r"""Extract gold answers from what data sets store: tags, solutions, imprecise numbers and lists.
+r"""Extract gold answers from stored values: tags, solutions, imprecise numbers and lists.
 
     <answer> 3 </answer>      We add ... #### 10      ... is \boxed{10}.      The answer is 10.
     0.10000000149 (float32)   Decimal("7.50")         ["7"]                   "C. 12" among options
 
-A reward can only be as good as the gold answer. A gold answer that no short response could match
-is refused with the reason. If an answer was taken out of a longer text, `Gold.said` says from what
-kind of text, so that the user sees it.
+A reward can only be as good as the gold answer. ValueError is raised for a gold answer that no
+short response could match. If an answer was taken out of a longer text, `Gold.said` names the kind
+of text, so that the user sees it.
 """
 
 import math
@@ -36,14 +36,14 @@ _NO_ANSWER = ("nan", "none", "null", "n/a", "<na>")
 
 
 class Gold(NamedTuple):
-    """The gold answer of a row, and from what kind of text it was taken."""
+    """The gold answer of a row, and the kind of text that it was taken from."""
 
     text: str
     said: str = ""  # the kind of text around the answer; empty if the answer was stored alone
 
 
 def gold(value: Any, options: Sequence[str] | None = None) -> Gold:
-    """Return the gold answer in a cell. `options` are those of the row, if it has any.
+    """Return the gold answer in a cell. `options` are the row's options, if it has any.
 
     Raises:
         ValueError: no short response could match the answer; the message says why.
@@ -103,7 +103,7 @@ def _kind(value: Any) -> str:
 
 
 def _refuse_two_readings(value: int, options: Sequence[str]) -> None:
-    """Raise ValueError if a whole number may be an option or the place of an option."""
+    """Raise ValueError if a whole number may be both an option and the position of another."""
     if str(value) not in options:
         return
     place = options[value] if 0 <= value < len(options) else None
@@ -116,7 +116,7 @@ def _refuse_two_readings(value: int, options: Sequence[str]) -> None:
 
 
 def _denoised(text: str) -> str:
-    """Return a decimal without the rounding noise of a float32 or float64: 0.10000000149 is 0.1."""
+    """Return a decimal without the rounding noise of a float: 0.10000000149 becomes 0.1."""
     value = float(text)
     digits = sum(c.isdigit() for c in text.lstrip("+-0."))
     if "e" in text.lower() or not math.isfinite(value) or digits < 10:
@@ -129,7 +129,7 @@ def _denoised(text: str) -> str:
 
 
 def _as_float32(text: str, value: float) -> str | None:
-    """Return the short decimal that float32 stores as this value; None if it may be chance."""
+    """Return the short decimal that float32 stores as this value; None if this may be chance."""
     with np.errstate(over="ignore"):
         single = np.float32(value)
     if not np.isfinite(single):
@@ -143,14 +143,14 @@ def _as_float32(text: str, value: float) -> str | None:
 
 
 def _expanded(text: str) -> str:
-    """Return 1e-05 as 0.00001. Numbers very far from 1 are left as they are."""
+    """Return 1e-05 as 0.00001; numbers very far from 1 are returned unchanged."""
     if "e" not in text.lower() or abs(Decimal(text).adjusted()) > 15:
         return text
     return format(Decimal(text), "f")
 
 
 def _without_bare_fraction(text: str) -> str:
-    """Return 3.0 as 3; 7.50 remains."""
+    """Return 3.0 as 3; 7.50 is returned unchanged."""
     whole, point, part = text.partition(".")
     return whole if point and not part.strip("0") else text
 
@@ -159,9 +159,9 @@ def _without_bare_fraction(text: str) -> str:
 
 
 def _short(text: str) -> Gold:
-    """Return the answer in a solution text.
+    """Return the answer that a solution text contains, and the kind of that text.
 
-    A text that is an answer itself is returned unchanged.
+    A text that is only an answer is returned unchanged.
     """
     if tagged := _TAGGED.findall(text):
         inner = _short(tagged[-1].strip())
@@ -186,7 +186,7 @@ def _refuse_several_boxes(text: str) -> None:
 
 
 def _undressed(text: str) -> str:
-    """Return the text without the bold signs, quotes and dollars around it."""
+    """Return the text without the bold signs, quotes and dollar signs around it."""
     stripped = text.strip().strip("*").strip()
     for left, right in (('"', '"'), ("$", "$"), ("\\(", "\\)")):
         if len(stripped) > 2 and stripped.startswith(left) and stripped.endswith(right):
@@ -195,7 +195,7 @@ def _undressed(text: str) -> str:
 
 
 def _of_options(text: str, options: Sequence[str]) -> str:
-    """Return the gold answer of a choice: the letter of an option, or else its text."""
+    """Return the gold answer of a multiple-choice question: an option's letter, or its text."""
     if text in options:
         return text
     letter = gold_letter(text) if len(text) <= 8 else None
@@ -219,7 +219,7 @@ def _refuse_contradiction(m: re.Match[str], options: Sequence[str]) -> None:
 
 
 def _refuse_none_of(text: str, options: Sequence[str]) -> None:
-    """Raise ValueError if no option matches the gold answer."""
+    """Raise ValueError if the gold answer matches none of the options."""
     if any(verify(gold_response(option), text).correct for option in options):
         return
     place = (

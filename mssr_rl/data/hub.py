@@ -1,7 +1,7 @@
-"""Data sets on the Hugging Face hub. `sources` uses them only when one is named.
+"""Read data sets from the Hugging Face hub. `sources` uses this only for a named hub data set.
 
-Without a network, the library's own cache is used (HF_HOME). A data set that is not in the cache is
-then refused at once, not after half a minute of retries.
+Without a network, the library's own cache is used (HF_HOME). If the data set is not in the cache,
+UserError is raised at once, not after half a minute of retries.
 """
 
 import os
@@ -19,7 +19,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 def hub_source(data: str, split: str) -> sources.Source:
-    """Return the source of a split of the data set `owner/name`; pictures stay encoded."""
+    """Return the source of a split of the hub data set `owner/name`; pictures are not decoded."""
     loaded = _loaded(data, None)
     stored = sources.our_names(loaded)
     ours, holds_out = sources.choose_split(data, split, stored)
@@ -53,7 +53,7 @@ def _loaded(data: str, config: str | None) -> Any:
 
 
 def dataset_rows(dataset: Any) -> Iterator[Row]:
-    """Yield the rows of a `datasets.Dataset`; pictures are dicts of bytes and are not decoded."""
+    """Yield the rows of a `datasets.Dataset`; pictures are dicts with bytes and are not decoded."""
     for table in dataset.with_format("arrow").iter(batch_size=128):
         yield from table.to_pylist()
 
@@ -73,7 +73,10 @@ def _cache_only_if_unreachable() -> Iterator[None]:
 
 
 def _reachable(address: str) -> bool:
-    """Return whether the host's name can be resolved. With a proxy, the proxy resolves it."""
+    """Return whether the name of the host can be resolved.
+
+    With a proxy this is always True, because the proxy resolves the name.
+    """
     if any(os.environ.get(name) for name in _PROXIES):
         return True
     try:

@@ -1,7 +1,7 @@
-"""The options of a multiple-choice question, read from any form and shown to the model.
+"""Read the options of a multiple-choice question in any form, and show them to the model.
 
-`shown` tests whether the question already lists its options. If not, `with_options` adds them,
-because the model must see what a letter stands for before the letter can pay.
+`shown` tests whether the question already lists its options. If it does not, `with_options` adds
+them. A model can only choose a letter if it sees the option of that letter.
 """
 
 import json
@@ -22,7 +22,7 @@ _NONE = (None, "", "[]", "None", "nan")
 def read_options(cells: Sequence[Any]) -> list[str] | None:
     """Return the options in the cells; None if there are none.
 
-    One cell may have all options, or each cell may have one.
+    One cell may have all options, or each cell may have one option.
 
     Raises:
         ValueError: the options are not texts.
@@ -37,9 +37,9 @@ def read_options(cells: Sequence[Any]) -> list[str] | None:
 
 
 def inline(question: str) -> list[str] | None:
-    """Return options in the question's own lines, `A.
+    """Return the options in a question's lines such as `A. 5` or `(B) 6`, without letters.
 
-    5` or `(B) 6`, if the letters are in order.
+    Returns None if there are fewer than two, or if the letters are not in order from A.
     """
     lettered = _LINE.findall(question)
     letters = "".join(letter for letter, _ in lettered)
@@ -49,7 +49,10 @@ def inline(question: str) -> list[str] | None:
 
 
 def shown(question: str, options: Sequence[str]) -> bool:
-    """Return whether the question lists the options, or the options are only letters."""
+    """Return whether the question already lists the options.
+
+    Also True if the options are only letters, because the picture then shows them.
+    """
     if [option.strip() for option in options] == list(LETTERS[: len(options)]):
         return True  # the options are drawn in the picture
     text = " ".join(question.split())
@@ -63,16 +66,16 @@ def shown(question: str, options: Sequence[str]) -> bool:
 
 
 def with_options(question: str, options: Sequence[str]) -> str:
-    """Return the question with its options below it, each with its letter."""
+    """Return the question with its options below it, each with a letter."""
     lines = [f"({letter}) {text}" for letter, text in zip(LETTERS, options, strict=False)]
     return "\n".join([question, "Choices:", *lines])
 
 
 def letter(place: Any, first: int, options: Sequence[str] | None) -> str:
-    """Return the letter of the option at a place that counts from `first`.
+    """Return the letter of the option at a position; positions count from `first`.
 
     Raises:
-        ValueError: the value is not a place, or there is no option at it.
+        ValueError: the value is not a position, or there is no option at it.
     """
     if options is None:
         raise ValueError("has the place of an option as its answer, but no options")
@@ -89,7 +92,10 @@ def letter(place: Any, first: int, options: Sequence[str] | None) -> str:
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
-    """Return options such as `A. 5` or `(B) 6` without their letters, if all of them have one."""
+    """Return options such as `A. 5` or `(B) 6` without their letters.
+
+    They are returned unchanged unless all of them have their letter.
+    """
     marks = [_LINE.fullmatch(option) for option in options]
     if len(options) > 1 and all(m and m[1] == LETTERS[i] for i, m in enumerate(marks)):
         return [m[2] for m in marks if m]
@@ -109,7 +115,7 @@ def _several(value: Any) -> list[str]:
 
 
 def _from_text(text: str) -> list[str]:
-    """Return options from a text: a list, a JSON object, or options with their letters."""
+    """Return the options in a text: a list, a JSON object, or options with letters."""
     listed = column_content.items(text)
     if len(listed) > 1 or listed != [text]:
         return [_text(item) for item in listed]

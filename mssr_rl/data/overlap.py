@@ -1,13 +1,13 @@
-"""Find rows that two data sets share: is training data also in the test data?
+"""Find rows that two data sets share, for example training rows that are also test rows.
 
     shared(train, test)     rows that are equal or nearly equal: a run stops at them
     alike(ours, theirs)     also pictures that look alike with other words: `check` lists them
 
 Equal rows have equal words and equal pictures. Nearly equal rows have the same answer, words that
-differ in case, blanks and signs only, and pictures that look alike: their grey thumbnails differ
-little everywhere. So a resized or re-encoded copy is found, but a drawing with another printed
-digit is not. An equal picture alone, or an equal question alone, is not a match, because templates
-repeat.
+differ in case, blanks and signs only, and pictures that look alike. Pictures look alike if their
+grey thumbnails differ little everywhere. So a resized or re-encoded copy is found, but a drawing
+with another printed digit is not. An equal picture alone, or an equal question alone, is not a
+match, because many rows are made from the same template.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ AT_ONCE = 256  # rows that are held against others in one product
 
 
 class Hit(NamedTuple):
-    """A row of each data set, and why the two count as one."""
+    """A row of one data set, the matching row of the other, and the reason why they match."""
 
     ours: str
     theirs: str
@@ -44,7 +44,7 @@ class Hit(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What one split has in common with another."""
+    """The rows that one split shares with another split."""
 
     split: str
     other: str
@@ -54,12 +54,12 @@ class Shared(NamedTuple):
 
     @property
     def exact(self) -> int:
-        """How many rows of `split` are in `other` word for word."""
+        """The number of rows of `split` that are in `other` word for word."""
         return sum(hit.exact for hit in self.hits)
 
     @property
     def says(self) -> str:
-        """The result as a sentence that names rows."""
+        """The result as a sentence with the keys of the rows."""
         if self.stands_in:
             return f"{self.split} is {self.other}: one set of rows stands in for both"
         near = len(self.hits) - self.exact
@@ -78,7 +78,7 @@ SHOWN = 20  # most rows that are named
 def overlap_record(result: Shared) -> dict[str, Any]:
     """Return the result for run.json.
 
-    `rows` counts equal and nearly equal rows, `near` only the latter.
+    `rows` counts equal and nearly equal rows; `near` counts only nearly equal rows.
     """
     return {
         "split": result.split,
@@ -92,7 +92,7 @@ def overlap_record(result: Shared) -> dict[str, Any]:
 
 
 class SplitRows:
-    """A split's problems with the values they are compared by, each computed once."""
+    """The problems of a split with the values for their comparison, each computed only once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
@@ -106,7 +106,7 @@ class SplitRows:
         return [_bare(problem) for problem in self.problems]
 
     def look_up(self, rows: Iterable[int]) -> None:
-        """Load the thumbnails of these rows."""
+        """Load the thumbnails of these rows, so that `thumbnails` can return them."""
         self._known |= seen.thumbnails(
             {
                 mark: content
@@ -116,7 +116,7 @@ class SplitRows:
         )
 
     def thumbnails(self, row: int) -> NDArray[np.uint8]:
-        """Return the thumbnails of all pictures of a loaded row: pictures x SIDE * SIDE."""
+        """Return the thumbnails of a loaded row, with the shape pictures x SIDE * SIDE."""
         return np.stack([self._known[mark] for mark in self.digests[row]])
 
     @cached_property
@@ -125,7 +125,10 @@ class SplitRows:
 
 
 def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
-    """Return what each later split shares with each earlier one, in the order train, val, test."""
+    """Return the shared rows of each two splits: of each later split with each earlier one.
+
+    The order is train, val, test.
+    """
     rows = {split: SplitRows(problems) for split, problems in splits.items()}
     results = []
     for (earlier, theirs), (later, ours) in combinations(rows.items(), 2):
@@ -136,12 +139,12 @@ def between(splits: Mapping[str, Sequence[Problem]]) -> tuple[Shared, ...]:
 
 
 def shared(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
-    """Return the rows of `ours` that are in `theirs`, equal or nearly equal, each once."""
+    """Return the rows of `ours` that are also in `theirs`, equal or nearly equal, each once."""
     return list(_shared(SplitRows(ours), SplitRows(theirs)).values())
 
 
 def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
-    """Return the rows of `shared`, and those where only the words of the question differ."""
+    """Return the rows that `shared` returns, and rows that differ only in the question's words."""
     mine, others = SplitRows(ours), SplitRows(theirs)
     hits = _shared(mine, others)
     for rows in (mine, others):
@@ -160,7 +163,7 @@ def alike(ours: Sequence[Problem], theirs: Sequence[Problem]) -> list[Hit]:
 
 
 def _shared(ours: SplitRows, theirs: SplitRows) -> dict[int, Hit]:
-    """Return the hits by row of `ours`, in order."""
+    """Return {row of `ours`: its hit}, in the order of the rows."""
     exact: dict[bytes, int] = {}
     for j, mark in enumerate(theirs.marks):
         exact.setdefault(mark, j)
@@ -193,10 +196,10 @@ def _posed(problem: Problem, digests: Iterable[bytes]) -> bytes:
 
 
 def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which of other rows' thumbnails can be of the same pictures, picture by picture.
+    """Return for each other row whether its pictures look like these, picture by picture.
 
-    `one` is pictures x SIDE * SIDE, `others` is rows x pictures x SIDE * SIDE. The result has one
-    bool for each row.
+    `one` has the shape pictures x SIDE * SIDE, `others` rows x pictures x SIDE * SIDE. The result
+    has one bool for each row.
     """
     difference = others.astype(np.int32) - one
     within = np.abs(difference).max(-1) <= LARGEST
@@ -206,7 +209,7 @@ def look_alike(one: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Yield (row of one split, row of the other) for nearly equal rows that are not known yet."""
+    """Yield (row of one split, row of the other) for nearly equal rows that are not in `known`."""
     others: dict[tuple[str, str, int], list[int]] = {}
     for j, bare in enumerate(theirs.bare):
         others.setdefault(bare, []).append(j)
@@ -224,7 +227,7 @@ def _near(ours: SplitRows, theirs: SplitRows, known: Collection[int]) -> Iterato
 
 
 class _Album(NamedTuple):
-    """The thumbnails of rows with one question, ordered by mean grey."""
+    """The thumbnails of rows with the same question, in the order of their mean grey."""
 
     rows: NDArray[np.int64]
     mean: NDArray[np.float64]  # rows, ascending
@@ -243,7 +246,7 @@ def _album(rows: SplitRows, some: list[int]) -> _Album:
 def _matches(
     ours: SplitRows, theirs: SplitRows, mine: list[int], others: list[int]
 ) -> Iterator[tuple[int, int]]:
-    """Yield (row of ours, first row of theirs) whose pictures look alike.
+    """Yield (row of ours, first row of theirs) for rows whose pictures look alike.
 
     All rows have the same number of pictures.
     """
@@ -259,10 +262,10 @@ def _matches(
 
 
 def _candidates(a: _Album, b: _Album, some: slice) -> Iterator[NDArray[np.int64]]:
-    """Yield for each of some rows of `a` the places in `b` that must be compared pixel by pixel.
+    """Yield, for each of some rows of `a`, the rows of `b` that must be compared pixel by pixel.
 
     The mean of a block, or of all pictures, differs by at most the root mean square of the pixels'
-    differences. So only rows of about the same grey are compared, by a matrix product.
+    differences. So only rows with about the same grey are compared, by a matrix product.
     """
     mean, coarse = a.mean[some], a.coarse[some]
     first = int(np.searchsorted(b.mean, mean[0] - ROOT_MEAN_SQUARE))
@@ -275,7 +278,7 @@ def _candidates(a: _Album, b: _Album, some: slice) -> Iterator[NDArray[np.int64]
 
 
 def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the means of blocks: rows x (pictures * blocks)."""
+    """Return the mean grey of each block, with the shape rows x (pictures * blocks)."""
     rows, count, _ = thumbnails.shape
     blocks = SIDE // BLOCK
     shaped = thumbnails.reshape(rows, count, blocks, BLOCK, blocks, BLOCK)
@@ -284,9 +287,9 @@ def _coarse(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _bare(problem: Problem) -> tuple[str, str, int]:
-    """Return the question without case, blanks and punctuation, the answer, the picture count.
+    """Return the question without case, blanks and punctuation, the answer, and the picture count.
 
-    Signs inside numbers remain, as in 1.5 and 3:20, and so do those of formulas.
+    Punctuation inside numbers stays, as in 1.5 and 3:20, and so do the signs of formulas.
     """
     text = unicodedata.normalize("NFKC", problem.prompt.replace(IMAGE, " ")).casefold()
     bare = re.sub(r"\s+|[!?;\"'`]|(?<!\d)[.,:]|[.,:](?!\d)", "", text)
@@ -308,7 +311,7 @@ def _seen(problem: Problem) -> _Seen:
 def _reworded(
     mine: tuple[_Seen, SplitRows, int], other: tuple[_Seen, SplitRows, int]
 ) -> str | None:
-    """Return why two rows with the same numbers count as one; None if they do not."""
+    """Return why two rows with the same numbers match; None if they do not match."""
     (a, ours, i), (b, theirs, j) = mine, other
     count = len(ours.problems[i].images)
     if len(theirs.problems[j].images) != count:

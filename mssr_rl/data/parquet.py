@@ -1,10 +1,10 @@
 """Read the rows of a parquet file from an untrusted source. Only columns that are used are decoded.
 
-Two kilobytes of parquet can stand for terabytes: with compression of a thousand to one, or with one
+Two kilobytes of parquet can decode to terabytes: by compression of a thousand to one, or by one
 long value and a million references to it. There are three defences:
 
 * the sizes of a column are checked before it is decoded;
-* references that could add up to much stay references (Arrow's dictionaries);
+* references that could add up to too many bytes stay references (Arrow's dictionaries);
 * the values of a file may not add up to much more than the file itself.
 """
 
@@ -36,7 +36,7 @@ def rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a file. A column is decoded when a row's value in it is first used.
 
     Raises:
-        UserError: the file is not parquet, is damaged, or stands for far more than its size.
+        UserError: the file is not parquet, is damaged, or would decode to far more than its size.
     """
     table = _Table(path)
     for group in range(table.groups):
@@ -46,7 +46,7 @@ def rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 class _Table:
-    """An open file: its columns by name, and how many bytes may still be decoded."""
+    """An open parquet file: its columns by name, and how many bytes may still be decoded."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -71,9 +71,9 @@ class _Table:
             )
 
     def spend(self, size: int, column: str) -> None:
-        """Count bytes that are about to be decoded.
+        """Subtract bytes that are about to be decoded from the file's allowance.
 
-        Raises UserError if the file's allowance is spent.
+        Raises UserError if the allowance is used up.
         """
         self.room -= size
         if self.room < 0:
@@ -85,7 +85,7 @@ class _Table:
 
 
 class _Group:
-    """One row group. A column is read when a row's value in it is first used."""
+    """One row group of a file. A column is read when a row's value in it is first used."""
 
     def __init__(self, table: _Table, group: int) -> None:
         self.table, self.group = table, group
@@ -94,7 +94,10 @@ class _Group:
         self._columns: dict[str, _Column] = {}
 
     def value(self, column: str, row: int) -> Any:
-        """Return the value of a row in a column."""
+        """Return the value of a row in a column.
+
+        Raises UserError if the column is too large.
+        """
         if column not in self._columns:
             self._refuse_bombs(column)
             self._columns[column] = _Column(self, column)
@@ -113,7 +116,7 @@ class _Group:
         return (batch.column(0) for batch in record_batches)
 
     def _rows_that_fit(self, leaf: int) -> int:
-        """Return how many rows hold at most `FLOOR` bytes, if all refer to the longest value."""
+        """Return how many rows hold at most `FLOOR` bytes if each refers to the longest value."""
         chunk = self.facts.column(leaf)
         longest = max(1, dictionary_bytes(self.table.raw, chunk))
         # All of them may be in the list of one row.
@@ -126,7 +129,10 @@ class _Group:
         return [i for i, p in enumerate(paths) if column in (p, p.split(".", 1)[0])]
 
     def _refuse_bombs(self, column: str) -> None:
-        """Count the sizes that the file itself states, before anything is decoded."""
+        """Subtract large sizes that the file states from its allowance, before anything is decoded.
+
+        Raises UserError if the allowance is used up.
+        """
         for i in self._leaves(column):
             leaf, chunk = self.table.leaves[i], self.facts.column(i)
             referred = dictionary_bytes(self.table.raw, chunk)
@@ -140,7 +146,7 @@ class _Group:
 
 
 class _Column:
-    """A column of a row group: the last decoded batch, and a slice of it as Python objects."""
+    """A column of a row group: the last decoded batch, and a part of it as Python objects."""
 
     def __init__(self, group: _Group, name: str) -> None:
         self.group, self.name = group, name
@@ -179,7 +185,7 @@ class _Column:
 
 
 class _Row(Mapping[str, Any]):
-    """A row that knows all its columns and decodes only those that are used."""
+    """A row as a mapping of all its columns; only columns that are used are decoded."""
 
     __slots__ = ("_group", "_row")
 
@@ -205,8 +211,8 @@ def dictionary_bytes(file: BinaryIO, chunk: Any) -> int:
     """Return the size of a column chunk's dictionary; 0 if the chunk does not begin with one.
 
     pyarrow does not report this size, so the page header is read here. A page begins with its kind,
-    its size and its compressed size. Thrift's compact protocol writes each number as one byte for
-    the field and then seven bits in every byte.
+    its size and its compressed size. In Thrift's compact protocol each number is one byte for the
+    field, followed by bytes with seven bits each.
     """
     starts = (chunk.dictionary_page_offset, chunk.data_page_offset)
     file.seek(min(start for start in starts if start is not None))
@@ -231,7 +237,7 @@ def _number(parts: Iterator[int]) -> int:
 
 
 def expanded(array: Any) -> int:
-    """Return the bytes of an Arrow array's values, if each value is an object of its own."""
+    """Return how many bytes the values of an Arrow array take as separate objects."""
     from pyarrow import compute, types
 
     kind = array.type
@@ -264,7 +270,10 @@ def _is_long(leaf: Any) -> bool:
 
 
 def _opened(path: Path, owner: object) -> BinaryIO:
-    """Return the file; it stays open while its owner exists, because rows are decoded late."""
+    """Return the open file.
+
+    It stays open while its owner exists, because rows are decoded later.
+    """
     stack = ExitStack()
     file = stack.enter_context(untrusted.opened(path, FILE_BYTES))
     weakref.finalize(owner, stack.close)
@@ -273,7 +282,7 @@ def _opened(path: Path, owner: object) -> BinaryIO:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn Arrow's errors on a damaged file into a UserError that names the file."""
+    """Raise a UserError that names the file in place of Arrow's errors on damaged files."""
     import pyarrow as pa
 
     try:

@@ -1,10 +1,10 @@
-"""Turn whatever a row holds as a picture into encoded bytes that are safe to decode.
+"""Convert a picture in any stored form to encoded bytes that are safe to decode.
 
 The reader calls `encoded` and `as_seen` while it reads; environments and engines call `decode`. The
-result of `as_seen` looks the same to every decoder: a transparent ground is white, a photograph is
-upright, and 16 bits are scaled to 8. The size is read from the header before anything is decoded,
-so a decompression bomb costs nothing. A picture that cannot be used raises ValueError with the
-reason. The caller knows the row and adds it.
+result of `as_seen` looks the same to every decoder: a transparent background is white, a photograph
+is upright, and 16 bits are scaled to 8. The size is read from the header before anything is
+decoded, so a decompression bomb is refused at no cost. A picture that cannot be used raises
+ValueError with the reason. The caller adds the row to the message.
 """
 
 import base64
@@ -63,11 +63,14 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError)  # what Pillo
 
 
 def encoded(item: Any, folder: Path | None) -> bytes:
-    """Return a picture's encoded bytes: from a dict, bytes, a PIL image, base64 or a path.
+    """Return the encoded bytes of a picture: a dict, bytes, a PIL image, base64 or a path.
 
     The dict has `bytes` or `path`. A path is relative to `folder`, or to its folder `images`, and
-    may not lead out of it; None means that there is no folder. A data URI is base64. Other
-    addresses are never fetched.
+    may not lead outside; None means that there is no folder. A data URI is base64. Other addresses
+    are never fetched.
+
+    Raises:
+        ValueError: the picture cannot be read; the message says why.
     """
     if isinstance(item, Mapping):
         filled = (item.get(key) for key in ("bytes", "path", "image", "url"))
@@ -86,8 +89,8 @@ def encoded(item: Any, folder: Path | None) -> bytes:
 def as_seen(content: bytes) -> bytes:
     """Return the picture as a viewer shows it: the same bytes, or a new PNG.
 
-    All frames are decoded. The bytes are new if plain decoding would show something else: with a
-    transparent ground, an EXIF orientation, or 16-bit grey.
+    All frames are decoded. The bytes are new if plain decoding would look different: with a
+    transparent background, an EXIF orientation, or 16-bit grey.
 
     Raises:
         ValueError: it is not a picture, is too large, or a part of it is missing or broken.
@@ -96,9 +99,9 @@ def as_seen(content: bytes) -> bytes:
 
 
 def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes, T]:
-    """`as_seen`, and what `made` makes of the pixels while they are decoded: one decoding for both.
+    """Return (the result of `as_seen`, `made(image)`); the picture is decoded only once.
 
-    `made` gets the first frame as it is seen, in whatever mode it is stored.
+    `made` gets the first frame as a viewer shows it, in the mode in which it is stored.
 
     Raises:
         ValueError: it is not a picture, is too large, or any part of it is missing or broken.
@@ -124,7 +127,7 @@ def as_seen_and(content: bytes, made: Callable[[Image.Image], T]) -> tuple[bytes
 
 
 def decode(content: bytes) -> Image.Image:
-    """Return the picture as a viewer shows it, in RGB, detached from its file."""
+    """Return the picture as a viewer shows it, in RGB; no file stays open."""
     with _opened(content) as image:
         try:
             shown = _shown(image)
@@ -134,7 +137,10 @@ def decode(content: bytes) -> Image.Image:
 
 
 def blinded(problem: Problem) -> Problem:
-    """Return the problem with every picture grey. Sizes stay, so it takes as many tokens."""
+    """Return the problem with every picture grey.
+
+    The sizes stay the same, so the number of tokens does too.
+    """
     grey = tuple(_grey(content) for content in problem.images)
     return replace(problem, images=grey)
 
@@ -150,7 +156,7 @@ def _shown(image: Image.Image) -> Image.Image | None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's number, or 1 if there is none. Viewers ignore a field that cannot be read."""
+    """Return the EXIF orientation; 1 if there is none or it cannot be read, as in viewers."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001  the parser of a stranger's metadata may raise anything
@@ -158,7 +164,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _on_white(image: Image.Image) -> Image.Image | None:
-    """Return the picture on a white ground; None if nothing of it is transparent."""
+    """Return the picture on a white background; None if no part of it is transparent."""
     if not image.has_transparency_data:
         return None
     with_alpha = image.convert("RGBA")
@@ -170,9 +176,9 @@ def _on_white(image: Image.Image) -> Image.Image | None:
 
 
 def _scaled(image: Image.Image) -> Image.Image | None:
-    """Return grey of more than 8 bits scaled to 8; None for other modes.
+    """Return a grey picture of more than 8 bits scaled to 8 bits; None for other modes.
 
-    `convert` would clip it.
+    `convert` would clip the values instead.
     """
     if not (image.mode.startswith("I") or image.mode == "F"):
         return None
@@ -233,7 +239,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def is_encoded(text: str) -> bool:
-    """Return whether the text is a picture in base64, alone or as a data URI."""
+    """Return whether the text is a picture in base64, plain or as a data URI."""
     if text.startswith("data:image/"):
         return True
     head = text[:400]
@@ -243,7 +249,7 @@ def is_encoded(text: str) -> bool:
 
 
 def is_picture(head: bytes) -> bool:
-    """Return whether bytes begin like a picture, including kinds that are not accepted."""
+    """Return whether bytes begin like a picture, even of a kind that is not accepted."""
     return _MAGIC.match(head) is not None
 
 
@@ -286,7 +292,7 @@ def _from_file(name: str, folder: Path | None) -> bytes:
 
 
 def _place(root: Path, name: str) -> Path:
-    """Return the path of a name: in the folder, or in the folder of pictures beside the table."""
+    """Return the path of a named file: in the folder, or in its folder of pictures."""
     path = (root / name).resolve()
     if path.exists():
         return path
@@ -302,6 +308,9 @@ def _refuse_many_bytes(size: int) -> None:
 
 
 def _blobs(root: Path) -> tuple[Path, ...]:
-    """Return where the files of a snapshot in the hub's cache are: it has only links to them."""
+    """Return the folder with the real files of a snapshot in the hub's cache; () elsewhere.
+
+    The snapshot has only links to these files.
+    """
     snapshots = next((place for place in root.parents if place.name == "snapshots"), None)
     return (snapshots.parent / "blobs",) if snapshots else ()

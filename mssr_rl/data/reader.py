@@ -1,4 +1,4 @@
-"""Turn rows in any known format into problems. All data come in through this module.
+"""Turn rows in any known format into problems. All data are read through this module.
 
     load("mini_folder", "train")       problem  text, with or without <image> tags
     load("rows.jsonl", "val")          images   a list (or one) of {bytes, path}, bytes, PIL, path
@@ -6,8 +6,8 @@
                                        choices, id, family, level, subject: if there
 
 `sources` and `table_files` find and read the rows. `formats` decides which column has which role.
-`pictures` and `seen` handle pictures, `golds` gold answers. Whatever cannot be used is a UserError
-that names the file and the row.
+`pictures` and `seen` process pictures, `golds` gold answers. Data that cannot be used raise a
+UserError that names the file and the row.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class Numbered(NamedTuple):
-    """A row with its number and its key."""
+    """A row with its number in the file and its key."""
 
     i: int
     key: str
@@ -69,8 +69,8 @@ def load(data: str, split: str, limit: int | None = None, stated: str = "") -> l
 
     If val is missing, test is used in its place, and the reverse, both with a warning. If there is
     only a train split, or one file, a tenth of it is held out (at most 512 rows, chosen by a hash
-    of their keys). These rows are both val and test, and are removed from train. `limit` keeps the
-    first rows of the result. `stated` is `env.columns`, see `formats`.
+    of their keys). The held-out rows are used as both val and test, and are removed from train.
+    `limit` keeps only the first rows of the result. `stated` is `env.columns`, see `formats`.
     """
     return problems(_find(data, split), split, limit, stated)
 
@@ -81,7 +81,7 @@ def problems(
     limit: int | None = None,
     stated: str = "",
 ) -> list[Problem]:
-    """Return the problems of a source that has been found already, in any of the known formats."""
+    """Return the problems of a source in any of the known formats."""
     rows = iter(source.rows())
     first = list(itertools.islice(rows, formats.LOOKED_AT))
     if not first:
@@ -101,7 +101,7 @@ def normalised(source: sources.Source, split: str, limit: int | None = None) -> 
 
 
 def answer_text(value: Any) -> str:
-    """Return an answer in a user's file as text, without <answer> tags; empty if it is none."""
+    """Return an answer in a user's file as text without <answer> tags; "" if it is no answer."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     if isinstance(value, float) and math.isnan(value):
@@ -169,7 +169,7 @@ def _key(row: Row, i: int, source: sources.Source, name: str) -> str:
 
 
 def _part(rows: list[Numbered], split: str, name: str) -> Iterator[Numbered]:
-    """Return the rows that are held out of `rows`, or the other rows for training."""
+    """Return the held-out rows for val and test, or the other rows for train."""
     if not rows:
         raise UserError(f"{name} has no rows in its {split} split; give it at least two")
     if len(rows) < 2:
@@ -196,7 +196,10 @@ def _drafts(
 
 
 def _draft(key: str, row: Row, folder: Path | None) -> Problem:
-    """Return a problem with its pictures as stored. Raises ValueError that says what is wrong."""
+    """Return a problem whose pictures are as stored.
+
+    Raises ValueError if the row cannot be used.
+    """
     options = multiple_choice.read_options([row.get("choices")])
     gold = golds.gold(row.get("answer"), options)
     if gold.said:
@@ -237,7 +240,7 @@ def _kept(row: Row, names: Iterable[str]) -> dict[str, str]:
 
 
 def _looked_at(drafts: Iterable[ProblemDraft], name: str) -> Iterator[Problem]:
-    """Yield the problems whose pictures can be used; report the others as faults."""
+    """Yield the problems whose pictures can be used, and report the others as faults."""
     progress = seen.Progress(name)
     for some in _batches(drafts):
         contents = [content for draft in some for content in draft.problem.images]

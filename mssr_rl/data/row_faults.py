@@ -1,9 +1,9 @@
 """Collect faults of rows, and notes about them, while data are read.
 
 `reader` and the environments call `met` for a row that cannot be used. It raises an error, except
-inside `listed()`: there it collects the fault, and reading goes on without the row. `noted()`
-collects what a user should know although it is not a fault, such as how columns were read, or that
-answers were taken out of solutions.
+inside `listed()`. There it collects the fault, and reading goes on without the row. `noted()`
+collects facts that are no faults but that the user should see. Examples are how columns were read,
+and that answers were taken out of solutions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _notes: ContextVar["Notes | None"] = ContextVar("notes", default=None)
 
 
 class BadRows(UserError):
-    """Raised for all rows that cannot be used; `rows` has one sentence for each."""
+    """Raised if rows cannot be used; `rows` has one sentence for each of them."""
 
     def __init__(self, rows: Sequence[str], end: str) -> None:
         more = f" (and {len(rows) - SHOWN} more rows)" if len(rows) > SHOWN else ""
@@ -28,7 +28,7 @@ class BadRows(UserError):
 
 
 def met(error: UserError) -> None:
-    """Raise the error, or add it to the list inside `listed()`."""
+    """Raise the error; inside `listed()` add it to the list instead."""
     faults = _list.get()
     if faults is None:
         raise error
@@ -36,9 +36,9 @@ def met(error: UserError) -> None:
 
 
 def note(text: str, example: str = "") -> None:
-    """Note a fact about the data.
+    """Add a note about the data, if this happens inside `noted()`.
 
-    Each fact keeps its number of occurrences and its first example.
+    Each note keeps the number of its occurrences and its first example.
     """
     notes = _notes.get()
     if notes is not None:
@@ -48,7 +48,10 @@ def note(text: str, example: str = "") -> None:
 
 @contextmanager
 def listed() -> Iterator[list[str]]:
-    """Collect the faults of all rows that are read inside; the list is complete at the end."""
+    """Collect the faults of all rows that are read inside this context.
+
+    The list is complete when the context ends.
+    """
     faults: list[str] = []
     token = _list.set(faults)
     try:
@@ -58,17 +61,17 @@ def listed() -> Iterator[list[str]]:
 
 
 class Notes(dict[str, tuple[int, str]]):
-    """The notes: for each, how often it occurred and its first example."""
+    """{text of a note: (number of occurrences, first example)}."""
 
     @property
     def lines(self) -> list[str]:
-        """One sentence for each note."""
+        """A list with one sentence for each note."""
         return [f"{n:,} {text}: {first}" if first else text for text, (n, first) in self.items()]
 
 
 @contextmanager
 def noted() -> Iterator[Notes]:
-    """Collect the notes that are made inside."""
+    """Collect the notes that are made inside this context."""
     notes = Notes()
     token = _notes.set(notes)
     try:

@@ -1,9 +1,9 @@
-"""A cache of facts about pictures, by the hash of their bytes: do they decode, and a thumbnail.
+"""A cache of facts about pictures, by the hash of their bytes: faults and thumbnails.
 
 Every picture is decoded once, by several threads (Pillow's decoders run in parallel). The result is
 kept in a small database, so that the next start only computes hashes. The database is in
-MSSR_CACHE, by default ~/.cache/mssr_rl. Its name changes with Pillow and with our limits. If it
-cannot be used, pictures are decoded each time.
+MSSR_CACHE, by default ~/.cache/mssr_rl. Its name depends on the version of Pillow and on the limits
+for pictures. If it cannot be used, pictures are decoded each time.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ Thumbnail = NDArray[np.uint8]  # SIDE * SIDE levels of grey
 
 
 class DecodedPicture(NamedTuple):
-    """The result of decoding a picture."""
+    """The bytes of a picture after it was decoded once, or the reason why it cannot be used."""
 
     content: bytes  # the same bytes, or a new PNG if a viewer shows something else
     fault: str = ""  # why it cannot be used; empty if it can
@@ -48,14 +48,14 @@ class _Known(NamedTuple):
 
 
 class Progress:
-    """Prints a line of progress now and then while pictures are decoded."""
+    """Prints a line of progress every few seconds while pictures are decoded."""
 
     def __init__(self, what: str) -> None:
         self.what, self.count, self.decoded = what, 0, 0
         self._next = time.monotonic() + SAID_EVERY
 
     def add(self, count: int, decoded: int) -> None:
-        """Add `count` pictures, of which `decoded` were not known before."""
+        """Count `count` more pictures; `decoded` of them were not in the cache."""
         self.count += count
         self.decoded += decoded
         if time.monotonic() >= self._next:
@@ -65,7 +65,7 @@ class Progress:
 
 
 def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> list[DecodedPicture]:
-    """Return each picture as it is shown, or why it cannot be used, in order."""
+    """Return for each picture, in order, its bytes as a viewer shows it, or its fault."""
     marks = [digest(content) for content in contents]
     known = _read(marks)
     todo = {
@@ -84,7 +84,7 @@ def looked_at(contents: Sequence[bytes], progress: Progress | None = None) -> li
 
 
 def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
-    """Return the thumbnails of those pictures that can be decoded, by `digest`."""
+    """Return {digest: thumbnail} for those pictures that can be decoded."""
     known = _read(list(by_mark))
     packed_by_mark = {m: k.thumbnail for m, k in known.items() if k.thumbnail}
     missing = [mark for mark in by_mark if mark not in packed_by_mark]
@@ -98,7 +98,7 @@ def thumbnails(by_mark: Mapping[bytes, bytes]) -> dict[bytes, Thumbnail]:
 
 
 def digest(content: bytes) -> bytes:
-    """Return the hash by which a picture is known."""
+    """Return the hash that identifies a picture in the cache."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
@@ -120,7 +120,7 @@ def _packed_thumbnail(image: Image.Image) -> bytes:
 def _of_changed(
     fresh: dict[bytes, tuple[DecodedPicture, _Known]], new: dict[bytes, _Known]
 ) -> Iterator[tuple[bytes, _Known]]:
-    """Yield the new bytes of changed pictures: they are looked up later, so they are known too."""
+    """Yield facts about the new bytes of changed pictures, for later look-ups of these bytes."""
     for mark in new:
         look, facts = fresh[mark]
         if facts.changed:
@@ -131,7 +131,7 @@ def _of_changed(
 
 
 def database() -> Path:
-    """Return the path of the database for this Pillow and these limits."""
+    """Return the path of the database for this version of Pillow and these limits."""
     folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
     limits = (pictures.MAX_PIXELS, pictures.MAX_FRAME_PIXELS, pictures.MAX_BYTES, pictures.FORMATS)
     name = hashlib.blake2b(
@@ -158,7 +158,7 @@ def _read(marks: Sequence[bytes]) -> dict[bytes, _Known]:
 
 
 def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:
-    """Store the facts. If that fails, they are computed again next time."""
+    """Store the facts. If that fails, they are computed again at the next start."""
     if not rows:
         return
     path = database()
@@ -176,6 +176,6 @@ def _store(rows: Sequence[tuple[bytes, _Known]]) -> None:
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Return width and height of a picture that was checked before, from its header [pixels]."""
+    """Return the width and height [pixels] from the header of a picture that was checked before."""
     with Image.open(io.BytesIO(content)) as image:
         return image.size

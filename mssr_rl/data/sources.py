@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class NoSuchSplit(UserError):
-    """The data set has no split of that name."""
+    """Raised if the data set has no split with that name."""
 
 
 class Source(NamedTuple):
-    """The rows of a split before they are read; calling `rows` starts reading."""
+    """The rows of a split that are not read yet; calling `rows` starts reading."""
 
     name: str  # for messages and for the keys of rows without an id
     split: str  # the name under which the rows are stored
@@ -59,7 +59,7 @@ class Source(NamedTuple):
 def local(path: Path, split: str) -> Source:
     """Return the source of `split` in a file or folder.
 
-    Raises UserError that says what is missing.
+    Raises UserError if it has no such split or no data.
     """
     if path.is_dir():
         return _folder_source(path, split)
@@ -69,7 +69,8 @@ def local(path: Path, split: str) -> Source:
 def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str, bool]:
     """Return which stored split is used for `split`, and whether val and test are held out of it.
 
-    `stored` maps our names of the splits (train, val, test) to the source's own names.
+    `stored` maps our names of the splits (train, val, test) to the data set's own names. Raises
+    UserError if there is no split that can be used.
     """
     for other in (split, *_FALLBACK[split]):
         if other in stored:
@@ -80,9 +81,9 @@ def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str,
 
 
 def named(path: Path, split: str, names: Sequence[str]) -> Source:
-    """Return the source of a file, or of the files of a folder with the first of these names.
+    """Return the source of a file, or of the files in a folder for the first name that has any.
 
-    Nothing is held out.
+    No rows are held out.
     """
     if path.is_file():
         return file_source((path,), split, holds_out=False)
@@ -96,7 +97,7 @@ def named(path: Path, split: str, names: Sequence[str]) -> Source:
 
 
 def our_names(names: Mapping[str, object]) -> dict[str, str]:
-    """Return {our name of a split: the source's name} for the splits that exist."""
+    """Return {our name of a split: the data set's name} for the splits that exist."""
     return {
         ours: theirs
         for ours, known in _NAMES.items()
@@ -106,7 +107,7 @@ def our_names(names: Mapping[str, object]) -> dict[str, str]:
 
 
 def file_source(paths: tuple[Path, ...], split: str, *, holds_out: bool) -> Source:
-    """Return the source of the rows of one split's files, one file after the other."""
+    """Return the source of the rows in the files of one split, one file after the other."""
     if not table_files.suffix_of(paths[0]):
         raise UserError(
             f"{paths[0]} is not a data set: use a file that ends with {', '.join(SUFFIXES)}"
@@ -139,7 +140,7 @@ def _folder_source(folder: Path, split: str) -> Source:
 
 
 def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
-    """Return the files of one split, in the first place and format that has any."""
+    """Return the files of one split, from the first place and format that has any."""
     for place in (folder, folder / "data"):
         for suffix in SUFFIXES:
             shards = sorted(place.glob(f"{name}-*-of-*{suffix}"))
@@ -151,7 +152,7 @@ def _split_files(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _only_split(folder: Path) -> tuple[Path, ...]:
-    """Return the files of a folder with one split: metadata, shards, or its only data file."""
+    """Return the files of a folder without named splits: a table, shards, or the only data file."""
     files = _data_files(folder)
     if metadata := _metadata(files):
         return metadata
@@ -170,12 +171,12 @@ def _only_split(folder: Path) -> tuple[Path, ...]:
 
 
 def _metadata(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the table of an image folder."""
+    """Return the file metadata.* of an image folder; () if there is none."""
     return tuple(path for path in files if path.name.split(".")[0] == "metadata")[:1]
 
 
 def _by_part_of_name(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Return files with a split's name as a part of their own name, such as geo3k_train.json."""
+    """Return {split: files} for files with the split in their name, such as geo3k_train.json."""
     by_split: dict[str, tuple[Path, ...]] = {}
     for path in (*_data_files(folder), *_data_files(folder / "data")):
         stem = path.name[: -len(table_files.suffix_of(path))].lower()
@@ -193,7 +194,7 @@ def _one_format(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _data_files(folder: Path) -> tuple[Path, ...]:
-    """Return the data files by their names, without those of the `datasets` library."""
+    """Return a folder's data files, sorted by name, without the `datasets` library's own files."""
     if not folder.is_dir():
         return ()
     files = (p for p in sorted(folder.iterdir()) if table_files.suffix_of(p) and p.is_file())
@@ -201,7 +202,7 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _has_rows(path: Path) -> bool:
-    """Return whether a file begins with a row; other JSON files of a folder hold settings."""
+    """Return whether a file begins with a row; some JSON files of a folder hold only settings."""
     try:
         return next(iter(table_files.rows_of(path)), None) is not None
     except UserError:

@@ -4,7 +4,8 @@
 
 JSON has many forms: a list of objects, objects one after the other, a list under a key (`data`,
 `rows`), objects by id, columns as lists, pandas' `split` and `index`, the hub's row pages. The
-content decides between them. Whatever cannot be read is a UserError with the file and the line.
+content decides between them. A file that cannot be read raises a UserError with the file and the
+line.
 """
 
 import csv
@@ -35,7 +36,7 @@ _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
 def suffix_of(path: Path) -> str:
-    """Return the ending that decides how a file is read, e.g. `.jsonl.gz`; empty if unknown."""
+    """Return the suffix that decides how a file is read, such as `.jsonl.gz`; "" if unknown."""
     name = path.name.lower()
     return next((suffix for suffix in SUFFIXES[::-1] if name.endswith(suffix)), "")
 
@@ -47,7 +48,7 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 
 def write_parquet(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows to a parquet file. A reader finds either all of them or no file."""
+    """Write rows to a parquet file. A reader finds either all rows or no file."""
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -85,7 +86,7 @@ def _batches(file: Any) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    """Yield one object for each line. A file that begins otherwise is read as one JSON text."""
+    """Yield one object for each line. If the first line is not JSON, the file is one JSON text."""
     number = 1
     try:
         for number, line in enumerate(_lines(path), 1):
@@ -101,7 +102,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _whole_after_all(path: Path) -> list[Row] | None:
-    """Return the rows of a JSON text over several lines; None if it is not JSON either."""
+    """Return the rows of a file that is one JSON text over several lines; None if it is none."""
     try:
         return list(_json_forms(_several(_content(path)), path))
     except (ValueError, RecursionError):
@@ -126,7 +127,7 @@ def _content(path: Path) -> str:
 
 
 def _several(text: str) -> Any:
-    """Return one JSON value, or the list of all values that follow each other."""
+    """Return the JSON value of a text, or the list of its values if there are several."""
     decoder, place, values = json.JSONDecoder(), 0, []
     while place < len(text):
         while place < len(text) and text[place] in " \t\r\n,\ufeff":
@@ -148,7 +149,7 @@ def _json_forms(content: Any, path: Path) -> Iterator[Row]:
 
 
 def _listed(content: Any) -> list[Any] | None:
-    """Return the rows, whichever form they have; None if there are none."""
+    """Return the rows in a JSON value of any known form; None if there are none."""
     if isinstance(content, list):
         return [item["row"] if _is_page_row(item) else item for item in content]
     if not isinstance(content, dict) or not content:
@@ -161,7 +162,10 @@ def _listed(content: Any) -> list[Any] | None:
 
 
 def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
-    """Return the only list of objects in an object, or its columns if all have one length."""
+    """Return the rows in an object: its only list of objects, or its columns of equal length.
+
+    Returns None if it has neither.
+    """
     lists = {k: v for k, v in content.items() if isinstance(v, list)}
     objects = [v for v in lists.values() if v and all(isinstance(item, dict) for item in v)]
     pages = [rows for rows in objects if all(map(_is_page_row, rows))]
@@ -174,7 +178,7 @@ def _below_a_key(content: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _by_id(content: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Return objects by id, or pandas' columns, which are objects by row number."""
+    """Return the rows in an object of objects: rows by id, or pandas' columns by row number."""
     first = next(iter(content.values()))
     if all(str(key).isdecimal() for key in first) and first:
         return [{name: column.get(key) for name, column in content.items()} for key in first]
@@ -186,7 +190,7 @@ def _is_page_row(item: Any) -> bool:
 
 
 def _is_row(content: Mapping[str, Any]) -> bool:
-    """Return whether an object is a row itself: it has at least two texts."""
+    """Return whether an object is itself a row: it has at least two texts."""
     return sum(isinstance(value, str) for value in content.values()) >= 2
 
 
@@ -194,7 +198,7 @@ def _is_row(content: Mapping[str, Any]) -> bool:
 
 
 def _separated(separators: str, kind: str) -> Callable[[Path], Iterator[Row]]:
-    """Return a reader of rows with a header.
+    """Return a function that reads the rows of a CSV or TSV file with a header.
 
     Fields may be long (pictures); empty fields are null.
     """
@@ -239,7 +243,7 @@ _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines with their ends, decoded as UTF-8 or as the byte order mark says."""
+    """Yield the lines with their line ends, decoded as UTF-8, or UTF-16 if the file begins so."""
     with _unpacked(path) as file:
         if _encoding(file.peek(2)) == "utf-16":  # here the end of a line is not a single byte
             yield from _content(path).splitlines(keepends=True)
@@ -279,5 +283,5 @@ def _object(item: Any, where: str) -> Row:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, cut to a length that fits a sentence."""
+    """Return the first line of an error's message, cut to 200 characters."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

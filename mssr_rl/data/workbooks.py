@@ -1,7 +1,7 @@
-"""The first sheet of an Excel workbook (.xlsx) as rows: the form in which VLMEvalKit writes.
+"""Read the first sheet of an Excel workbook (.xlsx) as rows, as VLMEvalKit writes its tables.
 
-A workbook is a zip archive of XML. It may come from anybody, so each part is read up to a size, and
-a part that declares entities, which could grow without end, is refused. Formulas are not computed:
+A workbook is a zip archive of XML from an untrusted source. So each part is read only up to a size.
+A part that declares entities, which could grow without end, is refused. Formulas are not computed:
 their stored value is taken.
 """
 
@@ -27,7 +27,7 @@ _COLUMN = re.compile(r"[A-Z]{1,3}(?=[0-9]+$)")
 
 
 def workbook_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of the first sheet below its header; empty cells are null.
+    """Yield the rows below the header of the first sheet; empty cells are null.
 
     Raises:
         UserError: it is not a workbook, is damaged or too large, or its header has no names.
@@ -50,7 +50,7 @@ def workbook_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _part(book: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    """Return a part of the workbook, whatever size its entry claims."""
+    """Return the bytes of a part of the workbook; the size that its entry states is not trusted."""
     with book.open(name) as part:
         content = part.read(PART_BYTES + 1)
     if len(content) > PART_BYTES:
@@ -72,7 +72,7 @@ def _joined(item: ET.Element) -> str:
 
 
 def _sheet(content: bytes, texts: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the filled cells of each row, by the letters of their column."""
+    """Yield the filled cells of each row as {letters of the column: value}."""
     for _, row in ET.iterparse(io.BytesIO(content)):  # noqa: S314  see _part
         if row.tag != f"{_NAMESPACE}row":
             continue
@@ -100,7 +100,7 @@ def _value(cell: ET.Element, texts: list[str]) -> Any:
 
 
 def _number(text: str) -> int | float | str:
-    """Return a whole number as one: Excel knows only decimals."""
+    """Return the number in a cell, as int if it is whole; other text is returned unchanged."""
     try:
         value = float(text)
     except ValueError:
