@@ -1,7 +1,7 @@
-"""Environments, imported as `mssr_rl.envs`: one file each. `environment` has what they share.
+"""The environments, imported as `mssr_rl.envs`, one file each. `environment` has their shared code.
 
-Every file in this folder is imported. A new file is therefore chosen by `env=NAME` without being
-added to any list.
+Every file in this folder is imported. So a new file can be chosen by `env=NAME` without being added
+to any list.
 """
 
 if __name__ != "mssr_rl.envs":  # as plain `envs` there would be two registries

@@ -1,8 +1,8 @@
-"""Arithmetic problems in words, without pictures, that a small language model solves sometimes.
+"""Arithmetic problems in words, without pictures, that a small language model can sometimes solve.
 
 Levels 1 to 4 take turns: sums of one digit, products and differences of one digit, sums of two
-digits, two operations. The numbers alone decide the split. So no sum of val or test occurs in
-train, in whichever words.
+digits, two operations. Only the numbers decide the split. So no sum of val or test occurs in train,
+whatever its words are.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class Sum(NamedTuple):
 
     @property
     def written(self) -> str:
-        """As in `3 × 4 + 5`."""
+        """The sum as text, such as `3 × 4 + 5`."""
         signs = (*self.sign, "")
         parts = zip(self.numbers, signs, strict=True)
         return " ".join(f"{number} {sign}" for number, sign in parts).strip()
@@ -64,7 +64,7 @@ TOLD = {
 
 
 def _drawn(level: int, draw: random.Random) -> Sum:
-    """Draw one sum of a level."""
+    """Return a random sum of a level."""
     a, b, c = (draw.randint(2, 9) for _ in range(3))
     if level == 1:
         return Sum("+", (a, b), a + b)
@@ -80,7 +80,7 @@ def _drawn(level: int, draw: random.Random) -> Sum:
 
 
 def _split_of(made: Sum) -> str:
-    """Return the split of a sum. Only the numbers decide; `a + b` and `b + a` are the same sum."""
+    """Return the split of a sum, from its numbers only: `a + b` and `b + a` have the same split."""
     label = f"{made.sign} {sorted(made.numbers)}".encode()
     bucket = int.from_bytes(hashlib.blake2b(label, digest_size=4).digest()) % 10
     return "train" if bucket < SHARES["train"] else ("val", "test")[bucket % 2]

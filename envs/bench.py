@@ -1,8 +1,8 @@
-"""Real data sets as environments. Their own columns, splits and locations are turned into problems.
+"""Environments made from real data sets: their columns and splits are turned into problems.
 
-A file beside this one declares a `Format` for each data set: its hub name, which stored split
-serves as ours, how a raw row becomes a row that `mssr_rl.data.reader` reads, and which metric is
-reported. The option `data` is one of
+A file beside this one declares a `Format` for each data set. It has the hub name, the stored
+splits, how a raw row becomes a row for `mssr_rl.data.reader`, and the reported metric. The option
+`data` is one of
 
     drawn          the ten generated families in this format (the default: needs no download)
     real           the data set itself, from the hub or its cache
@@ -27,7 +27,7 @@ INSTRUCTION = "paper"
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """The facts about one data set that a factory needs."""
+    """The facts about one data set from which its environment is made."""
 
     name: str
     gym_id: str | None = None  # a second name for Gymnasium, in its usual spelling
@@ -43,7 +43,7 @@ class Format:
 
     @property
     def module(self) -> str:
-        """The module in which the format is declared."""
+        """The name of the module in which the format is declared."""
         return f"mssr_rl.envs.{self.name}"
 
 
@@ -72,7 +72,7 @@ DRAWN = {"train": 512, "val": 120, "test": 240}
 
 
 def registered(form: Format) -> Callable[..., ProblemEnv]:
-    """Register a factory for the format, with the usual options, and return it."""
+    """Register a factory for the format, with the usual options, and return the factory."""
 
     def make(*, split: str = "test", chosen: SetOptions = SetOptions()) -> ProblemEnv:
         return environment(form, split, chosen)
@@ -81,7 +81,10 @@ def registered(form: Format) -> Callable[..., ProblemEnv]:
 
 
 def registered_with_official(form: Format) -> Callable[..., ProblemEnv]:
-    """Register a factory for a format that also has official rules, chosen by `scoring`."""
+    """Register and return a factory for a format that also has official rules.
+
+    Its option `scoring` chooses between the rules.
+    """
 
     def make(
         *,
@@ -123,7 +126,7 @@ def environment(form: Format, split: str, chosen: SetOptions, scoring: str = "ou
 def problems(form: Format, split: str, chosen: SetOptions) -> list[Problem]:
     """Return the problems of one split.
 
-    Raises UserError if the split does not exist, or names the row that cannot be read.
+    Raises UserError if the split does not exist or a row cannot be read; the message names it.
     """
     source = source_of(form, split, chosen)
     if chosen.columns:
@@ -143,14 +146,17 @@ def _at(form: Format, split: str) -> Format:
 
 
 def _stored_beside(form: Format, split: str, chosen: SetOptions) -> sources.Source | None:
-    """Return the source of the added rows in a copy on disk; None where one file holds all rows."""
+    """Return the source of the added rows in a copy on disk, or None if there are none to add.
+
+    Generated data have none, and a single file already holds all rows.
+    """
     if chosen.data == "drawn" or Path(chosen.data).expanduser().is_file():
         return None
     return source_of(_at(form, split), split, chosen)
 
 
 def source_of(form: Format, split: str, chosen: SetOptions) -> sources.Source:
-    """Return the source of the raw rows that serve as `split`."""
+    """Return the source of the raw rows that are used as `split`."""
     if split not in form.splits:
         raise sources.NoSuchSplit(
             f"{form.name} has no {split} split, it is a benchmark: its splits are"
@@ -172,13 +178,13 @@ def source_of(form: Format, split: str, chosen: SetOptions) -> sources.Source:
 
 
 def text_of(row: Row, column: str) -> str:
-    """Return a column as text; a missing or null value is empty text."""
+    """Return the text in a column; a missing or null value is an empty text."""
     value = row.get(column)
     return "" if value is None else str(value)
 
 
 def pictures_of(row: Row, *columns: str) -> list[Any]:
-    """Return the pictures of the first of these columns that holds any, as a list."""
+    """Return the pictures of the first of these columns that has any; [] if none has."""
     for column in columns:
         value = row.get(column)
         if value is not None and value != "":
@@ -216,5 +222,5 @@ def _refuse_unread(raw: Row, row: Row, where: str) -> None:
 
 
 def scored(form: Format, **rules: Any) -> Format:
-    """Return the format with some of its rules replaced."""
+    """Return the format with some of its grading rules replaced."""
     return replace(form, rules=replace(form.rules, **rules))

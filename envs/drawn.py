@@ -1,6 +1,6 @@
 """The ten generated families in the columns of real data sets: choices, pairs, versions, kinds.
 
-They exercise the code of a benchmark without its pictures. The formats in the files of `bench`
+They exercise the code of a benchmark without its pictures. The formats in the benchmarks' files
 read these rows exactly as they read the real ones. Scores on them say nothing about the real data.
 """
 
@@ -21,7 +21,7 @@ OFFSETS = (1, -1, 2, 10, -2, 3)  # a wrong option is the right number plus one o
 
 
 class DrawnItem(NamedTuple):
-    """One generated problem, before it is put into any format."""
+    """One generated problem, before it is converted to the columns of a data set."""
 
     key: str
     question: str
@@ -43,14 +43,14 @@ def items(split: str, count: int) -> Iterator[DrawnItem]:
 
 
 class FourOptions(NamedTuple):
-    """Four options, and the letter of the right one."""
+    """Four options, and the letter of the right option."""
 
     options: list[str]
     letter: str
 
 
 def choice(item: DrawnItem) -> FourOptions | None:
-    """Return four options for an answer that is a whole number or a fraction, else None."""
+    """Return four options for an answer that is a whole number or a fraction; else None."""
     wrong = _wrong_answers(item.answer)
     if len(wrong) < 3:
         return None
@@ -95,10 +95,10 @@ def pairs(split: str, count: int) -> Iterator[PicturePair]:
 
 
 def pair_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
-    """Yield rows in HallusionBench's columns.
+    """Yield rows in the columns of HallusionBench, four rows for each pair of pictures.
 
-    Each pair gives four rows. For both pictures they ask whether the answer is that of the first
-    picture, and whether it is that of the second.
+    For each picture there are two questions: whether the answer is that of the first picture, and
+    whether it is that of the second.
     """
     for number, pair in enumerate(pairs(split, count // 4 + 1)):
         for figure, shown in enumerate(pair.items, 1):
@@ -114,7 +114,7 @@ def pair_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
 
 
 def written_on(item: DrawnItem, text: str) -> bytes:
-    """Return the picture with the text written below it, as PNG."""
+    """Return the picture as PNG, with the text written below it."""
     picture = Image.open(io.BytesIO(item.png)).convert("RGB")
     font = ImageFont.load_default(size=10)
     lines: list[str] = []
@@ -135,5 +135,5 @@ def written_on(item: DrawnItem, text: str) -> bytes:
 
 
 def base64_of(item: DrawnItem) -> str:
-    """Return the picture as base64 text."""
+    """Return the PNG of the picture as base64 text."""
     return base64.b64encode(item.png).decode()

@@ -49,7 +49,7 @@ EXTRACTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How an environment grades responses, and which score it reports."""
+    """The grading rules of an environment, and the score that it reports."""
 
     extraction: str = "the last box after the think block"
     verify: Verify = verify
@@ -67,16 +67,16 @@ class Rules:
         return self.verify(response, problem.answer, problem.choices)
 
     def read(self, response: str) -> str:
-        """The response with its answer where `verify` looks for it."""
+        """Return the response with its answer in the place where `verify` expects it."""
         if self.format == "number":
             response = with_number_boxed(response)
         return response if self.format == "think" else with_think_block(response)
 
     def solved(self, problem: Problem) -> Example:
-        """A problem with a response that pays, to be shown in front of others.
+        """Return a problem with a right response, to be shown before other problems.
 
         Raises:
-            UserError: it has pictures, or no response in this format pays.
+            UserError: the problem has pictures, or its response is not graded as right.
         """
         if problem.images:
             raise UserError(
@@ -125,7 +125,7 @@ OF_ALL = (*_HANDLING, "columns")  # options that are not shown while they have t
 
 
 class Graded(NamedTuple):
-    """The reward of one response, and the verdict that it comes from."""
+    """The reward of one response, and the verdict from which it is computed."""
 
     reward: float
     verdict: Verdict
@@ -173,7 +173,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
     def handled(
         self, handling: Handling, left_out: Sequence[str], notes: Sequence[str]
     ) -> "ProblemEnv":
-        """Set the options that all environments have, and what was noted while the rows were read.
+        """Set the options of `Handling`, and what was noted while the rows were read.
 
         Returns this environment itself.
         """
@@ -191,7 +191,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Pose problem i for `options={"index": i}`, otherwise a random problem.
+        """Start an episode with problem i for `options={"index": i}`, else with a random problem.
 
         Returns (observation, info); info is {"key": ...}.
         """
@@ -214,13 +214,13 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return self._observation(index), graded.reward, True, False, info
 
     def verify(self, response: str, answer: str, choices: Sequence[str] | None) -> Verdict:
-        """Return the verdict on a response to an answer that belongs to no row."""
+        """Return the verdict on a response for a gold answer that belongs to no row."""
         return self.rules.verify(self.rules.read(response), answer, choices)
 
     def grade(self, rows: Sequence[int], responses: Sequence[str]) -> list[Graded]:
-        """Grade each response as an answer to the problem of its row.
+        """Return the reward and the verdict of each response to the problem of its row.
 
-        `responses[i]` answers problem `rows[i]`. The result has the same length and order.
+        `responses[i]` is a response to problem `rows[i]`. The result has the same length and order.
         Raises ValueError if the two lengths differ.
         """
         if len(rows) != len(responses):
@@ -249,7 +249,7 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         return digest.hexdigest()
 
     def _observation(self, index: int) -> Observation:
-        """Return a new observation each time, so that the caller may keep and change it."""
+        """Return the observation of a problem; it is new each time, so the caller may change it."""
         problem = self.problems[index]
         return {
             "prompt": bare_text(problem, IMAGE),
@@ -275,10 +275,10 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
 def good_golds(
     problems: Sequence[Problem], where: str, rules: Rules | None = None
 ) -> list[Problem]:
-    """Return the problems whose own gold answer earns a reward when it is given as the response.
+    """Return the problems whose own gold answer is graded as right when given as the response.
 
-    Raises UserError at the first problem where it does not. While `check` lists the faults of a
-    data set, such a problem is left out instead.
+    Raises UserError at the first other problem. Inside `row_faults.listed()`, as in `check`, other
+    problems are added to the list of faults instead.
     """
     rules, good = rules or Rules(), []
     for problem in problems:
@@ -302,15 +302,15 @@ def _picture(problem: Problem, content: bytes) -> Image.Image:
 
 
 class Environments(Registry[ProblemEnv]):
-    """The registry of environments. Each takes the options of `Handling` besides its own."""
+    """The registry of environments. Each has the options of `Handling` besides its own options."""
 
     def options(self, name: str) -> dict[str, Option]:
-        """Return the options of `name`: its own first, then those that all environments have."""
+        """Return the options of the environment `name`: its own first, then those of `Handling`."""
         own = super().options(name)
         return {**own, **{k: v for k, v in _HANDLING.items() if k not in own}}
 
     def make(self, name: str, /, **options: object) -> ProblemEnv:
-        """Build the environment `name`. All rows are read, even if some of them have faults.
+        """Build the environment `name`. All rows are read, even if some of them cannot be used.
 
         Raises:
             BadRows: some rows cannot be used and `bad_rows` is "stop", or no row is left.
@@ -339,7 +339,7 @@ class Environments(Registry[ProblemEnv]):
         return self._shown(env, name, options) if handling.shots else env
 
     def _shown(self, env: ProblemEnv, name: str, options: Mapping[str, object]) -> ProblemEnv:
-        """Show the first problems of train before every other problem."""
+        """Return the environment with the first problems of train before every other problem."""
         shots = env.handling.shots
         require(shots > 0, "env.shots", shots, "0 or more")
         train = env

@@ -10,7 +10,10 @@ from mssr_rl.envs import bench, drawn
 
 
 def _row(raw: bench.Row) -> bench.Row:
-    """Leave the options out: the question does not show them, so a letter would mean nothing."""
+    """Return a row without its options: the question does not show them.
+
+    A letter would therefore mean nothing.
+    """
     kept = {name: raw[name] for name in ("id", "family") if raw.get(name) is not None}
     images = bench.pictures_of(raw, "images")
     return {"problem": raw["problem"], "images": images, "answer": raw["answer"], **kept}

@@ -2,12 +2,13 @@
 
 Columns: category, subcategory, visual_input, set_id, figure_id, question_id, question, gt_answer
 ("0" no, "1" yes), filename, image. Rows without a picture are left out. aAcc is the share of right
-answers, fAcc the share of figures with all questions right, and qAcc the share of question groups
-that are right on all their figures. On the real rows, always "no" has aAcc 57.83, fAcc 12.14 and
-qAcc 20.00.
+answers. fAcc is the share of figures with all questions right. qAcc is the share of question groups
+that are right on all their figures. On the real rows, the constant answer "no" has aAcc 57.83, fAcc
+12.14 and qAcc 20.00.
 
 `compat=mssr` scores as MSSR's evaluation does. A response is right if the gold answer is a
-substring of the text in its last box. Without a box that text is "none", so "no" is then right.
+substring of the text in its last box. Without a box that text is "none", so a response without a
+box is right if the gold answer is "no".
 """
 
 import re
@@ -55,9 +56,9 @@ def metrics(problems: Sequence[Problem], right: Sequence[int]) -> dict[str, floa
 
 
 def _all_right(problems: Sequence[Problem], right: Sequence[int], name: str) -> float:
-    """Return the share of groups in which every answer is right.
+    """Return the share of groups in which every answer is right, between 0 and 1.
 
-    The rows of a group have the same category, subcategory, set and `name`.
+    The rows of a group have the same category, subcategory, set and value in the column `name`.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for problem, one in zip(problems, right, strict=True):
@@ -68,14 +69,17 @@ def _all_right(problems: Sequence[Problem], right: Sequence[int], name: str) -> 
 
 
 def as_mssr(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
-    """Grade by the rule of MSSR's released evaluation, with its flaw."""
+    """Return the verdict by the rule of MSSR's released evaluation, with its flaw."""
     box = last_box(response)
     right = answer.lower() in (box if box is not None else "None").lower()
     return Verdict("correct" if right else "wrong" if box is not None else "no_answer", box)
 
 
 def by_words(response: str, answer: str, choices: Sequence[str] | None) -> Verdict:  # noqa: ARG001
-    """Grade by VLMEvalKit's rule without its judge: the response has either yes or no, not both."""
+    """Return the verdict by VLMEvalKit's rule without its judge.
+
+    A response counts if it has the word yes or the word no, but not both.
+    """
     in_response = set(re.sub(r"[^\w\s]", " ", response.lower()).split())
     answers = [word for word in ("yes", "no") if word in in_response]
     if len(answers) != 1:

@@ -14,10 +14,10 @@ SPLITS = ("train", "val", "test")
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """Yield the sums behind the families' problems, each plus one more number.
+    """Yield sums from the solutions of the families' problems, each plus one more number.
 
     Without their pictures, the same sum would occur in several splits. The added number has another
-    residue modulo 3 in every split, so no text occurs in two of them.
+    residue modulo 3 in every split, so no text occurs in two splits.
     """
     for item in drawn.items(split, 3 * count + 30):
         sums = item.steps.rstrip(".").split(". ")[-1]

@@ -1,10 +1,10 @@
 r"""MathVerse (AI4Math/MathVerse, arXiv 2403.14624): 788 problems in five versions each.
 
 Columns: sample_index, problem_index, problem_version, question, image, answer, question_type,
-metadata, query_wo, query_cot, question_for_eval. `query_cot` is posed, as in RL papers. A gold
+metadata, query_wo, query_cot, question_for_eval. `query_cot` is the prompt, as in RL papers. A gold
 answer with several letters ("C\nD") is a set of letters. A free-form gold answer is taken out of
-its sentence ("Area $=9 \pi$"). The accuracy is the mean over versions; the accuracy of each version
-is listed beside it.
+its sentence ("Area $=9 \pi$"). The accuracy is the mean over versions. The accuracy of each version
+is reported beside it.
 """
 
 import re
@@ -47,7 +47,7 @@ def _without_sentence(answer: str) -> str:
 
 
 def _verdict(problem: Problem, response: str) -> Verdict:
-    """Grade several letters as a set of letters, and all other answers by value."""
+    """Return the verdict: several letters are compared as a set, all other answers by value."""
     letters = _letters(problem.answer)
     if letters is None or len(letters) < 2:
         return verify(response, problem.answer, problem.choices)
@@ -65,7 +65,7 @@ def _letters(text: str) -> frozenset[str] | None:
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """Yield triangles in five versions, with more and more of the problem in the picture."""
+    """Yield triangles in five versions; each version has more of the problem in the picture."""
     triangles = (item for item in drawn.items(split, 12 * count) if item.family == "triangle")
     for number, item in zip(range(-(-count // len(drawn.VERSIONS))), triangles, strict=False):
         for place, version in enumerate(drawn.VERSIONS):

@@ -1,10 +1,10 @@
 r"""MATH-Vision (MathLLMs/MathVision, arXiv 2402.14804): competition problems, letters and values.
 
 Columns: id, question (with <image1>), options, image (path), decoded_image, answer, solution,
-level, subject. Some questions name several pictures that are stored as one, and some name none.
-The one picture is then put in front. Gold answers are repaired when they are read: dollars, boxes
-and blanks around them are removed, and a form feed is \f again, the beginning of \frac.
-Vision-R1-RL was made in part from it.
+level, subject. Some questions name several pictures that are stored as one picture, and some name
+none. The one picture is then put in front. Gold answers are repaired when they are read. Dollar
+signs, boxes and blanks around them are removed. A form feed becomes \f again, the beginning of
+\frac. Vision-R1-RL was made in part from this data set.
 """
 
 import re

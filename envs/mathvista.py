@@ -1,11 +1,12 @@
-"""MathVista (AI4Math/MathVista, arXiv 2310.02255): mixed kinds of questions about pictures.
+"""MathVista (AI4Math/MathVista, arXiv 2310.02255): several kinds of questions about pictures.
 
 Columns: pid, question, image (path), decoded_image, choices or null, unit, precision, answer (the
-*text* of an option), question_type, answer_type, query. The gold answer of a choice becomes its
-letter, by place, so that an option with the text "B" is not taken for a letter. A float answer has
-a precision, stored as a float; both sides are rounded to it. The data set's own rule takes the
-nearest option, which pays for wrong text: it is `env.scoring=official`.
-Licence cc-by-sa-4.0. Training on it is prohibited, so there is no train split here.
+*text* of an option), question_type, answer_type, query. The gold answer of a multiple-choice
+question is replaced by the letter of its position. So an option with the text "B" is not taken for
+a letter. A float answer has a precision, stored as a float; both answers are rounded to it. The
+data set's own rule takes the nearest option, so a wrong text may be graded as right. That rule is
+`env.scoring=official`. Licence cc-by-sa-4.0. Training on it is prohibited, so there is no train
+split here.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _verdict(problem: Problem, response: str) -> Verdict:
-    """Grade by value; round a float answer to the precision of its row."""
+    """Return the verdict by value; a float answer is rounded to the precision of its row."""
     precision = problem.extras.get("precision")
     if precision is None or problem.choices or problem.extras.get("answer_type") != "float":
         return verify(response, problem.answer, problem.choices)

@@ -1,8 +1,8 @@
 """The generated data set of `env.data=mini`: drawn on first use, then read from a cache.
 
-The name of the cache folder holds a fingerprint of the generator's source and of the libraries
-that draw. So a changed generator never reads old pictures. The folder is in MSSR_CACHE, by default
-~/.cache/mssr_rl. If it cannot be written, the problems are drawn again each time.
+The name of the cache folder holds a fingerprint of the generator's source and of the libraries that
+draw. So after a change of the generator no old pictures are read. The folder is in MSSR_CACHE, by
+default ~/.cache/mssr_rl. If it cannot be written, the problems are drawn again each time.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
-    """Return the first `limit` problems of a split, or all of them."""
+    """Return the first `limit` problems of a split; all of them if `limit` is None."""
     if split not in COUNTS:
         raise UserError(f"no split {split!r}; choose from {', '.join(COUNTS)}")
     path = cache_file(split)
@@ -37,13 +37,13 @@ def mini_problems(split: str, limit: int | None = None) -> list[Problem]:
 
 
 def cache_file(split: str) -> Path:
-    """Return the file that holds the rows of a split, for the present generator."""
+    """Return the path of the cache file with the rows of a split, for the present generator."""
     folder = os.environ.get("MSSR_CACHE") or Path.home() / ".cache" / "mssr_rl"
     return Path(folder).expanduser() / f"mini-{_generator()}" / f"{split}.parquet"
 
 
 def _generator() -> str:
-    """Return a fingerprint of all code that decides what is drawn."""
+    """Return a fingerprint of all code and settings that decide how problems are drawn."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted((Path(__file__).parent / "families").rglob("*.py")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -54,7 +54,7 @@ def _generator() -> str:
 
 
 def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
-    """Return the problems in the cache; empty if there is no file, or not all rows are in it."""
+    """Return the cached problems; [] if there is no cache file, or it does not have enough rows."""
     if not path.is_file():
         return []
     try:

@@ -1,7 +1,8 @@
-"""MMK12 (FanqingM/MMK12): school subjects. Test answers are letters of options in the question.
+"""MMK12 (FanqingM/MMK12): problems from school subjects. Test answers are letters of options.
 
 Columns: id, question, answer, subject, image (may be null). Options are lines `A. ...` of the
-question. Where they can be read there, the value of an option pays as its letter does.
+question. If they can be read there, the letter and the value of the right option are both right
+answers.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _drawn(split: str, count: int) -> Iterator[bench.Row]:
-    """Yield letters as answers in test and open answers in train, as in the data set."""
+    """Yield rows with letters as answers in test and open answers in train, as in MMK12."""
     for item in drawn.items(split, count):
         four = drawn.choice(item) if split == "test" else None
         options = zip(drawn.LETTERS, four.options, strict=True) if four else ()

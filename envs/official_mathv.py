@@ -3,14 +3,14 @@ r"""MATH-V's own scoring rule (mathllm/MATH-V, evaluation/, MIT), as `env.scorin
 The rule reads the whole response, the think block included. It extracts the answer step by step:
 
     1. a lone letter A to E at its end (" B." or " (B).") or on its first line is the answer
-    2. the words behind the last "is " are, if they are a number
+    2. the text after the last "is " is the answer, if it is a number
     3. without a box: what follows "the final answer is" and the like, to the end of the sentence
-    4. with boxes: the inside of the last one, up to the first brace that it did not open
-    5. of it, what follows the last "=" or "\approx", without blanks, degrees, units and dollars
+    4. with boxes: the inside of the last one, up to the first closing brace without an opening one
+    5. of this text, what follows the last "=" or "\approx", without blanks, degrees, units, dollars
 
-The answer is right if it equals the gold answer or the text of its option, ignoring case, or if
-both are numbers that agree when rounded to two places. A letter and its option both pay. The rule
-reads no other forms, so "B. 5" is wrong, and so are most sentences.
+The answer is right if it equals the gold answer or the text of its option, ignoring case. It is
+also right if both are numbers that agree when rounded to two places. The letter and its option are
+both right. The rule reads no other forms, so "B. 5" and most sentences are wrong.
 """
 
 import re
@@ -37,7 +37,7 @@ _REMOVED = (
 
 
 def verdict(problem: Problem, response: str) -> Verdict:
-    """Return the official verdict on a response; its `extracted` is the answer that was graded."""
+    """Return the official verdict on a response; `extracted` is the answer that was compared."""
     answer = extracted(response)
     golds = [problem.extras.get("raw_answer", problem.answer), _option(problem)]
     right = any(gold and same(gold, answer) for gold in golds)
@@ -45,12 +45,12 @@ def verdict(problem: Problem, response: str) -> Verdict:
 
 
 def response(answer: str) -> str:
-    """Return a response that gives this answer in the form of the rule."""
+    """Return a response with this answer in the form that the rule expects."""
     return f"\\boxed{{{answer}}}"
 
 
 def extracted(response: str) -> str:
-    """Return the answer that the rule extracts from a response; empty if there is none."""
+    """Return the answer that the rule extracts from a response; "" if there is none."""
     text = response.strip()
     for letter in "ABCDE":
         ends = (f" {letter}.", f" ({letter}).")
@@ -71,7 +71,7 @@ def extracted(response: str) -> str:
 
 
 def same(gold: str, answer: str) -> bool:
-    """Return whether two answers are equal as texts, or as numbers rounded to two places."""
+    """Return whether two answers are equal as text, or as numbers rounded to two places."""
     a, b = gold.lower(), answer.lower()
     if not a.replace(" ", "") or not b.replace(" ", ""):
         return False
@@ -84,7 +84,7 @@ def same(gold: str, answer: str) -> bool:
 
 
 def _option(problem: Problem) -> str:
-    """Return the text of the gold option; empty where there are no options."""
+    """Return the text of the right option; "" if there are no options."""
     place = "ABCDEFGHIJ".find(problem.extras.get("raw_answer", problem.answer).strip())
     choices = problem.choices or ()
     return choices[place] if 0 <= place < len(choices) else ""
@@ -97,7 +97,7 @@ def _behind(text: str, flag: str) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """Return the inside of the box, or the whole text, after the last equals sign."""
+    """Return the text in the box, or else the whole text, after its last equals sign."""
     text = text.lower().replace("{}", "")
     if box := re.search(r"oxed\{(.*)\}", text, re.DOTALL):
         text = box[1]
@@ -131,7 +131,7 @@ def _undressed(text: str) -> str:
 
 
 def _rounded_group(text: str) -> tuple[object, ...] | None:
-    """Return the members of a tuple or list, with numbers rounded; None for any other text."""
+    """Return the members of a tuple or list with rounded numbers; None for other texts."""
     ends = text[:1] + text[-1:]
     if ends not in ("()", "[]") or "," not in text:
         return None
@@ -154,7 +154,10 @@ def _value(text: str) -> float | None:
 
 
 def _before_unopened_brace(text: str) -> str:
-    """Return the text before a brace that it did not open: the rule's LaTeX reader stops there."""
+    """Return the text before the first closing brace without an opening brace.
+
+    The LaTeX reader of the rule stops there.
+    """
     depth = 0
     for place, sign in enumerate(text):
         depth += {"{": 1, "}": -1}.get(sign, 0)

@@ -1,11 +1,11 @@
 """MathVista's own scoring rule (lupantech/MathVista, evaluation/), as `env.scoring=official`.
 
 The published code lets GPT-4 extract the answer, unless the response is only an option or a number,
-or contains `The answer is "…".`. No model is called here. The last box takes its place, or the text
-after the think block if there is no box. The rest is the published rule:
+or contains `The answer is "…".`. No model is called here. Instead, the last box is the answer, or
+the text after the think block if there is no box. The rest is the published rule:
 
 * a letter in brackets or alone is that option;
-* any other text is the option with the smallest edit distance, which sometimes pays for wrong text;
+* any other text is the option with the smallest edit distance, so a wrong text may be right;
 * integers are cut to whole numbers, and floats are rounded to the row's precision;
 * the two texts must then be equal.
 """
@@ -24,7 +24,7 @@ _LETTER = re.compile(r"\(([a-zA-Z])\)")
 
 
 def verdict(problem: Problem, response: str) -> Verdict:
-    """Return the official verdict on a response; its `extracted` is the answer that was graded."""
+    """Return the official verdict on a response; `extracted` is the answer that was compared."""
     answer = extracted(problem, response)
     in_gold_form = normalised(problem, answer)
     right = in_gold_form is not None and in_gold_form == gold(problem)
@@ -32,12 +32,12 @@ def verdict(problem: Problem, response: str) -> Verdict:
 
 
 def gold(problem: Problem) -> str:
-    """Return the answer as the data set stores it: the text of an option, or a number as text."""
+    """Return the gold answer as the data set stores it: an option's text, or a number as text."""
     return problem.extras.get("raw_answer", problem.answer)
 
 
 def extracted(problem: Problem, response: str) -> str:
-    """Return the answer in a response."""
+    """Return the answer in a response: an option, a number, the last box, or the final text."""
     text = response.strip()
     if text in (problem.choices or ()) or _number(text) is not None:
         return text
@@ -50,7 +50,7 @@ def extracted(problem: Problem, response: str) -> str:
 
 
 def normalised(problem: Problem, answer: str) -> str | None:
-    """Return the answer in the form of the gold answers; None if it has no such form."""
+    """Return the answer in the form of the gold answers; None if a number is needed but missing."""
     kind = problem.extras.get("answer_type")
     if problem.choices:
         return _option(answer, problem.choices)
@@ -73,7 +73,7 @@ def _option(answer: str, choices: Sequence[str]) -> str:
 
 
 def distance(a: str, b: str) -> int:
-    """Return the Levenshtein distance: how many characters to insert, delete or replace."""
+    """Return the Levenshtein distance: the fewest characters to insert, delete or replace."""
     before = list(range(len(b) + 1))
     for i, sign in enumerate(a, 1):
         row = [i]

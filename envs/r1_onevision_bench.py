@@ -1,9 +1,9 @@
 """R1-OneVision-Bench (Fancy-MLLM/R1-Onevision-Bench): 942 rows, all in a split called train.
 
-Columns: index, question (with a hint and options; the text after the last "Question: " is posed),
-image as base64 text, choices, answer, category, level. MSSR's judge is not used.
-Letters and values are graded by rule here, and the case of letters is ignored. Some rows come from
-MathVision, and so do some of Vision-R1-RL.
+Columns: index, question (with a hint and options), image as base64 text, choices, answer, category,
+level. The prompt is the text of the question after the last "Question: ". MSSR's judge model is not
+used. Letters and values are graded by rule here, and the case of letters is ignored. Some rows come
+from MathVision, and so do some rows of Vision-R1-RL.
 """
 
 import base64
@@ -32,7 +32,7 @@ def _row(raw: bench.Row) -> bench.Row:
 
 
 def _choices(value: Any) -> list[str] | None:
-    """Return the options of a list, or of a text with one option a line; None if there are none."""
+    """Return the options in a list, or in a text with one option per line, or None."""
     if isinstance(value, str):
         return multiple_choice.inline(value)
     return [str(option) for option in value] if value else None

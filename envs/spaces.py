@@ -1,4 +1,4 @@
-"""Gymnasium spaces that Gymnasium lacks: text of any characters, and pictures of any size.
+"""Two Gymnasium spaces that Gymnasium does not have: any text, and pictures of any size.
 
 Gymnasium's own `Text` refuses blanks, backslashes and the empty string by default. Its `Box` has
 one fixed shape.
@@ -20,7 +20,7 @@ _SAMPLED_SIDE = 32
 
 
 class UnicodeText(gymnasium.Space[str]):
-    """Any text of up to `max_length` characters; empty text is allowed."""
+    """A space of all texts of up to `max_length` characters; empty text is allowed."""
 
     def __init__(self, max_length: int = 2**24, seed: int | np.random.Generator | None = None):
         self.max_length = max_length
@@ -28,11 +28,14 @@ class UnicodeText(gymnasium.Space[str]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False, because no fixed array holds texts of any length."""
+        """Always False, because an array of fixed size cannot hold texts of any length."""
         return False
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """Return a short text from several alphabets. Raises ValueError if a mask is given."""
+        """Return a short random text from several alphabets.
+
+        Raises ValueError if a mask is given.
+        """
         _refuse_masks(mask, probability)
         alphabet = "ab xyzAZ0189\\{}()<>/$^=+-.,\n°é中π🙂"
         length = int(self.np_random.integers(0, min(self.max_length, _SAMPLED_CHARS) + 1))
@@ -43,11 +46,11 @@ class UnicodeText(gymnasium.Space[str]):
         return isinstance(x, str) and len(x) <= self.max_length
 
     def to_jsonable(self, sample_n: Iterable[str]) -> list[str]:
-        """Return the texts, which are JSON already."""
+        """Return the texts as a list; texts are JSON values already."""
         return list(sample_n)
 
     def from_jsonable(self, sample_n: list[str]) -> list[str]:
-        """Return the texts, as `to_jsonable` does."""
+        """Return the texts as a list, unchanged."""
         return list(sample_n)
 
     def __eq__(self, other: object) -> bool:
@@ -61,7 +64,7 @@ class UnicodeText(gymnasium.Space[str]):
 
 
 class ImageSpace(gymnasium.Space[Image.Image]):
-    """RGB pictures of any size up to `max_pixels`."""
+    """A space of RGB pictures of any size up to `max_pixels` pixels."""
 
     def __init__(self, max_pixels: int = MAX_PIXELS, seed: int | np.random.Generator | None = None):
         self.max_pixels = max_pixels
@@ -69,11 +72,14 @@ class ImageSpace(gymnasium.Space[Image.Image]):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False, because no fixed array holds pictures of several sizes."""
+        """Always False, because an array of fixed size cannot hold pictures of several sizes."""
         return False
 
     def sample(self, mask: Any = None, probability: Any = None) -> Image.Image:
-        """Return a small picture of random size and noise. Raises ValueError if a mask is given."""
+        """Return a small picture of random size with random pixels.
+
+        Raises ValueError if a mask is given.
+        """
         _refuse_masks(mask, probability)
         side = min(_SAMPLED_SIDE, int(self.max_pixels**0.5))
         height, width = self.np_random.integers(1, side + 1, 2)
@@ -88,11 +94,11 @@ class ImageSpace(gymnasium.Space[Image.Image]):
         )
 
     def to_jsonable(self, sample_n: Iterable[Image.Image]) -> list[str]:
-        """Return each picture as PNG in base64."""
+        """Return each picture as the base64 text of a PNG."""
         return [base64.b64encode(_png(image)).decode() for image in sample_n]
 
     def from_jsonable(self, sample_n: list[str]) -> list[Image.Image]:
-        """Return the pictures that `to_jsonable` encoded."""
+        """Return the pictures that `to_jsonable` has encoded."""
         return [Image.open(io.BytesIO(base64.b64decode(t))).convert("RGB") for t in sample_n]
 
     def __eq__(self, other: object) -> bool:

@@ -1,8 +1,8 @@
 """Visual mathematics with a verifiable answer, in the columns of Vision-R1-RL (arXiv 2503.06749).
 
-`data=mini` is ten families of generated problems and needs no download. The real data set is
-`data=Osilly/Vision-R1-rl`; its `test` split is the validation set. Your own data set is a folder or
-file with the same columns (see `mssr_rl.data.reader`).
+`data=mini` has ten families of generated problems and needs no download. The real data set is
+`data=Osilly/Vision-R1-rl`; its `test` split is the validation set. To use your own data set, give a
+folder or file with the same columns (see `mssr_rl.data.reader`).
 """
 
 from mssr_rl.data import reader
