@@ -6,7 +6,7 @@ REACH = 4  # the four-quadrant axes run from -REACH to REACH
 
 
 class Axes:
-    """Coordinate axes, drawn on a canvas when they are made."""
+    """Coordinate axes with a unit grid on a canvas; the constructor draws them."""
 
     def __init__(self, canvas: Canvas, low: int, high: int) -> None:
         self._unit = (66 if low == 0 else 76) / (high - low)
@@ -19,7 +19,7 @@ class Axes:
         self._numbers(canvas, low, high)
 
     def at(self, x: float, y: float) -> Point:
-        """Return the pixels of the point (x, y)."""
+        """Return the position of the point (x, y) on the canvas [pixels]."""
         return (self._origin[0] + self._unit * x, self._origin[1] - self._unit * y)
 
     def _numbers(self, canvas: Canvas, low: int, high: int) -> None:

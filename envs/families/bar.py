@@ -1,4 +1,4 @@
-"""Bar charts: the value of a bar, and the difference or the sum of two."""
+"""Bar charts: questions for the value of a bar, or the difference or sum of two bars."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 20, 92, 9, 76
 
 
 class BarLevel(NamedTuple):
-    """The size of the chart and the kinds of questions of one level."""
+    """The size of the chart and the kinds of questions at one level."""
 
     bars: int
     highest: int
@@ -27,7 +27,7 @@ LEVELS = (
 
 
 class BarQuestion(NamedTuple):
-    """A question before its bars have places."""
+    """A question, before its bars have a position in the chart."""
 
     values: list[int]  # the values of the bars in the question
     text: str  # the question, with a slot for the name of each of these bars
@@ -36,9 +36,9 @@ class BarQuestion(NamedTuple):
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw the question first.
+    """Return a problem of this family. The question is drawn first.
 
-    Its bars then get random places, and the other bars random values.
+    Then its bars get random positions, and the other bars get random values.
     """
     plan = LEVELS[level]
     asked = _ask(rng, plan)
@@ -58,7 +58,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
 
 
 def _ask(rng: np.random.Generator, plan: BarLevel) -> BarQuestion:
-    """Draw the answer first, uniformly, and then values that lead to it."""
+    """Return a question. The answer is drawn first, uniformly, and then values that give it."""
     kind = pick(rng, plan.asked)
     if kind == "value":
         a = between(rng, 1, plan.highest)

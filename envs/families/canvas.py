@@ -1,8 +1,8 @@
-"""The drawing surface of every family: 96 x 96 RGB, drawn at twice the size.
+"""The canvas on which every family draws: 96 x 96 RGB, drawn at twice the size.
 
 Coordinates are pixels of the final picture. Each picture also gets a `DrawingStyle` that does not
-depend on its answer: a tint of the paper, a small shift, zoom and turn. Without it, the pictures of
-a clock or a number line would repeat within a few hundred rows.
+depend on its answer: a tint of the paper, a small shift, zoom and rotation. Without it, the
+pictures of a clock or a number line would repeat within a few hundred rows.
 """
 
 import functools
@@ -32,7 +32,7 @@ COLOURS: dict[str, Rgb] = {
 
 
 class DrawingStyle(NamedTuple):
-    """What differs between pictures without changing the answer."""
+    """The random differences between pictures that do not change the answer."""
 
     paper: Rgb
     zoom: float
@@ -41,7 +41,10 @@ class DrawingStyle(NamedTuple):
 
 
 def sample_look(rng: np.random.Generator) -> DrawingStyle:
-    """Return a mild style: a tint, a shift up to 1 pixel, 1 % of zoom, half a degree of turn."""
+    """Return a random style: a tint, and a small shift, zoom and rotation.
+
+    The shift is at most 1 pixel, the zoom 1 % and the rotation half a degree.
+    """
     red, green, blue = (int(c) for c in rng.integers(226, 256, 3))
     zoom = float(rng.uniform(0.99, 1.0))
     turn = math.radians(float(rng.uniform(-0.5, 0.5)))
@@ -51,15 +54,15 @@ def sample_look(rng: np.random.Generator) -> DrawingStyle:
 
 @functools.cache
 def _font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's embedded font, so that no font file is needed.
+    """Return Pillow's embedded font; no font file is needed.
 
-    It has no multiplication sign.
+    The font has no multiplication sign.
     """
     return ImageFont.load_default(size=px)
 
 
 class Canvas:
-    """A surface to draw on with the methods below; `finish` returns the picture."""
+    """A picture to draw on with the methods below; `finish` returns it."""
 
     def __init__(self, look: DrawingStyle) -> None:
         side = SIZE * OVERSAMPLE
@@ -68,7 +71,7 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def line(self, points: Sequence[Point], colour: Rgb = BLACK, width: float = 2.0) -> None:
-        """Draw a line through all the points."""
+        """Draw a line through all the points, in their order."""
         self._draw.line(_scaled(points), fill=colour, width=_stroke(width), joint="curve")
 
     def polygon(self, points: Sequence[Point], fill: Rgb, edge: float = 0.0) -> None:
@@ -90,19 +93,25 @@ class Canvas:
         self._draw.ellipse(bounds, fill=fill, outline=outline, width=_stroke(edge))
 
     def label(self, centre: Point, text: str | int, px: int, anchor: str = "mm") -> None:
-        """Write black text; `px` is the font size, and capitals are about 0.7 of it high."""
+        """Write black text.
+
+        `px` is the font size in pixels; capitals are about 0.7 times as high.
+        """
         x, y = centre[0] * OVERSAMPLE, centre[1] * OVERSAMPLE
         self._draw.text((x, y), str(text), font=_font(px * OVERSAMPLE), fill=BLACK, anchor=anchor)
 
     def stamp(self, ink: Image.Image, corner: Point, size: Point) -> None:
-        """Print black ink through a grey mask (255 is full ink), enlarged to `size` pixels."""
+        """Print a grey mask in black, enlarged to `size` pixels.
+
+        The mask value 255 prints full black.
+        """
         width, height = (round(s * OVERSAMPLE) for s in size)
         mask = ink.resize((width, height), Image.Resampling.BICUBIC)
         at = (round(corner[0] * OVERSAMPLE), round(corner[1] * OVERSAMPLE))
         self._image.paste(BLACK, at, mask)
 
     def finish(self) -> Image.Image:
-        """Return the picture at its final size, with the style's shift, zoom and turn."""
+        """Return the picture at its final size, with the style's shift, zoom and rotation."""
         side, look = SIZE * OVERSAMPLE, self._look
         moved = self._image.transform(
             (side, side),
@@ -115,7 +124,7 @@ class Canvas:
 
 
 def _affine(look: DrawingStyle, middle: float) -> tuple[float, float, float, float, float, float]:
-    """Return Pillow's coefficients, which map a point of the result to its source."""
+    """Return the coefficients with which Pillow maps points of the result to the source picture."""
     cos, sin = math.cos(look.turn) / look.zoom, math.sin(look.turn) / look.zoom
     x, y = (middle + d * OVERSAMPLE for d in look.shift)
     return (cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y)

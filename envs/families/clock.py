@@ -1,4 +1,4 @@
-"""A clock with two hands: half hours, quarters, five minutes."""
+"""A clock with two hands that shows half hours, quarters or five minutes."""
 
 import math
 
@@ -12,7 +12,10 @@ RADIUS = 42.0
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw a clock. All twelve hours, and all minutes of the level, are equally likely."""
+    """Return a clock problem.
+
+    All twelve hours, and all minutes of the level, are equally likely.
+    """
     hour, minute = between(rng, 1, 12), pick(rng, MINUTES[level])
     canvas = Canvas(sample_look(rng))
     _dial(canvas)
@@ -43,7 +46,10 @@ def _dial(canvas: Canvas) -> None:
 
 
 def _at(turn: float, reach: float) -> Point:
-    """Return the point at `turn` of a full turn after twelve, and at `reach` of the radius."""
+    """Return the point of the dial at `turn` turns clockwise from twelve.
+
+    `reach` is its distance from the centre, as a share of the radius.
+    """
     angle = 2 * math.pi * turn
     return (
         SIZE / 2 + RADIUS * reach * math.sin(angle),

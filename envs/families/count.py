@@ -19,14 +19,14 @@ KINDS = ("circle", "square", "triangle")
 
 
 class Thing(NamedTuple):
-    """A shape in a cell, or the shape to be counted, whose kind may be just "shape"."""
+    """A shape in a cell, or the shape to count, whose kind may be "shape" for any kind."""
 
     colour: str
     kind: str
 
 
 class CountLevel(NamedTuple):
-    """The size of the lattice, and how many of the wanted shapes it can hold."""
+    """The size of the lattice, and the fewest and the most shapes to count."""
 
     side: int  # the things sit in a side x side lattice
     colours: tuple[str, ...]
@@ -42,7 +42,10 @@ LEVELS = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw the count first, uniformly, so that no constant answer pays."""
+    """Return a problem of this family. The count is drawn first, uniformly.
+
+    So no constant answer gets many rewards.
+    """
     plan = LEVELS[level]
     wanted = Thing(pick(rng, plan.colours), pick(rng, KINDS) if level == 2 else "shape")
     count = between(rng, plan.fewest, plan.most)
@@ -67,7 +70,7 @@ def _is(thing: Thing, wanted: Thing) -> bool:
 def _cells(
     rng: np.random.Generator, plan: CountLevel, wanted: Thing, count: int
 ) -> list[Thing | None]:
-    """Return the wanted shapes, one to six others and empty cells, in random order."""
+    """Return the shapes to count, one to six other shapes and empty cells, in random order."""
     free = plan.side**2 - count
     others = between(rng, 1, min(free, 6))
     cells: list[Thing | None] = [None] * (free - others)
@@ -78,7 +81,10 @@ def _cells(
 
 
 def _other(rng: np.random.Generator, plan: CountLevel, wanted: Thing) -> Thing:
-    """Return a shape that must not be counted; at level 2 it may share the colour or the kind."""
+    """Return a random shape that must not be counted.
+
+    At level 2 it may have the same colour or the same kind as the shapes to count.
+    """
     while True:
         thing = Thing(pick(rng, plan.colours), pick(rng, KINDS))
         if not _is(thing, wanted):

@@ -1,4 +1,4 @@
-"""Dice: the sum of two, of three, or of the yellow ones among four."""
+"""Dice problems: the sum of two dice, of three dice, or of the yellow dice among four."""
 
 import math
 
@@ -35,7 +35,7 @@ PIPS: tuple[tuple[Point, ...], ...] = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw the total first, uniformly over what that many dice can show."""
+    """Return a problem of this family. The total is drawn first, uniformly over possible totals."""
     centres = CENTRES[level]
     count = pick(rng, (1, 2, 2, 3, 3)) if level == 2 else len(centres)
     total = between(rng, count, 6 * count)

@@ -1,6 +1,7 @@
-"""Real handwritten digits (scikit-learn's `load_digits`): read one, or compute with two.
+"""Real handwritten digits (scikit-learn's `load_digits`): read one digit, or compute with two.
 
-The splits share no sample. The last 300 come from other writers, so the test split is harder.
+The splits have no sample in common. The last 300 samples come from other writers, so the test split
+is harder.
 """
 
 import functools
@@ -17,7 +18,7 @@ SAMPLES = {"train": (0, 1297), "val": (1297, 1497), "test": (1497, 1797)}
 
 
 class Digits(NamedTuple):
-    """N samples of 8 x 8 pixels."""
+    """The pictures of N handwritten digits, 8 x 8 pixels each, and their values."""
 
     ink_NHW: NDArray[np.uint8]
     value_N: NDArray[np.int64]
@@ -25,7 +26,10 @@ class Digits(NamedTuple):
 
 @functools.cache
 def load() -> Digits:
-    """Load the digits when first needed: importing scikit-learn takes most of a second."""
+    """Return all digits. They are loaded at the first call.
+
+    Importing scikit-learn takes most of a second.
+    """
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -34,13 +38,16 @@ def load() -> Digits:
 
 @functools.cache
 def samples(split: str, digit: int) -> NDArray[np.int64]:
-    """Return the indices of the split's samples of one digit."""
+    """Return the indices of a split's samples that show one digit."""
     first, end = SAMPLES[split]
     return np.flatnonzero(load().value_N[first:end] == digit) + first
 
 
 def draw(rng: np.random.Generator, level: int, split: str) -> DrawnProblem:
-    """Level 0 shows one large digit, level 1 a sum, level 2 a sum, a difference or a product."""
+    """Return a problem: one large digit at level 0, a sum at level 1, any operation at level 2.
+
+    The operations are a sum, a difference and a product.
+    """
     canvas = Canvas(sample_look(rng))
     if level == 0:
         digit = between(rng, 0, 9)
@@ -66,7 +73,7 @@ def _ink(rng: np.random.Generator, split: str, digit: int) -> Image.Image:
 
 
 def _sign(canvas: Canvas, sign: str, centre: Point) -> None:
-    """Draw the sign with lines, because the embedded font has no multiplication sign."""
+    """Draw an operation sign with lines, because the embedded font has no multiplication sign."""
     x, y = centre
     r = 5.0 if sign == "x" else 6.5
     if sign == "x":

@@ -1,4 +1,4 @@
-"""A partly shaded rectangle: the fraction in lowest terms, or how many squares stay white."""
+"""A partly shaded rectangle: its fraction in lowest terms, or the number of white squares."""
 
 import functools
 from fractions import Fraction
@@ -17,7 +17,10 @@ GRIDS: tuple[tuple[Grid, ...], ...] = (
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw the fraction first, uniformly, and then a grid that can show it."""
+    """Return a problem of this family: a fraction, or in a quarter of all cases white squares.
+
+    The fraction is drawn first, uniformly, and then a grid that can show it.
+    """
     if rng.random() < 0.25:
         return _white_squares(rng, level)
     fraction = pick(rng, list(_by_fraction(level)))
@@ -35,7 +38,10 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
 
 
 def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
-    """Draw the number first, uniformly, and then a grid that is large enough."""
+    """Return a problem about white squares.
+
+    Their number is drawn first, uniformly, and then a grid that is large enough.
+    """
     largest = max(rows * columns for rows, columns in GRIDS[level])
     count = pick(rng, range(1, largest))
     rows, columns = pick(rng, [grid for grid in GRIDS[level] if grid[0] * grid[1] > count])
@@ -49,7 +55,7 @@ def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
 
 @functools.cache
 def _by_fraction(level: int) -> dict[Fraction, list[tuple[Grid, int]]]:
-    """Return every fraction that the level's grids can show, with the ways to show it."""
+    """Return {fraction: [(grid, number of shaded cells)]} for all fractions of a level's grids."""
     ways: dict[Fraction, list[tuple[Grid, int]]] = {}
     for rows, columns in GRIDS[level]:
         for count in range(1, rows * columns):

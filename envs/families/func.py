@@ -10,7 +10,7 @@ SLOPES = (-2, -1, 1, 2)
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Level 2 asks for an equation half of the time, and for a vertex otherwise."""
+    """Return a problem: intercept at level 0, value at level 1, equation or vertex at level 2."""
     canvas = Canvas(sample_look(rng))
     axes = Axes(canvas, -REACH, REACH)
     if level == 0:
@@ -29,7 +29,10 @@ def _intercept(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnPro
 
 
 def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
-    """Draw value and place first, and then a slope that keeps enough of the line visible."""
+    """Return a problem about a line's value at x.
+
+    Value and x are drawn first, and then a slope that leaves enough of the line visible.
+    """
     y, x = between(rng, -REACH, REACH), pick(rng, (-4, -3, -2, -1, 1, 2, 3, 4))
     slope = pick(rng, [m for m in SLOPES if _seen(m, y - m * x) >= 2])
     _line(canvas, axes, slope, y - slope * x)
@@ -51,7 +54,10 @@ def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProb
 
 
 def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
-    """Draw a parabola that opens to the side with more room, or either way near the middle."""
+    """Return a problem about the vertex of a parabola.
+
+    The parabola opens to the side with more room; near the middle the side is random.
+    """
     x, y = between(rng, -3, 3), between(rng, -3, 3)
     opens = pick(rng, (-1, 1)) if abs(y) <= 1 else (-1 if y > 0 else 1)
     curve = [(u, opens * (u - x) ** 2 + y) for u in np.linspace(-REACH, REACH, 81).tolist()]
@@ -65,20 +71,20 @@ def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProble
 
 
 def equation(slope: int, b: int) -> str:
-    """Return the equation in normal form: "y = 2x - 1", "y = -x", "y = x + 3"."""
+    """Return the equation of a line as text, such as "y = 2x - 1", "y = -x" or "y = x + 3"."""
     times = {1: "", -1: "-"}.get(slope, str(slope))
     rest = f" {'+' if b > 0 else '-'} {abs(b)}" if b else ""
     return f"y = {times}x{rest}"
 
 
 def _span(slope: int, b: int) -> tuple[float, float]:
-    """Return from which x to which x the line is inside the axes."""
+    """Return the first and the last x at which the line is inside the axes."""
     ends = sorted(((-REACH - b) / slope, (REACH - b) / slope))
     return max(-REACH, ends[0]), min(REACH, ends[1])
 
 
 def _seen(slope: int, b: int) -> float:
-    """Return the visible length of the line along x or y, whichever is longer."""
+    """Return the height of the visible part of the line, which is at least its width."""
     start, end = _span(slope, b)
     return (end - start) * abs(slope)
 

@@ -1,4 +1,4 @@
-"""Points on a coordinate grid: the place of one, or the distance between two."""
+"""Points on a coordinate grid: the coordinates of one point, or the distance of two points."""
 
 import functools
 
@@ -15,9 +15,9 @@ FARTHEST = 12
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Use one quadrant at level 0, and four at level 1.
+    """Return a problem: a point in one quadrant at level 0, in four quadrants at level 1.
 
-    Level 2 asks for the steps between two points.
+    At level 2 the answer is the number of unit steps between two points.
     """
     low, high = LOW[level], HIGH[level]
     canvas = Canvas(sample_look(rng))
@@ -46,7 +46,10 @@ def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProb
 
 @functools.cache
 def _pairs_by_distance() -> dict[int, list[tuple[Pair, Pair]]]:
-    """Return every pair of points by distance, so that the distance can be drawn uniformly."""
+    """Return {distance: pairs of points}, so that the distance can be drawn uniformly.
+
+    The distance is the number of unit steps along the grid lines.
+    """
     line = range(-REACH, REACH + 1)
     points = [(x, y) for x in line for y in line]
     pairs: dict[int, list[tuple[Pair, Pair]]] = {}

@@ -1,4 +1,7 @@
-"""A number line with an arrow: whole steps from 0, from -5, then tens with half steps."""
+"""A number line with an arrow. The answer is the number at the arrow.
+
+Level 0 has whole steps from 0, level 1 whole steps from -5, level 2 tens with half steps.
+"""
 
 import numpy as np
 
@@ -12,7 +15,10 @@ LEFT, RIGHT, Y = 14.0, 81.0, 56.0
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw a position; all steps are equally likely. Positions are counted in half steps."""
+    """Return a problem of this family. All positions of the arrow are equally likely.
+
+    Positions are counted in half steps.
+    """
     halves = between(rng, 0, 2 * STEPS) if level == 2 else 2 * between(rng, 0, STEPS)
     start, step = LEFT_END[level], STEP[level]
     value = start + step * halves // 2

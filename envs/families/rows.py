@@ -1,6 +1,7 @@
-"""Problems as rows. Any row can be made alone, in any process, and splits share no random numbers.
+"""Generated problems as rows. Any row can be made alone, in any process.
 
-Rows have the columns of Vision-R1-RL (problem, images, answer) and a few more.
+The splits have no random numbers in common. Rows have the columns of Vision-R1-RL (problem, images,
+answer) and a few more.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ SPLITS = ("train", "val", "test")
 
 
 def make(family: str, split: str, level: int, index: int) -> DrawnProblem:
-    """Draw one problem. The four arguments alone decide every pixel and every letter of it."""
+    """Return one problem. Its picture and its text depend on these four arguments only."""
     _check(family, split, level)
     name = f"{family}/{split}/{level}/{index}"
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
@@ -53,7 +54,7 @@ def make(family: str, split: str, level: int, index: int) -> DrawnProblem:
 
 
 def row(family: str, split: str, level: int, index: int) -> dict[str, Any]:
-    """Return the same problem in the columns of a data set, with its picture as PNG."""
+    """Return the problem of `make` in the columns of a data set, with its picture as PNG."""
     drawn = make(family, split, level, index)
     png = io.BytesIO()
     drawn.image.save(png, "PNG")
@@ -72,8 +73,8 @@ def row(family: str, split: str, level: int, index: int) -> dict[str, Any]:
 def mini_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
     """Yield the first `count` rows of a split. Families take turns, and so do levels.
 
-    Thirty rows one after the other have every family at every level once. A shorter list is the
-    beginning of a longer one.
+    Each group of thirty rows has every family at every level once. A shorter list is the beginning
+    of a longer one.
     """
     names = list(FAMILIES)
     for position in range(count):

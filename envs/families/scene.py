@@ -1,4 +1,4 @@
-"""The result of a family's `draw`, and small helpers that the ten families share."""
+"""The type of a family's generated problem, and small helpers that the ten families share."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -12,7 +12,7 @@ _HUNCHES = ("It looks like {}.", "Probably {}.")
 
 
 class DrawnProblem(NamedTuple):
-    """One problem: picture, question, answer, and two ways of thinking before the answer."""
+    """One problem: picture, question, answer, and two texts for the think block."""
 
     image: Image.Image  # RGB, 96 x 96
     question: str
@@ -22,22 +22,28 @@ class DrawnProblem(NamedTuple):
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """Return one of the options, each equally likely. Unlike `rng.choice` it keeps Python types."""
+    """Return one of the options, each with the same probability.
+
+    Unlike `rng.choice`, it keeps Python types.
+    """
     return options[int(rng.integers(len(options)))]
 
 
 def between(rng: np.random.Generator, low: int, high: int) -> int:
-    """Return a whole number from low to high, both included."""
+    """Return a random whole number from low to high, both included."""
     return int(rng.integers(low, high + 1))
 
 
 def hunch(rng: np.random.Generator, answer: str | int) -> str:
-    """Return a hasty sentence that states the answer without any working."""
+    """Return a short sentence that states the answer without any working."""
     return pick(rng, _HUNCHES).format(answer)
 
 
 def running_sum(numbers: Sequence[int]) -> str:
-    """Add from left to right: [2, 0, 1] gives "2 + 0 = 2. 2 + 1 = 3."; one number gives "2."."""
+    """Return the steps of a sum as text: "2 + 0 = 2. 2 + 1 = 3." for [2, 0, 1].
+
+    For one number, 2, it is "2.".
+    """
     if len(numbers) == 1:
         return f"{numbers[0]}."
     total, sentences = numbers[0], []
@@ -48,12 +54,12 @@ def running_sum(numbers: Sequence[int]) -> str:
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """Return [2, 0, 1] as "2, 0, 1"."""
+    """Return numbers as text with commas: "2, 0, 1" for [2, 0, 1]."""
     return ", ".join(str(number) for number in numbers)
 
 
 def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, int]) -> list[int]:
-    """Return `count` numbers within the bounds that add up to `total`, in random order."""
+    """Return `count` random numbers within the bounds that add up to `total`, in random order."""
     low, high = bounds
     numbers: list[int] = []
     for left in range(count - 1, -1, -1):
@@ -64,5 +70,5 @@ def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, i
 
 
 def per_row(marked: Sequence[bool], columns: int) -> list[int]:
-    """Return how many cells of each row are marked, top row first."""
+    """Return the number of marked cells in each row, from the top row down."""
     return [sum(marked[start : start + columns]) for start in range(0, len(marked), columns)]

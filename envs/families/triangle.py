@@ -1,4 +1,4 @@
-"""The third angle of a triangle drawn to scale: tens, fives, then any degree."""
+"""The third angle of a triangle drawn to scale: multiples of ten, of five, then any degree."""
 
 import math
 
@@ -13,7 +13,10 @@ PAINT = (205, 225, 255)
 
 
 def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
-    """Draw the wanted angle first, uniformly. At level 0 it is always the one at the top."""
+    """Return a problem of this family. The wanted angle is drawn first, uniformly.
+
+    At level 0 it is always the angle at the top.
+    """
     step = STEP[level]
     x = between(rng, SMALLEST // step, LARGEST // step) * step
     low = max(SMALLEST, 180 - x - LARGEST)
@@ -30,7 +33,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
 
 
 def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: bool) -> None:
-    """Draw the corners left, right and top; labels are outside, under the base and over the top."""
+    """Draw a triangle with its angles at left, right and top, and the labels outside of it."""
     left, right, top = _corners(angles[0], angles[1])
     gap = max(0.0, 42 - (right[0] - left[0])) / 2
     places = [
@@ -47,7 +50,10 @@ def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: boo
 
 
 def _corners(a: int, b: int) -> tuple[Point, Point, Point]:
-    """Return a triangle with base angles a and b, as large as the labels allow."""
+    """Return the corners of a triangle with base angles a and b, as large as the labels allow.
+
+    The order is left, right, top [pixels].
+    """
     left, right = math.radians(a), math.radians(b)
     side = math.sin(right) / math.sin(left + right)  # from left corner to top, base 1
     x, y = side * math.cos(left), side * math.sin(left)
