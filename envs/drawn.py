@@ -72,7 +72,7 @@ def _wrong_answers(answer: str) -> list[str]:
 
 
 class PicturePair(NamedTuple):
-    """Two pictures with the same question and different answers."""
+    """Two generated pictures with the same question and different answers."""
 
     family: str
     question: str

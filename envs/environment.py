@@ -1,6 +1,6 @@
 """A Gymnasium environment over a fixed list of problems. One episode is one problem.
 
-    env.reset(options={"index": 3})      poses problem 3: {"prompt": text, "images": pictures}
+    env.reset(options={"index": 3})      starts problem 3: {"prompt": text, "images": pictures}
     env.step(response)                   grades the response and ends the episode
     env.grade(rows, responses)           grades a batch for the trainer, outside of any episode
 

@@ -1,7 +1,7 @@
-"""Geometry3K (hiyouga/geometry3k): the answer is the value of the right option, which is not shown.
+"""Geometry3K (hiyouga/geometry3k): the answer is the right option's value; no options are shown.
 
 Columns: images (list of Image), problem (begins with <image>), answer, id, choices, ground_truth.
-Licence MIT. Vision-R1-RL was made in part from it.
+Licence MIT. Vision-R1-RL was made in part from this data set.
 """
 
 from collections.abc import Iterator

@@ -38,7 +38,7 @@ def items(value: Any) -> list[Any]:
 
 
 def are_pictures(value: Any) -> bool:
-    """Return whether a cell has items and all of them look like pictures."""
+    """Return whether a cell has at least one item and all its items look like pictures."""
     cell_items = items(value)
     return bool(cell_items) and all(map(is_picture, cell_items))
 

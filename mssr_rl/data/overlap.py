@@ -102,7 +102,7 @@ class SplitRows:
 
     @cached_property
     def bare(self) -> list[tuple[str, str, int]]:
-        """The result of `_bare` for each problem."""
+        """The values (question, answer, picture count) of `_bare` for each problem."""
         return [_bare(problem) for problem in self.problems]
 
     def look_up(self, rows: Iterable[int]) -> None:

@@ -161,7 +161,7 @@ class _Column:
         self.start = 0  # first row of `values`, counted in the group
 
     def value(self, row: int) -> Any:
-        """Return the value of a row. Reading rows in order is fastest."""
+        """Return the value of a row in this column. Reading the rows in order is fastest."""
         if row < self.start:
             self._rewind()
         if not self.start <= row < self.start + len(self.values):

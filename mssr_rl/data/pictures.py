@@ -214,7 +214,7 @@ def _grey(content: bytes) -> bytes:
 
 
 def _opened(content: bytes) -> Image.Image:
-    """Return the picture with only its header read. Raises ValueError if it is too large."""
+    """Return the picture after reading only its header. Raises ValueError if it is too large."""
     _refuse_many_bytes(len(content))
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)

@@ -12,11 +12,11 @@
 
 Which stored split is used for which:
 
-    any      the split of that name; `validation`, `dev` and the like are `val`
-    val      otherwise `test`, with a warning: selecting by it makes the test score too high
-    test     otherwise `val`, with a warning
-    both     otherwise a tenth of `train` (512 rows at most), chosen by a hash of the row's key and
-             removed from train; the same for a data set that has one split
+    any      the split with that name; `validation`, `dev` and similar names are `val`
+    val      if missing: `test`, with a warning, as selection on it makes its score too high
+    test     if missing: `val`, with a warning
+    both     if missing: a tenth of `train` (512 rows at most), chosen by a hash of the row's key,
+             and removed from train; the same for a data set that has only one split
 """
 
 import logging

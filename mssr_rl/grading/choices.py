@@ -224,7 +224,10 @@ def _named(text: str) -> Named | None:
 
 
 def _without_letters(choices: Sequence[str]) -> list[str]:
-    """Return options such as `A. 5` or `(B) 6` without their letters, if all of them have one."""
+    """Return options such as `A. 5` or `(B) 6` without their letters.
+
+    They are returned unchanged unless all of them have their letter.
+    """
     named = [_named(choice) for choice in choices]
     own = [n and n.rest and n.letter.upper() == chr(ord("A") + i) for i, n in enumerate(named)]
     return [n.rest for n in named if n] if named and all(own) else list(choices)

@@ -50,7 +50,7 @@ _CURRENCY = re.compile(
 
 
 def quantity(text: str) -> Quantity | None:
-    """Return the quantity that the whole of `text` states, or None if it states something else."""
+    """Return the quantity that the whole `text` states, or None if it is not a quantity."""
     if not _STARTS.match(text):
         return None
     if bare_number := _number(text):

@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
     @property
     def correct(self) -> bool:
-        """Whether the response is right."""
+        """True if the response is right."""
         return self.reason == "correct"
 
 

@@ -124,7 +124,7 @@ class Pool:
             return Helper()
 
     def end(self) -> None:
-        """End every free helper."""
+        """End all helpers that are not in use."""
         while self.free:
             self.free.pop().end()
 

@@ -39,10 +39,9 @@ _LETTERS_OF_PRODUCTS = frozenset("abcxyz")
 
 
 def equivalent(said: str, gold: str) -> bool:
-    """Return whether two answers have the same value.
+    """Return whether two answers have the same value; False if one of them cannot be parsed.
 
-    Returns False if one of them cannot be parsed. Raises OverLimit if the comparison costs too
-    much.
+    Raises OverLimit if the comparison costs too much.
     """
     try:
         one, other = read_claim(said), read_claim(gold)
@@ -235,9 +234,10 @@ def _in_order(a: Sequence[Node], b: Sequence[Node]) -> bool:
 
 
 def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
-    """Return the value that a relation states, if the other answer is a value and not a relation.
+    """Return the value that `a` states if it is a relation, for comparison with `other`.
 
-    It is v for x = v, S for x in S, and an interval for conditions such as x < 3.
+    It is v for x = v, S for x in S, and an interval for conditions such as x < 3. If both are
+    relations, `a` is returned unchanged.
     """
     if other.kind == "relation" and a.kind == "relation":
         return a
@@ -268,7 +268,7 @@ def _right_side(a: Node, head: left_sides.Head) -> Node:
 def _same_set(a: Node, b: Node) -> bool:
     """Return whether two sets have the same members, in any order.
 
-    Besides a set, only a bare list is accepted.
+    One of the two may be a bare list, or a single value beside a set of one member.
     """
     if {a.kind, b.kind} - {"set", "list"}:
         single, other = (a, b) if a.kind == "set" else (b, a)

@@ -193,7 +193,7 @@ def _positive(point: Point) -> Point:
 
 
 def _agree(a: Node, b: Node, points: Iterable[Point], *, strict: bool) -> bool | None:
-    """Return whether `a` and `b` agree at the points; None if too few points could be compared.
+    """Return whether `a` and `b` agree at the points; None if they agree, but at too few points.
 
     With `strict`, at each point either both must have a value, or neither.
     """

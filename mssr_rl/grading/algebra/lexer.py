@@ -84,7 +84,7 @@ _CONDITIONS = {"if": "if", "for": "if", "when": "if", "where": "if", "otherwise"
 def tokens(text: str) -> list[Token]:
     """Return the tokens of a text.
 
-    Raises Unreadable or OverLimit if it cannot be split into tokens.
+    Raises Unreadable or OverLimit if the text cannot be split into tokens.
     """
     row: list[Token] = []
     _read(tidy(text).replace("$", " "), row, 0)

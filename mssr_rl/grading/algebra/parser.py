@@ -23,7 +23,7 @@ def parse(text: str) -> Node:
     """Return the tree of a whole answer.
 
     Raises:
-        Unreadable: the parser does not know this notation.
+        Unreadable: the parser does not support this notation.
         OverLimit: it is longer or deeper than the limits allow.
     """
     read_tokens = tokens(text)

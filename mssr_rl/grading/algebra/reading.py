@@ -54,7 +54,7 @@ def read_claim(text: str) -> EqualSides:
     """Return the parsed answer: its equal sides, and its approximate decimals.
 
     Raises:
-        Unreadable: the parser does not know this notation.
+        Unreadable: the parser does not support this notation.
         OverLimit: it is longer or deeper than the limits allow.
     """
     text = tidy(text)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Unreadable(Exception):
-    """Raised if the parser does not know a notation. The message says where it stopped."""
+    """Raised if the parser does not support a notation. The message says where it stopped."""
 
 
 class Node(NamedTuple):
@@ -50,7 +50,7 @@ def number(value: Fraction | int) -> Node:
 
 
 def negative(node: Node) -> Node:
-    """Return the negative of a node."""
+    """Return the node -node."""
     return Node("negative", "", (node,))
 
 
@@ -72,7 +72,7 @@ def in_radians(node: Node) -> Node | None:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield the node and everything below it."""
+    """Yield the node and all nodes below it."""
     waiting = [node]
     while waiting:
         part = waiting.pop()
@@ -81,7 +81,7 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def symbols(node: Node) -> frozenset[str]:
-    """Return the names of the free letters in a node."""
+    """Return the names of the letters in a node that are not bound by a sum or product."""
     names: set[str] = set()
     waiting = [node]
     while waiting:
