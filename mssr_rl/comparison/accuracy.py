@@ -1,8 +1,9 @@
-"""Final accuracy of the arms, and the verdicts between them. Pure functions.
+"""The final accuracy of the arms, and the verdicts between them. Pure functions.
 
-Verdicts rest on the greedy accuracy of the final model on `test`, recomputed from `per_problem`. If
-a run collapsed before it was tested, they rest on `val`, which is evaluated from step 0 on. The
-best checkpoint is listed, but has no influence: it is chosen on the problems that score it.
+A verdict uses the greedy accuracy of the final model on the split `test`. It is computed again from
+the field `per_problem`. If a run collapsed before it was tested, the split is `val`, which is
+evaluated from step 0 on. The accuracy of the best checkpoint is listed, but does not affect the
+verdict: the checkpoint was chosen on the same problems.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,18 +29,18 @@ GREEDY, SAMPLED = "per_problem", "per_problem_sampled"
 
 
 def split_of(runs: Sequence[ComparedRun]) -> str:
-    """Return the split of the verdict: test if every run that counts has it, else val."""
+    """Return "test" if every run that counts was tested, else "val": the split that decides."""
     return "test" if all(run.last("test") for run in runs if run.counts) else "val"
 
 
 def right(row: Row, kind: str = GREEDY) -> dict[str, float]:
-    """Return {problem: share of right answers} of one evaluation."""
+    """Return {problem: share of right answers, from 0 to 1} of one evaluation."""
     answers = 1 if kind == GREEDY else row["samples"]
     return {key: won / answers for key, won in row[kind].items()}
 
 
 def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
-    """Return the accuracy of one evaluation, from its problems; None without problems."""
+    """Return the mean accuracy over the problems of one evaluation; None if it has no problems."""
     if row is None or not row.get(kind):
         return None
     shares = right(row, kind)
@@ -49,7 +50,8 @@ def mean_right(row: Row | None, kind: str = GREEDY) -> float | None:
 def scores(runs: Sequence[ComparedRun], arms: Sequence[str], split: str) -> Scores:
     """Return {arm: {seed: {problem: 0 or 1}}} of the runs that count.
 
-    If a run left out problems that could not be scored, only those that all runs scored are kept.
+    Some runs may have left out problems that could not be scored. Then only the problems that all
+    runs scored are kept.
     """
     rows = {
         (arm, run.seed): row
@@ -67,14 +69,14 @@ def scores(runs: Sequence[ComparedRun], arms: Sequence[str], split: str) -> Scor
 
 
 def _scored_by_all(rows: Sequence[Row]) -> set[str] | None:
-    """Return the problems that all evaluations have; None if no run left out any."""
+    """Return the problems that every evaluation scored; None if no evaluation left out any."""
     if not any(row.get("unscorable") for row in rows):
         return None
     return set.intersection(*(set(row[GREEDY]) for row in rows))
 
 
 def compared(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> Comparison | None:
-    """Return the verdicts; None before any run has finished."""
+    """Return the verdicts on all pairs of arms; None if no run has finished yet."""
     by_arm = scores(runs, arms, split_of(runs))
     if rule.baseline is not None and rule.baseline not in by_arm:
         rule = rule._replace(baseline=None)
@@ -132,7 +134,7 @@ class LeaderboardRow:
 
 
 def leaderboard(comparison: Comparison, runs: Sequence[ComparedRun]) -> tuple[LeaderboardRow, ...]:
-    """Return one row per arm, best first, with the accuracy of every seed."""
+    """Return one row per arm with its accuracy per seed, sorted by mean accuracy, highest first."""
     split = split_of(runs)
     scored = (ScoredArm(arm, counted(runs, arm.name), split) for arm in comparison.arms)
     return tuple(computed(LeaderboardRow, one) for one in scored)
@@ -283,14 +285,14 @@ def _mean_best(runs: Sequence[ComparedRun]) -> float | None:
 
 
 def verdict(run: ComparedRun) -> str:
-    """Return the stability of a run from its summary.json: stable, warned or collapsed."""
+    """Return how stable a run was, from its summary.json: "stable", "warned" or "collapsed"."""
     if run.state == "collapsed":
         return "collapsed"
     return str(run.summary.get("stability", {}).get("verdict", "stable"))
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the values that are not None; None if there are none."""
+    """Return the mean of the values that are not None; None if there are no such values."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -307,7 +309,7 @@ class KindRow:
 def by_kind(
     runs: Sequence[ComparedRun], arms: Sequence[str], split: str
 ) -> dict[str, dict[str, KindRow]]:
-    """Return {tag: {value: row}} with the accuracy of every arm by kind of problem."""
+    """Return {tag: {value: row}}; a row holds each arm's accuracy on the problems of that kind."""
     rows_by_tag: dict[str, dict[str, KindRow]] = {}
     for arm in arms:
         rows = [row for run in counted(runs, arm) if (row := run.last(split))]

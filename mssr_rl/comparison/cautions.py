@@ -1,7 +1,7 @@
-"""Cautions: what a reader must know before believing the headline, one sentence each. Pure.
+"""Write the cautions of a report: sentences that limit what its headline means. Pure functions.
 
-`version_1` repeats some of these sentences by their first words. A change of those words breaks the
-verification of old comparisons; tests/comparison/test_report_versions.py would fail.
+`version_1` finds some of these sentences by their first words. If those words change, old
+comparisons can no longer be verified, and tests/comparison/test_report_versions.py fails.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,9 +1,10 @@
-"""Learning curves of all arms in one chart, over each unit of the budget. Pure functions.
+"""Draw the learning curves of all arms in one chart, over each unit of the budget. Pure functions.
 
 A line is the mean over the seeds that count. The band around an accuracy is the range of the seeds.
-An arm has the same colour everywhere on the page; the colour follows from its position in the list.
+An arm has the same colour everywhere on the page. Its position in the list of arms sets the colour.
 
-The texts of charts are part of old reports too (`version_1` draws with them): do not change them.
+The texts of charts are part of old reports too, because `version_1` draws with them. So do not
+change them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def tabs(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Tab, ...]:
 
 
 def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...]:
-    """Return charts of entropy, KL divergence, lengths and other metrics, over rollouts."""
+    """Return charts over rollouts of the metrics in `HEALTH`, such as entropy and lengths."""
     by_arm = {arm: counted(runs, arm) for arm in arms}
     charts = []
     for metric in HEALTH:
@@ -63,7 +64,10 @@ def health(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[Chart, ...
 def beside(
     runs: Sequence[ComparedRun], arms: Sequence[str], imported: Sequence[Imported]
 ) -> tuple[Chart, ...]:
-    """Return charts with imported runs beside the arms, of metrics that an imported run has."""
+    """Return charts that show imported runs together with the arms.
+
+    There is one chart per metric that at least one imported run has.
+    """
     by_arm = {arm: counted(runs, arm) for arm in arms}
     greedy = {arm: accuracy_marks(some) for arm, some in by_arm.items()}
     charts = [

@@ -1,8 +1,8 @@
-"""Columns of the report's tables, declared where their values are computed. Pure.
+"""Declare the columns of the report's tables where their values are computed. Pure functions.
 
-A table row is a frozen dataclass. A field annotated with a `Column` is a column of its table: one
-place holds the heading, how the value is shown and how it is computed. The document (`document`),
-its schema, report.md and report.html are all made from these fields.
+A table row is a frozen dataclass. A field annotated with a `Column` is a column of the table. The
+`Column` holds the heading, how the value is shown and how it is computed. The document
+(`document`), its schema, report.md and report.html are all made from these fields.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,10 @@ class NumberWithInterval:
 
 
 class Column(NamedTuple):
-    """Marks a field as a column: `Annotated[float, Column("val", "share", of)]`."""
+    """A mark that makes a field a table column.
+
+    The field is annotated with `Annotated[float, Column("val", "share", of)]`.
+    """
 
     head: str | None = None  # None: the field is in the document, but in no table
     kind: Kind = "count"
@@ -47,7 +50,7 @@ class Column(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """One column of a table."""
+    """One column of a table, with the name of its field."""
 
     name: str  # the name of the field
     head: str
@@ -57,7 +60,10 @@ class ReportColumn(NamedTuple):
 
 
 def computed(row: type[R], subject: object, **given: Any) -> R:
-    """Return a row about `subject`. Each field is computed by its column, or taken from `given`."""
+    """Return a row of the dataclass `row` about `subject`.
+
+    A field is computed by the function `of` of its `Column`, or taken from `given`.
+    """
     made = {name: one.of(subject) for name, one in _columns(row).items() if one.of is not None}
     return row(**{**made, **given})
 
@@ -78,25 +84,28 @@ def _columns(row: type[Any]) -> dict[str, Column]:
 
 
 def heads(columns: Sequence[ReportColumn]) -> list[str]:
-    """Return the headings. A value with an interval has two cells, so it gets two headings."""
+    """Return the headings of the columns; a value with an interval has two headings."""
     second = {kind: ["95 % interval"] for kind in TWO_CELLS}
     return [head for one in columns for head in (one.head, *second.get(one.kind, []))]
 
 
 def value(row: Mapping[str, Any], one: ReportColumn) -> Any:
-    """Return the value of a row in a column, as the document holds it; None if it is empty."""
+    """Return the value of a row of report.json in one column; None if it is empty."""
     whole = row[one.name]
     return whole if whole is None or one.part is None else whole[one.part]
 
 
 def estimate(interval: Interval | None, alone: float | None = None) -> NumberWithInterval:
-    """Return an interval as plain numbers. Without an interval, return the value `alone`."""
+    """Return an interval as plain numbers; without an interval, return only the value `alone`."""
     if interval is None:
         return NumberWithInterval(alone, None, None)
     return NumberWithInterval(float(interval.value), float(interval.low), float(interval.high))
 
 
 def within_0_and_1(estimated: NumberWithInterval) -> NumberWithInterval:
-    """Clip an accuracy and its interval to [0, 1]; Student's t interval can exceed them."""
+    """Return an accuracy and its interval, clipped to [0, 1].
+
+    Student's t interval can reach beyond these limits.
+    """
     ends = (estimated.value, estimated.low, estimated.high)
     return NumberWithInterval(*(None if x is None else min(1.0, max(0.0, x)) for x in ends))

@@ -1,7 +1,7 @@
-"""Writes report.html, report.md, table.tex and report.json of a comparison, from its folder alone.
+"""Write report.html, report.md, table.tex and report.json of a comparison, from its folder alone.
 
-The comparison may be unfinished; the report names what is missing. The same folder gives the same
-bytes in every place, and `verify_report` relies on this.
+The comparison may be unfinished; then the report names what is missing. A copy of the folder in
+another place gives the same bytes, and `verify_report` relies on this.
 """
 
 import json
@@ -32,14 +32,14 @@ ROWS = (LeaderboardRow, PairRow, StabilityRow)  # the tables that are made from 
 
 
 class Written(NamedTuple):
-    """The written page, and the verdicts and cautions as sentences."""
+    """The path of the written page, and the report's verdicts and cautions as sentences."""
 
     page: Path
     sentences: tuple[str, ...]
 
 
 def write(folder: Path) -> Written:
-    """Write all four files, and record the look in looks.jsonl."""
+    """Write the four files of the report, and record the look in looks.jsonl."""
     evidence = settled(read_evidence(folder))
     looks.record_look(evidence)
     report = findings(evidence)
@@ -51,7 +51,10 @@ def write(folder: Path) -> Written:
 
 
 def contents(evidence: Evidence, report: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return {file: content}; `report` is the document as plain JSON data."""
+    """Return {file name: content} of the four files of the report.
+
+    `report` is the document as plain JSON data.
+    """
     return {
         "report.json": document.text(report).encode("utf-8", "replace"),
         "report.md": tables.markdown(report).encode("utf-8", "replace"),
@@ -61,7 +64,7 @@ def contents(evidence: Evidence, report: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 class PageLayout(NamedTuple):
-    """The template, style and script of a version of the page."""
+    """The template, style and script of one version of the page."""
 
     template: str  # path below the templates folder
     style: Markup
@@ -70,13 +73,13 @@ class PageLayout(NamedTuple):
 
 
 def look() -> PageLayout:
-    """Return the layout of the current version."""
+    """Return the layout of the page's current version."""
     style = own(TEMPLATES / "report.css") + own(OURS / "comparison.css")
     return PageLayout("comparison.html.j2", style, own(OURS / "comparison.js"))
 
 
 def fill(look: PageLayout, evidence: Evidence, report: Mapping[str, Any]) -> str:
-    """Return the page as text; `report` is the document as plain JSON data."""
+    """Return the text of report.html; `report` is the document as plain JSON data."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
     env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
@@ -94,23 +97,26 @@ def fill(look: PageLayout, evidence: Evidence, report: Mapping[str, Any]) -> str
 
 
 def _data(report: Mapping[str, Any]) -> Markup:
-    """Return the document as JSON for a script element; no text in it can close the element."""
+    """Return the document as JSON for a script element of the page.
+
+    The characters <, > and & are escaped, so no text can close the element.
+    """
     escaped: dict[str, str | int | None] = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
     return trusted(json.dumps(report, allow_nan=False).translate(str.maketrans(escaped)))
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
-    """Return the names of all arms and imported runs; each has its own colour on the page."""
+    """Return the names of all arms and imported runs, in the order of their colours on the page."""
     return [*report["arms"], *(other["name"] for other in report["imported"])]
 
 
 def _alone(evidence: Evidence) -> Sequence[ComparedRun]:
-    """Return the runs to draw beside imported ones; empty if there are several environments."""
+    """Return the runs to draw beside imported runs; empty if there are several environments."""
     return evidence.runs if len(evidence.compare["envs"]) == 1 else ()
 
 
 def _charts(look: PageLayout, drawn: Sequence[Chart]) -> list[Chart]:
-    """Charts with the units that the page's version writes over them."""
+    """Return the charts, with the unit texts that this version of the page uses for them."""
     return [replace(chart, unit=look.units.get(chart.title, chart.unit)) for chart in drawn]
 
 
@@ -124,7 +130,10 @@ def _drawn(look: PageLayout, evidence: Evidence, on: Mapping[str, Any]) -> dict[
 
 
 def _pair(pairs: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, Any] | None:
-    """Return the cell of row `a` and column `b`, in whichever order the pair was tested."""
+    """Return the verdict and the difference of arm `a` against arm `b`; None if there was no test.
+
+    The pair may have been tested in the opposite order.
+    """
     turned = {"better": "worse", "worse": "better"}
     for pair in pairs:
         word, value = pair["verdict"], pair["difference"]["value"]
@@ -142,7 +151,7 @@ def _p(value: float | None) -> str:
 
 
 def _cells(row: Mapping[str, Any], one: ReportColumn) -> list[str]:
-    """Return the texts of a column's cells."""
+    """Return the texts of a row's cells in one column."""
     value = columns.value(row, one)
     return ["–"] * len(columns.heads([one])) if value is None else CELLS[one.kind](value)
 

@@ -1,9 +1,9 @@
-"""Checks that the raw files of a comparison agree with each other; nothing is run.
+"""Check that the raw files of a comparison agree with each other; nothing is run.
 
-So nobody can edit one file of a run without editing the others. The accuracy of an evaluation must
-follow from its problems and agree with summary.json. Recorded answers must agree with the results
-of their problems, the ledger with metrics.jsonl, and config.yaml with compare.json. A value that a
-file does not contain is not a fault.
+So an edit of one file is found, unless the other files were edited to fit. The accuracy of an
+evaluation must follow from its problems and agree with summary.json. Recorded answers must agree
+with the results of their problems. The ledger must agree with metrics.jsonl, and config.yaml with
+compare.json. A value that is missing from a file is not a fault.
 """
 
 from collections import Counter
@@ -42,7 +42,10 @@ def check_consistency(evidence: Evidence) -> Outcome:
 
 
 def _guarded(one: Callable[[ComparedRun], Iterator[str]], run: ComparedRun) -> Iterator[str]:
-    """Yield the faults that a check finds; a file with an unexpected structure is a fault too."""
+    """Yield the faults that the check `one` finds in a run.
+
+    If the check fails because a file has an unexpected structure, this is yielded as a fault too.
+    """
     try:
         yield from one(run)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -55,7 +58,7 @@ def _guarded(one: Callable[[ComparedRun], Iterator[str]], run: ComparedRun) -> I
 
 
 def _matrix(evidence: Evidence) -> Iterator[str]:
-    """Check that every arm has exactly one run per environment and seed, and no run is extra."""
+    """Check that compare.json lists exactly one run per arm, environment and seed."""
     compare = evidence.compare
     wanted = Counter(product(compare["arms"], compare["envs"], compare["seeds"]))
     listed = Counter((run.arm, run.env, run.seed) for run in evidence.runs)
@@ -68,7 +71,10 @@ def _matrix(evidence: Evidence) -> Iterator[str]:
 
 
 def _unlisted(evidence: Evidence) -> Iterator[str]:
-    """Yield run folders that compare.json does not list: they may be hidden for their results."""
+    """Yield a fault for each run folder that compare.json does not list.
+
+    Somebody may have removed such a run from the list because of its results.
+    """
     folder, listed = evidence.folder / "runs", {run.name for run in evidence.runs}
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     for name in names:
@@ -105,7 +111,10 @@ def _evaluation(row: Row) -> Iterator[str]:
 
 
 def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
-    """Check the accuracy by kind of one tag; every problem with the tag has exactly one kind."""
+    """Check that the accuracies by kind of one tag give the accuracy of the whole evaluation.
+
+    `kinds` is {kind: its row}. The check is skipped if some problems do not have the tag.
+    """
     n = sum(kind["n"] for kind in kinds.values())
     if n != row["n"]:
         if n > row["n"]:
@@ -119,7 +128,7 @@ def _by_tag(tag: str, kinds: Mapping[str, Row], row: Row) -> Iterator[str]:
 
 
 def _same_problems(run: ComparedRun) -> Iterator[str]:
-    """Check that a split has the same problems at every evaluation of a run."""
+    """Check that all evaluations of a run on one split have the same problems."""
     first: dict[str, set[str]] = {}
     for row in run.evaluations:
         keys = set(row.get(accuracy.GREEDY, {}))
@@ -130,7 +139,7 @@ def _same_problems(run: ComparedRun) -> Iterator[str]:
 
 
 def _samples(run: ComparedRun) -> Iterator[str]:
-    """Check that a recorded greedy answer is right exactly if its evaluation counts it as right."""
+    """Check that samples.jsonl and eval.jsonl agree on which greedy answers are right."""
     evaluated = {(row["split"], row["step"]): row[accuracy.GREEDY] for row in run.evaluations}
     for row in run.files.samples if run.files else ():
         right = evaluated.get((row.get("split"), row["step"]), {})
@@ -142,7 +151,7 @@ def _samples(run: ComparedRun) -> Iterator[str]:
 
 
 def _metrics(run: ComparedRun) -> Iterator[str]:
-    """Check that steps count up from 1 without gaps, and that spent budgets never fall."""
+    """Check that the steps are 1, 2, 3 and so on, and that no spent budget falls."""
     steps = [row["step"] for row in run.metrics]
     if steps != list(range(1, len(steps) + 1)):
         yield "metrics.jsonl: its steps are not 1, 2, 3 and so on"
@@ -168,7 +177,7 @@ def _ledger(run: ComparedRun) -> Iterator[str]:
 
 
 def _summary(run: ComparedRun) -> Iterator[str]:
-    """Check summary.json against the first and last evaluations, the steps and the status."""
+    """Check summary.json against the first and the last evaluation, the steps and the status."""
     summary, val = run.summary, [row for row in run.evaluations if row["split"] == "val"]
     if not run.counts:
         return  # summary.json may come from an earlier end of a run that was resumed
@@ -192,7 +201,10 @@ def _summary(run: ComparedRun) -> Iterator[str]:
 
 
 def _paid(run: ComparedRun) -> Iterator[str]:
-    """Check the mean reward: with rewards of 1 and 0, it must be the share of right answers."""
+    """Check that the mean reward of each step is the share of right answers.
+
+    This holds only for the reward `accuracy`, which is 1 or 0. Other runs are skipped.
+    """
     if _config_of(run).get("env.reward") != "accuracy":
         return
     keys = [failure_share(reason) for reason in NOT_RIGHT]
@@ -209,7 +221,9 @@ def _paid(run: ComparedRun) -> Iterator[str]:
 
 
 def _schedule(run: ComparedRun) -> Iterator[str]:
-    """Check that a finished run was scored on val as its config says, and on test at its end."""
+    """Check that a finished run was scored at the configured steps on val, and at its end
+    on test.
+    """
     every, last = _config_of(run).get("eval.every"), len(run.metrics)
     if run.state != "done" or not isinstance(every, int) or not last:
         return
@@ -227,7 +241,7 @@ RUN = (_evaluations, _schedule, _paid, _same_problems, _samples, _metrics, _ledg
 
 
 def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
-    """Check config.yaml, summary.json and run.json against the arm in compare.json."""
+    """Check a run's config.yaml, summary.json and run.json against its arm in compare.json."""
     config = _config_of(run)
     for key, value in {"seed": run.seed, "env.name": run.env, "name": run.name}.items():
         if config.get(key, value) != value:
@@ -246,7 +260,7 @@ def _as_compared(run: ComparedRun, evidence: Evidence) -> Iterator[str]:
 
 
 def _settings(run: ComparedRun, evidence: Evidence) -> Sequence[Row]:
-    """Return the rows of the fairness check for the run's environment."""
+    """Return the rows of the fairness check for the run's environment, without `engine.threads`."""
     fair = evidence.compare["fairness"]
     rows = [row for one in fair if one["env"] == run.env for row in one["rows"]]
     return [row for row in rows if row["name"] != "engine.threads"]  # a resumed run may change it

@@ -1,10 +1,10 @@
-"""`report verify=FOLDER deep=true`: lets the final checkpoints answer the test split again.
+"""Let the final checkpoints answer the test split again: `report verify=FOLDER deep=true`.
 
-It loads the final policy of each run, and scores it with the same problems, prompts and seeds as
-the run did. On the local engine, with the same versions and kernels as the run, every answer must
-be the same. Otherwise rounding changes some answers; `FLIPS` and `ODDS` set how many are allowed.
-Results are kept in the user's cache, never in the folder, so that an interrupted check can
-continue. The name of a cached result is the hash of everything it depends on.
+The check loads the final policy of each run, and scores it with the same problems, prompts and
+seeds as the run did. On the local engine, with the torch version and the kernels of the run, every
+answer must be the same. Otherwise rounding changes some answers; `FLIPS` and `ODDS` set how many
+changes are allowed. Results are kept in the user's cache, never in the comparison's folder. So an
+interrupted check can continue. The name of a cached result is the hash of everything it depends on.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ REPORT_EVERY = 20.0  # seconds between two lines of progress
 
 
 class Again(NamedTuple):
-    """The answers of a run's final policy, on record and computed again."""
+    """The answers of a run's final policy: the recorded ones, and those computed again."""
 
     then: Row  # the object of eval.jsonl
     now: Row
@@ -56,7 +56,7 @@ class Again(NamedTuple):
 
 
 class AnswerableRun(NamedTuple):
-    """A run whose answers can be computed again."""
+    """A run whose answers can be computed again, with its environment and final checkpoint."""
 
     run: ComparedRun
     config: Config
@@ -68,7 +68,10 @@ class AnswerableRun(NamedTuple):
 def check_answers(
     evidence: Evidence, words: Mapping[str, str] = NO_WORDS, make_engine: MakeEngine | None = None
 ) -> Outcome:
-    """Check every run that counts and has its final weights in the folder."""
+    """Compute the answers again for every run that counts and has its final weights in the folder.
+
+    Return the faults, the runs that were checked, and the runs that could not be checked.
+    """
     reruns = Reruns(evidence, words)
     faults: list[str] = []
     checked: list[str] = []
@@ -91,7 +94,10 @@ def check_answers(
 
 
 def compared(again: Again, *, exact: bool) -> tuple[str, str]:
-    """Compare the answers; return (fault, finding), of which one is empty. Pure function."""
+    """Compare recorded and new answers; return (fault, finding), of which one is empty.
+
+    With `exact`, every difference is a fault. Pure function.
+    """
     now, then = again.now, again.then
     if list(now[GREEDY]) != list(then[GREEDY]):
         return "it was scored on other problems than its final weights answer now", ""
@@ -115,7 +121,10 @@ def compared(again: Again, *, exact: bool) -> tuple[str, str]:
 
 
 def _within_rounding(again: Again, different: list[str], what: str) -> tuple[str, str]:
-    """Allow a few changed answers, if they go in both directions about equally often."""
+    """Return (fault, finding) for answers that may differ by rounding.
+
+    There is no fault if few answers changed, and about as many became right as became wrong.
+    """
     n = len(again.then[GREEDY])
     won = sum(again.now[GREEDY][key] for key in different)
     odds = binomtest(won, len(different)).pvalue if different else 1.0
@@ -147,7 +156,10 @@ def _subject(run: ComparedRun, reruns: Reruns) -> AnswerableRun:
 
 
 def _answered(subject: AnswerableRun, make_engine: MakeEngine | None) -> Again:
-    """Return the answers from the cache, or compute them again and keep them there."""
+    """Return the recorded answers and the new ones.
+
+    New answers are read from the cache, or computed and stored there.
+    """
     cached = _cache(subject)
     now = _kept(cached) if cached else None
     if now is None:
@@ -167,7 +179,7 @@ def _answered(subject: AnswerableRun, make_engine: MakeEngine | None) -> Again:
 
 
 def _asked(subject: AnswerableRun, make_engine: MakeEngine | None) -> dict[str, Any]:
-    """Load the policy and let it answer."""
+    """Load the policy and evaluate it; return the evaluation's record and its greedy responses."""
     if make_engine is None:
         from mssr_rl import engine as engines
 
@@ -187,7 +199,9 @@ def _responses(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def _poll(subject: AnswerableRun, at_once: int) -> Callable[[], None]:
-    """Return a function for the engine to call before every portion; it prints the progress."""
+    """Return a function that prints the progress; the engine calls it before every part of the
+    work.
+    """
     n, k = int(subject.row["n"]), int(subject.row["samples"])
     portions = -(-n // max(1, at_once)) + -(-n // max(1, at_once // k))
     done, said = 0, monotonic()
@@ -211,7 +225,10 @@ def _size(subject: AnswerableRun) -> str:
 
 
 def _same_arithmetic(subject: AnswerableRun) -> bool:
-    """Return whether this machine computes as the run did, to the last digit."""
+    """Return whether this machine computes exactly the same numbers as the run did.
+
+    This needs the local engine, and the run's torch version and kernels.
+    """
     then = subject.run.files.run if subject.run.files else {}
     machine = provenance.machine()
     torch = (then.get("versions", {}).get("torch"), provenance.versions()["torch"])
@@ -221,9 +238,10 @@ def _same_arithmetic(subject: AnswerableRun) -> bool:
 
 
 def _cache(subject: AnswerableRun) -> Path | None:
-    """Return the cache file, named after the hash of weights, problems, code and machine.
+    """Return the path of the cache file, named after a hash of all that the answers depend on.
 
-    None if the source differs from its commit, because then no name identifies the code.
+    These are the weights, the problems, the config, the code and the machine. None if the source
+    code differs from its commit, because then the commit does not identify the code.
     """
     revision = provenance.git_revision()
     if revision is not None and revision["changed"]:

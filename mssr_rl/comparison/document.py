@@ -2,10 +2,11 @@
 
     runs' files -> `findings` -> Report -> report.json, report.md, table.tex, report.html
 
-Raise `VERSION` with the first change after a release to the fields, to their meaning, or to the
-files drawn from them. `schemas/report_<version>.json` is the JSON Schema of each version. The
-newest is made from the types here (`python -m mssr_rl.comparison.document > FILE`). Older ones
-never change, and `report_versions` uses them to verify older reports.
+A change to the fields, to their meaning, or to the files drawn from them needs a new `VERSION`.
+After each release, only the first change needs one. `schemas/report_<version>.json` is the JSON
+Schema of each version. The newest is made from the types here (`python -m
+mssr_rl.comparison.document > FILE`). The older ones never change, and `report_versions` uses them
+to verify older reports.
 """
 
 import json
@@ -180,7 +181,7 @@ class Report:
 
 
 def plain(report: Report) -> dict[str, Any]:
-    """Return the document as plain JSON data."""
+    """Return the report as plain JSON data: dicts, lists, texts and numbers."""
     data: dict[str, Any] = _lists(msgspec.to_builtins(report, str_keys=True))
     return data
 
@@ -192,7 +193,7 @@ def _lists(tree: Any) -> Any:
 
 
 def typed(document: Mapping[str, Any]) -> Report:
-    """Return the typed document of this version from plain JSON data.
+    """Return the typed report of the current version from plain JSON data.
 
     Raises:
         ValueError: a field is missing or has the wrong type; the message names it.
@@ -207,13 +208,13 @@ def text(document: Mapping[str, Any]) -> str:
 
 @cache
 def schema(version: int) -> Mapping[str, Any]:
-    """Return the JSON Schema of a version."""
+    """Return the JSON Schema of a version of the report."""
     data: dict[str, Any] = json.loads((SCHEMAS / f"report_{version}.json").read_text("utf-8"))
     return data
 
 
 def promised(document: Any, version: int) -> Any:
-    """Return a document without the keys that came after `version`."""
+    """Return the document with only those keys that the schema of `version` has."""
     return _kept(document, schema(version), schema(version).get("$defs", {}))
 
 
@@ -235,7 +236,7 @@ def _kept(tree: Any, rule: Mapping[str, Any], kinds: Mapping[str, Any]) -> Any:
 
 
 def schema_of_now() -> str:
-    """Return the schema of the current version, made from the types."""
+    """Return the text of the current version's JSON Schema, made from the types of this module."""
     return json.dumps(msgspec.json.schema(Report), indent=1, ensure_ascii=False) + "\n"
 
 

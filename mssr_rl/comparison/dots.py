@@ -1,4 +1,4 @@
-"""Draws every seed as a dot, with the mean and its interval, as inline SVG. Pure functions."""
+"""Draw the accuracy of every seed as a dot, with the mean and its interval, as inline SVG. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class Scale(NamedTuple):
     ticks: tuple[float, ...]
 
     def x(self, value: float) -> float:
-        """Return the x position of a value; a value outside the scale is drawn at the edge."""
+        """Return the x position of a value in SVG units, clipped to the ends of the scale."""
         share = (value - self.low) / (self.high - self.low)
         return PAD + min(1.0, max(0.0, share)) * (WIDTH - 2 * PAD)
 

@@ -1,8 +1,8 @@
-"""Reads the folder of a comparison: every run in its current state, finished or not.
+"""Read the folder of a comparison: every run in its current state, finished or not.
 
-A run counts if it ended by itself, done or collapsed. A collapsed run counts with its last
-evaluation, because leaving it out would reward the collapse. A run that crashed or has not started
-is missing, and the report names it.
+A run counts if it ended by itself: done or collapsed. A collapsed run counts with its last
+evaluation; without it, the arm would gain from the collapse. A run that crashed or has not started
+does not count, and the report names it as missing.
 """
 
 import re
@@ -66,7 +66,7 @@ class _Fair(msgspec.Struct):
 
 
 class _Told(msgspec.Struct):
-    """The required content of compare.json, which anybody may have edited."""
+    """The fields that compare.json must have; they are checked, because anybody may edit it."""
 
     command: list[str]
     arms: list[str]
@@ -80,7 +80,7 @@ class _Told(msgspec.Struct):
 
 
 class ComparedRun(NamedTuple):
-    """One training run."""
+    """One training run of a comparison, and its files."""
 
     name: str
     arm: str
@@ -91,17 +91,17 @@ class ComparedRun(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether the run ended by itself, done or collapsed."""
+        """Whether the run ended by itself: done or collapsed."""
         return self.state in COUNTED
 
     @property
     def evaluations(self) -> tuple[Row, ...]:
-        """All evaluations, in the order of the run."""
+        """All evaluations of the run, oldest first."""
         return self.files.evaluations if self.files else ()
 
     @property
     def metrics(self) -> tuple[Row, ...]:
-        """The metrics, one row per step."""
+        """The rows of metrics.jsonl, one per training step."""
         return self.files.metrics if self.files else ()
 
     @property
@@ -110,13 +110,13 @@ class ComparedRun(NamedTuple):
         return self.files.summary if self.files else {}
 
     def final_answers(self) -> Iterator[Row]:
-        """Return the recorded answers of the last evaluation of each split."""
+        """Yield the recorded answers of the last evaluation of each split."""
         last = {split: row["step"] for split in ("val", "test") if (row := self.last(split))}
         samples = self.files.samples if self.files else ()
         return (row for row in samples if row["step"] == last.get(str(row.get("split"))))
 
     def last(self, split: str) -> Row | None:
-        """Return the newest evaluation of a split, or None."""
+        """Return the newest evaluation of a split; None if there is none."""
         return next((row for row in reversed(self.evaluations) if row["split"] == split), None)
 
 
@@ -134,7 +134,7 @@ class Evidence(NamedTuple):
 
 
 def read_evidence(folder: Path) -> Evidence:
-    """Read the folder of a comparison. Raises `UserError` if it is not one."""
+    """Return the content of a comparison's folder. Raise `UserError` if it is not a comparison."""
     path = folder / "compare.json"
     if not path.exists():
         raise UserError(
@@ -158,12 +158,12 @@ def read_evidence(folder: Path) -> Evidence:
 
 
 def counted(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:
-    """Return an arm's runs that count, sorted by seed."""
+    """Return the runs of an arm that count, sorted by seed."""
     return sorted((r for r in runs if r.arm == arm and r.counts), key=lambda run: run.seed)
 
 
 def sources(evidence: Evidence) -> dict[str, str]:
-    """Return {path below the folder: hash} of every file that the report is made from."""
+    """Return {path below the folder: SHA-256} of every file that the report is made from."""
     hashes = {"compare.json": untrusted.sha256(evidence.folder / "compare.json")}
     for run in (run for run in evidence.runs if run.state != DROPPED):
         for name in SOURCES:
@@ -190,7 +190,7 @@ def _run(folder: Path, entry: Mapping[str, Any]) -> ComparedRun:
 
 
 def _pictures(folder: Path, run: ComparedRun) -> dict[str, str]:
-    """Return the hashes of the pictures of answers that the page may show."""
+    """Return {path below the folder: SHA-256} of the pictures beside a run's final answers."""
     where = f"runs/{run.name}"
     rows = run.final_answers() if run.counts else ()
     names = {name for row in rows for name in row.get("images", ()) if isinstance(name, str)}

@@ -1,8 +1,8 @@
-"""Compute all numbers of a comparison, as one document (`document.Report`): report.json. Pure.
+"""Compute all numbers of a comparison as one document (`document.Report`): report.json.
 
 The pages are drawn from this document alone. So `verify_report` checks a report by computing the
-document again from the runs' files. Only wall time differs when a comparison is run again; it is
-stored under keys named "seconds" and nowhere else.
+document again from the runs' files. If a comparison is run again, only wall times differ. They are
+stored under keys named "seconds" and nowhere else. Pure functions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,18 +44,21 @@ _ByEnv = Mapping[str, Mapping[int, float]]
 
 
 def made_by() -> str | None:
-    """Return the version of this package; the look of the pages depends on it."""
+    """Return the version of this package, which determines how the pages look."""
     return provenance.versions()["mssr_rl"]
 
 
 def rule_of(evidence: Evidence) -> Rule:
-    """Return the rule of the verdicts, which was fixed when training began."""
+    """Return the rule of the verdicts; it was fixed when training began."""
     recorded = evidence.compare["rule"]
     return Rule(**{key: value for key, value in recorded.items() if key in Rule._fields})
 
 
 def findings(evidence: Evidence) -> Report:
-    """Return the document. `evidence` must come from `race.settled`, without dropped runs."""
+    """Return the document of a comparison.
+
+    `evidence` must come from `race.settled`, so that runs dropped by the race do not count.
+    """
     compare, standings = evidence.compare, race.standings(evidence)
     rule = rule_of(evidence)
     verdicts = _words(evidence, rule, standings)
@@ -88,9 +91,10 @@ def _imported(other: Imported) -> ImportedRow:
 def _words(
     evidence: Evidence, rule: Rule, standings: Mapping[str, RaceStanding]
 ) -> dict[str, Comparison]:
-    """Return {environment: its verdicts}, with the verdicts on the mean under `OVERALL`.
+    """Return {environment: comparison with its verdicts}, for the newest look.
 
-    All of them form one family of tests, and they are those of the newest look.
+    The verdicts on the mean over environments have the key `OVERALL`. All verdicts together are one
+    family of tests, and their p-values are corrected over this family.
     """
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     each = {env: accuracy.compared(evidence.on(env), arms, rule) for env in envs}
@@ -156,7 +160,10 @@ def _fairness(evidence: Evidence, env: str) -> tuple[SettingRow, ...]:
 
 
 def _macro(evidence: Evidence, rule: Rule) -> Comparison | None:
-    """Return the comparison on the mean accuracy over environments; None without such seeds."""
+    """Return the comparison of the arms by mean accuracy over environments.
+
+    None if no arm has a seed that finished on all environments.
+    """
     macro = mean_by_seed(evidence)
     if not macro:
         return None
@@ -184,7 +191,10 @@ def _overall(evidence: Evidence, comparison: Comparison) -> Overall:
 
 
 def mean_by_seed(evidence: Evidence) -> dict[str, dict[int, float]]:
-    """Return {arm: {seed: mean accuracy over environments}}, of seeds finished on all of them."""
+    """Return {arm: {seed: mean accuracy over environments}}.
+
+    Only seeds that finished on all environments are included.
+    """
     arms, envs = evidence.compare["arms"], evidence.compare["envs"]
     by_env = {arm: {env: _by_seed(evidence, arm, env) for env in envs} for arm in arms}
     macro = {arm: aggregate.macro(accuracies) for arm, accuracies in by_env.items()}
@@ -199,7 +209,10 @@ def _improvement(a: _ByEnv, b: _ByEnv) -> float:
 
 
 def _gains(evidence: Evidence, arm: str) -> list[float]:
-    """Return final minus initial accuracy on val, of every run of an arm on every environment."""
+    """Return the final minus the initial accuracy on val, one number per run of an arm.
+
+    The runs on all environments are included.
+    """
     gains = []
     for run in evidence.runs:
         rows = [row for row in run.evaluations if row["split"] == "val"]
@@ -221,9 +234,9 @@ def _by_seed(evidence: Evidence, arm: str, env: str) -> dict[int, float]:
 
 
 def smallest_step(evidence: Evidence, envs: Sequence[str] | None = None) -> float:
-    """Return the smallest possible step of the mean accuracy over environments (None: all).
+    """Return the smallest possible step of the mean accuracy over `envs` (None: all environments).
 
-    It follows from the environment with the most problems: 1 / (environments x problems).
+    It is 1 / (number of environments x problems), for the environment with the most problems.
     """
     envs, sizes = evidence.compare["envs"] if envs is None else envs, [1]
     for env in envs:

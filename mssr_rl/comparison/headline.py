@@ -1,4 +1,7 @@
-"""The headline of a report, in words. Pure. `mssr_rl.stats.sentences` writes those of a pair."""
+"""Write the headline of a report in words. Pure functions.
+
+The sentences about a single pair of arms come from `mssr_rl.stats.sentences`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +11,9 @@ from mssr_rl.stats.verdict import Comparison
 
 
 def headline(comparison: Comparison | None, env: str, at: str) -> str:
-    """Return one sentence about all arms; for two arms, the sentence of their pair.
+    """Return one sentence about all arms; with two arms, the sentence about their pair.
 
-    `at` names the budget, see `budget`. `found` is None before any run has finished.
+    `at` is the budget in words (see `budget`). `comparison` is None before any run has finished.
     """
     if comparison is None:
         return f"No run on {env} has finished, so there is no verdict yet."
@@ -23,7 +26,10 @@ def headline(comparison: Comparison | None, env: str, at: str) -> str:
 
 
 def top_pair(comparison: Comparison, at: str) -> str:
-    """Return the sentence about the two best arms; empty if they were not compared."""
+    """Return the sentence about the two best arms.
+
+    Empty if there are fewer than three arms, or if the arms were only compared with a baseline.
+    """
     if len(comparison.arms) < 3 or comparison.rule.baseline is not None:
         return ""
     first, second = comparison.arms[0].name, comparison.arms[1].name
@@ -61,7 +67,7 @@ def both(names: Sequence[str]) -> str:
 
 
 def budget(runs: Sequence[Any]) -> str:
-    """Return the budget of the runs in words: "30,720 rollouts"."""
+    """Return the rollouts of the finished runs in words, such as "30,720 rollouts"."""
     spent = {run.summary["ledger"]["rollouts"] for run in runs if run.state == "done"}
     if not spent:
         return "an unfinished budget"

@@ -1,6 +1,6 @@
-"""The stability table: how many runs of each arm were stable, warned or collapsed. Pure.
+"""Make the stability table: how many runs of each arm were stable, warned or collapsed.
 
-The events come from `mssr_rl.stability`; each run's summary.json holds them.
+The events come from `mssr_rl.stability`; each run's summary.json holds them. Pure functions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from mssr_rl.stats.rates import rate, rates_differ
 
 
 class ArmHealth(NamedTuple):
-    """One arm and its runs that count."""
+    """An arm and those of its runs that count."""
 
     arm: str
     runs: Sequence[ComparedRun]
 
     def count(self, stability: str) -> int:
-        """Return how many of its runs have this stability verdict, such as "collapsed"."""
+        """Return how many runs of the arm have this stability verdict, such as "collapsed"."""
         return sum(verdict(run) == stability for run in self.runs)
 
 
@@ -70,7 +70,10 @@ def events(run: ComparedRun) -> list[Mapping[str, Any]]:
 
 
 def worst_dip(run: ComparedRun) -> float | None:
-    """Return the largest fall of val accuracy below its best so far; None without evaluations."""
+    """Return the largest fall of the accuracy on val below its best value so far.
+
+    None if the run has no evaluation on val.
+    """
     measured = [mean_right(row) for row in run.evaluations if row["split"] == "val"]
     values = [value for value in measured if value is not None]
     if not values:
@@ -91,7 +94,10 @@ def _event_rows(runs: Sequence[ComparedRun]) -> Iterator[EventRow]:
 
 
 def _against(row: StabilityRow, rows: Sequence[StabilityRow]) -> dict[str, float]:
-    """Return {other arm: Fisher's exact p}, of pairs in which at least one run collapsed."""
+    """Return {other arm: p-value of Fisher's exact test that both arms collapse equally often}.
+
+    Pairs of arms without any collapsed run are left out.
+    """
     return {
         other.arm: rates_differ((row.collapsed, row.runs), (other.collapsed, other.runs))
         for other in rows

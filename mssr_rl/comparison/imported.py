@@ -1,6 +1,6 @@
-"""Runs of other trainers in a comparison's folder. They have curves, but get no verdict.
+"""The runs of other trainers in a comparison's folder.
 
-There is no verdict, because they have no results per problem.
+They have curves, but get no verdict, because they have no results per problem.
 
 imported/<name>/
     import.json      name, format, source file, and the mapping of metric names
@@ -37,7 +37,7 @@ class About(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """One imported run."""
+    """One imported run: its folder, its description and its metrics."""
 
     folder: Path
     about: About
@@ -56,15 +56,16 @@ class Imported(NamedTuple):
         )
 
     def last(self, metric: str) -> float | None:
-        """Return the last recorded value of a metric, or None."""
+        """Return the last recorded value of a metric; None if it was not recorded."""
         return next((row[metric] for row in reversed(self.rows) if metric in row), None)
 
 
 def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
-    """Return the folder of an imported run; `arms` are names that it must not have.
+    """Return the folder of an imported run with this name; `arms` are the names of the arms.
 
     Raises:
-        UserError: the name is that of an arm, or another imported run has the same folder.
+        UserError: the name has no letter or digit, is too long, or is the name of an arm.
+            Or another imported run has the same folder.
     """
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
     if not slug or len(name) > LONGEST_NAME:
@@ -81,7 +82,7 @@ def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
 
 
 def save(folder: Path, about: About, rows: Sequence[Row]) -> None:
-    """Write an imported run; it replaces one of the same name."""
+    """Write an imported run to its folder, and replace an earlier one with the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     files.write_bytes(stream_path(folder, "metrics"), lines.encode("ascii"))
@@ -103,7 +104,10 @@ def _read(folder: Path) -> Imported:
 
 
 def _row(row: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a row of metrics.jsonl. Raises `ValueError` unless it has a step and only numbers."""
+    """Return a row of metrics.jsonl.
+
+    Raise `ValueError` if the row has no step, or a value that is not a number.
+    """
     if row is None or "step" not in row or set(map(type, row.values())) - {int, float}:
         raise ValueError("metrics.jsonl has a line that is not a step with numbers")
     return row

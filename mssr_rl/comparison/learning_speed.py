@@ -1,7 +1,7 @@
 """How fast the arms learn: learning curves over any unit of the budget. Pure functions.
 
-The area under the curve and the budget to a target are computed for every run, because runs are the
-unit of the statistics. The drawn lines are means over seeds at each evaluation.
+The area under the curve and the budget to a target are computed for every run, because the
+statistics compare runs. The drawn lines are means over seeds at each evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ EXACT = tuple(axis for axis in AXES if axis != "seconds")  # equal when a run is
 
 
 class SeedRange(NamedTuple):
-    """A mean over seeds at one step, and the range of the seeds."""
+    """The mean of a quantity over seeds at one step, with its lowest and highest value."""
 
     step: int
     spent: Mapping[str, float]  # by unit of the budget
@@ -38,7 +38,10 @@ class SeedRange(NamedTuple):
 
 
 def curve(run: ComparedRun, axis: str, kind: str = GREEDY) -> Curve | None:
-    """Return a run's val accuracy over one unit of the budget; None below two evaluations."""
+    """Return a run's accuracy on val over one unit of the budget.
+
+    `axis` is the unit, a key of `AXES`. None if the run has fewer than two evaluations.
+    """
     marks: dict[float, float] = {}
     for row in run.evaluations:
         if row["split"] == "val" and (value := mean_right(row, kind)) is not None:
@@ -50,7 +53,7 @@ def curve(run: ComparedRun, axis: str, kind: str = GREEDY) -> Curve | None:
 def curves(
     runs: Sequence[ComparedRun], arms: Sequence[str], axis: str
 ) -> dict[str, dict[int, Curve]]:
-    """Return {arm: {seed: curve}} of the runs that count."""
+    """Return {arm: {seed: learning curve}} of the runs that count."""
     by_arm = {
         arm: {run.seed: c for run in counted(runs, arm) if (c := curve(run, axis))} for arm in arms
     }
@@ -109,7 +112,10 @@ class SpeedRow:
 
 
 def speed(runs: Sequence[ComparedRun], arms: Sequence[str], rule: Rule) -> tuple[SpeedRow, ...]:
-    """Return area under the curve and budget to a common target, for every unit but seconds."""
+    """Return one row per unit of the budget except seconds.
+
+    A row holds the areas under the curves, and the budgets that the runs need to a common target.
+    """
     return tuple(row for axis in EXACT if (row := _speed(runs, arms, axis, rule)))
 
 
@@ -163,7 +169,10 @@ def _reached(by_seed: Mapping[int, Curve], target: float) -> ToTarget:
 
 
 def _race(by_arm: Mapping[str, Mapping[int, Curve]], a: str, b: str, target: float) -> TargetRace:
-    """Return which arm reaches the target sooner; runs that never reach it are included."""
+    """Return the log-rank test of which arm reaches the target sooner.
+
+    Runs that never reach the target are included.
+    """
     race = race_to(list(by_arm[a].values()), list(by_arm[b].values()), target)
     return TargetRace(a, b, race.p, race.floor)
 
@@ -176,13 +185,13 @@ def _problems(runs: Sequence[ComparedRun]) -> int:
 
 
 def accuracy_marks(runs: Sequence[ComparedRun], kind: str = GREEDY) -> list[SeedRange]:
-    """Return an arm's accuracy on val at every evaluation."""
+    """Return an arm's accuracy on val, mean and range over its seeds, at every evaluation."""
     rows = [[row for row in run.evaluations if row["split"] == "val"] for run in runs]
     return _marks(rows, lambda row: mean_right(row, kind), lambda row, axis: row["budget"][axis])
 
 
 def metric_marks(runs: Sequence[ComparedRun], key: str) -> list[SeedRange]:
-    """Return a metric of an arm at every step."""
+    """Return a metric of an arm, mean and range over its seeds, at every training step."""
     rows = [list(run.metrics) for run in runs]
     return _marks(rows, lambda row: row.get(key), lambda row, axis: row[budget_name(axis)])
 

@@ -1,18 +1,18 @@
-"""Record every look at a comparison in its folder: looks.jsonl.
+"""Record every look at a comparison in the file looks.jsonl of its folder.
 
 A look is a report of a set of finished runs. Two reports of the same runs are one look. The file
 has one line per look, oldest first:
 
     {"look": 1, "planned": 5, "seeds": 5, "runs": 25, "rule": margin, baseline and alpha,
-     "data": hash of what was read, "at": time, "previous": hash of the line before}
+     "data": hash of the answers, "at": time, "previous": hash of the line before}
 
-The number of lines changes no verdict: the planned number of seeds alone fixes when verdicts are
-given (`stats.sequential`). The record shows which results were read at which time, and that the
-plan is older than the results.
+The number of looks changes no verdict: the planned number of seeds alone fixes when verdicts are
+given (`stats.sequential`). The record shows which results were read at which time. It also shows
+that the plan was made before the results.
 
-Somebody could delete or edit the file to hide a look. So each line holds the hash of the line
-before it, compare.json holds the number of lines when training last began, and the end times of
-the runs show pauses in which somebody may have looked.
+Somebody could delete or edit the file to hide a look. Three records make this visible. Each line
+holds the hash of the line before it. compare.json holds the number of lines at the last start of
+training. The end times of the runs show pauses in which somebody may have looked.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ PATIENCE = timedelta(minutes=10)  # a pause is longer than twice the longest run
 
 
 class Entry(NamedTuple):
-    """One line of looks.jsonl, without its time."""
+    """The content of one line of looks.jsonl, without its time, number and hash."""
 
     planned: int
     seeds: int  # finished seeds
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The whole file."""
+    """The content of looks.jsonl."""
 
     entries: tuple[Entry, ...]
     last: str  # hash of the last line; empty if there is none
@@ -55,7 +55,10 @@ class Record(NamedTuple):
 
 
 def read_looks(folder: Path) -> Record:
-    """Return the looks so far. A damaged file raises no error; the report names the damage."""
+    """Return the recorded looks.
+
+    A damaged file raises no error; `Record.fault` then describes the damage.
+    """
     try:
         content = untrusted.content(folder / LOOKS, within=folder)
     except FileNotFoundError:
@@ -83,7 +86,7 @@ def read_looks(folder: Path) -> Record:
 
 
 def record_look(evidence: Evidence) -> None:
-    """Add a look at the present runs to the record.
+    """Add a look at the present runs to looks.jsonl.
 
     Nothing is added if no run counts, or if the last look read the same runs. A damaged file is not
     changed.
@@ -100,7 +103,10 @@ def record_look(evidence: Evidence) -> None:
 
 
 def _now(evidence: Evidence, known: Record) -> Entry | None:
-    """Return the look at the present runs: the last recorded one if that read the same runs."""
+    """Return the look at the present runs; None if no run counts.
+
+    If the last recorded look read the same runs, that look is returned.
+    """
     counted = [run for run in evidence.runs if run.counts]
     if not counted:
         return None
@@ -111,13 +117,16 @@ def _now(evidence: Evidence, known: Record) -> Entry | None:
 
 
 def marked(folder: Path) -> dict[str, Any]:
-    """Return what compare.json stores about the looks: their number, and the last line's hash."""
+    """Return the number of looks and the hash of the last line, for compare.json."""
     known = read_looks(folder)
     return {"count": len(known.entries), "last": known.last}
 
 
 def complete(evidence: Evidence) -> int:
-    """Return how many seeds, from the first on, have only runs that have ended."""
+    """Return how many seeds are complete, counted from the first one without a gap.
+
+    A seed is complete if all of its runs have ended.
+    """
     ended = {run.seed: True for run in evidence.runs}
     given_up = evidence.compare.get("given_up") or ()  # crashed twice; their run.json may not show
     for run in evidence.runs:
@@ -129,7 +138,7 @@ def complete(evidence: Evidence) -> int:
 def planned(evidence: Evidence, known: Record) -> int:
     """Return the number of seeds that were planned before anybody read a result.
 
-    Old comparisons do not record it. For these, the plan is that of the first look.
+    Old comparisons do not record it in compare.json. For these it is the plan of the first look.
     """
     recorded = evidence.compare["rule"].get("planned")
     first = known.entries[0].planned if known.entries else len(evidence.compare["seeds"])
@@ -137,14 +146,14 @@ def planned(evidence: Evidence, known: Record) -> int:
 
 
 def stage(evidence: Evidence, known: Record, alpha: float) -> Stage:
-    """Return the plan, the newest look that gives verdicts, and the seeds of that look."""
+    """Return the planned number of seeds, the newest look that gives verdicts, and its seeds."""
     plan = planned(evidence, known)
     look = reached(complete(evidence), plan, alpha)
     return Stage(plan, look, tuple(evidence.compare["seeds"][: look.seeds]) if look else ())
 
 
 def summary(evidence: Evidence, alpha: float) -> Looks:
-    """Return everything about looks for report.json. The present look is always included."""
+    """Return the part of report.json about looks. It includes the present look."""
     known = read_looks(evidence.folder)
     at, done = stage(evidence, known, alpha), complete(evidence)
     after, entry = following(done, at.planned, alpha), _now(evidence, known)
@@ -161,7 +170,7 @@ def summary(evidence: Evidence, alpha: float) -> Looks:
 
 
 def says(done: int, at: Stage, after: Analysis) -> str:
-    """Return what a reader must know about this look, and before they add seeds.
+    """Return sentences on the verdicts of this look, and on when the next verdicts are given.
 
     `done` is the number of finished seeds, `after` the next look.
     """
@@ -214,7 +223,11 @@ def _cautions(evidence: Evidence, known: Record, at: Stage) -> Iterator[str]:
 
 
 def _pauses(evidence: Evidence) -> Iterator[int]:
-    """Yield each number of seeds after whose end no run ended for a long time (`PATIENCE`)."""
+    """Yield each number of seeds after which training paused.
+
+    A pause is a time in which no run ended. It must be longer than twice the longest run plus
+    `PATIENCE`.
+    """
     ends = {seed: _ends(evidence.runs, seed) for seed in evidence.compare["seeds"]}
     longest = max((s for run in evidence.runs if (s := _seconds(run)) is not None), default=None)
     seeds: Sequence[int] = evidence.compare["seeds"]
@@ -239,7 +252,7 @@ def _ends(runs: Sequence[ComparedRun], seed: int) -> list[datetime]:
 
 
 def _seconds(run: ComparedRun) -> float | None:
-    """Return the charged time of a run in seconds, None if it is unknown."""
+    """Return the time that a run spent of its budget, in seconds; None if it is unknown."""
     seconds = run.summary.get("ledger", {}).get("seconds")
     return float(seconds) if isinstance(seconds, (int, float)) else None
 
@@ -250,7 +263,10 @@ def _rule(evidence: Evidence) -> str:
 
 
 def _data(evidence: Evidence) -> str:
-    """Return a hash of the answers that decide. Their order in the files does not matter."""
+    """Return a hash of the answers that the verdicts use.
+
+    The order of the answers in the files does not change the hash.
+    """
     answers = {
         run.name: sorted(accuracy.right(row).items())
         for run in evidence.runs

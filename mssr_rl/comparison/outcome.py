@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """Sentences: what is wrong, what was checked and is right, what was not checked and why."""
+    """The result of a check, as sentences.
+
+    They say what is wrong, what was checked and is right, and what was not checked and why.
+    """
 
     faults: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
@@ -13,5 +16,5 @@ class Outcome(NamedTuple):
 
 
 def joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return one outcome with the sentences of all."""
+    """Return one outcome with the sentences of all outcomes."""
     return Outcome(*(tuple(line for one in outcomes for line in one[i]) for i in range(3)))

@@ -1,7 +1,8 @@
-"""Decides which arms are out of the race, from final evaluations alone.
+"""Decide which arms of a comparison are dropped from the race.
 
-The runner calls it after every finished run, and the report calls it on the same files. Both drop
-the same arms after the same seeds, in whatever order the runs ended.
+The decision uses only the final evaluations. The runner calls this module after every finished run,
+and the report calls it on the same files. Both drop the same arms after the same seeds. The order
+in which the runs ended does not matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,10 @@ Ends = Mapping[tuple[str, str, int], ComparedRun]  # (arm, environment, seed) ->
 
 
 def standings(evidence: Evidence) -> dict[str, RaceStanding]:
-    """Return {arm: its state in the race against the baseline}; empty without a race."""
+    """Return {arm: its state in the race against the baseline}.
+
+    The dict is empty if the comparison has no race.
+    """
     rule = evidence.compare["rule"]
     if not rule.get("race"):
         return {}
@@ -32,7 +36,10 @@ def standings(evidence: Evidence) -> dict[str, RaceStanding]:
 
 
 def ruled_out(standings: Mapping[str, RaceStanding], seeds: Sequence[int]) -> set[tuple[str, int]]:
-    """Return (arm, seed) of all runs after an arm was dropped; they are not run and not counted."""
+    """Return the (arm, seed) of every run that the race dropped: the seeds after its arm was out.
+
+    These runs are not trained, and they do not count.
+    """
     return {
         (arm, seed)
         for arm, one in standings.items()
@@ -42,7 +49,10 @@ def ruled_out(standings: Mapping[str, RaceStanding], seeds: Sequence[int]) -> se
 
 
 def settled(evidence: Evidence) -> Evidence:
-    """Return the evidence with all runs dropped that came after their arm left the race."""
+    """Return the evidence with the state `DROPPED` for every run that the race dropped.
+
+    These runs have no files in the result.
+    """
     out = ruled_out(standings(evidence), evidence.compare["seeds"])
     runs = tuple(
         run._replace(state=DROPPED, files=None) if (run.arm, run.seed) in out else run
@@ -52,7 +62,7 @@ def settled(evidence: Evidence) -> Evidence:
 
 
 def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
-    """Return the same as `ruled_out`, for the current state of a comparison's folder."""
+    """Return the result of `ruled_out` for a comparison's folder; empty without a race."""
     compare = folder / "compare.json"
     if not compare.exists() or not untrusted.read_object(compare)["rule"].get("race"):
         return set()
@@ -63,10 +73,12 @@ def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
 def decided(
     comparison: Comparison, standings: Mapping[str, RaceStanding], envs: int = 1
 ) -> Comparison:
-    """Return the verdicts, in which a dropped arm is "worse" by the rule of the race.
+    """Return the comparison in which every pair with a dropped arm has the verdict of the race:
+    "worse".
 
-    Its t-test does not count, because it was read after every seed. The race compares means over
-    environments; so with several environments (`envs` > 1) a single one is "inconclusive".
+    The t-test of such a pair does not count, because the race looked at the arm after every seed.
+    The race compares means over environments. So with several environments (`envs` > 1), the
+    verdict on a single environment is "inconclusive".
     """
     return comparison._replace(
         pairs=tuple(_decided(pair, standings, envs) for pair in comparison.pairs)
@@ -91,7 +103,10 @@ def _decided(pair: Pair, standings: Mapping[str, RaceStanding], envs: int) -> Pa
 def _differences(
     ends: Ends, pair: tuple[str, str], envs: Sequence[str], seeds: Sequence[int]
 ) -> list[float]:
-    """Return arm minus baseline by seed, up to the first seed that one of them lacks."""
+    """Return the accuracy of an arm minus that of the baseline, one number per seed.
+
+    Each number is a mean over `envs`. The list ends before the first seed that lacks a run.
+    """
     differences = []
     for seed in seeds:
         runs = [(ends.get((pair[0], env, seed)), ends.get((pair[1], env, seed))) for env in envs]
@@ -103,7 +118,7 @@ def _differences(
 
 
 def _difference(a: ComparedRun, b: ComparedRun) -> float:
-    """Return a - b on test; on val if one of the two collapsed before it was tested."""
+    """Return the accuracy of `a` minus that of `b`, on test if both were tested, else on val."""
     split = "test" if a.last("test") and b.last("test") else "val"
     ours, theirs = (accuracy.mean_right(run.last(split)) or 0.0 for run in (a, b))
     return ours - theirs

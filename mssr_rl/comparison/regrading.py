@@ -1,7 +1,7 @@
-"""Grades recorded answers again, and compares the rewards with samples.jsonl.
+"""Grade recorded answers again, and compare the results with samples.jsonl.
 
-Every row is looked up by its key in the environment's own problems. So a changed gold answer or
-question is found too. Its response is graded by the rules and the reward of the environment.
+Every row is looked up by its key among the problems of the environment. So a changed gold answer or
+question is found too. The response is graded with the environment's grading rules and reward.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from mssr_rl.report.runfiles import Row
 
 
 class RegradedSample(NamedTuple):
-    """The result for one run."""
+    """The faults and counts from grading one run's recorded answers again."""
 
     faults: list[str]
     rows: int  # rows that were graded
@@ -27,7 +27,7 @@ class RegradedSample(NamedTuple):
 
 
 def check_gradings(evidence: Evidence, words: Mapping[str, str] = NO_WORDS) -> Outcome:
-    """Grade every recorded answer of every run again."""
+    """Grade every recorded answer of every run again; return the faults and what was checked."""
     reruns = Reruns(evidence, words)
     workers.warm()
     runs = [run for run in evidence.runs if run.files is not None and run.state != DROPPED]

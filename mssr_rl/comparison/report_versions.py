@@ -1,8 +1,8 @@
 """The versions of the report that this program can verify.
 
-report.json names its version as `version`, and in the first version as `format`. Somebody who edits
-a report can change this number too. So it only selects how the folder is checked: no check is
-skipped because of it, and a folder with an unknown number is never verified.
+report.json names its version under the key `version`; version 1 used the key `format`. Somebody who
+edits a report can also change this number. So the number only selects the code that checks the
+folder. No number skips a check, and a folder with an unknown number is never verified.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 
 
 class Version(NamedTuple):
-    """How to make the files of one version of the report."""
+    """The functions that make the files of one version of the report."""
 
     sources: Callable[[Mapping[str, str]], Mapping[str, str]]  # selects the files it is made from
     document: Callable[[Evidence, Document], dict[str, Any]]  # from the document of today
@@ -30,7 +30,7 @@ VERSIONS: Mapping[int, Version] = {
 
 
 def version_of(report: Document) -> int:
-    """Return the version that a report.json names.
+    """Return the version number of a report.json.
 
     Raises:
         RunFailed: this program does not know the version, so it cannot verify the report.

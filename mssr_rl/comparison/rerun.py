@@ -1,8 +1,8 @@
-"""Loads the config and the problems of a run again, for checks that grade or answer again.
+"""Load the config and the problems of a run again, for checks that grade or answer again.
 
-A run folder may come from anybody. So code that its config names runs only if the user's arguments
-name it too (`config.recorded`). Data are read only if they come with the package, or if the user
-names them with `env.data=`.
+A run folder may come from anybody. So code that its config names is run only if the user's
+arguments name it too (`config.recorded`). Data are read only if they are part of the package, or if
+the user names them with `env.data=`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from mssr_rl.run.splits import environment
 
 
 class NotHere(UserError):
-    """Something cannot be computed again on this machine; the message says why."""
+    """The error for something that cannot be computed again on this machine; it says why."""
 
 
 class Reruns:
@@ -31,12 +31,12 @@ class Reruns:
         self._read: dict[str, ProblemEnv | str] = {}
 
     def config(self, run: ComparedRun, *, to_grade: bool = False) -> Config:
-        """Return the run's config.
+        """Return the run's config, with the engine and the data that the user's arguments name.
 
-        With `to_grade` no engine is started, so the user need not name the run's engine.
+        With `to_grade` no engine is started, so the arguments need not name the run's engine.
 
         Raises:
-            NotHere: the user did not allow the code that it names, or it cannot be read.
+            NotHere: the config cannot be read, or it names code that the user did not allow.
         """
         path = self.evidence.folder / "runs" / run.name / "config.yaml"
         here = self.words.get("engine") == "local"  # use the local engine, whatever the run used
@@ -56,10 +56,10 @@ class Reruns:
         return replace(config, env=replace(config.env, options=options))
 
     def problems(self, run: ComparedRun, split: str, *, to_grade: bool = False) -> ProblemEnv:
-        """Return the split that the run was scored on; all problems must be exactly the same.
+        """Return the environment with the split that the run was scored on.
 
         Raises:
-            NotHere: the data are not on this machine, or they differ.
+            NotHere: the data are not on this machine, or the problems differ from those of the run.
         """
         config = self.config(run, to_grade=to_grade)
         _refuse_unnamed_data(config, self.words)
@@ -94,7 +94,7 @@ def _engine_of(path: Path) -> dict[str, str]:
 
 
 def _refuse_unnamed_data(config: Config, words: Mapping[str, str]) -> None:
-    """Raise `NotHere` for data outside of the package that the user's arguments do not name."""
+    """Raise `NotHere` if the config reads data outside of the package that `words` do not name."""
     known = environments.options(config.env.name)
     for option, value in config.env.options.items():
         default, named = known[option].default, words.get(f"env.{option}")

@@ -1,4 +1,4 @@
-"""What the arms spent, and whether they ran under equal conditions. Pure functions.
+"""The budget that the arms spent, and whether they ran under equal conditions. Pure functions.
 
 Counts are means over an arm's runs. Wall time is listed separately, because only wall time differs
 when a comparison is repeated.
@@ -70,9 +70,10 @@ def ledger(runs: Sequence[ComparedRun], arms: Sequence[str]) -> tuple[LedgerRow,
 def as_run(
     runs: Sequence[ComparedRun], arms: Sequence[str], planned: Mapping[str, Mapping[str, Any]]
 ) -> tuple[FactRow, ...]:
-    """Return the entries that the runs recorded, and whether they are equal for all arms.
+    """Return entries that the runs recorded, such as data and versions, and whether all arms agree.
 
-    `planned` holds the values of the fairness check: the computed budget of each arm before start.
+    `planned` is {row name: {arm: value}} of the fairness check, which computed each arm's budget
+    before the start.
     """
     rows = [_fact(name, path, runs, arms) for name, path in SAME.items()]
     rows += [_count(name, runs, arms, planned) for name in PLANNED]
@@ -111,11 +112,12 @@ def _count(
     arms: Sequence[str],
     planned: Mapping[str, Mapping[str, Any]],
 ) -> FactRow:
-    """Compare a count of all finished runs; a collapsed run spends less, so it is not included.
+    """Return the row of one spent count of the finished runs, and whether the arms agree.
 
-    A difference between arms is fine if it was planned. It is also fine if a budget of tokens or
-    seconds ends the runs, because then nobody can plan the number of steps. An arm that drops
-    groups gets fewer updates for its rollouts; the note says so.
+    Collapsed runs spend less, so they are not included. A difference between arms is allowed if it
+    was planned. It is also allowed if a budget of tokens or seconds ends the runs, because then the
+    number of steps cannot be planned. An algorithm that drops groups makes fewer updates with the
+    same rollouts; then the note says so.
     """
     plan = PLANNED[name]
     ledgers = {
@@ -135,7 +137,7 @@ def _count(
 
 
 def _order(runs: Sequence[ComparedRun], arms: Sequence[str]) -> FactRow:
-    """Check that the order of problems depends on the seed alone."""
+    """Return the row on the order of problems, and whether this order depends only on the seed."""
     values = {}
     for arm in arms:
         orders = [f"{r.seed}:{str(_inside(r, ('problem_order',)))[:6]}" for r in counted(runs, arm)]

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 class Strong(str):
-    """The program's own text, printed bold in a table."""
+    """A text that was written by this program and is printed bold in a table."""
 
     __slots__ = ()
 
@@ -35,7 +35,10 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def tabular(report: Mapping[str, Any]) -> str:
-    """Return the text of table.tex: one row per arm, two columns per environment (booktabs)."""
+    """Return the text of table.tex: a LaTeX table for the package booktabs.
+
+    It has one row per arm. Each environment has two columns: the accuracy and its interval.
+    """
     envs = report["envs"]
     heads = " & ".join(f"{latex(env['env'])} & 95\\,\\% interval" for env in envs)
     lines = [
@@ -84,7 +87,10 @@ def _environment(env: Row, arms: Sequence[str]) -> list[str]:
 
 
 def rows(kind: type[Any], rows_of_document: Sequence[Row]) -> str:
-    """Return rows of the document as a Markdown table, with the columns that `kind` declares."""
+    """Return rows of report.json as a Markdown table.
+
+    `kind` is the dataclass of the rows; its fields declare the columns.
+    """
     shown = columns.shown(kind)
     cells = [[cell for one in shown for cell in _cells(row, one)] for row in rows_of_document]
     return table(columns.heads(shown), cells)
@@ -132,12 +138,12 @@ def _ledger(env: Row) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. The text of the cells is escaped."""
+    """Return a Markdown table; Markdown characters in the cells are escaped."""
     return markdown_table(list(map(_cell, head)), [list(map(_cell, row)) for row in rows])
 
 
 def _cell(content: object) -> str:
-    """Escape a cell; the program's own text (`Strong`) is printed bold."""
+    """Return the content of a cell with Markdown characters escaped; a `Strong` text is bold."""
     return f"**{md(content)}**" if isinstance(content, Strong) else md(str(content))
 
 

@@ -1,7 +1,7 @@
-"""The sample theatre: a problem, and the answers of all arms to it, side by side.
+"""The sample theatre of the page: a problem, and the answers of all arms to it, side by side.
 
 Runs with the same seed record answers to the same problems at every evaluation. So the final
-answers of all arms can be shown together. A model's text is untrusted: it is shortened, control
+answers of all arms can be shown together. A model's text is untrusted. It is shortened, its control
 characters are made visible, and the template escapes it. A picture is stored once per problem.
 """
 
@@ -17,7 +17,7 @@ MAX_SCENES = 240
 
 
 class Scene(NamedTuple):
-    """One problem with the answers of all arms, in the arms' order; None: nothing recorded."""
+    """One problem, and one answer per arm in the order of the arms; None for a missing answer."""
 
     seed: int
     split: str
@@ -26,18 +26,18 @@ class Scene(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """One letter per arm: r right, w not right, - nothing recorded."""
+        """One letter per arm: r for a right answer, w for a wrong one, - for a missing one."""
         return "".join("-" if a is None else "r" if a.right else "w" for a in self.answers)
 
     @property
     def weight(self) -> int:
-        """The size of texts and pictures in bytes, without markup."""
+        """The size of the texts and pictures in bytes, without HTML markup."""
         pictures = sum(map(len, self.problem.pictures))
         return pictures + sum(a.weight - sum(map(len, a.pictures)) for a in self.answers if a)
 
 
 class Theatre(NamedTuple):
-    """The scenes that fit on the page."""
+    """The scenes that fit on the page, and the number of recorded problems."""
 
     arms: tuple[str, ...]
     scenes: tuple[Scene, ...]
@@ -45,7 +45,10 @@ class Theatre(NamedTuple):
 
 
 def theatre(runs: Sequence[ComparedRun], arms: Sequence[str]) -> Theatre:
-    """Return the final answers by problem. Problems on which arms disagree come first."""
+    """Return the final answers by problem, as many as fit.
+
+    Problems that some arms answered right and others wrong come first.
+    """
     by_problem: dict[tuple[int, str, str], dict[str, tuple[ComparedRun, Row]]] = {}
     for run in runs:
         if run.counts:

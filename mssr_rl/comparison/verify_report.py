@@ -1,11 +1,11 @@
-"""`report verify=FOLDER`: checks that a comparison's report follows from its runs.
+"""Check that a comparison's report follows from its runs: `report verify=FOLDER`.
 
-It needs the folder only. It makes the report again from the raw files, and compares report.json
-value by value, and report.md, table.tex and report.html byte by byte. It does this as the version
-in report.json did (`report_versions`). Then it checks that the raw files agree with each other
-(`consistency`), grades recorded answers again (`regrading`), and checks the hashes of checkpoints
-(`weights`). With `deep=true` the final checkpoints answer the test split again (`deep`). The output
-also lists what was not checked.
+Only the folder is needed. The report is made again from the raw files, by the code of the version
+that report.json names (`report_versions`). report.json is compared value by value; report.md,
+table.tex and report.html are compared byte by byte. Three further checks follow. The raw files must
+agree with each other (`consistency`). The recorded answers are graded again (`regrading`). The
+checkpoints must have their recorded hashes (`weights`). With `deep=true`, the final checkpoints
+answer the test split again (`deep`). The output also lists what was not checked.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,23 +48,26 @@ class VerifyWords:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The arguments as texts, as `config.recorded` and `rerun` read them."""
+        """The arguments as {key: text}, the form that `config.recorded` and `rerun` read."""
         named = {"engine": self.engine, "cluster.address": self.address}
         texts = {key: text for key, text in named.items() if text is not None}
         return {**texts, **self.env, "plugins": f"[{','.join(self.plugins)}]"}
 
 
 def verify_comparison(arguments: Sequence[str]) -> str:
-    """Verify the comparison that the arguments name; return what holds and what was not checked."""
+    """Verify the comparison that the arguments name; return one line per check, made or
+    not made.
+    """
     parsed = parse_words(VerifyWords, arguments)
     return verify(Path(parsed.verify), parsed.texts, deeply=parsed.deep)
 
 
 def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = False) -> str:
-    """Return what holds and what was not checked, as lines. Raises `RunFailed` for faults.
+    """Return one line per check that passed or was not made.
 
-    `words` are the user's arguments; they name what of the folder's configs may be used (`rerun`).
-    With `deeply`, the final weights answer again.
+    `words` are the user's arguments. They say which code and data of the run's configs may be used
+    (`rerun`). With `deeply`, the final checkpoints answer the test split again. Raise `RunFailed`
+    if a check found a fault.
     """
     evidence = read_evidence(folder)
     report = _said(folder / "report.json")
@@ -90,7 +93,7 @@ def verify(folder: Path, words: Mapping[str, str] = NO_WORDS, *, deeply: bool = 
 
 
 def _beside(folder: Path) -> Iterator[str]:
-    """Yield what else is in the folder, which no check covers."""
+    """Yield one sentence for each part of the folder that no check covers."""
     others = sorted(path.name for path in folder.iterdir() if path.name not in KNOWN)
     if others:
         yield f"what else lies in the folder: {', '.join(name[:60] for name in others[:MOST])}"
@@ -130,9 +133,9 @@ def _said(path: Path) -> dict[str, Any]:
 def _again(
     evidence: Evidence, version: Version, report: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """Return the document, made again as that version did, and "".
+    """Return (document, ""): the report's document, made again by the code of `version`.
 
-    If changed files make this impossible, return {} and the reason.
+    If the files were changed so that no document can be made, return ({}, the reason).
     """
     try:
         again = version.document(evidence, document.plain(findings(evidence)))
@@ -142,7 +145,9 @@ def _again(
 
 
 def _changed(now: Mapping[str, str], report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield raw files that differ from those that the report was made from."""
+    """Yield a sentence for each raw file that has changed since the report, is missing or
+    is new.
+    """
     then = report.get("sources")
     if not isinstance(then, dict):
         yield "report.json does not name the files it was made from"
@@ -162,7 +167,7 @@ def _changed(now: Mapping[str, str], report: Mapping[str, Any]) -> Iterator[str]
 def _report(
     folder: Path, evidence: Evidence, report: dict[str, Any], again: dict[str, Any]
 ) -> Outcome:
-    """Check the four files of the report against the runs."""
+    """Check report.json and the three files drawn from it against the runs."""
     faults = [f"report.json: {fault}" for fault in _different(again, report)]
     # If only last digits differ, the other files must fit the numbers in report.json.
     contents = VERSIONS[version_of(report)].contents(evidence, again if faults else report)
@@ -175,7 +180,10 @@ def _report(
 
 
 def _different(now: Any, then: Any, path: str = "") -> Iterator[str]:
-    """Yield every value of the document that differs from the one made again."""
+    """Yield a sentence for each value that differs between report.json and the new document.
+
+    `then` is report.json, `now` the new document, and `path` the place, such as `envs[0].pairs`.
+    """
     if path == "sources":
         return  # `_changed` compares them
     if isinstance(now, dict) and isinstance(then, dict):
@@ -205,7 +213,7 @@ def _equal(now: Any, then: Any) -> bool:
 
 
 def _drawn(folder: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
-    """Yield the first difference of each drawn file from the one made again."""
+    """Yield a sentence for each of the files `DRAWN` that is missing or differs from `contents`."""
     for name in DRAWN:
         path = folder / name
         if not path.exists():

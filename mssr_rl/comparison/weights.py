@@ -1,4 +1,4 @@
-"""Checks the checkpoints of runs against their hashes, and against the files of the run."""
+"""Check the checkpoints of runs against their hashes, and against the other files of the run."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ FEW = 4  # names that are listed
 
 
 def check_weights(evidence: Evidence) -> Outcome:
-    """Check every checkpoint of every run that counts."""
+    """Check every checkpoint of every run that counts; return the faults and what was checked."""
     faults: list[str] = []
     without: list[str] = []
     unrecorded: list[str] = []
@@ -43,14 +43,20 @@ def check_weights(evidence: Evidence) -> Outcome:
 
 
 def final(run: ComparedRun, folder: Path) -> Path | None:
-    """Return the checkpoint of a run's last step, valid or not; None if there is none."""
+    """Return the folder of a run's last checkpoint, valid or not; None if there is none.
+
+    The last checkpoint is that of the run's last step.
+    """
     last = run.files.last_step if run.files else 0
     path = folder / f"step_{last}"
     return path if (path / "policy").is_dir() else None
 
 
 def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
-    """Yield faults of valid checkpoints that do not fit this run."""
+    """Yield a sentence for each valid checkpoint that does not fit this run.
+
+    `whole` are the checkpoints whose files have the right hashes.
+    """
     last, known = run.files.last_step if run.files else 0, _recorded(run)
     for one in whole:
         try:
@@ -65,7 +71,7 @@ def _faults(run: ComparedRun, whole: Sequence[Path]) -> Iterator[str]:
 
 
 def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
-    """Check that the scores in a checkpoint are those of eval.jsonl."""
+    """Yield faults of a checkpoint's state.json: a wrong step, or other scores than eval.jsonl."""
     state = untrusted.read_object(one / "state.json", within=one)
     if state.get("step") != checkpoint.step_of(one):
         yield f"it is the checkpoint of step {state.get('step')!s:.20}, renamed"
@@ -80,6 +86,6 @@ def _state_faults(run: ComparedRun, one: Path) -> Iterator[str]:
 
 
 def _recorded(run: ComparedRun) -> str | None:
-    """Return the hash of the final checkpoint's manifest from run.json; None if it has none."""
+    """Return the hash of the final checkpoint's manifest from run.json; None if there is none."""
     known = run.files.run.get("final_checkpoint") if run.files else None
     return known.get("manifest") if isinstance(known, dict) else None
