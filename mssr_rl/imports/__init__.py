@@ -1,4 +1,4 @@
-"""Imports runs of other trainers into a comparison's report, where they are marked as imported.
+"""Import runs of other trainers into a comparison's report, where they are marked as imported.
 
     readers      reads logs as rows (step, numbers): json lines, trainer_state.json, events, csv
     naming       maps their metric names to ours

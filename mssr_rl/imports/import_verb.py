@@ -1,4 +1,6 @@
-"""`python -m mssr_rl import FILE comparison=FOLDER name=... rollouts_per_step=N`
+"""Import a run of another trainer into a comparison.
+
+    python -m mssr_rl import FILE comparison=FOLDER name=... rollouts_per_step=N
 
 import experiment_log.jsonl comparison=comparisons/two name="GRPO, EasyR1" rollouts_per_step=2560
 import trainer_state.json comparison=comparisons/two name=TRL rollouts_per_step=64
@@ -94,7 +96,7 @@ def _read(arguments: Sequence[str]) -> ImportWords:
 
 
 def _hash(path: Path) -> str:
-    """Return the hash of a file, or of all files of a folder in the order of their names."""
+    """Return the SHA-256 of a file, or of all files of a folder in the order of their names."""
     if not path.is_dir():
         return untrusted.sha256(path)
     digest = hashlib.sha256()

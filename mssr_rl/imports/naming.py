@@ -1,7 +1,7 @@
-"""Maps metric names of EasyR1, verl and TRL to ours.
+"""Map metric names of EasyR1, verl and TRL to the names of this package.
 
-If a pattern matches several names, the one that was recorded first is used. The choice is printed
-and recorded; `METRIC=NAME` overrides it.
+If a pattern matches several names, the name that was recorded first is used. The choice is printed
+and recorded. The argument `METRIC=NAME` overrides it.
 """
 
 import re
@@ -61,7 +61,7 @@ METRICS: Mapping[str, tuple[str, Sequence[str]]] = {
 def chosen(names: Sequence[str], given_names: Mapping[str, str]) -> dict[str, str]:
     """Return {our metric: their name} for every metric that is recognised or given by the user.
 
-    Raises `UserError` if a given name does not exist, or neither reward nor accuracy is known.
+    Raise `UserError` if a given name does not exist, or if neither reward nor accuracy is found.
     """
     mapping = {}
     for word, (metric, patterns) in METRICS.items():

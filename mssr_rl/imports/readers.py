@@ -1,4 +1,4 @@
-"""Reads logs of other trainers as rows of numbers by step.
+"""Read logs of other trainers as rows of numbers by step.
 
     json lines            EasyR1 (nested), verl's file logger ({"step", "data"}), our metrics.jsonl
     trainer_state.json    TRL and other programs on transformers' Trainer: log_history
@@ -31,19 +31,21 @@ _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, OverflowError, Re
 
 
 class ImportedRun(NamedTuple):
-    """The content of a log."""
+    """The content of a log: its rows of numbers by step."""
 
     format: str  # a description of the format
     rows: dict[int, Numbers]  # by step, in order
 
     @property
     def names(self) -> list[str]:
-        """All recorded names, in the order of their first appearance."""
+        """All recorded metric names, in the order of their first appearance."""
         return list(dict.fromkeys(name for numbers in self.rows.values() for name in numbers))
 
 
 def read_log(path: Path, step: str | None = None) -> ImportedRun:
-    """Read the log in `path`; `step` names its column of steps if it has no usual name.
+    """Return the content of the log in `path`.
+
+    `step` names the column of steps; it is only needed if that column has no usual name.
 
     Raises:
         UserError: the file does not exist, or holds no numbers by step.
@@ -99,7 +101,10 @@ def _rest(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(tree: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield every number of a nested object under its path, "actor/kl_loss"."""
+    """Yield (name, number) for every number of a nested object.
+
+    A name is the path to the number, such as "actor/kl_loss".
+    """
     for path, value in dotted(tree, between="/"):
         if isinstance(value, int | float) and not isinstance(value, bool) and _counts(value):
             yield path, float(value)
@@ -159,7 +164,7 @@ def _events(path: Path) -> Iterator[tuple[int, Numbers]]:
 
 
 def _split(numbers: Numbers, step: str | None) -> tuple[int, Numbers] | None:
-    """Return (step, row without its step); None if the row has no step."""
+    """Return (step, the other numbers) of a row; None if the row has no step."""
     name = next((name for name in ((step,) if step else STEPS) if name in numbers), None)
     if name is None or numbers[name] < 0:
         return None

@@ -1,7 +1,8 @@
-"""`compare`: trains every arm with every seed under one budget, and writes a report with verdicts.
+"""Train every arm with every seed under one budget, and write a report with verdicts: `compare`.
 
-`compare_verb` is the entry point. `settings` declares its own keys, `matrix` lists the runs, and
-`fairness` checks before the start that the arms differ only in what is compared. `runner` trains
-the runs as processes (`process`), reads their state from their folders (`standing`), and shows it
-(`board`). `time_trial` measures how long the comparison will take. `folder` is its directory.
+`compare_verb` is the entry point. `settings` declares the keys of `compare`, and `matrix` lists the
+runs. Before the start, `fairness` checks that the arms differ only in what is compared. `runner`
+trains the runs as processes (`process`). It reads their state from their folders (`standing`) and
+shows it (`board`). `time_trial` measures how long the comparison will take. `folder` is the
+comparison's directory.
 """

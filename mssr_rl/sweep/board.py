@@ -1,6 +1,6 @@
-"""Shows the progress of a comparison: a table of its arms on a terminal, else plain lines.
+"""Show the progress of a comparison: a table of its arms on a terminal, else plain lines.
 
-Everything goes to stderr, as for a single run (`mssr_rl.run.progress`).
+Everything is written to stderr, as for a single run (`mssr_rl.run.progress`).
 """
 
 import sys
@@ -26,18 +26,21 @@ GLYPHS = {"done": "●", "collapsed": "✗", "busy": "◐", "failed": "!", "drop
 
 
 class Board(Protocol):
-    """The output of the runner for the person who started it."""
+    """The display on which the runner shows the progress of a comparison."""
 
     def say(self, line: str) -> None:
         """Print a line that stays on the screen."""
         ...
 
     def show(self, look: Look) -> None:
-        """Show the state of the runs; `look` is called only if an update is due."""
+        """Show the state of the runs.
+
+        The function `look` returns this state; it is called only if an update is due.
+        """
         ...
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """Show that a run has ended."""
+        """Show that a run has ended, and in which state."""
         ...
 
     def close(self) -> None:
@@ -55,26 +58,29 @@ class Tally:
         self._looked = -1e9
 
     def due(self, seconds: float) -> bool:
-        """Return whether the last update is `seconds` ago; if so, count this one as an update."""
+        """Return whether the last update is at least `seconds` ago.
+
+        If so, the current time becomes the time of the last update.
+        """
         if time.monotonic() - self._looked < seconds:
             return False
         self._looked = time.monotonic()
         return True
 
     def take(self, standings: Mapping[PlannedRun, RunStanding]) -> None:
-        """Take over the new states of runs."""
+        """Store the new states of runs, and update the estimate of the time left."""
         self.standings |= standings
         self.pace.budget = self._budget()
         self.pace.at(sum(standing.rollouts for standing in self.standings.values()))
 
     def _budget(self) -> int:
-        """Return the rollouts of all runs, without runs that the race dropped."""
+        """Return the rollouts that all runs may spend, without the runs that the race dropped."""
         dropped = {run for run, standing in self.standings.items() if standing.state == "dropped"}
         runs = (run for run in self.matrix.runs if run not in dropped)
         return sum(run.config.budget.rollouts for run in runs)
 
     def line(self) -> str:
-        """Return the whole progress in one line."""
+        """Return the progress of all runs in one line."""
         states = [standing.state for standing in self.standings.values()]
         done = states.count("done") + states.count("collapsed")
         runs = len(self.matrix.runs) - states.count("dropped")
@@ -85,14 +91,14 @@ class Tally:
 
 
 def ending(run: PlannedRun, standing: RunStanding) -> str:
-    """Return a line on a finished run."""
+    """Return a line about a run that ended: its state, name, accuracy, time and reason."""
     accuracy = "" if standing.accuracy is None else f", val {standing.accuracy:.1%} greedy"
     why = "" if standing.state == "done" else f": {standing.reason}"
     return f"{standing.state:<9} {run.name}{accuracy}, {standing.seconds:.0f} s{why}"
 
 
 class PlainBoard:
-    """Prints plain lines, for a log file."""
+    """A display that prints plain lines, for a log file."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -103,13 +109,13 @@ class PlainBoard:
         sys.stderr.flush()
 
     def show(self, look: Look) -> None:
-        """Print one line, if the last one is long enough ago."""
+        """Print the progress in one line, at most once in `EVERY` seconds."""
         if self._tally.due(EVERY):
             self._tally.take(look())
             self.say(self._tally.line())
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """Print one line."""
+        """Print one line about the run that ended."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
 
@@ -118,7 +124,7 @@ class PlainBoard:
 
 
 class LiveBoard:
-    """Draws the table in place; printed lines scroll above it."""
+    """A display that draws the table again in the same place; printed lines appear above it."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         self._tally = tally
@@ -130,23 +136,23 @@ class LiveBoard:
         self._live.console.print(Text(plain(line)))
 
     def show(self, look: Look) -> None:
-        """Draw the table again, if a second has passed."""
+        """Draw the table again, at most once in `REDRAW` seconds."""
         if self._tally.due(REDRAW):
             self._tally.take(look())
             self._live.update(picture(self._tally), refresh=True)
 
     def finished(self, run: PlannedRun, standing: RunStanding) -> None:
-        """Update the table, and print a line above it."""
+        """Store the run's state for the table, and print a line above the table."""
         self._tally.take({run: standing})
         self.say(ending(run, standing))
 
     def close(self) -> None:
-        """Remove the table."""
+        """Remove the table from the terminal."""
         self._live.stop()
 
 
 def picture(tally: Tally) -> Table:
-    """Return the table, one row per arm."""
+    """Return the table of the progress, with one row per arm."""
     table = Table(caption=tally.line(), caption_justify="left")
     for name in ("arm", "runs", "", "rollouts", "reward", "val"):
         table.add_column(name, justify="left" if name in ("arm", "runs", "") else "right")

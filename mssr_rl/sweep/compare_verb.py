@@ -1,4 +1,4 @@
-"""`python -m mssr_rl compare key=value ...`: plan, check, train, report.
+"""Plan, check, train and report a comparison: `python -m mssr_rl compare key=value ...`.
 
 compare algo=grpo,mssr env=vision_r1 seeds=5           the verdict
 compare algo=grpo,mssr env=vision_r1 seeds=5 --plan    what would be done, and how long it takes
@@ -39,7 +39,7 @@ STAYS = {"stability.stop": "non_finite"}
 
 
 class Task(NamedTuple):
-    """A comparison that is ready to start."""
+    """A comparison that is checked and ready to start."""
 
     settings: Settings
     words: tuple[str, ...]
@@ -50,11 +50,11 @@ class Task(NamedTuple):
 
     @property
     def launch(self) -> Launch:
-        """The function that starts a run."""
+        """The function that starts a run, on this machine or in the Ray cluster."""
         return nodes.launch if self.settings.ray else process.launch
 
     def accepting(self, launch: Launch) -> Launch:
-        """Return a launch function that adds `accept=` for runs that are resumed."""
+        """Return a function that starts runs with `launch` and adds `accept=` to resumed runs."""
         accept = f"accept=[{','.join(self.settings.accept)}]"
 
         def start(words: Sequence[str], log: Path, threads: int) -> process.Process:
@@ -65,15 +65,15 @@ class Task(NamedTuple):
 
 
 def compare_algorithms(arguments: Sequence[str]) -> str:
-    """Run the comparison and return the verdict; with `plan=true` return the plan only."""
+    """Run the comparison and return the verdicts; with `plan=true` only return the plan."""
     words = [word for word in arguments if not word.startswith("plan=")]
     return plan(words) if parse_words(Settings, arguments).plan else compare(words)
 
 
 def compare(words: Sequence[str], launch: Launch | None = None) -> str:
-    """Train missing runs and write the report; return the verdicts and the path of the page.
+    """Train the missing runs and write the report; return the verdicts and the path of the page.
 
-    Raises `RunFailed` if runs failed; they are not in the verdict.
+    Raise `RunFailed` if runs failed; they do not count in the verdicts.
     """
     with Interrupt(UNBEGUN) as interrupt:
         task = prepare(words)
@@ -101,7 +101,7 @@ def compare(words: Sequence[str], launch: Launch | None = None) -> str:
 
 
 def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
-    """Record the runs that crashed twice, so that the verdict no longer waits for them."""
+    """Record in compare.json the runs that failed, so that the verdicts do not wait for them."""
     given_up = sorted(run.name for run in failed)
     task.folder.record({**task.folder.recorded(), "given_up": given_up})
 
@@ -109,7 +109,7 @@ def _note(task: Task, failed: Mapping[PlannedRun, str]) -> None:
 def prepare(words: Sequence[str]) -> Task:
     """Make all checks that are possible before a process starts; return the comparison.
 
-    Raises `UserError` if the comparison cannot be run as asked.
+    Raise `UserError` if the comparison cannot be run with these arguments.
     """
     settings = parse_words(Settings, words)
     recorded.check_accepted(settings.accept)
@@ -149,9 +149,10 @@ def _check_race(settings: Settings, matrix: Matrix) -> None:
 
 
 def check_fairness(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
-    """Return the fairness of the arms on every environment.
+    """Return the result of the fairness check for each environment.
 
-    Raises `UserError` for a confounder, unless `fair=report`.
+    Raise `UserError` if a difference between arms is not accounted for, unless `fair=report`. Also
+    raise it if arms would be scored on different problems.
     """
     derive = deriver()
     outcomes = []
@@ -166,7 +167,7 @@ def check_fairness(matrix: Matrix, settings: Settings) -> tuple[Fairness, ...]:
 
 
 def plan(words: Sequence[str], launch: Launch | None = None) -> str:
-    """Return the plan as text, with the time it takes, measured in a short trial."""
+    """Return the plan as text, with the time of the comparison, which a short trial measures."""
     with Interrupt(UNBEGUN):  # a signal must end the trials and remove their folder
         return _plan(prepare(words), launch)
 
@@ -217,7 +218,10 @@ def opening(task: Task) -> list[str]:
 
 
 def _looks(task: Task) -> str:
-    """Return when verdicts are given, and whether these seeds reach a look."""
+    """Return in words at which numbers of seeds verdicts are given.
+
+    If the seeds of this comparison do not reach a look, the text says so.
+    """
     planned, seeds = _planned(task), len(task.matrix.seeds)
     at = [one.seeds for one in islice(sequential.looks(planned, Rule().alpha), 3)]
     after = sequential.following(seeds, planned, Rule().alpha).seeds
@@ -262,7 +266,7 @@ def _work(crew: Crew, share: Share, interrupt: Interrupt) -> Mapping[Any, str]:
 
 
 def _planned(task: Task) -> int:
-    """Return the planned number of seeds: the last one set before any run had finished.
+    """Return the planned number of seeds: the number in use when the first run finished.
 
     Seeds that are added later belong to later looks.
     """

@@ -1,7 +1,7 @@
-"""Numbers that follow from an arm's settings, and that arms must share to be comparable.
+"""Compute the numbers that follow from an arm's settings and that arms must share to be comparable.
 
-`fairness` compares them. The counts come from `planning`. The fingerprints are those that a run
-writes to its run.json, so they can be checked again afterwards.
+`fairness` compares them. The counts come from `planning`. The fingerprints are the same that a run
+writes to its run.json. So they can be checked again afterwards.
 """
 
 import hashlib
@@ -29,7 +29,10 @@ Derive = Callable[[Config], Mapping[str, Derived]]
 
 
 def deriver() -> Derive:
-    """Return `derive(config)`, which reads every set of problems and every model only once."""
+    """Return a function that computes the derived numbers of a config.
+
+    The function reads every set of problems and every model only once.
+    """
     hashed = cache(provenance.model_hash)
 
     @cache
@@ -80,26 +83,29 @@ def _counts(config: Config, train: int) -> dict[str, Derived]:
 
 
 def _loss(config: Config) -> str:
-    """Return the name of the loss, and for a plug-in a hash of its source (its formula)."""
+    """Return the name of the loss; for a plug-in, also a hash of its source code."""
     made = type(algorithms.make(config.algo.name, **config.algo.options).loss)
     name, source = losses.name_of(made), plugin_sources.digest(made.__module__)
     return f"{name}" if source is None else f"{name} · {source}"
 
 
 def _at_most(count: Derived) -> Derived:
-    """Mark a count as an upper bound: an algorithm that drops groups may make fewer steps."""
+    """Return a count marked as an upper bound.
+
+    An algorithm that drops groups may make fewer steps than planned.
+    """
     return Derived(f"at most {count.value}", ("algo.", *count.follows_from))
 
 
 def _problems(env: ProblemEnv) -> Derived:
-    """Return the number of problems, and a hash of pictures, prompts and answers in their order."""
+    """Return the number of problems, and a hash of their pictures, prompts and answers in order."""
     return Derived(f"{len(env.problems)} · {env.fingerprint()[:8]}", ("env.",))
 
 
 def _card(config: Config, sets: Mapping[str, ProblemEnv]) -> Derived:
     """Return a hash of how accuracy is measured: problems, prompts and sampling.
 
-    The seed of the evaluation is that of the run, which paired arms share.
+    The seed of the evaluation is not included: it is the seed of the run, which paired arms share.
     """
     plan = asdict(eval_plan(config))
     card = {key: plan[key] for key in ("sampling", "samples", "limit")}

@@ -1,15 +1,15 @@
-"""Checks, before a comparison starts, that arms differ only as intended. Pure functions.
+"""Check, before a comparison starts, that its arms differ only as intended. Pure functions.
 
-It compares every setting of the arms, and every number that follows from settings (`derived`). A
-difference is accounted for if it is one of
+The check compares every setting of the arms, and every number that follows from settings
+(`derived`). A difference is accounted for if it is one of
 
     definition     part of the algorithm: its name, its own options, its default values
     declared       named in `varies=`
     consequence    it follows from settings whose differences are all accounted for
 
 Every other difference is a confounder. The default values in an algorithm's signature are part of
-its definition, even for common settings such as a loss or a group size. A value that the user
-changed is not.
+its definition. This includes defaults of common settings, such as a loss or a group size. A value
+that the user changed is not part of the definition.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ QUESTIONS = ("eval.limit", "val problems", "test problems")  # these must be equ
 
 
 class FairnessRow(NamedTuple):
-    """One setting, and its value in every arm."""
+    """One setting, its value in every arm, and what accounts for a difference."""
 
     name: str
     values: tuple[Any, ...]  # one per arm; None if an algorithm has no such option
@@ -52,7 +52,7 @@ class FairnessRow(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """A number or fingerprint that follows from settings."""
+    """A number or fingerprint that follows from settings, and the settings that it follows from."""
 
     value: Any
     follows_from: tuple[str, ...]  # keys, or sections ending in a dot
@@ -60,7 +60,7 @@ class Derived(NamedTuple):
 
 
 class Fairness(NamedTuple):
-    """The result of the check on one environment."""
+    """The result of the fairness check on one environment."""
 
     env: str
     arms: tuple[str, ...]
@@ -82,7 +82,10 @@ def examine(
     derive: Callable[[Config], Mapping[str, Derived]],
     varies: Sequence[str] = (),
 ) -> Fairness:
-    """Compare the configs, {arm: config}, of all arms on one environment."""
+    """Compare the configs of all arms on one environment; `configs` is {arm: config}.
+
+    `derive` computes the numbers that follow from a config. `varies` are the declared settings.
+    """
     settings = {arm: settings_of(config) for arm, config in configs.items()}
     rows = [_row(name, settings, configs, varies) for name in _names(settings.values())]
     _refuse_idle(varies, rows)
@@ -99,7 +102,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def refusal(fair: Fairness) -> UserError:
-    """Return the error for confounders: a table of them, and what the user can do."""
+    """Return the error for confounders: a table of them, and the user's possible next steps."""
     keys = [row.name for row in fair.confounders if not row.because]
     ways = [
         "give the arms the same value",
@@ -126,7 +129,7 @@ def refuse_other_questions(fair: Fairness) -> None:
 
 
 def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
-    """Return rows as lines of text, confounders first."""
+    """Return the rows as lines of text, with confounders first."""
     ordered = sorted(rows, key=lambda row: row.kind != "undeclared")
     lines = [["setting", *arms, ""]]
     lines += [[row.name, *(shown(value) for value in row.values), why(row)] for row in ordered]
@@ -134,7 +137,7 @@ def table(arms: Sequence[str], rows: Sequence[FairnessRow]) -> str:
 
 
 def why(row: FairnessRow) -> str:
-    """Return what accounts for a difference, as text."""
+    """Return in words what accounts for a difference, or that it was not declared."""
     if row.kind == "definition":
         return "by definition of the algorithms"
     if row.because:
@@ -177,7 +180,7 @@ def _by_definition(name: str, configs: Mapping[str, Config]) -> bool:
 
 
 def _as_defined(name: str, config: Config) -> bool:
-    """Return whether the arm has the default value from its algorithm's signature."""
+    """Return whether the arm uses the default value of its algorithm for the setting `name`."""
     if name == GROUP_SIZE:
         made = algorithms.make(config.algo.name, **config.algo.options)
         return config.rollout.group_size == made.default_group_size
@@ -220,7 +223,7 @@ def _derived_row(
 
 
 def _in_short(names: Sequence[str]) -> list[str]:
-    """Return the causes, with all options of the algorithm combined to "the algorithm"."""
+    """Return the causes; all options of the algorithm become the one entry "the algorithm"."""
     own = [name for name in names if name.startswith("algo.") and name not in SHARED]
     return [*(["the algorithm"] if own else []), *(name for name in names if name not in own)]
 

@@ -1,4 +1,4 @@
-"""A comparison's directory:
+"""Find, read and write the directory of a comparison:
 
     comparisons/<name>/
         compare.json      what is compared, and what the fairness check found
@@ -7,7 +7,7 @@
         report.html report.md report.json table.tex
 
 The name is derived from the command, so running the same command again continues the comparison.
-The number of seeds and of parallel runs is not part of the name.
+The number of seeds and the number of parallel runs are not part of the name.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Folder(NamedTuple):
 
     @property
     def runs(self) -> Path:
-        """The folder of the run directories."""
+        """The folder that holds the run directories."""
         return self.path / "runs"
 
     def log(self, run: PlannedRun) -> Path:
@@ -60,7 +60,7 @@ class Folder(NamedTuple):
 
 
 def place(settings: Settings, arguments: Mapping[str, str]) -> Folder:
-    """Return the folder for these arguments; it need not exist."""
+    """Return the comparison's folder for these arguments; the folder need not exist."""
     name = settings.name or _name(settings, arguments)
     return Folder(Path(settings.comparisons_dir) / runlog.checked(name))
 

@@ -1,4 +1,4 @@
-"""Computes how many runs fit at once, from the cores and the memory of each machine."""
+"""Compute how many runs can train at once, from the cores and the memory of each machine."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,19 @@ SPARE = 0.9  # share of the free memory that runs may use
 
 
 class Machine(NamedTuple):
-    """A machine that can run trainings."""
+    """The cores and the free memory of a machine that can train runs."""
 
     cores: int
     memory: float  # bytes
 
 
 def here() -> tuple[Machine, ...]:
-    """Return this machine, with the cores this process may use and the free memory."""
+    """Return this machine, with the cores that this process may use and the free memory."""
     return (Machine(len(os.sched_getaffinity(0)), psutil.virtual_memory().available),)
 
 
 def threads(settings: Settings, runs: int, nodes: Sequence[Machine]) -> str:
-    """Return the default of `engine.threads`: the cores divided by the number of runs."""
+    """Return the default of `engine.threads`: the cores divided by the number of parallel runs."""
     cores = sum(node.cores for node in nodes)
     each = cores // min(settings.jobs or cores, max(1, runs)) if cores else 1
     return str(max(1, min(each, *(node.cores for node in nodes))))
@@ -48,7 +48,7 @@ def share(settings: Settings, runs: Sequence[PlannedRun], nodes: Sequence[Machin
 
 
 def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
-    """Return an estimate of one run's memory [bytes]; None if the model is not on this machine."""
+    """Return an estimate of one run's memory in bytes; None if the model is not on this machine."""
     try:
         shape = memory.shape(Path(model_folder(config.model.path)))
     except FileNotFoundError:
@@ -57,14 +57,20 @@ def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
 
 
 def longest_prompt(config: Config) -> int:
-    """Return the longest training prompt [tokens]; without the model, the configured limit."""
+    """Return the length of the longest training prompt in tokens.
+
+    If the prompts cannot be measured, return the configured limit.
+    """
     problems = environments.make(config.env.name, split="train", **config.env.options).problems
     measured = prompt_sizes.measure(config, problems)
     return measured.longest if measured else config.rollout.max_prompt_tokens
 
 
 def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
-    """Yield the memory that a run of each arm needs; shared prompts are measured once."""
+    """Yield the memory in bytes that a run of each arm and environment needs.
+
+    Arms with the same prompts share one measurement.
+    """
     longest: dict[str, int] = {}
     for config in (run.config for run in _one_of_each(runs)):
         prompts = f"{config.env} {config.model} {config.rollout.max_prompt_tokens}"
@@ -75,5 +81,5 @@ def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
 
 
 def _one_of_each(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """Return one run per arm and environment, because all seeds need the same memory."""
+    """Return one run per arm and environment; other seeds need the same memory."""
     return list({(run.arm, run.env): run for run in runs}.values())

@@ -1,12 +1,12 @@
-"""Lists the runs of a comparison: arms x environments x seeds.
+"""List the runs of a comparison: arms x environments x seeds.
 
     algo=grpo,mssr                 two arms
     algo=mssr algo.gamma=0.4,2.0   two arms of one algorithm: a comma sweeps a key
     mssr.gamma=0.4,2.0             the same, but only for the arms of mssr
     env=a,b                        every arm on both, compared on each
 
-An arm is what is compared: an algorithm and the values of its swept keys. A run is one arm on one
-environment with one seed. `runner` starts the processes.
+An arm is an algorithm together with one value for each swept key. Arms are compared with each
+other. A run is one arm on one environment with one seed. `runner` starts the processes.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Arm(NamedTuple):
 
 
 class PlannedRun(NamedTuple):
-    """One arm, trained on one environment with one seed."""
+    """One run of a comparison: an arm, an environment and a seed."""
 
     arm: Arm
     env: str
@@ -58,7 +58,7 @@ class PlannedRun(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The arguments of `train` for this run."""
+        """The command-line arguments of `train` for this run."""
         return [*self.arm.words, f"env={self.env}", f"seed={self.seed}"]
 
 
@@ -72,16 +72,16 @@ class Matrix(NamedTuple):
 
 
 def in_turn(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """Return the runs in the order of their start: seed by seed, and the longest runs first.
+    """Return the runs in the order of their start: seed by seed, the longest runs of a seed first.
 
-    Runs with small groups read the most problems and take longest. Short runs at the end fill the
-    gaps, so that little of the machine is idle.
+    Runs with small groups read the most problems and take longest. Short runs at the end keep the
+    whole machine busy until all runs are finished.
     """
     return sorted(runs, key=lambda run: (run.seed, run.config.rollout.group_size or 1))
 
 
 def spell_out(arguments: Mapping[str, str], settings: Settings, runs_dir: Path) -> Matrix:
-    """Return every run of the comparison with its config. Raises `UserError` for bad arguments."""
+    """Return every run of the comparison with its config. Raise `UserError` for wrong arguments."""
     for key, why in TAKEN.items():
         if key in arguments:
             raise UserError(f"{key} is not for compare: {why}")
@@ -129,12 +129,12 @@ def _arms(arguments: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
 
 
 def _own(algo: str, arguments: Mapping[str, str]) -> dict[str, str]:
-    """Return the arguments for the arms of one algorithm: keys that begin with its name."""
+    """Return the arguments for one algorithm only: those whose key begins with its name."""
     return {key: text for key, text in arguments.items() if key.startswith(f"{algo}.")}
 
 
 def _translated(algo: str, key: str) -> str:
-    """Return a key without the name of its algorithm.
+    """Return a key without its algorithm prefix.
 
     mssr.gamma becomes algo.gamma, and mssr.train.lr becomes train.lr.
     """
@@ -144,7 +144,7 @@ def _translated(algo: str, key: str) -> str:
 
 
 def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
-    """Yield one arm per combination of values; its label shows the values that distinguish it."""
+    """Yield one arm per combination of values; its label contains the values that differ."""
     values = {key: _values(text) for key, text in texts.items()}
     special = [key for key in values if key in shown or len(values[key]) > 1]
     for combination in product(*values.values()):
@@ -160,7 +160,10 @@ def _arm(algo: str, chosen: Mapping[str, str], special: Mapping[str, str]) -> Ar
 
 
 def _slug(label: str) -> str:
-    """Return a label as part of a folder's name; a long one is cut, and a hash keeps it unique."""
+    """Return a label in a form that can be part of a folder name.
+
+    A long label is cut, and a hash keeps it unique.
+    """
     slug = re.sub(r"[^A-Za-z0-9._+]+", "-", label).replace("+", "p").strip("-.")
     if len(slug) <= LONGEST_SLUG:
         return slug
@@ -169,7 +172,7 @@ def _slug(label: str) -> str:
 
 
 def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
-    """Yield the ablations that the algorithm declares: arms that each leave out one part.
+    """Yield the ablations that the algorithm declares; each arm leaves out one part of it.
 
     An ablation that equals another algorithm becomes an arm of that algorithm, with its name.
     """

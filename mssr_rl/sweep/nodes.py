@@ -1,11 +1,11 @@
-"""Starts runs as processes on the machines of a Ray cluster.
+"""Start runs as processes on the machines of a Ray cluster.
 
     compare algo=grpo,mssr env=vision_r1 seeds=5 ray=auto comparisons_dir=/shared/comparisons
 
-All machines need this package, and must see the comparison's folder under the same path, because
-the state of a run is only in its folder. Ray chooses a machine by free cores and memory. An actor
-waits for its run and passes signals to it. If the actor or its machine dies, this counts as a
-crash, and the run is tried once more.
+All machines need this package. They must see the comparison's folder under the same path, because
+the state of a run is only in its folder. Ray chooses a machine by free cores and memory. A Ray
+actor starts the run, waits for its end and passes signals to it. If the actor or its machine dies,
+this counts as a crash, and the run is tried once more.
 """
 
 import os
@@ -26,7 +26,10 @@ LOST = 1  # the exit code of a run whose machine is gone
 
 
 def join(address: str) -> tuple[Machine, ...]:
-    """Connect to a running cluster; return its machines. Raises `UserError` if none answers."""
+    """Connect to a running cluster and return its machines.
+
+    Raise `UserError` if the cluster does not answer.
+    """
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -58,7 +61,10 @@ def join(address: str) -> tuple[Machine, ...]:
 
 
 def _knock(address: str) -> None:
-    """Raise `ConnectionError` if nobody listens at `address`; Ray would try for many minutes."""
+    """Raise `ConnectionError` if no program listens at `address`.
+
+    Without this check, Ray would try to connect for many minutes.
+    """
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         try:
@@ -68,7 +74,7 @@ def _knock(address: str) -> None:
 
 
 def refuse_blind_nodes(folder: Path) -> None:
-    """Raise `UserError` unless every machine sees the comparison's folder."""
+    """Raise `UserError` unless every machine of the cluster sees the comparison's folder."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -89,7 +95,10 @@ def refuse_blind_nodes(folder: Path) -> None:
 
 
 def launch(words: Sequence[str], log: Path, threads: int) -> "Remote":
-    """Start a run as `process.launch` does, on a machine with enough free cores."""
+    """Start a run on a machine of the cluster with enough free cores.
+
+    The arguments are those of `process.launch`.
+    """
     import ray
 
     actor = ray.remote(num_cpus=threads, max_concurrency=2)(_Keeper).remote(str(Path.cwd()))
@@ -99,24 +108,24 @@ def launch(words: Sequence[str], log: Path, threads: int) -> "Remote":
 
 
 class Remote:
-    """A run somewhere in the cluster, with the interface of a process."""
+    """A run on a machine of the cluster, with the interface of `process.Process`."""
 
     def __init__(self, actor: Any, begun: Any, code: Any) -> None:
         self._actor, self._begun, self._ref = actor, begun, code
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the run waits for a machine or works."""
+        """Return the exit code; None while the run waits for a machine or is running."""
         return self._look(timeout=0)
 
     def wait(self) -> int:
-        """Wait for the end of the run; return its exit code."""
+        """Wait for the end of the run and return its exit code."""
         code = self._look(timeout=None)
         assert code is not None
         return code
 
     def send_signal(self, signum: int) -> None:
-        """Pass the signal to the run; a run that still waits for a machine never starts."""
+        """Send a signal to the run. A run that still waits for a machine is cancelled."""
         import ray
 
         if ray.wait([self._begun], timeout=0)[0]:
@@ -125,7 +134,7 @@ class Remote:
             ray.kill(self._actor)
 
     def terminate(self) -> None:
-        """Ask the run to end."""
+        """Send SIGTERM to the run."""
         self.send_signal(signal.SIGTERM)
 
     def _look(self, timeout: float | None) -> int | None:
@@ -142,7 +151,7 @@ class Remote:
 
 
 class _Keeper:
-    """The actor on the machine of a run; it starts the run and waits for its end."""
+    """The Ray actor that starts a run on its machine and waits for the end."""
 
     def __init__(self, folder: str) -> None:
         os.chdir(folder)
@@ -150,11 +159,11 @@ class _Keeper:
         self._child: Popen[bytes] | None = None
 
     def begun(self) -> bool:
-        """Return True; an answer means that the actor has a machine."""
+        """Return True; an answer shows that the actor has started on a machine."""
         return True
 
     def keep(self, words: list[str], log: str, threads: int) -> int:
-        """Start the run and wait for its end."""
+        """Start the run, wait for its end and return its exit code."""
         if self._told:
             return -self._told[0]
         self._child = process.launch(words, Path(log), threads)
@@ -163,7 +172,7 @@ class _Keeper:
         return self._child.wait()
 
     def tell(self, signum: int) -> None:
-        """Pass a signal to the run."""
+        """Send a signal to the run."""
         self._told.append(signum)
         if self._child is not None:
             self._child.send_signal(signum)

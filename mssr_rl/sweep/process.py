@@ -1,7 +1,7 @@
-"""Starts runs as processes, and decides what to do after a process ended.
+"""Start runs as processes, and decide what to do after a process ended.
 
 Each process has its own session. So Ctrl-C at the terminal reaches only the comparison, which then
-signals every run once. A second signal would end a run without saving.
+sends one signal to every run. A second signal would end a run without saving.
 """
 
 import os
@@ -19,16 +19,16 @@ class Process(Protocol):
     """A running process, on this machine (`subprocess.Popen`) or on another (`nodes.Remote`)."""
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the process works."""
+        """Return the exit code; None while the process is running."""
 
     def wait(self) -> int:
-        """Wait for the end; return the exit code."""
+        """Wait for the end of the process and return its exit code."""
 
     def send_signal(self, sig: int, /) -> None:
         """Send a signal to the process."""
 
     def terminate(self) -> None:
-        """Ask the process to end."""
+        """Send SIGTERM to the process."""
 
 
 Launch = Callable[[Sequence[str], Path, int], Process]
@@ -58,7 +58,10 @@ def start(command: Sequence[str], log: Path, threads: int) -> "subprocess.Popen[
 
 
 def meaning(code: int, standing: RunStanding, attempts: int) -> End:
-    """Return what to do after a process ended with `code`; a crashed run is tried once more."""
+    """Return what to do after a process ended with exit code `code`.
+
+    A crashed run is tried once more.
+    """
     if standing.state in FINISHED:
         return "finished"
     return "failed" if code == USAGE or attempts > 1 else "again"

@@ -1,7 +1,7 @@
-"""Trains the runs of a comparison, several at once, and handles runs that end early.
+"""Train the runs of a comparison, several at once, and handle runs that end early.
 
-A finished run is kept, an interrupted one is continued, and a crashed one is tried once more. The
-state of a run is only in its folder (`standing`), so nothing is lost if this process dies.
+A finished run is kept, an interrupted run is continued, and a crashed run is tried once more. The
+state of a run is only in its folder (`standing`). So nothing is lost if this process dies.
 """
 
 import signal
@@ -23,14 +23,14 @@ NAP = 0.25  # [s] between two checks of the processes
 
 
 class Share(NamedTuple):
-    """The part of the machine that the comparison may use."""
+    """The number of parallel runs, and the threads of each."""
 
     jobs: int  # runs at once
     threads: int  # threads of each run
 
 
 class Crew:
-    """The working processes, and the runs that wait for a free place."""
+    """The running processes, and the runs that wait to be started."""
 
     def __init__(self, folder: Folder, matrix: Matrix, board: Board, launch: Launch) -> None:
         self._folder, self._board, self._launch = folder, board, launch
@@ -42,7 +42,10 @@ class Crew:
         self.failed: dict[PlannedRun, str] = {}
 
     def work(self, share: Share, poll: Callable[[], None]) -> None:
-        """Work until every run is finished or failed; `poll` may raise to end early."""
+        """Train all runs and return when each is finished, failed or dropped.
+
+        `poll` is called regularly. If it raises, all processes are told to save and end.
+        """
         self._race()
         try:
             while self._waiting or self._working:
@@ -57,7 +60,7 @@ class Crew:
         self._board.show(self.standings)
 
     def standings(self) -> dict[PlannedRun, RunStanding]:
-        """Return the state of all runs that have not ended."""
+        """Return the state of all runs that are running or waiting."""
         return {run: look(self._folder.of(run)) for run in (*self._working, *self._waiting)}
 
     def _fill(self, share: Share) -> None:
@@ -106,7 +109,7 @@ class Crew:
             self.failed[run] = why
 
     def _race(self) -> None:
-        """Drop the waiting runs that the race rules out; working runs continue to their end."""
+        """Drop the waiting runs that the race rules out; running processes are not stopped."""
         self._out = race.ruled_out_in(self._folder.path)
         for run in [run for run in self._waiting if (run.arm.label, run.seed) in self._out]:
             self._waiting.remove(run)
@@ -116,7 +119,7 @@ class Crew:
         self._board.finished(run, RunStanding("dropped", "its arm is out of the race"))
 
     def _dismiss(self, signum: int) -> None:
-        """Ask every process to save and end, and wait until all have."""
+        """Send the signal to every process, so that it saves, and wait until all have ended."""
         for child in self._working.values():
             if child.poll() is None:
                 child.send_signal(signum)

@@ -1,7 +1,7 @@
-"""Reads the state of a comparison's run from its folder. No other record of the state exists.
+"""Read the state of a comparison's run from its folder. The state is recorded nowhere else.
 
-So a comparison can be killed at any time. The next start reads the folders, and does what is
-missing.
+So a comparison can be killed at any time. The next start reads the folders and trains the runs that
+are missing.
 """
 
 import shutil
@@ -30,7 +30,7 @@ class RunStanding(NamedTuple):
 
 
 def look(folder: Path) -> RunStanding:
-    """Return the state of the run in `folder`."""
+    """Return the state and the progress of the run in `folder`."""
     if not (folder / "config.yaml").exists():
         return RunStanding("absent")
     document = _document(folder / "run.json")

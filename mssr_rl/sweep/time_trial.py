@@ -1,8 +1,8 @@
-"""Measures how long a comparison will take, by training every arm for a few small steps.
+"""Measure how long a comparison will take, by training every arm for a few small steps.
 
-A step of a trial has the rollouts of one optimiser update. A real step takes longer in proportion
-to its number of updates. Trials run in parallel like the real runs, so they share the machine in
-the same way. Their folder is deleted.
+A step of a trial has the rollouts of one optimiser update. A real step has several updates, and its
+time is proportional to their number. Trials run in parallel like the real runs, so they share the
+machine in the same way. Their folder is deleted.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ SHORT = {
 
 
 class ArmTime(NamedTuple):
-    """The times of one arm [s]."""
+    """The measured times of one arm in seconds."""
 
     start: float  # before the first rollout and after the last one
     step: float
@@ -43,17 +43,18 @@ class ArmTime(NamedTuple):
 
 
 class ComparisonTime(NamedTuple):
-    """The estimated time of the whole comparison [s]."""
+    """The estimated time of the whole comparison in seconds."""
 
     by_arm: Mapping[str, float]  # per run
     total: float
 
 
 def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> ComparisonTime:
-    """Try one run of each arm and environment, `share.jobs` at once; return the estimate.
+    """Train one run of each arm and environment for a few steps; return the estimated times.
 
-    An arm with initial rollouts for every problem is not tried, because it would take too long. It
-    is assumed to be as slow as the slowest other arm. Raises `UserError` if no arm can be tried.
+    `share.jobs` trials run at once. An arm with initial rollouts for every problem is not tried,
+    because that would take too long. It is assumed to be as slow as the slowest other arm. Raise
+    `UserError` if no arm can be tried.
     """
     chosen = list({(run.arm, run.env): run for run in runs}.values())
     first = {run: _initial(run.config) for run in chosen}
@@ -76,7 +77,7 @@ def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> Compari
 
 
 def run_seconds(config: Config, pace: ArmTime, initial: int = 0) -> float:
-    """Return the time of one whole run [s]: initial rollouts, steps and evaluations."""
+    """Return the time of one whole run in seconds: initial rollouts, steps and evaluations."""
     plan = schedule(config, initial)
     sizes = {split: len(problems) for split, problems in problems_by_split(config).items()}
     val, test = (min(sizes[split], config.eval.limit or sizes[split]) for split in ("val", "test"))
@@ -100,7 +101,7 @@ def _try_all(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> dict[P
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:
-    """Return when the last run ends [s], if runs start in order and `jobs` run at once."""
+    """Return the seconds until the last run ends, if runs start in order and `jobs` run at once."""
     free = [0.0] * jobs
     for spent in seconds:
         place = free.index(min(free))
