@@ -21,9 +21,9 @@ scipy, so that the report of a single run starts quickly. Import the other modul
 
 The data are y[arm, seed, question]: `Scores = {arm: {seed: {question: share right}}}`. They come
 from the last evaluation in each run's eval.jsonl, all at the same budget. The final model is
-compared, never the best checkpoint, because that one is chosen on the questions that score it. All
-arms and seeds answer the same questions (crossed, not nested). A collapsed run stays in with the
-score of its last finite checkpoint; leaving it out would reward the collapse.
+compared, never the best checkpoint, because the best checkpoint was chosen on the questions that
+score it. All arms and seeds answer the same questions (crossed, not nested). A collapsed run counts
+with the score of its last finite checkpoint. Without it, the arm would gain from the collapse.
 
 In code:
 

@@ -1,10 +1,10 @@
 """Familywise correction: all verdicts of a report are one family of tests.
 
-The family holds every pair of arms on every environment, and on the mean of the environments.
-With five equal arms, five seeds and nine environments, a third of simulated comparisons gave some
-false verdict when each environment was corrected alone. Here Holm's method runs over all pairs of
-all environments. It covers both questions about a pair: "is there a difference?" and "is the
-difference below the margin?".
+The family holds every pair of arms on every environment, and on the mean over environments. Five
+equal arms were simulated with five seeds on nine environments. If each environment was corrected
+alone, a third of these comparisons gave some false verdict. So Holm's method runs here over all
+pairs of all environments. It covers both questions about a pair: "is there a difference?" and "is
+the difference below the margin?".
 
 The two null hypotheses of one pair cannot both be true: a difference of 0 is below the margin. So
 each step multiplies p by the number of pairs with an open question, not by the number of questions
@@ -37,7 +37,7 @@ MOST_LOOKS = 8
 
 
 class Both(NamedTuple):
-    """The p-values of a pair's two questions."""
+    """The p-values of a pair's two questions: t-test and TOST."""
 
     difference: float
     equivalence: float
@@ -60,7 +60,7 @@ class Stage(NamedTuple):
 
 
 def adjusted(tests: Mapping[K, Both]) -> dict[K, Both]:
-    """Return p-values adjusted by Holm's step-down method, over all pairs and both questions."""
+    """Return the p-values adjusted by Holm's step-down method, over all pairs and questions."""
     ordered = sorted(
         (p, i, pair) for pair, both in enumerate(tests.values()) for i, p in enumerate(both)
     )
@@ -77,11 +77,11 @@ def adjusted(tests: Mapping[K, Both]) -> dict[K, Both]:
 def decided(
     comparisons: Mapping[str, Comparison], resolution: Mapping[str, float], stage: Stage
 ) -> dict[str, Comparison]:
-    """Return {environment: comparison} with the verdicts of the newest look, over the whole family.
+    """Return {environment: comparison} with the verdicts of the newest look.
 
-    The verdicts in `comparisons` treat the seeds at hand as planned, and each environment alone.
-    They stay in `Pair.fixed`. `resolution` holds the smallest step between two values
-    of each environment.
+    The p-values are corrected over the whole family. The verdicts in `comparisons` are fixed
+    readings. They treat the present seeds as planned, and each environment alone. The result keeps
+    them in `Pair.fixed`. `resolution` is {environment: smallest step between two values}.
     """
     decided_pairs: dict[Key, Decision] = {}
     if stage.look is not None:
@@ -108,7 +108,7 @@ def decisions(
     seeds: Collection[int],
     margin: float,
 ) -> dict[Key, Decision]:
-    """Return the decision for every pair on every environment, from the look's `seeds` alone."""
+    """Return the decision for every pair on every environment; only the look's `seeds` are used."""
     spreads = {
         (env, a, b): pair_spread
         for env, one in environments.items()
@@ -173,7 +173,7 @@ def _worded(pair: Pair, decision: Decision | None, rule: Rule, stage: Stage) -> 
 
 
 def _why(decision: Decision, rule: Rule) -> str:
-    """Return the reason for the verdict, as a clause."""
+    """Return the reason for the verdict, as a part of a sentence."""
     over = f"adjusted over {decision.family} pairs" if decision.family > 1 else "one pair"
     at = f"look {decision.look}, {decision.seeds} seeds, requires p below {decision.level:.3g}"
     if decision.verdict == "equivalent":

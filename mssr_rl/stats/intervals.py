@@ -1,7 +1,7 @@
 """Confidence intervals in plain Python: for one accuracy, and for a change on the same problems.
 
-They describe a single run. This is the only module of the package that does not need scipy. To
-compare two algorithms over several runs, see `paired` and `verdict`.
+They describe a single run. To compare two algorithms over several runs, use `paired` and `verdict`.
+This is the only module of the package that does not need scipy.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,15 +20,15 @@ class Interval(NamedTuple):
 
 
 def negated(interval: Interval) -> Interval:
-    """Return the interval of the opposite difference, b - a instead of a - b."""
+    """Return the interval of the opposite difference: b - a instead of a - b."""
     return Interval(-interval.value, -interval.high, -interval.low)
 
 
 def wilson(share: float, n: float) -> Interval:
     """Return Wilson's 95 % interval for `share` of `n` independent trials; [0, 1] when n is 0.
 
-    `share` may be a mean of fractions, one per problem. Their variance is at most p (1 - p), so
-    the interval can be wider than needed, but never too narrow.
+    `share` may be a mean of fractions, one per problem. Their variance is at most p (1 - p). So the
+    interval can be wider than needed, but it is never too narrow.
     """
     if n <= 0:
         return Interval(share, 0.0, 1.0)
@@ -41,11 +41,12 @@ def wilson(share: float, n: float) -> Interval:
 def clustered(clusters: Collection[Sequence[float]]) -> Interval:
     """Return the 95 % interval of a share whose trials come in clusters of dependent trials.
 
-    `clusters` holds one number from 0 to 1 per trial. The interval is normal and cluster-robust
-    where it lies between 0 and 1. Otherwise it is Wilson's interval for the number of independent
-    trials with the same variance. At 0 or n right of n the robust variance is 0 for every n; there
-    each cluster counts as one trial. In simulations (15 to 200 clusters of 5, shares of 1 to 50 %)
-    it covers the truth in at least 89 %; the robust interval alone covers in as little as 20 %.
+    `clusters` holds one number from 0 to 1 per trial. The interval is the normal cluster-robust
+    interval if that lies between 0 and 1. Otherwise it is Wilson's interval for the number of
+    independent trials with the same variance. If no trial or every trial is right, the robust
+    variance is 0; then each cluster counts as one trial. In simulations (15 to 200 clusters of 5,
+    shares of 1 to 50 %) this interval covers the truth in at least 89 %. The robust interval alone
+    covers it in as little as 20 %.
     """
     sizes = [len(cluster) for cluster in clusters]
     n = sum(sizes)
@@ -63,17 +64,17 @@ def clustered(clusters: Collection[Sequence[float]]) -> Interval:
 
 
 def within(interval: Interval, low: float, high: float) -> Interval:
-    """Return the interval, cut at the smallest and the largest possible value."""
+    """Return the interval, cut at `low` and `high`, the smallest and the largest possible value."""
     return Interval(interval.value, max(low, interval.low), min(high, interval.high))
 
 
 def paired_change(before: Sequence[float], after: Sequence[float]) -> Interval | None:
     """Return the mean of after - before over the same problems, with a normal 95 % interval.
 
-    Both arguments are shares from 0 to 1; the interval is cut at ± 1. Returns None below two
-    problems, because one difference says nothing about the spread. If all changes are equal (for
-    example all 0), their true variance is unknown, not 0. The interval is then computed with two
-    problems added, one better and one worse (Agresti and Min 2005).
+    Both arguments are shares from 0 to 1; the interval is cut at ± 1. The result is None for fewer
+    than two problems, because one difference does not show the spread. If all changes are equal
+    (for example all 0), their true variance is unknown, not 0. The interval is then computed with
+    two problems added, one better and one worse (Agresti and Min 2005).
     """
     change = [b - a for a, b in zip(before, after, strict=True)]
     if len(change) < 2:

@@ -1,8 +1,9 @@
 """Learning curves over a budget: the area under the curve, and the budget to reach a target.
 
-A curve holds one run's accuracy at several budget marks, in any unit of `mssr_rl.budget`. The area
-is divided by the budget range. So it is a mean accuracy, and `compare_values` accepts it. A run
-that never reached the target is kept as a censored observation; leaving it out would reward it.
+A curve holds one run's accuracy at several amounts of spent budget, in any unit of
+`mssr_rl.budget`. The area is divided by the budget range. So it is a mean accuracy, and
+`compare_values` accepts it. A run that never reached the target is kept as a censored observation.
+Without it, the arm would gain from this run's failure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +17,21 @@ from mssr_rl.errors import UserError
 
 
 class Curve(NamedTuple):
-    """The evaluations of one run."""
+    """The evaluations of one run: its accuracies, and the budget spent at each of them."""
 
     budget: Sequence[float]  # strictly increasing
     accuracy: Sequence[float]  # one per budget mark
 
 
 class Reached(NamedTuple):
-    """The budget at which a run first reached the target."""
+    """The budget at which a run first reached the target, and whether it did."""
 
     budget: float  # the run's last budget mark if it did not reach the target
     reached: bool
 
 
 class Race(NamedTuple):
-    """How fast the runs of two arms reach a target."""
+    """The test of which of two arms reaches a target with less budget."""
 
     a: tuple[Reached, ...]
     b: tuple[Reached, ...]
@@ -39,9 +40,10 @@ class Race(NamedTuple):
 
 
 def area(curve: Curve, until: float | None = None) -> float:
-    """Return the mean accuracy from the first budget mark to `until` (default: the last mark).
+    """Return the mean accuracy from the first evaluation to the budget `until`.
 
-    Raises `UserError` if `until` lies outside the curve.
+    By default `until` is the budget of the last evaluation. Raise `UserError` if it lies outside
+    the curve.
     """
     budget, accuracy = _arrays(curve)
     end = float(budget[-1]) if until is None else until
@@ -73,8 +75,9 @@ def budget_to(curve: Curve, target: float) -> Reached:
 def race_to(a: Sequence[Curve], b: Sequence[Curve], target: float) -> Race:
     """Return the budget to the target of every run, and the log-rank test between the arms.
 
-    The p-value is asymptotic. If the arms are equal, every split of the runs is equally likely. So
-    a p below `floor` (0.1 at three runs each, 0.008 at five) is an artefact of the approximation.
+    The p-value is an approximation for many runs. If the arms are equal, every split of the runs
+    between them is equally likely. So an exact permutation test cannot give a p below `floor` (0.1
+    at three runs each, 0.008 at five). A smaller p comes only from the approximation.
     """
     arms = [tuple(budget_to(curve, target) for curve in curves) for curves in (a, b)]
     floor = (1 + (len(a) == len(b))) / comb(len(a) + len(b), len(a))

@@ -1,9 +1,9 @@
-"""Paired tests of two arms over K seeds. The verdicts rest on them.
+"""Paired tests of two arms over K seeds; the verdicts use them.
 
-Each seed gives one difference d = a - b in final accuracy. Its two trainings share their data order
-and evaluation seeds. A t-test with K - 1 degrees of freedom asks whether the mean differs from 0.
-Two one-sided t-tests (TOST) ask whether it is equivalent to 0. A sign-flip test is reported too: it
-cannot reach a small p at few seeds, and the reader should see that.
+Each seed gives one difference d = a - b in final accuracy. Its two trainings have the same data
+order and evaluation seeds. A t-test with K - 1 degrees of freedom tests whether the mean differs
+from 0. Two one-sided t-tests (TOST) test whether the mean is equivalent to 0. A sign-flip test is
+reported too. With few seeds it cannot reach a small p, and the report shows this.
 
 The code uses scipy's t distribution instead of `ttest_rel` and `ttost_paired`. The results agree (a
 test checks it), but those functions give NaN if all differences are equal. Accuracy is a count over
@@ -26,7 +26,7 @@ FLIPS = 9_999  # if more sign flips exist, this many are drawn at random
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation of K numbers, one per seed."""
+    """The mean and the standard deviation of K numbers, one per seed."""
 
     mean: float
     sd: float  # sample standard deviation, at least that of rounding
@@ -34,23 +34,27 @@ class Spread(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Standard error of the mean."""
+        """The standard error of the mean."""
         return self.sd / sqrt(self.seeds)
 
 
 class SignFlip(NamedTuple):
-    """The sign-flip test: how often random signs give a mean as far from 0 as the observed one."""
+    """The result of a sign-flip test, which gives the observed differences random signs.
+
+    Its p-value is the share of sign choices whose mean is at least as far from 0 as the observed
+    mean.
+    """
 
     p: float
     floor: float  # the smallest p that K differences can give: 2 / 2^K
 
 
 def spread(values: Sequence[float], resolution: float) -> Spread | None:
-    """Return mean and standard deviation, or None below two values.
+    """Return the mean and the standard deviation; None for fewer than two values.
 
     `resolution` is the smallest step of one accuracy: 1 / number of questions. Rounding to it has a
     standard deviation of resolution / sqrt(12). A difference holds two rounded numbers, so its
-    standard deviation is at least resolution / sqrt(6). Raises `UserError` unless `resolution` > 0.
+    standard deviation is at least resolution / sqrt(6). Raise `UserError` unless `resolution` > 0.
     """
     if resolution <= 0:
         raise UserError(
@@ -86,7 +90,10 @@ def tost(sample: Spread, margin: float) -> float:
 
 
 def sign_flip(differences: Sequence[float]) -> SignFlip:
-    """Two-sided sign-flip permutation test of the mean: exact up to 13 seeds, then sampled."""
+    """Return the two-sided sign-flip test of the mean.
+
+    It uses all choices of signs up to 13 seeds, and a random sample of them for more seeds.
+    """
     seeds = len(differences)
     floor = max(2.0 / 2**seeds, 2.0 / (FLIPS + 1) if 2**seeds > FLIPS else 0.0)
     if seeds < 2:

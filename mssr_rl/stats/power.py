@@ -1,10 +1,11 @@
 """Power analysis: the smallest difference that K seeds can show, and the seeds a difference needs.
 
-It uses the standard deviation of the per-seed differences, never the observed difference ("observed
-power" only restates the p-value). At few seeds the standard deviation is itself uncertain: where 15
-seeds are needed, the estimate from two runs goes from 3 to 47. So each number of seeds comes with a
-range, from the 95 % interval of the standard deviation. The tests are two-sided. A difference
-counts as detected only with the right sign, which is one tail of alpha / 2.
+It uses the standard deviation of the differences per seed. It never uses the observed difference,
+because such "observed power" only restates the p-value. With few seeds the standard deviation
+itself is uncertain. Where 15 seeds are needed, the estimate from two runs goes from 3 to 47. So
+each number of seeds comes with a range, from the 95 % interval of the standard deviation. The tests
+are two-sided. A difference counts as detected only with the right sign, which is one tail of alpha
+/ 2.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,14 @@ QUANTILES = 400  # of the chi-squared distribution, for the integral over the sp
 
 
 class SpreadEstimate(NamedTuple):
-    """A standard deviation, and the number of seeds it was estimated from."""
+    """A standard deviation, and the number of seeds from which it was estimated."""
 
     sd: float  # of the differences, over seeds
     seeds: int
 
     @property
     def range(self) -> tuple[float, float]:
-        """The 95 % interval of the standard deviation, if the differences are normal."""
+        """The 95 % interval of the standard deviation, for normally distributed differences."""
         degrees = self.seeds - 1
         low, high = stats.chi2.ppf([0.975, 0.025], degrees)
         return self.sd * sqrt(degrees / low), self.sd * sqrt(degrees / high)
@@ -42,7 +43,7 @@ class Truth(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What more seeds would show, at 80 % power and this pair's standard deviation.
+    """The results that more seeds can give, at 80 % power and this pair's standard deviation.
 
     Numbers of seeds are totals, planned from the start. None means more than a thousand.
     """
@@ -56,7 +57,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(seen: SpreadEstimate, margin: float, alpha: float) -> Outlook:
-    """Return every field but `look_to_detect`, for tests at level `alpha`."""
+    """Return the outlook for tests at level `alpha`, without its field `look_to_detect`."""
     low, high = seen.range
     return Outlook(
         detectable=detectable(seen.sd, seen.seeds, alpha),
@@ -70,7 +71,8 @@ def outlook(seen: SpreadEstimate, margin: float, alpha: float) -> Outlook:
 def detectable(sd: float, seeds: int, alpha: float = 0.05) -> float | None:
     """Return the smallest true difference that a paired t-test detects in 80 % of repetitions.
 
-    It is 3.3 sd at 3 seeds, 1.7 at 5 and 1.0 at 10 (alpha 0.05). Returns None below two seeds.
+    It is 3.3 sd at 3 seeds, 1.7 sd at 5 and 1.0 sd at 10 (alpha 0.05). None for fewer than two
+    seeds.
     """
     if seeds < 2:
         return None
@@ -79,7 +81,10 @@ def detectable(sd: float, seeds: int, alpha: float = 0.05) -> float | None:
 
 
 def seeds_to_detect(sd: float, difference: float, alpha: float = 0.05) -> int | None:
-    """Return the number of seeds that detects `difference` in 80 %; None if over a thousand."""
+    """Return the number of seeds with which `difference` is detected in 80 % of repetitions.
+
+    None if it is more than a thousand.
+    """
     return _fewest(lambda seeds: of_t_test(difference / sd, seeds, alpha) >= POWER)
 
 
@@ -89,7 +94,7 @@ def of_t_test(effect: float, seeds: int, alpha: float = 0.05) -> float:
 
 
 def exaggeration(truth: Truth, seeds: int, alpha: float = 0.05) -> float:
-    """Return the factor by which significant differences overstate the truth ("type M" error).
+    """Return the factor by which significant differences are too large on average ("type M" error).
 
     A difference is significant if |mean| > c = t * s / sqrt(K). Mean and s are independent. So the
     code takes the mean of |x| for a normal x beyond ± c, averages it over quantiles of s, and
@@ -111,12 +116,15 @@ def exaggeration(truth: Truth, seeds: int, alpha: float = 0.05) -> float:
 
 
 def seeds_to_equate(sd: float, margin: float, alpha: float = 0.05) -> int | None:
-    """Return the number of seeds at which equal arms pass TOST in 80 %; None if over a thousand."""
+    """Return the number of seeds with which equal arms pass TOST in 80 % of repetitions.
+
+    None if it is more than a thousand.
+    """
     return _fewest(lambda seeds: power_of_tost(sd, margin, seeds, alpha) >= POWER)
 
 
 def power_of_tost(sd: float, margin: float, seeds: int, alpha: float = 0.05) -> float:
-    """Return the probability that TOST calls two equal arms equivalent.
+    """Return the probability that TOST finds two equal arms equivalent.
 
     TOST passes if |mean| < margin - t * s / sqrt(K). Mean and s are independent. So the result is
     the normal probability of this event, averaged over quantiles of s.
@@ -130,9 +138,10 @@ def power_of_tost(sd: float, margin: float, seeds: int, alpha: float = 0.05) -> 
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:
-    """Return the smallest number of seeds that is enough, by bisection.
+    """Return the smallest number of seeds for which `enough` is true, found by bisection.
 
-    The search doubles from below, because scipy's non-central t gives NaN at far larger numbers.
+    The search doubles the number from below, because scipy's non-central t gives NaN at far larger
+    numbers.
     """
     low, high = 1, 2
     while not enough(high):

@@ -1,8 +1,8 @@
 """Second opinions from single questions, for comparisons with too few seeds for a verdict.
 
-None of them changes a verdict. McNemar's test and the interval beside it compare two checkpoints,
-not two algorithms. The bootstraps are the intervals that papers print most often. Each is reported
-with its true coverage, measured by simulation (`stats.simulation`, docs/statistics.md).
+They never change a verdict. McNemar's test and the interval beside it compare two checkpoints, not
+two algorithms. The bootstraps are the intervals that papers print most often. Each is reported with
+its true coverage, measured by simulation (`stats.simulation`, docs/statistics.md).
 
 Shapes: K seeds, N questions.
 """
@@ -39,7 +39,7 @@ COVERAGE: Mapping[Kind, Sequence[float]] = {
 
 
 class Checkpoints(NamedTuple):
-    """The comparison of the two checkpoints of one seed. It says nothing about other trainings."""
+    """The comparison of the two checkpoints of one seed. It does not describe other trainings."""
 
     seed: int
     only_a: int | None  # questions that only a got right; None if the scores are not all 0 or 1
@@ -49,7 +49,7 @@ class Checkpoints(NamedTuple):
 
 
 class Bootstrap(NamedTuple):
-    """A percentile interval, nominally 95 %, and its true coverage."""
+    """A percentile interval that is nominally 95 %, and its true coverage."""
 
     kind: Kind
     says: str
@@ -59,7 +59,7 @@ class Bootstrap(NamedTuple):
 
 
 class Opinions(NamedTuple):
-    """All second opinions on a pair."""
+    """All second opinions on a pair of arms."""
 
     checkpoints: tuple[Checkpoints, ...]  # one per seed
     bootstraps: tuple[Bootstrap, ...]  # empty below three seeds
@@ -80,9 +80,10 @@ def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> O
 
 
 def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
-    """Return the percentile interval of the mean of `d_KN`; `kind` says what is resampled.
+    """Return the percentile interval of the mean of `d_KN`; `kind` names what is resampled.
 
-    The random numbers are always the same, so that a report made again shows the same interval.
+    The random numbers are always the same, so that a report that is made again shows the same
+    interval.
     """
     seeds, questions = d_KN.shape
     rng = np.random.default_rng(0)
@@ -99,7 +100,7 @@ def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
 
 
 def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str, float]:
-    """Return one mean per family.
+    """Return {family: mean share right}; `family_of` gives the family of a question.
 
     Questions that were made from one problem or one figure are not independent; they are a family.
     """
@@ -110,7 +111,7 @@ def family_means(right: Questions, family_of: Callable[[str], str]) -> dict[str,
 
 
 def turned(opinions: Opinions) -> Opinions:
-    """Return the same opinions with the two arms exchanged."""
+    """Return the same opinions for the pair with its two arms exchanged."""
     return Opinions(
         tuple(
             c._replace(
@@ -123,7 +124,7 @@ def turned(opinions: Opinions) -> Opinions:
 
 
 def _apart(one: Sequence[int], other: Sequence[int]) -> float:
-    """Return the distance of two settings: the sum of |log ratio| of their numbers."""
+    """Return the distance between two settings (seeds, questions): the sum of |log ratio|."""
     return sum(abs(log(x / y)) for x, y in zip(one, other, strict=True))
 
 
@@ -138,7 +139,11 @@ def _checkpoints(seed: int, a: Questions, b: Questions) -> Checkpoints:
 
 
 def _drawn(rng: np.random.Generator, draws: int, size: int, *, again: bool) -> Indices:
-    """Return the indices of every resample: `size` with replacement, or each index once."""
+    """Return the indices of every resample.
+
+    With `again`, they are `size` random indices with replacement. Otherwise they are each index
+    once.
+    """
     if not again:
         return np.broadcast_to(np.arange(size), (draws, size))
     return rng.integers(size, size=(draws, size))

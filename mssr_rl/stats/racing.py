@@ -1,9 +1,10 @@
-"""Racing: a rule that stops giving seeds to an arm that clearly loses. It is valid at any time.
+"""Racing: a rule that gives no more seeds to an arm that clearly loses. It is valid at any time.
 
-A t-test after every seed calls equal arms different far too often. The e-value used here is a test
-martingale that does not depend on the scale of the data (arXiv 2310.03722). If the arms are equal
-and their differences normal, it exceeds 1 / alpha at *any* time with probability at most alpha. So
-it may be tested after every seed. The price is power: racing saves work from about eight seeds on.
+A t-test after every seed finds a difference between equal arms far too often. The e-value used here
+is a test martingale that does not depend on the scale of the data (arXiv 2310.03722). If the arms
+are equal and their differences normal, it exceeds 1 / alpha at *any* time with probability at most
+alpha. So it may be tested after every seed. The disadvantage is less power: racing saves work only
+from about eight seeds on.
 
 The rule is fixed before the start. Each arm runs against one declared baseline, in the order of the
 seeds. It is dropped when E >= (arms - 1) / alpha and its mean difference is negative. Only final
@@ -29,7 +30,7 @@ class RaceStanding(NamedTuple):
 
 
 def e_value(differences: Sequence[float]) -> float:
-    """Return the e-value of the differences a - b so far. A large E is evidence against mean 0.
+    """Return the e-value of the differences a - b so far; a large E is evidence against mean 0.
 
     With S = sum d, V = sum d^2: sqrt(1 / (n + 1)) * ((n + 1) V / ((n + 1) V - S^2))^(n / 2). It is
     1 after one seed.
@@ -46,13 +47,16 @@ def e_value(differences: Sequence[float]) -> float:
 def threshold(arms: int) -> float:
     """Return the e-value at which an arm is dropped.
 
-    The arms that run against the baseline share the race's alpha.
+    It grows with the number of arms, because they share the race's alpha.
     """
     return (arms - 1) / ALPHA
 
 
 def standing(differences: Sequence[float], arms: int) -> RaceStanding:
-    """Return an arm's state; `differences` are arm - baseline, one per seed, in training order."""
+    """Return an arm's state in the race.
+
+    `differences` are arm - baseline, one per seed in training order.
+    """
     limit = threshold(arms)
     for n in range(1, len(differences) + 1):
         seen = differences[:n]
@@ -67,7 +71,7 @@ def earliest(arms: int) -> int:
 
 
 def check_race(arms: int, seeds: int) -> None:
-    """Raise `UserError` for a race in which no arm can be dropped before its last seed."""
+    """Raise `UserError` if no arm could be dropped before the last seed of the race."""
     if arms < 2:
         raise UserError("race=true needs at least two arms, and there is one")
     first = earliest(arms)

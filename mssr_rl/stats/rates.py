@@ -1,4 +1,7 @@
-"""The share of training runs that collapse, with an exact interval and test: runs are few."""
+"""The share of training runs that collapse, with an exact interval and an exact test.
+
+They are exact because there are few runs.
+"""
 
 from scipy import stats
 
@@ -6,9 +9,9 @@ from mssr_rl.stats.intervals import Interval
 
 
 def rate(events: int, runs: int) -> Interval:
-    """Return the 95 % interval of Clopper and Pearson; [0, 1] if there is no run.
+    """Return the share of events with its exact 95 % interval (Clopper and Pearson).
 
-    For 0 events in 5 runs it goes up to 52 %.
+    For 0 events in 5 runs the interval goes up to 52 %. Without runs it is [0, 1].
     """
     if runs == 0:
         return Interval(0.0, 0.0, 1.0)

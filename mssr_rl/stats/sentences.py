@@ -1,4 +1,4 @@
-"""Sentences about a pair of arms. The numbers come from `verdict` and `familywise`."""
+"""Write sentences about a pair of arms. The numbers come from `verdict` and `familywise`."""
 
 from mssr_rl.stats.intervals import Interval
 from mssr_rl.stats.verdict import Comparison, Pair, Rule
@@ -18,7 +18,7 @@ TELLING = 1.1  # smaller exaggerations are not mentioned: the interval is wider 
 
 
 def sentence(pair: Pair, rule: Rule, at: str) -> str:
-    """Return the verdict on a pair as one sentence, with its evidence; `at` names the budget.
+    """Return the verdict on a pair as one sentence, with its evidence; `at` is the budget in words.
 
     For example: "mssr and grpo: inconclusive at 2,048 rollouts (+0.6 points, 95 % interval -0.8 to
     +2.0; detecting 1 point takes about 13 seeds in all, 95 % interval 7 to 94)".
@@ -41,7 +41,7 @@ def points(difference: Interval) -> str:
 def more_seeds(pair: Pair, rule: Rule) -> str:
     """Return how many seeds an undecided pair needs, with the range of that number.
 
-    Empty if the pair has no outlook.
+    The text is empty if the pair has no outlook.
     """
     if pair.outlook is None:
         return ""
@@ -56,7 +56,7 @@ def more_seeds(pair: Pair, rule: Rule) -> str:
 
 
 def too_large(pair: Pair) -> str:
-    """Return by how much a decided difference may be exaggerated; empty below a factor of 1.1."""
+    """Return how much too large a decided difference may be; empty if the factor is below 1.1."""
     ratio = pair.decision.exaggeration if pair.decision else None
     if ratio is None or ratio < TELLING:
         return ""
@@ -67,7 +67,10 @@ def too_large(pair: Pair) -> str:
 
 
 def leaning(comparison: Comparison) -> str:
-    """Return a warning that better and worse assume normal noise; empty if neither was given."""
+    """Return a warning that the verdicts better and worse assume normal noise.
+
+    It is empty if no pair has one of these verdicts.
+    """
     decided = [p.decision.seeds for p in comparison.pairs if p.decision and p.verdict in DIFFERENT]
     if not decided:
         return ""

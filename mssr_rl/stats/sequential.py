@@ -1,7 +1,7 @@
 """Interim analyses ("looks") of a comparison that grows: when it is tested, and at which level.
 
-Suppose that two equal arms are tested after every seed from 3 to 10. Then some t-test at 5 % calls
-them different in 16 % of comparisons. So alpha is spent over a few looks. The looks are fixed
+Suppose that two equal arms are tested after every seed from 3 to 10. Then some t-test at 5 % finds
+a difference in 16 % of comparisons. So alpha is divided over a few looks. The looks are fixed
 before the first run:
 
     look 1   at the planned number of seeds                  92 % of alpha
@@ -25,7 +25,7 @@ FEWEST = 3  # seeds; two differences agree by chance too often (docs/statistics.
 
 
 class Analysis(NamedTuple):
-    """A look: a number of seeds at which verdicts are given."""
+    """A look: a number of seeds at which verdicts are given, and its level."""
 
     number: int  # counted from 1
     seeds: int  # the look uses the first `seeds` seeds of the comparison
@@ -33,7 +33,7 @@ class Analysis(NamedTuple):
 
 
 def looks(planned: int, alpha: float) -> Iterator[Analysis]:
-    """Yield all looks of a comparison with `planned` seeds; the iterator never ends."""
+    """Yield the looks of a comparison with `planned` seeds, without end."""
     first = max(planned, FEWEST)
     yield Analysis(1, first, FIRST * alpha)
     for doubled in count(1):

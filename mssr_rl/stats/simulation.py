@@ -1,4 +1,4 @@
-"""Simulated comparisons with a known truth: how often the verdicts are right and wrong.
+"""Simulate comparisons with a known truth, to measure how often the verdicts are right and wrong.
 
     python -m mssr_rl.stats.simulation [simulations=1000] [only=questions]
 
@@ -57,7 +57,7 @@ def answers(
 
 
 def merit_of(gain: float) -> float:
-    """Return the merit [logit] that raises the expected accuracy from 50 % by `gain`."""
+    """Return the merit, in logits, that raises the expected accuracy from 50 % by `gain`."""
     node, weight = np.polynomial.hermite_e.hermegauss(61)
     total_sd = np.sqrt(QUESTION_SD**2 + RUN_SD**2 + RUN_QUESTION_SD**2)
 
@@ -68,7 +68,7 @@ def merit_of(gain: float) -> float:
 
 
 def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: int) -> list[Values]:
-    """Return the final accuracies of simulated comparisons, as `judge` takes them.
+    """Return the final accuracies of simulated comparisons, in the form that `judge` takes.
 
     `setting` is (seeds, questions).
     """
@@ -84,7 +84,10 @@ def verdicts(merit_A: Sequence[float], setting: tuple[int, int], simulations: in
 
 
 def called(comparisons: Sequence[Values], questions: int, verdicts: Sequence[str]) -> Frequency:
-    """Count the comparisons in which any pair gets one of these verdicts, at the planned look."""
+    """Count the comparisons in which at least one pair gets one of `verdicts`.
+
+    The verdicts are those of the look at the planned number of seeds.
+    """
     times = 0
     for values in comparisons:
         seeds = next(iter(values.values()))
@@ -98,7 +101,7 @@ def called(comparisons: Sequence[Values], questions: int, verdicts: Sequence[str
 def coverage(
     merit: float, truth: float, setting: tuple[int, int], simulations: int
 ) -> dict[str, Frequency]:
-    """Count how many 95 % intervals of each kind cover the true difference of two arms."""
+    """Count how often each kind of 95 % interval covers the true difference of two arms."""
     rng = np.random.default_rng([*setting, 2, 1])
     hits: dict[str, int] = {}
     for _ in range(simulations):
@@ -109,7 +112,7 @@ def coverage(
 
 
 def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
-    """Yield every interval that is printed for a pair, with its name in the table."""
+    """Yield (name in the table, interval) for every interval that a report prints for a pair."""
     d_KN = right_AKN[0] - right_AKN[1]
     decides = spread(d_KN.mean(1).tolist(), 1 / d_KN.shape[1])
     one_seed = paired_change(right_AKN[1, 0].tolist(), right_AKN[0, 0].tolist())
@@ -124,13 +127,16 @@ def _intervals(right_AKN: Array) -> Iterator[tuple[str, Interval]]:
 
 
 def tables(simulations: int) -> Iterator[str]:
-    """Yield the tables with simulated questions, in Markdown, a line at a time."""
+    """Yield the lines of the tables with simulated questions, in Markdown."""
     yield from _verdict_table(simulations)
     yield from _coverage_table(simulations)
 
 
 def _verdict_table(simulations: int) -> Iterator[str]:
-    """Yield the verdicts on two equal arms, five equal arms, and two arms 8 points apart."""
+    """Yield the table of verdicts on two equal arms, five equal arms, and two unequal arms.
+
+    The accuracies of the unequal arms are 8 points apart.
+    """
     yield "| seeds, questions | equal arms: better | better or worse | five equal arms, any pair "
     yield "better or worse | 8 points apart: better |\n|---|---|---|---|---|\n"
     for setting in SIMULATED:
@@ -148,7 +154,7 @@ def _verdict_table(simulations: int) -> Iterator[str]:
 
 
 def _coverage_table(simulations: int) -> Iterator[str]:
-    """Yield the coverage for two arms 8 points apart.
+    """Yield the table of interval coverage for two arms 8 points apart.
 
     The coverage for equal arms follows from the other table: it is 1 minus the false verdicts.
     """

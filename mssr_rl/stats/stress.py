@@ -1,6 +1,6 @@
-"""Stress tests of the verdicts: repeated looks, many environments, few seeds, noise not normal.
+"""Test the verdicts in hard cases: repeated looks, many environments, few seeds, other noise.
 
-This is the second half of what `python -m mssr_rl.stats.simulation` prints. A run is a single
+This is the second half of the output of `python -m mssr_rl.stats.simulation`. A run is a single
 number here, its accuracy, with a standard deviation of 2 points over seeds. So thousands of
 comparisons take seconds. `simulation` simulates the single questions.
 
@@ -50,22 +50,22 @@ class Frequency(NamedTuple):
 
 
 def normal(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Draw normal runs, mean 0 and standard deviation 1."""
+    """Return normally distributed results of runs, mean 0 and standard deviation 1."""
     return rng.standard_normal(size)
 
 
 def two_groups(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Draw runs of which half end `GROUPS` standard deviations below the others; mean 0."""
+    """Return results of runs of which half are `GROUPS` standard deviations lower; mean 0."""
     return rng.standard_normal(size) + GROUPS * ((rng.random(size) < 0.5) - 0.5)
 
 
 def rare(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Draw runs of which one in ten ends `GROUPS` standard deviations below the others; mean 0."""
+    """Return results of runs of which one in ten is `GROUPS` standard deviations lower; mean 0."""
     return rng.standard_normal(size) - GROUPS * ((rng.random(size) < RARE) - RARE)
 
 
 def skewed(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
-    """Draw log-normal runs, with a long upper tail; mean 0."""
+    """Return log-normally distributed results of runs, with a long upper tail; mean 0."""
     return np.asarray(np.exp(rng.standard_normal(size)) - np.exp(0.5))
 
 
@@ -90,7 +90,7 @@ def p_values(d_RK: Array) -> Array:
 
 
 def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
-    """Draw the accuracies of equal arms, shape [R, A, K]."""
+    """Return random accuracies of equal arms, shape [R, A, K]."""
     return 0.5 + RUN_SD * rng.standard_normal(size)
 
 
@@ -100,9 +100,11 @@ def equal(rng: np.random.Generator, size: tuple[int, int, int]) -> Array:
 def until_decided(
     schedule: tuple[int, int], arms: int, simulations: int
 ) -> tuple[Frequency, Frequency]:
-    """Count how often equal arms are ever called different: by plain tests, and by our looks.
+    """Count the comparisons of equal arms in which some test finds a difference.
 
-    The plain tests run after every seed, each time at 5 % with Holm's correction over the pairs.
+    The first count is for plain tests after every seed, each at 5 % with Holm's correction over the
+    pairs. The second count is for the looks of `sequential`. `schedule` is (first, last number of
+    seeds).
     """
     first, last = schedule
     rng = np.random.default_rng([first, last, arms])
@@ -119,13 +121,13 @@ def until_decided(
 
 
 def different(environments: Mapping[str, EnvironmentValues], look: Analysis) -> bool:
-    """Return whether any pair is called better or worse."""
+    """Return whether at least one pair gets the verdict better or worse."""
     decided = decisions(environments, look, range(look.seeds), MARGIN).values()
     return any(one.verdict in ("better", "worse") for one in decided)
 
 
 def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Frequency, Frequency]:
-    """Count comparisons of five equal arms with any false verdict.
+    """Count the comparisons of five equal arms that give at least one false verdict.
 
     The first count corrects each environment alone, the second all environments together.
     """
@@ -142,9 +144,9 @@ def on_environments(envs: int, seeds: int, simulations: int) -> tuple[Frequency,
 
 
 def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
-    """Count how often arms of equal means are called different at a planned look.
+    """Count the comparisons in which a planned look finds a difference between arms of equal means.
 
-    `shape` holds the distribution of the runs of each arm.
+    `shape` holds one distribution of runs per arm.
     """
     rng = np.random.default_rng([seeds, 7])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
@@ -153,7 +155,10 @@ def shaped(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
 
 
 class Power(NamedTuple):
-    """How often a true difference is detected with the right sign, by four schemes."""
+    """The shares of comparisons in which four schemes detect a true difference.
+
+    A difference counts as detected only with the right sign.
+    """
 
     plain: float  # one t-test at 5 %, at this number of seeds only
     ours: float  # at this look or an earlier one
@@ -162,7 +167,10 @@ class Power(NamedTuple):
 
 
 def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
-    """Return the power for a true difference of `effect` sd when a comparison is extended."""
+    """Return the power at `seeds` seeds of a comparison that was planned with `planned` seeds.
+
+    `effect` is the true difference in standard deviations.
+    """
     rng = np.random.default_rng([planned, seeds])
     d_RK = effect + rng.standard_normal((simulations, seeds))
     p_RK, k = p_values(d_RK), np.arange(2, seeds + 1)
@@ -183,9 +191,9 @@ def found(planned: int, seeds: int, effect: float, simulations: int) -> Power:
 
 
 def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Frequency, float]:
-    """Return how often a difference of `effect` sd is significant, and how exaggerated it is then.
+    """Return how often a difference of `effect` sd is significant, and its exaggeration then.
 
-    The exaggeration is the mean of the significant |differences|, divided by the true one.
+    The exaggeration is the mean of the significant |differences|, divided by the true difference.
     """
     rng = np.random.default_rng([seeds, 11])
     d_RK = effect + rng.standard_normal((simulations, seeds))
@@ -195,7 +203,7 @@ def read_too_large(effect: float, seeds: int, simulations: int) -> tuple[Frequen
 
 
 class SeedEstimate(NamedTuple):
-    """How well K seeds estimate the number of seeds that are needed."""
+    """The accuracy with which K seeds estimate the number of seeds that are needed."""
 
     low: float  # 2.5 % quantile of the estimates
     high: float  # 97.5 % quantile
@@ -204,7 +212,7 @@ class SeedEstimate(NamedTuple):
 
 
 def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
-    """Simulate the estimate of the needed seeds, where `truth` seeds are needed."""
+    """Simulate how `seeds` seeds estimate the needed number of seeds, which is in truth `truth`."""
     # The largest standard deviation at which n seeds still detect a difference of 1.
     limit_N = np.array([1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)])
     sd = 0.999 * limit_N[truth - 2]
@@ -224,7 +232,10 @@ def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
 
 
 def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
-    """Count how often an arm leaves the race at any seed although both means are equal."""
+    """Count the races in which an arm is dropped although both means are equal.
+
+    The race is tested after every seed. `shape` holds one distribution of runs per arm.
+    """
     rng = np.random.default_rng([seeds, 17])
     a_RK, b_RK = (draw(rng, (simulations, seeds)) for draw in shape)
     d_RK, k = a_RK - b_RK, np.arange(1, seeds + 1)
@@ -234,9 +245,9 @@ def raced(shape: tuple[Draw, Draw], seeds: int, simulations: int) -> Frequency:
 
 
 def covered(share: float, alike: float, simulations: int) -> tuple[Frequency, Frequency]:
-    """Count how often the robust interval and ours cover the truth, for 40 clusters of 5 rows.
+    """Count how often the robust interval and `clustered` cover the true share.
 
-    `alike` is the correlation of two rows of a cluster.
+    The data are 40 clusters of 5 rows. `alike` is the correlation of two rows of a cluster.
     """
     rng = np.random.default_rng(19)
     a, b = share * (1 / alike - 1), (1 - share) * (1 / alike - 1)
@@ -268,7 +279,7 @@ def _holm(environment: EnvironmentValues) -> list[float]:
 
 
 def tables(simulations: int) -> Iterator[str]:
-    """Yield all tables in Markdown, a line at a time."""
+    """Yield the lines of all tables, in Markdown."""
     many = FASTER * simulations
     yield from _looks_table(5 * simulations)
     yield from _power_table(many)

@@ -1,16 +1,16 @@
 """The verdict on a pair of arms: better, worse, equivalent or inconclusive.
 
-A verdict rests only on the differences per seed (`paired`). Holm's method corrects the p-values of
-the t-tests, and those of TOST, over the tested pairs:
+A verdict uses only the differences per seed (`paired`). Holm's method corrects the p-values of the
+t-tests, and those of TOST, over the tested pairs:
 
     equivalent     TOST at the margin has p < alpha, even if the small difference is significant
     better, worse  otherwise, if the t-test has p < alpha
     inconclusive   otherwise; always below three common seeds, because one training each says
                    nothing about the spread over trainings, and two agree by chance too often
 
-This is the fixed reading: it treats the seeds at hand as planned, and these arms on one environment
-as the whole family of tests. Where a comparison grows or has several environments, `familywise`
-gives its verdicts.
+This is the fixed reading. It treats the present seeds as planned, and these arms on one environment
+as the whole family of tests. If a comparison grows or has several environments, `familywise` gives
+its verdicts.
 
 The second opinions in `questions` are shown beside a verdict and never change it.
 """
@@ -39,7 +39,7 @@ OPPOSITE: Mapping[Word, Word] = {
 
 
 class Rule(NamedTuple):
-    """The rule of a verdict. Fix it before you look at the runs."""
+    """The rule of a verdict; it must be fixed before anybody looks at the runs."""
 
     margin: float = 0.01  # differences below this do not matter [accuracy]
     alpha: float = 0.05
@@ -53,7 +53,7 @@ class Rule(NamedTuple):
 
 
 class PairedEvidence(NamedTuple):
-    """The test results of a pair, from its K differences: p-values before and after Holm."""
+    """The test results of a pair over its K differences, with p-values before and after Holm."""
 
     interval: Interval  # Student's 95 % interval of the mean difference, within ± 1; not corrected
     sd: float  # of the differences, over seeds
@@ -78,7 +78,7 @@ class Decision(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Arm `a` against arm `b`: every difference is a - b, the verdict is about `a`."""
+    """The comparison of arm `a` with arm `b`: differences are a - b, the verdict is about `a`."""
 
     a: str
     b: str
@@ -96,7 +96,7 @@ class Pair(NamedTuple):
 
 
 class ArmSummary(NamedTuple):
-    """The results of one arm."""
+    """The accuracies of one arm per seed, with their mean and interval."""
 
     name: str
     values: Mapping[int, float]  # seed -> accuracy
@@ -105,16 +105,16 @@ class ArmSummary(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The results of all arms and pairs, under one rule for the verdicts."""
+    """The results of all arms and all pairs, under one rule."""
 
     rule: Rule
     arms: tuple[ArmSummary, ...]  # best mean first
     pairs: tuple[Pair, ...]
 
     def pair(self, a: str, b: str) -> Pair:
-        """Return the pair as seen from `a`, in whichever order it was tested.
+        """Return the pair in the order (a, b); if it was tested as (b, a), it is turned.
 
-        Raises `UserError` if the two arms were not compared.
+        Raise `UserError` if the two arms were not compared.
         """
         for tested in self.pairs:
             if (tested.a, tested.b) == (a, b):
@@ -127,7 +127,7 @@ class Comparison(NamedTuple):
 def compare_arms(scores: Scores, rule: Rule) -> Comparison:
     """Return the verdicts on final accuracy, with second opinions from single questions.
 
-    Raises `UserError` if two runs answered different questions, because they are not comparable.
+    Raise `UserError` if two runs answered different questions, because they are not comparable.
     """
     questions_per_run = _asked(scores)
     accuracy = {
@@ -155,7 +155,7 @@ def compare_values(values: Values, resolution: float, rule: Rule) -> Comparison:
 
 
 def judge(values: Values, resolution: float, rule: Rule) -> Comparison:
-    """Return the same as `compare_values` without the outlook, which takes most of its time."""
+    """Return the result of `compare_values` without the outlooks, which take most of its time."""
     _check(values, rule)
     names = _names(values, rule)
     spreads = {(a, b): spread(differences(values[a], values[b]), resolution) for a, b in names}
@@ -183,9 +183,10 @@ def decide(mean: float, p: float, p_equivalence: float, alpha: float) -> Word:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values, in the same order.
+    """Return the p-values adjusted by Holm's method, in the same order.
 
-    Written out here, because `multipletests` of statsmodels runs the garbage collector every time.
+    The method is written here, because `multipletests` of statsmodels runs the garbage collector
+    every time.
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
     for done, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
@@ -248,7 +249,7 @@ def _names(values: Values, rule: Rule) -> list[tuple[str, str]]:
 def _tests(
     spreads: Mapping[tuple[str, str], Spread], values: Values, rule: Rule
 ) -> dict[tuple[str, str], PairedEvidence]:
-    """Return the tests of all pairs with at least two common seeds, Holm-corrected over these."""
+    """Return the tests of all pairs with at least two common seeds, Holm-corrected over them."""
     p = [t_test(sample) for sample in spreads.values()]
     p_equivalence = [tost(sample, rule.margin) for sample in spreads.values()]
     columns = zip(p, holm(p), p_equivalence, holm(p_equivalence), strict=True)
@@ -285,7 +286,7 @@ def _pair(names: tuple[str, str], values: Values, test: PairedEvidence | None, r
 
 
 def _why(verdict: Word, test: PairedEvidence | None, seeds: int, rule: Rule) -> str:
-    """Return the reason for the verdict, as a clause."""
+    """Return the reason for the verdict, as a part of a sentence."""
     if test is None:
         return (
             f"{'one seed' if seeds == 1 else 'no seed'} in common: one training of each says "
