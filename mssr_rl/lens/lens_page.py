@@ -1,4 +1,4 @@
-"""Draws lens.html: the advantage of every token of a recorded batch, under each algorithm.
+"""Draw lens.html: the advantage of every token of a recorded batch, under each algorithm.
 
 The page is one offline file with escaped text, under the same content policy as the report. Colours
 are CSS classes: red tokens have a negative advantage, blue ones a positive one. There are four
@@ -53,7 +53,7 @@ class LensToken(NamedTuple):
 
 
 class LensRow(NamedTuple):
-    """One response under one algorithm."""
+    """One response, with the advantages of its tokens under one algorithm."""
 
     algo: str
     mean: str
@@ -76,7 +76,7 @@ def write(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> Path:
 
 
 def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
-    """Return the page as text."""
+    """Return the text of lens.html."""
     style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "lens.css")
     chosen = _chosen(run, len(looks))
     texts = pieces(run.model, [run.line.record["token"][i][:LONGEST] for i in chosen])
@@ -108,7 +108,7 @@ def _summary(look: AlgorithmView) -> list[tuple[str, float] | None]:
 
 
 def _chosen(run: RecordedRun, algos: int) -> list[int]:
-    """Return the first rollouts of the batch, as many as fit."""
+    """Return the indices of the first rollouts of the batch, as many as fit on the page."""
     room = SHOWN_TOKENS // max(algos, 1)
     chosen: list[int] = []
     for i, length in enumerate(run.line.lengths):
@@ -137,7 +137,7 @@ def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> LensR
 
 
 def shade(advantage: float, largest: float) -> str:
-    """Return the CSS class of a token: `zero`, or `up` or `down` with a shade from 1 to 4."""
+    """Return the CSS class of a token: "zero", or "up" or "down" with a number from 1 to 4."""
     if abs(advantage) < NO_SIGNAL:
         return "zero"
     depth = min(SHADES, 1 + int(SHADES * abs(advantage) / largest))
@@ -145,7 +145,7 @@ def shade(advantage: float, largest: float) -> str:
 
 
 def _sample(run: RecordedRun, i: int) -> dict[str, Any]:
-    """Return a rollout of the batch in the form of samples.jsonl."""
+    """Return rollout `i` of the batch as an object in the form of samples.jsonl."""
     record = run.line.record
     entries = {name: record[name][i] for name in STORY if name != "token"}
     return {"step": run.step, "split": "train", "key": run.line.problems[i], **entries}

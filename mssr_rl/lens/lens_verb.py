@@ -1,12 +1,12 @@
-"""`python -m mssr_rl lens`: advantages of several algorithms on the same recorded rollouts.
+"""Print the advantages of several algorithms on the same rollouts: `python -m mssr_rl lens`.
 
     lens FILE.jsonl algo=NAME [algo.option=value ...]       one object a line, for one algorithm
     lens FILE.jsonl algo=a,b,c                              {"a": {...}, "b": {...}, "c": {...}}
     lens run=DIR [algo=a,b,c] [step=N]                      the same, and DIR/lens.html to read
 
-Numbers go to stdout, messages to stderr. With `run=` it uses the run's newest recorded batch, and
-the run's algorithm has the run's options. An algorithm whose state has the same shape as the run's
-starts from the run's state before that step.
+Numbers are written to stdout, messages to stderr. With `run=`, the batch is the run's newest
+recorded one, and the run's algorithm has the run's options. Another algorithm may have a state of
+the same shape as the run's. Then it starts from the run's state before that step.
 """
 
 import json
@@ -59,7 +59,10 @@ def look_at_file(arguments: Sequence[str]) -> int:
 
 
 def look_at_run(arguments: Sequence[str]) -> int:
-    """Print the same for a run's recorded batch, and write lens.html."""
+    """Write lens.html for a run's recorded batch, and print the advantages; return 0.
+
+    On a terminal the advantages are not printed.
+    """
     parsed = parse_words(LensRunWords, arguments)
     plugins.prepare(parsed.plugins)
     run = runs.open_run(Path(parsed.run), parsed.step)
@@ -78,7 +81,11 @@ def look_at_run(arguments: Sequence[str]) -> int:
 
 
 def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mapping[str, Any]) -> int:
-    """Print one object per line; several algorithms are under their names."""
+    """Print one JSON object per step; return 0.
+
+    With several algorithms, it holds one object per name. `states` is {algorithm: its state before
+    the first step}.
+    """
     met: dict[str, None] = {}
     memory = dict(states)
     for line in recording.lines():
@@ -102,7 +109,10 @@ def _once(chosen: Sequence[str]) -> Sequence[str]:
 
 
 def _made(name: str, recorded: Mapping[str, Any], options: Mapping[str, str]) -> Algorithm:
-    """Return an algorithm with those of the given options that it has."""
+    """Return the algorithm `name` with the recorded options.
+
+    Those of the given `options` that it has replace them.
+    """
     known = registered_names.options("algo", name)
     mine = {key: text for key, text in options.items() if key.partition(".")[2] in known}
     choice = registered_names.choose("algo", {"name": name, **recorded}, mine)

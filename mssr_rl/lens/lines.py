@@ -1,13 +1,13 @@
-"""Reads recorded batches as the input of advantage chains.
+"""Read recorded batches as the input of advantage chains.
 
 A file has one JSON object per line, and one line per training step:
 
     {"problem": ["p0", "p0", ...], "reward": [1, 0, ...], "logprob": [[...], ...],
      "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "kl_step": 0.004?}
 
-There is one entry per rollout, problem by problem, with one value per response token. The
-recordings of a run also hold `row`, the problem's row in the training set, and `problems`, its
-size. All tensors are float64.
+There is one entry per rollout, problem by problem, with one value per response token. "?" marks
+entries that may be missing. The recordings of a run also hold `row`, the problem's row in the
+training set, and `problems`, the size of that set. All tensors are float64.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -36,7 +36,7 @@ BEYOND = 1 << 20  # group numbers of a step must be smaller
 
 
 class LensStep(NamedTuple):
-    """One recorded training step."""
+    """One recorded training step, as a batch and as the JSON object of its line."""
 
     where: str  # file and line, for error messages
     problems: list[str]  # B keys
@@ -47,22 +47,22 @@ class LensStep(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """A file of recorded steps."""
+    """A file of recorded steps, and the rows of its problems."""
 
     path: Path
     row_of: Mapping[str, int]  # problem -> its row in the state of an algorithm
     size: int  # N, the number of rows of that state
 
     def lines(self) -> Iterator[LensStep]:
-        """Yield the steps one after the other; only one is in memory."""
+        """Yield the steps in order; only one is in memory at a time."""
         for where, record in _objects(self.path):
             yield line_of(record, where, self.row_of)
 
 
 def open_recording(path: Path) -> Recording:
-    """Read the problems of a file of recorded batches.
+    """Return the recording in a file; only its problems are read yet.
 
-    Raises `UserError` if it holds no batch, or an entry is wrong.
+    Raise `UserError` if the file holds no batch, or an entry is wrong.
     """
     row_of: dict[str, int] = {}
     size = 0
@@ -80,7 +80,10 @@ def open_recording(path: Path) -> Recording:
 
 
 def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) -> LensStep:
-    """Return the step of one JSON object. Raises `UserError` if an entry is wrong."""
+    """Return the training step of one JSON object. Raise `UserError` if an entry is wrong.
+
+    `where` is the file and line, for messages.
+    """
     problems = _keys(record, where)
     reward_B = _numbers(record.get("reward"), f"{where}: reward")
     _same(where, "reward", len(reward_B), len(problems))
@@ -117,7 +120,10 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
 
 
 def _unequal_groups(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:
-    """Return the group of each rollout, shape [B], if rollouts were left out; else None."""
+    """Return the number of each rollout's group, shape [B]; None if the record has no groups.
+
+    A record has them if rollouts were left out, so that groups have unequal sizes.
+    """
     groups = record.get("group")
     if groups is None:
         return None
@@ -204,7 +210,7 @@ def _same(where: str, name: str, count: int, wanted: int) -> None:
 
 
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every non-empty line of the file as an object, with its place."""
+    """Yield (place, object) of every line of the file that is not empty."""
     try:
         for number, line in enumerate(untrusted.lines(path, LINE_BYTES), 1):
             where = f"{path} line {number}"
@@ -217,6 +223,6 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def sizes_in_words(problems: Sequence[str]) -> str:
-    """Return the sizes of the first groups as text: "a: 2, b: 1"."""
+    """Return the sizes of the first four groups as text: "a: 2, b: 1"."""
     runs = [f"{key}: {len(list(run))}" for key, run in groupby(problems)]
     return ", ".join(runs[:4]) + (", ..." if len(runs) > 4 else "")

@@ -1,8 +1,8 @@
-"""Computes the advantages of several algorithms on a run's recorded batch, for `lens_page`.
+"""Compute the advantages of several algorithms on a run's recorded batch, for `lens_page`.
 
 An algorithm whose state has the same shape as the run's starts from the run's state before the
 step. So the run's own algorithm gives exactly the advantages that it trained on. Other algorithms
-start from a fresh state, and the page says so.
+start from a new state, and the page says so.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class RecordedRun(NamedTuple):
 
 
 class AlgorithmView(NamedTuple):
-    """The result of one algorithm on the batch."""
+    """The advantages and metrics of one algorithm on the batch."""
 
     algorithm: Algorithm
     before: Any  # its state before the step
@@ -45,9 +45,9 @@ class AlgorithmView(NamedTuple):
 
 
 def open_run(folder: Path, step: int | None) -> RecordedRun:
-    """Return the recorded batch of a run at `step`, by default the newest.
+    """Return the recorded batch of a run at `step`, by default the newest one.
 
-    Raises `UserError` if it was not recorded, or the recording is damaged.
+    Raise `UserError` if the step was not recorded, or the recording is damaged.
     """
     steps = recorded_steps(folder)
     if not steps:
@@ -79,7 +79,7 @@ def _section(config: Mapping[str, Any], name: str, folder: Path) -> Mapping[str,
 
 
 def _refuse_half_a_story(line: LensStep) -> None:
-    """Raise `UserError` unless every rollout has all texts, and every token is a number."""
+    """Raise `UserError` unless every rollout has all texts, and every token is a whole number."""
     for name in STORY:
         entries = line.record.get(name)
         if not isinstance(entries, list) or len(entries) != len(line.problems):
@@ -90,13 +90,13 @@ def _refuse_half_a_story(line: LensStep) -> None:
 
 
 def recorded_steps(folder: Path) -> list[int]:
-    """Return the steps of which the run kept batches, in order."""
+    """Return the training steps whose batches the run recorded, in order."""
     stems = (path.stem.removeprefix("step_") for path in (folder / FOLDER).glob("step_*.jsonl"))
     return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
 def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, AlgorithmView]:
-    """Return {name: view} with the result of every algorithm on the recorded batch."""
+    """Return {name: the algorithm's advantages and metrics} on the recorded batch."""
     return {name: _look(run, algorithm) for name, algorithm in chosen.items()}
 
 

@@ -1,4 +1,4 @@
-"""Turns token numbers into text."""
+"""Turn token numbers into text."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ PIECE = 40  # characters shown of one token
 
 
 def pieces(model: str, responses: Sequence[Sequence[int]]) -> list[list[str]]:
-    """Return the text of every token, with invisible characters escaped.
+    """Return the text of every token, one list per response; invisible characters are escaped.
 
-    Without the model's tokenizer, a token is shown as #number.
+    If the model has no tokenizer here, a token is shown as #number.
     """
     from transformers import AutoTokenizer
 

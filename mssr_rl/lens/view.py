@@ -1,4 +1,4 @@
-"""Applies an algorithm to recorded batches: advantages, metrics and state.
+"""Apply an algorithm to recorded batches: compute advantages, metrics and the next state.
 
 Shapes: B rollouts, T response tokens.
 """
@@ -18,7 +18,7 @@ from mssr_rl.metrics import advantage_metrics, policy_metrics
 
 
 class StepView(NamedTuple):
-    """The result of one algorithm on one step."""
+    """The advantages, the metrics and the next state of one algorithm on one step."""
 
     advantage_BT: Tensor  # float64
     metrics: Mapping[str, float]
@@ -26,9 +26,9 @@ class StepView(NamedTuple):
 
 
 def first_look(algorithm: Algorithm, recording: Recording) -> Any:
-    """Return the state before the first line.
+    """Return the state of an algorithm before the first line of a recording.
 
-    Raises `UserError` if the algorithm needs data that no recorded batch holds.
+    Raise `UserError` if the algorithm needs data that no recorded batch holds.
     """
     if algorithm.extras.live_shaping is not None:
         raise UserError(
@@ -39,9 +39,9 @@ def first_look(algorithm: Algorithm, recording: Recording) -> Any:
 
 
 def look(algorithm: Algorithm, line: LensStep, state: Any) -> StepView:
-    """Compute every token's advantage under one algorithm, with metrics and new state.
+    """Return every token's advantage under one algorithm, with metrics and the next state.
 
-    Raises `UserError` if the batch does not fit the algorithm.
+    Raise `UserError` if the batch does not fit the algorithm.
     """
     _check_groups(algorithm, line)
     batch = line.batch
@@ -74,7 +74,10 @@ def _check_groups(algorithm: Algorithm, line: LensStep) -> None:
 
 
 def as_record(seen: StepView, line: LensStep, shown: Iterable[str], rows: Mapping[str, int]) -> Any:
-    """Return the object that the lens prints; `shown` are the problems seen so far."""
+    """Return the object that the lens prints for one step.
+
+    `shown` are the problems that occurred up to this step.
+    """
     result = {
         "advantage": [
             row[:length].tolist()

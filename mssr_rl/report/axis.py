@@ -1,4 +1,4 @@
-"""Axes of a chart: the positions and labels of ticks, and the map from values to pixels. Pure."""
+"""Compute the axes of a chart: positions and labels of ticks, and pixels of values. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 
 @dataclass(frozen=True)
 class Axis:
-    """One direction of a chart: values `low` to `high` lie on pixels `start` to `end`."""
+    """One axis of a chart; the values `low` to `high` are on the pixels `start` to `end`."""
 
     low: float
     high: float
@@ -16,7 +16,7 @@ class Axis:
     ticks: tuple[float, ...]
 
     def pixel(self, value: float) -> float:
-        """Return the pixel of `value`."""
+        """Return the pixel position of `value`."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
@@ -25,7 +25,10 @@ NOTHING = 1e-100  # smaller values count as 0, so that steps and ticks do not un
 
 
 def tick_step(low: float, high: float, count: int) -> float:
-    """Return the smallest step (1, 2 or 5 times a power of ten) with at most `count` intervals."""
+    """Return the smallest step between ticks that gives at most `count` intervals.
+
+    A step is 1, 2 or 5 times a power of ten.
+    """
     raw = (high - low) / count
     power: float = 10.0 ** floor(log10(raw))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
@@ -40,10 +43,10 @@ def ticks(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
-    """Return the range that the value axis must cover.
+    """Return the (lowest, highest) value that the value axis must show.
 
-    The range has a positive height, and includes zero if zero is near. With `share`, it stays
-    inside [0, 1].
+    The range has a positive height, and includes zero if zero is near. With `share`, it is clipped
+    to [0, 1].
     """
     low, high = (x if abs(x) > NOTHING else 0.0 for x in (min(values), max(values)))
     if low >= 0 and low < 0.5 * high:
@@ -64,7 +67,7 @@ def value_axis(values: Sequence[float], share: bool, pixels: tuple[float, float]
 
 
 def count_axis(high: float, pixels: tuple[float, float], count: int) -> Axis:
-    """Return the horizontal axis, from 0 to exactly `high`. All ticks lie inside."""
+    """Return the horizontal axis, from 0 to exactly `high`; all ticks are within this range."""
     high = high or 1.0
     marks = tuple(m for m in ticks(0.0, high, count) if m <= high)
     return Axis(0.0, high, *pixels, marks)

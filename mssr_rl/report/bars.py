@@ -1,4 +1,4 @@
-"""Bars, and marks of start and end values, for tables; as inline SVG. Pure."""
+"""Draw bars, and marks of start and end values, for tables; as inline SVG. Pure functions."""
 
 from markupsafe import Markup
 
@@ -14,7 +14,7 @@ def bar(share: float) -> Markup:
 
 
 def scale() -> Markup:
-    """Return the scale from 0 to 100 % that is shown above the marks."""
+    """Return the scale from 0 to 100 % that is drawn above the marks."""
     texts = "".join(
         f'<text class="middle" x="{_x(q / 100):.1f}" y="9">{q}</text>' for q in (0, 25, 50, 75)
     )
@@ -25,7 +25,10 @@ def scale() -> Markup:
 
 
 def before_after(*pairs: tuple[float | None, float | None]) -> Markup:
-    """Draw one line per (start, end) pair on a scale from 0 to 100 %: start hollow, end filled."""
+    """Return a drawing with one line per (start, end) pair, on a scale from 0 to 100 %.
+
+    The start is a hollow circle, the end a filled one.
+    """
     height = 12 * len(pairs) + 2
     quarters = "".join(f"M{_x(q / 4):.1f} 0V{height}" for q in range(5))
     marks = "".join(_pair(i, *pair) for i, pair in enumerate(pairs, 1))

@@ -1,8 +1,8 @@
-"""Line charts as small inline SVG, without script. Pure.
+"""Draw line charts as small inline SVG, without script. Pure functions.
 
-A faint line shows every recorded value, a strong line the moving average. Pointing at the chart
-shows the nearest value. Colours are CSS classes (`s1`, `s2`, ...) of the page's style sheet, so the
-chart works in light mode, in dark mode and in print.
+A faint line shows every recorded value, a strong line the moving average. When the mouse pointer is
+over the chart, it shows the nearest value. Colours are CSS classes (`s1`, `s2`, ...) of the page's
+style sheet. So the chart works in light mode, in dark mode and in print.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ FEW_LINES = 3  # so many lines can be named above a chart
 
 
 class Point(NamedTuple):
-    """A value at `x` rollouts, with its interval where it has one."""
+    """A value at `x` rollouts, with its interval if it has one."""
 
     x: float
     y: float
@@ -35,7 +35,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ChartLine:
-    """One curve: `smooth` neighbours are averaged; `dots` marks every value instead."""
+    """One curve, averaged over `smooth` neighbours; with `dots`, every value is marked instead."""
 
     name: str
     points: tuple[Point, ...]
@@ -44,13 +44,13 @@ class ChartLine:
 
     @property
     def finite(self) -> tuple[Point, ...]:
-        """The points that can be drawn: those with a finite value."""
+        """The points with a finite value; only these can be drawn."""
         return tuple(p for p in self.points if isfinite(p.y))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Curves that share their axes; `share` writes values as percentages."""
+    """Curves that share their axes; with `share`, values are written as percentages."""
 
     title: str
     unit: str
@@ -68,19 +68,22 @@ class Chart:
 
     @property
     def size(self) -> str:
-        """The chart's CSS class."""
+        """The CSS class that sets the size of the chart."""
         return "wide" if self.width > 400 else "narrow"
 
 
 class Frame(NamedTuple):
-    """Both axes of a chart."""
+    """The horizontal and the vertical axis of a chart."""
 
     x: Axis
     y: Axis
 
 
 def moving_average(values: Sequence[float], window: int) -> list[float]:
-    """Return the centred mean over `window` values (odd); at both ends the window is cut."""
+    """Return the centred mean over `window` values (an odd number).
+
+    At both ends of the list, the window is cut.
+    """
     half = window // 2
     mean: list[float] = []
     for i in range(len(values)):
@@ -90,7 +93,7 @@ def moving_average(values: Sequence[float], window: int) -> list[float]:
 
 
 def runs_of(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Yield the stretches without a missing value, because no line is drawn across a gap."""
+    """Yield the parts of a curve between missing values; no line is drawn across a gap."""
     run: list[Point] = []
     for p in points:
         if isfinite(p.y):
@@ -103,7 +106,10 @@ def runs_of(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 
 def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
-    """Return at most `limit` points. Each bin keeps its lowest and highest, so spikes stay."""
+    """Return at most `limit` points: the lowest and the highest of each bin.
+
+    So high and low peaks stay visible.
+    """
     if len(points) <= limit:
         return list(points)
     bins = limit // 2
@@ -117,7 +123,7 @@ def thin(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
 
 
 def smoothed(line: ChartLine) -> list[list[Point]]:
-    """Return the moving average of each stretch."""
+    """Return the moving average of each part of a curve without gaps."""
     stretches = []
     for run in runs_of(line.points):
         mean = moving_average([p.y for p in run], line.smooth)
@@ -126,7 +132,7 @@ def smoothed(line: ChartLine) -> list[list[Point]]:
 
 
 def frame(chart: Chart) -> Frame:
-    """Return axes that contain every finite value and interval of the chart."""
+    """Return the axes; they contain every finite value and interval of the chart."""
     shown = [p for line in chart.lines for p in line.finite]
     edges = [e for p in shown for e in (p.low, p.high) if e is not None and isfinite(e)]
     pixels = (chart.height - BOTTOM, TOP)
@@ -149,7 +155,7 @@ def path(points: Sequence[Point], box: Frame) -> str:
 
 
 def step_at(rollouts: float, points: Sequence[Point]) -> int | None:
-    """Return the interpolated training step at a rollout count; None outside the range."""
+    """Return the interpolated training step at a number of rollouts; None outside the range."""
     for a, b in pairwise(points):
         if a.x <= rollouts <= b.x and b.x > a.x:
             return round(a.step + (b.step - a.step) * (rollouts - a.x) / (b.x - a.x))
@@ -157,7 +163,7 @@ def step_at(rollouts: float, points: Sequence[Point]) -> int | None:
 
 
 def grid(chart: Chart, box: Frame) -> Iterator[str]:
-    """Yield the horizontal lines, tick labels and the name of the horizontal axis."""
+    """Yield the SVG of the horizontal lines, the tick labels and the name of the x axis."""
     for tick, text in zip(box.y.ticks, y_labels(box.y, chart.share), strict=True):
         y = box.y.pixel(tick)
         yield f'<path class="rule" d="M{box.x.start:.1f} {y:.1f}H{box.x.end:.1f}"/>'
@@ -176,7 +182,7 @@ def grid(chart: Chart, box: Frame) -> Iterator[str]:
 
 
 def band(line: ChartLine, box: Frame) -> str:
-    """The intervals of a curve as one shaded area."""
+    """Return the SVG of a curve's intervals as one shaded area."""
     known = [p for p in line.finite if p.low is not None and p.high is not None]
     if len(known) < 2:
         return ""
@@ -186,7 +192,7 @@ def band(line: ChartLine, box: Frame) -> str:
 
 
 def draw_line(line: ChartLine, box: Frame) -> Iterator[str]:
-    """Yield the parts of one curve: band, faint values, strong average, dots."""
+    """Yield the SVG parts of one curve: band, faint values, strong average and dots."""
     yield band(line, box)
     strong = smoothed(line)
     if line.smooth > 1:
@@ -208,7 +214,10 @@ def value_text(p: Point, chart: Chart) -> str:
 
 
 def targets(chart: Chart, box: Frame) -> Iterator[str]:
-    """Yield invisible columns, each around one value; together they cover the whole chart."""
+    """Yield the SVG of invisible columns, one around each value; together they cover the chart.
+
+    Each column shows its values while the mouse pointer is over it.
+    """
     columns = max((line.finite for line in chart.lines), key=len)
     stride = max(1, -(-len(columns) // MAX_TARGETS))
     columns = columns[::-1][::stride][::-1]  # the last value is always among them
@@ -220,7 +229,10 @@ def targets(chart: Chart, box: Frame) -> Iterator[str]:
 
 
 def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
-    """Return the hover display of a column: a vertical line, dots and the values."""
+    """Return the SVG that is shown while the mouse pointer is over a column.
+
+    It holds a vertical line, dots and the values.
+    """
     here = [
         (i, line.name, p)
         for i, line in enumerate(chart.lines, 1)
@@ -243,14 +255,20 @@ def pointed_at(chart: Chart, box: Frame, column: Point) -> str:
 
 
 def point_at(chart: Chart, line: ChartLine, x: float) -> Point | None:
-    """Return a line's point at `x`. If lines have no common x, return the nearest point."""
+    """Return the point of a line at `x`; None if there is none.
+
+    If the lines of the chart have no common x, return the nearest point.
+    """
     if not chart.in_steps:
         return min(line.finite, key=lambda p: abs(p.x - x), default=None)
     return next((p for p in line.finite if p.x == x), None)
 
 
 def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
-    """Return a value above the chart, with its line's name, or in its colour if there are many."""
+    """Return the text of a value above the chart.
+
+    It names the value's line. If there are many lines, it has the line's colour instead.
+    """
     text = value_text(p, chart).partition(" (")[0]
     if len(chart.lines) > FEW_LINES:
         return f'<tspan class="s{i}">{escaped(text)}</tspan>'
@@ -258,7 +276,7 @@ def short_text(chart: Chart, i: int, name: str, p: Point) -> str:
 
 
 def summary(chart: Chart) -> str:
-    """Return a description of the chart for screen readers."""
+    """Return a description of the chart in words, for screen readers."""
     parts = []
     for line in chart.lines:
         if line.finite:
@@ -269,7 +287,7 @@ def summary(chart: Chart) -> str:
 
 
 def draw(chart: Chart) -> Markup:
-    """Return the chart as one `<svg>`; a sentence if there is nothing to draw."""
+    """Return the chart as one `<svg>` element; if there is nothing to draw, return a sentence."""
     if not any(line.finite for line in chart.lines):
         return trusted('<p class="empty">no values yet</p>')
     box = frame(chart)

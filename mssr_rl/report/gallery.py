@@ -1,8 +1,8 @@
-"""The gallery: some recorded rollouts as cards, from steps of the whole run, up to a size limit.
+"""The gallery of the page: some recorded rollouts as cards, from steps of the whole run.
 
-A model's text is untrusted: it is shortened, control characters are made visible, and the template
-escapes it. Pictures are read only from inside the run's folder, made small, and embedded as data
-URIs.
+The size of all cards together is limited. A model's text is untrusted. It is shortened, its control
+characters are made visible, and the template escapes it. Pictures are read only from inside the
+run's folder, made small, and embedded as data URIs.
 """
 
 import base64
@@ -37,7 +37,7 @@ VERDICTS = {
 
 
 class RolloutCard(NamedTuple):
-    """One rollout, ready to be shown."""
+    """One recorded rollout, with its texts and pictures ready for the page."""
 
     step: int
     split: str
@@ -56,7 +56,7 @@ class RolloutCard(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """The size of texts and pictures in bytes, without markup."""
+        """The size of the texts and pictures in bytes, without HTML markup."""
         texts = (self.question.text, self.response.reasoning.text, self.response.answer.text)
         return sum(map(len, self.pictures)) + sum(len(t.encode()) for t in texts)
 
@@ -69,12 +69,12 @@ class Gallery(NamedTuple):
 
     @property
     def steps(self) -> list[int]:
-        """The steps that have a card."""
+        """The training steps that have at least one card."""
         return sorted({card.step for card in self.cards})
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have a card."""
+        """The splits that have at least one card."""
         return sorted({card.split for card in self.cards})
 
     @property
@@ -90,7 +90,7 @@ class Gallery(NamedTuple):
 
 
 def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
-    """Return as many cards as fit, taken from steps of the whole run."""
+    """Return as many cards as fit within the size limit, from steps of the whole run."""
     cards: list[RolloutCard] = []
     room = MAX_BYTES
     for sample in _by_importance(samples):
@@ -104,7 +104,7 @@ def gallery(samples: Sequence[Row], folder: Path) -> Gallery:
 
 
 def spread(count: int) -> list[int]:
-    """Return 0 … count - 1 in an order of which every beginning covers the whole range.
+    """Return the numbers 0 to count - 1 in an order in which the first few cover the whole range.
 
     The order is: last, first, then the middles of the remaining gaps.
     """
@@ -120,7 +120,7 @@ def spread(count: int) -> list[int]:
 
 
 def data_uri(path: Path) -> str | None:
-    """Return a picture as a data URI; None if it cannot be read as PNG or JPEG."""
+    """Return a picture as a data URI; None if it is not a readable PNG or JPEG."""
     try:
         raw = untrusted.content(path, pictures.MAX_BYTES)
         with Image.open(io.BytesIO(raw), formats=tuple(TYPES)) as picture:

@@ -1,6 +1,6 @@
-"""Templates and the security policy of pages, for reports of runs and of comparisons.
+"""The templates and the security policy of pages, for reports of runs and of comparisons.
 
-Autoescape is on, and the page's policy allows its own style and script and nothing else.
+Autoescape is on. The policy lets the browser use only the page's own style and script.
 """
 
 import base64
@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def templates(*folders: Path) -> Environment:
-    """Return the Jinja environment of the pages; templates are looked up in these folders."""
+    """Return the Jinja environment of the pages, which finds templates in these folders."""
     env = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
@@ -40,7 +40,10 @@ def templates(*folders: Path) -> Environment:
 
 
 def _finalized(thing: Any) -> Any:
-    """Make invisible characters of a text visible; autoescape does not do this."""
+    """Return a value for the page, with invisible characters of a text made visible.
+
+    Autoescape does not do this.
+    """
     return text.seen(thing) if type(thing) is str else thing
 
 
@@ -51,12 +54,15 @@ def shown(thing: Any) -> str:
 
 
 def own(path: Path) -> Markup:
-    """Return the content of a file of this package, which the page takes without escaping."""
+    """Return the content of a file of this package as HTML that is not escaped."""
     return text.trusted(path.read_text("utf-8").strip())
 
 
 def policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy for this style, this script and inline pictures only."""
+    """Return a Content-Security-Policy that allows this style, this script and inline pictures.
+
+    Everything else is forbidden.
+    """
     return (
         "default-src 'none'; img-src data:; "
         f"style-src {_hash(style)}; script-src {_hash(script)}; "

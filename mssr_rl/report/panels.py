@@ -1,6 +1,7 @@
-"""The curves of a run: known metrics in a fixed order, then those that only its algorithm measures.
+"""Choose the charts of a run: known metrics in a fixed order, then those of its own algorithm.
 
-Pure. Names no algorithm: keys this file has not heard of are drawn under their own name.
+Pure functions. This module names no algorithm. A metric that it does not know is drawn under its
+own name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,10 @@ class Panels(NamedTuple):
 
 
 def charts(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Panels:
-    """Reward and validation accuracy large; health and the algorithm's own curves small."""
+    """Return the charts of a page.
+
+    Reward and accuracy on val are large. Health metrics and the algorithm's own metrics are small.
+    """
     reward = _chart(metric_names.TABLE[REWARD_MEAN], metrics, width=420, height=240)
     return Panels(
         main=(_accuracy(evaluations), reward),
@@ -39,20 +43,23 @@ def charts(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Panels:
 
 
 def rollouts_at(row: Row) -> float:
-    """Charged rollouts when `row` was written; the step itself where no ledger is recorded."""
+    """Return the rollouts spent when `row` was written; without a ledger, return the step."""
     budget = row.get("budget")
     nested = budget.get("rollouts") if isinstance(budget, dict) else None
     return value(row, BUDGET_ROLLOUTS) if nested is None else float(nested)
 
 
 def value(row: Row, key: str) -> float:
-    """A number of a row; NaN, which is drawn as a gap, where it is missing."""
+    """Return a number of a row; if it is missing, return NaN, which is drawn as a gap."""
     found = row.get(key)
     return float(found) if isinstance(found, (int, float)) else NAN
 
 
 def window(n: int) -> int:
-    """Odd smoothing window: about a fifteenth of the run, at least 5; 1 for short runs."""
+    """Return the odd number of values over which a curve of `n` values is smoothed.
+
+    It is about n / 15, but at least 5; for short runs it is 1.
+    """
     return max(5, n // 15 // 2 * 2 + 1) if n >= 10 else 1
 
 
@@ -61,7 +68,7 @@ def _has(key: str, metrics: Sequence[Row]) -> bool:
 
 
 def _own_metrics(metrics: Sequence[Row]) -> Iterable[Metric]:
-    """What the algorithm or a plug-in measured: declared ones first, others by their names."""
+    """Yield the metrics of the algorithm or a plug-in: declared ones first, then others by name."""
     keys = {key for row in metrics for key in row if _is_own(key, row)}
     yield from (metric for name, metric in OWN.items() if name in keys)
     for key in sorted(keys - OWN.keys()):

@@ -1,4 +1,4 @@
-"""Summarise a run's evaluations: accuracy at start and end, as text, as a table, and by kind. Pure.
+"""Summarise a run's evaluations: accuracy at start and end, as text and tables. Pure functions.
 
 Greedy accuracy counts the policy's most likely answer. Sampled accuracy is the mean over several
 answers to each problem at temperature 1. They are reported separately, because a sharper policy
@@ -48,7 +48,7 @@ class TagRow(NamedTuple):
 
 
 class Breakdown(NamedTuple):
-    """Accuracy by the values of one tag, such as family or level."""
+    """The accuracy by the values of one tag, such as family or level."""
 
     tag: str
     split: str
@@ -56,12 +56,15 @@ class Breakdown(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """Half the width of the widest 95 % interval: of 50 % in the row with fewest problems."""
+        """Half the width of the widest possible 95 % interval of a row.
+
+        It is the interval of an accuracy of 50 % in the row with the fewest problems.
+        """
         return wilson(0.5, min(row.n for row in self.rows)).high - 0.5
 
 
 def scores(evaluations: Sequence[Row]) -> tuple[AccuracyChange, ...]:
-    """Return the accuracies of each set of problems: validation first, greedy before sampled."""
+    """Return the accuracies of each set of problems: val before test, greedy before sampled."""
     return tuple(
         _score(key, rows)
         for rows in _sets(evaluations)
@@ -71,9 +74,9 @@ def scores(evaluations: Sequence[Row]) -> tuple[AccuracyChange, ...]:
 
 
 def sentence(found: Sequence[AccuracyChange], overlap: object = None) -> str:
-    """Return the result as text: one sentence for each set of problems.
+    """Return the result in words: one sentence for each set of problems.
 
-    `overlap` is run.json's list of rows that two splits share; None if this was not checked.
+    `overlap` is the list in run.json of rows that two splits share; None if this was not checked.
     """
     sets: dict[tuple[str, str], list[AccuracyChange]] = {}
     for score in found:
@@ -83,7 +86,7 @@ def sentence(found: Sequence[AccuracyChange], overlap: object = None) -> str:
 
 
 def breakdowns(evaluations: Sequence[Row]) -> tuple[Breakdown, ...]:
-    """Return a table for each tag, of the first set of problems."""
+    """Return one table per tag, for the first set of problems."""
     rows = next(iter(_sets(evaluations)), [])
     if not rows:
         return ()
@@ -99,7 +102,7 @@ SPLITS = {"val": "validation", "test": "test"}
 
 
 def _sets(evaluations: Sequence[Row]) -> list[list[Row]]:
-    """Return the evaluations by environment and split: validation first, each in time order."""
+    """Return lists of evaluations, one list per environment and split: val first, oldest first."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in evaluations:
         key = (str(row.get("env", "")), str(row.get("split", "val")))
@@ -128,7 +131,10 @@ def _score(key: str, rows: Sequence[Row]) -> AccuracyChange:
 
 
 def _shares(row: Row, key: str) -> Mapping[str, float]:
-    """Return each problem's share of right answers: of one greedy or of `samples` sampled ones."""
+    """Return {problem: share of right answers} for one kind of accuracy.
+
+    Greedy accuracy has one answer per problem, sampled accuracy has `samples`.
+    """
     right = row.get(RIGHT[key])
     answers = row.get("samples", 1) if key == "accuracy_sampled" else 1
     return {k: r / answers for k, r in right.items()} if isinstance(right, dict) else {}
@@ -141,7 +147,7 @@ def _change(before: Mapping[str, float], after: Mapping[str, float]) -> Interval
 
 
 def _clause(score: AccuracyChange) -> str:
-    """Return one accuracy as text. It says "rose" or "fell" only if the interval excludes 0."""
+    """Return one accuracy in words; they say "rose" or "fell" only if the interval excludes 0."""
     kind = f"{score.mode} accuracy"
     end = percent(score.end.value)
     if score.mode == "greedy":
@@ -156,7 +162,10 @@ def _clause(score: AccuracyChange) -> str:
 
 
 def _where(score: AccuracyChange, overlap: object) -> str:
-    """Name the problems. "Held-out" means: compared with the training problems, none shared."""
+    """Return a name for the set of problems.
+
+    It is called held-out only if a check found no problem shared with the training problems.
+    """
     name = SPLITS.get(score.split, score.split)
     compared = _with_training(score.split, overlap)
     if compared is None:
@@ -174,7 +183,10 @@ def _where(score: AccuracyChange, overlap: object) -> str:
 
 
 def _with_training(split: str, overlap: object) -> Row | None:
-    """Return run.json's entry on rows of a split that are in train; None if it was not checked."""
+    """Return the entry of run.json about rows that `split` shares with train.
+
+    None if this was not checked.
+    """
     for entry in overlap if isinstance(overlap, list) else ():
         if isinstance(entry, Mapping) and (entry.get("split"), entry.get("with")) == (
             split,

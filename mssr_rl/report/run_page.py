@@ -16,7 +16,7 @@ CONFIG_LIMIT = 60_000  # characters of config.yaml
 
 
 def write(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html of a finished or unfinished run, and return its path."""
+    """Write report.html into the folder of a finished or unfinished run; return its path."""
     target = run_dir / "report.html"
     page = render(read_run(run_dir))
     files.write_bytes(target, page.encode("utf-8", "replace"))
@@ -24,7 +24,7 @@ def write(run_dir: Path) -> Path:
 
 
 def render(run: RunFiles) -> str:
-    """Return the page as text. The same files give the same page."""
+    """Return the text of the page; the same files always give the same text."""
     style, script = own(TEMPLATES / "report.css"), own(TEMPLATES / "report.js")
     found = results.scores(run.evaluations)
     return (

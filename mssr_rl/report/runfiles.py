@@ -1,7 +1,7 @@
-"""Read a run's folder for a report, also while the run is still writing.
+"""Read a run's folder for a report; the run may still be writing.
 
-Only config.yaml and run.json must exist; they are written before the first step. A line that is no
-JSON object (for example cut short by a kill) is skipped and counted.
+Only config.yaml and run.json must exist; they are written before the first step. A line that is not
+a JSON object (for example because a kill cut it short) is skipped and counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class _Tagged(msgspec.Struct):
 
 
 class _Evaluation(msgspec.Struct):
-    """A line of eval.jsonl. The file is untrusted, so every value must have the right type."""
+    """The fields of a line of eval.jsonl, with which the untrusted file is checked."""
 
     env: str = ""
     split: str = "val"
@@ -57,7 +57,7 @@ class _Stability(msgspec.Struct):
 
 
 class _Summary(msgspec.Struct):
-    """The part of summary.json that the page uses."""
+    """The fields of summary.json that the page uses."""
 
     stability: _Stability = msgspec.field(default_factory=_Stability)
 
@@ -71,7 +71,7 @@ def _is_evaluation(row: Row) -> bool:
 
 
 def _is_measured(row: Row) -> bool:
-    """Whether every value of a line of metrics.jsonl is a number or null."""
+    """Return whether every value of a line of metrics.jsonl is a number or null."""
     return not set(map(type, row.values())) - {int, float, bool, type(None)}
 
 
@@ -96,19 +96,19 @@ class RunFiles(NamedTuple):
 
     @property
     def last_step(self) -> int:
-        """The newest recorded step; 0 before the first."""
+        """The newest recorded training step; 0 before the first."""
         return max((int(row["step"]) for row in self.metrics), default=0)
 
 
 class Lines(NamedTuple):
-    """The objects of a JSON-lines file, and the number of bad lines."""
+    """The objects of a JSON-lines file, and the number of lines that could not be read."""
 
     rows: tuple[Row, ...]
     bad: int
 
 
 def read_run(folder: Path) -> RunFiles:
-    """Return everything that a report needs. Raises UserError if `folder` holds no run."""
+    """Return the content of a run's folder. Raise UserError if `folder` holds no run."""
     folder = folder.resolve()
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")

@@ -1,4 +1,4 @@
-"""Settings and cost of a run: machine, versions, ledger, seconds by phase. Pure."""
+"""Describe the settings and the cost of a run: machine, versions, ledger, time. Pure functions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ SAID_ABOVE = frozenset({"overlap", "status", "exit_reason", "name", "changes", "
 
 
 class Fact(NamedTuple):
-    """A name and its value."""
+    """A name and its value, for a table of the page."""
 
     name: str
     value: Any
@@ -64,7 +64,7 @@ class Setup(NamedTuple):
 
 
 def describe(files: RunFiles) -> Setup:
-    """Return everything about the run that is not a measurement of the policy."""
+    """Return the settings and the cost of a run, without its measurements of the policy."""
     config = _config(files.config_text)
     ledger = _ledger(files)
     return Setup(
@@ -85,7 +85,7 @@ def describe(files: RunFiles) -> Setup:
 
 
 def left_out(data: object) -> Iterator[Fact]:
-    """Yield the number of rows that were left out, for each split with such rows."""
+    """Yield the number of rows that were left out of each split, if there are any."""
     for split, known in data.items() if isinstance(data, Mapping) else ():
         count = known.get("left_out") if isinstance(known, Mapping) else None
         if isinstance(count, int) and count:
@@ -102,7 +102,7 @@ def in_two_splits(overlap: object) -> Iterator[Fact]:
 
 
 def status(files: RunFiles) -> str:
-    """Return the state of the run as text. It is true even if the run was killed silently."""
+    """Return the state of the run in words; it is right even if the run was killed."""
     known = str(files.run.get("status", "running"))
     reason = files.run.get("exit_reason") or files.summary.get("exit_reason")
     planned = files.run.get("steps")
@@ -113,12 +113,12 @@ def status(files: RunFiles) -> str:
 
 
 def filled(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings under dotted names; empty ones are left out."""
+    """Yield (dotted name, value) of every value in nested mappings, without empty values."""
     return ((key, leaf) for key, leaf in dotted(tree) if leaf is not None and leaf not in ([], ""))
 
 
 def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
-    """Return the phases, longest first."""
+    """Return the time and share of every phase, longest first."""
     total = sum(seconds.values()) or 1.0
     ordered = sorted(seconds.items(), key=lambda item: -item[1])
     return tuple(Phase(name, spent, spent / total) for name, spent in ordered)

@@ -1,7 +1,7 @@
-"""Make a model's text safe to show, and format numbers. Pure.
+"""Make a model's text safe to show, and format numbers. Pure functions.
 
-The template escapes HTML (autoescape). This module handles what escaping does not: characters that
-cannot be encoded, that reverse the direction of text, or that are invisible, and very long texts.
+The template escapes HTML (autoescape). This module handles other dangers: very long texts, and
+characters that cannot be encoded, that reverse the direction of text, or that are invisible.
 """
 
 import unicodedata
@@ -30,7 +30,7 @@ class ResponseParts(NamedTuple):
 
 
 def trusted(ours: str) -> Markup:
-    """Mark HTML that we wrote ourselves; nothing else passes the templates without escaping."""
+    """Mark HTML that this package wrote as safe; the templates escape everything else."""
     return Markup(ours)  # noqa: S704 - callers escape whatever they did not write
 
 
@@ -42,12 +42,12 @@ def visible(char: str) -> str:
 
 
 def seen(text: str) -> str:
-    """Return the text with every character visible."""
+    """Return the text with every invisible character replaced by its code point."""
     return text if text.isprintable() else "".join(map(visible, text))
 
 
 def escaped(text: object) -> Markup:
-    """Return any value as escaped HTML text with every character visible."""
+    """Return any value as HTML text, escaped and with every character visible."""
     return escape(seen(str(text)))
 
 
@@ -65,7 +65,10 @@ def excerpt(text: str, limit: int) -> Excerpt:
 
 
 def take_apart(response: str, limit: int) -> ResponseParts:
-    """Split a response at the end of the think block; a block without end is all reasoning."""
+    """Split a response into reasoning and answer, at the end of its think block.
+
+    A response whose think block has no end is all reasoning.
+    """
     reasoning, end, answer = response.partition(END_OF_THOUGHT)
     if not end and not response.lstrip().startswith("<think>"):
         reasoning, answer = "", response
@@ -74,7 +77,10 @@ def take_apart(response: str, limit: int) -> ResponseParts:
 
 
 def number(value: object) -> str:
-    """Format a number for a table: thousands separated, four significant digits. Texts stay."""
+    """Return a number as text with four significant digits and separated thousands.
+
+    True and False become "yes" and "no". Other values are returned as text.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, (int, float)):
@@ -87,17 +93,17 @@ def number(value: object) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format a share: 0.4785 gives "47.9 %", with a non-breaking space."""
+    """Return a share as text: 0.4785 gives "47.9 %", with a non-breaking space."""
     return "–" if share is None else f"{100 * share:.1f}\u00a0%"
 
 
 def points(change: float | None) -> str:
-    """Format a change in percentage points: 0.098 gives "+9.8"; negative ones get "−"."""
+    """Return a change in percentage points as text: 0.098 gives "+9.8"; the minus sign is "−"."""
     return "–" if change is None else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """Format a time: 83 gives "1 min 23 s"."""
+    """Return a time in seconds as text: 83 gives "1 min 23 s"."""
     if seconds < 100:
         return f"{seconds:.1f}\u00a0s" if seconds < 10 else f"{seconds:.0f}\u00a0s"
     minutes, rest = divmod(round(seconds), 60)
