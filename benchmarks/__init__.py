@@ -1,4 +1,4 @@
-"""Benchmarks of speed and memory: every figure of docs/benchmarks.md, with one command each.
+"""Measure speed and memory: every figure of docs/benchmarks.md, with one command each.
 
     python -m benchmarks             lists them
     python -m benchmarks NAME        runs one, prints a table, writes JSON with --json FILE
@@ -10,7 +10,7 @@ startup.py     the time from the command to the first step
 scaling.py     how cost grows with batch, group, length, problems and model
 peak.py        the share of the machine's matrix-product speed that is reached
 
-They share: command.py (arguments and report), table.py, measure.py (the cost of a batch), peers.py
-(processes that take turns), sides/ (what those processes do), flops.py (operation counts),
-workloads.py (problems, configs and models).
+All benchmarks use these modules: command.py (arguments and report), table.py, measure.py (the cost
+of a batch), peers.py (processes that take turns), sides/ (the work of those processes), flops.py
+(operation counts), workloads.py (problems, configs and models).
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME ...` runs one."""
+"""List the benchmarks: `python -m benchmarks`. Run one: `python -m benchmarks NAME ...`."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ NAMES = {
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a benchmark. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run a benchmark; return the exit code: 0 done, 1 failed, 2 wrong usage."""
     if not words or words[0] in ("-h", "--help"):
         lines = [f"  python -m benchmarks {name:<9} {says}" for name, says in NAMES.items()]
         sys.stdout.write("\n".join(lines) + "\nEach takes --help, --short and --json FILE.\n")

@@ -1,4 +1,4 @@
-"""The frame of every benchmark: arguments, printed tables, JSON output and error messages."""
+"""Handle the arguments, tables, JSON output and error messages of every benchmark."""
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -12,14 +12,14 @@ from mssr_rl.errors import RunFailed, UserError
 
 
 class Report(NamedTuple):
-    """The result of a benchmark."""
+    """The result of a benchmark, as text and as values."""
 
     text: str  # tables and sentences
     results: Any  # the same as plain values
 
 
 class Parser(ArgumentParser):
-    """Takes --json and --short. A wrong argument raises UserError."""
+    """The parser of a benchmark's arguments, with --json and --short."""
 
     def __init__(self, name: str, says: str | None) -> None:
         super().__init__(
@@ -32,12 +32,15 @@ class Parser(ArgumentParser):
         self.add_argument("--short", action="store_true", help="fewer and smaller batches")
 
     def error(self, message: str) -> NoReturn:
-        """Raise UserError with one sentence, without the usage text."""
+        """Raise UserError with one sentence instead of printing the usage text."""
         raise UserError(f"{message}; see --help")
 
 
 def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence[str]) -> int:
-    """Measure, print and write. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run a benchmark, print its report and write its JSON file.
+
+    Return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
     try:
         options = parser.parse_args(words)
         _refuse_folder(options.json)
@@ -54,20 +57,23 @@ def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence
 
 
 def positive(word: str) -> int:
-    """Return a whole number of at least 1, for argparse. Raises UserError for anything else."""
+    """Return the whole number in an argument. Raise UserError if it is not at least 1."""
     if not word.isdecimal() or int(word) < 1:
         raise UserError(f"{word!r} is not a whole number of at least 1")
     return int(word)
 
 
 def say(line: str) -> None:
-    """Report progress on stderr."""
+    """Print a line of progress on stderr."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def _refuse_folder(file: Path | None) -> None:
-    """Raise UserError before anything is measured if the file cannot be written."""
+    """Raise UserError if the file of --json cannot be written.
+
+    This is checked before anything is measured.
+    """
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
         raise UserError(f"--json {file} is not a file in a folder that exists")
 

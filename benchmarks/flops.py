@@ -1,9 +1,10 @@
 """Count the floating-point operations that a Qwen2.5-VL of a given shape needs.
 
-A multiplication and an addition are two operations. Matrix products of real tokens are counted,
-those of attention included; norms, activations, softmax and embeddings are not. Attention in
-prompts is causal, so token i of L attends to i tokens. What our forward pass shares is counted
-once: a picture and its prompt for all rollouts of a problem, and one frame of a still picture.
+A multiplication and an addition are two operations. Only matrix products of real tokens are
+counted, including those of attention. Norms, activations, softmax and embeddings are not counted.
+Attention in prompts is causal, so token i of L attends to i tokens. Our forward pass computes some
+parts once and shares them, and they are counted once. These are a picture and its prompt for all
+rollouts of a problem, and one frame of a still picture.
 
 Shapes: L prompt tokens, T response tokens, S patches of a picture, D hidden, F feed-forward inner,
 Q query heads, K key-value heads, H values a head, V vocabulary.
@@ -28,7 +29,7 @@ class Text(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> "Text":
-        """Return it from a Qwen2.5-VL's config."""
+        """Return the shape from the config of a Qwen2.5-VL."""
         c = config.text_config
         size = c.hidden_size // c.num_attention_heads
         return cls(
@@ -43,28 +44,28 @@ class Text(NamedTuple):
 
     @property
     def per_token(self) -> int:
-        """Operations of all layers' linear maps for one token."""
+        """The operations of the linear maps of all layers, for one token."""
         attention = self.D * (self.Q + 2 * self.K) * self.H + self.Q * self.H * self.D
         return 2 * self.layers * (attention + 3 * self.D * self.F)
 
     @property
     def per_pair(self) -> int:
-        """Operations of all layers for a token that attends to one token: score and value."""
+        """The operations of all layers for one token that attends to one token: score and value."""
         return 4 * self.layers * self.Q * self.H
 
     @property
     def only_kept(self) -> int:
-        """Operations that the last layer saves for a token that needs only keys and values."""
+        """The operations that the last layer saves for a token that needs only keys and values."""
         return 2 * (2 * self.Q * self.H * self.D + 3 * self.D * self.F)
 
     @property
     def head(self) -> int:
-        """Operations for the logits of one token."""
+        """The operations for the logits of one token."""
         return 2 * self.D * self.V
 
 
 class Vision(NamedTuple):
-    """The shape of the vision tower. Every layer attends over the whole picture."""
+    """The shape of the vision tower; every layer attends over the whole picture."""
 
     layers: int
     D: int
@@ -75,7 +76,7 @@ class Vision(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> "Vision":
-        """Return it from a Qwen2.5-VL's config."""
+        """Return the shape from the config of a Qwen2.5-VL."""
         c = config.vision_config
         return cls(
             layers=c.depth,
@@ -87,7 +88,7 @@ class Vision(NamedTuple):
         )
 
     def picture(self, patches: int) -> int:
-        """Operations of a whole picture, from patches to the features of its tokens."""
+        """Return the operations for a picture, from its patches to the features of its tokens."""
         linear = 4 * self.D * self.D + 3 * self.D * self.F
         layer = 2 * patches * linear + 4 * patches * patches * self.D
         wide = self.merged * self.D
@@ -96,7 +97,7 @@ class Vision(NamedTuple):
 
 
 class Work(NamedTuple):
-    """The tokens that are read and written: problems, and the responses to each."""
+    """The numbers of tokens and patches in a batch: problems, and the responses to each."""
 
     prompt_P: Sequence[int]  # tokens, image tokens included
     patches_N: Sequence[int]  # of each picture
@@ -104,9 +105,9 @@ class Work(NamedTuple):
 
 
 def forward(config: Any, work: Work) -> int:
-    """Operations of one pass over a batch, in which each prompt is read once.
+    """Return the operations of one forward pass over a batch, in which each prompt is read once.
 
-    Sampling with a cache needs as many operations as scoring. A response's last token is never
+    Sampling with a cache needs as many operations as scoring. The last token of a response is never
     read.
     """
     text, vision = Text.of(config), Vision.of(config)
@@ -119,12 +120,15 @@ def forward(config: Any, work: Work) -> int:
 
 
 def update(config: Any, work: Work) -> int:
-    """Operations of the forward and the backward pass."""
+    """Return the operations of the forward and the backward pass."""
     return (1 + BACKWARD) * forward(config, work)
 
 
 def _prompt(text: Text, length: int) -> int:
-    """Operations of a prompt. Its last layer computes the last token only."""
+    """Return the operations for a prompt of `length` tokens.
+
+    In the last layer, only the last token is computed fully.
+    """
     others = length - 1
     unseen = others * (others + 1) // 2
     spared = others * text.only_kept + unseen * text.per_pair // text.layers
@@ -132,9 +136,9 @@ def _prompt(text: Text, length: int) -> int:
 
 
 def _read(text: Text, length: int, before: int) -> int:
-    """Operations of `length` tokens after `before` others.
+    """Return the operations for `length` tokens that follow `before` other tokens.
 
-    Each attends to itself and to all before it.
+    Each token attends to itself and to all tokens before it.
     """
     pairs = length * before + length * (length + 1) // 2
     return length * text.per_token + pairs * text.per_pair

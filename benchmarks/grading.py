@@ -41,21 +41,21 @@ STAGES = ("stage that decides", "answers", "right", "ms each")
 
 
 class Case(NamedTuple):
-    """One response to grade."""
+    """One response to grade, and its gold answer."""
 
     response: str
     answer: str
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("grading", __doc__)
     arguments.add_argument("file", type=Path, nargs="?", help="with lines of id, response, answer")
     return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Measure three throughputs and a ratio."""
+    """Measure three throughputs, the ratio to math-verify, and the stages that decide."""
     mixed = _from_file(given.file) if given.file else _golden()
     plain = [Case(gold_response(str(i)), str(i + i % 2)) for i in range(PLAIN)]
     if given.short:
@@ -76,7 +76,7 @@ def measured(given: Namespace) -> Report:
 
 
 class Labelled(NamedTuple):
-    """An answer whose verdict is known."""
+    """An answer with its known verdict."""
 
     text: str
     gold: str
@@ -85,7 +85,7 @@ class Labelled(NamedTuple):
 
 
 def _stages(cases: list[Labelled]) -> list[tuple[str, int, int, float]]:
-    """Return for each stage: its answers, how many of them are right, and milliseconds for each."""
+    """Return (stage, its answers, how many of them are graded right, milliseconds for each)."""
     counts, right = Counter[str](), Counter[str]()
     seconds: dict[str, float] = defaultdict(float)
     for case in cases:
@@ -115,7 +115,7 @@ def _decided(case: Labelled) -> tuple[str, bool]:
 
 @contextmanager
 def _noted() -> Iterator[set[str]]:
-    """Collect the names of the stages after `structure` that are called inside."""
+    """Yield a set that collects the stages after `structure` whose functions are called inside."""
     used: set[str] = set()
     with (
         patch.object(identity, "_agree", _noting(identity._agree, "numbers", used)),  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Growth exponents: the slope of log cost over log size, by least squares. Pure."""
+"""Fit growth exponents: the slope of log cost over log size, by least squares. Pure."""
 
 from collections.abc import Sequence
 from math import log
@@ -9,8 +9,8 @@ from mssr_rl.errors import UserError
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """Return the k of cost = c * size^k: 0 is constant, 1 proportional, 2 quadratic.
 
-    Raises UserError for unequal numbers of sizes and costs, for one size only, and for values not
-    above 0.
+    Raise UserError if the numbers of sizes and costs differ, if there is only one size, or if a
+    value is not above 0.
     """
     if len(sizes) != len(costs) or len(set(sizes)) < 2:
         raise UserError("an exponent takes as many costs as sizes, and two different sizes")

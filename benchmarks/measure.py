@@ -1,8 +1,8 @@
 """Measure the cost of a batch: wall time, processor time, memory, and the load of other processes.
 
-On a busy machine, wall time of two threads misleads, because each waits for the other. Processor
-time of one thread hardly changes. So both are measured. A batch is not counted if other processes
-used more than `BUSY` cores during it, as long as enough quiet batches remain.
+On a busy machine, the wall time of two threads misleads, because each waits for the other. The
+processor time of one thread hardly changes. So both are measured. A batch is not counted if other
+processes used more than `BUSY` cores during it, as long as enough quiet batches remain.
 """
 
 import os
@@ -29,7 +29,7 @@ class Cost(NamedTuple):
 
 
 class Stopwatch:
-    """Measures from the moment when it is made."""
+    """A clock that measures the cost from the moment when it is created."""
 
     def __init__(self) -> None:
         # Takes milliseconds, so it comes first.
@@ -37,7 +37,7 @@ class Stopwatch:
         self._own, self._wall = time.process_time(), time.perf_counter()
 
     def read(self) -> Cost:
-        """Return the cost since then."""
+        """Return the cost since the stopwatch was created."""
         wall, own = time.perf_counter() - self._wall, time.process_time() - self._own
         everybody = _everybody() - self._all
         spent = own + _children() - self._children
@@ -45,7 +45,7 @@ class Stopwatch:
 
 
 class Typical(NamedTuple):
-    """Medians over batches."""
+    """The median costs over batches."""
 
     seconds: float
     cpu_seconds: float
@@ -54,7 +54,7 @@ class Typical(NamedTuple):
 
 
 def typical(costs: Sequence[Cost]) -> Typical:
-    """Return medians over the quiet batches, or over all if fewer than half of them are quiet."""
+    """Return the medians over the quiet batches; if fewer than half are quiet, over all batches."""
     calm = [cost for cost in costs if cost.others <= BUSY]
     quiet = 2 * len(calm) >= len(costs)
     chosen = calm if quiet else list(costs)
@@ -67,16 +67,16 @@ def typical(costs: Sequence[Cost]) -> Typical:
 
 
 def peak_rss_mib() -> float:
-    """Return the peak memory of this process and those it started, summed [MiB].
+    """Return the peak memory of this process and of those it started, summed, in MiB.
 
-    Pages that several of them share are counted for each.
+    Pages that several of these processes share are counted once for each process.
     """
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     return sum(_high_water(process.pid) for process in processes) / 1024
 
 
 def machine() -> Mapping[str, Any]:
-    """Return a description of the machine and the versions that were measured."""
+    """Return a description of the machine, its load and the versions of the software."""
     return {
         **provenance.machine(),
         "model": _processor(),
@@ -87,12 +87,12 @@ def machine() -> Mapping[str, Any]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _children() -> float:
-    """Return processor seconds of the processes that this one started, including ended ones."""
+    """Return the processor seconds of all processes that this one started, including ended ones."""
     gone, alive = os.times(), 0.0
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
@@ -101,13 +101,13 @@ def _children() -> float:
 
 
 def _everybody() -> float:
-    """Return processor seconds of the whole machine."""
+    """Return the processor seconds of the whole machine."""
     spent = psutil.cpu_times()
     return float(spent.user + spent.nice + spent.system)
 
 
 def _high_water(pid: int) -> int:
-    """Return peak memory in KiB; 0 for a process that has just ended."""
+    """Return the peak memory of a process in KiB; 0 if it has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     except OSError:

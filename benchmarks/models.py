@@ -1,4 +1,4 @@
-"""Wider copies of the tiny model with random weights, to measure cost and not quality."""
+"""Make wider copies of the tiny model with random weights, to measure cost and not quality."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,10 @@ class Widened(NamedTuple):
 
 
 def widened(source: str, folder: Path, times: int) -> Widened:
-    """Write a model with `times` the width and heads, the same depth and the same tokens."""
+    """Write a model with `times` the width and heads of `source`.
+
+    Its depth and its tokens are those of `source`.
+    """
     shutil.copytree(source, folder)
     config = AutoConfig.from_pretrained(source)
     for part, names in ((config.text_config, TEXT), (config.vision_config, VISION)):

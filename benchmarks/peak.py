@@ -36,14 +36,14 @@ HEADER = ("what", "GFLOP", "CPU s", "GFLOP/s", "share of peak")
 
 
 class Done(NamedTuple):
-    """One batch of one work."""
+    """The operations and the cost of one batch of a work."""
 
     operations: float
     cost: Cost
 
 
 class Rate(NamedTuple):
-    """Medians over the batches of one work."""
+    """The median rate of one work over its batches."""
 
     what: str
     operations: float  # of one batch
@@ -54,14 +54,14 @@ class Rate(NamedTuple):
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("peak", __doc__)
     arguments.add_argument("--batches", type=positive, default=7, help="of everything, that count")
     return arguments
 
 
 def measured(given: Namespace) -> Report:
-    """Measure products, rollouts and updates in turn."""
+    """Measure matrix products, rollouts and updates in turn."""
     torch.set_num_threads(1)
     engine = make_engine(workloads.laptop("engine.threads=1"))
     works = {**_products(), **_engine_works(engine)}
@@ -81,7 +81,7 @@ Works = Mapping[str, Callable[[int], list[Done]]]  # name -> (number of the batc
 
 
 def _products() -> Works:
-    """Return a large product, and the model's linear maps."""
+    """Return the works that are matrix products: a large one, and the model's linear maps."""
     text = flops.Text.of(load_model("tiny", "cpu", "float32").config)
     shapes = [(SIDE, SIDE, SIDE)]
     for rows in (128, 384):  # rollouts sampled together; tokens of a micro-batch
@@ -100,7 +100,7 @@ def _product(rows: int, inner: int, columns: int, _: int) -> list[Done]:
 
 
 def _engine_works(engine: Engine) -> Works:
-    """Return a rollout and an update, both in groups and of single rollouts."""
+    """Return a rollout and an update as works, in groups and with single rollouts."""
     encoder = PromptEncoder(load_processor("tiny"), 1024)
     config = load_model("tiny", "cpu", "float32").config
     works: dict[str, Callable[[int], list[Done]]] = {}
@@ -113,7 +113,7 @@ def _engine_works(engine: Engine) -> Works:
 
 
 class _Pair:
-    """A rollout, and the update on the same rollouts."""
+    """A rollout, and an update that trains on the same rollouts."""
 
     def __init__(self, engine: Engine, config: Any, encoder: PromptEncoder, group: int) -> None:
         self.engine, self.config, self.encoder, self.group = engine, config, encoder, group
@@ -139,7 +139,7 @@ class _Pair:
 
 
 def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
-    """Return the tokens that were read and written."""
+    """Return the numbers of tokens and patches in the rollouts."""
     prompts = encoder.block(rollouts.problems)
     lengths = rollouts.mask_BT.sum(1).int().view(-1, rollouts.group_size)
     return flops.Work(

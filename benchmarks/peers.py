@@ -1,9 +1,9 @@
-"""Run the sides of a comparison in processes of their own that take turns; one works at a time.
+"""Run the sides of a comparison as processes that take turns; one works at a time.
 
-So every side has its own memory, both see the same minutes of a noisy machine, and each may use
-another environment. A side is a module of `benchmarks.sides`. It gets JSON options, sends one
-record when it is ready, and then answers every `go` with one record: the cost of its batch. What it
-prints otherwise goes to its log.
+So every side has its own memory, and may use another Python environment. All sides are measured
+during the same minutes of a busy machine. A side is a module of `benchmarks.sides`. It gets its
+options as JSON and sends one record when it is ready. Then it answers every line `go` with one
+record: the cost of its batch. Everything else that it prints goes to its log.
 """
 
 import json
@@ -28,7 +28,7 @@ LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 
 class Call(NamedTuple):
-    """How a side is started."""
+    """The module, options and environment with which a side is started."""
 
     name: str  # as it is shown
     module: str  # run by `python -m`
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 class Side:
-    """The driver's end of one process."""
+    """The process of one side, as seen from the benchmark that drives it."""
 
     def __init__(self, call: Call) -> None:
         self.name = call.name
@@ -54,9 +54,9 @@ class Side:
         )
 
     def hear(self) -> Record:
-        """Return its next record.
+        """Return the next record of the side.
 
-        Raises RunFailed with its last line of output if there is none.
+        Raise RunFailed with the side's last line of output if it ended without a record.
         """
         assert self._process.stdout
         line = self._process.stdout.readline()
@@ -67,7 +67,7 @@ class Side:
         return record
 
     def turn(self) -> Record:
-        """Let it work through one batch, and return its record."""
+        """Let the side work through one batch; return its record."""
         assert self._process.stdin
         with suppress(BrokenPipeError):  # it has ended; `hear` reports its last output
             self._process.stdin.write("go\n")
@@ -76,7 +76,7 @@ class Side:
         return self.records[-1]
 
     def close(self) -> None:
-        """End its turns. It ends by itself, or is killed after 20 seconds."""
+        """End the process of the side: it has 20 seconds to end by itself, then it is killed."""
         assert self._process.stdin
         assert self._process.stdout
         with suppress(BrokenPipeError):
@@ -105,7 +105,7 @@ def outside() -> dict[str, str]:
 
 @contextmanager
 def seated(calls: Sequence[Call]) -> Iterator[list[Side]]:
-    """Start all sides one after the other, and yield them when they are ready."""
+    """Start all sides one after the other; yield them when they are ready."""
     with ExitStack() as stack:
         sides = []
         for call in calls:
@@ -118,7 +118,10 @@ def seated(calls: Sequence[Call]) -> Iterator[list[Side]]:
 
 
 def rounds(sides: Sequence[Side], count: int) -> None:
-    """Give each side `count` turns in a ring, after a first turn that is not counted."""
+    """Give each side `count` turns, in rounds of one turn each.
+
+    A first round is not counted.
+    """
     for number in range(count + 1):
         for side in sides:
             record = side.turn()
@@ -137,9 +140,9 @@ def cost(side: Side) -> Typical:
 
 
 class Channel:
-    """A side's connection to the driver.
+    """The connection of a side to the benchmark that drives it.
 
-    Everything else that is written to stdout goes to stderr.
+    Everything else that the side writes to stdout goes to stderr.
     """
 
     def __init__(self) -> None:
@@ -148,17 +151,17 @@ class Channel:
         self._watch = Stopwatch()
 
     def ready(self, **facts: Any) -> None:
-        """Tell the driver that turns may come."""
+        """Send the record that the side is ready for its first turn."""
         self._say(facts)
 
     def wait(self) -> bool:
-        """Wait for the next turn, and start its time. Returns False if there is none."""
+        """Wait for the next turn and start its clock. Return False if there is no further turn."""
         go_on = sys.stdin.readline().strip() == "go"
         self._watch = Stopwatch()
         return go_on
 
     def tell(self, **facts: Any) -> None:
-        """Tell the driver that the turn is done, with its cost and these facts."""
+        """Send the record of a finished turn: its cost, the peak memory and `facts`."""
         spent = self._watch.read()
         self._say({**spent._asdict(), "peak_rss_mib": peak_rss_mib(), **facts})
 
@@ -168,6 +171,6 @@ class Channel:
 
 
 def options() -> dict[str, Any]:
-    """Return the options of this side."""
+    """Return the options with which this side was started."""
     received: dict[str, Any] = json.loads(sys.argv[1])
     return received

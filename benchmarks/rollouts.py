@@ -35,14 +35,14 @@ MODULES = {side: f"benchmarks.sides.{side}_rollouts" for side in (OURS, *PEERS)}
 
 
 class Shape(NamedTuple):
-    """The numbers of problems and of rollouts for each."""
+    """The number of problems, and the number of rollouts of each."""
 
     problems: int
     group: int
 
     @property
     def name(self) -> str:
-        """As it is written, such as 32x8."""
+        """The shape as text, such as "32x8"."""
         return f"{self.problems}x{self.group}"
 
 
@@ -53,7 +53,7 @@ SHAPES = (
 
 
 class Speed(NamedTuple):
-    """The speed of one side, for one shape and number of threads."""
+    """The speed of one side, for one shape and one number of threads."""
 
     side: str
     shape: str
@@ -68,7 +68,7 @@ class Speed(NamedTuple):
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("rollouts", __doc__)
     arguments.add_argument("--batches", type=positive, default=9, help="that count, each side")
     arguments.add_argument("--peers", default=",".join(PEERS), help="beside ours, by commas")
@@ -77,7 +77,7 @@ def parser() -> Parser:
 
 
 def measured(given: Namespace) -> Report:
-    """Measure every side with both shapes, with one thread and with all cores."""
+    """Measure every side with both shapes, first with one thread and then with all cores."""
     sides = [OURS, *_available(given.peers.split(","))]
     if given.record and "transformers" not in sides:
         raise UserError("--record keeps the ratio to transformers: name it in --peers")
@@ -94,14 +94,17 @@ def measured(given: Namespace) -> Report:
 
 
 def speeds_of(sides: Sequence[str], shape: Shape, threads: int, batches: int) -> list[Speed]:
-    """Measure one setting, with all sides in turn."""
+    """Measure all sides in turn, for one shape and one number of threads."""
     with peers.seated(list(_calls(sides, shape, threads))) as seats:
         peers.rounds(seats, batches)
         return [_speed(seat, shape, threads) for seat in seats]
 
 
 def ratios(speeds: Sequence[Speed]) -> dict[str, float]:
-    """Return ours over transformers', by shape, in rollouts per processor second (1 thread)."""
+    """Return {shape: our speed divided by that of transformers}.
+
+    The speeds are rollouts per processor second, with one thread.
+    """
 
     def rate(side: str, shape: str) -> float | None:
         found = (s for s in speeds if (s.side, s.shape, s.threads) == (side, shape, 1))
@@ -115,12 +118,12 @@ def ratios(speeds: Sequence[Speed]) -> dict[str, float]:
 
 
 def record(found: Mapping[str, float]) -> None:
-    """Store ratios for the test that compares with them."""
+    """Store the ratios for the test that compares with them."""
     files.write_json(RECORDED, {**recorded(), **{k: round(v, 2) for k, v in found.items()}})
 
 
 def recorded() -> dict[str, float]:
-    """Return the stored ratios as `ratios` returns them; empty if none were stored."""
+    """Return the stored ratios, in the form of `ratios`."""
     found: dict[str, float] = json.loads(RECORDED.read_text("utf-8"))
     return found
 

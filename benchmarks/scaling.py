@@ -41,7 +41,7 @@ HEADER = ("ms of CPU per rollout", "ms of wall time per rollout", "rollouts", "M
 
 
 class Point(NamedTuple):
-    """The measurement at one size."""
+    """The measured cost at one size."""
 
     size: int
     cpu_seconds: float  # per rollout, one thread
@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How much is measured."""
+    """The number of batches and sizes to measure."""
 
     batches: int
     short: bool
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("scaling", __doc__)
     names = ",".join(SWEEPS)
     arguments.add_argument("--only", default=names, help=f"by commas: {names}")
@@ -89,7 +89,7 @@ def measured(given: Namespace) -> Report:
 
 
 def results(points: Sequence[Point]) -> dict[str, Any]:
-    """Return exponents and points as plain values."""
+    """Return the growth exponents and the points as plain values."""
     sizes, costs = [p.size for p in points], [p.cpu_seconds for p in points]
     sized = [p.state_bytes for p in points if p.state_bytes is not None]
     return {
@@ -132,7 +132,10 @@ def _parameters(plan: Plan) -> Iterator[Point]:
 
 
 def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> Point:
-    """Measure steps of `rollouts`, with four updates each, by a fresh engine."""
+    """Return the cost of training steps of a new engine, with `rollouts` rollouts a step.
+
+    `size` is the value of the quantity that grows.
+    """
     arm = assemble(
         workloads.laptop(
             *words,
@@ -162,7 +165,10 @@ def _problems(plan: Plan) -> Iterator[Point]:
 
 
 def _tracker_point(problems: int, plan: Plan) -> Point:
-    """Update the tracker with one rollout for each of 256 problems, many times."""
+    """Return the cost and the bytes of the tracker with a state for `problems` problems.
+
+    It is updated many times with one rollout for each of 256 problems.
+    """
     tracker, batch = subtract_tracked_value(Tracker()), tracker_batch(problems)
     state, costs = tracker.init(problems), list[Cost]()
     for _ in range(plan.batches + 1):
@@ -179,7 +185,7 @@ def _tracker_point(problems: int, plan: Plan) -> Point:
 
 
 def tracker_batch(problems: int) -> Batch:
-    """Return what the tracker reads in a step of 256 single rollouts."""
+    """Return a batch of 256 single rollouts with the fields that the tracker reads."""
     generator = torch.Generator().manual_seed(0)
     shape = (workloads.SAMPLES, 1)
     one_token = torch.zeros(shape)
@@ -197,7 +203,7 @@ def tracker_batch(problems: int) -> Batch:
 
 
 class Sweep(NamedTuple):
-    """One quantity that is made larger."""
+    """A quantity that grows, and the function that measures its points."""
 
     size: str  # what the size counts
     points: Callable[[Plan], Iterator[Point]]

@@ -35,13 +35,13 @@ IMPORTED = "import mssr_rl"
 
 
 class Start(NamedTuple):
-    """Seconds from the command to each milestone."""
+    """The seconds from the command to each milestone of a run."""
 
     seconds: Mapping[str, float]
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("startup", __doc__)
     arguments.add_argument("--starts", type=positive, default=5, help="that count")
     arguments.add_argument("--algo", default="mssr", help="the arm that is started")
@@ -49,7 +49,7 @@ def parser() -> Parser:
 
 
 def measured(given: Namespace) -> Report:
-    """Measure one start that is not counted, and then those that are."""
+    """Measure one start that is not counted, and then the starts that are counted."""
     load([f"algo={given.algo}"])  # raises here if the algorithm is unknown
     words = [f"algo={given.algo}", *(["eval.limit=16"] if given.short else [])]
     starts = []
@@ -60,7 +60,7 @@ def measured(given: Namespace) -> Report:
 
 
 def start(words: Sequence[str]) -> Start:
-    """Run up to the first step."""
+    """Start a training run and end it after the first step; return the times of its milestones."""
     with tempfile.TemporaryDirectory() as folder:
         imported = _until_end([sys.executable, "-c", IMPORTED])
         command = [sys.executable, "-m", "mssr_rl", "train", *words, f"runs_dir={folder}"]

@@ -52,7 +52,7 @@ EXPLAINED = (
 
 
 class Lengths(NamedTuple):
-    """How long responses are."""
+    """A setting for the lengths of responses: the model and the limit that give them."""
 
     name: str
     model: str
@@ -61,7 +61,7 @@ class Lengths(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """The speed of one side in one setting."""
+    """The speed and the peak memory of one side in one setting."""
 
     side: str  # ours or TRL
     arm: str
@@ -78,7 +78,7 @@ class Speed(NamedTuple):
 
 
 def parser() -> Parser:
-    """Return the parser of its arguments."""
+    """Return the parser of this benchmark's arguments."""
     arguments = Parser("step", __doc__)
     arguments.add_argument("--trl", type=Path, default=TRL, metavar="PYTHON", help="that has TRL")
     arguments.add_argument(
@@ -93,7 +93,7 @@ def parser() -> Parser:
 
 
 def measured(given: Namespace) -> Report:
-    """Measure every side in every setting."""
+    """Measure every side for every length setting, with one thread and with all cores."""
     arms = _arms(given.arms)
     if not given.trl.exists():
         raise UserError(
@@ -128,12 +128,15 @@ def _lengths(folder: Path) -> list[Lengths]:
 
 
 def _of_text(folder: Path) -> list[Lengths]:
-    """Return the setting of a text model, which the general implementation trains."""
+    """Return the length setting of a text model, which the general implementation trains."""
     return [Lengths("natural lengths, text", str(folder), workloads.LIMIT, workloads.TEXT_ENV)]
 
 
 def _calls(arms: Sequence[str], lengths: Lengths, threads: int, trl: Path) -> Iterator[Call]:
-    """Yield ours and theirs next to each other, so that they see the same minutes."""
+    """Yield the calls of our sides, each followed by that of the TRL side it is compared with.
+
+    So both are measured during the same minutes. A TRL side is started only once.
+    """
     environment = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     told = {"threads": threads, "model": lengths.model, "limit": lengths.limit, "env": lengths.env}
     wanted = {_rival(arm) for arm in arms}
@@ -190,7 +193,10 @@ def _speed(side: Side, lengths: str, threads: int) -> Speed:
 
 
 def _refuse_unequal(side: Side) -> None:
-    """Raise RunFailed if a side did less work than the others, which would make it look faster."""
+    """Raise RunFailed if a side did not make the planned updates, samples and pictures.
+
+    A side that did less work would look faster.
+    """
     samples, updates = workloads.SAMPLES, workloads.SAMPLES // workloads.PER_UPDATE
     for record in side.records:
         did = (record["updates"], record["samples"])
@@ -232,7 +238,10 @@ def _pick(speeds: Sequence[Speed], side: str, arm: str, threads: int) -> Speed:
 
 
 def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
-    """Return a sentence with means over both kinds; nothing if one kind was not measured."""
+    """Return a sentence that compares single-rollout with group algorithms, in a list.
+
+    The list is empty if one of the two kinds was not measured.
+    """
 
     def mean(arms: Sequence[str], field: str, threads: int) -> float | None:
         ours = (s for s in speeds if s.side == "ours" and s.threads == threads and s.arm in arms)

@@ -1,4 +1,4 @@
-"""Tables that are readable on a terminal and are valid Markdown."""
+"""Write tables that are readable on a terminal and are valid Markdown."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def text(cell: Cell) -> str:
-    """Return a cell as text: three significant digits, thousands separated, a dash for None."""
+    """Return the text of a cell: three significant digits, separated thousands, a dash for None."""
     if cell is None:
         return "–"
     if isinstance(cell, str):
@@ -37,5 +37,5 @@ def _paired(row: Sequence[str], widths: Sequence[int]) -> "enumerate[tuple[str, 
 
 
 def _narrow(rule: Sequence[str]) -> list[str]:
-    """Return the rule with a colon in place of one dash."""
+    """Return the rule below the heading, with the colon of a column in place of one dash."""
     return [mark[1:] if mark.endswith(":") and len(mark) > 2 else mark for mark in rule]

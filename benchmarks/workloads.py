@@ -1,4 +1,4 @@
-"""What several benchmarks use: the laptop recipe, its problems, and variants of the tiny model."""
+"""The laptop recipe, its problems, and variants of the tiny model, for several benchmarks."""
 
 import json
 import shutil
@@ -24,13 +24,19 @@ LR = 1e-4
 
 
 def laptop(*words: str, env: str = ENV) -> Config:
-    """Return the laptop recipe on an environment, without evaluations and without an end."""
+    """Return the config of the laptop recipe on an environment.
+
+    It has no evaluations, no checkpoints and no end.
+    """
     fixed = (f"env={env}", "budget.rollouts=100000000", "eval.every=0", "checkpoint.every=0")
     return load([*fixed, *words])
 
 
 def endless(folder: Path, source: str = "tiny") -> str:
-    """Write a copy of a model that cannot end a response, so that all responses reach the limit."""
+    """Write a copy of a model that never samples an end token; return its folder.
+
+    So all its responses reach the length limit.
+    """
     shutil.copytree(model_folder(source), folder, dirs_exist_ok=True)
     path = folder / "generation_config.json"
     settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
@@ -40,7 +46,7 @@ def endless(folder: Path, source: str = "tiny") -> str:
 
 
 def banned(folder: str) -> list[int]:
-    """Return the tokens that a model never samples."""
+    """Return the numbers of the tokens that a model never samples."""
     path = Path(model_folder(folder)) / "generation_config.json"
     found: Sequence[int] = json.loads(path.read_text("utf-8")).get("suppress_tokens") or ()
     return list(found)
@@ -52,6 +58,6 @@ def _env() -> ProblemEnv:
 
 
 def posed(turn: int, count: int) -> list[Problem]:
-    """Return the problems of a turn, in order; each turn has other problems than the one before."""
+    """Return the `count` problems of a turn; the next turn continues after them."""
     problems = _env().problems
     return [problems[(turn * count + i) % len(problems)] for i in range(count)]

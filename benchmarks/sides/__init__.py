@@ -1,1 +1,1 @@
-"""What each side of a comparison does in its process; see `benchmarks.peers`."""
+"""The programs that the sides of a comparison run in their processes; see `benchmarks.peers`."""

@@ -1,6 +1,6 @@
 """Our side of `benchmarks.rollouts`: the local engine.
 
-It returns log-probabilities and entropies too, as a training step needs them.
+It also returns log-probabilities and entropies, because a training step needs them.
 """
 
 from typing import Any
@@ -12,9 +12,9 @@ from mssr_rl.engine_protocol import Sampling
 
 
 def main(told: dict[str, Any]) -> None:
-    """Sample in turns.
+    """Sample one batch of rollouts at each turn.
 
-    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    `told` holds `threads`, `problems` per turn, `group` rollouts of each, and `limit` in tokens.
     """
     channel = Channel()
     engine = make_engine(laptop(f"engine.threads={told['threads']}"))

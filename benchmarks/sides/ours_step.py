@@ -1,6 +1,6 @@
-"""Our side of `benchmarks.step`: a run of the real trainer that takes a step at each turn.
+"""Our side of `benchmarks.step`: a run of the real trainer that takes one step at each turn.
 
-A step has everything that it has in a run: display, metrics.jsonl, samples, TensorBoard events,
+A step does everything that it does in a run: display, metrics.jsonl, samples, TensorBoard events,
 heartbeat, ledger. Evaluations and checkpoints are left out.
 """
 
@@ -15,7 +15,7 @@ from mssr_rl.run.arm import facts
 
 
 class Turns(trainer.Session):
-    """A run whose loop waits for turns."""
+    """A training run that waits for a turn before each step."""
 
     channel: Channel
 

@@ -1,6 +1,7 @@
 """transformers' side of `benchmarks.rollouts`: its processor, `generate`, and decoding to text.
 
-All rollouts of a turn are one batch, which is its fastest way on a CPU. No log-probabilities.
+All rollouts of a turn are one batch, which is its fastest way on a CPU. It returns no
+log-probabilities.
 """
 
 import io
@@ -18,9 +19,9 @@ from mssr_rl.prompts import chat_messages
 
 
 def main(told: dict[str, Any]) -> None:
-    """Sample in turns.
+    """Sample one batch of rollouts at each turn.
 
-    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    `told` holds `threads`, `problems` per turn, `group` rollouts of each, and `limit` in tokens.
     """
     channel = Channel()
     torch.set_num_threads(told["threads"])
@@ -38,7 +39,10 @@ def main(told: dict[str, Any]) -> None:
 
 
 def _encoded(processor: Any, problems: Sequence[Problem]) -> Any:
-    """Encode as TRL does: the chat template, then text and pictures through the processor."""
+    """Return the problems as model inputs, encoded as TRL does it.
+
+    The chat template comes first, then the processor for text and pictures.
+    """
     texts = [
         processor.apply_chat_template(
             chat_messages(problem), add_generation_prompt=True, tokenize=False
@@ -66,7 +70,7 @@ def _generated(model: Any, inputs: Any, told: dict[str, Any]) -> torch.Tensor:
 
 
 def _real(token_BT: torch.Tensor, ends: torch.Tensor) -> int:
-    """Return the number of tokens up to the first end token, which is counted."""
+    """Return the number of response tokens, up to and including the first end token."""
     ended_BT = torch.isin(token_BT, ends).long()
     return int(((ended_BT.cumsum(1) - ended_BT) == 0).sum())
 

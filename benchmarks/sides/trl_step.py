@@ -2,8 +2,8 @@
 
 It has the same model, problems, verifier, response limit, samples and updates as our side. The
 settings are the fastest that were found on a CPU: micro-batches as large as an update, no gradient
-checkpointing, no reporting. The driver refuses the figures if pictures did not reach the vision
-tower, or if the number of updates is wrong. So both are counted here.
+checkpointing, no reporting. The benchmark refuses the figures if pictures did not reach the vision
+tower, or if the number of updates is wrong. So pictures and updates are counted here.
 """
 
 import io
@@ -29,19 +29,19 @@ TRAINERS = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)
 
 
 class Turns(TrainerCallback):  # type: ignore[misc]
-    """Ends a turn after the last update of a rollout batch, and waits for the next turn."""
+    """A callback that ends a turn after the last update of a rollout batch."""
 
     def __init__(self, channel: Channel, seen: Counter[str], *, sees: bool) -> None:
         self.channel, self.seen, self.sees = channel, seen, sees
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Wait for the first turn. Everything is built, and nothing is sampled yet."""
+        """Wait for the first turn; the trainer is ready, and nothing is sampled yet."""
         self.channel.ready()
         if not self.channel.wait():
             raise SystemExit
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count an update, and end the turn after the last update of a batch."""
+        """Count an update; after the last update of a batch, end the turn and wait for the next."""
         self.seen["updates"] += 1
         if state.global_step % args.steps_per_generation:
             return
@@ -57,7 +57,10 @@ class Turns(TrainerCallback):  # type: ignore[misc]
 
 
 def main(told: dict[str, Any]) -> None:
-    """Train in turns. `told`: `algo`, `threads`, `model`, `limit` tokens, `env`."""
+    """Train with TRL, one rollout batch at each turn.
+
+    `told` holds `algo`, `threads`, `model`, `limit` in tokens, and `env`.
+    """
     channel, seen = Channel(), Counter[str]()
     torch.set_num_threads(told["threads"])
     model = load_model(told["model"], "cpu", "float32")
@@ -102,13 +105,19 @@ def _config(told: dict[str, Any], folder: str) -> Any:
 
 
 def _dataset(env: str) -> Any:
-    """Return the problems in TRL's columns; our reward finds a problem by its `key`."""
+    """Return the problems as a data set with TRL's columns.
+
+    The column `key` tells our reward which problem a response answers.
+    """
     problems = environments.make(env, split="train").problems
     return Dataset.from_list([_row(problem) for problem in problems])
 
 
 def _row(problem: Problem) -> dict[str, Any]:
-    """Return a problem, its picture, if it has one, before the text, where TRL puts it."""
+    """Return a problem as a row of the data set.
+
+    A picture gets its own column, because TRL puts it before the text of the prompt.
+    """
     if not problem.images:
         return {"prompt": [{"role": "user", "content": problem.prompt}], "key": problem.key}
     before, _, text = problem.prompt.partition(IMAGE)
@@ -120,7 +129,7 @@ def _row(problem: Problem) -> dict[str, Any]:
 
 
 def _counting(reward: Any, seen: Counter[str]) -> Any:
-    """Return the reward, wrapped so that it also counts the responses and their tokens."""
+    """Return a function that computes the reward and also counts responses and their tokens."""
 
     def counted(completions: Any, completion_ids: Any, **columns: Any) -> Any:
         seen["samples"] += len(completions)

@@ -1,7 +1,7 @@
 """vLLM's side of `benchmarks.rollouts`: its offline engine on CPU, in this process.
 
-It gets prompts as tokens and decoded pictures, as the rollout workers of engine=openrlhf pass them,
-and returns no log-probabilities. Compiling is off: it needs a C++ compiler and minutes.
+It gets prompts as tokens and decoded pictures, as the rollout workers of engine=openrlhf pass them.
+It returns no log-probabilities. Compiling is off, because it needs a C++ compiler and minutes.
 """
 
 import os
@@ -32,9 +32,9 @@ SETTINGS = {
 
 
 def main(told: dict[str, Any]) -> None:
-    """Sample in turns.
+    """Sample one batch of rollouts at each turn.
 
-    `told`: `threads`, `problems` a turn, `group` rollouts each, `limit` tokens.
+    `told` holds `threads`, `problems` per turn, `group` rollouts of each, and `limit` in tokens.
     """
     channel = Channel()
     os.environ.update({**SETTINGS, "OMP_NUM_THREADS": str(told["threads"])})
