@@ -221,8 +221,9 @@ def _paid(run: ComparedRun) -> Iterator[str]:
 
 
 def _schedule(run: ComparedRun) -> Iterator[str]:
-    """Check that a finished run was scored at the configured steps on val, and at its end
-    on test.
+    """Check that a finished run was scored at the configured steps.
+
+    On val these steps follow from `eval.every`; on test there is one, the last.
     """
     every, last = _config_of(run).get("eval.every"), len(run.metrics)
     if run.state != "done" or not isinstance(every, int) or not last:

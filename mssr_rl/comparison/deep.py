@@ -199,9 +199,7 @@ def _responses(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 
 
 def _poll(subject: AnswerableRun, at_once: int) -> Callable[[], None]:
-    """Return a function that prints the progress; the engine calls it before every part of the
-    work.
-    """
+    """Return a function that prints the progress, for the engine to call again and again."""
     n, k = int(subject.row["n"]), int(subject.row["samples"])
     portions = -(-n // max(1, at_once)) + -(-n // max(1, at_once // k))
     done, said = 0, monotonic()

@@ -55,9 +55,7 @@ class VerifyWords:
 
 
 def verify_comparison(arguments: Sequence[str]) -> str:
-    """Verify the comparison that the arguments name; return one line per check, made or
-    not made.
-    """
+    """Verify the comparison that the arguments name; return one line per check."""
     parsed = parse_words(VerifyWords, arguments)
     return verify(Path(parsed.verify), parsed.texts, deeply=parsed.deep)
 
@@ -145,9 +143,7 @@ def _again(
 
 
 def _changed(now: Mapping[str, str], report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each raw file that has changed since the report, is missing or
-    is new.
-    """
+    """Yield a sentence for each raw file that changed, is missing or is new since the report."""
     then = report.get("sources")
     if not isinstance(then, dict):
         yield "report.json does not name the files it was made from"
