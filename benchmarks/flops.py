@@ -17,7 +17,7 @@ BACKWARD = 2  # the backward pass costs two forward passes: for inputs and for w
 
 
 class Text(NamedTuple):
-    """The shape of the language model."""
+    """The shape of the language model: its number of layers, and its sizes by letter."""
 
     layers: int
     D: int

@@ -21,7 +21,7 @@ BUSY = 0.25  # cores used by other processes, mean over a batch
 
 
 class Cost(NamedTuple):
-    """The cost of one batch."""
+    """The cost of one batch: its times, and the load of other processes."""
 
     seconds: float  # wall
     cpu_seconds: float  # of this process and those it started

@@ -150,7 +150,7 @@ def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
 
 
 def _rates(done: Mapping[str, Sequence[Done]]) -> list[Rate]:
-    """Return the rates, in the order of the works."""
+    """Return the rate of every work, in the order of `done`."""
     speeds = {
         what: median(one.operations / one.cost.cpu_seconds for one in batches)
         for what, batches in done.items()

@@ -132,7 +132,7 @@ def rounds(sides: Sequence[Side], count: int) -> None:
 
 
 def cost(side: Side) -> Typical:
-    """Return the typical cost of a side's batches."""
+    """Return the median cost of a side's batches."""
     return typical([Cost(r["seconds"], r["cpu_seconds"], r["others"]) for r in side.records])
 
 

@@ -229,7 +229,7 @@ class PairRow:
 
 
 def pairs(comparison: Comparison, at: str) -> tuple[PairRow, ...]:
-    """Return every tested pair with all its numbers."""
+    """Return one row per tested pair, with all its numbers; `at` is the budget in words."""
     return tuple(_pair(pair, comparison.rule, at) for pair in comparison.pairs)
 
 

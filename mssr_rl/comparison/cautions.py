@@ -24,7 +24,7 @@ FEW = 5  # seeds; with fewer, only large differences can be shown
 
 
 def few(comparison: Comparison | None) -> Iterator[str]:
-    """Yield cautions about few seeds: missed differences, and differences shown by accident."""
+    """Yield cautions about few seeds: differences can be missed, or appear by chance."""
     if comparison is None:
         return
     seeds = min(len(arm.values) for arm in comparison.arms)
@@ -38,14 +38,14 @@ def few(comparison: Comparison | None) -> Iterator[str]:
 def unusual(
     runs: Sequence[ComparedRun], split: str, comparison: Comparison | None, rule: Rule
 ) -> Iterator[str]:
-    """Yield cautions that name the runs and pairs that are not as planned."""
+    """Yield cautions that name unusual runs and pairs, such as missing and collapsed runs."""
     for what, names in _unusual(runs, split, comparison, rule).items():
         if names:
             yield f"{what}: {', '.join(names)}."
 
 
 def problems(runs: Sequence[ComparedRun], split: str, rule: Rule) -> Iterator[str]:
-    """Yield cautions about problems: too few of them, or also in the training data."""
+    """Yield cautions about the problems: there are few, or some are also in the training data."""
     counts = {len(accuracy.right(row)) for run in runs if run.counts and (row := run.last(split))}
     if counts and min(counts) * rule.margin < 1:
         yield (
@@ -117,7 +117,7 @@ def _unusual(
 
 
 def _shared(run: Mapping[str, Any], split: str) -> Iterator[str]:
-    """Yield cautions from a run.json about problems that two splits have in common."""
+    """Yield cautions about problems that two splits share, from the content of a run.json."""
     for one in _entries(run.get("overlap")):
         ours, theirs, rows = one.get("split"), one.get("with"), one.get("rows")
         if one.get("stands_in") is True:

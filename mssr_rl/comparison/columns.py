@@ -69,7 +69,7 @@ def computed(row: type[R], subject: object, **given: Any) -> R:
 
 
 def shown(row: type[Any]) -> tuple[ReportColumn, ...]:
-    """Return the table columns of a row type, in order."""
+    """Return the columns that a table of this row type shows, in order."""
     return tuple(
         ReportColumn(name, one.head, one.kind, one.part, one.aside)
         for name, one in _columns(row).items()

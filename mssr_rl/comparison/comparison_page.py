@@ -1,6 +1,6 @@
 """Write report.html, report.md, table.tex and report.json of a comparison, from its folder alone.
 
-The comparison may be unfinished; then the report names what is missing. A copy of the folder in
+The comparison may be unfinished; then the report names the missing runs. A copy of the folder in
 another place gives the same bytes, and `verify_report` relies on this.
 """
 

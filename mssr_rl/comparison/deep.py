@@ -123,7 +123,8 @@ def compared(again: Again, *, exact: bool) -> tuple[str, str]:
 def _within_rounding(again: Again, different: list[str], what: str) -> tuple[str, str]:
     """Return (fault, finding) for answers that may differ by rounding.
 
-    There is no fault if few answers changed, and about as many became right as became wrong.
+    There is no fault if few greedy answers changed, about equally often in both directions. The
+    number of right sampled answers may differ by chance.
     """
     n = len(again.then[GREEDY])
     won = sum(again.now[GREEDY][key] for key in different)

@@ -4,9 +4,11 @@
 
 A change to the fields, to their meaning, or to the files drawn from them needs a new `VERSION`.
 After each release, only the first change needs one. `schemas/report_<version>.json` is the JSON
-Schema of each version. The newest is made from the types here (`python -m
-mssr_rl.comparison.document > FILE`). The older ones never change, and `report_versions` uses them
-to verify older reports.
+Schema of each version. The newest schema is made from the types in this module:
+
+    python -m mssr_rl.comparison.document > FILE
+
+The older schemas never change, and `report_versions` uses them to verify older reports.
 """
 
 import json

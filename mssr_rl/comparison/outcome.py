@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """The result of a check, as sentences.
-
-    They say what is wrong, what was checked and is right, and what was not checked and why.
+    """The result of a check, as sentences: faults, checks that passed, and checks that were not
+    made.
     """
 
     faults: tuple[str, ...] = ()

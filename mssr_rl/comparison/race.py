@@ -73,12 +73,11 @@ def ruled_out_in(folder: Path) -> set[tuple[str, int]]:
 def decided(
     comparison: Comparison, standings: Mapping[str, RaceStanding], envs: int = 1
 ) -> Comparison:
-    """Return the comparison in which every pair with a dropped arm has the verdict of the race:
-    "worse".
+    """Return the comparison with the verdict "worse" for every pair whose first arm was dropped.
 
-    The t-test of such a pair does not count, because the race looked at the arm after every seed.
-    The race compares means over environments. So with several environments (`envs` > 1), the
-    verdict on a single environment is "inconclusive".
+    This is the verdict of the race. The t-test of such a pair does not count, because the race
+    looked at the arm after every seed. The race compares means over environments. So with several
+    environments (`envs` > 1), the verdict on a single environment is "inconclusive".
     """
     return comparison._replace(
         pairs=tuple(_decided(pair, standings, envs) for pair in comparison.pairs)

@@ -83,8 +83,8 @@ def look_at_run(arguments: Sequence[str]) -> int:
 def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mapping[str, Any]) -> int:
     """Print one JSON object per step; return 0.
 
-    With several algorithms, it holds one object per name. `states` is {algorithm: its state before
-    the first step}.
+    For several algorithms, the object is {algorithm: its result}. `states` is {algorithm: its state
+    before the first step}.
     """
     met: dict[str, None] = {}
     memory = dict(states)
@@ -109,9 +109,9 @@ def _once(chosen: Sequence[str]) -> Sequence[str]:
 
 
 def _made(name: str, recorded: Mapping[str, Any], options: Mapping[str, str]) -> Algorithm:
-    """Return the algorithm `name` with the recorded options.
+    """Return the algorithm `name` with the recorded options, changed by the given `options`.
 
-    Those of the given `options` that it has replace them.
+    Given options that the algorithm does not have are ignored.
     """
     known = registered_names.options("algo", name)
     mine = {key: text for key, text in options.items() if key.partition(".")[2] in known}

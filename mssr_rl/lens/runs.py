@@ -23,7 +23,7 @@ STORY = ("token", "prompt", "answer", "response", "extracted", "reason", "images
 
 
 class RecordedRun(NamedTuple):
-    """A run directory and one of its recorded batches."""
+    """A run directory, and one of its recorded batches."""
 
     folder: Path
     step: int

@@ -58,7 +58,7 @@ def value_range(values: Sequence[float], share: bool) -> tuple[float, float]:
 
 
 def value_axis(values: Sequence[float], share: bool, pixels: tuple[float, float]) -> Axis:
-    """Return the vertical axis. It begins and ends at a tick."""
+    """Return the vertical axis; it begins and ends at a tick."""
     low, high = value_range(values, share)
     marks = ticks(low, high, 5)
     if share:

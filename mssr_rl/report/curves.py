@@ -63,7 +63,7 @@ class Chart:
 
     @property
     def in_steps(self) -> bool:
-        """Whether all lines have their points at the same x, one per training step."""
+        """Whether all lines have points at the same x, one per training step."""
         return self.currency == "rollouts" and self.one_trainer
 
     @property

@@ -1,7 +1,7 @@
 """Write report.html of one run: a single file that opens offline, made from the run's folder alone.
 
-`runfiles` reads the folder, and the neighbouring modules draw the parts. The template (`html`)
-escapes every text of a model or a data file.
+`runfiles` reads the folder, and the other modules of this package draw the parts. The template
+(`html`) escapes every text of a model or a data file.
 """
 
 from pathlib import Path

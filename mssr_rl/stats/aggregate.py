@@ -14,10 +14,10 @@ from scipy import stats
 
 
 def macro(accuracy: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-    """Return {seed: mean accuracy over environments}; the argument is {environment: {seed:
-    accuracy}}.
+    """Return {seed: mean accuracy over environments}.
 
-    Only seeds that every environment has are kept. The result is an input of `compare_values`.
+    `accuracy` is {environment: {seed: accuracy}}. Only seeds that every environment has are kept.
+    The result is an input of `compare_values`.
     """
     tables = list(accuracy.values())
     common = set.intersection(*(set(table) for table in tables)) if tables else set()

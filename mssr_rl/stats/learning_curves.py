@@ -60,7 +60,10 @@ def area(curve: Curve, until: float | None = None) -> float:
 
 
 def budget_to(curve: Curve, target: float) -> Reached:
-    """Return the budget at which the curve first reaches `target`, by linear interpolation."""
+    """Return the budget at which the curve first reaches `target`, by linear interpolation.
+
+    If it never does, `reached` of the result is False.
+    """
     budget, accuracy = _arrays(curve)
     there = np.flatnonzero(accuracy >= target)
     if not len(there):
@@ -94,7 +97,7 @@ def race_to(a: Sequence[Curve], b: Sequence[Curve], target: float) -> Race:
 
 
 def common_mark(curves: Mapping[str, Sequence[Curve]]) -> float:
-    """Return the largest budget that every run of every arm has reached."""
+    """Return the largest budget up to which every run of every arm was evaluated."""
     return min(float(curve.budget[-1]) for runs in curves.values() for curve in runs)
 
 

@@ -39,10 +39,10 @@ class Spread(NamedTuple):
 
 
 class SignFlip(NamedTuple):
-    """The result of a sign-flip test, which gives the observed differences random signs.
+    """The result of a sign-flip test: a p-value, and the smallest p-value that was possible.
 
-    Its p-value is the share of sign choices whose mean is at least as far from 0 as the observed
-    mean.
+    The test gives the observed differences random signs. Its p-value is the share of sign choices
+    whose mean is at least as far from 0 as the observed mean.
     """
 
     p: float

@@ -97,8 +97,8 @@ def exaggeration(truth: Truth, seeds: int, alpha: float = 0.05) -> float:
     """Return the factor by which significant differences are too large on average ("type M" error).
 
     A difference is significant if |mean| > c = t * s / sqrt(K). Mean and s are independent. So the
-    code takes the mean of |x| for a normal x beyond ± c, averages it over quantiles of s, and
-    divides it by the true difference (Gelman and Carlin 2014).
+    code takes the mean of |x| for a normal x beyond ± c, and averages it over quantiles of s. Then
+    it divides by the true difference (Gelman and Carlin 2014).
     """
     degrees, error = seeds - 1, truth.sd / sqrt(seeds)
     quantile = (np.arange(QUANTILES) + 0.5) / QUANTILES

@@ -80,10 +80,10 @@ def second_opinions(a: Mapping[int, Questions], b: Mapping[int, Questions]) -> O
 
 
 def bootstrap(d_KN: Array, kind: Kind, draws: int = DRAWS) -> Bootstrap:
-    """Return the percentile interval of the mean of `d_KN`; `kind` names what is resampled.
+    """Return the percentile interval of the mean of `d_KN`, the differences by seed and question.
 
-    The random numbers are always the same, so that a report that is made again shows the same
-    interval.
+    `kind` says whether seeds, questions or both are resampled. The random numbers are always the
+    same. So a report that is made again shows the same interval.
     """
     seeds, questions = d_KN.shape
     rng = np.random.default_rng(0)

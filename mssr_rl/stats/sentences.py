@@ -56,7 +56,10 @@ def more_seeds(pair: Pair, rule: Rule) -> str:
 
 
 def too_large(pair: Pair) -> str:
-    """Return how much too large a decided difference may be; empty if the factor is below 1.1."""
+    """Return a warning that a decided difference may be too large, with the factor.
+
+    It is empty if the factor is below 1.1, or if there is no decision.
+    """
     ratio = pair.decision.exaggeration if pair.decision else None
     if ratio is None or ratio < TELLING:
         return ""
@@ -85,7 +88,7 @@ def leaning(comparison: Comparison) -> str:
 
 
 def underpowered(comparison: Comparison) -> list[Pair]:
-    """Return the pairs whose seeds could not detect a difference of 5 margins."""
+    """Return the pairs whose seeds could not detect a difference of 5 times the margin."""
     return [
         pair
         for pair in comparison.pairs

@@ -47,7 +47,7 @@ Array = NDArray[np.float64]
 def answers(
     rng: np.random.Generator, merit_A: Sequence[float], seeds: int, questions: int
 ) -> Array:
-    """Return the answers of one simulated comparison, 0 or 1, shape [A, K, N]."""
+    """Return the answers of one simulated comparison: 0 or 1, shape [A, K, N]."""
     arms = len(merit_A)
     logit = rng.normal(0, QUESTION_SD, questions)
     logit = logit + rng.normal(0, RUN_SD, (arms, seeds, 1))
@@ -180,7 +180,7 @@ PARTS: Mapping[str, Callable[[int], Iterator[str]]] = {"questions": tables, "run
 
 
 def main(words: Sequence[str]) -> None:
-    """Print the tables."""
+    """Print the tables; `words` are the arguments, such as "only=questions"."""
     options: Mapping[str, str] = dict(word.split("=", 1) for word in words)
     for part in [options["only"]] if "only" in options else PARTS:
         for line in PARTS[part](int(options.get("simulations", 1_000))):

@@ -212,7 +212,10 @@ class SeedEstimate(NamedTuple):
 
 
 def needed(seeds: int, truth: int, simulations: int) -> SeedEstimate:
-    """Simulate how `seeds` seeds estimate the needed number of seeds, which is in truth `truth`."""
+    """Return how well `seeds` seeds estimate the needed number of seeds, by simulation.
+
+    `truth` is the true needed number.
+    """
     # The largest standard deviation at which n seeds still detect a difference of 1.
     limit_N = np.array([1 / (detectable(1.0, n) or np.inf) for n in range(2, MOST + 1)])
     sd = 0.999 * limit_N[truth - 2]

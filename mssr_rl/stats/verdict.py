@@ -112,7 +112,7 @@ class Comparison(NamedTuple):
     pairs: tuple[Pair, ...]
 
     def pair(self, a: str, b: str) -> Pair:
-        """Return the pair in the order (a, b); if it was tested as (b, a), it is turned.
+        """Return the pair as (a, b); a pair that was tested as (b, a) gets its arms exchanged.
 
         Raise `UserError` if the two arms were not compared.
         """
@@ -198,7 +198,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def turned(pair: Pair) -> Pair:
-    """Return the same pair with the two arms exchanged."""
+    """Return the same pair with its two arms exchanged."""
     test, opinions, decision = pair.test, pair.opinions, pair.decision
     return pair._replace(
         a=pair.b,

@@ -189,7 +189,7 @@ def _plan(task: Task, launch: Launch | None) -> str:
 
 
 def opening(task: Task) -> list[str]:
-    """Return a few lines that describe the comparison."""
+    """Return the lines that describe the comparison before it starts."""
     matrix, share, config = task.matrix, task.share, task.matrix.runs[0].config
     per_step, margin = config.train.rollouts_per_step, Rule(margin=task.settings.margin).size
     bought = allowance(config.budget.rollouts, per_step)

@@ -147,7 +147,7 @@ def why(row: FairnessRow) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as the text of a cell."""
+    """Return a value as the text of a table cell: "–" for None, six digits for a float."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "–" if value is None else show(value)

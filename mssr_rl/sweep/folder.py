@@ -1,7 +1,7 @@
 """Find, read and write the directory of a comparison:
 
     comparisons/<name>/
-        compare.json      what is compared, and what the fairness check found
+        compare.json      the arms, environments, seeds and rule, and the fairness check's result
         runs/<run>/       ordinary run directories
         logs/<run>.log    the output of each run
         report.html report.md report.json table.tex

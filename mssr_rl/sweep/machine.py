@@ -19,7 +19,7 @@ SPARE = 0.9  # share of the free memory that runs may use
 
 
 class Machine(NamedTuple):
-    """The cores and the free memory of a machine that can train runs."""
+    """The cores and the memory of a machine that can train runs."""
 
     cores: int
     memory: float  # bytes
