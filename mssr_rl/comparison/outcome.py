@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """The result of a check, as sentences: faults, checks that passed, and checks that were not
-    made.
-    """
+    """The result of a check, as sentences: faults, passed checks, and checks not made."""
 
     faults: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
