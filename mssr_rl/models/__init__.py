@@ -1,4 +1,4 @@
-"""Models: every family that transformers reads, a fast implementation of Qwen2.5-VL, a tiny model.
+"""The models: all families of transformers, a fast Qwen2.5-VL, and the package's tiny model.
 
 family.py          the interface: what an engine needs of a model family
 load.py            loads the weights of a model folder, and picks the family that computes with them
@@ -36,7 +36,10 @@ TINY = Path(__file__).parent / "tiny"
 
 
 def model_folder(path: str) -> str:
-    """Return the folder or hub id that `model=` names; "tiny" is the model of the package."""
+    """Return the folder or hub id that `model=` names; for "tiny", the package's own folder.
+
+    Raises UserError if the weights of the tiny model are missing.
+    """
     if path != "tiny":
         return path
     if not (TINY / "model.safetensors").exists():

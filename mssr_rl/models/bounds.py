@@ -1,8 +1,8 @@
 """Check the sizes in the JSON files of a model folder before anything is built from them.
 
-A config of two kilobytes can ask for a million layers, or have text, null or a negative number for
-a size. Each library fails differently on each of them. Here every field that is a size has bounds,
-far beyond every published model. A value outside of them gives one clear error.
+A config file can give a million layers, or a text, null or a negative number as a size. Each
+library fails in its own way on such values. Here every field that is a size has bounds, which are
+far beyond all published models. A value out of bounds raises one clear UserError.
 """
 
 import json
@@ -23,14 +23,14 @@ SMALL = 10**8  # numbers of a model that is small enough in any case
 
 
 class Field(NamedTuple):
-    """The bounds of a number."""
+    """The allowed range of a number in a config, and whether it must be a whole number."""
 
     low: float
     high: float
     whole: bool = True
 
     def fault(self, value: Any) -> str | None:
-        """Return why a value is out of bounds; None if it is within them."""
+        """Return a phrase that says why a value is not allowed; None if it is allowed."""
         kinds = (int,) if self.whole else (int, float)
         # Not `isinstance`: to Python, true is an integer.
         if type(value) not in kinds:
@@ -83,7 +83,10 @@ FILES = (
 
 
 def check_bounds(folder: Path) -> None:
-    """Raise UserError for the first value in a model folder's JSON files that no model has."""
+    """Raise UserError if a value in a model folder's JSON files is out of bounds.
+
+    The headers of the safetensors files and the tokens of the generation config are checked too.
+    """
     contents = {}
     for name in FILES:
         path = folder / name
@@ -98,7 +101,10 @@ def check_bounds(folder: Path) -> None:
 
 
 def parameters(path: Path) -> int:
-    """Return how many numbers a safetensors file holds, from its header."""
+    """Return how many numbers a safetensors file holds; only its header is read.
+
+    Raises UserError if the file is not a safetensors file.
+    """
     with untrusted.opened(path, untrusted.STREAM_BYTES) as stream:
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
@@ -122,7 +128,10 @@ def _check_file(path: Path, tree: Any) -> None:
 
 
 def _fault(key: str, value: Any) -> str | None:
-    """Return what is wrong with an entry. A null number is left to the library's default."""
+    """Return a phrase that says why an entry is refused; None if it is allowed.
+
+    A null number is allowed, because the library then uses its default.
+    """
     if key in SECTIONS and not isinstance(value, dict | None if key == ROPE else dict):
         return f"is {_short(value)}, no section"
     if value is None:
@@ -152,7 +161,7 @@ def _number_fault(field: Field, value: Any) -> str | None:
 
 
 def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Yield every entry at any depth: dotted path, key, value."""
+    """Yield (dotted path, key, value) for every entry of a JSON object, at any depth."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             where = f"{path}.{key[:80]}" if path else key[:80]
@@ -165,7 +174,7 @@ def _entries(tree: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
 
 
 def _check_words(folder: Path, config: Mapping[str, Any], generation: Mapping[str, Any]) -> None:
-    """Raise UserError if an end token or a forbidden token is not in the vocabulary."""
+    """Raise UserError if the generation config names a token that is not in the vocabulary."""
     vocabulary = _section(config, "text_config").get("vocab_size")
     for key in ("eos_token_id", "pad_token_id", "bos_token_id", "suppress_tokens"):
         value = generation.get(key)
@@ -178,10 +187,10 @@ def _check_words(folder: Path, config: Mapping[str, Any], generation: Mapping[st
 
 
 def refuse_surplus(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise UserError for a config that describes far more than the folder's files hold.
+    """Raise UserError if a config describes far more parameters than the folder's files hold.
 
-    The other weights would be random. Call it again after a library has put its defaults into the
-    config: the defaults of some families describe a model of 70 billion parameters.
+    The missing weights would be random numbers. Call this function again after a library has
+    filled in its defaults: some families' defaults describe a model of 70 billion parameters.
     """
     files = sorted(folder.glob("*.safetensors"))
     there, described = sum(map(parameters, files)), about(config)

@@ -26,7 +26,7 @@ THINK = "<think>"
 
 
 class ChatEncoder:
-    """Encodes problems with a tokenizer and, if the model sees pictures, a processor."""
+    """An encoder of problems, with a tokenizer and, if the model takes pictures, a processor."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ChatEncoder:
 
     @property
     def said(self) -> str:
-        """How prompts are laid out, as a phrase."""
+        """A phrase that says whether prompts are written with a chat template."""
         if self._speaker is None:
             return "without a chat template: the prompt is the problem's own text"
         return "its own chat template" + (f" (it opens {THINK})" if self.opening else "")
@@ -59,7 +59,7 @@ class ChatEncoder:
         """Return the model's keyword arguments for one prompt, on the CPU.
 
         Raises:
-            UserError: the prompt is too long, or this model cannot be shown the problem.
+            UserError: the prompt is too long, or this model cannot take the problem.
         """
         kept = self._kept.get(id(problem))
         if kept is not None:
@@ -75,9 +75,9 @@ class ChatEncoder:
         return self._keep(problem, inputs)
 
     def _keep(self, problem: Problem, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Keep the inputs until there is no room.
+        """Store the inputs of a problem and return them. A full store is emptied first.
 
-        A step needs each prompt four times, the next has others.
+        A training step needs each prompt four times; the next step has other prompts.
         """
         if not self._remember:
             return inputs
@@ -108,7 +108,7 @@ class ChatEncoder:
         return tensors
 
     def signed_tokens(self, problem: Problem) -> list[int]:
-        """Return the prompt's tokens, with one picture token for each picture."""
+        """Return the token ids of a prompt, with one picture token for each picture."""
         with self._lock:
             text, special = self.text(problem), self._speaker is None
             tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=special)
@@ -118,7 +118,8 @@ class ChatEncoder:
         """Return the prompt as text, with the model's own picture token for each picture.
 
         Raises:
-            UserError: the problem's text contains that token, or the model cannot see pictures.
+            UserError: the problem's text contains the picture token, or the problem has a picture
+                and the model reads text only.
         """
         if problem.images and self.processor is None:
             raise UserError(
@@ -144,7 +145,10 @@ class ChatEncoder:
         return spoken(self._speaker, messages)
 
     def _opening(self) -> str:
-        """Return the start of the response that the template writes: a think tag, or nothing."""
+        """Return the think tag if the template ends a prompt with it, else an empty text.
+
+        Such a tag is the start of the response.
+        """
         if self._speaker is None:
             return ""
         question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
@@ -158,10 +162,10 @@ def _picture_ids(processor: "ProcessorMixin | None") -> list[int]:
 
 
 def collated(rows: Sequence[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
-    """Return encoded prompts as one block: tokens padded on the left, pictures one after the other.
+    """Return encoded prompts as one block of keyword arguments for the model.
 
-    If pictures have several shapes, the smaller ones are filled up with zeros, as the families' own
-    processors do for a batch.
+    Tokens are padded on the left; pictures are concatenated. If pictures have several shapes, the
+    smaller ones are padded with zeros, as the families' own processors do for a batch.
     """
     width = max(row["input_ids"].shape[1] for row in rows)
     block = {}

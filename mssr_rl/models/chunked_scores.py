@@ -1,9 +1,9 @@
-"""Log-probabilities and entropies over a large vocabulary, without all logits at once.
+"""Compute log-probabilities and entropies over a large vocabulary in parts, to save memory.
 
-4,096 response tokens have 622 million logits over a vocabulary of 151,936: 2.5 GB, and several
-times that for their log-softmax, entropy and gradients. Here the output layer is applied to some
-tokens at a time, and the backward pass computes their logits again. Only hidden states are kept. An
-entropy that the loss does not use has no graph and no gradient.
+4,096 response tokens have 622 million logits over a vocabulary of 151,936. That is 2.5 GB, and
+log-softmax, entropy and gradients need several times as much. Here the output layer is applied to
+some tokens at a time, and the backward pass computes their logits again. Only the hidden states
+are kept. If the loss does not use the entropy, no gradient of the entropy is computed.
 
 Shapes: N tokens, D hidden, V vocabulary.
 """
@@ -24,13 +24,13 @@ LOGITS_AT_ONCE = 2**25  # 128 MiB in float32: large enough for full speed, small
 
 
 class MemoryUse(NamedTuple):
-    """How a training pass saves memory. It changes no number beyond rounding."""
+    """The settings that save memory in a training pass. Results change only by rounding."""
 
     logit_tokens: int | None = None  # tokens whose logits exist at once; None: by the vocabulary
     checkpointing: bool = False  # a layer's activations are computed again in the backward pass
 
     def tokens_at_once(self, vocabulary: int) -> int:
-        """Return how many tokens have logits at once."""
+        """Return for how many tokens logits are computed at once."""
         return self.logit_tokens or max(1, LOGITS_AT_ONCE // vocabulary)
 
 
@@ -40,9 +40,10 @@ USUAL = MemoryUse()
 def score_states(
     states_ND: Tensor, head: torch.nn.Linear, token_N: Tensor, score: Score, at_once: int
 ) -> TokenScores:
-    """Return what `score` gives for the logits `head(states_ND)`, for `at_once` tokens at a time.
+    """Return the scores of N tokens: `score` of the logits `head(states_ND)` and `token_N`.
 
-    `head` is a linear layer. `score` must treat each token by itself.
+    Logits are computed for `at_once` tokens at a time. So the scores that `score` gives to a token
+    must not depend on other tokens.
     """
     # Few logits are kept: computing them again would only cost time.
     if len(token_N) <= at_once:
@@ -88,7 +89,7 @@ def _of_logits(
     score: Score,
     gradient: list[Tensor | None],
 ) -> Tensor:
-    """Return the gradient of the logits of one chunk, which are computed again."""
+    """Compute the logits of one chunk of tokens again, and return their gradient."""
     logits = F.linear(*layer).detach().requires_grad_()
     with torch.enable_grad():
         scores = score(logits, token)

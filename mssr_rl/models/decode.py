@@ -1,10 +1,10 @@
-"""Sample with a key-value cache: one token for each row at a time; finished rows leave the block.
+"""Sample responses of Qwen2.5-VL with a key-value cache, one token at a time for all rows.
 
-Small models on a CPU do all of this in one call of compiled code (`responses.py`).
+A row is one rollout; rows that have ended are removed from the block. For small models on a CPU,
+one call of compiled code does all of this (`responses.py`).
 
-The caller gives a uniform number u[b, t] for token t of rollout b, and this number alone decides
-the draw (`vocabulary.draw`). So a rollout depends on its own numbers only, and not on which other
-rows are still running.
+The caller gives a uniform random number u[b, t] for token t of rollout b. This number alone decides
+the draw (`vocabulary.draw`). So a rollout does not depend on which other rows are still running.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, T tokens, V vocabulary.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class _Running(NamedTuple):
-    """The rows in the block: which rollouts they are, and their keys and values."""
+    """The rows that are still sampled: the index of their rollout, and their keys and values."""
 
     row_A: Tensor
     going_A: Tensor  # bool; an ended row may stay for a while, and its tokens are dropped
@@ -46,7 +46,7 @@ def sample(
     sampling: Sampling,
     uniform_BT: Tensor,
 ) -> Sampled:
-    """Sample B = len(uniform_BT) responses, the same number for each prompt."""
+    """Return B = len(uniform_BT) sampled responses, the same number for each prompt."""
     vocabulary = Vocabulary.of(model)
     serves = drawable(sampling) and fused.usable(*_tensors(reading))
     compiled = Compiled.of(model) if serves else None
@@ -76,7 +76,7 @@ def _token_by_token(
     sampling: Sampling,
     uniform_BT: Tensor,
 ) -> Sampled:
-    """Sample with torch, all running rows at once."""
+    """Return sampled responses; each step draws one token for all running rows, with torch."""
     cache, last_PD = reading
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
@@ -96,7 +96,10 @@ def _token_by_token(
 
 
 def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
-    """Copy each prompt's keys and values to its rollouts, with room for their tokens."""
+    """Return one row for each rollout, with a copy of its prompt's keys and values.
+
+    The copies have room for the keys and values of `limit` response tokens.
+    """
 
     def grow(x_PKLH: Tensor) -> Tensor:
         p, heads, length, size = x_PKLH.shape
@@ -116,7 +119,11 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
 
 def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tensor]:
-    """Once a sixteenth of the rows have ended, move the last running rows to their places."""
+    """Remove ended rows once they are a sixteenth of the block.
+
+    The last running rows are moved to the places of the ended ones. Returns the rows and their
+    tokens, in the new order.
+    """
     going_A = running.going_A
     left = int(going_A.sum())
     if left > 15 / 16 * len(token_A):
@@ -125,7 +132,7 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     from_A = torch.arange(left, device=mover.device).index_put((hole,), mover)
 
     def close(x: Tensor) -> Tensor:
-        """Work in place: nothing else uses these tensors, and later places are still empty."""
+        """Return the tensor without ended rows. It is changed in place, as nothing else uses it."""
         x[hole, :, : running.prompt_length + t] = x[mover, :, : running.prompt_length + t]
         return x[:left]
 
@@ -142,7 +149,10 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
 def _advance(
     model: "Qwen2_5_VLForConditionalGeneration", fed: tuple[_Running, Tensor], t: int
 ) -> Tensor:
-    """Feed response token t of every row. Returns A D hidden states that predict the next token."""
+    """Run the model on response token t of every row.
+
+    Returns the hidden states A D that predict the next token.
+    """
     text, (running, token_A) = model.model.language_model, fed
     x = text.embed_tokens(token_A)
     rotary = lean.response_rotary(model, running.position_A + t)

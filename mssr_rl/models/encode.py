@@ -1,7 +1,7 @@
-"""Turn problems into tensors: chat text, image tokens, mRoPE positions and pictures.
+"""Turn problems into tensors for Qwen2.5-VL: tokens, mRoPE positions and pictures.
 
-The result equals that of the model's processor and of `get_rope_index` (a test compares them). But
-each problem is encoded once and kept, and pictures of one size form one block for the vision tower.
+The result equals that of the model's processor and of `get_rope_index`; a test compares them. In
+addition, an encoded problem is kept, and pictures of one size form one block.
 
 Shapes: P prompts, L prompt tokens (right-padded).
 """
@@ -53,7 +53,7 @@ class PromptBlock(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """One prompt's tokens and mRoPE positions."""
+    """The tokens and mRoPE positions of one prompt, and the position after it."""
 
     tokens: list[int]
     position_3L: NDArray[np.int64]
@@ -65,11 +65,11 @@ ROOM = 256 << 20  # bytes of decoded pictures that are kept
 
 
 class PromptEncoder:
-    """Encodes problems with a Qwen2.5-VL processor.
+    """An encoder of problems with a Qwen2.5-VL processor.
 
-    With `remember` it keeps the tokens of its problems. It always keeps pictures while there is
-    room. A process that is sent copies of problems sets remember=False, because a copy never comes
-    again.
+    With remember=True it keeps the tokens of every encoded problem. Decoded pictures are kept in
+    any case while there is room. A process that gets copies of problems sets remember=False,
+    because the same copy is never encoded twice.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class PromptEncoder:
         self._lock = Lock()  # two threads must not use a tokenizer at once
 
     def layout(self, problem: Problem, pictures: Sequence[Pixels]) -> Layout:
-        """Return tokens and positions of one problem.
+        """Return the tokens and mRoPE positions of one problem's prompt.
 
-        Raises UserError if the prompt is too long.
+        Raises UserError if the prompt is too long, or if its text contains the picture token.
         """
         kept = self._seen.get(id(problem))
         if kept is not None:
@@ -123,7 +123,10 @@ class PromptEncoder:
         return len(self.layout(problem, self._pixels_of(problem)).tokens)
 
     def block(self, problems: Sequence[Problem]) -> PromptBlock:
-        """Pad a block of problems on the right, and group their pictures by size."""
+        """Return the prompts of problems as one block, padded on the right.
+
+        The pictures are grouped by size.
+        """
         pictures = [self._pixels_of(problem) for problem in problems]
         layouts = [self.layout(*pair) for pair in zip(problems, pictures, strict=True)]
         width = max(len(layout.tokens) for layout in layouts)
@@ -157,20 +160,20 @@ class PromptEncoder:
         return int(self.images.patch_size * self.images.merge_size)
 
     def text_tokens(self, problem: Problem) -> list[int]:
-        """Return the tokens of the chat text, with one image token for each picture."""
+        """Return the token ids of a problem's prompt, with one image token for each picture."""
         text = spoken(self.processor, chat_messages(problem))
         (encoded,) = self._text.encode_batch_fast([text], add_special_tokens=False)
         return list(encoded.ids)
 
     def pixels(self, data: bytes) -> Pixels:
-        """Return a picture as the model gets it: RGB, in a size that it accepts."""
+        """Return a decoded picture as the model gets it: RGB, in a size that the model accepts."""
         kept = self._pixels.get(data)
         return self._keep(data, self._decoded(data)) if kept is None else kept
 
     def _keep(self, data: bytes, pixels: Pixels) -> Pixels:
-        """Keep pictures until there is no room.
+        """Store a decoded picture and return it. A full store is emptied first.
 
-        A step needs each picture four times, the next has others.
+        A training step needs each picture four times; the next step has other pictures.
         """
         if pixels.nbytes > self._room:
             self._pixels.clear()
@@ -190,7 +193,11 @@ class PromptEncoder:
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
 
     def _lay_out(self, tokens: list[int], grids: list[tuple[int, ...]]) -> Layout:
-        """Expand each image token to its grid, and number the positions (arXiv:2502.13923)."""
+        """Return the layout of a prompt whose text has one image token for each picture.
+
+        Each image token is repeated for its picture's grid of image tokens. Positions are numbered
+        by mRoPE (arXiv:2502.13923).
+        """
         out: list[int] = []
         length = len(tokens) + sum(rows * across - 1 for rows, across in grids)
         position_3L = np.empty((3, length), dtype=np.int64)
@@ -234,7 +241,7 @@ class PromptEncoder:
 
     @cached_property
     def _value(self) -> Tensor:
-        """The model's input for each byte of a channel: channels x 256."""
+        """The model's input for each of the 256 values of a byte, by colour channel: [3, 256]."""
         mean, std = (
             torch.tensor(of_channels)[:, None]
             for of_channels in (self.images.image_mean, self.images.image_std)
@@ -245,12 +252,12 @@ class PromptEncoder:
 
 
 def _number(position_3L: NDArray[np.int64], first: int, count: int) -> int:
-    """Number text tokens, alike on all three axes. Returns how many there are."""
+    """Write the positions of `count` text tokens, equal on all three axes. Returns `count`."""
     position_3L[:, :count] = np.arange(first, first + count)
     return count
 
 
 @lru_cache(maxsize=256)
 def _cells(rows: int, across: int) -> NDArray[np.int64]:
-    """Return time, row and column of each image token, counted from 0."""
+    """Return the time, row and column of each image token of a picture, counted from 0."""
     return np.indices((1, rows, across)).reshape(3, -1)

@@ -1,8 +1,8 @@
-"""The interface of a model family: what an engine needs of it, and nothing more.
+"""The interface of a model family: the methods through which an engine uses a model.
 
-`qwen2_5_vl.py` is a special implementation, fast on a CPU. `general.py` serves every model that
-transformers has classes for. `families/` has what single families need beyond the general one.
-`load.py` picks one for a model folder, and its `said` line is printed at the start of a run.
+`qwen2_5_vl.py` implements it for Qwen2.5-VL, and is fast on a CPU. `general.py` implements it for
+every model that transformers has classes for, and `families/` adds what single families need.
+`load.py` chooses the implementation for a model folder. A run prints its `said` when it starts.
 
 Shapes: P problems, G rollouts a problem, B = P * G (problem-major), T response tokens.
 """
@@ -31,14 +31,14 @@ PictureRule = Callable[[int, int], str | None]
 
 
 class ScoredResponses(NamedTuple):
-    """Log-probability and entropy of each response token; 0 where the mask is 0."""
+    """The log-probability and entropy of each response token; 0 where the mask is 0."""
 
     logprob_BT: Tensor  # float32 [nat]
     entropy_BT: Tensor  # float32 [nat], over the full vocabulary
 
 
 class Block(NamedTuple):
-    """Prompts as tensors, ready for a pass."""
+    """A block of encoded prompts, and its numbers of tokens."""
 
     prompts: Any  # in the family's own form
     prompt_tokens: int  # with image tokens, without padding
@@ -46,7 +46,7 @@ class Block(NamedTuple):
 
 
 class RawPrompt(NamedTuple):
-    """A prompt for a program that expands pictures into tokens itself, such as vLLM."""
+    """A prompt for a sampler that expands pictures into tokens itself, such as vLLM."""
 
     tokens: list[int]  # one token for each picture
     pictures: list[Image.Image]
@@ -55,7 +55,7 @@ class RawPrompt(NamedTuple):
 
 
 class FamilyEncoder(Protocol):
-    """A family's encoder of prompts. Beyond this, only its own family looks inside."""
+    """The encoder of a family's prompts. Its other attributes are used only by its own family."""
 
     @property
     def processor(self) -> "ProcessorMixin | None":
@@ -64,7 +64,7 @@ class FamilyEncoder(Protocol):
 
 
 class Family(Protocol):
-    """A model family: prompts in, responses and their log-probabilities out."""
+    """A model family, which encodes prompts, samples responses and scores them."""
 
     kind: str  # transformers' class of the model
     said: str  # which implementation it is, as a phrase
@@ -74,11 +74,11 @@ class Family(Protocol):
 
     @property
     def encoder(self) -> FamilyEncoder:
-        """What turns problems into prompts."""
+        """The encoder that turns problems into prompts."""
         ...
 
     def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
-        """Prepare a model that samples and trains in this process. Called once, before any pass."""
+        """Prepare a model to sample and train in this process. Call it once, before any pass."""
         ...
 
     def length(self, problem: Problem) -> int:
@@ -86,24 +86,27 @@ class Family(Protocol):
         ...
 
     def block(self, problems: Sequence[Problem], device: str) -> Block:
-        """Encode problems as one block.
+        """Return the prompts of problems as one block on a device.
 
         Raises:
-            UserError: a prompt is too long, or this model cannot be shown a problem.
+            UserError: a prompt is too long, or this model cannot take a problem.
         """
         ...
 
     def read(self, model: "PreTrainedModel", block: Block) -> Reading:
-        """Make the pass over the prompts, which a group of rollouts shares.
+        """Run the model on the prompts and return the result, which a group of rollouts shares.
 
-        With gradient if enabled.
+        The result has a gradient if torch's gradients are enabled.
         """
         ...
 
     def sample(
         self, model: "PreTrainedModel", reading: Reading, sampling: Sampling, uniform_BT: Tensor
     ) -> Sampled:
-        """Sample B = len(uniform_BT) responses. uniform_BT[b, t] decides token t of row b."""
+        """Return B = len(uniform_BT) sampled responses; uniform_BT[b, t] decides token t of row b.
+
+        The uniform numbers are from 0 to 1. Every prompt gets the same number of responses.
+        """
         ...
 
     def score(
@@ -113,28 +116,34 @@ class Family(Protocol):
         response: tuple[Tensor, Tensor],
         temperature: float,
     ) -> ScoredResponses:
-        """Score every token of `response` = (token_BT, mask_BT). With gradient if enabled."""
+        """Return the log-probability and entropy of every token of (token_BT, mask_BT).
+
+        They have a gradient if torch's gradients are enabled.
+        """
         ...
 
     def sequences(
         self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
-        """Return the keyword arguments of one pass of transformers' own model over whole sequences.
+        """Return prompts with their responses as keyword arguments for transformers' own model.
 
         Prompts are padded on the left, so that all responses begin at the same column.
         """
         ...
 
     def asked(self, problem: Problem) -> "RawPrompt":
-        """Return one problem in the form that vLLM gets."""
+        """Return the prompt of one problem in the form that vLLM takes."""
         ...
 
     def part(self, reading: Reading, rows: slice) -> Reading:
-        """Return the reading of some of its prompts."""
+        """Return the part of a reading that belongs to some of its prompts."""
         ...
 
     def save(self, model: "PreTrainedModel", folder: Path) -> None:
-        """Write weights, config, tokenizer and processor, as transformers and vLLM read them."""
+        """Write weights, config, tokenizer and processor into a folder.
+
+        transformers and vLLM can load the folder.
+        """
         ...
 
     def save_words(self, folder: Path) -> None:
@@ -142,12 +151,12 @@ class Family(Protocol):
         ...
 
     def picture_rule(self) -> PictureRule:
-        """Return the rule which sizes of pictures the model accepts."""
+        """Return the rule that decides which sizes of pictures the model accepts."""
         ...
 
 
 class ScoringBatches(NamedTuple):
-    """How many prompts there are, how many are scored at a time, and at which temperature."""
+    """The number of prompts, the number that is scored at a time, and the temperature."""
 
     prompts: int
     together: int
@@ -161,7 +170,7 @@ def score_by_parts(
     response: tuple[Tensor, Tensor],
     parts: ScoringBatches,
 ) -> ScoredResponses:
-    """Call `Family.score` for a few prompts at a time: a large vocabulary needs much memory."""
+    """Return the scores of responses, computed for a few prompts at a time to save memory."""
     group_size = len(response[0]) // parts.prompts
     scored = []
     for first in range(0, parts.prompts, parts.together):

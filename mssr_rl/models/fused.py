@@ -1,7 +1,8 @@
-"""The operations between the matrix products of a forward pass, each with its gradient.
+"""RMSNorm, SwiGLU, rotary positions and attention, each with its gradient.
 
-On a CPU in float32 they call `kernels/`, if that could be compiled (`native`). Everywhere else they
-are torch's own operations. A test compares the two, to the last bits of float32.
+On a CPU in float32 they call the compiled code of `kernels/`, if there is a compiler (`native`).
+Everywhere else they use torch's operations, except `attend`, which needs the compiled code. A test
+compares the two, to the last bits of float32.
 
 Shapes: N tokens one after the other, D hidden, Q query heads, K key-value heads, H values a head,
 B sequences, P prompts of at most L tokens.
@@ -28,21 +29,24 @@ Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Return whether the compiled kernels can take these tensors."""
+    """Return whether compiled kernels exist and can process these tensors."""
     plain = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
     return plain and native.kernels().library is not None
 
 
 def address(x: Tensor | None) -> int | None:
-    """Return the address of a contiguous tensor for a kernel.
+    """Return the memory address of a contiguous tensor, for a kernel; None for None.
 
-    The caller must keep the tensor alive.
+    The caller must keep a reference to the tensor until the kernel has ended.
     """
     return None if x is None else x.data_ptr()
 
 
 def run(name: str, *told: Any) -> None:
-    """Call a kernel. Contiguous tensors are passed by address."""
+    """Call the kernel of this name. Contiguous tensors are passed by their address.
+
+    Raises MemoryError if the kernel gets no memory, and IndexError for an unknown token.
+    """
     arguments = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
     code = getattr(native.kernels().library, name)(*arguments)
     if code == native.NO_ROOM:
@@ -55,12 +59,12 @@ def run(name: str, *told: Any) -> None:
 
 
 def norm(module: "Qwen2_5_VLRMSNorm", x: Tensor) -> Tensor:
-    """Apply RMSNorm with the module's weight."""
+    """Return x after RMSNorm with the module's weight."""
     return rms_norm(x, module.weight, module.variance_epsilon)
 
 
 def mlp(module: "Qwen2MLP | Qwen2_5_VLMLP", x: Tensor) -> Tensor:
-    """Apply the gated feed-forward half of a layer."""
+    """Return the output of a layer's gated feed-forward module for x."""
     out: Tensor = module.down_proj(swiglu(module.gate_proj(x), module.up_proj(x)))
     return out
 
@@ -69,7 +73,7 @@ def mlp(module: "Qwen2MLP | Qwen2_5_VLMLP", x: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """Divide x by the root of its mean square along D, and multiply by the weight.
+    """Return x divided by the root of its mean square along D, times the weight.
 
     y = w * x / r,   r = sqrt(mean(x^2) + eps)
     dL/dw = sum(g * x / r),   dL/dx = (g * w - x / r * mean(g * w * x / r)) / r
@@ -132,7 +136,10 @@ class _SwiGLU(torch.autograd.Function):
 
 
 def rotate(x_NQH: Tensor, rotary: Rotary) -> Tensor:
-    """Rotate the first and second half of every head by its token's angles, pair by pair."""
+    """Return every head with its values rotated by its token's angles.
+
+    Value i of the first half and value i of the second half are rotated as a pair.
+    """
     cosine, sine = rotary
     if not usable(x_NQH, cosine):
         first, second = x_NQH.chunk(2, dim=-1)
@@ -177,20 +184,20 @@ def _inner(x_NQH: Tensor) -> Tensor:
 
 
 class PackedSequences(NamedTuple):
-    """B sequences, one after the other in N tokens."""
+    """The first token and the length of B sequences, which are concatenated to N tokens."""
 
     first_B: Tensor  # int64: the first token of each
     length_B: Tensor  # int64
 
     @classmethod
     def of(cls, length_B: Tensor) -> "PackedSequences":
-        """Return them from their lengths."""
+        """Return the first tokens and lengths of sequences with these lengths."""
         length_B = length_B.long()
         return cls(length_B.cumsum(0) - length_B, length_B)
 
 
 class Before(NamedTuple):
-    """The prompts before the rollouts' own tokens: P of them for B sequences."""
+    """The keys and values of P prompts, which B sequences of response tokens follow."""
 
     k_PLKH: Tensor
     v_PLKH: Tensor
@@ -205,10 +212,10 @@ def attend(
     *,
     causal: bool = True,
 ) -> Tensor:
-    """Return N Q H: grouped-query attention of packed tokens, by compiled kernels only.
+    """Return grouped-query attention of concatenated sequences, shape [N, Q, H].
 
-    A token attends to its prompt, and to its own sequence: up to itself if `causal`, else all of
-    it.
+    A token attends to its prompt and to its own sequence: if `causal` only up to itself, otherwise
+    to the whole sequence. It needs the compiled kernels (`usable`).
     """
     prompts = (None, None, None) if before is None else before
     attended: Tensor = _Attention.apply(q_NQH, *kv, *prompts, sequences, causal)  # type: ignore[no-untyped-call]

@@ -1,8 +1,9 @@
-"""Any model that transformers has classes for, with its own forward pass, cache and chat template.
+"""The implementation of `family.Family` for any model that transformers has classes for.
 
-A block of prompts is padded on the left and read once. The rollouts of a group share the result
-through the family's own key-value cache: in sampling and, if the cache is differentiable, in
-training too. Nothing here is particular to a family: that is in `families/`.
+It uses the model's own forward pass, cache and chat template. A block of prompts is padded on the
+left and read once. In sampling, the rollouts of a group share the resulting key-value cache. In
+training they share it if gradients pass through the cache. Code for single families is in
+`families/`.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, L prompt tokens, T response
 tokens, V vocabulary.
@@ -41,14 +42,14 @@ WORTH_SHARING = 8  # tokens; an extra pass over a shorter common start costs mor
 
 
 class Described(NamedTuple):
-    """A model without its weights."""
+    """The config and the class of a model, without its weights."""
 
     config: "PreTrainedConfig"
     kind: type  # transformers' class
 
 
 class GeneralPrompts(NamedTuple):
-    """A block of prompts as the model's keyword arguments, and those of each problem."""
+    """The model's keyword arguments for a block of prompts, and those for each single prompt."""
 
     # input_ids, attention_mask and position_ids P L; pictures in the family's own form
     inputs: Inputs
@@ -56,14 +57,14 @@ class GeneralPrompts(NamedTuple):
 
     @property
     def mask(self) -> Tensor:
-        """1 on real tokens, 0 on padding."""
+        """The attention mask P L: 1 on real tokens, 0 on padding."""
         return self.inputs["attention_mask"]
 
 
 class PromptReading(NamedTuple):
-    """Prompts and the result of the pass over them.
+    """A block of prompts, and the cache and logits that the model computed from them.
 
-    A family that shares nothing has only the prompts.
+    Cache and logits are None in training if rollouts cannot share their prompt's cache.
     """
 
     prompts: GeneralPrompts
@@ -72,7 +73,7 @@ class PromptReading(NamedTuple):
 
 
 class General:
-    """Any model family. `family.Family` says what each method does."""
+    """Any model family. The docstrings of `family.Family` describe the methods in full."""
 
     model_types: ClassVar[tuple[str, ...]] = ()  # of a subclass in `families/`
     # {keyword argument: the type of response tokens}; 0 for arguments that are not here.
@@ -96,12 +97,16 @@ class General:
 
     @classmethod
     def ready(cls) -> None:
-        """Called before the library builds anything of this family."""
+        """Prepare transformers for this family; called before a processor is built from a folder.
+
+        Here it does nothing; a family in `families/` can override it.
+        """
 
     def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
-        """Use attention that does not copy keys, if the model leaves attention to torch.
+        """Set the memory settings, and replace torch's attention by `grouped_attention`.
 
-        Raises UserError if `memory` asks for what the model's class cannot do.
+        A model with another kind of attention keeps it. Raises UserError if the model's class
+        cannot apply the memory settings.
         """
         self.memory = memory
         if memory.checkpointing:
@@ -124,7 +129,7 @@ class General:
         return self.encoder.inputs(problem)["input_ids"].shape[1]
 
     def block(self, problems: Sequence[Problem], device: str) -> Block:
-        """Encode problems as one block."""
+        """Return the prompts of problems as one block on a device."""
         rows = tuple(self.encoder.inputs(problem) for problem in problems)
         rows = tuple({name: x.to(device) for name, x in row.items()} for row in rows)
         prompts = GeneralPrompts(collated(rows, self.vocabulary.pad), rows)
@@ -138,7 +143,11 @@ class General:
     # ---- passes ----------------------------------------------------------------------------
 
     def read(self, model: "PreTrainedModel", block: Block) -> PromptReading:
-        """Make the pass over the prompts, unless training cannot share it."""
+        """Run the model on the prompts and return the result.
+
+        With gradients enabled, and a cache that is not differentiable, only the prompts are
+        returned.
+        """
         prompts: GeneralPrompts = block.prompts
         if torch.is_grad_enabled() and not self.shares:
             return PromptReading(prompts, None, None)
@@ -163,7 +172,7 @@ class General:
         )
 
     def positions(self, model: "PreTrainedModel", inputs: Inputs) -> Tensor:
-        """Return the positions of the prompt's tokens in generation: P L, or axes P L."""
+        """Return the position ids of the prompts' tokens, shape [P, L] or [axes, P, L]."""
         # Every family implements its counting in this method. A plain forward pass would keep state
         # in the model, and passes that run at the same time must not share state.
         counted: Tensor = model._prepare_position_ids_for_generation(  # noqa: SLF001
@@ -178,7 +187,10 @@ class General:
         sampling: Sampling,
         uniform_BT: Tensor,
     ) -> Sampled:
-        """Sample token by token, all running rows at once. Ended rows leave the block."""
+        """Return sampled responses; each step draws one token for all running rows.
+
+        A row is one rollout; rows that have ended are removed from the block.
+        """
         if reading.cache is None or reading.logits_PV is None:
             reading = self._read(model, reading.prompts)
         assert reading.cache is not None
@@ -220,7 +232,11 @@ class General:
         response: tuple[Tensor, Tensor],
         temperature: float,
     ) -> ScoredResponses:
-        """Score with the prompts' cache if there is one, else prompts and responses together."""
+        """Return the log-probability and entropy of every response token.
+
+        The prompts' cache is used if there is one. Otherwise the model runs on prompts and
+        responses together.
+        """
         token_BT, mask_BT = response
         chosen = mask_BT.bool()
         at_once = self.memory.tokens_at_once(len(model.get_output_embeddings().weight))
@@ -233,9 +249,10 @@ class General:
         return ScoredResponses(*(empty_BT.masked_scatter(chosen, of_N) for of_N in scores))
 
     def scores_states(self, model: "PreTrainedModel") -> bool:
-        """Return whether logits are the output layer of the last hidden states and nothing more.
+        """Return whether the logits are exactly the output layer applied to the last hidden states.
 
-        Some classes scale or cap them afterwards. Two tokens tell, computed once.
+        Some classes scale or limit the logits afterwards. The first call tests it on two tokens,
+        and later calls return the same result.
         """
         if self._scores_states is None:
             token_PL = self.vocabulary.end[:1].expand(1, 2)
@@ -252,7 +269,10 @@ class General:
         response: tuple[Tensor, Tensor],
         how: tuple[float, int],
     ) -> TokenScores:
-        """Score with few logits at once. `how`: the temperature, and of how many tokens."""
+        """Return the scores of all response tokens, with the logits of few tokens at a time.
+
+        `how` is the temperature, and the number of tokens that have logits at once.
+        """
         (token_BT, mask_BT), (temperature, at_once) = response, how
         chosen, head = mask_BT.bool(), model.get_output_embeddings()
 
@@ -282,7 +302,7 @@ class General:
         return TokenScores(*both)
 
     def token_scores(self, logits_NV: Tensor, token_N: Tensor, temperature: float) -> TokenScores:
-        """Return the scores of N tokens by the logits that predict them."""
+        """Return the scores of N tokens, from the logits that predict them."""
         return score_tokens(logits_NV, token_N, self.vocabulary, temperature)
 
     def _outputs(
@@ -293,10 +313,10 @@ class General:
         *,
         states: bool,
     ) -> Tensor:
-        """Return logits B T V that predict the responses.
+        """Return the logits B T V that predict the response tokens.
 
-        With `states`, return the hidden states instead: B T D, or B T-1 D behind a cache, where the
-        prompt's logits predict the first token.
+        With `states`, return the hidden states B T D instead. With a cache they are B (T - 1) D,
+        because the prompt's logits, which the reading holds, predict the first token.
         """
         if reading.cache is None:
             return self._together(model, reading.prompts, response, states=states)
@@ -315,7 +335,10 @@ class General:
         *,
         states: bool,
     ) -> Tensor:
-        """Return outputs for all tokens but the first, which follow the prompts' cache."""
+        """Return the outputs that predict all response tokens but the first.
+
+        The model runs on the responses, with the prompts' cache before them.
+        """
         assert reading.cache is not None
         token_BT, mask_BT = response
         behind_B = _prompt_of(reading, len(token_BT))
@@ -340,7 +363,10 @@ class General:
         *,
         states: bool,
     ) -> Tensor:
-        """Return outputs from whole sequences, in which every rollout has its own prompt."""
+        """Return the outputs that predict the response tokens, without the prompts' cache.
+
+        The model runs on whole sequences: every rollout with a copy of its prompt before it.
+        """
         group_size = len(response[0]) // len(prompts.rows)
         rows = [row for row in prompts.rows for _ in range(group_size)]
         width = response[0].shape[1]
@@ -351,7 +377,7 @@ class General:
     def sequences(
         self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> Inputs:
-        """Return left-padded prompts with their responses after them."""
+        """Return left-padded prompts with their responses, as the model's keyword arguments."""
         device = response[0].device
         rows = [self.encoder.inputs(problem) for problem in problems]
         there = [{name: x.to(device) for name, x in row.items()} for row in rows]
@@ -377,7 +403,7 @@ class General:
         return _precise(whole, model.dtype)
 
     def asked(self, problem: Problem) -> RawPrompt:
-        """Return the text with one token for each picture, and pictures in their final size."""
+        """Return a prompt for vLLM, with one token for each picture and pictures in final size."""
         inputs = self.encoder.inputs(problem)["input_ids"][0]
         return RawPrompt(
             tokens=self.encoder.signed_tokens(problem),
@@ -387,13 +413,16 @@ class General:
         )
 
     def _picture(self, data: bytes) -> Image.Image:
-        """Return a picture in its final size."""
+        """Return a picture in the size that the model's processor scales it to."""
         processor = self.encoder.processor
         assert processor is not None  # the encoder refuses pictures for a model of text
         return sized(processor.image_processor, decode(data))
 
     def part(self, reading: PromptReading, rows: slice) -> PromptReading:
-        """Return the reading of some of its prompts. The pictures' part of it is in the cache."""
+        """Return the part of a reading that belongs to some of its prompts.
+
+        Picture inputs are left out, because their keys and values are in the cache.
+        """
         assert reading.cache is not None
         assert reading.logits_PV is not None
         index = torch.arange(len(reading.prompts.rows), device=reading.logits_PV.device)[rows]
@@ -405,7 +434,7 @@ class General:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, model: "PreTrainedModel", folder: Path) -> None:
-        """Write a folder that loads without anything else."""
+        """Write weights, config, tokenizer and processor; the folder loads without other files."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         self.save_words(folder)
@@ -419,7 +448,7 @@ class General:
 
 
 def _run(model: "PreTrainedModel", *, states: bool, **inputs: Any) -> Tensor:
-    """Run the model, or with `states` its part below the output layer."""
+    """Return the model's logits, or with `states` the last hidden states."""
     outputs: Tensor = (
         model.base_model(**inputs).last_hidden_state if states else model(**inputs).logits
     )
@@ -427,17 +456,17 @@ def _run(model: "PreTrainedModel", *, states: bool, **inputs: Any) -> Tensor:
 
 
 def _prompt_of(reading: PromptReading, responses: int) -> Tensor:
-    """Return the row of each response's prompt."""
+    """Return the index of each response's prompt in the block, int64."""
     assert reading.logits_PV is not None
     device = reading.logits_PV.device
     return torch.arange(responses, device=device) // (responses // len(reading.logits_PV))
 
 
 def common_start(prompts: GeneralPrompts) -> int:
-    """Return how many tokens all prompts of a block have in common at their start.
+    """Return how many tokens at the start are the same in all prompts of a block.
 
-    These are a template's first words, and examples in front of every problem. The result is 0 if
-    the prompts are more than plain text.
+    For example, a chat template's first words, or the same examples before every problem. The
+    result is 0 for a single prompt, and for prompts with pictures or other inputs.
     """
     rows = prompts.rows
     if len(rows) < 2 or any(set(row) - {"input_ids", "attention_mask"} for row in rows):
@@ -452,9 +481,10 @@ def common_start(prompts: GeneralPrompts) -> int:
 def _read_behind_start(
     model: "PreTrainedModel", prompts: GeneralPrompts, start: int
 ) -> PromptReading:
-    """Read prompts whose first `start` tokens are the same; these are read only once.
+    """Return the reading of prompts whose first `start` tokens are the same.
 
-    Padding is then after the common start. Neither positions nor masks depend on its place.
+    These tokens are read once for all prompts. Padding is between them and the prompt's other
+    tokens; positions and mask take this into account.
     """
     rows = prompts.rows
     begin = rows[0]["input_ids"][:, :start]
@@ -486,7 +516,7 @@ def _read_behind_start(
 
 
 def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    """Return the inputs with pictures in the model's own precision."""
+    """Return the inputs with all floating-point tensors, such as pictures, in this dtype."""
     return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
 
 
@@ -496,7 +526,7 @@ def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
 def _differentiable(cache: Cache) -> bool:
     """Return whether gradients pass through the cache.
 
-    They do not through states updated in place.
+    They do not if a layer updates its states in place, as linear attention does.
     """
     return all(
         isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
@@ -505,7 +535,10 @@ def _differentiable(cache: Cache) -> bool:
 
 
 def forked(cache: Cache, index_B: Tensor) -> Cache:
-    """Return the cache of some rows, repeated or reordered. The original is not changed."""
+    """Return a cache with the rows of this index, repeated or reordered.
+
+    The original cache is not changed.
+    """
     # Shallow copies are enough: `reorder_cache` puts new tensors into them.
     fork = copy.copy(cache)
     fork.layers = [copy.copy(layer) for layer in cache.layers]
@@ -518,7 +551,7 @@ def forked(cache: Cache, index_B: Tensor) -> Cache:
 
 
 class _Room(DynamicLayer):  # type: ignore[misc]
-    """A cache layer with free room: a new token is written into it, and nothing is copied."""
+    """A cache layer with free space, so that a new token is added without copying the others."""
 
     def __init__(self, layer: DynamicLayer, more: int) -> None:
         super().__init__()
@@ -546,7 +579,7 @@ class _Room(DynamicLayer):  # type: ignore[misc]
 
 
 class _GeneralRows:
-    """The rows in the block: which rollouts they are, and their keys and values."""
+    """The rows that are still sampled: the index of their rollout, and their keys and values."""
 
     def __init__(self, row_A: Tensor, cache: Cache, mask_AL: Tensor, position_A1: Tensor) -> None:
         self.row_A, self.going_A = row_A, torch.ones_like(row_A, dtype=torch.bool)
@@ -555,7 +588,10 @@ class _GeneralRows:
 
     @classmethod
     def behind(cls, reading: PromptReading, behind_B: Tensor, limit: int) -> "_GeneralRows":
-        """Return one row for each rollout, with a copy of its prompt's cache and free room."""
+        """Return one row for each rollout, with a copy of its prompt's cache.
+
+        The cache has free space for `limit` response tokens.
+        """
         assert reading.cache is not None
         cache = forked(reading.cache, behind_B)
         # Other kinds of layers, such as sliding windows, keep their own way to add a token.
@@ -565,11 +601,17 @@ class _GeneralRows:
         return cls(torch.arange(len(behind_B), device=behind_B.device), cache, mask_AL, position_A1)
 
     def mask(self, more: int) -> Tensor | None:
-        """Return which keys are real; None if all are, because attention is faster then."""
+        """Return the attention mask, 1 on real tokens, with `more` response tokens.
+
+        It is None if no prompt is padded, because attention is faster without a mask.
+        """
         return F.pad(self.mask_AL, (0, more), value=1) if self.padded else None
 
     def compact(self, token_A: Tensor) -> Tensor:
-        """Remove ended rows from the block, once they are an eighth of it."""
+        """Remove ended rows once they are an eighth of the block.
+
+        Returns the tokens of the remaining rows.
+        """
         left = int(self.going_A.sum())
         if left > 7 / 8 * len(token_A):
             return token_A

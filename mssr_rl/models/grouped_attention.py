@@ -1,8 +1,8 @@
-"""Attention of few queries on a CPU, without a copy of every key for every query head.
+"""Attention of few queries on a CPU that does not copy keys and values for every query head.
 
-transformers repeats keys and values for the query heads that share them, and then calls torch. If a
-response's tokens attend to a long prompt, these copies take most of the time. Here the query heads
-of one key head are rows of one product instead.
+transformers copies keys and values for all query heads that share them, and then calls torch. If
+few tokens attend to a long prompt, these copies take most of the time. Here all query heads that
+share a key head are rows of one matrix product instead.
 
 Shapes: B rows, H query heads, K key heads (H = K * R), T queries, S keys, D width of a head.
 """
@@ -27,7 +27,10 @@ def attention(
     attention_mask: Tensor | None,
     **said: Any,
 ) -> tuple[Tensor, None]:
-    """Return attention of `query` B H T D over `key`, `value` B K S D: B T H D and no weights."""
+    """Return the attention output B T H D for `query` B H T D and `key`, `value` B K S D.
+
+    The second result is None: transformers expects attention weights there, which are not kept.
+    """
     few = query.shape[2] == 1 or (query.shape[2] <= FEW and attention_mask is not None)
     if not few or query.device.type != "cpu" or query.shape[1] == key.shape[1]:
         attended: tuple[Tensor, None] = sdpa_attention_forward(
@@ -52,7 +55,11 @@ def _grouped(
 
 
 def _masked(score_BKRTS: Tensor, mask_B1TS: Tensor) -> Tensor:
-    """Return scores with -inf, or with the mask's own numbers, where a key must not be seen."""
+    """Return scores with the mask applied.
+
+    A bool mask replaces the scores of hidden keys by the lowest finite number. Any other mask is
+    added to the scores.
+    """
     mask = mask_B1TS[:, :, None, :, : score_BKRTS.shape[-1]]
     if mask.dtype == torch.bool:
         # Not minus infinity: padding on the left sees no key, and its softmax would be NaN.

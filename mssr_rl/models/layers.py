@@ -1,7 +1,8 @@
-"""All layers of a transformer in one call of compiled code, without gradient.
+"""Run all layers of a transformer in one call of compiled code, without gradient.
 
-`lean` and `see` otherwise go layer by layer. This is for models so small that matrix products are
-not most of the time; `responses` samples with it. Tests compare both ways.
+It is for small models, in which matrix products do not take most of the time. For other models
+`lean` and `see` run one layer after the other. `responses` samples with this module. Tests compare
+the two ways.
 
 Shapes: N tokens one after the other, P sequences of at most L tokens, D hidden, K key-value heads,
 H values a head, S room for keys.
@@ -34,14 +35,17 @@ KeysValues = tuple[tuple[Tensor, Tensor], ...]  # of every layer, rows or sequen
 
 
 class LinearMap(Protocol):
-    """What is read of a `torch.nn.Linear`, which is declared as if it always had a bias."""
+    """The weight and the bias of a `torch.nn.Linear`; the bias may be None.
+
+    torch declares the bias as if it were never None.
+    """
 
     weight: Tensor
     bias: Tensor | None
 
 
 class Linear(NamedTuple):
-    """A linear map without gradient. It is valid until its weights change."""
+    """A linear map without gradient. It holds copies, so it is valid until its weights change."""
 
     weight: Tensor
     bias: Tensor | None
@@ -49,12 +53,12 @@ class Linear(NamedTuple):
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor | None = None) -> "Linear":
-        """Return the map with the weight of a `torch.nn.Linear`, outputs x inputs."""
+        """Return the linear map with this weight, shape [outputs, inputs], and this bias."""
         serves = fused.usable(weight) and len(weight) % COLUMNS == 0 and weight.numel() <= MOST
         return cls(weight, bias, _panels(weight.detach()) if serves else None)
 
     def __call__(self, x_ND: Tensor) -> Tensor:
-        """Return its outputs, N x outputs."""
+        """Return the map's outputs for N inputs, shape [N, outputs]."""
         outputs, inputs = self.weight.shape
         plain = fused.usable(x_ND) and not torch.is_autocast_enabled("cpu")
         if self.panels is None or not plain or x_ND.shape[-1] != inputs:
@@ -66,7 +70,7 @@ class Linear(NamedTuple):
 
 
 class LayerShape(NamedTuple):
-    """The sizes of all layers, in the order of `native.Sizes`, without those of a single call."""
+    """The sizes that all calls have in common, in the order of `native.Sizes`."""
 
     hidden: int
     inner: int
@@ -77,13 +81,16 @@ class LayerShape(NamedTuple):
 
     @property
     def scratch(self) -> int:
-        """How many numbers a row needs on its way through a layer."""
+        """The number of temporary values that a layer needs for one row."""
         queries, keys = self.query_heads * self.size, self.key_heads * self.size
         return 1 + self.hidden + 3 * queries + 3 * keys + self.query_heads + 3 * self.inner
 
 
 class Layers(NamedTuple):
-    """Layers as the kernels read them, partly as copies. They are valid until a weight changes."""
+    """The weights of all layers in the form that the kernels read.
+
+    Some weights are copies, so the object is valid until a weight changes.
+    """
 
     weights: tuple[tuple[Tensor | None, ...], ...]  # for each layer, as in `native.Layer`
     shape: LayerShape
@@ -91,7 +98,7 @@ class Layers(NamedTuple):
 
     @classmethod
     def of_text(cls, text: "Qwen2_5_VLTextModel") -> "Layers | None":
-        """Return the layers of a language model; None where the kernels cannot be used."""
+        """Return the layers of a language model; None if the kernels cannot be used for it."""
         if not _serves(text.layers):
             return None
         first, size = text.layers[0], text.layers[0].self_attn.head_dim
@@ -107,7 +114,10 @@ class Layers(NamedTuple):
 
     @classmethod
     def of_vision(cls, visual: "Qwen2_5_VisionTransformerPretrainedModel") -> "Layers | None":
-        """Return the layers of a vision tower in which every layer attends to the whole picture."""
+        """Return the layers of a vision tower; None if the kernels cannot be used for it.
+
+        Every layer of the tower must attend to the whole picture.
+        """
         if not _serves(visual.blocks):
             return None
         first = visual.blocks[0]
@@ -119,8 +129,9 @@ class Layers(NamedTuple):
     def read(
         self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int], width: int
     ) -> tuple[KeysValues, Tensor]:
-        """Return keys and values of padded sequences, P K L H, and their last tokens, P D.
+        """Return the keys and values of P sequences, and the outputs at their last tokens.
 
+        Keys and values are P K L H for each layer, padded to `width` tokens. The outputs are P D.
         Raises ValueError if a sequence is empty or longer than `width`.
         """
         if min(length_P) < 1 or max(length_P) > width:
@@ -132,7 +143,7 @@ class Layers(NamedTuple):
         return kept, last_PD
 
     def see(self, x_ND: Tensor, rotary: Rotary, length_P: Sequence[int]) -> Tensor:
-        """Return the output for sequences whose tokens all attend to each other, N D."""
+        """Return the outputs N D for P sequences; all tokens of a sequence attend to each other."""
         return self._through(x_ND, rotary, length_P)
 
     def _through(
@@ -155,9 +166,9 @@ class Layers(NamedTuple):
         return x
 
     def told(self, rows: int, room: int, kept: Sequence[Sequence[Tensor]]) -> tuple[Any, Any]:
-        """Return the layers and their sizes, the first arguments of a kernel.
+        """Return the layers and their sizes as C structs, the first two arguments of a kernel.
 
-        `kept` is added to each layer.
+        `kept` holds keys and values for each layer; they become part of the layer's struct.
         """
         layers = (native.Layer * len(self.weights))(
             *(
@@ -209,9 +220,10 @@ def _vision_weights(block: "Qwen2_5_VLVisionBlock") -> tuple[Tensor | None, ...]
 
 
 def _joint(*linears: LinearMap) -> tuple[Tensor, Tensor | None]:
-    """Return the weights of linear maps with the same input as panels, and their biases, if any.
+    """Return the weights of linear maps that have the same input, and their biases or None.
 
-    A panel has 32 outputs of every input side by side.
+    The weights are joined and cut into panels. A panel holds, for each input, the weights of 32
+    outputs side by side.
     """
     panels = _panels(torch.cat([linear.weight.detach() for linear in linears]))
     biases = [linear.bias.detach() for linear in linears if linear.bias is not None]

@@ -1,12 +1,12 @@
-"""Qwen2.5-VL's forward pass in two stages, over transformers' own weights.
+"""Qwen2.5-VL's forward pass in two stages, with the weights of transformers' model.
 
     reading = read_prompts(model, prompts)               once per problem: picture and question
-    hidden = follow(model, cache, response, group_size)  once per rollout, on top of its problem
+    hidden = follow(model, cache, response, group_size)  once per rollout, after its prompt
 
-It computes what `Qwen2_5_VLForConditionalGeneration.forward` computes; a test compares the two to
-1e-4. Pictures of one size are one batch, and rollouts share the prompt of their problem, in
-training too. Outside of attention only real tokens are computed, one after the other; only
-attention has padding. All of it is differentiable. arXiv:2502.13923.
+The result is that of `Qwen2_5_VLForConditionalGeneration.forward`; a test compares the two to 1e-4.
+Pictures of one size are one batch. Rollouts share the prompt of their problem, in training too.
+Only attention uses padded blocks; all other operations get the real tokens without padding. All of
+it is differentiable. arXiv:2502.13923.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, L prompt tokens, T response tokens, N real tokens
 of a block, D hidden, K key-value heads, Q query heads, H values a head.
@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 
 class Cache(NamedTuple):
-    """Keys and values of P prompts in every layer, and which of them are padding."""
+    """The keys and values of P prompts in every layer, and the mask of the real tokens."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]  # each P K L H
     mask_PL: Tensor  # bool
@@ -54,15 +54,15 @@ class Real(NamedTuple):
 
     @classmethod
     def of(cls, real_BT: Tensor) -> "Real":
-        """Return them from the mask."""
+        """Return the places of the real tokens in a block with this mask."""
         return cls(real_BT.shape, real_BT.flatten().nonzero()[:, 0])
 
     def rows(self, block: Tensor) -> Tensor:
-        """Return the real tokens of a block, one after the other."""
+        """Return the real tokens of a block without padding, shape [N, ...]."""
         return block.flatten(0, 1).index_select(0, self.place_N)
 
     def block(self, rows: Tensor) -> Tensor:
-        """Return real tokens at their places in the block, with zeros between them."""
+        """Return the block with N real tokens at their places, and zeros at padding."""
         empty = rows.new_zeros(self.shape.numel(), *rows.shape[1:])
         return empty.index_copy(0, self.place_N, rows).view(*self.shape, *rows.shape[1:])
 
@@ -73,9 +73,10 @@ Reading = tuple[Cache, Tensor]  # and the last hidden state of each prompt, P D
 def read_prompts(
     model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock, *, recompute: bool = False
 ) -> Reading:
-    """Run P prompts. Returns their keys and values, and the last hidden state of each, P D.
+    """Run the model on P prompts.
 
-    Padding is on the right, where causal attention keeps the prompt from attending to it.
+    Returns their keys and values, and the last hidden state of each prompt, P D. Padding is on the
+    right, so causal attention never reaches it.
     """
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
     x = real.rows(_embed(model, prompts))
@@ -95,7 +96,10 @@ def _read_by_layer(
     prompts: tuple[Real, Tensor],
     recompute: bool,
 ) -> tuple[tuple[tuple[Tensor, Tensor], ...], Tensor]:
-    """Return keys and values of every layer, P K L H, and the last layer's last outputs, P D."""
+    """Return the keys and values of every layer, and the output at each prompt's last token.
+
+    Keys and values are P K L H. The output is that of the last layer, P D.
+    """
     (x, rotary), (real, mask_PL) = inputs, prompts
     sequences = PackedSequences.of(mask_PL.sum(1))
     layers = []
@@ -112,7 +116,7 @@ def _read_layer(
     rotary: Rotary,
     prompts: tuple[Real, PackedSequences],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a layer's outputs N D, and its keys and values P K L H."""
+    """Return the outputs N D of one layer, and its keys and values P K L H."""
     real, sequences = prompts
     q, *kv = project(layer, x, rotary)
     k, v = (real.block(y).transpose(1, 2) for y in kv)
@@ -126,9 +130,10 @@ def _read_layer(
 
 
 def _run(layer: Callable[..., Result], *inputs: Any, recompute: bool) -> Result:
-    """Run a layer; with `recompute`, the backward pass computes its activations again.
+    """Return the result of `layer(*inputs)`.
 
-    Gradient checkpointing, arXiv 1604.06174.
+    With `recompute`, the backward pass computes the layer's activations again instead of keeping
+    them (gradient checkpointing, arXiv 1604.06174).
     """
     if not recompute or not torch.is_grad_enabled():
         return layer(*inputs)
@@ -142,7 +147,7 @@ def _read_last(
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Return the last layer's keys and values, and its output at each prompt's last token, P D.
 
-    Nothing else of this layer is needed. `prompts`: places and mask_PL.
+    The outputs at other tokens are not needed. `prompts` is the real tokens' places and mask_PL.
     """
     real, mask_PL = prompts
     last_P = mask_PL.sum(1).cumsum(0) - 1
@@ -154,7 +159,10 @@ def _read_last(
 
 
 def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
-    """Return the reading of some prompts, cut to a length, as views."""
+    """Return the part of a reading that belongs to some prompts, as views.
+
+    If `length` is given, only the first `length` tokens are returned.
+    """
     cache, last_PD = reading
     layers = tuple((k[rows, :, :length], v[rows, :, :length]) for k, v in cache.layers)
     return Cache(layers, cache.mask_PL[rows, :length], cache.next_position_P[rows]), last_PD[rows]
@@ -169,7 +177,7 @@ class Kept(NamedTuple):
 
 
 def apart(reading: Reading) -> list[Kept]:
-    """Return the readings of single prompts in a block's reading, each cut to its length."""
+    """Return the reading of a block as one reading for each prompt, without padding."""
     cache, last_PD = reading
     both = torch.stack([x for layer in cache.layers for x in layer], 1)  # P C K L H
     rows = zip(both.permute(0, 3, 1, 2, 4), cache.mask_PL.sum(1).tolist(), strict=True)
@@ -199,7 +207,10 @@ def follow(
     *,
     recompute: bool = False,
 ) -> Tensor:
-    """Return hidden states N D of the real tokens of (token_BT, mask_BT), each after its prompt."""
+    """Return the hidden states N D of the real response tokens, computed after their prompts.
+
+    `response` is (token_BT, mask_BT), with `group_size` responses for each prompt.
+    """
     text, (token_BT, mask_BT) = model.model.language_model, response
     length, real = token_BT.shape[1], Real.of(mask_BT.bool())
     x = text.embed_tokens(real.rows(token_BT))
@@ -223,7 +234,10 @@ def _follow_packed(
     before: tuple[Tensor, Tensor],
     where: tuple[PackedSequences, Tensor],
 ) -> Tensor:
-    """Return a layer's outputs. `before`: the prompts' keys and values, P K L H."""
+    """Return the outputs N D of one layer, with compiled attention.
+
+    `before` is the prompts' keys and values, each P K L H.
+    """
     sequences, prompt_P = where
     q, k, v = project(layer, x, rotary)
     prompts = Before(before[0].transpose(1, 2), before[1].transpose(1, 2), prompt_P)
@@ -231,7 +245,10 @@ def _follow_packed(
 
 
 def _padded_mask(text: "Qwen2_5_VLTextModel", cache: Cache, x: Tensor, real: Real) -> Tensor:
-    """Return which keys a response token sees: its prompt's, and the response's up to itself."""
+    """Return the additive attention mask of response tokens.
+
+    A token attends to its prompt, and to its response up to itself.
+    """
     b, length = real.shape
     group_size = b // len(cache.mask_PL)
     before = cache.mask_PL.repeat_interleave(group_size, 0)[:, None, None, :]
@@ -248,7 +265,7 @@ def _follow_padded(
     before: tuple[Tensor, Tensor],
     where: tuple[Real, Tensor, int],
 ) -> Tensor:
-    """Compute `_follow_packed` with torch's attention, which needs sequences of one length."""
+    """Return what `_follow_packed` returns, computed with torch's attention on padded blocks."""
     real, mask, group_size = where
     q, k, v = (real.block(y).transpose(1, 2) for y in project(layer, x, rotary))
     k = torch.cat((before[0].repeat_interleave(group_size, 0), k), dim=2)
@@ -257,7 +274,7 @@ def _follow_padded(
 
 
 def _embed(model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock) -> Tensor:
-    """Return token embeddings with every picture's features at its places, P L D."""
+    """Return the input embeddings P L D, with picture features in place of image tokens."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)
     for pictures, features in zip(prompts.pictures, see(model, prompts.pictures), strict=True):
@@ -267,7 +284,10 @@ def _embed(model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock) ->
 
 
 def text_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_3N: Tensor) -> Rotary:
-    """Return mRoPE: each frequency rotates with the temporal, row or column position; N H/2."""
+    """Return the cosines and sines of mRoPE for N tokens, each N H/2.
+
+    The angle of a frequency is computed from the temporal, row or column position.
+    """
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     sections = torch.tensor(model.config.text_config.rope_parameters["mrope_section"])
     axis = torch.repeat_interleave(torch.arange(3), sections).to(inverse.device)
@@ -276,7 +296,10 @@ def text_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_3N: Tensor
 
 
 def response_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_N: Tensor) -> Rotary:
-    """Return the same after a prompt, where all three positions are equal; N H/2."""
+    """Return the cosines and sines of mRoPE for N response tokens, each N H/2.
+
+    The three positions of a response token are equal.
+    """
     inverse: Tensor = model.model.language_model.rotary_emb.inv_freq
     angle = position_N[:, None] * inverse
     return angle.cos(), angle.sin()
@@ -285,21 +308,24 @@ def response_rotary(model: "Qwen2_5_VLForConditionalGeneration", position_N: Ten
 def project(
     layer: "Qwen2_5_VLDecoderLayer", x_ND: Tensor, rotary: Rotary
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries N Q H, and keys and values N K H, rotated to their positions."""
+    """Return a layer's queries N Q H, and its keys and values N K H.
+
+    Queries and keys are rotated by their tokens' positions.
+    """
     normed = norm(layer.input_layernorm, x_ND)
     # One product for queries, keys and values was tried: no gain (docs/speed.md).
     return queries(layer, normed, rotary), *keys_values(layer, normed, rotary)
 
 
 def queries(layer: "Qwen2_5_VLDecoderLayer", normed_ND: Tensor, rotary: Rotary) -> Tensor:
-    """Return the rotated queries, N Q H."""
+    """Return a layer's queries N Q H, rotated by their tokens' positions."""
     return rotate(_heads(layer.self_attn, layer.self_attn.q_proj, normed_ND), rotary)
 
 
 def keys_values(
     layer: "Qwen2_5_VLDecoderLayer", normed_ND: Tensor, rotary: Rotary
 ) -> tuple[Tensor, Tensor]:
-    """Return the rotated keys and the values, each N K H."""
+    """Return a layer's keys, rotated by their tokens' positions, and its values, each N K H."""
     attention = layer.self_attn
     k, v = (_heads(attention, part, normed_ND) for part in (attention.k_proj, attention.v_proj))
     return rotate(k, rotary), v
@@ -311,21 +337,22 @@ def _heads(attention: "Qwen2_5_VLAttention", linear: torch.nn.Linear, normed_ND:
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an additive mask: 0 where the bool mask is true, minus infinity elsewhere."""
+    """Return an additive mask: 0 where the bool mask is True, minus infinity elsewhere."""
     # Minus infinity is safe here: padding is not computed, so every query sees at least one key.
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
 
 
 def shared_queries(layer: "Qwen2_5_VLDecoderLayer") -> int:
-    """Return how many query heads share one key head."""
+    """Return the number of query heads that share one key head."""
     groups: int = layer.self_attn.num_key_value_groups
     return groups
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Return grouped-query attention, B L (Q H): the queries of a key head are stacked as rows.
+    """Return grouped-query attention, shape [B, L, Q H].
 
-    The mask is `additive`. It has as many rows as these, or one row for all of them.
+    All queries that share a key head are stacked as rows of one product. The additive mask has one
+    row for each of them, or one row for all.
     """
     b, heads, length, size = q.shape
     stacked = q.reshape(b, k.shape[1], -1, size)
@@ -336,6 +363,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def finish(layer: "Qwen2_5_VLDecoderLayer", x: Tensor, attended: Tensor) -> Tensor:
-    """Compute a layer after its attention: the output projection and the feed-forward half."""
+    """Return a layer's output, from its input x and its attention's result.
+
+    This adds the output projection of the attention, and then the feed-forward module.
+    """
     x = x + layer.self_attn.o_proj(attended)
     return x + mlp(layer.mlp, norm(layer.post_attention_layernorm, x))

@@ -58,10 +58,10 @@ def wanted(config: Config, *, remember: bool = True) -> Wanted:
 
 
 def load_model(path: str, device: str, dtype: str) -> "PreTrainedModel":
-    """Load a policy in training precision.
+    """Return the model of a folder on a device, with weights in the precision `dtype`.
 
     Raises:
-        UserError: the folder cannot be loaded, or holds no model that answers in text.
+        UserError: the folder cannot be loaded, or its model does not answer in text.
     """
     folder = local_folder(path)
     auto = AutoModelForImageTextToText if sees(read_config(path)) else AutoModelForCausalLM
@@ -78,9 +78,9 @@ def load_model(path: str, device: str, dtype: str) -> "PreTrainedModel":
 
 
 def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
-    """Raise UserError if weights are missing.
+    """Raise UserError if weights are missing or have another shape.
 
-    Transformers fills them with random numbers and only warns.
+    transformers would fill them with random numbers and only warn. `info` is its loading report.
     """
     lacking = sorted(info.get("missing_keys", ()))
     misfit = sorted(str(key) for key in info.get("mismatched_keys", ()))
@@ -93,7 +93,7 @@ def _refuse_gaps(path: str, info: dict[str, Any]) -> None:
 
 
 def read_config(path: str) -> "PreTrainedConfig":
-    """Return the model's config.
+    """Return the config of the model at `path`.
 
     Raises:
         UserError: it cannot be read, or the model does not answer in text.
@@ -119,9 +119,10 @@ def sees(config: "PreTrainedConfig") -> bool:
 def load_processor(
     path: str, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> "ProcessorMixin":
-    """Return the processor of the model folder, with narrower bounds for pictures if they are set.
+    """Return the processor of a model folder, with the given bounds for picture sizes.
 
-    Wider bounds are refused: a sampler that keeps to the model's own would scale pictures again.
+    Raises UserError if the bounds are wider than the model's own: a sampler that uses the model's
+    own bounds would scale the pictures again.
     """
     families.of(read_config(path).model_type).ready()
     with _built_from(path):
@@ -146,13 +147,13 @@ def load_processor(
 
 
 def family_of(model: "PreTrainedModel", wanted: Wanted) -> Family:
-    """Return the family that encodes for, samples from and scores with a loaded model."""
+    """Return the model family of a loaded model."""
     described = Described(model.config, type(model))
     return _family(described, wanted, lambda: (model.generation_config, model.device))
 
 
 def family_of_folder(wanted: Wanted) -> Family:
-    """Return the family of a model folder without its weights, for encoding prompts only."""
+    """Return the model family of a folder, to encode prompts; no weights are loaded."""
     config = read_config(wanted.path)
     mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if sees(config) else MODEL_FOR_CAUSAL_LM_MAPPING
     described = Described(config, mapping[type(config)])
@@ -160,7 +161,10 @@ def family_of_folder(wanted: Wanted) -> Family:
 
 
 def read_generation(path: str) -> GenerationConfig:
-    """Return the generation config of a model folder, or the one that its config implies."""
+    """Return the generation config of a model folder.
+
+    If the folder has none, it is derived from the model's config.
+    """
     folder = local_folder(path)
     with _built_from(path):
         if (folder / "generation_config.json").exists():  # a folder may leave it out
@@ -198,18 +202,18 @@ def _tokenizer(path: str) -> "PreTrainedTokenizerBase":
 
 
 def picture_rule(wanted: Wanted) -> PictureRule:
-    """Return the rule which sizes of pictures a folder's model accepts."""
+    """Return the rule that decides which sizes of pictures a folder's model accepts."""
     return family_of_folder(wanted).picture_rule()
 
 
 def processor_of(config: Config) -> "ProcessorMixin":
-    """Return the processor that a config asks for."""
+    """Return the processor of a run's model, with the run's bounds for picture sizes."""
     model = config.model
     return load_processor(model.source, model.min_pixels, model.max_pixels)
 
 
 def save_model(model: "PreTrainedModel", processor: "ProcessorMixin", folder: Path) -> None:
-    """Write weights, config, tokenizer and processor. The folder loads without anything else."""
+    """Write weights, config, tokenizer and processor; the folder loads without other files."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     save_processor(processor, folder)
@@ -217,10 +221,10 @@ def save_model(model: "PreTrainedModel", processor: "ProcessorMixin", folder: Pa
 
 @contextmanager
 def _built_from(path: str) -> Iterator[None]:
-    """Turn every error of a library that builds from a foreign folder into a UserError.
+    """Run a block that loads from a model folder, and raise UserError for every error in it.
 
-    A wrong type or a zero can fail in many ways. `bounds` finds most of them first, with better
-    messages.
+    A wrong value in a config can fail in many ways. `bounds` finds most wrong values first, with
+    better messages.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""Compile the files of `kernels/` as a library when it is first needed, and keep it.
+"""Compile the C files of `kernels/` to a library when it is first needed, and store it.
 
-Without a C compiler, or with MSSR_KERNELS=torch, there is no library, and `fused` uses torch
-instead. The library is in the user's cache (XDG_CACHE_HOME or ~/.cache). Its name depends on
-everything it is made from: source, compiler, flags, processor.
+The library is in the user's cache (XDG_CACHE_HOME or ~/.cache). Its name contains a hash of the
+source, the compiler, its flags and the processor. Without a C compiler, or with MSSR_KERNELS=torch,
+there is no library, and `fused` uses torch instead.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ NO_ROOM, NO_TOKEN = 1, 2  # error codes of a kernel; see `kernels/common.h`
 
 
 class Attention(ctypes.Structure):
-    """The C struct of the same name."""
+    """The C struct `Attention`: the inputs and sizes of one call of attention."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("q", "k", "v", "prompt_k", "prompt_v")),
@@ -42,7 +42,7 @@ class Attention(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """The C struct of the same name: one layer's weights, and its keys and values."""
+    """The C struct `Layer`: one layer's weights, and its keys and values."""
 
     _fields_ = tuple(
         (name, c_void_p)
@@ -55,7 +55,7 @@ class Layer(ctypes.Structure):
 
 
 class Sizes(ctypes.Structure):
-    """The C struct of the same name."""
+    """The C struct `Sizes`: the numbers of layers and rows, and the sizes of a layer."""
 
     _fields_ = (
         *((name, c_int64) for name in ("layers", "rows", "hidden", "inner")),
@@ -65,7 +65,7 @@ class Sizes(ctypes.Structure):
 
 
 class SamplingChoice(ctypes.Structure):
-    """The C struct of the same name."""
+    """The C struct `SamplingChoice`: the weights outside the layers, and how tokens are drawn."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("embedding", "norm", "head", "cosine", "sine")),
@@ -77,7 +77,7 @@ class SamplingChoice(ctypes.Structure):
 
 
 class Responses(ctypes.Structure):
-    """The C struct of the same name."""
+    """The C struct `Responses`: the prompts of the responses, and the arrays for the results."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("prompt", "length", "position")),
@@ -111,7 +111,7 @@ SIGNATURES = {
 
 
 class Kernels(NamedTuple):
-    """The library, or the reason why there is none."""
+    """The compiled library or None, and a phrase that says why."""
 
     library: ctypes.CDLL | None
     why: str  # a phrase that is printed at the start of a run
@@ -119,7 +119,10 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels() -> Kernels:
-    """Return the library. It is compiled if necessary. Never raises."""
+    """Return the library, which is compiled first if necessary.
+
+    If that fails, no error is raised: the result then has no library.
+    """
     wanted = os.environ.get("MSSR_KERNELS", "native")
     if wanted != "native":
         return Kernels(None, f"torch's operations, as MSSR_KERNELS={wanted} asks for")
@@ -143,9 +146,9 @@ def _opened(path: Path) -> ctypes.CDLL:
 
 
 def _compiled(compiler: str) -> Path:
-    """Return the path of the library.
+    """Return the path of the library, which is compiled if it does not exist.
 
-    Processes that compile at the same time leave the same file.
+    If several processes compile at the same time, they write the same file.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mssr_rl"
     path = folder / f"kernels-{_fingerprint(compiler)}.so"
@@ -188,7 +191,10 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _processor() -> bytes:
-    """Return what `-march=native` depends on, because machines may share a home folder."""
+    """Return the processor's model and features, on which `-march=native` depends.
+
+    They are part of the library's name, because machines may share a home folder.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -1,6 +1,7 @@
-"""Pictures on their way to the vision tower. They are cut into patches only when they are embedded.
+"""Pictures for the vision tower, which are cut into patches only when they are embedded.
 
-Patches take four times the memory, so without gradient only a few are cut at a time.
+Patches need four times as much memory as pictures. So without gradient, only a few pictures are cut
+at a time.
 
 Shapes: N pictures of one size, C colour channels, S patches a picture, K = S / merge^2 image
 tokens, V values of a patch.
@@ -33,26 +34,26 @@ class Pictures(NamedTuple):
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches down and across."""
+        """The numbers of patches down and across in one picture."""
         height, width = self.pixel_NCHW.shape[2:]
         return height // self.side, width // self.side
 
     @property
     def patches(self) -> int:
-        """Patches in one picture."""
+        """The number of patches in one picture."""
         return self.grid[0] * self.grid[1]
 
     def parts(self) -> Iterator["Pictures"]:
-        """Yield a few pictures at a time."""
+        """Yield the same pictures in parts of a few pictures each."""
         few = max(1, TOGETHER // self.patches)
         for pixel, slot in zip(self.pixel_NCHW.split(few), self.slot_NK.split(few), strict=True):
             yield self._replace(pixel_NCHW=pixel, slot_NK=slot)
 
     def cut(self) -> Tensor:
-        """Return patches N S V: scaled, normalised and cut, in the order that the merger expects.
+        """Return the scaled and normalised patches N S V, in the order that the merger expects.
 
-        They are patches of one frame, because a still picture is equal in all frames
-        (`all_frames`).
+        The patches are of one frame; in a still picture all frames are equal. `all_frames` repeats
+        them.
         """
         pixel, side, merge = self.pixel_NCHW, self.side, self.merge
         (n, channels), (down, across) = pixel.shape[:2], self.grid
@@ -71,9 +72,9 @@ class Pictures(NamedTuple):
 
 
 def all_frames(patch_SV: Tensor, frames: int) -> Tensor:
-    """Return patches as the stock processor gives them, with the picture in every frame; ...
+    """Return patches in the format of transformers' processor, with the picture in every frame.
 
-    S V.
+    The result has the shape of `patch_SV`, except that V is `frames` times as large.
     """
     one = patch_SV.view(*patch_SV.shape[:-1], 3, 1, -1)
     return one.expand(*one.shape[:-2], frames, one.shape[-1]).flatten(-3)

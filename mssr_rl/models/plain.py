@@ -1,7 +1,8 @@
-"""Plain transformers, one row at a time: the reference for every implementation here.
+"""Prompts and log-probabilities by plain transformers, to check the other implementations.
 
-It uses the family's own processor or tokenizer and one forward pass over prompt and response,
-without padding, cache or positions of our own.
+They are computed for one response at a time, with the family's own processor or tokenizer. One
+forward pass reads prompt and response. There is no padding and no cache, and transformers computes
+the positions.
 """
 
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def processor_of(family: Family) -> "ProcessorMixin | None":
 
 
 def prompt(family: Family, problem: Problem) -> dict[str, Tensor]:
-    """Return one prompt as the model's keyword arguments."""
+    """Return the model's keyword arguments for one problem's prompt."""
     tokenizer, processor = family.tokenizer, processor_of(family)
     speaker = processor if processor is not None and processor.chat_template else tokenizer
     text = _text(speaker, problem, pictured=processor is not None)
@@ -71,7 +72,7 @@ def logprob(
 
 
 def greedy(model: "PreTrainedModel", family: Family, problem: Problem, tokens: int) -> list[int]:
-    """Return the tokens that `generate` answers."""
+    """Return the greedy response of transformers' `generate`, as at most `tokens` token ids."""
     inputs = prompt(family, problem)
     out = model.generate(
         **inputs,

@@ -1,12 +1,12 @@
-"""A model family's own processor for pictures and text, without video and audio.
+"""Load and save the processor of a model folder, without its parts for video and audio.
 
 transformers 5.15 builds most processors only if torchvision is installed, because the same object
-can also process videos. There are no videos here. So a folder's stock class is built with `None` in
-place of its video and audio parts, and its picture part uses Pillow. The result is the same in
-every environment, with torchvision or without.
+can also process videos. There are no videos here. So the class from transformers is built with
+`None` in place of its video and audio parts, and its picture part uses Pillow. The result is the
+same with and without torchvision.
 
-A saved folder names the stock class and describes all its parts. So it loads in transformers and in
-vLLM as the published one does.
+A saved folder names the class from transformers and describes all its parts. So it loads in
+transformers and in vLLM like the published folder.
 """
 
 import importlib.util
@@ -47,18 +47,27 @@ NAMING = ("processor_config.json", "preprocessor_config.json", "tokenizer_config
 
 
 class StillProcessor(ProcessorMixin):  # type: ignore[misc]
-    """A base class that `without_videos` puts before a stock class."""
+    """A base class with which a processor of transformers is built without video and audio parts.
+
+    `without_videos` puts it before the processor's own class.
+    """
 
     unused: dict[str, Any]  # the folder's settings of the parts that are left out
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-        """Accept `None` for a part that is left out; transformers would refuse it."""
+        """Return the type of a part; `None` is accepted for the video and audio parts.
+
+        transformers would raise an error for `None`.
+        """
         if argument is None and argument_name in LEFT_OUT:
             return type(None)
         return super().check_argument_for_proper_class(argument_name, argument)
 
     def apply_chat_template(self, *given: Any, **named: Any) -> Any:
-        """Use the general method: families override it to ask their video part about frames."""
+        """Return the messages as text, by the method of `ProcessorMixin`.
+
+        The methods of some families need the video part, which is left out here.
+        """
         return ProcessorMixin.apply_chat_template(self, *given, **named)
 
     @classmethod
@@ -70,7 +79,7 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
 
 
 def _images(folder: Path) -> "BaseImageProcessor":
-    """Return the folder's picture part, with Pillow if transformers has that version."""
+    """Return the folder's image processor, in its Pillow version if transformers has one."""
     settings = _json(folder, NAMING[0]).get("image_processor") or _json(folder, NAMING[1])
     named = settings.get("image_processor_type") if isinstance(settings, dict) else None
     by_pillow = pillow_class(str(named).removesuffix("Fast")) if named else None
@@ -80,10 +89,10 @@ def _images(folder: Path) -> "BaseImageProcessor":
 
 
 def prefer_pillow() -> None:
-    """Make `AutoImageProcessor` give this process the Pillow classes, whoever asks for one.
+    """Make `AutoImageProcessor` return the Pillow classes in this process, for all callers.
 
-    Where torchvision is installed, transformers takes its filters, which are not Pillow's. vLLM
-    would then sample from pictures that differ from those the policy is trained on.
+    If torchvision is installed, transformers would use its filters, which differ from Pillow's.
+    vLLM would then sample with other pictures than those on which the policy is trained.
     """
     stock = AutoImageProcessor.from_pretrained
 
@@ -95,10 +104,10 @@ def prefer_pillow() -> None:
 
 
 def pillow_class(name: str) -> "type[BaseImageProcessor] | None":
-    """Return the Pillow version of a picture processor's class; None if there is none.
+    """Return the Pillow version of an image processor's class; None if there is none.
 
-    It is looked up in its own file. transformers 5.15 reads that file to see whether it needs
-    torchvision, and is misled by a comment that names the torchvision version (Idefics3, SmolVLM,
+    The class is imported from its own module. transformers 5.15 cannot be used for that: it
+    searches the module's text for torchvision, and a comment can mislead it (Idefics3, SmolVLM,
     Owl-ViT ...).
     """
     for model_type, names in IMAGE_PROCESSOR_MAPPING_NAMES.items():
@@ -118,7 +127,10 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 @cache
 def without_videos(stock: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    """Return the stock class, under its own name, with `None` for its video and audio parts."""
+    """Return a subclass of a processor class that is built without video and audio parts.
+
+    It has the name of the original class.
+    """
     return type(stock.__name__, (StillProcessor, stock), {"__init__": stock.__init__})
 
 
@@ -126,7 +138,7 @@ def read_processor(folder: Path) -> ProcessorMixin:
     """Return the processor that a model folder describes.
 
     Raises:
-        UserError: the folder names a class that this transformers does not have.
+        UserError: the installed transformers has no processor class for the folder.
     """
     stock: Any = _stock_class(folder)  # mypy does not know that a class is hashable
     processor: ProcessorMixin = without_videos(stock).from_pretrained(folder, **DATA_ONLY)
@@ -139,7 +151,10 @@ def read_processor(folder: Path) -> ProcessorMixin:
 
 
 def _stock_class(folder: Path) -> type[ProcessorMixin]:
-    """Return the class that one of the folder's files names, or else that of the model's type."""
+    """Return the processor class that the folder's files name, else that of the model type.
+
+    Raises UserError if transformers has neither.
+    """
     named = [name for file in NAMING if (name := _json(folder, file).get("processor_class"))]
     config = AutoConfig.from_pretrained(folder, **DATA_ONLY)
     stock: type[ProcessorMixin] | None = processor_class_from_name(str(named[0])) if named else None
@@ -156,7 +171,7 @@ def _stock_class(folder: Path) -> type[ProcessorMixin]:
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
-    """Return the content of one of the folder's files; empty if there is no such file."""
+    """Return the JSON object in one of the folder's files; empty if there is no such file."""
     path = folder / name
     if not path.exists():
         return {}
@@ -168,7 +183,10 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> ProcessorMixin:
-    """Return the tiny model's processor: 96 x 96 pictures are not scaled; 144 tokens at most."""
+    """Return the processor of the tiny model.
+
+    Pictures of 96 x 96 pixels are not scaled. A picture has at most 144 image tokens.
+    """
     token = (2 * patch_size) ** 2  # pixels under one image token
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=patch_size,
@@ -186,10 +204,11 @@ def new_processor(tokenizer: PreTrainedTokenizerFast, patch_size: int) -> Proces
 
 
 def sized(images: "BaseImageProcessor", picture: Image.Image) -> Image.Image:
-    """Return a picture scaled as the picture part does, so that scaling again changes nothing.
+    """Return a picture in the size that the image processor scales it to.
 
-    vLLM prepares pictures with torchvision, whose filters differ from Pillow's. If the picture part
-    cuts pictures up, or shows them whole and in parts, the picture is returned unchanged.
+    It is scaled here, by Pillow, because vLLM scales with torchvision, whose filters differ. vLLM
+    then has nothing left to scale. If the image processor cuts pictures into parts, the picture is
+    returned unchanged.
     """
     size = images.size
     bounds = (getattr(size, "shortest_edge", None), getattr(size, "longest_edge", None))
@@ -214,7 +233,10 @@ def _cuts(images: "BaseImageProcessor") -> bool:
 
 
 def save_processor(processor: ProcessorMixin, folder: Path) -> None:
-    """Write tokenizer, chat template and `processor_config.json` with all parts of the class."""
+    """Write a processor's tokenizer, chat template and `processor_config.json` into a folder.
+
+    The JSON file describes all parts of the processor's class, also those that were left out.
+    """
     processor.tokenizer.save_pretrained(folder)
     if isinstance(processor.chat_template, str):
         template = folder / "chat_template.jinja"
@@ -231,6 +253,9 @@ def save_processor(processor: ProcessorMixin, folder: Path) -> None:
 
 
 def _like_pictures(image: dict[str, Any]) -> dict[str, Any]:
-    """Return settings of a video part for a folder without one; the type names its class."""
+    """Return settings for a video part, copied from those of the image processor.
+
+    They have no class name: transformers finds the class by the model type.
+    """
     same = ("patch_size", "temporal_patch_size", "merge_size", "size", "image_mean", "image_std")
     return {key: image[key] for key in same if key in image}

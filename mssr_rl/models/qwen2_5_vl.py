@@ -1,7 +1,8 @@
-"""Qwen2.5-VL by its special implementation: `encode`, `lean`, `decode` and `score` as a family.
+"""The fast implementation of Qwen2.5-VL as a model family.
 
-It computes what transformers computes (tests compare the two) and is several times as fast on a
-CPU. Variants of the family that it does not implement use the general family.
+It uses `encode`, `lean`, `decode` and `score`. It computes what transformers computes (tests
+compare the two) and is several times as fast on a CPU. Variants of Qwen2.5-VL that it does not
+implement use `general.py`.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ MODEL_TYPE = "qwen2_5_vl"
 
 
 def knows(config: "PreTrainedConfig") -> bool:
-    """Return whether `lean` implements the layers that this config describes."""
+    """Return whether `lean` implements the model that this config describes."""
     if config.model_type != MODEL_TYPE:
         return False
     text = config.text_config
@@ -44,7 +45,7 @@ def knows(config: "PreTrainedConfig") -> bool:
 
 
 class Qwen25VL:
-    """Qwen2.5-VL. `family.Family` says what each method does."""
+    """The family Qwen2.5-VL. The docstrings of `family.Family` describe the methods in full."""
 
     kind = "Qwen2_5_VLForConditionalGeneration"
     said = "Qwen2.5-VL's own fast implementation"
@@ -56,7 +57,7 @@ class Qwen25VL:
         self.memory = USUAL
 
     def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
-        """Note how training saves memory; the passes are this package's own."""
+        """Set the memory settings of training. The model itself needs no change."""
         self.memory = memory
 
     def length(self, problem: Problem) -> int:
@@ -64,13 +65,13 @@ class Qwen25VL:
         return self.encoder.length(problem)
 
     def block(self, problems: Sequence[Problem], device: str) -> Block:
-        """Encode problems as one block."""
+        """Return the prompts of problems as one block on a device."""
         prompts = self.encoder.block(problems).to(device)
         image_tokens = sum(pictures.slot_NK.numel() for pictures in prompts.pictures)
         return Block(prompts, int(prompts.mask_PL.sum()), image_tokens)
 
     def read(self, model: "PreTrainedModel", block: Block) -> lean.Reading:
-        """Make the pass over the prompts."""
+        """Run the model on the prompts, and return their keys, values and last hidden states."""
         return lean.read_prompts(model, block.prompts, recompute=self.memory.checkpointing)
 
     def sample(
@@ -80,7 +81,7 @@ class Qwen25VL:
         sampling: Sampling,
         uniform_BT: Tensor,
     ) -> Sampled:
-        """Sample responses with the prompts' cache."""
+        """Return sampled responses, the same number for each prompt of the reading."""
         return decode.sample(model, reading, sampling, uniform_BT)
 
     def score(
@@ -90,18 +91,18 @@ class Qwen25VL:
         response: tuple[Tensor, Tensor],
         temperature: float,
     ) -> ScoredResponses:
-        """Score given responses with the prompts' cache."""
+        """Return the log-probability and entropy of every response token."""
         return score.score(model, reading, response, temperature, self.memory)
 
     def sequences(
         self, model: "PreTrainedModel", problems: Sequence[Problem], response: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
-        """Return prompts with their responses after them; positions are computed here."""
+        """Return left-padded prompts with their responses, as the model's keyword arguments."""
         joined = join(self.encoder, problems, *response)
         return joined.inputs(response[0].device, model.dtype)
 
     def asked(self, problem: Problem) -> RawPrompt:
-        """Return the prompt with pictures in their final size, so that nothing is scaled twice."""
+        """Return a prompt for vLLM, with one token for each picture and pictures in final size."""
         pixels = [self.encoder.pixels(data) for data in problem.images]
         spread = self.encoder.layout(problem, pixels).tokens  # raises if the prompt is too long
         return RawPrompt(
@@ -112,11 +113,11 @@ class Qwen25VL:
         )
 
     def part(self, reading: lean.Reading, rows: slice) -> lean.Reading:
-        """Return the reading of some prompts, as views."""
+        """Return the part of a reading that belongs to some prompts, as views."""
         return lean.part(reading, rows)
 
     def save(self, model: "PreTrainedModel", folder: Path) -> None:
-        """Write a folder that loads without anything else."""
+        """Write weights, config, tokenizer and processor; the folder loads without other files."""
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder)
         self.save_words(folder)
@@ -126,7 +127,7 @@ class Qwen25VL:
         save_processor(self.encoder.processor, folder)
 
     def picture_rule(self) -> PictureRule:
-        """Return a rule that accepts no side over 200 times the other."""
+        """Return a rule that refuses pictures with one side over 200 times the other."""
         images = self.encoder.images
         side, size = images.patch_size * images.merge_size, images.size
 

@@ -1,7 +1,7 @@
-"""Sample whole responses in one call of compiled code; `decode` does the same token by token.
+"""Sample whole responses in one call of compiled code, for models that `layers.py` accepts.
 
-For models whose layers `layers.py` accepts. No Python runs between two tokens, so other threads do
-not have to wait. Tests compare the two.
+`decode` does the same in Python, token by token; tests compare the two. Here no Python runs between
+two tokens, so other threads do not have to wait.
 
 Shapes: P prompts of at most L tokens, B responses of at most T, D hidden, K key-value heads, H
 values a head, V vocabulary.
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Compiled(NamedTuple):
-    """A model as the kernel reads it, partly as copies. It is valid until a weight changes."""
+    """A model in the form that the kernel reads.
+
+    Some weights are copies, so the object is valid until a weight changes.
+    """
 
     model: "Qwen2_5_VLForConditionalGeneration"
     layers: Layers
@@ -34,7 +37,7 @@ class Compiled(NamedTuple):
 
     @classmethod
     def of(cls, model: "Qwen2_5_VLForConditionalGeneration") -> "Compiled | None":
-        """Return the model for the kernel; None where the kernel cannot be used."""
+        """Return the model in this form; None if the kernel cannot be used for it."""
         text, head = model.model.language_model, model.lm_head
         whole = head.bias is None and len(head.weight) == len(text.embed_tokens.weight)
         if not whole or not fused.usable(head.weight, text.embed_tokens.weight, text.norm.weight):
@@ -49,9 +52,9 @@ class Compiled(NamedTuple):
         sampling: Sampling,
         uniform_BT: Tensor,
     ) -> Sampled:
-        """Sample B = len(uniform_BT) responses, the same number for each prompt.
+        """Return B = len(uniform_BT) sampled responses, the same number for each prompt.
 
-        Raises ValueError if there are no responses, no tokens, or unequal numbers for the prompts.
+        Raises ValueError if B or T is 0, or if B is not a multiple of the number of prompts.
         """
         (cache, last_PD), (b, limit) = reading, uniform_BT.shape
         if min(b, limit) < 1 or b % len(last_PD):
@@ -76,7 +79,10 @@ class Compiled(NamedTuple):
         return made.sampled(vocabulary)
 
     def _around(self, positions: int) -> tuple[Tensor | None, ...]:
-        """Return the tensors around the layers, in the order of `native.SamplingChoice`."""
+        """Return the model's tensors outside its layers, in the order of `native.SamplingChoice`.
+
+        They are the embedding, the last norm, the output layer, and the cosines and sines.
+        """
         text = self.model.model.language_model
         rotary = lean.response_rotary(self.model, torch.arange(positions))
         return text.embed_tokens.weight, text.norm.weight, self.head.panels, *rotary
@@ -87,7 +93,10 @@ def _numbers(uniform_BT: Tensor, sampling: Sampling) -> Tensor | None:
 
 
 def _kept(cache: lean.Cache, b: int, limit: int) -> list[tuple[Tensor, ...]]:
-    """Return each layer's room for keys and values of responses, B K T H, and the prompts' own."""
+    """Return, for each layer, empty keys and values for the responses and those of the prompts.
+
+    The empty tensors are B K T H.
+    """
     kept = []
     for both in cache.layers:
         _, heads, _, size = both[0].shape
@@ -97,7 +106,7 @@ def _kept(cache: lean.Cache, b: int, limit: int) -> list[tuple[Tensor, ...]]:
 
 
 class _Made(NamedTuple):
-    """What the kernel writes, in the order of `native.Responses`."""
+    """The tensors that the kernel writes, in the order of `native.Responses`."""
 
     token_BT: Tensor
     count_B: Tensor
@@ -106,13 +115,13 @@ class _Made(NamedTuple):
 
     @classmethod
     def empty(cls, b: int, limit: int) -> "_Made":
-        """Return empty tensors for it."""
+        """Return tensors with undefined values, for `b` responses of at most `limit` tokens."""
         token_BT = torch.empty(b, limit, dtype=torch.int64)
         scores = torch.empty(2, b, limit, dtype=torch.float32)
         return cls(token_BT, token_BT.new_empty(b), *scores)
 
     def sampled(self, vocabulary: Vocabulary) -> Sampled:
-        """Return the responses, as wide as the longest, padded."""
+        """Return the responses as one block, padded to the longest response."""
         width = int(self.count_B.max())
         real_BT = torch.arange(width) < self.count_B[:, None]
         last_B1 = self.token_BT.gather(1, self.count_B[:, None] - 1)

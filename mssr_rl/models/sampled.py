@@ -1,4 +1,4 @@
-"""A block of sampled responses, and operations on it. `decode` and `responses` make it.
+"""Blocks of sampled responses, and operations on them.
 
 Shapes: B rollouts, T tokens.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sampled(NamedTuple):
-    """Responses, with the log-probability and entropy of every token when it was sampled."""
+    """B responses, with the log-probability and entropy of every token when it was sampled."""
 
     token_BT: Tensor
     mask_BT: Tensor  # float32
@@ -27,7 +27,7 @@ class Sampled(NamedTuple):
 
 
 class DrawnTokens(NamedTuple):
-    """The tokens of one step, for the A rows of the block that are still in it."""
+    """The tokens that one sampling step drew, one for each of the A rows still in the block."""
 
     row_A: Tensor
     going_A: Tensor  # bool; an ended row may stay for a while, and its tokens are dropped
@@ -37,7 +37,10 @@ class DrawnTokens(NamedTuple):
 
 
 def together(drawn: Sequence[DrawnTokens], b: int, vocabulary: Vocabulary) -> Sampled:
-    """Return all steps as one block, without the tokens of ended rows."""
+    """Return the tokens of all sampling steps as one block of `b` responses.
+
+    Tokens that were drawn for rows after their end are dropped.
+    """
     counts = torch.tensor([len(step.row_A) for step in drawn], device=drawn[0].row_A.device)
     step_N = torch.arange(len(drawn), device=counts.device).repeat_interleave(counts)
     row_N, going_N, token_N, logprob_N, entropy_N = map(torch.cat, zip(*drawn, strict=True))
@@ -57,9 +60,9 @@ def together(drawn: Sequence[DrawnTokens], b: int, vocabulary: Vocabulary) -> Sa
 
 
 def stacked(parts: Sequence[Sampled]) -> Sampled:
-    """Return several blocks as one, as wide as the longest response.
+    """Return several blocks as one block on the CPU, padded to the longest response.
 
-    Padding is 0 and masked out.
+    The added padding is 0, and its mask is 0.
     """
     width = max(part.token_BT.shape[1] for part in parts)
     wide = [Sampled(*(widen(x, width) if x.ndim == 2 else x for x in part)) for part in parts]
@@ -67,9 +70,9 @@ def stacked(parts: Sequence[Sampled]) -> Sampled:
 
 
 def texts(tokenizer: "PreTrainedTokenizerBase", sampled: Sampled) -> list[str]:
-    """Return the responses as text, without special tokens and padding.
+    """Return the responses as texts, without special tokens and padding.
 
-    Padding is cut off by the mask, because the padding token may be a word.
+    Padding is removed by the mask, because the padding token may be an ordinary token.
     """
     lengths = sampled.mask_BT.sum(1).int().tolist()
     rows = [row[:length] for row, length in zip(sampled.token_BT.tolist(), lengths, strict=True)]
@@ -78,5 +81,5 @@ def texts(tokenizer: "PreTrainedTokenizerBase", sampled: Sampled) -> list[str]:
 
 
 def widen(x_BT: Tensor, width: int) -> Tensor:
-    """Return the tensor with zeros added on the right."""
+    """Return the tensor with zeros added on the right, up to `width` columns."""
     return F.pad(x_BT, (0, width - x_BT.shape[1]))

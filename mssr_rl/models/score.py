@@ -1,4 +1,4 @@
-"""Log-probabilities of given responses, problem by problem: the pass that training differentiates.
+"""Log-probabilities and entropies of given responses of Qwen2.5-VL, with gradient for training.
 
 Shapes: P prompts, G rollouts a prompt, B = P * G, T response tokens, N real ones among B * T, V
 vocabulary.
@@ -27,9 +27,9 @@ def hidden_states(
     *,
     recompute: bool = False,
 ) -> Tensor:
-    """Return N D: the state that predicts each real token of `response` = (token_BT, mask_BT).
+    """Return the hidden states N D that predict the N real tokens of (token_BT, mask_BT).
 
-    `reading` is what `lean.read_prompts` returned for the prompts.
+    `reading` is the result of `lean.read_prompts` for the prompts.
     """
     (cache, last_PD), (token_BT, mask_BT) = reading, response
     b, real = len(token_BT), mask_BT.bool()
@@ -55,7 +55,7 @@ def score(
     temperature: float,
     memory: MemoryUse = USUAL,
 ) -> ScoredResponses:
-    """Return log-probability and entropy of every token of `response` = (token_BT, mask_BT)."""
+    """Return the log-probability and entropy of every token of (token_BT, mask_BT)."""
     token_BT, mask_BT = response
     chosen, vocabulary = mask_BT.bool(), Vocabulary.of(model)
 

@@ -1,7 +1,8 @@
-"""The vision tower, over transformers' own weights: pictures of one size are one batch.
+"""The vision tower of Qwen2.5-VL, with the weights of transformers' model.
 
-This is the first half of `lean`'s forward pass. It equals the tower of
-`Qwen2_5_VLForConditionalGeneration` (arXiv:2502.13923) and is differentiable.
+It is the first part of `lean`'s forward pass, and differentiable. Pictures of one size are one
+batch. The result is that of the vision tower of `Qwen2_5_VLForConditionalGeneration`
+(arXiv:2502.13923).
 
 Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
 """
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def see(model: "Qwen2_5_VLForConditionalGeneration", blocks: Sequence[Pictures]) -> list[Tensor]:
-    """Return the features of each block's pictures: N, image tokens, D.
+    """Return the picture features of each block, each of shape [N, image tokens, D].
 
-    A block has one picture size.
+    All pictures of a block have one size.
     """
     visual = model.model.visual
     if len(visual.fullatt_block_indexes) < len(visual.blocks):
@@ -60,7 +61,7 @@ def _see_whole(
 def _embedded(
     visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, compiled: Layers | None
 ) -> Tensor:
-    """Return the embedded patches, N S D with N and S as one."""
+    """Return the embedded patches of all pictures, shape [N * S, D]."""
     kernel = visual.patch_embed.proj.weight  # D, channels, frames, side, side
     # A still picture is equal in all frames, so the sum of the kernel over frames needs one frame
     # only.
@@ -91,7 +92,10 @@ def _layer_by_layer(
 
 
 def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return attention within each of the pictures, N (Q H)."""
+    """Return attention in which patches attend to patches of their own picture.
+
+    The result has one row for each patch, with the outputs of all heads.
+    """
     if fused.usable(q):
         return fused.attend(q, (k, v), pictures, causal=False).flatten(1)
     q, k, v = (y.unflatten(0, (len(pictures.length_B), -1)).transpose(1, 2) for y in (q, k, v))
@@ -99,7 +103,10 @@ def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tenso
 
 
 def _see_windowed(visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures) -> Tensor:
-    """Use transformers for window attention, one picture after the other."""
+    """Return the features of pictures from transformers' own vision tower.
+
+    It is used for towers with window attention.
+    """
     n, cut = len(pictures.pixel_NCHW), pictures.cut()
     grid = torch.tensor([[1, *pictures.grid]] * n, device=cut.device)
     patches = all_frames(cut.flatten(0, 1), visual.patch_embed.temporal_patch_size)
@@ -110,7 +117,10 @@ def _see_windowed(visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: 
 def _patch_rotary(
     visual: "Qwen2_5_VisionTransformerPretrainedModel", grid: tuple[int, int]
 ) -> Rotary:
-    """Return row and column angles of each patch, in the order of the merged 2 x 2 blocks."""
+    """Return the cosines and sines of the angles of each patch's row and column.
+
+    The patches are in the order of the merged 2 x 2 blocks.
+    """
     merge, (down, across) = visual.spatial_merge_size, grid
     device = visual.rotary_pos_emb.inv_freq.device
     row, column = torch.meshgrid(

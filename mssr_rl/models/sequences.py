@@ -1,8 +1,8 @@
-"""Rollouts as one sequence each: prompts padded on the left, responses directly after them.
+"""Join prompts and responses to whole sequences, with prompts padded on the left.
 
-Every row ends at the same column, so the last T + 1 logits predict the T response tokens. Positions
-are computed here, as `models.encode` does for the local engine. So no process depends on what
-transformers would infer from padding.
+All responses begin at the same column, so the last T + 1 logits of a row predict its T response
+tokens. Positions come from `models.encode`, as in the local engine. So they do not depend on how
+transformers treats padding.
 
 Shapes: B rows, L prompt and T response tokens, S = L + T; N pictures, Q patches of all of them, C
 values of a patch.
@@ -29,7 +29,7 @@ class Sequences(NamedTuple):
     grid_N3: Tensor | None
 
     def inputs(self, device: torch.device | str, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return them as keyword arguments of a Qwen2.5-VL model."""
+        """Return these inputs as keyword arguments of a Qwen2.5-VL model."""
         arguments = {
             "input_ids": self.token_BS,
             "attention_mask": self.mask_BS,
@@ -43,7 +43,10 @@ class Sequences(NamedTuple):
 def join(
     encoder: PromptEncoder, problems: Sequence[Problem], token_BT: Tensor, mask_BT: Tensor
 ) -> Sequences:
-    """Return one row for each problem (repeated for its group), with its response after it."""
+    """Return one row for each response, with the prompt of its problem before it.
+
+    `problems` has one entry for each response, so a problem is repeated for its group.
+    """
     prompts = encoder.block(problems)
     length_B = prompts.mask_PL.sum(1)
     width = prompts.token_PL.shape[1]
@@ -66,7 +69,10 @@ def join(
 
 
 def _pictures(prompts: PromptBlock, frames: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return patches and grids in the order of the pictures in the prompts."""
+    """Return the patches and grids of all pictures, in the order of the prompts.
+
+    Both are None if there is no picture.
+    """
     placed = [
         (int(slots[0]), patches, (1, *block.grid))
         for block in prompts.pictures

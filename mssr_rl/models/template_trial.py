@@ -1,8 +1,8 @@
-"""Try a chat template in a separate process. It imports no module of mssr_rl.
+"""A script that tries out a chat template in a separate process. It imports nothing of mssr_rl.
 
-`templates` starts it with limits on time and memory, and sends it the template and a conversation
-as JSON. It only needs to know whether the template ends. The text itself comes from transformers
-afterwards, which compiles a template in the same way (5.15, `_compile_jinja_template`).
+`templates` starts it with limits on time and memory, and sends the template and a conversation as
+JSON. The script tells only whether the template ends. Afterwards transformers writes the text
+itself; it compiles a template in the same way (5.15, `_compile_jinja_template`).
 """
 
 import json
@@ -14,18 +14,21 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class Generation(jinja2.ext.Extension):
-    """The tag with which templates mark the model's own text. Here its content is just printed."""
+    """The Jinja tag `generation`, with which templates mark the model's own text.
+
+    Its content is written unchanged.
+    """
 
     tags = {"generation"}  # noqa: RUF012  Jinja declares it so
 
     def parse(self, parser: Any) -> Any:
-        """Return the statements inside the block."""
+        """Return the statements between the tag and its end tag."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def main() -> None:
-    """Print how many characters the conversation has, or why there is none."""
+    """Print the length of the conversation in characters, or why it cannot be written, as JSON."""
     job = json.load(sys.stdin)
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]

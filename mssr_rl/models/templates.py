@@ -1,8 +1,8 @@
-"""Write a conversation with a model's chat template, which may come from anybody.
+"""Write conversations with a model's chat template, which may come from an unknown author.
 
-A template is a small program in Jinja's sandbox. It cannot reach anything outside, but it may loop
-for ever or multiply a text until the memory is full. So the first conversation is written once in a
-separate process with limits (`template_trial`).
+A template is a small program in Jinja's sandbox. It cannot access anything outside, but it may run
+for ever or fill the memory. So each new template first writes one conversation in a separate
+process with limits (`template_trial`).
 """
 
 import json
@@ -30,7 +30,9 @@ TRIAL = Path(__file__).with_name("template_trial.py")
 
 
 def spoken(speaker: "ProcessorMixin | PreTrainedTokenizerBase", messages: Sequence[Any]) -> str:
-    """Return the messages as a processor or tokenizer writes them, with the start of a response.
+    """Return the messages as text, written with the chat template of a processor or tokenizer.
+
+    The text ends with the start of the assistant's response.
 
     Raises:
         UserError: the template does not end, fills the memory, or fails.
@@ -48,7 +50,10 @@ def spoken(speaker: "ProcessorMixin | PreTrainedTokenizerBase", messages: Sequen
 
 
 def try_out(template: str, messages: str) -> None:
-    """Raise UserError if a chat template runs too long on a conversation (JSON text)."""
+    """Raise UserError if a chat template needs too much time, memory or text for a conversation.
+
+    `messages` is the conversation as JSON text. A template that has passed is not tried again.
+    """
     if template and template not in _tried:
         if template != _ours():
             _refuse_endless(template, json.loads(messages))
@@ -64,7 +69,10 @@ def _ours() -> str:
 
 
 def _template(speaker: "ProcessorMixin | PreTrainedTokenizerBase") -> str:
-    """Return the template that transformers will use; of several, the one named `default`."""
+    """Return the chat template that transformers will use, or an empty text if there is none.
+
+    If there are several, it is the one named `default`.
+    """
     template = speaker.chat_template
     if isinstance(template, dict):
         template = template.get("default")

@@ -1,4 +1,4 @@
-"""Store the tensors of a model and its optimiser in a safetensors file, which cannot run code."""
+"""Write and read the state of an optimiser as a safetensors file, which cannot run code."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ UNREADABLE = b"\x18" + bytes(7) + b'{},"__metadata__":{}}   '
 
 
 def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str, str]) -> None:
-    """Write the optimiser's state, with a note: a few texts by name."""
+    """Write the optimiser's state to a file. `note` is a dict of texts that are stored with it."""
     tensors = {
         f"{row}.{name}": value.detach().contiguous()
         for row, state in optimiser.state_dict()["state"].items()
@@ -25,7 +25,7 @@ def save_optimiser(optimiser: torch.optim.Optimizer, path: Path, note: dict[str,
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, str]:
-    """Restore what `save_optimiser` wrote. Returns the note."""
+    """Load the state that `save_optimiser` wrote into the optimiser, and return the note."""
     if path.stat().st_size == len(UNREADABLE) and untrusted.content(path) == UNREADABLE:
         return {}
     states: dict[int, dict[str, Tensor]] = {}
@@ -40,7 +40,7 @@ def load_optimiser(optimiser: torch.optim.Optimizer, path: Path) -> dict[str, st
 
 
 def copy_weights(model: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Set every parameter to the tensor of its name."""
+    """Set every parameter of a model to the tensor of the same name."""
     with torch.no_grad():
         for name, value in model.named_parameters():
             value.copy_(tensors[name])

@@ -1,8 +1,8 @@
-"""Make PyPI's torchvision importable together with a torch without CUDA.
+"""A hook with which PyPI's torchvision can be imported beside a torch without CUDA.
 
-Nothing here uses torchvision. But transformers imports it if it is installed, and vLLM requires it.
-PyPI has only a CUDA build, whose C library does not load with a CPU torch. The import then fails,
-because two operators that the library would declare are missing.
+This package does not use torchvision. But transformers imports it if it is installed, and vLLM
+requires it. PyPI has only a CUDA build, whose C library does not load with a CPU torch. The import
+then fails, because the library declares two operators. The hook declares them instead.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""Check a model folder, which may come from anybody, before a library builds anything from it.
+"""Check a model folder, which may come from an unknown author, before a library loads it.
 
-transformers runs a folder's own Python if it gets `trust_remote_code=True`: classes that `auto_map`
-names in a JSON file, and `custom_generate/generate.py`. We never pass that. OpenRLHF does, wherever
-it loads something, so `without_code` is put around those calls.
+With `trust_remote_code=True`, transformers runs Python code of the folder: classes that `auto_map`
+names in a JSON file, and `custom_generate/generate.py`. This package never passes that argument.
+OpenRLHF always does, so `without_code` is used around its calls.
 """
 
 import stat
@@ -31,16 +31,18 @@ _WORDS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
 
 
 def local_folder(path: str) -> Path:
-    """Return the folder that `model.path` names; for a hub id, its folder in the hub's cache.
+    """Return the folder that `model.path` names, after its files were checked.
+
+    A model with a hub id is downloaded, and its folder is in the hub's cache.
 
     Raises:
-        UserError: there is no such folder, and no such id that this machine can reach.
+        UserError: there is no such folder or reachable hub id, or a check failed.
     """
     return _vetted(_found(path))
 
 
 def cached_folder(source: str) -> Path | None:
-    """Return the folder of a model that is on this machine already, None if it is not."""
+    """Return the folder of a model if it is already on this machine, else None."""
     folder = Path(model_folder(source))
     if folder.is_dir():
         return folder
@@ -59,7 +61,7 @@ def cached_folder(source: str) -> Path | None:
 
 
 def _pinned(source: str) -> tuple[str, str | None]:
-    """Return a hub id and its revision, from `owner/name@revision`."""
+    """Return the hub id and the revision in `owner/name@revision`; the revision may be None."""
     name, _, revision = source.partition("@")
     return name, revision or None
 
@@ -93,7 +95,10 @@ def _looked_at(folder: Path, _: tuple[tuple[str, int, int], ...]) -> None:
 
 
 def _vetted(folder: Path) -> Path:
-    """Return the folder after its files were checked. They are checked again if they change."""
+    """Return the folder after its files were checked; they are checked again if they change.
+
+    Raises UserError if a file is too large, is not a regular file, or has values out of bounds.
+    """
     places = (folder, folder / "additional_chat_templates")
     marks = []
     for path in sorted(path for place in places if place.is_dir() for path in place.iterdir()):
@@ -132,10 +137,10 @@ def refuse_code(folder: Path) -> None:
 
 @contextmanager
 def without_code() -> Iterator[None]:
-    """Make transformers act as with `trust_remote_code=False`, whatever it is passed.
+    """Make transformers act as with `trust_remote_code=False` in a block, whatever it is passed.
 
-    A class of transformers is used instead of the folder's. If there is none, or if a module would
-    be imported all the same, loading ends with an error.
+    A class of transformers is then used instead of the folder's own class. If there is none, or if
+    a module of the folder would be imported, loading raises an error.
     """
     from transformers import dynamic_module_utils
 
@@ -157,7 +162,10 @@ def without_code() -> Iterator[None]:
 
 
 def _exchange(name: str, old: Any, new: Any) -> None:
-    """Replace it in every module that has it: most of transformers imports it by name."""
+    """Replace the object `old` by `new` in every loaded module that has it under this name.
+
+    Most modules of transformers import these functions by name.
+    """
     for module in list(sys.modules.values()):
         if getattr(module, "__dict__", {}).get(name) is old:
             setattr(module, name, new)
@@ -168,7 +176,7 @@ def _refuse_to_import(name: str, file: Any, **_: Any) -> NoReturn:
 
 
 def _hub_reason(error: Exception) -> str:
-    """Return why the hub's client did not give a model, with what helps."""
+    """Return a phrase that says why a model could not be downloaded, and how to solve it."""
     from huggingface_hub.errors import (
         GatedRepoError,
         RepositoryNotFoundError,

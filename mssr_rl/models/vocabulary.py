@@ -1,10 +1,11 @@
-"""From logits to tokens and their scores, in one place for sampling, scoring and training.
+"""Draw tokens from logits, and compute their log-probabilities and entropies.
 
-Structural tokens (pictures, turn marks) cannot be sampled. Their logits are minus infinity in every
-pass, so sampled and rescored log-probabilities are of the same distribution.
+Sampling, scoring and training all use these functions. Structural tokens (pictures, turn marks)
+cannot be sampled. Their logits are minus infinity in every pass, so sampled and rescored
+log-probabilities belong to the same distribution.
 
-On a CPU in float32, `kernels/vocabulary.c` reads each row of logits once. A test compares it with
-torch's operations here, which are used everywhere else.
+On a CPU in float32, the compiled `kernels/vocabulary.c` reads each row of logits once. Everywhere
+else torch's operations are used; a test compares the two.
 
 Shapes: N positions, V vocabulary.
 """
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Vocabulary(NamedTuple):
-    """The tokens that may not be sampled, those that end a response, and the padding token."""
+    """The tokens that must not be sampled, those that end a response, and the padding token."""
 
     banned: Tensor  # int64 ids
     end: Tensor  # int64 ids
@@ -38,7 +39,7 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def of(cls, model: "PreTrainedModel") -> "Vocabulary":
-        """Return it from the model's generation config, as `generate` would read it."""
+        """Return the vocabulary of a loaded model, from its config and generation config."""
         return cls.read(model.config, model.generation_config, model.device)
 
     @classmethod
@@ -49,10 +50,10 @@ class Vocabulary(NamedTuple):
         device: torch.device | str,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
     ) -> "Vocabulary":
-        """Return it from the two configs of a model folder, without the model.
+        """Return the vocabulary from a model's config and generation config, without the weights.
 
-        A tokenizer's own end token ends a response too. If a base model was given a chat template,
-        its generation config often names another end token.
+        The tokenizer's end token ends a response too: in a base model with a chat template, the
+        generation config often names another one.
         """
         ends = _end_ids(model_config, config, tokenizer)
         size = model_config.get_text_config().vocab_size
@@ -68,7 +69,7 @@ _STRUCTURE = re.compile(r"(image|video|vision|audio|boi|eoi|boa|eoa)\w*_token_(i
 
 
 def _structural(model_config: "PreTrainedConfig") -> list[int]:
-    """Return the tokens for pictures and sound, and for their start and end, in a config."""
+    """Return the token ids that a config names for pictures, sound, and their start and end."""
     named = vars(model_config).items()
     return [token for name, token in named if _STRUCTURE.search(name) and isinstance(token, int)]
 
@@ -78,10 +79,10 @@ def _end_ids(
     config: "GenerationConfig",
     tokenizer: "PreTrainedTokenizerBase | None",
 ) -> list[int]:
-    """Return the tokens that end a response, each once, those of the generation config first.
+    """Return the token ids that end a response, each once, those of the generation config first.
 
     Raises:
-        UserError: neither the model's files nor its tokenizer name one.
+        UserError: neither the model's files nor its tokenizer name an end token.
     """
     text = model_config.get_text_config()
     named = config.eos_token_id
@@ -98,7 +99,7 @@ def _end_ids(
 
 
 class TokenScores(NamedTuple):
-    """A policy's scores of N tokens."""
+    """The log-probabilities of N tokens, and the entropies at their positions."""
 
     logprob_N: Tensor  # float32 [nat]
     entropy_N: Tensor  # float32 [nat], of the whole distribution at the token's position
@@ -111,7 +112,7 @@ def log_probabilities(logits_NV: Tensor, vocabulary: Vocabulary, temperature: fl
 
 
 def entropy(logprob_NV: Tensor) -> Tensor:
-    """Return -sum p log p over the vocabulary [nat], N. A forbidden token adds nothing."""
+    """Return the entropy -sum p log p of each row [nat], shape [N]. A forbidden token adds 0."""
     # The clamp turns 0 times minus infinity, which is NaN, into 0.
     return -(logprob_NV.exp() * logprob_NV.clamp(min=-1e4)).sum(-1)
 
@@ -122,7 +123,10 @@ def entropy(logprob_NV: Tensor) -> Tensor:
 def score_tokens(
     logits_NV: Tensor, token_N: Tensor, vocabulary: Vocabulary, temperature: float
 ) -> TokenScores:
-    """Return the scores of one token for each row, at a temperature. Differentiable."""
+    """Return the log-probability of one token for each row, and the row's entropy.
+
+    Logits are divided by the temperature. The result is differentiable.
+    """
     if fused.usable(logits_NV):
         given = (logits_NV, token_N, vocabulary.banned, temperature)
         return TokenScores(*_Scored.apply(*given))  # type: ignore[no-untyped-call]
@@ -157,9 +161,9 @@ class _Scored(torch.autograd.Function):
 
 
 def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
-    """Return one number for each row of logits, as a kernel reads them.
+    """Return one number for each row of logits, as a contiguous tensor for a kernel.
 
-    Raises if the numbers differ.
+    A single number is repeated. Raises RuntimeError if the numbers do not fit the rows.
     """
     return x_N.expand(len(logits_NV)).contiguous()
 
@@ -168,19 +172,18 @@ def _each(x_N: Tensor, logits_NV: Tensor) -> Tensor:
 
 
 def drawable(sampling: Sampling) -> bool:
-    """Return whether the compiled kernel can draw in this way."""
+    """Return whether the compiled kernel supports these sampling settings."""
     return sampling.top_p == 1 or sampling.temperature == 0
 
 
 def draw(
     logits_NV: Tensor, uniform_N: Tensor, vocabulary: Vocabulary, sampling: Sampling
 ) -> tuple[Tensor, TokenScores]:
-    """Draw a token for each row, and return it with its scores. No gradient.
+    """Return one drawn token for each row, and its scores; there is no gradient.
 
-    The row's uniform number in [0, 1) decides: the token is the one whose part of the cumulative
-    distribution contains it. Temperature 0 takes the most likely token, and the scores are then
-    those at temperature 1. If no scores are needed they may be zeros, because over a large
-    vocabulary they need memory.
+    The row's uniform number in [0, 1) decides: the token is the one whose interval of the
+    cumulative distribution contains it. Temperature 0 takes the most likely token, with the scores
+    at temperature 1. Scores may be 0 if `sampling.scored` is False; this saves memory.
     """
     temperature = sampling.temperature or 1.0
     if fused.usable(logits_NV) and drawable(sampling):

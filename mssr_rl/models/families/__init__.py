@@ -1,7 +1,7 @@
-"""What single model families need beyond `general.py`: one small file each, found automatically.
+"""Model families that need more than `general.py`: one small module each, found automatically.
 
-A file holds a subclass of `General` that names its model types. A family that needs nothing more
-has no file.
+A module defines a subclass of `General` and names its model types. A family for which `General` is
+enough has no module here.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from mssr_rl.models.general import General
 
 @cache
 def known() -> dict[str, type[General]]:
-    """Return {model type: family} for all families that need something of their own."""
+    """Return {model type: class} for all families that have a class of their own."""
     # An import defines the family's class, and `__subclasses__` then lists it.
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
@@ -21,5 +21,5 @@ def known() -> dict[str, type[General]]:
 
 
 def of(model_type: str) -> type[General]:
-    """Return the family of a model type."""
+    """Return the class for a model type: its own class, or `General` if it has none."""
     return known().get(model_type, General)

@@ -1,4 +1,4 @@
-"""PaliGemma: attention over the prompt is not causal, and a prompt always has a picture."""
+"""PaliGemma: attention within the prompt is not causal, and every prompt has a picture."""
 
 from typing import ClassVar
 
@@ -6,9 +6,9 @@ from mssr_rl.models.general import General
 
 
 class PaliGemma(General):
-    """Token type 0 is the prompt, which attends to all of itself.
+    """The PaliGemma family, in which response tokens have token type 1.
 
-    Type 1 is the response after it.
+    Tokens of type 0 are the prompt; each of them attends to the whole prompt.
     """
 
     model_types = ("paligemma",)

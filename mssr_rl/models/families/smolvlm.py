@@ -1,4 +1,4 @@
-"""SmolVLM: its processor needs a package that writes the seconds of a video as words."""
+"""SmolVLM: its processor requires the package `num2words`, which is used only for videos."""
 
 from transformers.models.smolvlm import processing_smolvlm
 
@@ -6,13 +6,16 @@ from mssr_rl.models.general import General
 
 
 class SmolVLM(General):
-    """The package `num2words` is only called for videos, and there are none here."""
+    """The SmolVLM family, which works without the package `num2words`."""
 
     model_types = ("smolvlm",)
 
     @classmethod
     def ready(cls) -> None:
-        """Put a function in the package's place; the processor only tests that it is there."""
+        """Replace a missing `num2words` by a function that raises RuntimeError.
+
+        The processor only checks that there is one; it calls it only for videos.
+        """
         processing_smolvlm.num2words = processing_smolvlm.num2words or _no_videos
 
 
