@@ -1,9 +1,9 @@
-"""`check model=PATH`: checks a model folder before training spends hours on it.
+"""The command `check model=PATH`, which checks a model folder before a long training run.
 
-It shows an example prompt, and the tokens that end an answer. It checks that all weights exist,
-that tokenizer and weights fit, and that prompts match the model's own processor: without pictures,
-with several, and with pictures of unusual sizes. It compares the engine's log-probabilities with
-those of plain transformers, and checks that a saved copy of the model is the same.
+It shows an example prompt, and the tokens that end a response. It checks that all weights exist,
+that the tokenizer fits the weights, and that prompts are as long as those of the model's own
+processor. Test problems have no, one or two pictures, some of unusual sizes. It compares the
+family's log-probabilities with those of plain transformers, and a saved copy with the model.
 """
 
 import io
@@ -36,7 +36,7 @@ SIZES = ((96, 96), (130, 70), (64, 96), (200, 40), (57, 31))  # width and height
 
 
 class LoadedFolder(NamedTuple):
-    """A model folder that was loaded."""
+    """A loaded model, its family and the path of its folder."""
 
     path: str
     model: "PreTrainedModel"
@@ -51,7 +51,10 @@ class ModelWords:
 
 
 def check_model_folder(words: Sequence[str]) -> int:
-    """Check the folder that the arguments name; return exit code 1 if there are findings."""
+    """Check the folder that the arguments name, and print the results.
+
+    Returns the exit code: 1 if there are findings, else 0.
+    """
     path = parse_words(ModelWords, words).model
     model = load.load_model(path, "cpu", "float32")
     subject = LoadedFolder(
@@ -66,7 +69,7 @@ def check_model_folder(words: Sequence[str]) -> int:
 
 
 def lines(subject: LoadedFolder) -> Iterator[str]:
-    """Yield the lines of the output; findings begin with FAIL."""
+    """Yield the output of all checks, line by line; lines of findings begin with FAIL."""
     yield from _shown(subject)
     yield from _words(subject)
     shown = [p for p in problems(subject) if not isinstance(p, str)]
@@ -105,9 +108,10 @@ def _shown(subject: LoadedFolder) -> Iterator[str]:
 
 
 def problems(subject: LoadedFolder) -> list[Problem]:
-    """Return test problems: text, single pictures of unusual sizes, and two pictures at once.
+    """Return the test problems: one without picture, some with one picture, and one with two.
 
-    A model without pictures gets text only.
+    Some pictures have unusual sizes. For a model that reads text only, no problem has a picture;
+    for a model that requires a picture, all have one.
     """
     text = Problem(key="text", prompt="What is 2 + 3?", answer="5")
     if plain.processor_of(subject.family) is None:
@@ -138,7 +142,7 @@ def _png(width: int, height: int, seed: int) -> bytes:
 
 
 def _words(subject: LoadedFolder) -> Iterator[str]:
-    """Check that tokenizer and weights fit, and that the end of a turn ends a response."""
+    """Yield findings if tokenizer and weights do not fit, or a chat turn's end is no end token."""
     family = subject.family
     rows = subject.model.get_input_embeddings().weight.shape[0]
     if len(family.tokenizer) > rows:
@@ -153,7 +157,7 @@ def _words(subject: LoadedFolder) -> Iterator[str]:
 
 
 def _closing(family: Family) -> int | None:
-    """Return the token that the chat template writes after an answer; None without a template."""
+    """Return the token that the chat template writes after a response; None if there is none."""
     processor = plain.processor_of(family)
     speakers = (processor, family.tokenizer)
     speaker = next((s for s in speakers if getattr(s, "chat_template", None)), None)
@@ -169,7 +173,7 @@ def _closing(family: Family) -> int | None:
 
 
 def _prompts(subject: LoadedFolder, shown: Sequence[Problem]) -> Iterator[str]:
-    """Check prompt lengths against the folder's own processor."""
+    """Yield the prompt length of every problem, and a finding if the processor's differs."""
     family = subject.family
     for problem in shown:
         stock = plain.prompt(family, problem)["input_ids"]
@@ -188,9 +192,10 @@ def _prompts(subject: LoadedFolder, shown: Sequence[Problem]) -> Iterator[str]:
 
 @torch.no_grad()
 def gaps(subject: LoadedFolder, problem: Problem) -> tuple[float, float]:
-    """Return the largest distance to plain transformers [nat]: when sampled, and when rescored.
+    """Return the largest differences of log-probabilities from plain transformers [nat].
 
-    The problem is read in a block with a longer one, so that it is padded.
+    The first is that of sampling, the second that of scoring the same responses. The problem is
+    read in one block with a longer problem, so that its prompt is padded.
     """
     model, family = subject.model, subject.family
     longer = Problem(
@@ -216,7 +221,7 @@ def gaps(subject: LoadedFolder, problem: Problem) -> tuple[float, float]:
 
 
 def _copy(subject: LoadedFolder, problem: Problem) -> Iterator[str]:
-    """Check that a saved copy has the same weights and the same tokens."""
+    """Yield findings if a saved copy of the model has other weights or encodes other tokens."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "copy"
         subject.family.save(subject.model, folder)

@@ -1,8 +1,8 @@
-"""The engine protocol: what the trainer needs from whatever holds the weights.
+"""The engine protocol: the methods that the trainer calls to sample, score, train and save.
 
-`engine.local` keeps the weights in this process; `engine.openrlhf` spreads them over a cluster. The
-trainer sees no difference: it passes problems in and gets texts, log-probabilities and statistics
-back.
+`engine.local` holds the weights in this process; `engine.openrlhf` distributes them over a cluster.
+The trainer calls both in the same way. It passes problems, and gets texts, log-probabilities and
+statistics.
 
 Shapes: P problems, G rollouts per problem, B = P * G rollouts (problem-major), T response tokens.
 """
@@ -24,7 +24,7 @@ from mssr_rl.seeds import derive
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How responses are drawn."""
+    """The settings with which responses are sampled."""
 
     temperature: float = 1.0  # 0 is greedy
     top_p: float = 1.0
@@ -66,10 +66,10 @@ class UpdateStats(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdatePlan:
-    """How one pass over the rollouts of a step is made.
+    """The loss, batch size and seed of one pass of updates over the rollouts of a step.
 
-    An engine that does not implement `extras` must refuse every plan whose extras are not
-    `Extras()`. If it ignored them, it would train another algorithm under the same name.
+    An engine that does not implement `extras` must raise an error if they are not `Extras()`. If it
+    ignored them, it would train another algorithm under the same name.
     """
 
     loss: PolicyLoss
@@ -85,7 +85,10 @@ class UpdatePlan:
     counted_B: Tensor | None = None
 
     def prepared(self, given: Given, row_B: Tensor, update: int) -> Prepared:
-        """Return the rollouts `row_B` as one optimiser update, number `update` of the pass."""
+        """Return the inputs and token weights of optimiser update number `update` of the pass.
+
+        `row_B` is the indices of its rollouts.
+        """
         rows = given.at(row_B, given.mask_BT.shape[1])
         counted_B = None if self.counted_B is None else self.counted_B[row_B]
         seed = derive(self.seed, "mark", update)
@@ -97,33 +100,35 @@ class UpdatePlan:
 
 
 class Engine(Protocol):
-    """The policy, its frozen reference and its optimiser, wherever they are."""
+    """An engine, which holds the policy, the reference model and the optimiser."""
 
     computes: str  # one phrase for a run's first lines: which implementation of the model computes
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Announce the training problems, in the order of the first epoch.
+        """Set the training problems, in the order of the first epoch.
 
-        Called once, before any work.
-
-        An engine may use them to cache work, but its numbers must not depend on what it cached.
+        It is called once, before any other method. An engine may use the problems to cache results,
+        but its numbers must not depend on the cache.
         """
         ...
 
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:
-        """Sample `group_size` responses to each problem."""
+        """Return `group_size` sampled responses to each problem; `seed` decides the draws."""
         ...
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
+        """Return log-probabilities under the reference model, float32 [nat], shape [B, T].
+
+        The reference model is the frozen initial policy.
+        """
         ...
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """Return log-probabilities under the current policy, for the rollouts of some problems.
 
-        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        They are float32 [nat], in the order of `problem_rows`, with T columns.
         """
         ...
 
@@ -132,19 +137,19 @@ class Engine(Protocol):
     ) -> UpdateStats:
         """Make one pass of optimiser updates and return its statistics.
 
-        Raises NonFinite before an update with NaN or infinity would change the weights. An engine
-        that learns of them only afterwards returns the numbers as they are.
+        Raises NonFinite if a value is NaN or infinite, before the weights are changed. An engine
+        that cannot check this before the update returns the values unchanged.
         """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the policy (a folder in the `save_pretrained` layout) and the optimiser state."""
+        """Write the policy, in the `save_pretrained` layout, and the optimiser state."""
         ...
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote."""
+        """Load the policy and the optimiser state that `save` wrote."""
         ...
 
     def close(self) -> None:
-        """Release everything outside this process. The engine cannot be used afterwards."""
+        """Release all resources of the engine, which cannot be used afterwards."""
         ...

@@ -1,9 +1,9 @@
-"""The policy loss: surrogates, KL estimators, and the aggregation of token losses to one number.
+"""Policy losses: surrogates, KL estimators, and the aggregation of token losses to one number.
 
     loss = aggregate(token loss) + kl_coef * aggregate(kl) - entropy_coef * aggregate(entropy)
 
-A loss is a frozen dataclass of options with one pure method, `surrogate`. It is registered under a
-name, and every algorithm holds one. Engines call the method and do not depend on the name:
+A loss is a frozen dataclass of options with a pure method, `surrogate`, which engines call. It is
+registered under a name, and every algorithm has one. For example:
 
     @register_loss("reinforce")
     @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,11 @@ RELEASED_MICRO_SIZE = 4  # sequences per device and micro-batch in MSSR's releas
 
 
 class Signal(NamedTuple):
-    """The input of a policy loss: one micro-batch. Only `logprob_BT` carries a gradient.
+    """The input of a policy loss for one micro-batch. Only `logprob_BT` has a gradient.
 
-    A micro-batch holds whole responses, in any selection. So a loss must not average over several
-    responses: the result would depend on how the update is cut. Values that need the whole update
-    are computed by `PolicyLoss.mark`.
+    A micro-batch holds any selection of whole responses. So a loss must not average over several
+    responses: the result would depend on how the update is split. `PolicyLoss.mark` computes values
+    that need the whole update.
     """
 
     logprob_BT: Tensor  # log-probability of the sampled token under the trained policy [nat]
@@ -57,21 +57,24 @@ class Signal(NamedTuple):
 
     @property
     def log_ratio_BT(self) -> Tensor:  # noqa: N802  the shape is in the name
-        """log(p / p_old), clamped to +-20 so that its exponential is finite."""
+        """The log-ratio log(p / p_old), clamped to +-20 so that its exponential is finite."""
         difference_BT = self.logprob_BT - self.old_logprob_BT
         return difference_BT.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
 
     def response_sum(self, x_BT: Tensor) -> Tensor:
-        """Return the sum over the tokens of each response, shape [B, 1]; the mask applies."""
+        """Return the sum over the tokens of each response, without padding, shape [B, 1]."""
         return x_BT.masked_fill(self.mask_BT == 0, 0).sum(1, keepdim=True)
 
     def response_mean(self, x_BT: Tensor) -> Tensor:
-        """Return the mean over the tokens of each response, shape [B, 1]; 0 without tokens."""
+        """Return the mean over the tokens of each response, shape [B, 1].
+
+        It is 0 for a response without tokens.
+        """
         return self.response_sum(x_BT) / self.mask_BT.sum(1, keepdim=True).clamp(min=1)
 
 
 class Surrogate(NamedTuple):
-    """The loss per token, before aggregation. Values where the mask is 0 have no meaning."""
+    """The loss of each token before aggregation. Where the mask is 0, values have no meaning."""
 
     token_loss_BT: Tensor
     clipped_BT: Tensor  # bool: the tokens that count as clipped in `actor/pg_clipfrac`
@@ -115,7 +118,7 @@ class PolicyLoss(ABC):
 
     @property
     def departs(self) -> str:
-        """The reason why the gradient on fresh rollouts is not that of A * log p, or ""."""
+        """A phrase that says why the gradient on fresh rollouts is not that of A * log p, or ""."""
         return ""
 
     @abstractmethod
@@ -123,21 +126,25 @@ class PolicyLoss(ABC):
         """Return the loss of every token. It must be pure, and must not draw random numbers."""
 
     def mark(self, update: Signal, generator: torch.Generator) -> Tensor | None:  # noqa: ARG002
-        """Return one number per token of a whole update, shape [B, T]; None if none are needed.
+        """Return one number per token of a whole update, shape [B, T], or None if none are needed.
 
-        It is called once, before the update is cut into micro-batches. `update.logprob_BT` comes
-        from the policy that sampled, because the new values are known only per micro-batch. Draw
-        random numbers from `generator`, which is seeded for this update.
+        It is called once, before the update is split into micro-batches. `update.logprob_BT` is
+        from the policy that sampled, because the new values are computed later, per micro-batch.
+        Draw random numbers only from `generator`, which has the update's seed.
         """
         return None
 
     @property
     def surrogate_aggregate(self) -> Aggregate:
-        """How the surrogate is aggregated; by default as `aggregate` says."""
+        """The aggregation of the surrogate; by default that of the other terms, `aggregate`."""
         return self.aggregate
 
     def within(self, longest_response: int) -> Self:
-        """Return the loss for a run whose responses have at most `longest_response` tokens."""
+        """Return the loss with `length_constant` set to `longest_response` if it is needed.
+
+        It is needed by aggregate=seq-mean-token-sum-norm, if the option is null. `longest_response`
+        is the largest number of tokens that a response of the run can have.
+        """
         if self.aggregate != "seq-mean-token-sum-norm" or self.length_constant is not None:
             return self
         return replace(self, length_constant=longest_response)
@@ -177,16 +184,22 @@ class Loss(PolicyLoss):
 
     @property
     def departs(self) -> str:
-        """Not empty with ratio=sequence: every token gets the gradient of the whole response."""
+        """A phrase for ratio=sequence, in which all tokens share one ratio; otherwise ""."""
         return "one ratio for the whole response" if self.ratio == "sequence" else ""
 
     @property
     def surrogate_aggregate(self) -> Aggregate:
-        """With ratio=sequence every token holds its response's loss, so the mean restores it."""
+        """The mean over tokens and then responses for ratio=sequence; otherwise `aggregate`.
+
+        With ratio=sequence every token has the loss of its response, so the mean is that loss.
+        """
         return "seq-mean-token-mean" if self.ratio == "sequence" else self.aggregate
 
     def surrogate(self, signal: Signal) -> Surrogate:
-        """Return the larger of the plain and the clipped loss, bounded where A < 0."""
+        """Return the larger of the unclipped and the clipped loss of every token.
+
+        For tokens with A < 0 it is bounded by `dual_clip`.
+        """
         # A ratio is made from a clamped difference: exp overflows float32 at 88, and inf * 0 is
         # NaN.
         difference_BT = signal.logprob_BT - signal.old_logprob_BT
@@ -204,7 +217,10 @@ def clipped_surrogate(
     clip_high: float,
     dual_clip: float | None = None,
 ) -> Surrogate:
-    """max(-A * ratio, -A * clip(ratio)), and at most dual_clip * |A| where A < 0."""
+    """Return the token losses max(-A * ratio, -A * clip(ratio)), and which tokens are clipped.
+
+    Where A < 0, the loss is at most dual_clip * |A|.
+    """
     plain_BT = -advantage_BT * ratio_BT
     clipped_BT = -advantage_BT * ratio_BT.clamp(1 - clip_low, 1 + clip_high)
     # The larger loss is the pessimistic one: a clip may take a gain away, never a loss.
@@ -217,11 +233,11 @@ def clipped_surrogate(
 
 
 def kl(logprob: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
-    """Return an estimate of KL(policy, reference) [nat] per sampled token, in the inputs' shape.
+    """Return an estimate of KL(policy, reference) [nat] for each token, in the inputs' shape.
 
-    k1 = d, k2 = d^2 / 2, k3 = exp(-d) + d - 1 with d = logprob - reference. The clamps are those of
-    EasyR1 and verl; TRL has none. k3 uses expm1, because the plain sum loses half of its digits
-    near 0.
+    k1 = d, k2 = d^2 / 2, k3 = exp(-d) + d - 1 with d = logprob - reference. d and k3 are clamped as
+    in EasyR1 and verl; TRL has no clamps. k3 uses expm1, because the plain sum loses half of its
+    digits near 0.
     """
     # Outside the clamps the gradient is 0: a token there no longer pulls the policy back.
     d = (logprob - reference).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
@@ -241,10 +257,10 @@ class Weights(NamedTuple):
 
 
 def token_weights(mask_BT: Tensor, loss: PolicyLoss, counted_B: Tensor | None = None) -> Weights:
-    """Return the weight of every token, for the mask of the whole update.
+    """Return the weight of every token in the loss, from the mask of the whole update.
 
-    Sequences where `counted_B` is False get weight 0. The other weights are the same as if those
-    sequences were not there.
+    Sequences where `counted_B` is False get weight 0. The other weights are the same as in an
+    update without those sequences.
     """
     if counted_B is not None and not counted_B.all():
         # Weights are computed without the left-out rows: their number must not enter a denominator.
@@ -264,10 +280,10 @@ def weights_BT(  # noqa: N802  the shape is in the name
 ) -> Tensor:
     """Return token weights w [B, T] with sum(x * w) = aggregate(x), for the mask of an update.
 
-    Micro-batches and ranks use their rows of w; their results add up. A sequence without tokens
-    counts as a sequence and adds 0. `constant` is the divisor of seq-mean-token-sum-norm, or the
-    number of sequences in a micro-batch of micro-token-mean. Raises `ValueError` if the divisor is
-    missing.
+    Each micro-batch and rank uses its rows of w, and the results are added. A sequence without
+    tokens counts in the mean and adds 0. `constant` is the divisor of seq-mean-token-sum-norm, or
+    the number of sequences in a micro-batch of micro-token-mean. Raises `ValueError` if the divisor
+    is missing.
     """
     # Each branch divides by a number of the whole update, never of a micro-batch. So the sum over
     # micro-batches and ranks is the same for every cut; micro-token-mean is the released exception.
@@ -289,6 +305,9 @@ def weights_BT(  # noqa: N802  the shape is in the name
 
 
 def aggregate(x_BT: Tensor, mask_BT: Tensor, how: Aggregate, constant: int | None = None) -> Tensor:
-    """Return one number from one value per token; values outside the mask are ignored."""
+    """Return the values of all tokens combined to one number by the aggregation `how`.
+
+    Values where the mask is 0 are ignored.
+    """
     weight_BT = weights_BT(mask_BT, how, constant)
     return (x_BT.masked_fill(mask_BT == 0, 0) * weight_BT).sum()

@@ -1,11 +1,11 @@
-"""The objective that every engine minimises on one micro-batch: a policy loss and extra terms.
+"""The objective that all engines minimise: the policy loss and the extra terms of an algorithm.
 
     total = surrogate + kl_coef * KL(reference) - entropy_coef * H
             + nll_coef * (-log p) + sum over views of coef * KL(policy, view)
 
-`loss` holds the formulas. An engine calls `prepared` once per update, and `objective` for each of
-its micro-batches. `Extras` are terms that an algorithm adds to its loss; they need the policy in
-training. An engine that cannot compute one raises an error; it never leaves a term out.
+The formulas are in `loss`. An engine calls `prepared` once per update, and `objective` for each of
+its micro-batches. `Extras` are terms that an algorithm adds to its loss, computed with the policy
+in training. An engine that cannot compute a term must raise an error.
 
 Shapes: B sequences of the micro-batch, T response tokens.
 """
@@ -26,7 +26,10 @@ from mssr_rl.problem import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class LiveShaping:
-    """A + min(|A| / gamma, lam * H) with H of the policy in training, without gradient (EA)."""
+    """The options of advantages shaped by entropy: A + min(|A| / gamma, lam * H) (EA).
+
+    A is the advantage and H the entropy of the policy in training, without gradient.
+    """
 
     gamma: float
     lam: float
@@ -35,11 +38,12 @@ class LiveShaping:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewTerm:
-    """coef * KL(policy, the same policy under another view of the problem), a token mean.
+    """A loss term: coef * the token mean of KL(policy, the same policy for a view of the problem).
 
-    `change` returns a problem as the other view shows it. It must be a function of a module, or a
-    partial of one, because other processes call it. Its random numbers come from the seed only. The
-    tokens are those of the rollouts. `gradient` says which side of the KL has a gradient:
+    `change` returns the view of a problem, for example the problem without its picture. It must be
+    a module's function, or a partial of one, because other processes call it. Its random numbers
+    must come from the seed only. The response tokens are those of the rollouts. `gradient` decides
+    which side of the KL has a gradient:
 
         policy   the view is fixed: log-probabilities of the rollout policy, one pass per step
         view     the policy is fixed; the view is computed again in every update
@@ -76,7 +80,7 @@ class Extras:
 
 
 class Policy(NamedTuple):
-    """Outputs of the policy in training on the micro-batch; both carry a gradient."""
+    """The outputs of the policy in training for one micro-batch, with gradient."""
 
     logprob_BT: Tensor
     entropy_BT: Tensor  # over the full vocabulary
@@ -95,12 +99,12 @@ class Given(NamedTuple):
     mark_BT: Tensor | None = None  # the result of `PolicyLoss.mark`, set by `prepared`
 
     def at(self, row_B: Tensor, width: int) -> "Given":
-        """Return the rows `row_B`, cut to `width` tokens."""
+        """Return these inputs for the rollouts `row_B` only, and the first `width` tokens."""
         return Given(*(None if x is None else x[row_B, :width] for x in self))  # type: ignore[arg-type]
 
 
 class Prepared(NamedTuple):
-    """One optimiser update, before it is cut into micro-batches."""
+    """The inputs and token weights of one whole optimiser update."""
 
     given: Given
     weights: Weights
@@ -113,10 +117,10 @@ def prepared(
     counted_B: Tensor | None = None,
     correction: Correction = Correction(),
 ) -> Prepared:
-    """Compute what depends on a whole update: the token weights, and `PolicyLoss.mark`.
+    """Return the inputs of one optimiser update with its token weights and `PolicyLoss.mark`.
 
-    `given` holds the rows of the update. `counted_B` says which of them count. `seed` is the seed
-    of this update.
+    Both depend on all rollouts of the update, which are the rows of `given`. Rollouts where
+    `counted_B` is False have no part in the loss; None: all count. `seed` is the update's seed.
     """
     # `mark` sees only what counts: a rollout without a reward must not move another one's mark.
     mask_BT = given.mask_BT if counted_B is None else given.mask_BT * counted_B[:, None]
@@ -131,7 +135,7 @@ def prepared(
 
 
 class Objective(NamedTuple):
-    """One micro-batch's part of the sums of an update; parts of micro-batches and ranks add up."""
+    """The loss and statistics of one micro-batch, as parts of the sums over the whole update."""
 
     total: Tensor  # the loss; call backward() on it
     pg: float
@@ -143,7 +147,10 @@ class Objective(NamedTuple):
 def objective(
     policy: Policy, given: Given, weights: Weights, loss: PolicyLoss, extras: Extras
 ) -> Objective:
-    """Return the loss of one micro-batch; `weights` are its rows of the update's token weights."""
+    """Return the loss and statistics of one micro-batch.
+
+    `weights` are the micro-batch's rows of the update's token weights.
+    """
     advantage_BT, measured = _shaped(policy, given, weights, extras.live_shaping)
     parts = loss.surrogate(
         Signal(policy.logprob_BT, given.old_BT, advantage_BT, given.mask_BT, given.mark_BT)
@@ -181,7 +188,10 @@ def _shaped(
 
 
 def _views(policy: Policy, given: Given, extras: Extras) -> list[Tensor]:
-    """Return the log-probabilities under every view, live or fixed."""
+    """Return the log-probabilities under every view, in the order of `extras.views`.
+
+    Raises ValueError if those of a fixed view are missing.
+    """
     live = iter(policy.views_BT)
     views_BT: list[Tensor] = []
     for k, term in enumerate(extras.views):
@@ -201,7 +211,7 @@ def _distance(policy_BT: Tensor, view_BT: Tensor, term: ViewTerm, weights: Weigh
 
 
 def added(parts: list[Objective]) -> tuple[Tensor, dict[str, float]]:
-    """Return [pg, kl, clipped] as float64, and the metrics of the extras, summed over `parts`."""
+    """Return the sums over `parts`: [pg, kl, clipped] as float64, and the metrics of the extras."""
     # float64, because hundreds of small parts are added and the sum is compared between engines.
     sums = torch.tensor([(p.pg, p.kl, p.clipped) for p in parts], dtype=torch.float64).sum(0)
     keys = {key for part in parts for key in part.measured}

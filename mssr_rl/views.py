@@ -1,7 +1,8 @@
-"""Other views of a problem, for loss terms between the policy and itself (`objective.ViewTerm`).
+"""Views of a problem: functions that return a problem with less picture information.
 
-Each function takes a problem and a seed, and returns the problem with less information. They are
-pure: pictures are decoded, changed and encoded again, and the same seed gives the same picture.
+The loss term `objective.ViewTerm` compares the policy's probabilities for the problem and for a
+view. The functions are pure. Pictures are decoded, changed and encoded again, and the same seed
+gives the same picture.
 """
 
 import io
@@ -19,12 +20,15 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def without_pictures(problem: Problem, seed: int) -> Problem:  # noqa: ARG001  a view takes a seed
-    """Return the problem without its pictures and without their tags."""
+    """Return the problem without its pictures and without the picture tags in its text."""
     return blinded(problem)
 
 
 def masked_patches(problem: Problem, seed: int, *, share: float = 0.6, patch: int = 14) -> Problem:
-    """Make each square of `patch` x `patch` pixels black with probability `share` (PAPO)."""
+    """Return the problem with black squares in its pictures, as in PAPO.
+
+    Each square of `patch` x `patch` pixels is black with probability `share`.
+    """
     require(0 <= share <= 1, "share", share, "between 0 and 1")
     require(patch >= 1, "patch", patch, "at least 1 pixel")
     rng = np.random.default_rng(seed)
@@ -41,7 +45,10 @@ def masked_patches(problem: Problem, seed: int, *, share: float = 0.6, patch: in
 
 
 def noisy_pictures(problem: Problem, seed: int, *, deviation: float = 50.0) -> Problem:
-    """Add Gaussian noise to every channel; `deviation` is in units of 8-bit values, 0 to 255."""
+    """Return the problem with Gaussian noise on every colour channel of its pictures.
+
+    `deviation` is the noise's standard deviation, in units of 8-bit values, 0 to 255.
+    """
     require(deviation >= 0, "deviation", deviation, "at least 0")
     rng = np.random.default_rng(seed)
 

@@ -1,6 +1,6 @@
-"""Engines hold the weights and sample, score and train with them.
+"""The engines, which hold the weights of the policy, and sample, score and train with them.
 
-`mssr_rl.engine_protocol` is the protocol. `make_engine` makes the engine that the config names.
+`mssr_rl.engine_protocol` defines their methods. `make_engine` makes the engine of a config.
 """
 
 import os
@@ -10,7 +10,7 @@ from mssr_rl.engine_protocol import Engine
 
 
 def make_engine(config: Config) -> Engine:
-    """Return the engine that `engine` names, with the policy of `model` loaded into it."""
+    """Return the engine that a config names, with the policy loaded."""
     return _openrlhf(config) if config.engine.name == "openrlhf" else _local(config)
 
 

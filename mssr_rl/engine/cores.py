@@ -1,8 +1,8 @@
-"""Run blocks of rollouts side by side on the local engine's cores, with one torch thread each.
+"""Run blocks of rollouts in parallel on the local engine's cores, with one torch thread each.
 
-Blocks are cut by size, never by the number of threads, and their results are combined in the order
-of the blocks. So the numbers of a run do not depend on how many threads computed them. Threads that
-share every single operation would wait for each other thousands of times a step (docs/speed.md).
+The size of blocks does not depend on the number of threads, and results are combined in the order
+of the blocks. So the results of a run do not depend on the number of threads. If threads shared
+single operations, they would wait for each other thousands of times a step (docs/speed.md).
 """
 
 import sys
@@ -22,7 +22,7 @@ TURN = 1e-4  # [s]
 
 
 class Workers:
-    """A pool of `threads` threads on a CPU, or of one on a GPU, which runs in parallel itself."""
+    """A pool of `threads` threads on a CPU, or of one thread on a GPU."""
 
     def __init__(self, threads: int, device: str) -> None:
         count = threads if device == "cpu" else 1
@@ -31,15 +31,14 @@ class Workers:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="block", initializer=_alone)
 
     def each(self, work: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
-        """Apply `work` to every block, and yield the results in the order of the blocks.
+        """Return an iterator over the results of `work` for all blocks, in their order.
 
-        An error is raised in place of its result. Blocks that have not been started are then not
-        run.
+        If a block fails, its error is raised. Blocks that have not been started are then not run.
         """
         return self._pool.map(work, blocks)
 
     def close(self) -> None:
-        """End the threads."""
+        """Wait for the blocks that are running, and end the threads."""
         self._pool.shutdown()
 
 

@@ -1,9 +1,9 @@
-"""The local engine: policy, frozen reference and optimiser in this process, on CPU or one GPU.
+"""The local engine: policy, reference model and optimiser in this process, on a CPU or one GPU.
 
-The picture and the prompt of a problem are read once. Its rollouts share the result in sampling,
-scoring and training. In float32 the old log-probabilities and entropies come from the sampler: they
-equal rescored ones to about 1e-5. In bfloat16 they would differ, so there they are scored again.
-A policy in bfloat16 is trained through a float32 copy of its weights (`master_weights`).
+Each prompt with its picture is read once, and the rollouts of the problem share the result. In
+float32, log-probabilities and entropies of rollouts come from the sampler; rescoring changes them
+by about 1e-5. In bfloat16 the difference would be larger, so rollouts are scored again. AdamW then
+changes a float32 copy of the bfloat16 weights (`master_weights`).
 
 Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
 """
@@ -67,7 +67,7 @@ SAMPLED_TOGETHER = 8
 
 
 class LocalEngine:
-    """The engine in this process. `engine_protocol.Engine` says what each method does."""
+    """The engine in this process. `engine_protocol.Engine` describes its methods in full."""
 
     def __init__(self, options: LocalOptions) -> None:
         self.options = options
@@ -91,7 +91,7 @@ class LocalEngine:
         self._workers = Workers(options.threads, options.device)
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Announce the problems to the reference model, in the order of the first epoch."""
+        """Set the problems that the reference model will read, in the order of the first epoch."""
         self.reference.expect(problems)
 
     # ---- no gradient -----------------------------------------------------------------------
@@ -99,7 +99,7 @@ class LocalEngine:
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:
-        """Sample `group_size` responses to each problem."""
+        """Return `group_size` sampled responses to each problem; `seed` decides the draws."""
         generator = torch.Generator().manual_seed(seed)
         shape = (len(problems) * group_size, sampling.max_response_tokens)
         # All numbers are drawn at once and on the CPU, so blocks and device do not change which
@@ -130,7 +130,7 @@ class LocalEngine:
         )
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
+        """Return log-probabilities under the reference model, float32 [nat], shape [B, T]."""
         problems, reference = rollouts.problems, self.reference
         list(self._workers.each(reference.keep, reference.missing(problems)))
         return self._logprob(reference.model, reference.read, rollouts, range(len(problems)))
@@ -138,7 +138,7 @@ class LocalEngine:
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """Return log-probabilities under the current policy for the rollouts of some problems.
 
-        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        They are float32 [nat], in the order of `problem_rows`, with T columns.
         """
         return self._logprob(self.policy, self._read, rollouts, problem_rows)
 
@@ -173,7 +173,10 @@ class LocalEngine:
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """Make one pass of optimiser updates over the rollouts; whole problems are shuffled."""
+        """Make one pass of optimiser updates over the rollouts, and return their statistics.
+
+        Problems are shuffled; the rollouts of a problem stay in one update.
+        """
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         given = Given(
@@ -207,8 +210,8 @@ class LocalEngine:
     ) -> "_Update":
         """Make one optimiser update from the sum of the gradients of all micro-batches.
 
-        Each token is weighted within the whole update, so the split into micro-batches changes
-        nothing.
+        The token weights are those of the whole update, so the result does not depend on how it is
+        split into micro-batches.
         """
         micro_batches = self._micro_batches(rollouts, rows)
         sizes = [len(micro.rollouts) for micro in micro_batches]
@@ -242,9 +245,9 @@ class LocalEngine:
         block: tuple[blocks.MicroBatch, Tensor],
         plan: UpdatePlan,
     ) -> Objective:
-        """Return the part of the loss that one micro-batch adds, with its graph.
+        """Return the part of the loss that one micro-batch adds, with gradient.
 
-        `block`: the micro-batch, and the positions of its rollouts in the update.
+        `block` is the micro-batch, and the positions of its rollouts in the update.
         """
         micro, here = block
         scored = self._score(self.policy, self._read, rollouts, micro)
@@ -266,7 +269,10 @@ class LocalEngine:
     def _score(
         self, model: "PreTrainedModel", read: Read, rollouts: Rollouts, block: blocks.MicroBatch
     ) -> ScoredResponses:
-        """Score some rollouts of some problems, cut to the longest of their responses."""
+        """Return the log-probabilities and entropies of a block's rollouts, on the CPU.
+
+        They have as many columns as the longest of these responses has tokens.
+        """
         picked = block.rollouts
         mask_BT = rollouts.mask_BT[picked]
         width = max(1, int(mask_BT.sum(1).max()))
@@ -278,7 +284,7 @@ class LocalEngine:
         return ScoredResponses(*(x.cpu() for x in scored))
 
     def _micro_batches(self, rollouts: Rollouts, rows: Tensor) -> list[blocks.MicroBatch]:
-        """Return the micro-batches of some problems, in their order."""
+        """Return the problems `rows`, in this order, split into micro-batches."""
         group_size, most = rollouts.group_size, self.options.micro_tokens
         if most is None:
             size = self._together(rollouts, rows)
@@ -292,7 +298,7 @@ class LocalEngine:
         return [blocks.block_of(rows, group_size, block) for block in chosen]
 
     def _together(self, rollouts: Rollouts, rows: Tensor) -> int:
-        """Return how many of these problems a micro-batch holds, if they are split evenly."""
+        """Return the number of problems in a micro-batch, for an even split of `rows`."""
         options, group_size = self.options, rollouts.group_size
         if options.device != "cpu":
             return max(1, options.micro_batch // group_size)
@@ -302,7 +308,7 @@ class LocalEngine:
         return even(len(rows), problems_together(options.micro_batch, group_size, tokens))
 
     def _sampled_together(self, problems: int, group_size: int) -> int:
-        """Return how many problems are sampled together."""
+        """Return the number of problems in a block of sampling."""
         # Smaller blocks for the prompts were tried: no gain (docs/speed.md).
         most = max(1, SAMPLED_TOGETHER * self.options.micro_batch // group_size)
         return even(problems, most) if self.options.device == "cpu" else most
@@ -321,13 +327,16 @@ class LocalEngine:
         self.weights.save(folder)
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; the reference remains the initial policy."""
+        """Load the policy and the optimiser state that `save` wrote.
+
+        The reference model remains the initial policy.
+        """
         saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
         self.policy.load_state_dict(saved.state_dict())
         self.weights.load(folder)
 
     def close(self) -> None:
-        """End the worker threads. This engine has nothing outside this process."""
+        """End the worker threads. This engine uses no other processes."""
         self._workers.close()
 
 

@@ -1,10 +1,10 @@
 """AdamW over float32 weights, for a policy that computes in float32 or in bfloat16.
 
-A bfloat16 has 8 significant bits. A change below a 512th of a weight is lost when it is added to
-such a weight, and at a learning rate of 1e-6 nearly every change is that small. So the optimiser
-changes a float32 master copy, and the policy gets the rounded copy after each update (mixed
-precision training, arXiv 1710.03740). Gradients of micro-batches are added up in float32 too. A
-policy in float32 is its own master.
+A bfloat16 number has 8 significant bits. If a change below a 512th of the weight is added to such a
+weight, it is lost. At a learning rate of 1e-6 nearly all changes are that small. So the optimiser
+changes a float32 copy, the master weights. After each update the policy gets these weights, rounded
+(mixed precision training, arXiv 1710.03740). Gradients of micro-batches are added up in float32
+too. For a policy in float32, the master weights are its own weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ OPTIMISER, MASTER = "optimiser.safetensors", "master_weights.safetensors"
 
 
 class AdamWOptions(NamedTuple):
-    """The options of AdamW, and the bound of the gradient's norm."""
+    """The options of AdamW, and the maximal norm to which gradients are clipped."""
 
     lr: float
     betas: tuple[float, float]
@@ -33,7 +33,7 @@ class AdamWOptions(NamedTuple):
 
 
 class MasterWeights:
-    """The trained weights in float32, and AdamW over them."""
+    """The trained weights of a model in float32, and the AdamW optimiser that changes them."""
 
     def __init__(self, model: torch.nn.Module, options: AdamWOptions) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -45,17 +45,17 @@ class MasterWeights:
 
     @property
     def copied(self) -> bool:
-        """Whether the policy computes with rounded copies of these weights."""
+        """Whether the policy has rounded copies of these weights, as in bfloat16."""
         return any(m is not p for m, p in zip(self.masters, self.parameters, strict=True))
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield each master with its parameter's name."""
+        """Return an iterator over (parameter name, master weight)."""
         return zip(self.names, self.masters, strict=True)
 
     def accumulate(self, gradient: Gradient) -> None:
-        """Add a micro-batch's gradient, in float32.
+        """Add the gradient of one micro-batch to the sum, in float32.
 
-        A part is None where no problem of the micro-batch reaches the parameter.
+        The part of a parameter is None if the micro-batch does not use this parameter.
         """
         for master, part in zip(self.masters, gradient, strict=True):
             if part is not None:
@@ -64,9 +64,9 @@ class MasterWeights:
                 master.grad = own if before is None else before.add_(own)
 
     def step(self) -> float:
-        """Make one update from the gradients added up, and return their norm before clipping.
+        """Make one update from the sum of the gradients, and return its norm before clipping.
 
-        Raises NonFinite, with all weights as they were, if the norm is NaN or infinite.
+        Raises NonFinite if the norm is NaN or infinite; no weight is changed in that case.
         """
         gradients = [m.grad for m in self.masters if m.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -78,7 +78,7 @@ class MasterWeights:
         return float(norm)
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Delete the sum of the gradients."""
         self.optimiser.zero_grad()
 
     @torch.no_grad()
@@ -88,16 +88,17 @@ class MasterWeights:
                 parameter.copy_(master)
 
     def save(self, folder: Path) -> None:
-        """Write AdamW's state and, if the policy holds rounded copies, the masters."""
+        """Write AdamW's state and, if the policy has rounded copies, the master weights."""
         save_optimiser(self.optimiser, folder / OPTIMISER, {})
         if self.copied:
             save_file({name: m.detach() for name, m in self.named()}, folder / MASTER)
 
     @torch.no_grad()
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; the policy has been loaded before.
+        """Load AdamW's state and the master weights that `save` wrote.
 
-        Raises UserError if the checkpoint has no masters although the policy is in bfloat16.
+        The policy must be loaded before. Raises UserError if the policy is in bfloat16 and the
+        checkpoint has no master weights.
         """
         load_optimiser(self.optimiser, folder / OPTIMISER)
         if not self.copied:
@@ -115,9 +116,9 @@ class MasterWeights:
 
 
 def adamw(weights: Sequence[Tensor], options: AdamWOptions) -> torch.optim.AdamW:
-    """Return AdamW over float32 weights.
+    """Return the AdamW optimiser of float32 weights.
 
-    Raises ValueError for any other precision, because small updates would be lost in it.
+    Raises ValueError for weights in any other precision, in which small updates would be lost.
     """
     low = sorted({str(w.dtype) for w in weights if w.dtype != torch.float32})
     if low:
@@ -135,5 +136,5 @@ def adamw(weights: Sequence[Tensor], options: AdamWOptions) -> torch.optim.AdamW
 
 
 def _master(parameter: Tensor) -> Tensor:
-    """Return the parameter itself in float32, or a float32 copy of it."""
+    """Return the parameter itself if it is float32, else a float32 copy."""
     return parameter if parameter.dtype == torch.float32 else parameter.detach().float()

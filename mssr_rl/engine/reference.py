@@ -1,10 +1,10 @@
-"""The frozen initial policy of the local engine; it reads each prompt once in a run.
+"""The reference model of the local engine, which reads most prompts only once in a run.
 
-Its keys and values for a prompt never change, so they are kept for the next time the problem comes.
-The numbers of a batched pass depend in their last bits on the rest of the batch, and a resumed run,
-which has kept nothing, needs the same numbers. So a problem is always read together with the same
-others, its neighbours in the order of the first epoch. Of a long order only the beginning is kept.
-A problem beyond it, or one that was not announced, is read again with its batch each time.
+Its weights never change, so keys and values of a prompt are kept for the next time. In their last
+bits, the numbers of a pass depend on all prompts in its block. A resumed run must compute the same
+numbers, but has no kept results. So a problem is always read in the same block: with its neighbours
+in the order of the first epoch. Only as many blocks are kept as fit into ROOM. All other problems
+are read again each time.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ TOGETHER = 32  # problems in a block that is read in one pass
 
 
 class Reference:
-    """Read prompts with a model that is never trained, and keep the results."""
+    """A model that is never trained, and its kept results for prompts."""
 
     def __init__(
         self,
@@ -46,20 +46,26 @@ class Reference:
         self._kept: dict[int, lean.Kept] = {}  # by the id of a problem
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Announce the problems, in the order of the first epoch."""
+        """Set the problems of the run, in the order of the first epoch, and split them into blocks.
+
+        Without this call, no results are kept.
+        """
         if self._remember:
             starts = range(0, len(problems), TOGETHER)
             self._blocks = [problems[start : start + TOGETHER] for start in starts]
             self._block_of = {id(p): b for b, block in enumerate(self._blocks) for p in block}
 
     def missing(self, problems: Sequence[Problem]) -> list[int]:
-        """Return the numbers of the blocks that `keep` must read before these problems are read."""
+        """Return the numbers of the blocks that contain these problems and must still be read.
+
+        Call `keep` for each of them before `read`. Blocks that do not fit into ROOM are left out.
+        """
         new = {self._block_of.get(id(p)) for p in problems if id(p) not in self._kept}
         return sorted(b for b in new if b is not None and b < self._room)
 
     @cached_property
     def _room(self) -> int:
-        """How many blocks fit into ROOM, if all are as large as the first."""
+        """The number of blocks that fit into ROOM, if all are as large as the first."""
         text = self.model.config.text_config
         width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
         # Two, because a token has keys and values.
@@ -69,14 +75,14 @@ class Reference:
 
     @torch.no_grad()
     def keep(self, number: int) -> None:
-        """Read one block and keep the result."""
+        """Read the prompts of block `number`, and keep the results."""
         block = self._blocks[number]
         reading = self.family.read(self.model, self._encode(block))
         self._kept.update(zip(map(id, block), lean.apart(reading), strict=True))
 
     @torch.no_grad()
     def read(self, problems: Sequence[Problem]) -> Reading:
-        """Return what `Family.read` gives for these problems, using the kept results."""
+        """Return the result of `Family.read` for these problems, from kept results if possible."""
         others = [p for p in problems if id(p) not in self._kept]
         if len(others) == len(problems):
             return self.family.read(self.model, self._encode(problems))

@@ -1,7 +1,7 @@
-"""Select the rollouts of some problems, and join several batches of rollouts into one. Pure.
+"""Select the rollouts of some problems, and join several batches of rollouts into one.
 
-This is for steps that generate more than once (`run.gather`). The prompt tokens of dropped
-rollouts still count towards the budget.
+The functions are pure. They are for steps that sample more than once (`run.gather`). The prompt
+tokens of dropped rollouts still count towards the budget.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from mssr_rl.engine_protocol import Rollouts
 
 
 def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
-    """Return the rollouts of some of the P problems, in that order."""
+    """Return the rollouts of the problems `problem_rows`, in this order."""
     rows = torch.tensor(problem_rows, dtype=torch.int64)
     row_B: list[int] = rollouts_of(rows, rollouts.group_size).tolist()
     sampler_BT = rollouts.sampler_logprob_BT
@@ -30,9 +30,9 @@ def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
 
 
 def joined(lots: Sequence[Rollouts]) -> Rollouts:
-    """Return all rollouts as one batch, as wide as the longest response.
+    """Return several batches as one batch, padded to the longest response.
 
-    Padding is 0 and masked out.
+    The added padding is 0, and its mask is 0.
     """
     if len(lots) == 1:
         return lots[0]
@@ -57,5 +57,5 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
 
 
 def rollouts_of(rows: Tensor, group_size: int) -> Tensor:
-    """Return the indices into B, problem-major, of all rollouts of these problems."""
+    """Return the indices of all rollouts of the problems `rows`, problem-major."""
     return (rows[:, None] * group_size + torch.arange(group_size)).flatten()

@@ -1,1 +1,1 @@
-"""Shows what a run would do before it starts: `plan`, with `prompt_sizes` and `memory`."""
+"""Describe a run before it starts: `plan` uses `prompt_sizes`, `memory` and `cluster`."""

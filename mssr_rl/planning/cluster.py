@@ -1,6 +1,6 @@
-"""Estimates the placement and the GPU memory of `engine=openrlhf`, for `plan`.
+"""Describe the processes of `engine=openrlhf` and estimate their GPU memory, for `plan`.
 
-It is only arithmetic, and needs neither Ray nor a model.
+The numbers are only computed: neither Ray nor a loaded model is needed.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ BOUNDARY = 2  # numbers per layer, token and hidden unit that gradient checkpoin
 
 
 class PerGpu(NamedTuple):
-    """Memory on one training GPU [bytes]."""
+    """The estimated memory on one training GPU, by its use [bytes]."""
 
     policy: float  # weights, gradients, optimiser
     reference: float
@@ -23,7 +23,10 @@ class PerGpu(NamedTuple):
 
 
 def words(config: Config, prompt_tokens: int) -> dict[str, str]:
-    """Return the lines of the plan for a cluster, for prompts of at most `prompt_tokens`."""
+    """Return the plan's lines for a cluster as {subject: text}.
+
+    Prompts have at most `prompt_tokens` tokens. Raises UserError if vLLM cannot run the model.
+    """
     package_versions.require_sampler(config)
     placed, size = placement(config), micro_batch(config)
     ranks = placed.training_ranks
@@ -41,7 +44,7 @@ def words(config: Config, prompt_tokens: int) -> dict[str, str]:
 
 
 def _precision(config: Config) -> str:
-    """Return how precise DeepSpeed's updates are; this is the same in all ZeRO stages."""
+    """Return a phrase about the precision of DeepSpeed's updates, the same in all ZeRO stages."""
     dtype = config.engine.dtype
     if dtype == "float32":
         return "float32 throughout"
@@ -52,9 +55,10 @@ def _precision(config: Config) -> str:
 
 
 def per_gpu(config: Config, model: ModelShape, prompt_tokens: int) -> PerGpu:
-    """Return the memory for training on each GPU.
+    """Return the estimated memory for training on each GPU [bytes].
 
-    ZeRO splits over the ranks: moments from stage 1 on, gradients from 2 on, weights in stage 3.
+    ZeRO splits over the ranks: AdamW's moments from stage 1, gradients from stage 2, and weights in
+    stage 3.
     """
     stage, ranks = config.cluster.zero_stage, placement(config).training_ranks
     width = BYTES[config.engine.dtype]

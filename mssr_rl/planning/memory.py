@@ -1,4 +1,4 @@
-"""Estimates the memory of a run from the model's files, for `plan`; no model is loaded."""
+"""Estimate the memory of a run from the model's files, for `plan`; no weights are loaded."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ COMPILED_LOGIT, TORCH_LOGIT = 12, 20
 
 
 class ModelShape(NamedTuple):
-    """The numbers of a model that the estimate needs."""
+    """The type and the sizes of a model that the estimate needs."""
 
     kind: str
     parameters: int
@@ -36,7 +36,7 @@ class ModelShape(NamedTuple):
 
 
 class MemoryParts(NamedTuple):
-    """Memory by its use [bytes]."""
+    """The estimated memory of a run, by its use [bytes]."""
 
     weights: float  # policy and frozen reference
     optimiser: float  # gradients and AdamW's two moments
@@ -44,12 +44,15 @@ class MemoryParts(NamedTuple):
 
     @property
     def total(self) -> float:
-        """All parts and the libraries [bytes]."""
+        """The sum of all parts and of the memory of the libraries [bytes]."""
         return LIBRARIES + sum(self)
 
 
 def describe(path: str) -> str:
-    """Return the model as text: path, kind and size, or that it is not on this machine."""
+    """Return the plan's text about a model: its path, kind and number of parameters.
+
+    If the model is not on this machine, the text says so.
+    """
     try:
         model = shape(Path(model_folder(path)))
     except FileNotFoundError:
@@ -58,7 +61,7 @@ def describe(path: str) -> str:
 
 
 def estimate(config: Config, prompt_tokens: int) -> str:
-    """Return the memory as text, for prompts of at most `prompt_tokens`."""
+    """Return the plan's text about the memory of a run, for prompts of `prompt_tokens` tokens."""
     try:
         needed = parts(config, shape(Path(model_folder(config.model.path))), prompt_tokens)
     except FileNotFoundError:
@@ -71,7 +74,10 @@ def estimate(config: Config, prompt_tokens: int) -> str:
 
 
 def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
-    """Return the memory if all prompts have `prompt_tokens` and responses the maximal length."""
+    """Return the estimated memory of the local engine, by its use.
+
+    It is for prompts of `prompt_tokens` tokens and responses of the maximal length.
+    """
     width, rows = BYTES[config.engine.dtype], at_once(config) * block(config, prompt_tokens)
     prompts = -(-rows // (config.rollout.group_size or 1))
     return MemoryParts(
@@ -84,7 +90,7 @@ def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
 
 
 def block(config: Config, prompt_tokens: int) -> int:
-    """Return the rollouts in one pass of the local engine, for prompts of this length."""
+    """Return the number of rollouts in one pass of the local engine, for prompts of this length."""
     group_size, rollout = config.rollout.group_size or 1, config.rollout
     if (most := config.train.micro_tokens) is not None:
         return max(1, (most - prompt_tokens) // rollout.max_response_tokens)
@@ -95,14 +101,14 @@ def block(config: Config, prompt_tokens: int) -> int:
 
 
 def at_once(config: Config) -> int:
-    """Return how many micro-batches the local engine computes in parallel (`engine.workers`)."""
+    """Return how many micro-batches the local engine computes in parallel (`engine.cores`)."""
     return config.engine.threads if config.engine.device == "cpu" else 1
 
 
 def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: int) -> float:
-    """Return the memory of forward and backward [bytes], for `rows` responses.
+    """Return the memory of a forward and a backward pass over `rows` responses [bytes].
 
-    `prompt_tokens` is the total of all prompts.
+    `prompt_tokens` is the number of tokens in all prompts together.
     """
     responses = rows * config.rollout.max_response_tokens
     unit = model.hidden * (responses + prompt_tokens) * BYTES[config.engine.dtype]
@@ -113,7 +119,10 @@ def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: in
 
 
 def logit_bytes(config: Config, model: ModelShape, responses: int) -> float:
-    """Return the memory for logits, their scores and gradients [bytes], of so many tokens."""
+    """Return the memory for the logits of response tokens, their scores and gradients [bytes].
+
+    `responses` is the number of tokens in all responses.
+    """
     if config.engine.name == "openrlhf":  # its actor computes all of them at once
         return TORCH_LOGIT * model.vocabulary * responses
     chunk = MemoryUse(config.engine.logit_tokens).tokens_at_once(model.vocabulary)
@@ -123,7 +132,7 @@ def logit_bytes(config: Config, model: ModelShape, responses: int) -> float:
 
 
 def known_shape(path: str) -> ModelShape | None:
-    """Return the shape of a model from its files, or as published; None if not known."""
+    """Return the shape of a model from its files, or from PUBLISHED; None if it is in neither."""
     try:
         return shape(Path(model_folder(path)))
     except FileNotFoundError:
@@ -131,9 +140,9 @@ def known_shape(path: str) -> ModelShape | None:
 
 
 def shape(folder: Path) -> ModelShape:
-    """Return the shape from `config.json` and the headers of the weight files.
+    """Return the shape of a model from `config.json` and the headers of its weight files.
 
-    Raises `FileNotFoundError` if they are missing.
+    Raises `FileNotFoundError` if these files are missing.
     """
     config = untrusted.document(folder / "config.json")
     files = sorted(folder.glob("*.safetensors"))
@@ -153,9 +162,9 @@ def shape(folder: Path) -> ModelShape:
 
 
 def _with_defaults(folder: Path, names: Sequence[str]) -> dict[str, int]:
-    """Return the named entries of the text config, with the defaults of its class.
+    """Return entries of the model's text config, with the defaults of its class.
 
-    Raises `UserError` if one is missing.
+    Raises `UserError` if an entry is missing.
     """
     from mssr_rl.models.load import read_config
 

@@ -1,7 +1,7 @@
-"""Describes a run before it starts: counts, model, data and memory. `train --plan` prints it.
+"""Describe a run before it starts: its counts, model, data and memory, for `train --plan`.
 
-The counts come from `budget` and the trainer's own functions, so the ledger of the finished run
-shows the same numbers. The problems are read; nothing else is started.
+The counts are computed by `budget` and the trainer's own functions, so they are those of the
+finished run's ledger. Only the problems are read; no engine is started.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from mssr_rl.typed import show
 
 
 class Schedule(NamedTuple):
-    """The counts of a whole run."""
+    """The numbers of steps, rollouts, updates and evaluations of a whole run."""
 
     steps: int
     left: int  # rollouts of the budget that remain, too few for a step
@@ -31,16 +31,19 @@ class Schedule(NamedTuple):
 
     @property
     def problems(self) -> int:
-        """The number of problems posed in all steps; repetitions count."""
+        """The number of problems in all steps; a repeated problem counts each time."""
         return self.steps * self.problems_per_step
 
     def posed(self, train: int) -> int:
-        """Return the same with initial rollouts, which pose each of the `train` problems once."""
+        """Return the number of problems in all steps and in the initial rollouts.
+
+        Initial rollouts use each of the `train` training problems once.
+        """
         return self.problems + (train if self.initial else 0)
 
 
 def schedule(config: Config, initial: int = 0) -> Schedule:
-    """Return the counts of a run, after `initial` initial rollouts."""
+    """Return the schedule of a run; `initial` is its number of rollouts before step 1."""
     per_step = config.train.rollouts_per_step
     bought = allowance(config.budget.rollouts, per_step, initial)
     group_size = config.rollout.group_size or 1
@@ -59,7 +62,7 @@ def schedule(config: Config, initial: int = 0) -> Schedule:
 
 
 def words(config: Config) -> list[str]:
-    """Return the plan, one line per subject."""
+    """Return the plan of a run as lines, one for each subject."""
     data = splits.read_splits(config)
     problems = _problems(data)
     sizes = {split: len(some) for split, some in problems.items()}
@@ -95,7 +98,7 @@ def words(config: Config) -> list[str]:
 
 
 def _unequal(per_algo: Mapping[str, Any]) -> str:
-    """Return the settings that a recipe gives to some algorithms only."""
+    """Return a phrase that lists the settings that a recipe gives to some algorithms only."""
     arms = [
         f"{algo} has "
         + " ".join(f"{s}.{k}={show(v)}" for s, keys in own.items() for k, v in keys.items())
@@ -105,7 +108,7 @@ def _unequal(per_algo: Mapping[str, Any]) -> str:
 
 
 def problems_by_split(config: Config) -> dict[str, Sequence[Problem]]:
-    """Read the data; return {split: problems}."""
+    """Return {split: problems} of a run's data."""
     return _problems(splits.read_splits(config))
 
 
@@ -114,7 +117,10 @@ def _problems(read: splits.Splits) -> dict[str, Sequence[Problem]]:
 
 
 def _of_rows(read: splits.Splits) -> dict[str, str]:
-    """Return lines on how the rows were read, which are left out, and what the splits share."""
+    """Return the plan's lines about the data as {subject: text}.
+
+    They say how rows were read, which rows are left out, and what the splits have in common.
+    """
     lines: dict[str, str] = {}
     for line in splits.said(read):
         subject, _, sentence = line.partition(" ")

@@ -1,6 +1,6 @@
-"""Measures prompts of real problems with the model's processor, for `plan`.
+"""Measure the lengths of real prompts with the model's processor, for `plan`.
 
-Only the processor is loaded. All lengths are in tokens, and include image tokens.
+Only the processor is loaded, no weights. All lengths are in tokens, and include image tokens.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SAMPLE = 128  # problems that are measured, spread over the whole set
 
 
 class PromptSizes(NamedTuple):
-    """Lengths of the measured prompts [tokens]."""
+    """The lengths of the measured prompts [tokens]."""
 
     shortest: int
     median: int
@@ -28,7 +28,7 @@ class PromptSizes(NamedTuple):
 
 
 def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
-    """Measure some of the problems; return None if the model's folder is not on this machine.
+    """Return the prompt lengths of some problems; None if the model is not on this machine.
 
     Raises:
         UserError: a prompt is longer than `rollout.max_prompt_tokens`, or a picture is unreadable.
@@ -54,7 +54,7 @@ def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
 
 
 def sentence(sizes: PromptSizes | None, limit: int) -> str:
-    """Return the sizes as a sentence."""
+    """Return the plan's text about the prompt lengths; `limit` is the longest prompt allowed."""
     if sizes is None:
         return f"not measured: the model is not on this machine; at most {limit:,} tokens"
     return (

@@ -1,7 +1,7 @@
-"""The cluster engine: OpenRLHF's actor groups, DeepSpeed, and vLLM, placed by Ray.
+"""The cluster engine: OpenRLHF's actor groups, DeepSpeed and vLLM, in processes that Ray starts.
 
-This is the only package that imports ray, vllm, deepspeed or openrlhf. These modules do not need
-them, so that `--plan` and the doctor work without:
+Only this package imports ray, vllm, deepspeed or openrlhf. These modules do not import them, so
+`--plan` and the doctor work without them:
 
     lora.py              adds LoRA's matrices to the weights
     placement.py         how many processes of each kind there are, and on which bundles
@@ -10,10 +10,10 @@ them, so that `--plan` and the doctor work without:
     shards.py            cuts a batch into parts for the training ranks
     cpu.py               changes for machines without a GPU; startup/ brings it to every process
 
-These need them:
+These modules import them:
 
     session.py           joins or starts Ray
-    dead_actors.py       waits for processes, and says which one died
+    dead_actors.py       waits for the results of processes, and reports a process that died
     strategy.py          OpenRLHF's DeepSpeed setup, with our optimiser
     actors.py            the training processes, and those that hold the reference
     rollout.py           the sampling processes; OpenRLHF loads agent.py into them, and vLLM

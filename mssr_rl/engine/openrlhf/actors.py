@@ -1,9 +1,9 @@
-"""The training processes and the reference processes, on top of OpenRLHF's actors.
+"""The training processes and the reference processes, as subclasses of OpenRLHF's actors.
 
-OpenRLHF's actors return log-probabilities over the whole vocabulary and no entropy, and keep their
-loss in a replay buffer. Ours score and update like the local engine: the same forbidden tokens, the
-same loss, token weights over the whole update. OpenRLHF still does the loading, DeepSpeed, the
-process groups and the transfer of weights to vLLM.
+OpenRLHF's own actors compute log-probabilities over the whole vocabulary and no entropy, and take
+their loss from a replay buffer. These actors score and update like the local engine, with the same
+forbidden tokens, loss and token weights. OpenRLHF still loads models, sets up DeepSpeed and process
+groups, and sends weights to vLLM.
 
 Shapes: B rows of one rank, T response tokens, N response tokens in all, V vocabulary.
 """
@@ -43,7 +43,7 @@ TAG = "deepspeed"  # the folder of DeepSpeed's state in a checkpoint
 
 
 class Done(NamedTuple):
-    """One rank's contribution to the statistics of one update."""
+    """The statistics of one update on one rank."""
 
     # Surrogate, KL, clipped share; the update's value is the sum over ranks.
     sums: tuple[float, ...]
@@ -52,7 +52,7 @@ class Done(NamedTuple):
 
 
 class _Scorer:
-    """What policy and reference share: they compute log-probabilities and entropies of rows."""
+    """The base class of policy and reference, which scores rows of rollouts."""
 
     def _prepare(self, config: Config, model: "DeepSpeedEngine") -> None:
         plugins.prepare(config.plugins)
@@ -62,9 +62,10 @@ class _Scorer:
 
     @torch.no_grad()
     def score(self, rows: RankRows, size: int, mixed: bool = False) -> ScoredResponses:
-        """Return log-probability and entropy of every response token; 0 where the mask is 0.
+        """Return the log-probability and entropy of every response token; 0 where the mask is 0.
 
-        `mixed`: some ranks may have pictures in their rows and others none (see `with_picture`).
+        `size` is the number of rows in a pass. `mixed` is True if some ranks may have rows with
+        pictures and others only rows without (see `with_picture`).
         """
         self.network.eval()
         self.mixed = mixed
@@ -105,10 +106,10 @@ def _whole_model(module: "PreTrainedModel | PeftModel") -> "PreTrainedModel":
 
 
 class ReferenceProcesses(_Scorer, ReferenceModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
-    """One rank of the frozen initial policy."""
+    """One rank of the reference model, the frozen initial policy."""
 
     def start(self, strategy: Any, config: Config) -> None:
-        """Load the model."""
+        """Load the reference model."""
         with without_code():
             self.init_model_from_pretrained(strategy, str(local_folder(config.model.source)))
         self._prepare(config, self.model.model)
@@ -118,7 +119,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     """One rank of the policy and its optimiser."""
 
     def start(self, strategy: Any, config: Config, rollout_engines: Sequence[Any]) -> None:
-        """Load the model, and connect to the rollout engines that receive its weights."""
+        """Load the policy, and connect to the rollout engines that receive its weights."""
         path = str(local_folder(config.model.source))
         with without_code():
             # OpenRLHF waits for rollout engines unless it gets `None`.
@@ -127,9 +128,9 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
 
     @torch.no_grad()
     def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """Sample a group of responses to each problem.
+        """Return a group of sampled responses to each problem.
 
-        Used where vLLM does not sample (`rollout.sampler`).
+        It is used if `rollout.sampler` is not vLLM.
         """
         self.network.eval()
         together = max(1, TOGETHER * self.config.train.micro_batch // requests[0].group_size)
@@ -152,15 +153,18 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         return [ResponseGroup(group, *count) for group, count in zip(groups, counts, strict=True)]
 
     def update(self, shards: Sequence[Shard], plan: UpdatePlan, mixed: bool = False) -> list[Done]:
-        """Make one optimiser update for each shard; `mixed` as in `score`."""
+        """Make one optimiser update for each shard, and return their statistics.
+
+        `mixed` has the same meaning as in `score`.
+        """
         self.mixed = mixed
         return [self._update(shard, plan) for shard in shards]
 
     def _update(self, shard: Shard, plan: UpdatePlan) -> Done:
         """Make one optimiser update from the sum of the gradients of all micro-batches and ranks.
 
-        DeepSpeed would average them, so each part of the loss is multiplied by the number of
-        passes.
+        DeepSpeed computes the mean instead of the sum. So each part of the loss is multiplied by
+        the number of passes on all ranks.
         """
         self.network.train()
         size = self.strategy.micro_train_batch_size
@@ -180,7 +184,11 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     def _objective(
         self, seen: Sequence[RankRows], shard: Shard, here: Tensor, plan: UpdatePlan
     ) -> Objective:
-        """`seen`: the rows of a micro-batch, and the same under each live view."""
+        """Return the part of the loss that one micro-batch adds, with gradient.
+
+        `seen` is the rows of the micro-batch, and the same rows under each live view. `here` is
+        their positions in the shard.
+        """
         scored, *views = (self._score(rows) for rows in seen)
         width = seen[0].token_BT.shape[1]
         device = scored.logprob_BT.device
@@ -195,9 +203,10 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         )
 
     def broadcast_to_vllm(self) -> None:
-        """Send the weights to every rollout engine.
+        """Send the policy's weights to every rollout engine.
 
-        OpenRLHF's own method would send LoRA's matrices without adding them to the weights.
+        With LoRA, its matrices are added to the weights first. OpenRLHF's own method does not do
+        that.
         """
         in_parts = self.strategy.stage == 3 or self.strategy.args.ds.tensor_parallel_size > 1
         if in_parts or self.trainer.use_cuda_ipc:
@@ -212,9 +221,10 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         return {name: w for name, w in module.named_parameters() if w.requires_grad}
 
     def _send_all(self) -> None:
-        """Announce all weights in one call, then send one after the other.
+        """Send all weights by broadcast, after one call that announces names, dtypes and shapes.
 
-        OpenRLHF 0.11.2 announces each weight and waits for the answer (docs/speed.md has the cost).
+        OpenRLHF 0.11.2 announces each weight by its own call and waits for the answer, which is
+        slower (docs/speed.md).
         """
         if self.strategy.is_rank_0():
             weights = self._weights()
@@ -231,9 +241,9 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         torch_dist_barrier_and_cuda_sync()
 
     def _send_each(self) -> None:
-        """Send the weights as OpenRLHF does, one announcement for each.
+        """Send all weights by OpenRLHF's own method, with one call for each weight.
 
-        A weight is gathered from its parts, or handed to a process on the same GPU.
+        It is used if a weight is split over ranks, or sent to a process on the same GPU.
         """
         # OpenRLHF reads the parameters from `trainer.actor`, so with LoRA a stand-in holds the
         # merged weights until the call ends.
@@ -249,7 +259,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: str) -> None:
-        """Write the policy in the `save_pretrained` layout, and DeepSpeed's state."""
+        """Write the policy in the `save_pretrained` layout, and DeepSpeed's state, to a folder."""
         # Not `strategy.save_model`: OpenRLHF 0.11.2 saves a vision-language model without its
         # processor, and tied weights twice.
         split = self.strategy.stage == 3
@@ -265,7 +275,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         self.network.save_checkpoint(folder, tag=TAG, save_latest=False)
 
     def restore(self, folder: str) -> None:
-        """Continue from what `save` wrote."""
+        """Load DeepSpeed's state, including the weights, that `save` wrote."""
         self.network.load_checkpoint(folder, tag=TAG)
 
 

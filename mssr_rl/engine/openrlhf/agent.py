@@ -1,10 +1,9 @@
-"""How a rollout worker answers one problem.
+"""The OpenRLHF executor with which a rollout worker samples the responses to one problem.
 
-OpenRLHF loads this file through its executor interface.
-
-OpenRLHF's own executors call vLLM once for every response, with one seed for all of them. This one
-calls vLLM once for a whole group: a picture is encoded once, and every response has its own seed.
-The trainer grades the responses, as it does for every engine.
+OpenRLHF loads this file through its executor interface. OpenRLHF's own executors call vLLM once for
+every response, with one seed for all of them. This executor calls vLLM once for a whole group. So a
+picture is encoded once, and every response has its own seed. The trainer grades the responses, as
+for all engines.
 """
 
 import asyncio
@@ -22,10 +21,10 @@ NEVER = -100.0  # added to the logit of a forbidden token; vLLM accepts no lower
 
 
 class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
-    """Answer problems with vLLM. The prompts are the same as on the other engines."""
+    """An executor that samples responses with vLLM, with the same prompts as other engines."""
 
     def prepare(self, family: Family) -> None:
-        """Set the model family, which turns problems into tokens."""
+        """Set the model family, which turns problems into prompts."""
         self.family = family
 
     async def execute(
@@ -38,7 +37,11 @@ class AgentExecutor(AgentExecutorBase):  # type: ignore[misc]
         llm_engine: Any,
         images: object = None,
     ) -> ResponseGroup:
-        """Return the responses to one problem. OpenRLHF defines the names of the parameters."""
+        """Return the group of responses to one problem.
+
+        OpenRLHF defines the names of the parameters. `prompt`, `sampling_params` and `llm_engine`
+        are used.
+        """
         inputs = await asyncio.to_thread(self.family.asked, prompt.problem)
         generated = await llm_engine.generate(
             inputs.tokens,

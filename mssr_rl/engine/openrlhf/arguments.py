@@ -1,8 +1,9 @@
-"""Our config as OpenRLHF's options, in one table. The names are those of OpenRLHF's own help.
+"""Translate a run's config into OpenRLHF's options, with the names in OpenRLHF's help.
 
-OpenRLHF defines its options under `__main__`, so its nested namespace is built here. A test checks
-every name against the installed version. Some options belong to work that we do ourselves (loss,
-advantage, data, logging). They are set to values that have no effect.
+OpenRLHF defines its options under `__main__`, where they cannot be imported, so their nested
+namespace is built here. A test checks every name against the installed version. Some options are
+for work that this package does itself (loss, advantage, data, logging). They are set to values that
+have no effect.
 """
 
 from types import SimpleNamespace
@@ -16,12 +17,12 @@ PRECISION = {"float32": "fp32", "bfloat16": "bf16"}
 
 
 def table(config: Config) -> dict[str, Any]:
-    """Return {OpenRLHF's option: its value}."""
+    """Return OpenRLHF's options for a config as {option: value}."""
     return {**_model(config), **_training(config), **_rollout(config), **_places(config), **_IDLE}
 
 
 def namespace(config: Config) -> SimpleNamespace:
-    """Return the table as OpenRLHF's code reads it: `args.ds.zero_stage`."""
+    """Return the options as the nested namespace that OpenRLHF reads: `args.ds.zero_stage`."""
     tree: dict[str, Any] = {}
     for option, value in table(config).items():
         *path, last = option.split(".")

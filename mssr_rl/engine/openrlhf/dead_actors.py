@@ -1,8 +1,8 @@
-"""Wait for the processes of a run, and say which one died.
+"""Wait for the results of a run's processes, and report which process died.
 
-A dead process shows in three ways: Ray reports it, an answer has an error that only a dead process
-beside it explains, or vLLM's engine core is gone while its actor lives. Every other error in an
-answer is a bug of ours or a user's error, and is raised as it is.
+There are three signs of a dead process. Ray reports it, or a call fails because another process
+died, or vLLM's engine core has ended although its actor still runs. Any other error of a call is a
+bug in this package or a user's error, and is raised unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ SIGNS = ("EngineDeadError", "RayActorError", "ActorDiedError", "Connection reset
 
 
 class Roll:
-    """The processes of a run by name, and the calls that return only when a rollout engine dies."""
+    """The processes of a run with their names, and calls that return only if a process dies."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}  # actor id → name of the process
@@ -33,16 +33,19 @@ class Roll:
         self.alarms: dict[Any, str] = {}
 
     def enter(self, actors: Mapping[str, Any], *, alarmed: bool = False) -> None:
-        """Add processes. An `alarmed` process has a method `until_death`, which is called here."""
+        """Add processes with their names.
+
+        With `alarmed`, their method `until_death` is called, which returns only if they die.
+        """
         for name, actor in actors.items():
             self.names[actor._actor_id.hex()] = name  # noqa: SLF001  Ray has no public name for it
             if alarmed:
                 self.alarms[actor.until_death.remote()] = name
 
     def gather(self, calls: Sequence[Any]) -> list[Any]:
-        """Return the answers in order.
+        """Return the results of the calls, in their order.
 
-        Raises EngineLost as soon as one of them cannot come any more.
+        Raises EngineLost as soon as a process has died. Other errors of a call are raised too.
         """
         waiting = set(calls)
         while waiting:
@@ -69,7 +72,10 @@ class Roll:
             self._explain(error)
 
     def _explain(self, error: RayTaskError) -> None:
-        """Raise the error that this one stands for."""
+        """Raise the error that caused a failed call.
+
+        It is a UserError of the process, EngineLost if a process died, or else the error itself.
+        """
         cause = error.cause
         if isinstance(cause, UserError):
             raise UserError(str(cause)) from error
@@ -83,7 +89,7 @@ class Roll:
         raise error
 
     def dead(self) -> Any | None:
-        """Return the alarm of a process that Ray knows to be dead."""
+        """Return the `until_death` call of a process that has died; None if there is none."""
         return next((call for call in self.alarms if ray.wait([call], timeout=0)[0]), None)
 
 
@@ -92,7 +98,7 @@ def _died(name: str, error: BaseException | None) -> str:
 
 
 def _error_of(alarm: Any) -> BaseException | None:
-    """What Ray says of a process whose alarm went off."""
+    """Return the error that Ray raises for an `until_death` call that has ended, or None."""
     try:
         ray.get(alarm)
     except (*GONE, RayTaskError) as error:

@@ -1,7 +1,8 @@
-"""The openrlhf engine: `engine_protocol` over sampling processes and training ranks.
+"""The openrlhf engine: an engine whose sampling processes and training ranks run on a cluster.
 
-Responses that vLLM samples are scored again by the policy. So the old log-probabilities and
-entropies come from the program that trains, and the gap between the two is measured every step.
+The policy's training ranks score the responses of vLLM again. So the log-probabilities and
+entropies of rollouts come from the program that trains. The difference to vLLM's log-probabilities
+is measured in every step.
 
 Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T response tokens.
 """
@@ -42,7 +43,7 @@ from mssr_rl.seeds import derive
 
 
 class OpenRlhfEngine:
-    """The engine on a cluster. `engine_protocol.Engine` says what each method does."""
+    """The engine on a cluster. `engine_protocol.Engine` describes its methods in full."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -62,7 +63,7 @@ class OpenRlhfEngine:
         self._hire()
 
     def _hire(self) -> None:
-        """Start all processes. They load the model at the same time."""
+        """Start all processes, which load the model in parallel, and wait until they are ready."""
         args = namespace(self.config)
         deep = strategy(args, self.config)
         shared = self.bundles if self.placed.colocate else None
@@ -86,14 +87,14 @@ class OpenRlhfEngine:
         )
 
     def expect(self, problems: Sequence[Problem]) -> None:
-        """Do nothing: each rank is sent the problems that it works on."""
+        """Do nothing, because each rank gets its problems with every call."""
 
     # ---- no gradient -----------------------------------------------------------------------
 
     def rollout(
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:
-        """Sample `group_size` responses to each problem."""
+        """Return `group_size` sampled responses to each problem; `seed` decides the draws."""
         requests = [
             Request(problem, group_size, derive(seed, row) % 2**62)
             for row, problem in enumerate(problems)
@@ -121,7 +122,7 @@ class OpenRlhfEngine:
         )
 
     def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """Return the responses in the order of the requests; all rollout engines sample at once."""
+        """Return the responses in the order of the requests, sampled by all engines in parallel."""
         # Wake, sample, sleep: on shared GPUs the policy scores next and needs the memory that vLLM
         # held.
         self._samplers("wake_up")
@@ -132,11 +133,11 @@ class OpenRlhfEngine:
         return groups
 
     def _scored(self, rows: RankRows) -> ScoredResponses:
-        """Score the rows with the policy, while the reference already scores the same rows.
+        """Return the policy's scores of rows; on a CPU the reference scores them at the same time.
 
-        The reference does not start early on GPUs: it shares them with the policy, and both would
-        hold their activations at once. It also stops doing so once groups are dropped, because the
-        rows that it then needs are not these.
+        The reference does not start early on GPUs. It shares them with the policy, and the
+        activations of both would need memory at once. Nor does it start early any more once groups
+        were dropped in a step, because it then had to score other rows.
         """
         self.foresees &= self.ahead is None
         begun = self._begin(self.reference, rows) if self.foresees else None
@@ -145,7 +146,7 @@ class OpenRlhfEngine:
         return scored
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
-        """Return log-probabilities under the frozen initial policy, float32 BT [nat]."""
+        """Return log-probabilities under the reference model, float32 [nat], shape [B, T]."""
         ahead, self.ahead = self.ahead, None
         if ahead is None or ahead.rows.token_BT is not rollouts.token_BT:
             self.foresees &= ahead is None
@@ -155,13 +156,16 @@ class OpenRlhfEngine:
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """Return log-probabilities under the current policy for the rollouts of some problems.
 
-        Float32 BT [nat], with the rollouts of `problem_rows` in that order.
+        They are float32 [nat], in the order of `problem_rows`, with T columns.
         """
         picked = rollouts_of(torch.as_tensor(list(problem_rows)), rollouts.group_size)
         return self._end(self._begin(self.policy, rows_of(rollouts).pick(picked))).logprob_BT
 
     def _begin(self, group: RayActorGroup, rows: RankRows) -> "_Reading":
-        """Start scoring. The ranks get equal parts of the rows, as collective calls need."""
+        """Start scoring rows on all ranks of a group, and return the calls.
+
+        All ranks get the same number of rows, because their collective calls require it.
+        """
         mixed = self._mixed(rows.problems)
         actors = _actors(group)
         parts = equal_parts(len(rows.problems), len(actors))
@@ -177,7 +181,7 @@ class OpenRlhfEngine:
         return ScoredResponses(*(torch.cat(column)[:count] for column in zip(*parts, strict=True)))
 
     def _mixed(self, problems: Sequence[Problem]) -> bool:
-        """Return whether some ranks may have pictures where others have none."""
+        """Return whether some ranks may get rows with pictures, and others only rows without."""
         return self.placed.training_ranks > 1 and only_some_have_pictures(problems)
 
     # ---- with gradient ---------------------------------------------------------------------
@@ -185,7 +189,10 @@ class OpenRlhfEngine:
     def update(
         self, rollouts: Rollouts, advantage_BT: Tensor, reference_BT: Tensor, plan: UpdatePlan
     ) -> UpdateStats:
-        """Make one pass over the rollouts, then send the new weights to every rollout engine."""
+        """Make one pass of updates over the rollouts, and return its statistics.
+
+        Afterwards the new weights are sent to every rollout engine.
+        """
         given = Given(
             rollouts.mask_BT,
             rollouts.logprob_BT,
@@ -235,23 +242,26 @@ class OpenRlhfEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `policy/` in the `save_pretrained` layout, and DeepSpeed's state.
+        """Write the policy to `policy/` in the `save_pretrained` layout, and DeepSpeed's state.
 
-        Every training rank writes. With several machines, all of them must see the same folder.
+        Every training rank writes to the folder. With several machines, it must be a shared folder.
         """
         self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("save", str(folder.resolve())))
         self._trainers("offload_states")
 
     def load(self, folder: Path) -> None:
-        """Continue from what `save` wrote; the reference remains the initial policy."""
+        """Load the policy and the optimiser state that `save` wrote.
+
+        The reference model remains the initial policy.
+        """
         self._trainers("reload_states")
         self.roll.gather(self.policy.async_run_method("restore", str(folder.resolve())))
         self._trainers("offload_states")
         self.sync()
 
     def close(self) -> None:
-        """End all processes of this run. Ray itself keeps running for the next run."""
+        """End all processes of this engine. Ray itself keeps running for the next run."""
         for actor in (*self.samplers, *_actors(self.policy), *_actors(self.reference)):
             ray.kill(actor)
         for machine, blocks in self.held:
@@ -261,7 +271,7 @@ class OpenRlhfEngine:
 
 
 class _Reading(NamedTuple):
-    """Rows that a group of ranks is scoring."""
+    """Rows, and the calls that score them on the ranks of a group."""
 
     rows: RankRows
     calls: list[Any]  # one for each rank
@@ -272,9 +282,9 @@ def _unscored(mask_BT: Tensor) -> ScoredResponses:
 
 
 def _stats(done_by_rank: Sequence[Sequence[Done]], tokens: int) -> UpdateStats:
-    """Return sums over ranks and means over updates.
+    """Return the statistics of a pass: sums over ranks, as means over its updates.
 
-    `grad_norm` is that of the whole update already.
+    `grad_norm` is not summed, because every rank has the norm of the whole update.
     """
     sums = torch.tensor([[done.sums for done in of_rank] for of_rank in done_by_rank])
     pg_loss, kl_loss, clipped = sums.double().sum(0).mean(0).tolist()

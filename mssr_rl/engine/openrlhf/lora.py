@@ -1,7 +1,7 @@
-"""Add LoRA's matrices (arXiv 2106.09685) to the weights that rollout engines and checkpoints get.
+"""Add LoRA's matrices (arXiv 2106.09685) to the weights for rollout engines and checkpoints.
 
-Training holds W and two small matrices A and B beside it. vLLM, and anyone who loads a checkpoint,
-needs W + alpha / rank * B A under the model's own names.
+In training, each weight W has two small matrices A and B. vLLM and checkpoints need the sum
+W + alpha / rank * B A under the model's own names.
 """
 
 from typing import Any
@@ -18,8 +18,8 @@ ADAPTER = "default"
 def whole(model: PeftModel) -> dict[str, Tensor]:
     """Return {name: weight} of the model inside a PEFT model, with LoRA's matrices added.
 
-    W itself is not changed. Weights that ZeRO-3 has split over ranks cannot be added to here; the
-    config refuses that combination.
+    The model's own weights are not changed. This is not possible if ZeRO-3 has split the weights
+    over ranks; the config refuses LoRA with ZeRO-3.
     """
     base: Any = model.get_base_model()
     layers: list[tuple[str, Any]] = [

@@ -1,7 +1,7 @@
-"""Which versions of the cluster packages fit together, and which are installed.
+"""Check that the cluster packages are installed in the versions that fit together.
 
-OpenRLHF changes its internals between releases, and the hooks of `cpu.py` depend on them. Another
-version is therefore refused with a clear error before the run starts.
+OpenRLHF changes its internals between releases, and the hooks of `cpu.py` depend on them. So any
+other version raises a UserError before the run starts.
 """
 
 from importlib import metadata
@@ -43,7 +43,7 @@ NOT_SAMPLED = {
 
 
 class Misfit(NamedTuple):
-    """A package that is missing, or that has another version than the one that fits."""
+    """A package that is missing or has a wrong version."""
 
     package: str
     wanted: str
@@ -54,12 +54,12 @@ class Misfit(NamedTuple):
 
 
 def wanted(device: str) -> dict[str, str]:
-    """Return {distribution: version} for a device such as `cpu` or `cuda:0`."""
+    """Return the required packages as {name: version}, for a device such as `cpu` or `cuda:0`."""
     return {**FIT, **dict([VLLM[device.partition(":")[0]]])}
 
 
 def misfits(device: str) -> list[Misfit]:
-    """Return every package that does not fit; empty if the engine can run."""
+    """Return every package that is missing or has a wrong version; empty if the engine can run."""
     needed = wanted(device)
     if device == "cpu":
         needed |= dict(hook.written_for for hook in cpu.HOOKS)
@@ -76,14 +76,14 @@ def found(package: str) -> str | None:
 
 
 def install(device: str) -> str:
-    """Return how to install the packages, as part of a sentence."""
+    """Return a phrase for messages that says how to install the packages."""
     if device == "cpu":
         return "`bash scripts/run.sh engine=openrlhf --plan` installs them"
     return "`pip install -e .[cluster]` installs them (docs/cluster.md)"
 
 
 def require_sampler(config: Config) -> None:
-    """Raise a UserError if vLLM is chosen as sampler for a model family that it cannot run."""
+    """Raise UserError if vLLM is the sampler, on a CPU, of a model family that it cannot run."""
     folder = Path(model_folder(config.model.path))
     vllm_on_cpu = config.rollout.sampler == "vllm" and config.engine.device == "cpu"
     if not vllm_on_cpu or not (folder / "config.json").is_file():
@@ -99,7 +99,7 @@ def require_sampler(config: Config) -> None:
 
 
 def require(device: str) -> None:
-    """Raise a UserError unless the engine can run with the installed packages."""
+    """Raise UserError if the engine cannot run with the installed packages."""
     wrong = misfits(device)
     if wrong:
         listed = ", ".join(map(str, wrong))

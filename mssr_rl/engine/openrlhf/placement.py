@@ -1,7 +1,7 @@
-"""How many processes of each kind a run has, and which bundles of Ray they use.
+"""The placement of a run: the numbers of its processes, and of the GPUs that they use.
 
-This module does not need Ray: `--plan` prints the placement, and the session places processes by
-it. A bundle is one GPU, or one logical GPU on a machine without GPUs.
+Ray reserves GPUs as bundles. A bundle is one GPU, or one logical GPU on a machine without GPUs.
+`--plan` prints the placement, and `session` reserves bundles for it. This module does not need Ray.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ SHARE = 0.2  # share of a bundle for each of policy, reference and rollout, if t
 
 
 class Placement(NamedTuple):
-    """The numbers of processes of a run."""
+    """The numbers of processes and bundles of a run."""
 
     training_ranks: int  # the reference has as many, on the same bundles
     ranks_per_node: int
@@ -22,12 +22,12 @@ class Placement(NamedTuple):
 
     @property
     def rollout_bundles(self) -> int:
-        """Bundles for the rollout engines, in addition to the training bundles."""
+        """The number of bundles for rollout engines, in addition to the training bundles."""
         return 0 if self.colocate else self.rollout_engines * self.tensor_parallel
 
     @property
     def bundles(self) -> int:
-        """GPUs in total."""
+        """The total number of bundles."""
         return self.training_ranks + self.rollout_bundles
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Placement(NamedTuple):
 
 
 def placement(config: Config) -> Placement:
-    """Return the placement that the config asks for; `crosscheck` has tested that it fits."""
+    """Return the placement of a run. `crosscheck` has already checked that its numbers fit."""
     cluster = config.cluster
     return Placement(
         training_ranks=cluster.nodes * cluster.gpus_per_node,
@@ -52,9 +52,9 @@ def placement(config: Config) -> Placement:
 
 
 def micro_batch(config: Config) -> int:
-    """Return the number of sequences of one rank in one pass.
+    """Return the number of sequences that a rank computes in one pass.
 
-    It is the largest number up to train.micro_batch that divides the rank's share of an update.
+    It is the largest number up to train.micro_batch that divides the rank's part of an update.
     """
     share = config.train.samples_per_update // placement(config).training_ranks
     most = min(config.train.micro_batch, share)

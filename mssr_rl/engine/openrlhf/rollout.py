@@ -1,9 +1,9 @@
-"""The processes that sample: OpenRLHF's vLLM actors, with three corrections.
+"""The sampling processes: OpenRLHF's vLLM actors, with three corrections.
 
-* After new weights, vLLM keeps using the vision tower's old output for a picture (OpenRLHF 0.11.2,
-  on every device). Here the encoder's cache is emptied after each transfer of weights.
-* OpenRLHF starts vLLM in bfloat16, whatever the trainer's precision is.
-* OpenRLHF allows a model folder to run its own Python code.
+* With OpenRLHF 0.11.2, vLLM uses the vision tower's old output for a picture after it has received
+  new weights, on every device. Here its encoder cache is emptied after each transfer of weights.
+* OpenRLHF starts vLLM in bfloat16. Here it has the trainer's precision.
+* OpenRLHF allows a model folder to run its own Python code. Here this is refused.
 
 Shapes: B answers, T response tokens.
 """
@@ -34,7 +34,7 @@ RECEIVER = "mssr_rl.engine.openrlhf.receiver.Receiver"
 
 
 class Request(NamedTuple):
-    """One problem, and how many responses it needs."""
+    """One problem, the number of responses to sample, and their seed."""
 
     problem: Problem
     group_size: int
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One response as vLLM returned it."""
+    """The tokens and log-probabilities of one response, as the sampler returned them."""
 
     tokens: list[int]  # the end token included
     logprobs: list[float]  # [nat], of each token, as vLLM computed them
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class ResponseGroup(NamedTuple):
-    """The responses to one problem."""
+    """The responses to one problem, and the numbers of tokens in its prompt."""
 
     answers: list[Answer]  # G
     prompt_tokens: int  # image tokens included
@@ -61,7 +61,7 @@ _Stock: Any = vllm_engine.RolloutRayActor.__ray_metadata__.modified_class
 
 
 class RolloutWorker(_Stock):  # type: ignore[misc]
-    """One vLLM engine."""
+    """A process that samples with one vLLM engine."""
 
     async def __init__(self, *, config: Config, **kwargs: Any) -> None:  # type: ignore[misc]
         plugins.prepare(config.plugins)
@@ -80,7 +80,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         self.executor.prepare(family)
 
     async def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[ResponseGroup]:
-        """Return a group of responses to each problem."""
+        """Return a group of sampled responses to each problem."""
         tasks = [
             # One sample for OpenRLHF is a whole group here: `agent.py` asks vLLM for all its
             # responses at once.
@@ -90,7 +90,10 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
         return [group for (group,) in await asyncio.gather(*tasks)]
 
     async def receive_weights(self, told: Sequence[tuple[str, Any, Any]]) -> None:
-        """Receive parameters in the order of `told`: (name, dtype, shape) of each."""
+        """Receive and load new weights, and empty the caches that depend on the old ones.
+
+        `told` is the (name, dtype, shape) of each weight, in the order in which they are sent.
+        """
         await self.llm.collective_rpc("receive_weights", args=(list(told),))
         # Both caches hold results of the old weights.
         await self.llm.reset_prefix_cache()
@@ -99,7 +102,7 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def update_weight(
         self, name: str, dtype: Any, shape: Any, empty_cache: bool = False
     ) -> Any:
-        """Receive one parameter. `empty_cache` marks the last one of a transfer."""
+        """Receive and load one weight. `empty_cache` is True for the last weight of a transfer."""
         done = await super().update_weight(name, dtype, shape, empty_cache)
         if empty_cache:
             await self.llm.reset_encoder_cache()
@@ -108,26 +111,29 @@ class RolloutWorker(_Stock):  # type: ignore[misc]
     async def update_weight_cuda_ipc(
         self, name: str, dtype: Any, shape: Any, ipc_handles: Any, empty_cache: bool = False
     ) -> Any:
-        """Receive one parameter from a process on the same GPU."""
+        """Receive and load one weight from a process on the same GPU.
+
+        `empty_cache` is True for the last weight of a transfer.
+        """
         done = await super().update_weight_cuda_ipc(name, dtype, shape, ipc_handles, empty_cache)
         if empty_cache:
             await self.llm.reset_encoder_cache()
         return done
 
     async def shared_memory(self) -> tuple[str, set[str]]:
-        """The machine, by its address, and the blocks of shared memory that this engine holds."""
+        """Return the machine's address, and the blocks of shared memory that this engine uses."""
         held = await asyncio.to_thread(shared_memory.held)
         return ray.util.get_node_ip_address(), held
 
     async def until_death(self) -> None:
-        """Never return. A caller that waits for it gets an error as soon as this process dies."""
+        """Wait for ever, so that a caller gets an error as soon as this process dies."""
         await asyncio.Event().wait()
 
 
 def start(config: Config, bundles: Any | None) -> list[Any]:
-    """Start the rollout engines.
+    """Start the rollout engines, and return their Ray actors.
 
-    `bundles`: the placement group that they share with training, or None.
+    `bundles` is the placement group that they share with training, or None.
     """
     args = namespace(config)
     # `create_vllm_engines` takes no actor class as an argument, so the one in its module is
@@ -160,22 +166,25 @@ def start(config: Config, bundles: Any | None) -> list[Any]:
 
 
 class _Hiring:
-    """Replaces the actor class that `create_vllm_engines` uses, so that it makes our workers."""
+    """A replacement of the actor class in `create_vllm_engines`, which starts `RolloutWorker`s."""
 
     def __init__(self, actor: Any, more: dict[str, Any]) -> None:
         self.actor, self.more = actor, more
 
     def options(self, **placed: Any) -> "_Hiring":
-        """Set where the actor runs, and with which resources."""
+        """Return the same class with Ray's options for the actor's place and resources."""
         return _Hiring(self.actor.options(**placed), self.more)
 
     def remote(self, **kwargs: Any) -> Any:
-        """Start the actor."""
+        """Start an actor and return it."""
         return self.actor.remote(**kwargs, **self.more)
 
 
 def spread(engines: Sequence[Any], requests: Sequence[Request], sampling: Sampling) -> list[Any]:
-    """Return the calls that answer all requests, in order, with equal shares for all engines."""
+    """Start sampling for all requests, in equal parts on all engines, and return the calls.
+
+    The calls are in the order of the requests.
+    """
     size = -(-len(requests) // len(engines))
     starts = range(0, len(requests), size)
     return [
@@ -193,7 +202,7 @@ class Padded(NamedTuple):
 
 
 def padded(answers: Sequence[Answer], padding: int) -> Padded:
-    """Return the answers as right-padded tensors, filled up with the token `padding`."""
+    """Return the answers as right-padded tensors; `padding` is the padding token."""
     shape = (len(answers), max(1, *(len(answer.tokens) for answer in answers)))
     tensors = Padded(torch.full(shape, padding), torch.zeros(shape), torch.zeros(shape))
     for row, answer in enumerate(answers):
@@ -205,7 +214,7 @@ def padded(answers: Sequence[Answer], padding: int) -> Padded:
 
 
 def answers_of(sampled: Sampled) -> list[Answer]:
-    """Return the rows of a sampled block as answers."""
+    """Return a block of sampled responses as one answer for each row, without padding."""
     lengths = sampled.mask_BT.sum(1).int().tolist()
     rows = zip(sampled.token_BT.tolist(), sampled.logprob_BT.tolist(), lengths, strict=True)
     cut = [(token[:length], logprob[:length]) for token, logprob, length in rows]

@@ -26,7 +26,7 @@ PATIENCE = 60.0  # wait for bundles that are still in use [s]
 
 
 def environment(config: Config) -> dict[str, str]:
-    """Return the environment variables of a run's processes."""
+    """Return the environment variables for all processes of a run."""
     on_cpu = config.engine.device == "cpu"
     path = [str(HERE / "startup")] if on_cpu else []
     path += [str(PACKAGE), str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -49,7 +49,10 @@ def environment(config: Config) -> dict[str, str]:
 
 
 def connect(config: Config) -> None:
-    """Join the cluster that the config names, or start one here. A running session is kept."""
+    """Connect to the Ray cluster that the config names, or start Ray on this machine.
+
+    If this process is already connected, nothing is done. Raises UserError if no cluster answers.
+    """
     if ray.is_initialized():
         return
     if config.cluster.address is None:
@@ -64,9 +67,9 @@ def connect(config: Config) -> None:
 
 
 def _refuse_silence(address: str) -> None:
-    """Raise `UserError` unless a gRPC server answers at HOST:PORT; Ray would try for minutes.
+    """Raise `UserError` if no gRPC server answers at HOST:PORT; Ray would try for minutes.
 
-    Other forms, such as `auto`, are left to Ray, and so is a cluster that encrypts.
+    Addresses in another form, such as `auto`, and clusters with TLS are not checked.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
@@ -92,7 +95,7 @@ def _first_line(error: Exception) -> str:
 
 
 def common(config: Config) -> dict[str, Any]:
-    """Return the arguments of `ray.init` that are the same in both cases."""
+    """Return the arguments of `ray.init` that are the same for a new and a running cluster."""
     return {
         "runtime_env": {"env_vars": environment(config)},
         "log_to_driver": False,
@@ -101,7 +104,10 @@ def common(config: Config) -> dict[str, Any]:
 
 
 def start_here(bundles: int | None, common_arguments: dict[str, Any]) -> None:
-    """Start Ray on this machine. Without a GPU, it gets `bundles` logical ones."""
+    """Start Ray on this machine, or connect to the cluster in the variable RAY_ADDRESS.
+
+    On a machine without GPUs, Ray gets `bundles` logical GPUs; None: it uses the real ones.
+    """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     here: dict[str, Any] = (
         {}
@@ -119,17 +125,21 @@ def start_here(bundles: int | None, common_arguments: dict[str, Any]) -> None:
 
 
 def _stay_on_loopback() -> None:
-    """Let Ray listen on this machine only, unless the variable `OPEN` is 1.
+    """Make Ray listen on this machine only, unless the environment variable in `OPEN` is 1.
 
-    Ray asks for no password: anyone who reaches its ports can run code. Ray reads the variable when
-    it is imported, and its other processes inherit it.
+    Ray has no password: anyone who can connect to its ports can run code. Ray reads the variable
+    when it is imported, and its other processes inherit it.
     """
     if os.environ.setdefault(OPEN, "0") == "0":
         ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def reserve(placed: Placement) -> PlacementGroup:
-    """Reserve the bundles for training; rollouts use them too if they share GPUs."""
+    """Reserve the training bundles, and return their placement group.
+
+    Rollout engines use the same bundles if they share GPUs with training. Raises UserError if there
+    are not enough free GPUs.
+    """
     bundles = [{"GPU": 1, "CPU": 1} for _ in range(placed.training_ranks)]
     _refuse_what_is_not_there(placed)
     group = placement_group(bundles, strategy="PACK")

@@ -1,7 +1,7 @@
-"""Cut a batch into parts for the training ranks: which rows each gets, and with which weights.
+"""Split a batch of rollouts into shards for the training ranks, with their token weights.
 
-The weights of an update are computed here for all of its rows. Ranks and micro-batches then only
-add up, so their number changes nothing. Needs no cluster.
+The token weights are those of the whole update. The losses of ranks and micro-batches are only
+added, so the result does not depend on their number. This module does not need a cluster.
 
 Shapes: P problems, G rollouts each, B rows, T response tokens.
 """
@@ -24,19 +24,19 @@ from mssr_rl.prompts import IMAGE
 
 
 class RankRows(NamedTuple):
-    """The rollouts of one rank."""
+    """Rollouts as rows, each with its problem."""
 
     problems: tuple[Problem, ...]  # B
     token_BT: Tensor
     mask_BT: Tensor
 
     def pick(self, row: Tensor) -> "RankRows":
-        """Return some of the rows."""
+        """Return the rows with the indices `row`."""
         problems = tuple(self.problems[i] for i in row.tolist())
         return RankRows(problems, self.token_BT[row], self.mask_BT[row])
 
     def split(self, size: int) -> "Iterator[RankRows]":
-        """Yield micro-batches, each cut to its longest response."""
+        """Yield micro-batches of `size` rows, each cut to its longest response."""
         for start in range(0, len(self.problems), size):
             here = slice(start, start + size)
             width = max(1, int(self.mask_BT[here].sum(1).max()))
@@ -55,24 +55,24 @@ class Shard(NamedTuple):
 
 
 def rows_of(rollouts: Rollouts) -> RankRows:
-    """Return all rows of a batch."""
+    """Return all rollouts of a batch as rows."""
     problems = tuple(p for p in rollouts.problems for _ in range(rollouts.group_size))
     return RankRows(problems, rollouts.token_BT, rollouts.mask_BT)
 
 
 def equal_parts(count: int, parts: int) -> tuple[Tensor, ...]:
-    """Return the indices below `count` in parts of equal size, as collective calls need.
+    """Return the indices from 0 to `count` - 1, split into parts of equal size.
 
-    The last index is repeated until all parts are full.
+    The last index is repeated until all parts are full. Collective calls need equal parts.
     """
     each = -(-count // parts)
     return tuple(torch.arange(each * parts).clamp(max=count - 1).view(parts, each))
 
 
 def shards(rollouts: Rollouts, given: Given, plan: UpdatePlan, ranks: int) -> list[list[Shard]]:
-    """Return for every rank its shard of every update.
+    """Return, for every rank, its shard of every update.
 
-    Whole problems are shuffled and then split into updates.
+    Problems are shuffled and split into updates; the rollouts of a problem stay in one update.
     """
     generator = torch.Generator().manual_seed(plan.seed)
     # The same order from the same seed as in the local engine: tests compare the updates of the
@@ -101,25 +101,26 @@ class _Part(NamedTuple):
 
 
 def _full_parts(count: int, full: int, ranks: int) -> list[_Part]:
-    """Return the rows of an update for each rank.
+    """Return the row indices of an update for each rank, `full` rows in total or a few more.
 
-    DeepSpeed updates after a fixed number of passes. So the last update of a step, which may have
-    fewer rows, is filled up.
+    DeepSpeed updates after a fixed number of passes. So if the last update of a step has fewer
+    rows, its last row is repeated with weight 0.
     """
     index = torch.arange(-(-full // ranks) * ranks).view(ranks, -1)
     return [_Part(part.clamp(max=count - 1), (part < count).float()) for part in index]
 
 
 def only_some_have_pictures(problems: Sequence[Problem]) -> bool:
-    """Return whether a batch mixes prompts with and without pictures."""
+    """Return whether some of the problems have pictures and others have none."""
     return len({bool(problem.images) for problem in problems}) > 1
 
 
 def with_picture(rows: RankRows) -> RankRows:
-    """Return the rows. If none has a picture, add a row with a blank one that no loss counts.
+    """Return the rows, with an additional row with a blank picture if none has a picture.
 
-    Ranks must meet in every weight. If one rank skipped the vision tower, the others would wait for
-    it (ZeRO-3), or the ranks would sum the gradients of different weights (ZeRO-2).
+    The additional row has mask 0, so it has no part in the loss. It is needed because all ranks
+    must use all weights. If one rank did not use the vision tower, the others would wait for it
+    (ZeRO-3), or gradients of different weights would be summed (ZeRO-2).
     """
     if any(problem.images for problem in rows.problems):
         return rows

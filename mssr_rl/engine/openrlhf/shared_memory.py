@@ -1,7 +1,7 @@
-"""Remove blocks of shared memory that a killed vLLM engine leaves.
+"""Find and remove the blocks of shared memory that a killed vLLM engine leaves.
 
-vLLM 0.29 passes messages through blocks in /dev/shm named psm_*, of some hundred megabytes each. A
-killed process does not remove them, and a run ends its engines by killing them.
+vLLM 0.29 sends messages through blocks in /dev/shm named psm_*, of some hundred megabytes each. A
+killed process does not remove its blocks, and a run ends its vLLM engines by killing them.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ PREFIX = f"{FOLDER}/psm_"
 
 
 def held() -> set[str]:
-    """Return the blocks that this process and its children have mapped."""
+    """Return the paths of the blocks that this process and its child processes use."""
     me = psutil.Process()
     return {path for one in (me, *me.children(recursive=True)) for path in _mapped(one.pid)}
 
@@ -31,7 +31,7 @@ def _mapped(pid: int) -> Iterable[str]:
 
 
 def remove(blocks: Iterable[str]) -> None:
-    """Remove blocks of ended processes. A block that is already gone is not an error."""
+    """Remove blocks of ended processes. A block that no longer exists is not an error."""
     for block in blocks:
         if block.startswith(PREFIX) and "/" not in block.removeprefix(PREFIX):
             Path(block).unlink(missing_ok=True)

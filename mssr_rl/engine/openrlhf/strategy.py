@@ -1,4 +1,4 @@
-"""OpenRLHF's DeepSpeed setup, with the optimiser that all our engines use."""
+"""OpenRLHF's setup of DeepSpeed, with the same optimiser as the local engine."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,19 +10,19 @@ from mssr_rl.engine.openrlhf.placement import micro_batch
 
 
 class Strategy(DeepspeedStrategy):  # type: ignore[misc]
-    """OpenRLHF's strategy, changed so that updates are equal on every engine, and for CPUs."""
+    """OpenRLHF's strategy, changed to update like the local engine, and to run on a CPU."""
 
     loading = True  # until a model is handed to DeepSpeed
 
     def prepare(self, *models: Any) -> Any:
-        """Hand models to DeepSpeed."""
+        """Return the models wrapped by DeepSpeed."""
         self.loading = False
         return super().prepare(*models)
 
     def get_ds_train_config(self, *rest: Any, **named: Any) -> dict[str, Any]:
         """Return DeepSpeed's settings for training.
 
-        On a CPU, AdamW is torch's own: DeepSpeed's would first be compiled, which takes minutes.
+        On a CPU, torch's AdamW is used, because compiling DeepSpeed's AdamW takes minutes.
         """
         settings: dict[str, Any] = super().get_ds_train_config(*rest, **named)
         if self.args.on_cpu and "optimizer" in settings:
@@ -34,23 +34,27 @@ class Strategy(DeepspeedStrategy):  # type: ignore[misc]
         return self._whole_while_loading(super().get_ds_eval_config(*rest, **named))
 
     def _whole_while_loading(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """On a CPU, let every rank load the whole model; DeepSpeed then keeps its part of it.
+        """Return the settings, changed on a CPU so that every rank first loads the whole model.
 
-        When transformers loaded straight into ZeRO-3 parts (DeepSpeed 0.19.6, Gloo, two ranks), a
-        few weights, different ones each time, were memory that nothing had written.
+        DeepSpeed splits the model afterwards. When transformers loaded directly into ZeRO-3 parts
+        (DeepSpeed 0.19.6, Gloo, two ranks), a few weights, different ones each time, were
+        uninitialised memory.
         """
         if self.args.on_cpu and self.loading:
             settings["zero_optimization"]["stage"] = 0
         return settings
 
     def _get_model_parameters(self, model: Any, **_: Any) -> tuple[Any, list[Any]]:
-        """Apply weight decay to all weights alike; OpenRLHF exempts norms and biases."""
+        """Return the module, and all its trained weights as one group with weight decay.
+
+        OpenRLHF applies no weight decay to norms and biases.
+        """
         module = model.model
         return module, [p for p in module.parameters() if p.requires_grad]
 
 
 def strategy(args: SimpleNamespace, config: Config) -> Strategy:
-    """Return the strategy object that is sent to every training process."""
+    """Return the strategy for a config; it is sent to every training process."""
     args.on_cpu = config.engine.device == "cpu"
     return Strategy(
         seed=args.train.seed,

@@ -1,7 +1,8 @@
-"""Find the last error of a dead process, and the path of its log.
+"""Find the last error of a dead process in Ray's logs, and the path of its log.
 
-Ray keeps one file for standard error and one for standard output of every worker, named after its
-process id. vLLM's engine core is a child of a worker and writes into the same files.
+For every worker, Ray writes one file with its standard error and one with its standard output. The
+file names contain the process id. vLLM's engine core is a child process of a worker and writes to
+the same files.
 """
 
 import re
@@ -23,16 +24,19 @@ _SECOND_HAND = (
 
 
 def last_error(text: str) -> str | None:
-    """Return the last error in a text; None if it has none of its own."""
+    """Return the last error message in a log's text; None if there is none.
+
+    Errors that only report the death of another process are ignored.
+    """
     errors = [line for line in _ERROR.findall(text) if not any(s in line for s in _SECOND_HAND)]
     return errors[-1][:LONGEST].rstrip() if errors else None
 
 
 def cause(error: BaseException | None) -> str:
-    """Return why a process died, as the end of a sentence: its error, and where its log is.
+    """Return the error of a dead process and the place of its log, as the end of a sentence.
 
     Args:
-        error: what Ray raised for it; None if Ray raised nothing.
+        error: the error that Ray raised for the process; None if Ray raised none.
     """
     message = str(error) if error is not None else ""
     logs = _logs_of(message)
@@ -47,13 +51,16 @@ def cause(error: BaseException | None) -> str:
 
 
 def folder() -> Path:
-    """Return the folder of Ray's logs on this machine. Every machine of a cluster has its own."""
+    """Return the folder of Ray's logs on this machine; each machine of a cluster has its own."""
     node = worker._global_node  # noqa: SLF001  Ray has no public name for it
     return Path(node.get_logs_dir_path() if node else "/tmp/ray/session_latest/logs")  # noqa: S108
 
 
 def _logs_of(message: str) -> Sequence[Path]:
-    """Return this machine's logs of the process in Ray's message, standard error first."""
+    """Return the logs of the process whose id is in Ray's message, standard error first.
+
+    Only logs on this machine are found.
+    """
     match = _PID.search(message)
     if match is None:
         return ()

@@ -1,8 +1,8 @@
-"""Python imports this file by itself in every process that has this folder on PYTHONPATH.
+"""Install the hooks of `cpu.py` in every process that has this folder on PYTHONPATH.
 
-On a machine without a GPU, the session puts it there. The hooks of `cpu.py` then reach Ray's
-workers and the engine cores that vLLM starts. `cpu.py` is loaded by its path, because importing its
-package would make every process import torch.
+Python imports a module of this name when it starts. On a machine without a GPU, `session` adds the
+folder to PYTHONPATH. So the hooks are in Ray's workers and in vLLM's engine cores too. `cpu.py` is
+loaded by its path, because importing its package would import torch in every process.
 """
 
 import importlib.util
