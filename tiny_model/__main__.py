@@ -1,4 +1,4 @@
-"""`python -m tiny_model --out FOLDER --work FOLDER`."""
+"""The entry point of `python -m tiny_model --out FOLDER --work FOLDER`."""
 
 from tiny_model.warm_start import main
 

@@ -1,8 +1,8 @@
-"""The tiny model's shape: a real Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
+"""The architecture of the tiny model: a Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
 
-Nothing is trained here; `warm_start` does that. Pictures of 96 x 96 pixels become 6 x 6 patches of
-16 pixels, merged 2 x 2 into 9 image tokens. Every vision layer attends over the whole picture, so
-windows are not needed at this size.
+`warm_start` trains it. A picture of 96 x 96 pixels becomes 6 x 6 patches of 16 x 16 pixels. Blocks
+of 2 x 2 patches are merged, which gives 9 image tokens. In every vision layer, patches attend to
+the whole picture; windows are not needed at this size.
 """
 
 import re
@@ -46,7 +46,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer learned from `texts`. It can encode any text."""
+    """Return a byte-level BPE tokenizer that is trained on `texts`; it can encode any text."""
     between = re.compile("|".join(THINK))  # these are whole tokens, so texts are split at them
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(_SPLIT), "isolated")
@@ -81,9 +81,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
 
 
 def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """Return the config of 1.0 M parameters.
+    """Return the config of a model of 1.0 M parameters.
 
-    Head sizes are 32, which vLLM's CPU attention supports too.
+    Attention heads have size 32, which vLLM supports on a CPU too.
     """
     ids = {word: tokenizer.convert_tokens_to_ids(word) for word in SPECIAL}
     text = {
@@ -129,9 +129,9 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
-    """Return a model with random weights.
+    """Return a model with random weights, whose generation never produces structural tokens.
 
-    Generation never produces image or other structural tokens.
+    Structural tokens are the special tokens that do not end a response, such as image tokens.
     """
     model = Qwen2_5_VLForConditionalGeneration(model_config(tokenizer))
     _scale_to_width(model)
@@ -146,11 +146,12 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGen
 
 @torch.no_grad()
 def _scale_to_width(model: Qwen2_5_VLForConditionalGeneration) -> None:
-    """Set the standard deviation to 1 / sqrt(inputs), less for output projections.
+    """Draw all weight matrices again, with standard deviation 1 / sqrt(number of inputs).
 
-    Output projections are the layers that write to the residual stream. transformers' constant 0.02
-    suits thousands of channels. With a hundred, it makes attention uniform and the layers' output
-    tiny, and for a long time the model does not use the picture.
+    It is smaller for output projections, the layers that write to the residual stream. transformers
+    uses 0.02, which is right for thousands of channels. With about a hundred channels, attention
+    would be uniform and the layers' outputs tiny. Training would then need long until the model
+    uses the picture.
     """
     config: Any = model.config
     depth = {

@@ -1,8 +1,8 @@
-"""Measure what a model can do before reinforcement learning, and write it down.
+"""Measure a model's accuracy before reinforcement learning, and write its model card.
 
-Held-out problems are answered greedily, eight times at temperature 1, and eight times with the
-picture greyed out. The numbers show whether RL has room (mean@1 against pass@8) and signal
-(problems solved sometimes but not always), and whether the model uses the picture (grey).
+Held-out problems are answered once greedily, eight times at temperature 1, and eight times with a
+grey picture. RL can improve the model if pass@8 is above mean@1. Problems that are solved sometimes
+but not always give RL a gradient. The grey pictures show whether the model uses the picture.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ LENGTH = 64
 
 
 class ProblemResult(NamedTuple):
-    """The results for one problem."""
+    """The numbers of right responses to one problem, and its family and level."""
 
     cell: tuple[str, str]  # family, level
     greedy: bool
@@ -27,7 +27,7 @@ class ProblemResult(NamedTuple):
 
 
 class CardLine(NamedTuple):
-    """Shares over the problems of one row of the card."""
+    """One row of the card's table: shares over some of the problems."""
 
     name: str
     n: int
@@ -39,7 +39,10 @@ class CardLine(NamedTuple):
 
 
 def measure(engine: Engine, env: ProblemEnv) -> list[ProblemResult]:
-    """Answer every problem of `env` in the three ways."""
+    """Return the results of a model for every problem of `env`.
+
+    Each problem is answered greedily, at temperature 1, and at temperature 1 with a grey picture.
+    """
     blind = ProblemEnv(
         [greyed(problem) for problem in env.problems], name="grey", split=env.split,
         instruction="none",
@@ -62,7 +65,7 @@ def _right(engine: Engine, env: ProblemEnv, samples: int, temperature: float) ->
 
 
 def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
-    """Return the shares over some problems."""
+    """Return a row of the card's table for some problems."""
 
     def share(f: Callable[[ProblemResult], float]) -> float:
         return sum(map(f, measured)) / len(measured)
@@ -79,7 +82,7 @@ def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
 
 
 def table(measured: Sequence[ProblemResult]) -> str:
-    """Return a Markdown table: all problems, levels, families, and each family's levels."""
+    """Return a Markdown table with rows for all problems, each level, each family, and both."""
     families = sorted({m.cell[0] for m in measured})
     levels = sorted({m.cell[1] for m in measured})
     lines = [line("**all**", measured)]
@@ -96,7 +99,7 @@ def table(measured: Sequence[ProblemResult]) -> str:
 
 
 def write(folder: Path, facts: Sequence[str], measured: Sequence[ProblemResult]) -> None:
-    """Write the model card of a folder."""
+    """Write the model card of a folder to its README.md."""
     what = "\n".join(f"* {fact}" for fact in facts)
     text = CARD.format(facts=what, table=table(measured), samples=SAMPLES)
     (folder / "README.md").write_text(text)

@@ -1,9 +1,9 @@
-"""The supervised part of the warm start: worked examples, and the loss of one step on them.
+"""The data and the loss of the tiny model's supervised warm start.
 
-A family gives each problem two ways to think. `steps` states every value read from the picture and
-computes the answer; `hunch` only states it. The examples mix the two, mostly hunches, as ordinary
-text mixes careful and careless answers. So after the warm start the model can reason but seldom
-does, and RL with verifiable rewards has to find out that reasoning pays.
+Each problem has two worked responses. The careful one (`steps`) states every value in the picture
+and computes the answer. The hasty one (`hunch`) only states the answer. Training uses both, with
+the larger weight on hasty responses. So after the warm start the model can reason but seldom does.
+RL with verifiable rewards can then make it reason more often.
 
 Shapes: B examples, T response tokens.
 """
@@ -29,7 +29,7 @@ from mssr_rl.prompts import IMAGE, posed
 
 
 class Example(NamedTuple):
-    """A problem and the two responses that teach it."""
+    """A training problem with its careful and its hasty response."""
 
     problem: Problem  # its prompt contains the instruction
     careful: str
@@ -42,7 +42,10 @@ def response(thought: str, answer: str) -> str:
 
 
 def example(position: int) -> Example:
-    """Return training example number `position`; the cells of (level, family) take turns."""
+    """Return training example number `position`.
+
+    Consecutive examples go through all pairs of level and family in turn.
+    """
     names = list(FAMILIES)
     index, cell = divmod(position, len(names) * len(LEVELS))
     level, family = divmod(cell, len(names))
@@ -59,19 +62,19 @@ def example(position: int) -> Example:
 
 
 def texts(example: Example) -> list[str]:
-    """Return all text of its two conversations, turn by turn."""
+    """Return the texts of an example: roles, prompt, and both responses."""
     asked = example.problem.prompt.replace(IMAGE, "")
     return ["user\n", asked, "assistant\n", example.careful, example.hasty]
 
 
 def draw_examples(count: int, workers: int) -> list[Example]:
-    """Return the first `count` training examples, drawn by several processes."""
+    """Return the first `count` training examples, made by `workers` processes in parallel."""
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(example, range(count), chunksize=500))
 
 
 def greyed(problem: Problem) -> Problem:
-    """Return the same problem with a flat grey picture, to measure what can be guessed."""
+    """Return the problem with a uniformly grey picture, to measure accuracy without the picture."""
     first = Image.open(io.BytesIO(problem.images[0]))
     png = io.BytesIO()
     Image.new("RGB", first.size, (128, 128, 128)).save(png, "PNG")
@@ -85,7 +88,7 @@ def greyed(problem: Problem) -> Problem:
 
 
 def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
-    """Yield batches of `size` rows from endless shuffled epochs."""
+    """Yield batches of `size` rows without end; the rows are shuffled again in each epoch."""
     rng = np.random.default_rng(seed)
     waiting: list[int] = []
     while True:
@@ -96,7 +99,10 @@ def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:
 
 
 def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tensor]:
-    """Return right-padded tokens with the end token, and their mask: B T."""
+    """Return the right-padded tokens of texts and their mask, each B T.
+
+    Every row ends with the end token.
+    """
     rows = [[*tokenizer.encode(t, add_special_tokens=False), tokenizer.eos_token_id] for t in texts]
     width = max(map(len, rows))
     token_BT = torch.full((len(rows), width), tokenizer.pad_token_id)
@@ -110,10 +116,10 @@ def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tenso
 def loss(
     model: Any, encoder: PromptEncoder, examples: Sequence[Example], hasty_share: float
 ) -> Tensor:
-    """Return the weighted negative log-likelihood per response token [nat].
+    """Return the weighted mean of the negative log-likelihood of response tokens [nat].
 
-    Both answers of a problem share one reading of its prompt. The weights make the model begin a
-    hasty answer with probability `hasty_share`.
+    Tokens of hasty responses have weight `hasty_share`, those of careful ones 1 - `hasty_share`.
+    So the model learns to begin a hasty response with that probability.
     """
     texts = [text for e in examples for text in (e.careful, e.hasty)]
     token_BT, mask_BT = response_tokens(texts, encoder.processor.tokenizer)

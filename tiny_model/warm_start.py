@@ -1,10 +1,10 @@
 """Make the tiny model's weights: `python -m tiny_model`.
 
-This is a supervised warm start on worked examples (`supervised.py`). Other vision-language models
-have one too before reinforcement learning. It stops early on purpose: 43 % of the answers are right
-at temperature 1, and most problems are solved sometimes but not always. That is the room that RL
-needs. Examples come from the training stream only. Validation and test problems have other seeds
-and other writers.
+The model is trained by supervised learning on worked examples (`supervised.py`), as other
+vision-language models are before reinforcement learning. Training stops early on purpose: 43 % of
+the responses are right at temperature 1, and most problems are solved sometimes but not always. So
+RL can improve the model. All examples are training problems. Validation and test problems have
+other seeds and other handwritten digits.
 
 The run is resumable: the same command continues from the last checkpoint in `--work`.
 """
@@ -32,7 +32,7 @@ from tiny_model.architecture import PATCH, new_model, train_tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """Everything that decides the weights."""
+    """The settings of the training, which determine the weights."""
 
     examples: int = 60_000
     steps: int = 1_600
@@ -45,7 +45,7 @@ class WarmStart:
 
 
 class WarmStarted(NamedTuple):
-    """The finished model, its encoder, and how long it took."""
+    """The trained model, its encoder, and the training time [s]."""
 
     model: Any
     encoder: PromptEncoder
@@ -53,12 +53,15 @@ class WarmStarted(NamedTuple):
 
 
 def say(text: str) -> None:
-    """Print progress on standard error."""
+    """Print a line of progress on standard error."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def learning_rate(plan: WarmStart, step: int) -> float:
-    """Return the rate: it rises for a hundred steps, then falls on a cosine to a tenth."""
+    """Return the learning rate of a step.
+
+    It rises for a hundred steps, and then falls along a cosine to a tenth.
+    """
     if step < 100:
         return plan.lr * (step + 1) / 100
     share = (step - 100) / max(plan.schedule - 100, 1)
@@ -66,7 +69,7 @@ def learning_rate(plan: WarmStart, step: int) -> float:
 
 
 def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, PromptEncoder]:
-    """Return a new model, and a tokenizer that has learned from the first conversations."""
+    """Return a new model, and its encoder with a tokenizer trained on the first 6,000 examples."""
     texts = (text for e in examples[:6000] for text in supervised.texts(e))
     tokenizer = train_tokenizer([*INSTRUCTIONS.values(), *texts])
     torch.manual_seed(plan.seed)
@@ -75,7 +78,7 @@ def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, Pro
 
 
 def train(plan: WarmStart, work: Path) -> WarmStarted:
-    """Make the supervised steps, or continue them."""
+    """Return the trained model; an interrupted training continues from its last checkpoint."""
     started = time.monotonic()
     examples = supervised.draw_examples(plan.examples, workers=2)
     say(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s")
@@ -104,7 +107,7 @@ def train(plan: WarmStart, work: Path) -> WarmStarted:
 
 
 def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[list[int]]:
-    """Yield the examples of each step: easy ones first, then all."""
+    """Yield the indices of each step's examples: first easy examples, later all."""
     everything = range(len(examples))
     easy = [row for row in everything if examples[row].problem.tags["level"] == "0"]
     first = supervised.batches(easy, plan.batch, plan.seed)
@@ -114,7 +117,10 @@ def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[
 
 
 def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: float) -> None:
-    """Write a checkpoint under another name and rename it, so that it is never incomplete."""
+    """Write a checkpoint to the folder.
+
+    It is written under another name and then renamed, so the folder is never incomplete.
+    """
     aside = folder.with_name("next")
     aside.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().contiguous() for name, value in model.named_parameters()}
@@ -124,7 +130,10 @@ def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: f
 
 
 def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    """Load the last checkpoint. Returns its step and seconds; 0 and 0 if there is none."""
+    """Load the last checkpoint into the model and the optimiser.
+
+    Returns its step and the training time so far [s]; 0 and 0 if there is no checkpoint.
+    """
     checkpoints = sorted(work.glob("step_*"))
     if not checkpoints:
         return 0, 0.0
@@ -136,7 +145,7 @@ def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[
 
 
 def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
-    """Return what the model card says about the run."""
+    """Return the lines of the model card about the training."""
     parameters = sum(p.numel() for p in trained.model.parameters())
     return [
         f"{parameters:,} parameters in float32, {len(trained.encoder.processor.tokenizer)} tokens",
@@ -150,7 +159,7 @@ def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
 
 
 def main() -> None:
-    """Train, write the model folder, measure it and write its card."""
+    """Train the tiny model, write its folder, measure its accuracy and write its model card."""
     from mssr_rl.engine.local import LocalEngine, LocalOptions
     from mssr_rl.envs.environment import ProblemEnv
     from mssr_rl.envs.mini import mini_problems
