@@ -1,9 +1,9 @@
 """The command `check model=PATH`, which checks a model folder before a long training run.
 
-It shows an example prompt, and the tokens that end a response. It checks that all weights exist,
-that the tokenizer fits the weights, and that prompts are as long as those of the model's own
-processor. Test problems have no, one or two pictures, some of unusual sizes. It compares the
-family's log-probabilities with those of plain transformers, and a saved copy with the model.
+It shows an example prompt, and the tokens that end a response. It checks that all weights exist and
+that the tokenizer fits them. Prompts must be as long as those of the model's own processor; test
+problems have no, one or two pictures, some of unusual sizes. Log-probabilities are compared with
+those of plain transformers, and a saved copy is compared with the model.
 """
 
 import io

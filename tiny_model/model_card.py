@@ -82,7 +82,10 @@ def line(name: str, measured: Sequence[ProblemResult]) -> CardLine:
 
 
 def table(measured: Sequence[ProblemResult]) -> str:
-    """Return a Markdown table with rows for all problems, each level, each family, and both."""
+    """Return a Markdown table with the shares for some sets of problems, one in each row.
+
+    The sets are all problems, each level, each family, and each pair of family and level.
+    """
     families = sorted({m.cell[0] for m in measured})
     levels = sorted({m.cell[1] for m in measured})
     lines = [line("**all**", measured)]

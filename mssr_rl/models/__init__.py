@@ -2,17 +2,18 @@
 
 family.py          the interface: what an engine needs of a model family
 load.py            loads the weights of a model folder, and picks the family that computes with them
-vetting.py         checks model folders, which may come from anybody (with bounds.py)
-processor.py       a folder's processor, without torchvision
+vetting.py         checks model folders from unknown authors, with bounds.py
+processor.py       loads a folder's processor without torchvision
 
-general.py         any family, with transformers' own forward pass and cache; chat.py, its prompts
-families/          what single families need beyond that
+general.py         all families, with transformers' own forward pass and cache; chat.py encodes
+                   their prompts
+families/          additions to general.py for single families
 vocabulary.py      which tokens may be sampled; draws and scores tokens
 
 qwen2_5_vl.py      Qwen2.5-VL's own implementation, made of:
 encode.py          turns problems into padded tokens and pictures; patches.py cuts the pictures
-see.py, lean.py    the maths of transformers' forward pass, batched over pictures; the rollouts of
-                   a problem share its prompt
+see.py, lean.py    the same forward pass as in transformers, with pictures in batches; the rollouts
+                   of a problem share its prompt
 fused.py           the operations between matrix products; native.py compiles kernels/ for them
 decode.py          sampling with a key-value cache; sampled.py holds the result
 layers.py          all layers in one call, without gradient, for small models; responses.py samples

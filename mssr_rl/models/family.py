@@ -96,7 +96,8 @@ class Family(Protocol):
     def read(self, model: "PreTrainedModel", block: Block) -> Reading:
         """Run the model on the prompts and return the result, which a group of rollouts shares.
 
-        The result has a gradient if torch's gradients are enabled.
+        This result is called the reading of the prompts. It has a gradient if torch's gradients are
+        enabled.
         """
         ...
 
@@ -136,7 +137,7 @@ class Family(Protocol):
         ...
 
     def part(self, reading: Reading, rows: slice) -> Reading:
-        """Return the part of a reading that belongs to some of its prompts."""
+        """Return the part of a reading, the result of `read`, that belongs to some prompts."""
         ...
 
     def save(self, model: "PreTrainedModel", folder: Path) -> None:

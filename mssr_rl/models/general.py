@@ -419,7 +419,7 @@ class General:
         return sized(processor.image_processor, decode(data))
 
     def part(self, reading: PromptReading, rows: slice) -> PromptReading:
-        """Return the part of a reading that belongs to some of its prompts.
+        """Return the part of a reading, the result of `read`, that belongs to some prompts.
 
         Picture inputs are left out, because their keys and values are in the cache.
         """
@@ -481,7 +481,7 @@ def common_start(prompts: GeneralPrompts) -> int:
 def _read_behind_start(
     model: "PreTrainedModel", prompts: GeneralPrompts, start: int
 ) -> PromptReading:
-    """Return the reading of prompts whose first `start` tokens are the same.
+    """Return the cache and logits of prompts whose first `start` tokens are the same.
 
     These tokens are read once for all prompts. Padding is between them and the prompt's other
     tokens; positions and mask take this into account.

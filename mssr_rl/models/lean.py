@@ -159,7 +159,7 @@ def _read_last(
 
 
 def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
-    """Return the part of a reading that belongs to some prompts, as views.
+    """Return the part of a reading, the result of `read_prompts`, for some prompts, as views.
 
     If `length` is given, only the first `length` tokens are returned.
     """
@@ -169,7 +169,7 @@ def part(reading: Reading, rows: slice, length: int | None = None) -> Reading:
 
 
 class Kept(NamedTuple):
-    """The stored reading of one prompt of L tokens: the keys and values of every layer."""
+    """The result of `read_prompts` for one prompt of L tokens, in the form for storing."""
 
     token_LCKH: Tensor  # C: keys of layer 1, values of layer 1, keys of layer 2, ...
     next_position: Tensor
@@ -177,7 +177,7 @@ class Kept(NamedTuple):
 
 
 def apart(reading: Reading) -> list[Kept]:
-    """Return the reading of a block as one reading for each prompt, without padding."""
+    """Return the result of `read_prompts` for a block as one result per prompt, without padding."""
     cache, last_PD = reading
     both = torch.stack([x for layer in cache.layers for x in layer], 1)  # P C K L H
     rows = zip(both.permute(0, 3, 1, 2, 4), cache.mask_PL.sum(1).tolist(), strict=True)
@@ -187,7 +187,7 @@ def apart(reading: Reading) -> list[Kept]:
 
 
 def joined(kept: Sequence[Kept]) -> Reading:
-    """Return the readings of single prompts as one block, padded to the longest prompt."""
+    """Return stored results of single prompts as one block, padded to the longest prompt."""
     padded = pad_sequence([one.token_LCKH for one in kept], batch_first=True)  # P L C K H
     keys_values = padded.permute(2, 0, 3, 1, 4)
     length_P = torch.tensor([len(one.token_LCKH) for one in kept], device=padded.device)

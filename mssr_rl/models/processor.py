@@ -2,8 +2,8 @@
 
 transformers 5.15 builds most processors only if torchvision is installed, because the same object
 can also process videos. There are no videos here. So the class from transformers is built with
-`None` in place of its video and audio parts, and its picture part uses Pillow. The result is the
-same with and without torchvision.
+`None` in place of its video and audio parts. Its picture part uses Pillow. The result is the same
+with and without torchvision.
 
 A saved folder names the class from transformers and describes all its parts. So it loads in
 transformers and in vLLM like the published folder.
@@ -64,7 +64,7 @@ class StillProcessor(ProcessorMixin):  # type: ignore[misc]
         return super().check_argument_for_proper_class(argument_name, argument)
 
     def apply_chat_template(self, *given: Any, **named: Any) -> Any:
-        """Return the messages as text, by the method of `ProcessorMixin`.
+        """Return the result of `ProcessorMixin`'s method, not of a family's own method.
 
         The methods of some families need the video part, which is left out here.
         """

@@ -113,7 +113,7 @@ class Qwen25VL:
         )
 
     def part(self, reading: lean.Reading, rows: slice) -> lean.Reading:
-        """Return the part of a reading that belongs to some prompts, as views."""
+        """Return the part of a reading, the result of `read`, for some prompts, as views."""
         return lean.part(reading, rows)
 
     def save(self, model: "PreTrainedModel", folder: Path) -> None:

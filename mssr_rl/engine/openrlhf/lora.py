@@ -18,8 +18,8 @@ ADAPTER = "default"
 def whole(model: PeftModel) -> dict[str, Tensor]:
     """Return {name: weight} of the model inside a PEFT model, with LoRA's matrices added.
 
-    The model's own weights are not changed. This is not possible if ZeRO-3 has split the weights
-    over ranks; the config refuses LoRA with ZeRO-3.
+    The model's own weights are not changed. They must be whole on this rank, so the config refuses
+    LoRA together with ZeRO-3.
     """
     base: Any = model.get_base_model()
     layers: list[tuple[str, Any]] = [

@@ -1,7 +1,7 @@
 """The sampling processes: OpenRLHF's vLLM actors, with three corrections.
 
-* With OpenRLHF 0.11.2, vLLM uses the vision tower's old output for a picture after it has received
-  new weights, on every device. Here its encoder cache is emptied after each transfer of weights.
+* With OpenRLHF 0.11.2, vLLM keeps the vision tower's output for a picture when new weights arrive,
+  on every device. Here its encoder cache is emptied after each transfer of weights.
 * OpenRLHF starts vLLM in bfloat16. Here it has the trainer's precision.
 * OpenRLHF allows a model folder to run its own Python code. Here this is refused.
 

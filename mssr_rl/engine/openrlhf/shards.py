@@ -119,8 +119,8 @@ def with_picture(rows: RankRows) -> RankRows:
     """Return the rows, with an additional row with a blank picture if none has a picture.
 
     The additional row has mask 0, so it has no part in the loss. It is needed because all ranks
-    must use all weights. If one rank did not use the vision tower, the others would wait for it
-    (ZeRO-3), or gradients of different weights would be summed (ZeRO-2).
+    must use all weights, also those of the vision tower. Otherwise the other ranks would wait for
+    this rank (ZeRO-3), or gradients of different weights would be summed (ZeRO-2).
     """
     if any(problem.images for problem in rows.problems):
         return rows

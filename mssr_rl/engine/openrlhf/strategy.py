@@ -36,9 +36,9 @@ class Strategy(DeepspeedStrategy):  # type: ignore[misc]
     def _whole_while_loading(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return the settings, changed on a CPU so that every rank first loads the whole model.
 
-        DeepSpeed splits the model afterwards. When transformers loaded directly into ZeRO-3 parts
-        (DeepSpeed 0.19.6, Gloo, two ranks), a few weights, different ones each time, were
-        uninitialised memory.
+        DeepSpeed splits the model afterwards. If transformers loads directly into ZeRO-3 parts, a
+        few weights, different ones each time, are uninitialised memory. This was observed with
+        DeepSpeed 0.19.6, Gloo and two ranks.
         """
         if self.args.on_cpu and self.loading:
             settings["zero_optimization"]["stage"] = 0
