@@ -37,12 +37,12 @@ TEST = '''"""The environment {name} pays for right answers and for nothing else.
 
 import {name}
 
-from mssr_rl.check_env import laws
+from mssr_rl.check_env import environment_laws
 
 
 def test_no_law_is_broken() -> None:
     env = {name}.{name}(split="test")
-    assert [finding for law in laws.LAWS for finding in law(env)] == []
+    assert [finding for law in environment_laws.LAWS for finding in law(env)] == []
 '''
 
 

@@ -35,9 +35,9 @@ def test_what_it_writes_passes_its_own_test_and_the_check(
     ("words", "says"),
     [
         ([], "env= is missing: the new environment's name"),
-        (["env=Two Words"], "a name here is small letters, digits and _"),
+        (["env=Two Words"], "use small letters, digits and _"),
         (["env=a", "data=b"], "unknown argument data; known here: env"),
-        (["env=1a"], "a name here is small letters, digits and _"),
+        (["env=1a"], "use small letters, digits and _"),
     ],
 )
 def test_names_that_are_no_module_are_refused(words: list[str], says: str) -> None:

@@ -28,8 +28,8 @@ DRIVER = """
 import sys
 sys.path.insert(0, {here!r})
 from conftest import tabular
-from mssr_rl.sweep import command
-command.compare(sys.argv[2:], tabular(float(sys.argv[1])))
+from mssr_rl.sweep import compare_verb
+compare_verb.compare(sys.argv[2:], tabular(float(sys.argv[1])))
 """
 
 
