@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from mssr_rl.algos import algorithms
+from mssr_rl.engine.blocks import MicroBatch
 from mssr_rl.engine.local import LocalEngine, LocalOptions
 from mssr_rl.engine_protocol import Rollouts, Sampling, UpdatePlan
 from mssr_rl.loss import Loss, losses
 from mssr_rl.metric_names import SAMPLER_GAP_MAX
+from mssr_rl.models.family import ScoredResponses
+from mssr_rl.models.sampled import widen
 from mssr_rl.objective import Extras, ViewTerm
 from mssr_rl.prompts import blinded
 from mssr_rl.run import mismatch, trainer
@@ -35,6 +38,16 @@ def credit(rollouts: Rollouts) -> torch.Tensor:
 
 def local() -> LocalEngine:
     return LocalEngine(LocalOptions(model="tiny", lr=1e-3))
+
+
+def locally(rollouts: Rollouts) -> ScoredResponses:
+    """Return what the local engine with the same weights makes of all rollouts, with T columns."""
+    one = local()
+    whole = MicroBatch(torch.arange(len(rollouts.problems)), torch.arange(len(rollouts.responses)))
+    width = rollouts.mask_BT.shape[1]
+    with torch.no_grad():
+        scored = one._score(one.policy, one._read, rollouts, whole)
+    return ScoredResponses(*(widen(x_BT, width) for x_BT in scored))
 
 
 def test_vllm_samples_what_the_policy_scores(engine, problems) -> None:
@@ -76,7 +89,7 @@ def test_nobody_scores_what_nobody_wants_scored(engine, problems) -> None:
 
 def test_both_engines_score_the_same_responses_alike(engine, problems) -> None:
     rollouts = engine.rollout(problems, 2, SAMPLING, seed=1)
-    scored = local()._score(local().policy, local()._read, rollouts, torch.arange(4))
+    scored = locally(rollouts)
     assert torch.allclose(scored.logprob_BT, rollouts.logprob_BT, atol=1e-4)
     assert torch.allclose(scored.entropy_BT, rollouts.entropy_BT, atol=1e-4)
     reference = engine.reference_logprob(rollouts)
@@ -164,8 +177,7 @@ def test_advantages_of_both_engines_agree(engine, algo: str, problems) -> None:
 
     made = algorithms.make(algo)
     rollouts = engine.rollout(problems, 4, SAMPLING, seed=3)
-    other = local()
-    scored = other._score(other.policy, other._read, rollouts, torch.arange(4))
+    scored = locally(rollouts)
     found = [
         made.advantage.update(
             reward := torch.tensor([1.0, 0, 0, 1] * 4, dtype=torch.float64),
