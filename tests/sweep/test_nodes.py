@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,15 +33,35 @@ WORDS = [
 ]
 
 
+CLUSTER = """
+from ray.cluster_utils import Cluster
+node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+cluster = Cluster(initialize_head=True, head_node_args=node)
+cluster.add_node(**node)
+print(cluster.address, flush=True)
+input()  # until the tests close this process's input or write a line
+cluster.shutdown()
+"""
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Of two machines with a core each: neither could hold both runs at once."""
-    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="no cluster stage")
-    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**node)
-    yield str(cluster.address)
-    cluster.shutdown()
+    """Of two machines with a core each: neither could hold both runs at once.
+
+    They start in a process of their own. In this one an engine of an earlier test may still be
+    connected to its own Ray, which listens on loopback only, and the cluster would do the same.
+    """
+    pytest.importorskip("ray.cluster_utils", reason="no cluster stage")
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"},
+    ) as cluster:
+        assert cluster.stdout is not None
+        yield cluster.stdout.readline().strip()
+        cluster.communicate("\n", timeout=60)
 
 
 def start(address: str, folder: Path, *more: str) -> "subprocess.Popen[str]":
