@@ -8,6 +8,7 @@
     learning            detectors of advantages, format, plateau, tracker and grading
     collapse            detectors of lost accuracy and lost answers; they may stop a run
     stability_card      the verdict and all events of one run
+    onsets              the outcomes of docs/collapse.md: updates until a run collapses
 
 A detector is a pure function (trace, limits) -> event or None. It fires at most once, at the first
 step that meets its definition. docs/stability.md has the definitions, and measurements on healthy

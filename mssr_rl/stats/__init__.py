@@ -15,7 +15,8 @@ scipy, so that the report of a single run starts quickly. Import the other modul
     power       smallest detectable difference, number of seeds needed, exaggeration
     aggregate   several environments: macro means, IQM, probability of improvement
     learning_curves  area under the learning curve, budget to a target
-    rates       the collapse rate: exact interval, Fisher's test
+    rates       the collapse rate: exact interval, Fisher's test; pass@k
+    survival    survival curves of runs, the log-rank test, Cox's hazard ratio
     racing      an anytime-valid rule that drops an arm that clearly loses
     simulation  error rates of all methods, simulated with a known truth; with `stress`
 

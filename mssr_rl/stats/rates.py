@@ -1,7 +1,10 @@
-"""The share of training runs that collapse, with an exact interval and an exact test.
+"""The share of training runs that collapse, with an exact interval and an exact test; pass@k.
 
 They are exact because there are few runs.
 """
+
+from collections.abc import Sequence
+from math import comb
 
 from scipy import stats
 
@@ -26,3 +29,15 @@ def rates_differ(a: tuple[int, int], b: tuple[int, int]) -> float:
     """
     table = [[events, runs - events] for events, runs in (a, b)]
     return float(stats.fisher_exact(table).pvalue)
+
+
+def pass_at(k: int, right: Sequence[int], samples: int) -> float:
+    """Return pass@k: the probability that one of k answers is right, as a mean over problems.
+
+    `right` holds the number of right answers among `samples` to each problem. The estimate is
+    unbiased (arXiv 2107.03374). Raises ValueError if there are fewer than k samples.
+    """
+    if not 1 <= k <= samples:
+        raise ValueError(f"pass@{k} needs at least {k} answers to each problem, not {samples}")
+    wrong = sum(comb(samples - count, k) for count in right) / comb(samples, k)
+    return 1 - wrong / len(right)
