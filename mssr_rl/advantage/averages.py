@@ -12,8 +12,16 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.counts import Counts, check_rewards, from_rollouts, learnt, prior, value
-from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
+from mssr_rl.advantage.counts import (
+    Counts,
+    PriorBelief,
+    check_rewards,
+    from_rollouts,
+    learnt,
+    prior,
+    value,
+)
+from mssr_rl.advantage.transform import Batch, Step, Transform
 from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA
 from mssr_rl.options import require
 
@@ -55,38 +63,25 @@ def subtract_moving_average(decay: float, moves: Literal["rollout", "batch"]) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventTracker:
+class EventTracker(PriorBelief):
     """How the evidence about a problem starts, and how it is discounted after every step.
 
     Args:
         retention: share of all evidence that stays after a training step
-        prior: rollouts: start from answers of the initial policy to every problem, charged to the
-            budget; uniform: start all problems with the same success rate
         prior_strength: number of outcomes that the starting belief counts for; null:
             1 / (1 - retention)
-        prior_mean: success rate assumed for a problem that was never tried
-        n_init: initial answers to each problem if prior=rollouts; null: 8
     """
 
     retention: float = 0.875
-    prior: Literal["uniform", "rollouts"] = "rollouts"
-    prior_strength: float | None = None
-    prior_mean: float = 0.5
-    n_init: int | None = None
 
     def __post_init__(self) -> None:
         require(0 < self.retention < 1, "retention", self.retention, "above 0 and below 1")
-        strong = self.prior_strength is None or self.prior_strength > 0
-        require(strong, "prior_strength", self.prior_strength, "above 0")
-        require(0 < self.prior_mean < 1, "prior_mean", self.prior_mean, "above 0 and below 1")
-        only = "and null unless prior=rollouts: nothing else draws initial answers"
-        drawn = self.n_init is None or (self.n_init >= 1 and self.prior == "rollouts")
-        require(drawn, "n_init", self.n_init, f"at least 1, {only}")
+        super().__post_init__()
 
     @property
-    def strength(self) -> float:
-        """The weight of the prior, as a number of outcomes."""
-        return 1 / (1 - self.retention) if self.prior_strength is None else self.prior_strength
+    def lowest_rate(self) -> float:
+        """The same share at every step, `retention`."""
+        return self.retention
 
 
 class FadedCounts(NamedTuple):
@@ -130,5 +125,5 @@ def subtract_fading_value(tracker: EventTracker) -> Transform:
         counts = from_rollouts(reward_NK, tracker.strength)
         return FadedCounts(*learnt(Counts(*old), reward_NK, counts))
 
-    wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
+    wanted = tracker.initial_rollouts(learn)
     return Transform("subtract_fading_value", "rollout", "rollout", init, update, wanted)

@@ -1,4 +1,4 @@
-"""Discounted counts of right and wrong answers, one pair per problem. Both trackers use them.
+"""Discounted counts of right and wrong answers, one pair per problem. All trackers use them.
 
     alpha <- eta * alpha + won,  beta <- eta * beta + 1 - won        once per visit, in batch order
 
@@ -7,13 +7,67 @@
 Shapes: B rollouts, N training problems, K initial rollouts of each problem.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mssr_rl.advantage.transform import Batch
+from mssr_rl.advantage.transform import Batch, InitialRollouts
 from mssr_rl.errors import UserError
+from mssr_rl.options import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorBelief:
+    """Where the tracked success rates start. Each tracker adds how they change.
+
+    Args:
+        prior: rollouts: start from answers of the initial policy to every problem, charged to the
+            budget; uniform: start all problems with the same success rate
+        prior_strength: number of outcomes that the starting belief counts for; null:
+            1 / (1 - eta_min)
+        prior_mean: success rate assumed for a problem that was never tried
+        n_init: initial answers to each problem if prior=rollouts; null: 8
+    """
+
+    usual_n_init: ClassVar[int] = 8
+
+    prior: Literal["uniform", "rollouts"] = "rollouts"
+    prior_strength: float | None = None
+    prior_mean: float = 0.5
+    n_init: int | None = None
+
+    def __post_init__(self) -> None:
+        strong = self.prior_strength is None or self.prior_strength > 0
+        require(strong, "prior_strength", self.prior_strength, "above 0")
+        require(0 < self.prior_mean < 1, "prior_mean", self.prior_mean, "above 0 and below 1")
+        self.require_rollouts("n_init", self.n_init, 1)
+
+    def require_rollouts(self, name: str, value: float | None, least: int) -> None:
+        """Raise UserError unless an option of the initial answers is null or has its effect."""
+        holds = value is None or (value >= least and self.prior == "rollouts")
+        only = "and null unless prior=rollouts: nothing else draws initial answers"
+        require(holds, name, value, f"at least {least}, {only}")
+
+    @property
+    def lowest_rate(self) -> float:
+        """The smallest share of the evidence that is kept; it sets the default strength."""
+        raise NotImplementedError
+
+    @property
+    def strength(self) -> float:
+        """The weight of the prior, as a number of outcomes."""
+        return 1 / (1 - self.lowest_rate) if self.prior_strength is None else self.prior_strength
+
+    def initial_rollouts(self, learn: Callable[[Any, Tensor], Any]) -> InitialRollouts | None:
+        """Return the request for initial answers; None if all problems start the same.
+
+        `learn` is the field of `InitialRollouts`.
+        """
+        wanted = InitialRollouts(self.n_init or self.usual_n_init, learn)
+        return wanted if self.prior == "rollouts" else None
 
 
 class Counts(NamedTuple):

@@ -13,13 +13,14 @@ Shapes: B rollouts, N training problems, K initial rollouts of each problem.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mssr_rl.advantage.counts import (
     Counts,
+    PriorBelief,
     check_rewards,
     counted,
     earlier_visits,
@@ -28,25 +29,19 @@ from mssr_rl.advantage.counts import (
     prior,
     value,
 )
-from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
+from mssr_rl.advantage.transform import Batch, Step, Transform
 from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA, TRACKER_KL
 from mssr_rl.options import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftTracker:
+class DriftTracker(PriorBelief):
     """How the tracked success rate starts, and how it forgets.
 
     Args:
         eta_min: smallest share of an old outcome that stays when its problem is visited again
         eta_max: largest share; it applies while the policy does not change
         d_half: the drift that halves this share, between the two bounds [nat per token]
-        prior: rollouts: start from answers of the initial policy to every problem, charged to the
-            budget; uniform: start all problems with the same success rate
-        prior_strength: number of outcomes that the starting belief counts for; null:
-            1 / (1 - eta_min)
-        prior_mean: success rate assumed for a problem that was never tried
-        n_init: initial answers to each problem if prior=rollouts; null: 8
         smoothing: right and wrong answers added to the initial ones, so that no success rate starts
             at 0 or 1; null: 0.5, as in the authors' code; the paper uses 0
     """
@@ -54,10 +49,6 @@ class DriftTracker:
     eta_min: float = 0.875
     eta_max: float = 0.96
     d_half: float = 0.06
-    prior: Literal["uniform", "rollouts"] = "rollouts"
-    prior_strength: float | None = None
-    prior_mean: float = 0.5
-    n_init: int | None = None
     smoothing: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,19 +56,13 @@ class DriftTracker:
         in_range = self.eta_min <= self.eta_max <= 1
         require(in_range, "eta_max", self.eta_max, f"between eta_min={self.eta_min} and 1")
         require(self.d_half > 0, "d_half", self.d_half, "above 0")
-        strong = self.prior_strength is None or self.prior_strength > 0
-        require(strong, "prior_strength", self.prior_strength, "above 0")
-        require(0 < self.prior_mean < 1, "prior_mean", self.prior_mean, "above 0 and below 1")
-        only = "and null unless prior=rollouts: nothing else draws initial answers"
-        drawn = self.n_init is None or (self.n_init >= 1 and self.prior == "rollouts")
-        require(drawn, "n_init", self.n_init, f"at least 1, {only}")
-        smooth = self.smoothing is None or (self.smoothing >= 0 and self.prior == "rollouts")
-        require(smooth, "smoothing", self.smoothing, f"at least 0, {only}")
+        super().__post_init__()
+        self.require_rollouts("smoothing", self.smoothing, 0)
 
     @property
-    def strength(self) -> float:
-        """The weight of the prior, as a number of outcomes."""
-        return 1 / (1 - self.eta_min) if self.prior_strength is None else self.prior_strength
+    def lowest_rate(self) -> float:
+        """The smallest share that is kept, `eta_min`."""
+        return self.eta_min
 
 
 class Drifted(NamedTuple):
@@ -129,7 +114,7 @@ def subtract_drifting_value(tracker: DriftTracker) -> Transform:
         kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, initial_counts)
         return old._replace(**kept._asdict())
 
-    wanted = InitialRollouts(tracker.n_init or 8, learn) if tracker.prior == "rollouts" else None
+    wanted = tracker.initial_rollouts(learn)
     return Transform("subtract_drifting_value", "rollout", "rollout", init, update, wanted)
 
 

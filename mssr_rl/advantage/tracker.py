@@ -8,13 +8,14 @@ Shapes: B rollouts, N training problems, K steps of KL history.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mssr_rl.advantage.counts import (
     Counts,
+    PriorBelief,
     check_rewards,
     counted,
     from_rollouts,
@@ -22,7 +23,7 @@ from mssr_rl.advantage.counts import (
     prior,
     value,
 )
-from mssr_rl.advantage.transform import Batch, InitialRollouts, Step, Transform
+from mssr_rl.advantage.transform import Batch, Step, Transform
 from mssr_rl.errors import UserError
 from mssr_rl.loss import kl
 from mssr_rl.metric_names import TRACKED_VALUE, TRACKER_ETA, TRACKER_KL
@@ -30,7 +31,7 @@ from mssr_rl.options import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracker:
+class Tracker(PriorBelief):
     """How the tracked success rate starts, and how it forgets.
 
     Args:
@@ -41,13 +42,10 @@ class Tracker:
         kl_source: step: between consecutive policies; reference: from the frozen initial model
         kl_target: the KL at which eta reaches the other end of its range [nat per token]
         kl_window: number of steps over which the KL is averaged
-        prior: uniform: start all problems with the same success rate; rollouts: start from answers
-            of the initial policy to every problem, charged to the budget
-        prior_strength: number of outcomes that the starting belief counts for; null:
-            1 / (1 - eta_min)
-        prior_mean: success rate assumed for a problem that was never tried
         n_init: initial answers to each problem if prior=rollouts; null: 1
     """
+
+    usual_n_init: ClassVar[int] = 1
 
     eta_min: float = 0.875
     eta_max: float = 0.96
@@ -56,9 +54,6 @@ class Tracker:
     kl_target: float = 0.01
     kl_window: int = 20
     prior: Literal["uniform", "rollouts"] = "uniform"
-    prior_strength: float | None = None
-    prior_mean: float = 0.5
-    n_init: int | None = None
 
     def __post_init__(self) -> None:
         if self.eta_schedule == "paper":  # recorded runs have this word
@@ -68,20 +63,15 @@ class Tracker:
         require(in_range, "eta_max", self.eta_max, f"between eta_min={self.eta_min} and 1")
         require(self.kl_target > 0, "kl_target", self.kl_target, "above 0")
         require(self.kl_window >= 1, "kl_window", self.kl_window, "at least 1")
-        require(0 < self.prior_mean < 1, "prior_mean", self.prior_mean, "above 0 and below 1")
-        if self.prior_strength is None:
-            says = "a number when eta_min=1, because null means 1 / (1 - eta_min)"
-            require(self.eta_min < 1, "prior_strength", None, says)
-        else:
-            require(self.prior_strength > 0, "prior_strength", self.prior_strength, "above 0")
-        says = "at least 1, and null unless prior=rollouts: nothing else draws initial answers"
-        drawn = self.n_init is None or (self.n_init >= 1 and self.prior == "rollouts")
-        require(drawn, "n_init", self.n_init, says)
+        says = "a number when eta_min=1, because null means 1 / (1 - eta_min)"
+        given = self.eta_min < 1 or self.prior_strength is not None
+        require(given, "prior_strength", None, says)
+        super().__post_init__()
 
     @property
-    def strength(self) -> float:
-        """The weight of the prior, as a number of outcomes."""
-        return 1 / (1 - self.eta_min) if self.prior_strength is None else self.prior_strength
+    def lowest_rate(self) -> float:
+        """The smallest share that is kept, `eta_min`."""
+        return self.eta_min
 
 
 class Beliefs(NamedTuple):
@@ -139,7 +129,7 @@ def subtract_tracked_value(tracker: Tracker) -> Transform:
         kept = learnt(Counts(old.alpha_N, old.beta_N), reward_NK, initial_counts)
         return old._replace(**kept._asdict())
 
-    wanted = InitialRollouts(tracker.n_init or 1, learn) if tracker.prior == "rollouts" else None
+    wanted = tracker.initial_rollouts(learn)
     return Transform("subtract_tracked_value", "rollout", "rollout", init, update, wanted)
 
 
