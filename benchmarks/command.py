@@ -11,7 +11,7 @@ from mssr_rl import files
 from mssr_rl.errors import RunFailed, UserError
 
 
-class Report(NamedTuple):
+class BenchmarkReport(NamedTuple):
     """The result of a benchmark, as text and as values."""
 
     text: str  # tables and sentences
@@ -36,7 +36,9 @@ class Parser(ArgumentParser):
         raise UserError(f"{message}; see --help")
 
 
-def run(parser: Parser, measured: Callable[[Namespace], Report], words: Sequence[str]) -> int:
+def run(
+    parser: Parser, measured: Callable[[Namespace], BenchmarkReport], words: Sequence[str]
+) -> int:
     """Run a benchmark, print its report and write its JSON file.
 
     Return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
@@ -78,7 +80,7 @@ def _refuse_folder(file: Path | None) -> None:
         raise UserError(f"--json {file} is not a file in a folder that exists")
 
 
-def _write(given: Namespace, report: Report) -> None:
+def _write(given: Namespace, report: BenchmarkReport) -> None:
     if given.json is None:
         return
     places = (Path, type(None))  # paths on this machine are left out

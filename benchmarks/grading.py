@@ -22,7 +22,7 @@ from unittest.mock import patch
 from math_verify import parse
 from math_verify import verify as math_verify
 
-from benchmarks.command import Parser, Report
+from benchmarks.command import BenchmarkReport, Parser
 from benchmarks.measure import Stopwatch
 from benchmarks.table import table
 from mssr_rl.errors import UserError
@@ -54,7 +54,7 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure three throughputs, the ratio to math-verify, and the stages that decide."""
     mixed = _from_file(given.file) if given.file else _golden()
     plain = [Case(gold_response(str(i)), str(i + i % 2)) for i in range(PLAIN)]
@@ -72,7 +72,7 @@ def measured(given: Namespace) -> Report:
         f"{table(HEADER, rows)}\n\nours over math-verify: {ours / theirs:.1f}\n\n"
         f"{table(STAGES, stages)}"
     )
-    return Report(text, {"plain": rate, "mixed": ours, "math_verify": theirs})
+    return BenchmarkReport(text, {"plain": rate, "mixed": ours, "math_verify": theirs})
 
 
 class Labelled(NamedTuple):

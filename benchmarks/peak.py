@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import flops, workloads
-from benchmarks.command import Parser, Report, positive, say
+from benchmarks.command import BenchmarkReport, Parser, positive, say
 from benchmarks.measure import Cost, Stopwatch, typical
 from benchmarks.table import table
 from mssr_rl.engine import make_engine
@@ -35,7 +35,7 @@ AT_LEAST = 0.5  # seconds that a batch of products takes at least
 HEADER = ("what", "GFLOP", "CPU s", "GFLOP/s", "share of peak")
 
 
-class Done(NamedTuple):
+class BatchCost(NamedTuple):
     """The operations and the cost of one batch of a work."""
 
     operations: float
@@ -60,12 +60,12 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure matrix products, rollouts and updates in turn."""
     torch.set_num_threads(1)
     engine = make_engine(workloads.laptop("engine.threads=1"))
     works = {**_products(), **_engine_works(engine)}
-    done: dict[str, list[Done]] = {name: [] for name in works}
+    done: dict[str, list[BatchCost]] = {name: [] for name in works}
     batches = 1 if given.short else given.batches
     for batch in range(batches + 1):
         say(f"batch {batch} of {batches}")
@@ -74,10 +74,11 @@ def measured(given: Namespace) -> Report:
             done[name] += batch_done if batch else []
     engine.close()
     rates = _rates(done)
-    return Report(_text(rates), [rate._asdict() for rate in rates])
+    return BenchmarkReport(_text(rates), [rate._asdict() for rate in rates])
 
 
-Works = Mapping[str, Callable[[int], list[Done]]]  # name -> (number of the batch -> what was done)
+# The works by name. Each takes the number of a batch and returns the costs of its parts.
+Works = Mapping[str, Callable[[int], list[BatchCost]]]
 
 
 def _products() -> Works:
@@ -89,45 +90,45 @@ def _products() -> Works:
     return {f"{PRODUCT} {m:,} × {k:,} × {n:,}": partial(_product, m, k, n) for m, k, n in shapes}
 
 
-def _product(rows: int, inner: int, columns: int, _: int) -> list[Done]:
+def _product(rows: int, inner: int, columns: int, _: int) -> list[BatchCost]:
     left, right, out = (torch.ones(s) for s in ((rows, inner), (inner, columns), (rows, columns)))
     watch, count, begun = Stopwatch(), 0, time.process_time()
     while time.process_time() - begun < AT_LEAST:
         for _ in range(max(1, 10**8 // (rows * inner * columns))):
             torch.mm(left, right, out=out)
             count += 1
-    return [Done(2.0 * rows * inner * columns * count, watch.read())]
+    return [BatchCost(2.0 * rows * inner * columns * count, watch.read())]
 
 
 def _engine_works(engine: Engine) -> Works:
     """Return a rollout and an update as works, in groups and with single rollouts."""
     encoder = PromptEncoder(load_processor("tiny"), 1024)
     config = load_model("tiny", "cpu", "float32").config
-    works: dict[str, Callable[[int], list[Done]]] = {}
+    works: dict[str, Callable[[int], list[BatchCost]]] = {}
     for group in (workloads.GROUP, 1):
-        pair = _Pair(engine, config, encoder, group)
+        pair = _RolloutAndUpdate(engine, config, encoder, group)
         shape = f"{workloads.SAMPLES // group} × {group}"
         works[f"rollout, {shape}"] = pair.rollout
         works[f"update, {shape}"] = pair.update
     return works
 
 
-class _Pair:
+class _RolloutAndUpdate:
     """A rollout, and an update that trains on the same rollouts."""
 
     def __init__(self, engine: Engine, config: Any, encoder: PromptEncoder, group: int) -> None:
         self.engine, self.config, self.encoder, self.group = engine, config, encoder, group
         self.rollouts: Rollouts | None = None
 
-    def rollout(self, batch: int) -> list[Done]:
+    def rollout(self, batch: int) -> list[BatchCost]:
         problems = workloads.posed(batch, workloads.SAMPLES // self.group)
         sampling = Sampling(max_response_tokens=workloads.LIMIT)
         watch = Stopwatch()
         self.rollouts = self.engine.rollout(problems, self.group, sampling, batch)
         cost = watch.read()
-        return [Done(flops.forward(self.config, work_of(self.rollouts, self.encoder)), cost)]
+        return [BatchCost(flops.forward(self.config, work_of(self.rollouts, self.encoder)), cost)]
 
-    def update(self, batch: int) -> list[Done]:
+    def update(self, batch: int) -> list[BatchCost]:
         assert self.rollouts is not None
         shape, loss = self.rollouts.token_BT.shape, Loss(kl_coef=workloads.KL)
         plan = UpdatePlan(loss=loss, samples_per_update=workloads.PER_UPDATE, seed=batch)
@@ -135,7 +136,7 @@ class _Pair:
         watch = Stopwatch()
         self.engine.update(self.rollouts, advantage_BT, self.rollouts.logprob_BT, plan)
         cost = watch.read()
-        return [Done(flops.update(self.config, work_of(self.rollouts, self.encoder)), cost)]
+        return [BatchCost(flops.update(self.config, work_of(self.rollouts, self.encoder)), cost)]
 
 
 def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
@@ -149,7 +150,7 @@ def work_of(rollouts: Rollouts, encoder: PromptEncoder) -> flops.Work:
     )
 
 
-def _rates(done: Mapping[str, Sequence[Done]]) -> list[Rate]:
+def _rates(done: Mapping[str, Sequence[BatchCost]]) -> list[Rate]:
     """Return the rate of every work, in the order of `done`."""
     speeds = {
         what: median(one.operations / one.cost.cpu_seconds for one in batches)
@@ -159,7 +160,7 @@ def _rates(done: Mapping[str, Sequence[Done]]) -> list[Rate]:
     return [_rate(what, batches, speeds[what], peak) for what, batches in done.items()]
 
 
-def _rate(what: str, batches: Sequence[Done], speed: float, peak: float) -> Rate:
+def _rate(what: str, batches: Sequence[BatchCost], speed: float, peak: float) -> Rate:
     spent = typical([one.cost for one in batches])
     return Rate(
         what=what,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import peers, workloads
-from benchmarks.command import Parser, Report, positive, say
+from benchmarks.command import BenchmarkReport, Parser, positive, say
 from benchmarks.measure import cores
 from benchmarks.peers import Call, Side
 from benchmarks.table import table
@@ -52,7 +52,7 @@ SHAPES = (
 )
 
 
-class Speed(NamedTuple):
+class RolloutSpeed(NamedTuple):
     """The speed of one side, for one shape and one number of threads."""
 
     side: str
@@ -76,7 +76,7 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure every side with both shapes, first with one thread and then with all cores."""
     sides = [OURS, *_available(given.peers.split(","))]
     if given.record and "transformers" not in sides:
@@ -90,17 +90,17 @@ def measured(given: Namespace) -> Report:
     if given.record:
         record(ratios(speeds))
     results = {"speeds": [speed._asdict() for speed in speeds], "ratios": ratios(speeds)}
-    return Report(_text(speeds), results)
+    return BenchmarkReport(_text(speeds), results)
 
 
-def speeds_of(sides: Sequence[str], shape: Shape, threads: int, batches: int) -> list[Speed]:
+def speeds_of(sides: Sequence[str], shape: Shape, threads: int, batches: int) -> list[RolloutSpeed]:
     """Measure all sides in turn, for one shape and one number of threads."""
     with peers.seated(list(_calls(sides, shape, threads))) as seats:
         peers.rounds(seats, batches)
         return [_speed(seat, shape, threads) for seat in seats]
 
 
-def ratios(speeds: Sequence[Speed]) -> dict[str, float]:
+def ratios(speeds: Sequence[RolloutSpeed]) -> dict[str, float]:
     """Return {shape: our speed divided by that of transformers}.
 
     The speeds are rollouts per processor second, with one thread.
@@ -146,10 +146,10 @@ def _calls(sides: Sequence[str], shape: Shape, threads: int) -> Iterator[Call]:
         yield Call(side, MODULES[side], told, environment={**environment, **own})
 
 
-def _speed(side: Side, shape: Shape, threads: int) -> Speed:
+def _speed(side: Side, shape: Shape, threads: int) -> RolloutSpeed:
     spent, count = peers.cost(side), shape.problems * shape.group
     tokens = sum(record["tokens"] for record in side.records) / len(side.records)
-    return Speed(
+    return RolloutSpeed(
         side=side.name,
         shape=shape.name,
         threads=threads,
@@ -163,7 +163,7 @@ def _speed(side: Side, shape: Shape, threads: int) -> Speed:
     )
 
 
-def _text(speeds: Sequence[Speed]) -> str:
+def _text(speeds: Sequence[RolloutSpeed]) -> str:
     parts, most = [], max(speed.threads for speed in speeds)
     for shape in dict.fromkeys(speed.shape for speed in speeds):
         here = [speed for speed in speeds if speed.shape == shape]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import models, workloads
-from benchmarks.command import Parser, Report, positive, say
+from benchmarks.command import BenchmarkReport, Parser, positive, say
 from benchmarks.growth import exponent
 from benchmarks.measure import Cost, Stopwatch, typical
 from benchmarks.table import table
@@ -40,7 +40,7 @@ AT_LEAST = 0.2  # seconds for which the tracker's update is repeated
 HEADER = ("ms of CPU per rollout", "ms of wall time per rollout", "rollouts", "MiB of state")
 
 
-class Point(NamedTuple):
+class ScalingPoint(NamedTuple):
     """The measured cost at one size."""
 
     size: int
@@ -70,14 +70,14 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure every sweep that `--only` names."""
     chosen = given.only.split(",")
     for name in chosen:
         if name not in SWEEPS:
             raise UserError(f"no sweep {name!r} here; choose from {', '.join(SWEEPS)}")
     torch.set_num_threads(1)
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[ScalingPoint]] = {}
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(1 if given.short else given.batches, given.short, Path(folder))
         for name in chosen:
@@ -85,10 +85,10 @@ def measured(given: Namespace) -> Report:
             for point in SWEEPS[name].points(plan):
                 say(f"{name} {point.size:,}: {1000 * point.cpu_seconds:.3f} ms of CPU per rollout")
                 found[name].append(point)
-    return Report(_text(found), {name: results(points) for name, points in found.items()})
+    return BenchmarkReport(_text(found), {name: results(points) for name, points in found.items()})
 
 
-def results(points: Sequence[Point]) -> dict[str, Any]:
+def results(points: Sequence[ScalingPoint]) -> dict[str, Any]:
     """Return the growth exponents and the points as plain values."""
     sizes, costs = [p.size for p in points], [p.cpu_seconds for p in points]
     sized = [p.state_bytes for p in points if p.state_bytes is not None]
@@ -103,27 +103,27 @@ def results(points: Sequence[Point]) -> dict[str, Any]:
 # ---- whole steps -------------------------------------------------------------------------
 
 
-def _rollouts(plan: Plan) -> Iterator[Point]:
+def _rollouts(plan: Plan) -> Iterator[ScalingPoint]:
     for power in (6, 8) if plan.short else range(6, 13):
         count = 2**power
         yield _point(count, count, ["algo=grpo"], plan)
 
 
-def _group(plan: Plan) -> Iterator[Point]:
+def _group(plan: Plan) -> Iterator[ScalingPoint]:
     rollouts = 64 if plan.short else workloads.SAMPLES
     for group in (1, 4, 16) if plan.short else (1, 2, 4, 8, 16):
         words = ["algo=reinforce_pp", f"rollout.group_size={group}"]
         yield _point(group, rollouts, words, plan)
 
 
-def _length(plan: Plan) -> Iterator[Point]:
+def _length(plan: Plan) -> Iterator[ScalingPoint]:
     model = workloads.endless(plan.folder / "endless")
     for length in (16, 64) if plan.short else (16, 32, 64, 128, 256):
         words = ["algo=grpo", f"model.path={model}", f"rollout.max_response_tokens={length}"]
         yield _point(length, 64, words, plan)
 
 
-def _parameters(plan: Plan) -> Iterator[Point]:
+def _parameters(plan: Plan) -> Iterator[ScalingPoint]:
     source = workloads.endless(plan.folder / "one")
     for times in (1, 2) if plan.short else (1, 2, 3, 4, 5):
         made = models.widened(source, plan.folder / f"times_{times}", times)
@@ -131,7 +131,7 @@ def _parameters(plan: Plan) -> Iterator[Point]:
         yield _point(made.parameters, 64, words, plan)
 
 
-def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> Point:
+def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> ScalingPoint:
     """Return the cost of training steps of a new engine, with `rollouts` rollouts a step.
 
     `size` is the value of the quantity that grows.
@@ -151,7 +151,7 @@ def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> Point:
         costs.append(watch.read())
     arm.engine.close()
     spent = typical(costs[1:])
-    return Point(
+    return ScalingPoint(
         size, spent.cpu_seconds / rollouts, spent.seconds / rollouts, rollouts, spent.quiet
     )
 
@@ -159,12 +159,12 @@ def _point(size: int, rollouts: int, words: Sequence[str], plan: Plan) -> Point:
 # ---- the tracker alone -------------------------------------------------------------------
 
 
-def _problems(plan: Plan) -> Iterator[Point]:
+def _problems(plan: Plan) -> Iterator[ScalingPoint]:
     for size in (10**3, 10**4, 10**5) if plan.short else (10**3, 10**4, 10**5, 10**6):
         yield _tracker_point(size, plan)
 
 
-def _tracker_point(problems: int, plan: Plan) -> Point:
+def _tracker_point(problems: int, plan: Plan) -> ScalingPoint:
     """Return the cost and the bytes of the tracker with a state for `problems` problems.
 
     It is updated many times with one rollout for each of 256 problems.
@@ -181,7 +181,9 @@ def _tracker_point(problems: int, plan: Plan) -> Point:
         costs.append(Cost(spent.seconds / count, spent.cpu_seconds / count, spent.others))
     found = typical(costs[1:])
     held = sum(x.nbytes for x in state if isinstance(x, torch.Tensor))
-    return Point(problems, found.cpu_seconds, found.seconds, len(batch.reward_B), found.quiet, held)
+    return ScalingPoint(
+        problems, found.cpu_seconds, found.seconds, len(batch.reward_B), found.quiet, held
+    )
 
 
 def tracker_batch(problems: int) -> Batch:
@@ -206,7 +208,7 @@ class Sweep(NamedTuple):
     """A quantity that grows, and the function that measures its points."""
 
     size: str  # what the size counts
-    points: Callable[[Plan], Iterator[Point]]
+    points: Callable[[Plan], Iterator[ScalingPoint]]
 
 
 SWEEPS: Mapping[str, Sweep] = {
@@ -218,7 +220,7 @@ SWEEPS: Mapping[str, Sweep] = {
 }
 
 
-def _text(found: Mapping[str, Sequence[Point]]) -> str:
+def _text(found: Mapping[str, Sequence[ScalingPoint]]) -> str:
     parts = []
     for name, points in found.items():
         parts += [_sentence(results(points)), table((SWEEPS[name].size, *HEADER), _rows(points))]
@@ -236,7 +238,7 @@ def _sentence(fitted: Mapping[str, Any]) -> str:
     )
 
 
-def _rows(points: Sequence[Point]) -> list[tuple[int | float | None, ...]]:
+def _rows(points: Sequence[ScalingPoint]) -> list[tuple[int | float | None, ...]]:
     def mib(held: int | None) -> float | None:
         return None if held is None else held / 2**20
 

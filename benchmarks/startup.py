@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.command import Parser, Report, positive, say
+from benchmarks.command import BenchmarkReport, Parser, positive, say
 from benchmarks.peers import outside
 from benchmarks.table import table
 from mssr_rl.config.compose import load
@@ -48,7 +48,7 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure one start that is not counted, and then the starts that are counted."""
     load([f"algo={given.algo}"])  # raises here if the algorithm is unknown
     words = [f"algo={given.algo}", *(["eval.limit=16"] if given.short else [])]
@@ -56,7 +56,7 @@ def measured(given: Namespace) -> Report:
     for number in range((1 if given.short else given.starts) + 1):
         starts.append(start(words))
         say(f"start {number}: step 1 after {starts[-1].seconds['first step']:.1f} s")
-    return Report(_text(starts[1:]), [dict(one.seconds) for one in starts[1:]])
+    return BenchmarkReport(_text(starts[1:]), [dict(one.seconds) for one in starts[1:]])
 
 
 def start(words: Sequence[str]) -> Start:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import peers, workloads
-from benchmarks.command import Parser, Report, positive
+from benchmarks.command import BenchmarkReport, Parser, positive
 from benchmarks.measure import cores
 from benchmarks.peers import Call, Side
 from benchmarks.table import Cell, table
@@ -60,7 +60,7 @@ class Lengths(NamedTuple):
     env: str = workloads.ENV
 
 
-class Speed(NamedTuple):
+class StepSpeed(NamedTuple):
     """The speed and the peak memory of one side in one setting."""
 
     side: str  # ours or TRL
@@ -92,7 +92,7 @@ def parser() -> Parser:
     return arguments
 
 
-def measured(given: Namespace) -> Report:
+def measured(given: Namespace) -> BenchmarkReport:
     """Measure every side for every length setting, with one thread and with all cores."""
     arms = _arms(given.arms)
     if not given.trl.exists():
@@ -100,7 +100,7 @@ def measured(given: Namespace) -> Report:
             f"{given.trl} is not a Python with TRL; docs/benchmarks.md says how to make one, and "
             "--trl names another"
         )
-    speeds: list[Speed] = []
+    speeds: list[StepSpeed] = []
     with tempfile.TemporaryDirectory() as folder:
         kinds = _lengths(Path(folder)) if given.model is None else _of_text(given.model)
         kinds = kinds[: 1 if given.short else None]
@@ -109,7 +109,7 @@ def measured(given: Namespace) -> Report:
             with peers.seated(calls) as sides:
                 peers.rounds(sides, 2 if given.short else given.batches)
                 speeds += [_speed(side, lengths.name, threads) for side in sides]
-    return Report(_text(speeds), [speed._asdict() for speed in speeds])
+    return BenchmarkReport(_text(speeds), [speed._asdict() for speed in speeds])
 
 
 def _arms(words: str) -> list[str]:
@@ -172,11 +172,11 @@ def _words(arm: str, told: dict[str, Any]) -> list[str]:
     ]
 
 
-def _speed(side: Side, lengths: str, threads: int) -> Speed:
+def _speed(side: Side, lengths: str, threads: int) -> StepSpeed:
     _refuse_unequal(side)
     spent, last = peers.cost(side), side.records[-1]
     whose, _, arm = side.name.partition(" ")
-    return Speed(
+    return StepSpeed(
         side=whose,
         arm=arm,
         lengths=lengths,
@@ -211,7 +211,7 @@ def _refuse_unequal(side: Side) -> None:
             )
 
 
-def _text(speeds: Sequence[Speed]) -> str:
+def _text(speeds: Sequence[StepSpeed]) -> str:
     parts, most = [], max(speed.threads for speed in speeds)
     for lengths in dict.fromkeys(speed.lengths for speed in speeds):
         here = [speed for speed in speeds if speed.lengths == lengths]
@@ -222,7 +222,7 @@ def _text(speeds: Sequence[Speed]) -> str:
     return "\n\n".join(parts)
 
 
-def _row(speeds: Sequence[Speed], arm: str) -> list[Cell]:
+def _row(speeds: Sequence[StepSpeed], arm: str) -> list[Cell]:
     def pair(field: str, threads: int) -> list[Cell]:
         ours = getattr(_pick(speeds, "ours", arm, threads), field)
         theirs = getattr(_pick(speeds, "TRL", _rival(arm), threads), field)
@@ -233,11 +233,11 @@ def _row(speeds: Sequence[Speed], arm: str) -> list[Cell]:
     return [arm, *wall, *cpu, *pair("peak_rss_mib", most)]
 
 
-def _pick(speeds: Sequence[Speed], side: str, arm: str, threads: int) -> Speed:
+def _pick(speeds: Sequence[StepSpeed], side: str, arm: str, threads: int) -> StepSpeed:
     return next(s for s in speeds if (s.side, s.arm, s.threads) == (side, arm, threads))
 
 
-def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
+def _single_against_group(speeds: Sequence[StepSpeed]) -> list[str]:
     """Return a sentence that compares single-rollout with group algorithms, in a list.
 
     The list is empty if one of the two kinds was not measured.
@@ -258,7 +258,7 @@ def _single_against_group(speeds: Sequence[Speed]) -> list[str]:
     return [EXPLAINED.format(group=workloads.GROUP, wall=wall, cpu=cpu)]
 
 
-def _caveats(speeds: Sequence[Speed]) -> list[str]:
+def _caveats(speeds: Sequence[StepSpeed]) -> list[str]:
     busy = [f"{s.side} {s.arm} ({_threads(s.threads)})" for s in speeds if not s.quiet]
     return [f"Measured while other processes were at work: {', '.join(busy)}."] if busy else []
 

@@ -1,7 +1,10 @@
 """House rules a machine can check; every check is first shown a file that breaks it."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,11 @@ LONGEST_FUNCTION = 60
 Check = Callable[[str], list[str]]
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def sources() -> Iterator[Path]:
     """Every Python file once: the links in mssr_rl lead to folders listed here."""
     for folder in FOLDERS:
@@ -21,17 +29,17 @@ def sources() -> Iterator[Path]:
 
 def long_functions(source: str) -> list[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, functions)]
+    nodes = [node for node in ast.walk(parsed(source)) if isinstance(node, functions)]
     lengths = [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
     return [f"{name} has {length} lines" for name, length in lengths if length > LONGEST_FUNCTION]
 
 
 def missing_docstring(source: str) -> list[str]:
-    return [] if ast.get_docstring(ast.parse(source)) else ["the module has no docstring"]
+    return [] if ast.get_docstring(parsed(source)) else ["the module has no docstring"]
 
 
 def swallowed_errors(source: str) -> list[str]:
-    handlers = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ExceptHandler)]
+    handlers = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.ExceptHandler)]
     return [
         f"line {handler.lineno} swallows every error"
         for handler in handlers
@@ -41,7 +49,7 @@ def swallowed_errors(source: str) -> list[str]:
 
 
 def stubs(source: str) -> list[str]:
-    raised = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Raise)]
+    raised = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.Raise)]
     return [f"line {n.lineno}" for n in raised if "NotImplementedError" in ast.dump(n)]
 
 
@@ -69,6 +77,21 @@ def test_the_rule_finds_a_file_that_breaks_it(check: Check) -> None:
 def test_the_rules_are_shown_every_folder() -> None:
     seen = {path.relative_to(ROOT).parts[0] for path in sources()}
     assert seen == set(FOLDERS)
+
+
+def repeated(names: Iterator[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def test_no_class_and_no_module_of_the_product_has_the_name_of_another() -> None:
+    paths = [p for p in sources() if p.relative_to(ROOT).parts[0] != "tests"]
+    lines = (line for p in paths for line in p.read_text(encoding="utf-8").splitlines())
+    classes = (found[1] for line in lines if (found := re.match(r"\s*class (\w+)[:(]", line)))
+    installed = {"mssr_rl", "algos", "envs"}
+    modules = (p.stem for p in paths if p.relative_to(ROOT).parts[0] in installed)
+    assert repeated(iter(["Row", "Row", "Cell"])) == {"Row"}
+    assert repeated(classes) == set()
+    assert repeated(name for name in modules if not name.startswith("__")) == set()
 
 
 def _below_a_link(path: Path) -> bool:

@@ -28,7 +28,7 @@ from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE, posed
 
 
-class Example(NamedTuple):
+class SupervisedExample(NamedTuple):
     """A training problem with its careful and its hasty response."""
 
     problem: Problem  # its prompt contains the instruction
@@ -41,7 +41,7 @@ def response(thought: str, answer: str) -> str:
     return f"<think>{thought}</think>\\boxed{{{answer}}}"
 
 
-def example(position: int) -> Example:
+def example(position: int) -> SupervisedExample:
     """Return training example number `position`.
 
     Consecutive examples go through all pairs of level and family in turn.
@@ -58,16 +58,16 @@ def example(position: int) -> Example:
         tags={"family": made["family"], "level": str(made["level"])},
     )
     careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
-    return Example(posed(problem, "short"), careful, hasty)
+    return SupervisedExample(posed(problem, "short"), careful, hasty)
 
 
-def texts(example: Example) -> list[str]:
+def texts(example: SupervisedExample) -> list[str]:
     """Return the texts of an example: roles, prompt, and both responses."""
     asked = example.problem.prompt.replace(IMAGE, "")
     return ["user\n", asked, "assistant\n", example.careful, example.hasty]
 
 
-def draw_examples(count: int, workers: int) -> list[Example]:
+def draw_examples(count: int, workers: int) -> list[SupervisedExample]:
     """Return the first `count` training examples, made by `workers` processes in parallel."""
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(example, range(count), chunksize=500))
@@ -114,7 +114,7 @@ def response_tokens(texts: Sequence[str], tokenizer: Any) -> tuple[Tensor, Tenso
 
 
 def loss(
-    model: Any, encoder: PromptEncoder, examples: Sequence[Example], hasty_share: float
+    model: Any, encoder: PromptEncoder, examples: Sequence[SupervisedExample], hasty_share: float
 ) -> Tensor:
     """Return the weighted mean of the negative log-likelihood of response tokens [nat].
 

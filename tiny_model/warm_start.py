@@ -68,7 +68,9 @@ def learning_rate(plan: WarmStart, step: int) -> float:
     return plan.lr * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def build(plan: WarmStart, examples: list[supervised.Example]) -> tuple[Any, PromptEncoder]:
+def build(
+    plan: WarmStart, examples: list[supervised.SupervisedExample]
+) -> tuple[Any, PromptEncoder]:
     """Return a new model, and its encoder with a tokenizer trained on the first 6,000 examples."""
     texts = (text for e in examples[:6000] for text in supervised.texts(e))
     tokenizer = train_tokenizer([*INSTRUCTIONS.values(), *texts])
@@ -106,7 +108,9 @@ def train(plan: WarmStart, work: Path) -> WarmStarted:
     return WarmStarted(model, encoder, seconds)
 
 
-def _order(plan: WarmStart, examples: Sequence[supervised.Example]) -> Iterator[list[int]]:
+def _order(
+    plan: WarmStart, examples: Sequence[supervised.SupervisedExample]
+) -> Iterator[list[int]]:
     """Yield the indices of each step's examples: first easy examples, later all."""
     everything = range(len(examples))
     easy = [row for row in everything if examples[row].problem.tags["level"] == "0"]

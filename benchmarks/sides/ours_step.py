@@ -14,7 +14,7 @@ from mssr_rl.run import trainer
 from mssr_rl.run.arm import facts
 
 
-class Turns(trainer.Session):
+class OurTurns(trainer.Session):
     """A training run that waits for a turn before each step."""
 
     channel: Channel
@@ -37,10 +37,10 @@ class Turns(trainer.Session):
 
 def main(told: dict[str, Any]) -> None:
     """Run the trainer with the command-line arguments in `told["words"]`."""
-    Turns.channel = Channel()
+    OurTurns.channel = Channel()
     with tempfile.TemporaryDirectory() as folder:
         config = laptop(*told["words"], f"runs_dir={folder}", env=told["env"])
-        trainer.run(config, make_engine, Turns)
+        trainer.run(config, make_engine, OurTurns)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from mssr_rl.prompts import IMAGE
 TRAINERS = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}
 
 
-class Turns(TrainerCallback):  # type: ignore[misc]
+class TrlTurns(TrainerCallback):  # type: ignore[misc]
     """A callback that ends a turn after the last update of a rollout batch."""
 
     def __init__(self, channel: Channel, seen: Counter[str], *, sees: bool) -> None:
@@ -76,7 +76,7 @@ def main(told: dict[str, Any]) -> None:
             args=_config(told, folder),
             train_dataset=_dataset(told["env"]),
             processing_class=words,
-            callbacks=[Turns(channel, seen, sees=sees)],
+            callbacks=[TrlTurns(channel, seen, sees=sees)],
         )
         trainer.train()
 

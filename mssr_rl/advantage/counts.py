@@ -7,6 +7,7 @@
 Shapes: B rollouts, N training problems, K initial rollouts of each problem.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -20,7 +21,7 @@ from mssr_rl.options import require
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorBelief:
+class PriorBelief(ABC):
     """Where the tracked success rates start. Each tracker adds how they change.
 
     Args:
@@ -52,9 +53,9 @@ class PriorBelief:
         require(holds, name, value, f"at least {least}, {only}")
 
     @property
+    @abstractmethod
     def lowest_rate(self) -> float:
         """The smallest share of the evidence that is kept; it sets the default strength."""
-        raise NotImplementedError
 
     @property
     def strength(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 from mssr_rl.stats.intervals import Interval
 
 R = TypeVar("R")
-# How a value is shown. `tables` and `comparison_page` each define a format for every kind.
+# How a value is shown; `cells` has a format for every kind.
 Kind = Literal[
     "name",  # text
     "count",  # a whole number
@@ -93,6 +93,40 @@ def value(row: Mapping[str, Any], one: ReportColumn) -> Any:
     """Return the value of a row of report.json in one column; None if it is empty."""
     whole = row[one.name]
     return whole if whole is None or one.part is None else whole[one.part]
+
+
+class CellStyle(NamedTuple):
+    """How one form of the report, such as report.md, writes its numbers and verdicts."""
+
+    share: Callable[[float | None], str]
+    bound: Callable[[float], str]  # a share as a bound of an interval
+    change: Callable[[float | None], str]  # a difference of shares
+    verdict: Callable[[str], str] = str
+
+
+def cells(row: Mapping[str, Any], one: ReportColumn, style: CellStyle) -> list[str]:
+    """Return the texts of a row's cells in one column."""
+    content = value(row, one)
+    if content is None:
+        return ["–"] * len(heads([one]))
+    written: dict[Kind, Callable[[Any], list[str]]] = {
+        "name": lambda text: [text],
+        "count": lambda count: [f"{count:,}"],
+        "share": lambda share: [style.share(share)],
+        "estimate": lambda of: [style.share(of["value"]), interval_text(of, style.bound)],
+        "gap": lambda of: [style.change(of["value"]), interval_text(of, style.change)],
+        "range": lambda of: [interval_text(of, style.bound)],
+        "seeds": lambda by_seed: [" ".join(map(style.share, by_seed.values()))],
+        "word": lambda verdict: [style.verdict(verdict)],
+        "p": lambda p: [f"{p:.3g}"],
+    }
+    return written[one.kind](content)
+
+
+def interval_text(estimate: Mapping[str, Any], shown: Callable[[float], str]) -> str:
+    """Return the interval of a number as text: "low to high"."""
+    low, high = estimate["low"], estimate["high"]
+    return "–" if low is None else f"{shown(low)} to {shown(high)}"
 
 
 def estimate(interval: Interval | None, alone: float | None = None) -> NumberWithInterval:

@@ -5,8 +5,9 @@ another place gives the same bytes, and `verify_report` relies on this.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from mssr_rl import files
 from mssr_rl.comparison import charts, columns, document, dots, looks, tables
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
-from mssr_rl.comparison.columns import ReportColumn
+from mssr_rl.comparison.columns import CellStyle
 from mssr_rl.comparison.evidence import ComparedRun, Evidence, read_evidence
 from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.health import StabilityRow
@@ -83,7 +84,9 @@ def fill(look: PageLayout, evidence: Evidence, report: Mapping[str, Any]) -> str
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
     env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
-    env.filters.update(pair=_pair, p=_p, data=_data, heads=columns.heads, cells=_cells)
+    style = CellStyle(percent, lambda share: f"{100 * share:.1f}", points)
+    cells = partial(columns.cells, style=style)
+    env.filters.update(pair=_pair, p=_p, data=_data, heads=columns.heads, cells=cells)
     return env.get_template(look.template).render(
         policy=policy(look.style, look.script),
         style=look.style,
@@ -148,32 +151,3 @@ def _pair(pairs: Sequence[Mapping[str, Any]], a: str, b: str) -> dict[str, Any] 
 def _p(value: float | None) -> str:
     """Return a p-value as text."""
     return "–" if value is None else f"{value:.3g}"
-
-
-def _cells(row: Mapping[str, Any], one: ReportColumn) -> list[str]:
-    """Return the texts of a row's cells in one column."""
-    value = columns.value(row, one)
-    return ["–"] * len(columns.heads([one])) if value is None else CELLS[one.kind](value)
-
-
-def _interval(estimate: Mapping[str, Any], shown: Callable[[float], str]) -> str:
-    return (
-        "–" if estimate["low"] is None else f"{shown(estimate['low'])} to {shown(estimate['high'])}"
-    )
-
-
-def _bare(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
-    "name": lambda text: [text],
-    "count": lambda count: [f"{count:,}"],
-    "share": lambda share: [percent(share)],
-    "estimate": lambda found: [percent(found["value"]), _interval(found, _bare)],
-    "gap": lambda found: [points(found["value"]), _interval(found, points)],
-    "range": lambda found: [_interval(found, _bare)],
-    "seeds": lambda by_seed: [" ".join(map(percent, by_seed.values()))],
-    "word": lambda word: [word],
-    "p": lambda p: [_p(p)],
-}

@@ -1,11 +1,11 @@
 """Write report.md (for a repository) and table.tex (for a paper) from report.json. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mssr_rl.comparison import columns
 from mssr_rl.comparison.accuracy import LeaderboardRow, PairRow
-from mssr_rl.comparison.columns import ReportColumn
+from mssr_rl.comparison.columns import CellStyle
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.outward import latex, plain
 from mssr_rl.outward import markdown as md
@@ -91,27 +91,12 @@ def rows(kind: type[Any], rows_of_document: Sequence[Row]) -> str:
 
     `kind` is the dataclass of the rows; its fields declare the columns.
     """
-    shown = columns.shown(kind)
-    cells = [[cell for one in shown for cell in _cells(row, one)] for row in rows_of_document]
+    shown, style = columns.shown(kind), CellStyle(percent, percent, points, Strong)
+    cells = [
+        [cell for one in shown for cell in columns.cells(row, one, style)]
+        for row in rows_of_document
+    ]
     return table(columns.heads(shown), cells)
-
-
-def _cells(row: Row, one: ReportColumn) -> list[str]:
-    value = columns.value(row, one)
-    return ["–"] * len(columns.heads([one])) if value is None else CELLS[one.kind](value)
-
-
-CELLS: Mapping[columns.Kind, Callable[[Any], list[str]]] = {
-    "name": lambda text: [text],
-    "count": lambda count: [f"{count:,}"],
-    "share": lambda share: [percent(share)],
-    "estimate": lambda found: [percent(found["value"]), _interval(found, percent)],
-    "gap": lambda found: [points(found["value"]), _interval(found, points)],
-    "range": lambda found: [_interval(found, percent)],
-    "seeds": lambda by_seed: [" ".join(map(percent, by_seed.values()))],
-    "word": lambda word: [Strong(word)],
-    "p": lambda p: [f"{p:.3g}"],
-}
 
 
 def _fairness(env: Row, arms: Sequence[str]) -> str:
@@ -147,12 +132,6 @@ def _cell(content: object) -> str:
     return f"**{md(content)}**" if isinstance(content, Strong) else md(str(content))
 
 
-def _interval(estimate: Row, shown: Any) -> str:
-    if estimate["low"] is None:
-        return "–"
-    return f"{shown(estimate['low'])} to {shown(estimate['high'])}"
-
-
 def _count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
@@ -161,10 +140,8 @@ def _tex_row(arm: str, envs: Sequence[Row]) -> str:
     cells = []
     for env in envs:
         row = next((row for row in env["leaderboard"] if row["arm"] == arm), None)
-        accuracy = row["accuracy"] if row else {"value": None, "low": None}
+        accuracy = row["accuracy"] if row else {"value": None, "low": None, "high": None}
         value = percent(accuracy["value"]).replace("–", "--")
-        span = (
-            "--" if accuracy["low"] is None else _interval(accuracy, percent).replace(" to ", "--")
-        )
+        span = columns.interval_text(accuracy, percent).replace(" to ", "--").replace("–", "--")
         cells.append(f"{value} & {span}")
     return f"{latex(arm)} & {' & '.join(cells)} \\\\"

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import grading, peak, rollouts, scaling, startup, step
 from benchmarks.__main__ import NAMES, main
-from benchmarks.command import Parser, Report, run
+from benchmarks.command import BenchmarkReport, Parser, run
 from mssr_rl.errors import RunFailed
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,10 @@ def test_a_report_is_printed_and_written_with_the_machine_but_no_places(
 ) -> None:
     file = tmp_path / "found.json"
     parser = Parser("mine", "It says.")
-    assert run(parser, lambda _: Report("a table", [1, 2]), ["--json", str(file), "--short"]) == 0
+    assert (
+        run(parser, lambda _: BenchmarkReport("a table", [1, 2]), ["--json", str(file), "--short"])
+        == 0
+    )
     assert capsys.readouterr().out == "a table\n"
     found = json.loads(file.read_text("utf-8"))
     assert found["results"] == [1, 2]
@@ -36,7 +39,7 @@ def test_a_report_is_printed_and_written_with_the_machine_but_no_places(
 
 
 def test_a_run_that_fails_says_why_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    def fails(_: Namespace) -> Report:
+    def fails(_: Namespace) -> BenchmarkReport:
         raise RunFailed("the other side is gone")
 
     assert run(Parser("mine", None), fails, []) == 1
