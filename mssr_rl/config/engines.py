@@ -7,7 +7,13 @@ error costs seconds, but a failed start costs minutes.
 from dataclasses import fields
 from typing import Any
 
-from mssr_rl.config.schema import ClusterConfig, Config, FaultConfig, RolloutConfig
+from mssr_rl.config.schema import (
+    ClusterConfig,
+    Config,
+    EngineConfig,
+    FaultConfig,
+    RolloutConfig,
+)
 from mssr_rl.errors import UserError
 from mssr_rl.typed import show
 
@@ -18,6 +24,8 @@ def check_engine(config: Config) -> None:
     if config.engine.name == "openrlhf":
         _check_cluster(config)
         return
+    _check_lora(config.engine)
+    _check_gpu_only(config.engine)
     changed = _changed("cluster", config.cluster, ClusterConfig())
     if config.fault.retries != FaultConfig.retries:
         changed.append(f"fault.retries={config.fault.retries}")
@@ -30,6 +38,32 @@ def check_engine(config: Config) -> None:
             f"{changed[0]} has no effect with engine={config.engine.name}; add engine=openrlhf, or "
             "leave it out"
         )
+
+
+def _check_lora(engine: EngineConfig) -> None:
+    """Raise UserError if an option of LoRA has no effect."""
+    changed = _changed("engine", engine, EngineConfig())
+    idle = [
+        word for word in changed if word.startswith(("engine.lora_alpha", "engine.lora_targets"))
+    ]
+    if idle and not engine.lora_rank:
+        raise UserError(f"{idle[0]} has no effect without engine.lora_rank; set it, e.g. to 16")
+    if engine.reference_offload and engine.lora_rank:
+        raise UserError(
+            "engine.reference_offload=true has no effect with engine.lora_rank: the reference is "
+            "the policy without its LoRA matrices; leave it out"
+        )
+
+
+def _check_gpu_only(engine: EngineConfig) -> None:
+    """Raise UserError if an option needs a GPU and engine.device is the CPU."""
+    options = ("optimiser_offload", "reference_offload", "deterministic")
+    for name in options:
+        if engine.device == "cpu" and getattr(engine, name):
+            raise UserError(
+                f"engine.{name}=true has no effect on engine.device=cpu; add engine.device=cuda, "
+                "or leave it out"
+            )
 
 
 def _check_correction(config: Config) -> None:
@@ -95,22 +129,30 @@ def _check_cluster(config: Config) -> None:
         )
 
 
+# What engine=openrlhf calls the options of the local engine; None: it has no such option.
+ON_A_CLUSTER = {
+    "checkpointing": "cluster.gradient_checkpointing",
+    "lora_rank": "cluster.lora_rank",
+    "lora_alpha": "cluster.lora_alpha",
+    "lora_targets": None,
+    "freeze_vision": "cluster.freeze_vision",
+    "optimiser_offload": "cluster.optimiser_offload",
+    "reference_offload": None,
+    "deterministic": None,
+    "logit_tokens": None,
+}
+
+
 def _check_local_only(config: Config) -> None:
-    values = {
-        "engine.logit_tokens": config.engine.logit_tokens,
-        "train.micro_tokens": config.train.micro_tokens,
-    }
-    if config.engine.checkpointing:
-        raise UserError(
-            "engine.checkpointing=true has no effect with engine=openrlhf; use "
-            "cluster.gradient_checkpointing=true"
-        )
-    for key, value in values.items():
-        if value is not None:
-            raise UserError(
-                f"{key}={value} has no effect with engine=openrlhf; add engine=local, or leave it "
-                "out"
-            )
+    changed = _changed("engine", config.engine, EngineConfig())
+    if config.train.micro_tokens is not None:
+        changed.append(f"train.micro_tokens={config.train.micro_tokens}")
+    for word in changed:
+        name = word.partition("=")[0].rpartition(".")[2]
+        if name in ON_A_CLUSTER or name == "micro_tokens":
+            other = ON_A_CLUSTER.get(name)
+            way = f"use {other}" if other else "add engine=local, or leave it out"
+            raise UserError(f"{word} has no effect with engine=openrlhf; {way}")
 
 
 def _check_own_sampler(cluster: ClusterConfig) -> None:

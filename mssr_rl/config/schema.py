@@ -67,9 +67,29 @@ class EngineConfig:
         COUNT,
     )
     checkpointing: bool = option(
-        "engine=local: compute activations of the language model's layers again in the backward "
-        "pass, to save memory; Qwen2.5-VL only",
+        "engine=local: compute activations of layers again in the backward pass, to save memory",
         False,
+    )
+    lora_rank: int = option(
+        "engine=local: rank of LoRA matrices that are trained in place of the weights; 0: train "
+        "the weights",
+        0,
+        COUNT_OR_NONE_AT_ALL,
+    )
+    lora_alpha: int = option("LoRA matrices are scaled by lora_alpha / lora_rank", 16, COUNT)
+    lora_targets: tuple[str, ...] = option(
+        "linear layers with LoRA matrices, such as q_proj; []: all but the output layer", ()
+    )
+    freeze_vision: bool = option("engine=local: do not train the vision tower", False)
+    optimiser_offload: bool = option(
+        "engine=local on a GPU: keep float32 weights, gradients and AdamW's state in main memory",
+        False,
+    )
+    reference_offload: bool = option(
+        "engine=local on a GPU: keep the reference in main memory while it is not used", False
+    )
+    deterministic: bool = option(
+        "engine=local on a GPU: only operations that give the same bits each time", False
     )
 
 

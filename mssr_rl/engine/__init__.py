@@ -4,9 +4,15 @@
 """
 
 import os
+from typing import TYPE_CHECKING
 
 from mssr_rl.config import Config
 from mssr_rl.engine_protocol import Engine
+from mssr_rl.errors import UserError
+from mssr_rl.seeds import derive
+
+if TYPE_CHECKING:
+    from mssr_rl.models.lora import LoraOptions
 
 
 def make_engine(config: Config) -> Engine:
@@ -22,6 +28,8 @@ def _local(config: Config) -> Engine:
     if config.engine.device == "cpu":  # else an installed deepspeed looks for a GPU and warns
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
         torch.set_num_threads(1)  # blocks that run side by side use the cores (`engine.cores`)
+    if config.engine.deterministic:
+        make_deterministic()
     train, rollout = config.train, config.rollout
     return LocalEngine(
         LocalOptions(
@@ -36,6 +44,10 @@ def _local(config: Config) -> Engine:
             micro_tokens=train.micro_tokens,
             logit_tokens=config.engine.logit_tokens,
             checkpointing=config.engine.checkpointing,
+            lora=_lora(config),
+            freeze_vision=config.engine.freeze_vision,
+            optimiser_offload=config.engine.optimiser_offload,
+            reference_offload=config.engine.reference_offload,
             threads=config.engine.threads,
             lr=train.lr,
             weight_decay=train.weight_decay,
@@ -43,6 +55,43 @@ def _local(config: Config) -> Engine:
             max_grad_norm=train.max_grad_norm,
         )
     )
+
+
+def _lora(config: Config) -> "LoraOptions | None":
+    """Return the options of LoRA; None if the weights are trained.
+
+    Raises UserError if peft is missing.
+    """
+    engine = config.engine
+    if not engine.lora_rank:
+        return None
+    try:
+        from mssr_rl.models.lora import LoraOptions
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"engine.lora_rank={engine.lora_rank} needs the package peft ({error}); "
+            '`pip install "mssr_rl[lora]"` installs it, from a clone `pip install -e ".[lora]"`'
+        ) from error
+    return LoraOptions(
+        rank=engine.lora_rank,
+        alpha=engine.lora_alpha,
+        targets=engine.lora_targets,
+        language_only=engine.freeze_vision,
+        seed=derive(config.seed, "lora"),
+    )
+
+
+def make_deterministic() -> None:
+    """Let torch use only operations on a GPU that give the same bits each time.
+
+    Raises RuntimeError later, in an operation that has no such implementation.
+    """
+    import torch
+
+    # cuBLAS reads this once, when the first matrix product on the GPU runs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def _openrlhf(config: Config) -> Engine:

@@ -9,7 +9,8 @@ Shapes: P problems, G rollouts per problem, B = P * G (problem-major), T respons
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +37,8 @@ from mssr_rl.stability.finite import blaming, check_finite
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from mssr_rl.models.lora import Adapters, LoraOptions
+
 Read = Callable[[Sequence[Problem]], Reading]
 
 
@@ -54,6 +57,10 @@ class LocalOptions:
     micro_tokens: int | None = None  # tokens in a pass that trains or scores; may split a group
     logit_tokens: int | None = None  # tokens whose logits exist at once (`chunked_scores`)
     checkpointing: bool = False  # activations of layers are computed again (`lean`)
+    lora: "LoraOptions | None" = None  # train adapters in place of the weights
+    freeze_vision: bool = False
+    optimiser_offload: bool = False  # float32 weights, gradients and AdamW's state in main memory
+    reference_offload: bool = False  # the reference in main memory while it is not used
     threads: int = 1  # passes that run at the same time, on CPU
     lr: float = 1e-6
     weight_decay: float = 0.01
@@ -77,18 +84,37 @@ class LocalEngine:
         )
         self.family = family_of(self.policy, wanted)
         self.family.prepare(self.policy, MemoryUse(options.logit_tokens, options.checkpointing))
+        self.adapters = self._prepare_training()
         # The copy is taken before any checkpoint is loaded, so a resumed run keeps the initial
         # policy.
-        self.reference = Reference(
-            copy.deepcopy(self.policy), self.family, options.device, self._block
-        )
-        self.weights = MasterWeights(
-            self.policy,
-            AdamWOptions(options.lr, options.betas, options.weight_decay, options.max_grad_norm),
-        )
-        copied = "; bfloat16 weights, AdamW changes a float32 copy" if self.weights.copied else ""
-        self.computes = f"{self.family.said}{copied}"
+        frozen = self.policy if self.adapters else copy.deepcopy(self.policy).requires_grad_(False)
+        if options.reference_offload:
+            frozen.to("cpu")
+        self.reference = Reference(frozen, self.family, options.device, self._block)
+        adamw = AdamWOptions(options.lr, options.betas, options.weight_decay, options.max_grad_norm)
+        self.weights = MasterWeights(self.policy, adamw, offload=options.optimiser_offload)
+        self.computes = "; ".join((self.family.said, *self._trained()))
         self._workers = Workers(options.threads, options.device)
+
+    def _prepare_training(self) -> "Adapters | None":
+        """Freeze what is not trained, and return the adapters that are added to the policy."""
+        options = self.options
+        if options.lora is None and not options.freeze_vision:
+            return None
+        from mssr_rl.models import lora
+
+        if options.freeze_vision:
+            lora.freeze_vision(self.policy)
+        return lora.Adapters(self.policy, options.lora) if options.lora else None
+
+    def _trained(self) -> Iterator[str]:
+        """Return phrases about what AdamW changes, for a run's first lines."""
+        if self.adapters:
+            count = sum(p.numel() for p in self.weights.parameters)
+            layers = len(self.adapters.layers)
+            yield f"LoRA trains {count / 1e6:,.2f} M parameters of {layers} linear layers"
+        if self.options.dtype != "float32":
+            yield f"{self.options.dtype} weights, AdamW changes a float32 copy"
 
     def expect(self, problems: Sequence[Problem]) -> None:
         """Set the problems that the reference model will read, in the order of the first epoch."""
@@ -132,8 +158,20 @@ class LocalEngine:
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """Return log-probabilities under the reference model, float32 [nat], shape [B, T]."""
         problems, reference = rollouts.problems, self.reference
-        list(self._workers.each(reference.keep, reference.missing(problems)))
-        return self._logprob(reference.model, reference.read, rollouts, range(len(problems)))
+        with self._reference_ready():
+            list(self._workers.each(reference.keep, reference.missing(problems)))
+            return self._logprob(reference.model, reference.read, rollouts, range(len(problems)))
+
+    @contextmanager
+    def _reference_ready(self) -> Iterator[None]:
+        """Turn the adapters off, or move the reference model to the device, in a `with` block."""
+        with ExitStack() as stack:
+            if self.adapters:
+                stack.enter_context(self.adapters.off())
+            if self.options.reference_offload:
+                self.reference.model.to(self.options.device)
+                stack.callback(self.reference.model.to, "cpu")
+            yield
 
     def logprob(self, rollouts: Rollouts, problem_rows: Sequence[int]) -> Tensor:
         """Return log-probabilities under the current policy for the rollouts of some problems.
@@ -322,8 +360,17 @@ class LocalEngine:
     # ---- state -----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `policy/`, in the `save_pretrained` layout, and the state of the optimiser."""
-        self.family.save(self.policy, folder / "policy")
+        """Write `policy/`, in the `save_pretrained` layout, and the state of the optimiser.
+
+        With LoRA, the weights of `policy/` have the adapters added, and `adapter/` holds these.
+        """
+        if self.adapters:
+            from mssr_rl.models import lora
+
+            self.family.save(self.policy, folder / "policy", lora.whole(self.policy))
+            self.adapters.save(folder, dict(self.weights.named()))
+        else:
+            self.family.save(self.policy, folder / "policy")
         self.weights.save(folder)
 
     def load(self, folder: Path) -> None:
@@ -331,8 +378,12 @@ class LocalEngine:
 
         The reference model remains the initial policy.
         """
-        saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
-        self.policy.load_state_dict(saved.state_dict())
+        if self.adapters:
+            # Not `policy/`: taken out of a sum again, the adapters would be rounded.
+            self.adapters.load(folder, dict(self.weights.named()))
+        else:
+            saved = load_model(str(folder / "policy"), self.options.device, self.options.dtype)
+            self.policy.load_state_dict(saved.state_dict())
         self.weights.load(folder)
 
     def close(self) -> None:

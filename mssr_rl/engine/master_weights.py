@@ -33,19 +33,24 @@ class AdamWOptions(NamedTuple):
 
 
 class MasterWeights:
-    """The trained weights of a model in float32, and the AdamW optimiser that changes them."""
+    """The trained weights of a model in float32, and the AdamW optimiser that changes them.
 
-    def __init__(self, model: torch.nn.Module, options: AdamWOptions) -> None:
+    With `offload`, both are in main memory, and so are the gradients that are added up.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, options: AdamWOptions, *, offload: bool = False
+    ) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.names = [name for name, _ in named]
         self.parameters = [p for _, p in named]
-        self.masters = [_master(p) for p in self.parameters]
+        self.masters = [_master(p, offload=offload) for p in self.parameters]
         self.optimiser = adamw(self.masters, options)
         self._max_grad_norm = options.max_grad_norm
 
     @property
     def copied(self) -> bool:
-        """Whether the policy has rounded copies of these weights, as in bfloat16."""
+        """Whether the policy has copies of these weights: rounded ones, or on another device."""
         return any(m is not p for m, p in zip(self.masters, self.parameters, strict=True))
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +65,7 @@ class MasterWeights:
         for master, part in zip(self.masters, gradient, strict=True):
             if part is not None:
                 before = master.grad
-                own = part.to(master.dtype).contiguous()
+                own = part.to(master.device, master.dtype).contiguous()
                 master.grad = own if before is None else before.add_(own)
 
     def step(self) -> float:
@@ -135,6 +140,8 @@ def adamw(weights: Sequence[Tensor], options: AdamWOptions) -> torch.optim.AdamW
     )
 
 
-def _master(parameter: Tensor) -> Tensor:
-    """Return the parameter itself if it is float32, else a float32 copy."""
+def _master(parameter: Tensor, *, offload: bool) -> Tensor:
+    """Return the parameter itself if it is float32 and may stay, else a float32 copy."""
+    if offload:
+        return parameter.detach().to("cpu", torch.float32, copy=True)
     return parameter if parameter.dtype == torch.float32 else parameter.detach().float()

@@ -1,10 +1,11 @@
 """The reference model of the local engine, which reads most prompts only once in a run.
 
-Its weights never change, so keys and values of a prompt are kept for the next time. In their last
-bits, the numbers of a pass depend on all prompts in its block. A resumed run must compute the same
-numbers, but has no kept results. So a problem is always read in the same block: with its neighbours
-in the order of the first epoch. Only as many blocks are kept as fit into ROOM. All other problems
-are read again each time.
+It is a copy of the initial policy. With LoRA it is the policy itself, whose adapters are off while
+it is used as the reference. Its weights never change, so keys and values of a prompt are kept for
+the next time. In their last bits, the numbers of a pass depend on all prompts in its block. A
+resumed run must compute the same numbers, but has no kept results. So a problem is always read in
+the same block: with its neighbours in the order of the first epoch. Only as many blocks are kept as
+fit into ROOM. All other problems are read again each time.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ class Reference:
         device: str,
         encode: Callable[[Sequence[Problem]], Block],
     ) -> None:
-        self.model = model.requires_grad_(False)
+        self.model = model
         self.family = family
         self._encode = encode
         # Not on a GPU: its memory is scarce, and reading a batch again costs little. And only for a

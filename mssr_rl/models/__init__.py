@@ -8,6 +8,8 @@ processor.py       loads a folder's processor without torchvision
 general.py         all families, with transformers' own forward pass and cache; chat.py encodes
                    their prompts
 families/          additions to general.py for single families
+lora.py            trains small matrices in place of the weights
+recompute.py       computes activations again in the backward pass
 vocabulary.py      which tokens may be sampled; draws and scores tokens
 
 qwen2_5_vl.py      Qwen2.5-VL's own implementation, made of:

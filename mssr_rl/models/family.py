@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Reading = Any  # the result of a pass over a block of prompts; only its family looks inside
 
+SavedWeights = dict[str, Tensor] | None  # by name; None: the model's own
+
 PictureRule = Callable[[int, int], str | None]
 """(width, height) in pixels → why the model cannot take such a picture; None if it can."""
 
@@ -140,10 +142,10 @@ class Family(Protocol):
         """Return the part of a reading, the result of `read`, that belongs to some prompts."""
         ...
 
-    def save(self, model: "PreTrainedModel", folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path, weights: SavedWeights = None) -> None:
         """Write weights, config, tokenizer and processor into a folder.
 
-        transformers and vLLM can load the folder.
+        transformers and vLLM can load the folder. `weights` replaces the model's own weights.
         """
         ...
 

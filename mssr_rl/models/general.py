@@ -27,8 +27,9 @@ from mssr_rl.errors import UserError
 from mssr_rl.models import grouped_attention
 from mssr_rl.models.chat import ChatEncoder, collated
 from mssr_rl.models.chunked_scores import USUAL, MemoryUse, score_states
-from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
+from mssr_rl.models.family import Block, PictureRule, RawPrompt, SavedWeights, ScoredResponses
 from mssr_rl.models.processor import save_processor, sized
+from mssr_rl.models.recompute import recompute_layers
 from mssr_rl.models.sampled import DrawnTokens, Sampled, together
 from mssr_rl.models.vocabulary import TokenScores, Vocabulary, draw, score_tokens
 from mssr_rl.problem import Problem
@@ -91,7 +92,10 @@ class General:
         self.memory = USUAL
         self._scores_states: bool | None = None  # not known yet
         self.kind = model.kind.__name__
-        self.said = f"transformers' own {self.kind} with {encoder.said}; rollouts " + (
+        self.said = self._implementation()
+
+    def _implementation(self) -> str:
+        return f"transformers' own {self.kind} with {self.encoder.said}; rollouts " + (
             "share their prompt's cache" if self.shares else "each read their prompt to train"
         )
 
@@ -110,10 +114,13 @@ class General:
         """
         self.memory = memory
         if memory.checkpointing:
-            raise UserError(
-                f"engine.checkpointing=true is for Qwen2.5-VL only so far, not for {self.kind}; "
-                "leave it out, and make passes smaller with train.micro_tokens"
-            )
+            if not recompute_layers(model):
+                raise UserError(
+                    f"engine.checkpointing=true has no effect: transformers' {self.kind} has no "
+                    "layers for it; leave it out, and make passes smaller with train.micro_tokens"
+                )
+            self.shares = False
+            self.said = self._implementation()
         if memory.logit_tokens is not None and not self.scores_states(model):
             raise UserError(
                 f"engine.logit_tokens={memory.logit_tokens} has no effect: {self.kind} changes its "
@@ -433,10 +440,10 @@ class General:
 
     # ---- state -----------------------------------------------------------------------------
 
-    def save(self, model: "PreTrainedModel", folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path, weights: SavedWeights = None) -> None:
         """Write weights, config, tokenizer and processor; the folder loads without other files."""
         folder.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         self.save_words(folder)
 
     def save_words(self, folder: Path) -> None:

@@ -183,7 +183,8 @@ class Layers(NamedTuple):
 
 
 def _serves(layers: torch.nn.ModuleList) -> bool:
-    weights = list(layers.parameters())
+    # Adapters are added to the weights before a kernel reads them.
+    weights = [w for name, w in layers.named_parameters() if ".lora_" not in name]
     if not fused.usable(*weights) or sum(w.numel() for w in weights) > MOST:
         return False
     return all(len(w) % COLUMNS == 0 for w in weights)
@@ -225,10 +226,19 @@ def _joint(*linears: LinearMap) -> tuple[Tensor, Tensor | None]:
     The weights are joined and cut into panels. A panel holds, for each input, the weights of 32
     outputs side by side.
     """
-    panels = _panels(torch.cat([linear.weight.detach() for linear in linears]))
+    panels = _panels(torch.cat([weight_of(linear).detach() for linear in linears]))
     biases = [linear.bias.detach() for linear in linears if linear.bias is not None]
     assert len(biases) in (0, len(linears))
     return panels, torch.cat(biases) if biases else None
+
+
+def weight_of(linear: torch.nn.Module | LinearMap) -> Tensor:
+    """Return the weight that a linear layer computes with, LoRA's matrices included."""
+    if isinstance(linear, torch.nn.Linear):
+        return linear.weight
+    from mssr_rl.models import lora
+
+    return lora.whole_weight(linear)
 
 
 def _panels(weight: Tensor) -> Tensor:

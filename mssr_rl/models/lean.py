@@ -13,18 +13,18 @@ of a block, D hidden, K key-value heads, Q query heads, H values a head.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.checkpoint import checkpoint
 
 from mssr_rl.models import fused
 from mssr_rl.models.encode import PromptBlock
 from mssr_rl.models.fused import Before, PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers
+from mssr_rl.models.recompute import run
 from mssr_rl.models.see import see
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
         Qwen2_5_VLForConditionalGeneration,
         Qwen2_5_VLTextModel,
     )
-
-Result = TypeVar("Result")
 
 
 class Cache(NamedTuple):
@@ -104,7 +102,7 @@ def _read_by_layer(
     sequences = PackedSequences.of(mask_PL.sum(1))
     layers = []
     for layer in text.layers[:-1]:
-        x, k, v = _run(_read_layer, layer, x, rotary, (real, sequences), recompute=recompute)
+        x, k, v = run(_read_layer, layer, x, rotary, (real, sequences), recompute=recompute)
         layers.append((k, v))
     kept, last = _read_last(text.layers[-1], x, rotary, prompts)
     return (*layers, kept), last
@@ -127,19 +125,6 @@ def _read_layer(
         heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         attended = real.rows(heads.transpose(1, 2)).flatten(1)
     return finish(layer, x, attended), k, v
-
-
-def _run(layer: Callable[..., Result], *inputs: Any, recompute: bool) -> Result:
-    """Return the result of `layer(*inputs)`.
-
-    With `recompute`, the backward pass computes the layer's activations again instead of keeping
-    them (gradient checkpointing, arXiv 1604.06174).
-    """
-    if not recompute or not torch.is_grad_enabled():
-        return layer(*inputs)
-    # These layers draw no random numbers, so no generator's state has to be restored.
-    outputs: Result = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)
-    return outputs
 
 
 def _read_last(
@@ -223,7 +208,7 @@ def follow(
     else:
         layer_of, where = _follow_padded, (real, _padded_mask(text, cache, x, real), group_size)
     for layer, before in zip(text.layers, cache.layers, strict=True):
-        x = _run(layer_of, layer, x, rotary, before, where, recompute=recompute)
+        x = run(layer_of, layer, x, rotary, before, where, recompute=recompute)
     return norm(text.norm, x)
 
 

@@ -17,8 +17,9 @@ from mssr_rl.engine_protocol import Sampling
 from mssr_rl.models import decode, lean, score
 from mssr_rl.models.chunked_scores import USUAL, MemoryUse
 from mssr_rl.models.encode import PromptEncoder
-from mssr_rl.models.family import Block, PictureRule, RawPrompt, ScoredResponses
+from mssr_rl.models.family import Block, PictureRule, RawPrompt, SavedWeights, ScoredResponses
 from mssr_rl.models.processor import save_processor
+from mssr_rl.models.recompute import recompute_layers
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.sequences import join
 from mssr_rl.models.vocabulary import Vocabulary
@@ -56,9 +57,12 @@ class Qwen25VL:
         self.tokenizer = encoder.processor.tokenizer
         self.memory = USUAL
 
-    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
-        """Set the memory settings of training. The model itself needs no change."""
+    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
+        """Set the memory settings of training."""
         self.memory = memory
+        if memory.checkpointing:
+            # Transformers' own layers compute towers with window attention; see `see`.
+            recompute_layers(model.model.visual)
 
     def length(self, problem: Problem) -> int:
         """Return the number of tokens of a problem's prompt."""
@@ -116,10 +120,10 @@ class Qwen25VL:
         """Return the part of a reading, the result of `read`, for some prompts, as views."""
         return lean.part(reading, rows)
 
-    def save(self, model: "PreTrainedModel", folder: Path) -> None:
+    def save(self, model: "PreTrainedModel", folder: Path, weights: SavedWeights = None) -> None:
         """Write weights, config, tokenizer and processor; the folder loads without other files."""
         folder.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         self.save_words(folder)
 
     def save_words(self, folder: Path) -> None:

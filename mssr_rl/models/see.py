@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mssr_rl.models import fused
 from mssr_rl.models.fused import PackedSequences, Rotary, mlp, norm, rotate
-from mssr_rl.models.layers import Layers, Linear
+from mssr_rl.models.layers import Layers, Linear, weight_of
 from mssr_rl.models.patches import Pictures, all_frames
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def _see_whole(
     visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, compiled: Layers | None
 ) -> Tensor:
     n, patches = len(pictures.pixel_NCHW), pictures.patches
-    linear = F.linear if compiled is None else _frozen
     x = _embedded(visual, pictures, compiled)
     one = _patch_rotary(visual, pictures.grid)
     rotary = one[0].repeat(n, 1), one[1].repeat(n, 1)
@@ -54,8 +53,10 @@ def _see_whole(
     merger = visual.merger
     merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
     first, gelu, second = merger.mlp
-    inner = gelu(linear(merged, first.weight, first.bias))
-    return linear(inner, second.weight, second.bias)
+    if compiled is None:
+        projected: Tensor = second(gelu(first(merged)))
+        return projected
+    return _frozen(second, gelu(_frozen(first, merged)))
 
 
 def _embedded(
@@ -72,8 +73,8 @@ def _embedded(
     return torch.cat([embed(part.cut()) for part in pictures.parts()]).flatten(0, 1)
 
 
-def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return Linear.of(weight, bias)(x)
+def _frozen(linear: torch.nn.Linear, x: Tensor) -> Tensor:
+    return Linear.of(weight_of(linear), linear.bias)(x)
 
 
 def _layer_by_layer(

@@ -60,7 +60,20 @@ from mssr_rl.errors import UserError
         (["engine=openrlhf", "train.micro_tokens=9"], "train.micro_tokens=9 has no effect with"),
         (
             ["engine=openrlhf", "engine.checkpointing=true"],
-            "no effect with engine=openrlhf; use cluster.gradient_checkpointing=true",
+            "no effect with engine=openrlhf; use cluster.gradient_checkpointing",
+        ),
+        (
+            ["engine=openrlhf", "engine.lora_rank=8"],
+            "engine.lora_rank=8 has no effect with engine=openrlhf; use cluster.lora_rank",
+        ),
+        (["engine.lora_alpha=8"], "engine.lora_alpha=8 has no effect without engine.lora_rank"),
+        (
+            ["engine.device=cuda", "engine.lora_rank=8", "engine.reference_offload=true"],
+            "engine.reference_offload=true has no effect with engine.lora_rank",
+        ),
+        (
+            ["engine.optimiser_offload=true"],
+            "engine.optimiser_offload=true has no effect on engine.device=cpu",
         ),
         (["rollout.sampler=transformers"], "rollout.sampler=transformers has no effect with"),
         (

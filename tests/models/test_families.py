@@ -1,6 +1,7 @@
 """Twins of the field's families train as plain transformers says they should."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.models import families, general, grouped_attention, processor
 from mssr_rl.models.chunked_scores import MemoryUse
 from mssr_rl.models.general import General, GeneralPrompts, PromptReading
+from mssr_rl.models.lora import LoraOptions
 from mssr_rl.problem import Example
 
 from transformers.integrations.sdpa_attention import sdpa_attention_forward  # isort: skip
@@ -225,7 +227,44 @@ def test_few_logits_at_once_change_no_number(name, twin):
         assert (a - b).abs().max() <= bound
 
 
-def test_a_family_without_checkpointing_refuses_it_by_name(twin):
-    engine = trial.engine_of(twin("qwen2"))
-    with pytest.raises(UserError, match=r"for Qwen2.5-VL only so far, not for Qwen2ForCausalLM"):
-        engine.family.prepare(engine.policy, MemoryUse(checkpointing=True))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["qwen2", "qwen3_vl", "gemma3", "qwen3_5"])
+def test_layers_computed_again_and_lora_give_the_same_numbers(name, twin):
+    """Gradients with checkpointing; the reference and the sampler with adapters."""
+    usual = trial.engine_of(twin(name))
+    problems = trial.problems_for(usual)
+    rollouts = usual.rollout(problems, 2, trial.Sampling(max_response_tokens=6), seed=1)
+    response, gradients, kept = (rollouts.token_BT, rollouts.mask_BT), [], []
+    for memory in (MemoryUse(), MemoryUse(checkpointing=True)):
+        engine = trial.LocalEngine(replace(usual.options, checkpointing=memory.checkpointing))
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(noted(sizes), lambda x: x):
+            scored = engine.family.score(engine.policy, engine._read(problems), response, 1.0)
+        kept.append(sum(sizes))
+        total = (scored.logprob_BT * rollouts.mask_BT).sum()
+        gradients.append(torch.autograd.grad(total, engine.weights.parameters, allow_unused=True))
+    bound = LOOSE.get(name, 1e-5)
+    for one, again in zip(*gradients, strict=True):
+        if one is not None:
+            assert (one - again).abs().max() <= bound * max(1.0, float(one.abs().max()))
+    assert kept[1] < 0.8 * kept[0]  # elements kept for the backward pass
+    adapted = trial.LocalEngine(
+        replace(usual.options, lora=LoraOptions(rank=4, alpha=8), lr=1e-2, checkpointing=True)
+    )
+    advantage = torch.ones(len(rollouts.mask_BT), 1) * rollouts.mask_BT
+    plan = trial.UpdatePlan(loss=trial.Loss(), samples_per_update=2 * len(problems), seed=1)
+    adapted.update(rollouts, advantage, rollouts.logprob_BT, plan)
+    frozen = usual.reference_logprob(rollouts)
+    assert torch.equal(adapted.reference_logprob(rollouts), frozen)
+    assert (adapted.logprob(rollouts, range(len(problems))) - frozen).abs().max() > 1e-3
+    sampled = adapted.rollout(problems, 2, trial.Sampling(max_response_tokens=6), seed=1)
+    again = adapted.logprob(sampled, range(len(problems)))
+    assert (again - sampled.logprob_BT).abs().max() <= 10 * bound
+
+
+def noted(sizes: list[int]):
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(x.numel())
+        return x
+
+    return keep

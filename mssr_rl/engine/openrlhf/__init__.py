@@ -3,7 +3,6 @@
 Only this package imports ray, vllm, deepspeed or openrlhf. These modules do not import them, so
 `--plan` and the doctor work without them:
 
-    lora.py              adds LoRA's matrices to the weights
     placement.py         how many processes of each kind there are, and on which bundles
     arguments.py         our config as OpenRLHF's options, in one table
     package_versions.py  which versions fit together, and which are installed

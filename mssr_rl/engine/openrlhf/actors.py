@@ -23,11 +23,11 @@ from torch import Tensor
 
 from mssr_rl.config import plugins
 from mssr_rl.config.schema import Config
-from mssr_rl.engine.openrlhf import lora
 from mssr_rl.engine.openrlhf.rollout import Request, ResponseGroup, answers_of
 from mssr_rl.engine.openrlhf.shards import RankRows, Shard, with_picture
 from mssr_rl.engine_protocol import Sampling, UpdatePlan
 from mssr_rl.loss import Weights
+from mssr_rl.models import lora
 from mssr_rl.models.family import ScoredResponses
 from mssr_rl.models.load import family_of, wanted
 from mssr_rl.models.vetting import local_folder, without_code
@@ -217,7 +217,7 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
     def _weights(self) -> dict[str, Tensor]:
         module = self.network.module
         if self.config.cluster.lora_rank:
-            return lora.whole(module)
+            return lora.whole(module.get_base_model())
         return {name: w for name, w in module.named_parameters() if w.requires_grad}
 
     def _send_all(self) -> None:
@@ -268,7 +268,8 @@ class Trainer(_Scorer, PolicyModelActor.__ray_metadata__.modified_class):  # typ
         if self.strategy.is_rank_0():
             policy, module = Path(folder) / "policy", self.network.module
             if self.config.cluster.lora_rank:
-                module, whole = module.get_base_model(), lora.whole(module)
+                module = module.get_base_model()
+                whole = lora.whole(module)
             module.save_pretrained(policy, state_dict=whole)
             self.family.save_words(policy)
         # DeepSpeed's file `latest` is not needed: `restore` names the tag.
