@@ -142,7 +142,6 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         split: str,
         instruction: str = "short",
         reward: str | Reward = accuracy,
-        verify: Verify | None = None,
         rules: Rules | None = None,
         blind: bool = False,
     ) -> None:
@@ -155,8 +154,6 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
                     f" {fault}; correct that row or take it out"
                 )
         self.rules = rules or Rules()
-        if verify is not None:
-            self.rules = replace(self.rules, verify=verify, extraction="the environment's own")
         shown = map(pictures.blinded, problems) if blind else problems
         self.problems = tuple(posed(problem, instruction) for problem in shown)
         self.name, self.split, self.instruction, self.blind = name, split, instruction, blind

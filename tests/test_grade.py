@@ -20,7 +20,7 @@ from mssr_rl.grade import GradedLine, grade, grade_file
 ROOT = Path(__file__).parents[1]
 BACKWARDS = """
 from mssr_rl import register_environment
-from mssr_rl.envs import ProblemEnv
+from mssr_rl.envs import ProblemEnv, Rules
 from mssr_rl.problem import Problem
 from mssr_rl.grading.verify import Verdict
 
@@ -31,7 +31,8 @@ def backwards(response, answer, choices):
 def make(*, split: str = "train") -> ProblemEnv:
     problem = Problem(key="a", prompt="?", answer="ab")
     half = lambda verdict, response: 0.5 * verdict.correct
-    return ProblemEnv([problem], name="backwards", split=split, verify=backwards, reward=half)
+    rules = Rules(verify=backwards)
+    return ProblemEnv([problem], name="backwards", split=split, rules=rules, reward=half)
 """
 
 

@@ -20,6 +20,7 @@ from mssr_rl.typed import COUNT, option
 
 NO_LIMIT = 10**9  # tokens
 SHOWN = 12  # findings of one law that are printed in full
+STOPS = "; a run stops at that unless env.overlap=allow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,12 @@ def check_environment(words: list[str]) -> int:
     parsed = parse_words(EnvironmentWords, words)
     plugins.prepare(parsed.plugins)
     workers.warm()
-    wrong = sum(_say(line) for line in _report(parsed))
-    _say("sound" if not wrong else f"{wrong} findings")
+    wrong, stops = 0, False
+    for line in _report(parsed):
+        wrong += _say(line)
+        stops = stops or line.endswith(STOPS)
+    result = f"{wrong} findings" if wrong else "sound"
+    _say(result + (", but a run stops, because two splits share rows" if stops else ""))
     return 1 if wrong else 0
 
 
@@ -124,8 +129,8 @@ def _between_splits(env: ProblemEnv, asked: EnvironmentWords) -> Iterator[str]:
     ordered = {split: problems[split] for split in SPLITS if split in problems}
     for shared in overlap.between(ordered):
         if mine in (shared.split, shared.other) and (shared.hits or shared.stands_in):
-            stops = shared.hits and "; a run stops at that unless env.overlap=allow"
-            yield f"overlap       {shared.says}{stops or ''}"
+            stops = shared.too_many and env.handling.overlap == "stop"
+            yield f"overlap       {shared.says}{STOPS if stops else ''}"
 
 
 def _other_split(asked: EnvironmentWords, split: str) -> ProblemEnv | None:

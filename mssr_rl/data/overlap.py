@@ -58,6 +58,12 @@ class Shared(NamedTuple):
         return sum(hit.exact for hit in self.hits)
 
     @property
+    def too_many(self) -> bool:
+        """Whether a run stops at these rows, if `env.overlap` does not allow them."""
+        near = len(self.hits) - self.exact
+        return self.exact > 0 or near > CHANCE * self.of
+
+    @property
     def says(self) -> str:
         """The result as a sentence with the keys of the rows."""
         if self.stands_in:
@@ -73,6 +79,9 @@ class Shared(NamedTuple):
 
 
 SHOWN = 20  # most rows that are named
+# Share of a split's rows that may be nearly the same as rows of another split. Generated pictures
+# can agree by chance.
+CHANCE = 0.01
 
 
 def overlap_record(result: Shared) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Shapes: P prompts, G rollouts a prompt, B = P * G, A rows still running, L promp
 tokens, V vocabulary.
 """
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from transformers import Cache, DynamicCache
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+from transformers.cache_utils import DynamicLayer
 
 from mssr_rl.data.pictures import decode
 from mssr_rl.engine_protocol import Sampling
@@ -28,6 +27,7 @@ from mssr_rl.models import grouped_attention
 from mssr_rl.models.chat import ChatEncoder, collated
 from mssr_rl.models.chunked_scores import USUAL, MemoryUse, score_states
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, SavedWeights, ScoredResponses
+from mssr_rl.models.key_value_cache import PreallocatedLayer, differentiable, forked
 from mssr_rl.models.processor import save_processor, sized
 from mssr_rl.models.recompute import recompute_layers
 from mssr_rl.models.sampled import DrawnTokens, Sampled, together
@@ -83,7 +83,7 @@ class General:
     def __init__(self, model: Described, encoder: ChatEncoder, vocabulary: Vocabulary) -> None:
         self.encoder, self.vocabulary = encoder, vocabulary
         self.tokenizer, self.opening = encoder.tokenizer, encoder.opening
-        self.shares = _differentiable(DynamicCache(config=model.config))
+        self.shares = differentiable(DynamicCache(config=model.config))
         # A sliding window counts places in the cache, and after a common start some of these are
         # padding. So only families without one share the start.
         self._shares_start = all(
@@ -527,64 +527,6 @@ def _precise(inputs: Inputs, dtype: torch.dtype) -> Inputs:
     return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
 
 
-# ---- the cache --------------------------------------------------------------------------------
-
-
-def _differentiable(cache: Cache) -> bool:
-    """Return whether gradients pass through the cache.
-
-    They do not if a layer updates its states in place, as linear attention does.
-    """
-    return all(
-        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
-        for layer in cache.layers
-    )
-
-
-def forked(cache: Cache, index_B: Tensor) -> Cache:
-    """Return a cache with the rows of this index, repeated or reordered.
-
-    The original cache is not changed.
-    """
-    # Shallow copies are enough: `reorder_cache` puts new tensors into them.
-    fork = copy.copy(cache)
-    fork.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in fork.layers:
-        for name, value in vars(layer).items():
-            if isinstance(value, dict):  # linear attention keeps its states in dicts
-                setattr(layer, name, dict(value))
-    fork.reorder_cache(index_B)
-    return fork
-
-
-class _Room(DynamicLayer):  # type: ignore[misc]
-    """A cache layer with free space, so that a new token is added without copying the others."""
-
-    def __init__(self, layer: DynamicLayer, more: int) -> None:
-        super().__init__()
-        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
-        self.length = layer.keys.shape[2]
-        self._room = [F.pad(x, (0, 0, 0, more)) for x in (layer.keys, layer.values)]
-        self._show()
-
-    def _show(self) -> None:
-        self.keys, self.values = (x[:, :, : self.length] for x in self._room)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
-        end = self.length + key_states.shape[2]
-        for room, new in zip(self._room, (key_states, value_states), strict=True):
-            room[:, :, self.length : end] = new
-        self.length = end
-        self._show()
-        return self.keys, self.values
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        self._room = [x.index_select(0, beam_idx) for x in self._room]
-        self._show()
-
-
 class _GeneralRows:
     """The rows that are still sampled: the index of their rollout, and their keys and values."""
 
@@ -602,7 +544,9 @@ class _GeneralRows:
         assert reading.cache is not None
         cache = forked(reading.cache, behind_B)
         # Other kinds of layers, such as sliding windows, keep their own way to add a token.
-        cache.layers = [_Room(x, limit) if type(x) is DynamicLayer else x for x in cache.layers]
+        cache.layers = [
+            PreallocatedLayer(x, limit) if type(x) is DynamicLayer else x for x in cache.layers
+        ]
         position_A1 = reading.prompts.inputs["position_ids"][..., behind_B, -1:] + 1
         mask_AL = reading.prompts.mask[behind_B]
         return cls(torch.arange(len(behind_B), device=behind_B.device), cache, mask_AL, position_A1)

@@ -28,9 +28,6 @@ from mssr_rl.run import provenance
 from mssr_rl.run.mishaps import place
 
 NAMES = ("train", "val", "test")
-# Share of a split's rows that may be near duplicates of training rows. Generated pictures can agree
-# by chance.
-CHANCE = 0.01
 
 
 class Splits(NamedTuple):
@@ -184,17 +181,12 @@ def long_prompts(
 
 def _refuse_overlap(overlaps: Sequence[overlap.Shared], handling: str) -> None:
     """Raise `UserError` if rows of val or test are also in train, or rows of test also in val."""
-    stopping = [shared.says for shared in overlaps if _too_many(shared)]
+    stopping = [shared.says for shared in overlaps if shared.too_many]
     if stopping and handling == "stop":
         raise UserError(
             f"{'; '.join(stopping)}. A problem must be in one split only: take the rows out of one "
             "of the two, or set env.overlap=allow, and every report will say so"
         )
-
-
-def _too_many(shared: overlap.Shared) -> bool:
-    near = len(shared.hits) - shared.exact
-    return shared.exact > 0 or near > CHANCE * shared.of
 
 
 def told(config: Config) -> dict[str, Any]:
@@ -241,7 +233,7 @@ def data_record(splits: Splits) -> dict[str, Any]:
             for env in (splits.train, splits.val, splits.test)
         },
         "overlap": [
-            {**overlap.overlap_record(shared), "stops": _too_many(shared)}
+            {**overlap.overlap_record(shared), "stops": shared.too_many}
             for shared in splits.overlaps
         ],
     }

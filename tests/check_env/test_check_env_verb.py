@@ -170,6 +170,21 @@ def test_contamination_is_reported_beside_the_set_it_touches(
     assert "20 of 20 rows occur in geometry3k:drawn's test split" in said
 
 
+def test_the_last_line_tells_that_a_run_stops_at_rows_of_two_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"id": f"r{i}", "problem": f"{i} + {i}?", "answer": str(2 * i)} for i in range(6)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows[3:])))
+    code, said = run(capsys, "env=vision_r1", f"data={tmp_path}")
+    assert code == 0, said
+    assert "1 of 3 test rows are also in train (1 the same): r3 = r3; a run stops at that" in said
+    assert said.splitlines()[-1] == "sound, but a run stops, because two splits share rows"
+    _, said = run(capsys, "env=vision_r1", f"data={tmp_path}", "env.overlap=allow")
+    assert "1 of 3 test rows are also in train" in said
+    assert said.splitlines()[-1] == "sound"
+
+
 def test_what_is_compared_with_is_the_data_that_were_given(tmp_path: Path) -> None:
     rows = [{"id": f"r{i}", "problem": f"{i} + {i}?", "answer": str(2 * i)} for i in range(6)]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from mssr_rl.check_env import environment_laws
-from mssr_rl.envs import ProblemEnv, environments
+from mssr_rl.envs import ProblemEnv, Rules, environments
 from mssr_rl.grading.verify import Verdict, last_box, verify
 from mssr_rl.problem import Problem
 
@@ -80,7 +80,7 @@ def env(grader: Grader = verify, keys: str = "ab") -> ProblemEnv:
         Problem(key=key, prompt=f"What is {s}?", answer=a)
         for key, (s, a) in zip(keys, sums, strict=True)
     ]
-    return ProblemEnv(problems, name="sums", split="test", verify=grader)
+    return ProblemEnv(problems, name="sums", split="test", rules=Rules(verify=grader))
 
 
 def findings(tested: ProblemEnv) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mssr_rl.envs.environment import Graded, ProblemEnv, environments, good_golds
+from mssr_rl.envs.environment import Graded, ProblemEnv, Rules, environments, good_golds
 from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import Verdict, gold_response
 from mssr_rl.problem import Problem
@@ -131,7 +131,7 @@ def test_the_batched_call_and_the_step_agree() -> None:
 
 def test_a_verifier_and_a_reward_of_ones_own_are_used() -> None:
     posed = env(
-        verify=lambda response, answer, choices: Verdict("wrong", response[::-1]),
+        rules=Rules(verify=lambda response, *_: Verdict("wrong", response[::-1])),
         reward=lambda verdict, response: -1.0,
     )
     assert posed.grade([0], ["abc"]) == [Graded(-1.0, Verdict("wrong", "cba"))]
