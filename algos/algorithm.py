@@ -18,6 +18,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.loss import Loss, PolicyLoss, losses
 from mssr_rl.objective import Extras
 from mssr_rl.options import require
+from mssr_rl.problem import Problem
 from mssr_rl.registry import Registry
 
 
@@ -26,6 +27,20 @@ class Resampling(NamedTuple):
 
     keeps: Callable[[Tensor], Tensor]  # rewards [P, G] -> bool [P]
     max_batches: int  # most generation batches in one step, counting the first
+
+
+class Distortion(NamedTuple):
+    """Some rollouts of every problem are sampled with changed pictures, and trained on without."""
+
+    # (problem, seed, share of the run that is done, 0 to 1) -> the problem as it is shown. It must
+    # be a module's function, or a partial of one, and draw random numbers from the seed only.
+    change: Callable[[Problem, int, float], Problem]
+    says: str  # a short description of the change: "with noisy pictures"
+    share: float  # of a problem's rollouts that see the change, above 0 and below 1
+
+    def rollouts(self, group_size: int) -> int:
+        """Return how many of a problem's rollouts see the change: at least 1, and not all."""
+        return min(max(round(self.share * group_size), 1), group_size - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +54,9 @@ class Algorithm:
     default_group_size: int = 1
     extras: Extras = Extras()  # terms that are added to the loss
     resampling: Resampling | None = None
+    distortion: Distortion | None = None
+    # One more response to every problem of a step, greedy and not trained on: `Batch.greedy_B`.
+    greedy_baseline: bool = False
     problem_weights: Callable[[Any], Tensor] | None = None  # state -> weights [N]; None: in turn
     # The parts that `compare ablate=all` removes, one at a time: {name: the options that remove
     # it}. The options are {"algo": name} where the algorithm without the part is registered.
@@ -60,9 +78,19 @@ class Algorithm:
         enough = self.default_group_size >= self.min_group_size
         says = f"at least min_group_size={self.min_group_size}"
         require(enough, "default_group_size", self.default_group_size, says)
+        if self.distortion is not None:
+            share = self.distortion.share
+            require(0 < share < 1, "distorted", share, "above 0 and below 1")
+            paired = self.min_group_size >= 2
+            says = "at least 2, for a rollout with the picture and one with the changed picture"
+            require(paired, "min_group_size", self.min_group_size, says)
         if self.resampling is not None:
             tries = self.resampling.max_batches
             require(tries >= 1, "max_resample", tries, "at least 1")
+
+    def greedy_rollouts(self, problems: int) -> int:
+        """Return how many rollouts a step of `problems` problems samples beyond its own."""
+        return problems if self.greedy_baseline else 0
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "mssr_rl.algorithms")

@@ -147,16 +147,18 @@ class Allowance:
     left: int  # rollouts that stay unspent, too few for a step
 
 
-def allowance(rollouts: int, per_step: int, initial: int = 0) -> Allowance:
+def allowance(rollouts: int, per_step: int, initial: int = 0, greedy: int = 0) -> Allowance:
     """Return how many steps of `per_step` rollouts fit the budget after `initial` rollouts.
 
-    Raises `UserError` if not even one step fits.
+    Each step has `greedy` more, which are not trained on. Raises `UserError` if not even one step
+    fits.
     """
-    steps, left = divmod(rollouts - initial, per_step)
+    steps, left = divmod(rollouts - initial, per_step + greedy)
     if steps < 1:
         raise UserError(
             f"budget.rollouts={rollouts} does not pay for one step: "
             f"train.rollouts_per_step={per_step}"
+            + (f" and {greedy} greedy ones" if greedy else "")
             + (f" after {initial} initial rollouts" if initial else "")
             + "; raise the budget or make the steps smaller"
         )

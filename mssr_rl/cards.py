@@ -47,6 +47,11 @@ def _sentences(made: Algorithm) -> Iterator[str]:
         yield f"before step 1: {wanted.per_problem} to every training problem, charged"
     if made.resampling:
         yield f"drops groups, and generates up to {made.resampling.max_batches} batches a step"
+    if made.greedy_baseline:
+        yield "a greedy response to every problem of a step, charged and not trained on"
+    if made.distortion:
+        share, says = made.distortion.share, made.distortion.says
+        yield f"{share:.0%} of a problem's rollouts are sampled {says}"
     for term in made.extras.views:
         through = {"policy": "", "view": ", learnt by the view", "both": ", learnt by both"}
         yield (

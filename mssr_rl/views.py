@@ -6,10 +6,12 @@ gives the same picture.
 """
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mssr_rl.options import require
@@ -57,6 +59,48 @@ def noisy_pictures(problem: Problem, seed: int, *, deviation: float = 50.0) -> P
         return noisy.clip(0, 255).round().astype(np.uint8)
 
     return _changed(problem, change)
+
+
+def diffused(problem: Problem, seed: int, *, step: int) -> Problem:
+    """Return the problem with its pictures after `step` + 1 of 1,000 diffusion steps.
+
+    A pixel x, from 0 to 1, becomes sqrt(a) * x + sqrt(1 - a) * n, with standard normal noise n and
+    a = `SIGNAL[step]`, cut to 0 to 1.
+    """
+    signal, rng = SIGNAL[step], np.random.default_rng(seed)
+
+    def change(pixels: Pixels) -> Pixels:
+        noise = rng.standard_normal(pixels.shape)
+        noisy = np.sqrt(signal) * pixels / 255 + np.sqrt(1 - signal) * noise
+        changed: Pixels = (noisy.clip(0, 1) * 255).astype(np.uint8)
+        return changed
+
+    return _changed(problem, change)
+
+
+def annealed_noise(
+    problem: Problem, seed: int, done: float, *, noise_step: int, decay: tuple[float, float]
+) -> Problem:
+    """Return the problem with diffused pictures; the noise ends in the course of the run.
+
+    `done` is the share of the run that is done, and `decay` the last two inputs of `annealed`.
+    """
+    return diffused(problem, seed, step=int(noise_step * annealed(done, *decay)))
+
+
+def annealed(done: float, coef: float, mid: float) -> float:
+    """Return 1 - sigmoid(coef * (done - mid)), which falls from about 1 to about 0."""
+    return 1 - 1 / (1 + math.exp(-coef * (done - mid)))
+
+
+def _signal() -> NDArray[np.float64]:
+    """Return the share of a picture's variance that is left after each step, shape [1000]."""
+    rate = 1e-5 + (5e-3 - 1e-5) / (1 + np.exp(-np.linspace(-6, 6, 1000)))
+    return np.cumprod(1 - rate, dtype=np.float64)
+
+
+# The noise of visual contrastive decoding (arXiv 2311.16922), which NoisyRollout took over.
+SIGNAL = _signal()
 
 
 def _changed(problem: Problem, change: Callable[[Pixels], Pixels]) -> Problem:

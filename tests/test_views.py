@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mssr_rl.problem import Problem
-from mssr_rl.views import masked_patches, noisy_pictures, without_pictures
+from mssr_rl.views import annealed_noise, diffused, masked_patches, noisy_pictures, without_pictures
 
 View = Callable[[Problem, int], Problem]
 
@@ -27,7 +27,10 @@ def pixels(problem: Problem) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(problem.images[0])))
 
 
-@pytest.mark.parametrize("view", [masked_patches, noisy_pictures, partial(masked_patches, share=1)])
+VIEWS = [masked_patches, noisy_pictures, partial(masked_patches, share=1)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_view_keeps_the_question_and_the_size_and_follows_its_seed(view: View) -> None:
     one, same, other = view(POSED, 1), view(POSED, 1), view(POSED, 2)
     assert one == same
@@ -50,6 +53,18 @@ def test_noise_has_the_deviation_that_is_asked() -> None:
     wide = Problem(key="k", prompt="", answer="", images=(picture(400, 400),))
     assert pixels(noisy_pictures(wide, 3, deviation=10.0)).std((0, 1)) == pytest.approx(10, abs=0.2)
     assert (pixels(noisy_pictures(wide, 3, deviation=0.0)) == pixels(wide)).all()
+
+
+def test_a_diffused_picture_loses_its_signal_step_by_step_and_noise_ends_with_the_run() -> None:
+    wide = Problem(key="k", prompt="", answer="", images=(picture(200, 200),))
+    far = [
+        np.abs(pixels(diffused(wide, 1, step=t)) - pixels(wide) * 1.0).mean() for t in (0, 300, 900)
+    ]
+    assert far[0] < 2 < far[1] < far[2]
+    noise = {"noise_step": 500, "decay": (30.0, 0.667)}
+    shown = [annealed_noise(wide, 1, done, **noise) for done in (0.0, 1.0)]
+    assert shown[0] == diffused(wide, 1, step=499)
+    assert shown[1] == diffused(wide, 1, step=0)
 
 
 def test_without_pictures_only_words_are_left() -> None:

@@ -85,6 +85,23 @@ def divide_by_group_std(
     return stateless("divide_by_group_std", "rollout", "rollout", f)
 
 
+# ---- a baseline from a greedy response ----------------------------------------------------------
+
+
+def subtract_greedy_reward() -> Transform:
+    """Return a step that subtracts the reward of the greedy response to the problem: A = r - g."""
+
+    def f(a_B: Tensor, batch: Batch) -> Tensor:
+        if batch.greedy_B is None:
+            raise UserError(
+                "this baseline needs the reward of a greedy response to every problem (greedy), "
+                "which this batch does not hold; its algorithm declares greedy_baseline"
+            )
+        return a_B.to(torch.float64) - batch.greedy_B.to(torch.float64)
+
+    return stateless("subtract_greedy_reward", "rollout", "rollout", f)
+
+
 # ---- a baseline from the batch ------------------------------------------------------------------
 
 

@@ -36,6 +36,8 @@ class Batch(NamedTuple):
     group_B: Tensor | None = None
     truncated_B: Tensor | None = None  # bool: the length limit cut the response off
     response_limit: int | None = None  # the longest response allowed [tokens]; None: not known
+    # float64: the reward of a greedy response to the rollout's problem, for `greedy_baseline`
+    greedy_B: Tensor | None = None
 
 
 class Step(NamedTuple):

@@ -34,6 +34,10 @@ def draw(seed: int, group_size: int, rows: tuple[int, ...] = ROWS_WITH_ONE_TWICE
         kl_step=0.004,
         group_size=group_size,
         response_limit=WIDTH,
+        greedy_B=torch.rand(len(rows), generator=generator)
+        .round()
+        .double()
+        .repeat_interleave(group_size),
     )
 
 

@@ -27,7 +27,8 @@ def settle(config: Config) -> Config:
     _check_revision(config)
     _check_steps(settled, group_size)
     engines.check_engine(settled)
-    allowance(config.budget.rollouts, config.train.rollouts_per_step)
+    greedy = algorithm.greedy_rollouts(config.train.rollouts_per_step // group_size)
+    allowance(config.budget.rollouts, config.train.rollouts_per_step, greedy=greedy)
     _check_bounds(config)
     _check_accepted(config)
     return settled

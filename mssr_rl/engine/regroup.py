@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mssr_rl.engine_protocol import Rollouts
+from mssr_rl.problem import Problem
 
 
 def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
@@ -49,6 +50,29 @@ def joined(lots: Sequence[Rollouts]) -> Rollouts:
         truncated_B=torch.cat([lot.truncated_B for lot in lots]),
         sampler_logprob_BT=_stacked(sampler) if len(sampler) == len(lots) else None,
     )
+
+
+def side_by_side(one: Rollouts, two: Rollouts) -> Rollouts:
+    """Return both batches as one whose groups hold the rollouts of `one`, then those of `two`.
+
+    Both answer the same problems, in the same order.
+    """
+    count, first = len(one.problems), len(one.responses)
+    row_B = torch.cat(
+        [
+            torch.arange(first).view(count, -1),
+            torch.arange(first, first + len(two.responses)).view(count, -1),
+        ],
+        dim=1,
+    ).flatten()
+    # As groups of one, so that `picked` can take the rollouts in any order.
+    both = joined([lot._replace(problems=_repeated(lot), group_size=1) for lot in (one, two)])
+    group_size = one.group_size + two.group_size
+    return picked(both, row_B.tolist())._replace(problems=one.problems, group_size=group_size)
+
+
+def _repeated(lot: Rollouts) -> tuple[Problem, ...]:
+    return tuple(problem for problem in lot.problems for _ in range(lot.group_size))
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

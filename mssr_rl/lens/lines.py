@@ -3,7 +3,8 @@
 A file has one JSON object per line, and one line per training step:
 
     {"problem": ["p0", "p0", ...], "reward": [1, 0, ...], "logprob": [[...], ...],
-     "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "kl_step": 0.004?}
+     "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "greedy": [1, 0, ...]?,
+     "kl_step": 0.004?}
 
 There is one entry per rollout, problem by problem, with one value per response token. "?" marks
 entries that may be missing. The recordings of a run also hold `row`, the problem's row in the
@@ -115,8 +116,18 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         group_size=_group_size(record, groups, where) if unequal_B is None else 0,
         response_limit=_optional(record, "response_limit", where),
         group_B=unequal_B,
+        greedy_B=_greedy(record, len(problems), where),
     )
     return LensStep(where, problems, lengths, groups, batch, record)
+
+
+def _greedy(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:
+    """Return the reward of the greedy response to each rollout's problem; None if not recorded."""
+    if record.get("greedy") is None:
+        return None
+    greedy_B = _numbers(record["greedy"], f"{where}: greedy")
+    _same(where, "greedy", len(greedy_B), count)
+    return greedy_B
 
 
 def _unequal_groups(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:

@@ -28,6 +28,7 @@ class Schedule(NamedTuple):
     updates_per_step: int  # over all epochs of a step
     evaluations: int  # on val: before step 1, during training, and after the last step
     initial: int = 0  # rollouts before step 1
+    greedy: int = 0  # rollouts of a step that are sampled for a baseline only
 
     @property
     def problems(self) -> int:
@@ -44,20 +45,22 @@ class Schedule(NamedTuple):
 
 def schedule(config: Config, initial: int = 0) -> Schedule:
     """Return the schedule of a run; `initial` is its number of rollouts before step 1."""
-    per_step = config.train.rollouts_per_step
-    bought = allowance(config.budget.rollouts, per_step, initial)
-    group_size = config.rollout.group_size or 1
+    per_step, group_size = config.train.rollouts_per_step, config.rollout.group_size or 1
+    algorithm = algorithms.make(config.algo.name, **config.algo.options)
+    greedy = algorithm.greedy_rollouts(per_step // group_size)
+    bought = allowance(config.budget.rollouts, per_step, initial, greedy)
     every = config.eval.every or bought.steps
     updates = per_step // config.train.samples_per_update * config.train.epochs
     steps = min(bought.steps, (config.budget.updates or bought.steps * updates) // updates)
     return Schedule(
         steps=steps,
-        left=bought.left + (bought.steps - steps) * per_step,
+        left=bought.left + (bought.steps - steps) * (per_step + greedy),
         problems_per_step=per_step // group_size,
         group_size=group_size,
         updates_per_step=updates,
         evaluations=1 + -(-steps // every),
         initial=initial,
+        greedy=greedy,
     )
 
 
@@ -170,11 +173,12 @@ def _step(config: Config, plan: Schedule, resampling: Resampling | None) -> str:
             if resampling
             else ""
         )
+        + (f"; {_many(plan.greedy, 'greedy rollout')} for the baseline" if plan.greedy else "")
     )
 
 
 def _run(config: Config, plan: Schedule, train: int) -> str:
-    spent = plan.initial + plan.steps * config.train.rollouts_per_step
+    spent = plan.initial + plan.steps * (config.train.rollouts_per_step + plan.greedy)
     left = f"; {plan.left:,} of the budget stay unspent" if plan.left else ""
     left += "".join(
         f"; ends earlier once budget.{name}={show(bound)} is spent"

@@ -63,6 +63,11 @@ class TrainingSetup(NamedTuple):
         return self.config.train.rollouts_per_step // self.group_size
 
     @property
+    def greedy_per_step(self) -> int:
+        """The number of greedy rollouts that a step samples for a baseline."""
+        return self.algorithm.greedy_rollouts(self.problems_per_step)
+
+    @property
     def sampling(self) -> Sampling:
         """The sampling parameters of training responses."""
         rollout = self.config.rollout
@@ -140,12 +145,15 @@ def assemble(config: Config, make_engine: MakeEngine) -> TrainingSetup:
     for env in (train, data.val, data.test):
         rehearse(env, config.env.name, config.fault.unscorable)
     initial = initial_rollouts(algorithm, len(train.problems))
+    group_size = config.rollout.group_size or algorithm.default_group_size
+    per_step = config.train.rollouts_per_step
+    greedy = algorithm.greedy_rollouts(per_step // group_size)
     return TrainingSetup(
         config=config,
         algorithm=algorithm,
-        allowance=allowance(config.budget.rollouts, config.train.rollouts_per_step, initial),
+        allowance=allowance(config.budget.rollouts, per_step, initial, greedy),
         initial_rollouts=initial,
-        group_size=config.rollout.group_size or algorithm.default_group_size,
+        group_size=group_size,
         splits=data,
         engine=started(config, make_engine, train),
         make_engine=make_engine,
@@ -176,7 +184,9 @@ def opening(arm: TrainingSetup) -> list[str]:
     )
     options = " ".join(f"{name}={value}" for name, value in splits.told(c).items())
     where = f"{c.engine.name}: {c.engine.device}, {c.engine.threads} threads, {c.engine.dtype}"
-    shape = f"{per_step} ({arm.problems_per_step} problems × {arm.group_size}), {updates} updates"
+    greedy = f" and {arm.greedy_per_step} greedy ones" if arm.greedy_per_step else ""
+    problems = f"{arm.problems_per_step} problems × {arm.group_size}"
+    shape = f"{per_step} ({problems}){greedy}, {updates} updates"
     left = f", {a.left} left unspent" if a.left else ""
     first = f"{arm.initial_rollouts:,} initial ones, then " if arm.initial_rollouts else ""
     steps = f"{'at most ' if arm.algorithm.resampling else ''}{a.steps:,} steps"

@@ -8,6 +8,8 @@ Shapes: P problems of a step, N training problems, G rollouts each.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
-from mssr_rl.engine.regroup import joined, picked, rollouts_of
+from mssr_rl.engine.regroup import joined, picked, rollouts_of, side_by_side
 from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
@@ -45,6 +47,7 @@ class Gathered(NamedTuple):
     unscorable: int = 0  # generated rollouts that could not be scored
     # bool: the rollout has a reward; None: all have one. Every problem has at least one.
     counted_B: Tensor | None = None
+    greedy_P: Tensor | None = None  # float64: rewards of greedy responses, if they are a baseline
 
     @property
     def counted(self) -> list[Sample]:
@@ -73,6 +76,8 @@ class _Lot(NamedTuple):
     rows: list[int]
     rollouts: Rollouts
     samples: list[Sample]
+    greedy: list[float]  # P rewards of greedy responses; 0 if the algorithm needs none
+    spent: Ledger  # of the whole lot, before groups were dropped
 
 
 def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> Gathered:
@@ -88,7 +93,7 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
         poll("rollout")
         rows = _pose(arm, state, position, batch)
         lot = _generate(arm, rows, (state.step + 1, batch), clock, poll)
-        position, spent, batches = position + len(rows), spent + _cost(lot), batches + 1
+        position, spent, batches = position + len(rows), spent + lot.spent, batches + 1
         unscorable += sum(not sample.scored for sample in lot.samples)
         missing = wanted - sum(len(one.rows) for one in kept)
         good = range(len(rows)) if resampling is None else _worth_it(lot, resampling)
@@ -100,15 +105,16 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
     if decided:
         kept = [lot]  # the step continues with the last batch, and learns nothing from it
     all_kept = _merged([one for one in kept if one.rows])
-    rows, rollouts, samples = _with_a_reward(all_kept)
-    counted_B = torch.tensor([sample.scored for sample in samples])
+    trained = _with_a_reward(all_kept)
+    counted_B = torch.tensor([sample.scored for sample in trained.samples])
+    greedy_P = torch.tensor(trained.greedy, dtype=torch.float64)
     spent += Ledger(
         discarded_rollouts=spent.rollouts - int(counted_B.sum()), unscorable_rollouts=unscorable
     )
     return Gathered(
-        rows,
-        rollouts,
-        samples,
+        trained.rows,
+        trained.rollouts,
+        trained.samples,
         all_kept.samples,
         position,
         spent,
@@ -116,6 +122,7 @@ def gather(arm: TrainingSetup, state: TrainState, clock: Clock, poll: Poll) -> G
         decided,
         unscorable,
         None if counted_B.all() else counted_B,
+        greedy_P if arm.algorithm.greedy_baseline else None,
     )
 
 
@@ -128,7 +135,8 @@ def _batches(arm: TrainingSetup, state: TrainState) -> int:
     if resampling is None:
         return 1
     left = arm.config.budget.rollouts - state.ledger.rollouts
-    return max(1, min(resampling.max_batches, left // arm.config.train.rollouts_per_step))
+    charged = arm.config.train.rollouts_per_step + arm.greedy_per_step
+    return max(1, min(resampling.max_batches, left // charged))
 
 
 def _pose(arm: TrainingSetup, state: TrainState, position: int, batch: int) -> list[int]:
@@ -156,17 +164,85 @@ def _generate(
     arm: TrainingSetup, rows: list[int], when: tuple[int, int], clock: Clock, poll: Poll
 ) -> _Lot:
     step, batch = when
-    problems = [arm.train.problems[row] for row in rows]
     # The first batch has the seed that it has without resampling, so algorithms of both kinds
     # sample alike.
     names = (step, batch) if batch else (step,)
     with clock.phase("rollout"):
         seed = derive(arm.config.seed, "rollout", *names)
-        rollouts = arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
+        rollouts = _sampled(arm, rows, step, seed)
+    greedy = _greedy(arm, rows, clock)
     poll("reward")
     with clock.phase("reward"):
         samples = graded(arm.train, rows, rollouts, arm.config.fault.unscorable)
-    return _Lot(rows, rollouts, samples)
+        rewards = _baselines(arm, rows, greedy)
+    spent = generation_cost(rollouts) + greedy.spent
+    return _Lot(rows, rollouts, _comparable(samples, rewards), rewards, spent)
+
+
+def _sampled(arm: TrainingSetup, rows: list[int], step: int, seed: int) -> Rollouts:
+    """Return the rollouts to train on; some may be sampled from changed pictures.
+
+    Those are trained on with the true picture. So the policy's log-probabilities of their tokens
+    are those with the true picture too. Their entropies are those at sampling time.
+    """
+    problems, distortion = [arm.train.problems[row] for row in rows], arm.algorithm.distortion
+    if distortion is None:
+        return arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
+    done, count = step / arm.allowance.steps, distortion.rollouts(arm.group_size)
+    seeds = (derive(arm.config.seed, "distorted", step, row) for row in rows)
+    changed = [distortion.change(p, s, done) for p, s in zip(problems, seeds, strict=True)]
+    plain = arm.engine.rollout(problems, arm.group_size - count, arm.sampling, seed)
+    other = arm.engine.rollout(changed, count, arm.sampling, derive(seed, "distorted"))
+    other = other._replace(problems=plain.problems)
+    logprob_BT = arm.engine.logprob(other, range(len(rows)))
+    other = other._replace(
+        logprob_BT=logprob_BT,
+        # The sampler saw another picture: a ratio to its probabilities would measure the picture,
+        # not a difference between programs, which `mismatch` and `correction` are about.
+        sampler_logprob_BT=None if other.sampler_logprob_BT is None else logprob_BT,
+    )
+    return side_by_side(plain, other)
+
+
+class _Greedy(NamedTuple):
+    """Greedy responses to the problems of a lot, which are a baseline; None: not needed."""
+
+    rollouts: Rollouts | None
+    spent: Ledger
+
+
+def _greedy(arm: TrainingSetup, rows: list[int], clock: Clock) -> _Greedy:
+    if not arm.algorithm.greedy_baseline:
+        return _Greedy(None, Ledger())
+    sampling = replace(arm.sampling, temperature=0.0, top_p=1.0, scored=False)
+    with clock.phase("rollout"):
+        problems = [arm.train.problems[row] for row in rows]
+        rollouts = arm.engine.rollout(problems, 1, sampling, 0)  # a seed has no effect
+    # The problems are not new ones: they are charged as rollouts and tokens only.
+    return _Greedy(rollouts, replace(generation_cost(rollouts), prompts=0))
+
+
+def _baselines(arm: TrainingSetup, rows: list[int], greedy: _Greedy) -> list[float]:
+    if greedy.rollouts is None:
+        return [0.0] * len(rows)
+    marks = graded(arm.train, rows, greedy.rollouts, arm.config.fault.unscorable)
+    return [sample.graded.reward for sample in marks]
+
+
+def _comparable(samples: list[Sample], greedy: list[float]) -> list[Sample]:
+    """Return the samples; without a baseline, those of a problem count as not scored.
+
+    A greedy response that could not be scored (`fault.unscorable=leave_out`) is no baseline.
+    """
+    if not any(isnan(reward) for reward in greedy):
+        return samples
+    group = len(samples) // len(greedy)
+    return [
+        sample._replace(graded=sample.graded._replace(reward=nan))
+        if isnan(greedy[place // group])
+        else sample
+        for place, sample in enumerate(samples)
+    ]
 
 
 def _with_a_reward(lot: _Lot) -> _Lot:
@@ -209,7 +285,12 @@ def _cut(lot: _Lot, places: list[int]) -> _Lot:
         return lot
     row_B = rollouts_of(torch.tensor(places, dtype=torch.int64), lot.rollouts.group_size)
     samples = [lot.samples[row] for row in row_B.tolist()]
-    return _Lot([lot.rows[place] for place in places], picked(lot.rollouts, places), samples)
+    return lot._replace(
+        rows=[lot.rows[place] for place in places],
+        rollouts=picked(lot.rollouts, places),
+        samples=samples,
+        greedy=[lot.greedy[place] for place in places],
+    )
 
 
 def _merged(lots: Sequence[_Lot]) -> _Lot:
@@ -217,11 +298,9 @@ def _merged(lots: Sequence[_Lot]) -> _Lot:
         [row for lot in lots for row in lot.rows],
         joined([lot.rollouts for lot in lots]),
         [sample for lot in lots for sample in lot.samples],
+        [reward for lot in lots for reward in lot.greedy],
+        sum((lot.spent for lot in lots), Ledger()),
     )
-
-
-def _cost(lot: _Lot) -> Ledger:
-    return generation_cost(lot.rollouts)
 
 
 def generation_cost(rollouts: Rollouts) -> Ledger:

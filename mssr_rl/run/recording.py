@@ -47,6 +47,7 @@ class RecordedStep(NamedTuple):
             "kl_step": batch.kl_step,
             **({} if batch.group_B is None else {"group": batch.group_B.tolist()}),
             "reward": batch.reward_B.tolist(),
+            **({} if batch.greedy_B is None else {"greedy": batch.greedy_B.tolist()}),
             **{name: self._rows(x_BT) for name, x_BT in ragged.items() if x_BT is not None},
         }
 

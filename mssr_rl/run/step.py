@@ -201,6 +201,9 @@ def make_batch(
         group_B=None if gathered.counted_B is None else gathered.only_counted(group),
         truncated_B=gathered.only_counted(rollouts.truncated_B),
         response_limit=arm.config.rollout.max_response_tokens,
+        greedy_B=None
+        if gathered.greedy_P is None
+        else gathered.greedy_P[gathered.only_counted(group)],
     )
 
 

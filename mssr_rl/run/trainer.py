@@ -287,7 +287,8 @@ class Session:
         config = self.arm.config
         size = config.train.rollouts_per_step
         updates = size // config.train.samples_per_update * config.train.epochs
-        step = Coming(rollouts=size, updates=updates, gpus=gpus(config))
+        rollouts = size + self.arm.greedy_per_step
+        step = Coming(rollouts=rollouts, updates=updates, gpus=gpus(config))
         return exhausted(self.state.ledger, config.budget, step)
 
     def _advance(self, result: StepResult) -> None:

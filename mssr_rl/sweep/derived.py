@@ -22,7 +22,8 @@ from mssr_rl.run.splits import held_apart
 from mssr_rl.sweep.fairness import Derived
 
 INITIAL = "initial rollouts"
-STEPS = ("budget.", "train.rollouts_per_step", INITIAL)
+GREEDY = "greedy rollouts per step"
+STEPS = ("budget.", "train.rollouts_per_step", INITIAL, GREEDY)
 UPDATES = ("train.rollouts_per_step", "train.samples_per_update", "train.epochs")
 GROUP = "rollout.group_size"
 Derive = Callable[[Config], Mapping[str, Derived]]
@@ -62,6 +63,7 @@ def _read(name: str, split: str, options: str) -> ProblemEnv:
 def _counts(config: Config, train: int) -> dict[str, Derived]:
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     plan = schedule(config, initial_rollouts(algorithm, train))
+    charged = config.train.rollouts_per_step + plan.greedy
     posed = ("env.", GROUP, *STEPS)
     prompts = plan.posed(train)
     counted = {
@@ -75,7 +77,8 @@ def _counts(config: Config, train: int) -> dict[str, Derived]:
         counted = {name: _at_most(one) for name, one in counted.items()}
     return {
         INITIAL: Derived(plan.initial, ("algo.", "env.")),
-        "rollouts": Derived(plan.initial + plan.steps * config.train.rollouts_per_step, STEPS),
+        GREEDY: Derived(plan.greedy, ("algo.", GROUP)),
+        "rollouts": Derived(plan.initial + plan.steps * charged, STEPS),
         "problems per step": Derived(plan.problems_per_step, (GROUP, "train.rollouts_per_step")),
         "updates per step": Derived(plan.updates_per_step, UPDATES),
         **counted,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch
 from mssr_rl.algos import algorithms
+from mssr_rl.errors import UserError
 
 TWO_GROUPS = [1.0, 0, 0, 0, 1, 1, 0, 0]
 
@@ -27,6 +28,7 @@ def advantages(name: str, rewards: list[float], batch: dict[str, Any], **options
         batch.get("old", -mask),
         logprob_ref_BT=batch.get("ref"),
         group_size=group,
+        greedy_B=batch.get("greedy"),
     )
     advantage = algorithms.make(name, **options).advantage
     return advantage.update(reward_B, b, advantage.init(len(rewards))).advantage
@@ -61,6 +63,22 @@ def test_batch_mean_counts_every_response_once() -> None:
     assert firsts("batch_mean", [1, 0, 0, 1, 1], batch) == pytest.approx(
         [0.4, -0.6, -0.6, 0.4, 0.4]
     )
+
+
+def test_remax_holds_every_response_against_the_greedy_one() -> None:
+    greedy = torch.tensor([1.0, 1, 0, 0, 0.5])
+    found = firsts("remax", [1, 0, 0, 1, 1], {"lengths": [1, 9, 2, 2, 5], "greedy": greedy})
+    assert found == [0, -1, 0, 1, 0.5]
+    with pytest.raises(UserError, match="needs the reward of a greedy response to every problem"):
+        firsts("remax", [1, 0], {})
+
+
+def test_noisy_rollout_credits_clean_and_noisy_rollouts_as_one_group() -> None:
+    found = firsts("noisy_rollout", TWO_GROUPS, {"group": 4})
+    assert found == firsts("grpo", TWO_GROUPS, {"group": 4})
+    distortion = algorithms.make("noisy_rollout").distortion
+    assert distortion is not None
+    assert [distortion.rollouts(size) for size in (2, 3, 5, 8)] == [1, 2, 2, 4]
 
 
 OLD = torch.tensor([[-0.5, -1.0], [-0.2, 0.0], [-0.7, -0.1], [-0.3, 0.0]]).double()

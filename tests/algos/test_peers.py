@@ -18,6 +18,7 @@ from torch import Tensor
 from mssr_rl.advantage import Batch
 from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.loss import PolicyLoss, Signal, token_weights
+from mssr_rl.views import SIGNAL, annealed
 
 PEERS = json.loads((Path(__file__).parent / "peers.json").read_text(encoding="utf-8"))["outputs"]
 FURTHEST = 1e-5
@@ -53,6 +54,12 @@ def peer_batch(seed: int) -> PeerBatch:
     new = (old + 0.8 * (rng.random((b, WIDTH)) - 0.5)) * mask
     probe = rng.standard_normal((3, b, WIDTH))
     return PeerBatch(group, *(torch.from_numpy(x) for x in (reward, mask, old, new, probe)))
+
+
+def greedy_rewards(seed: int) -> np.ndarray:
+    """One reward a rollout, the same for all rollouts of a problem: that of its greedy response."""
+    group = 8 if seed % 3 == 0 else 4
+    return np.random.default_rng(5000 + seed).random(PROBLEMS).round().repeat(group)
 
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -112,6 +119,21 @@ def test_the_weighed_baseline_equals_the_peers_advantage() -> None:
     for seed, expected in zip(SEEDS, PEERS["opo"], strict=True):
         found = advantage(algorithms.make("opo"), as_batch(peer_batch(seed)))[:, 0]
         assert np.abs(found.numpy() - np.array(expected)).max() < FURTHEST
+
+
+def test_the_greedy_baseline_equals_the_peers_advantage() -> None:
+    for seed, expected in zip(SEEDS, PEERS["remax"], strict=True):
+        batch = as_batch(peer_batch(seed))._replace(greedy_B=torch.from_numpy(greedy_rewards(seed)))
+        found = advantage(algorithms.make("remax"), batch)[:, 0]
+        assert np.abs(found.numpy() - np.array(expected)).max() < FURTHEST
+
+
+def test_noise_and_its_end_equal_the_peers() -> None:
+    steps = (0, 100, 250, 450, 499, 999)
+    found = [[SIGNAL[t] ** 0.5, (1 - SIGNAL[t]) ** 0.5] for t in steps]
+    assert np.abs(np.array(found) - np.array(PEERS["noisy_rollout noise"])).max() < FURTHEST
+    decays = [annealed(step / 60, 30, 40 / 60) for step in range(1, 61, 3)]
+    assert np.abs(np.array(decays) - np.array(PEERS["noisy_rollout decay"])).max() < FURTHEST
 
 
 def test_the_moving_average_equals_the_peers_over_batches() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,16 @@ import torch
 
 from mssr_rl.algos import dapo
 from mssr_rl.config import Config
-from mssr_rl.engine.regroup import joined, picked
+from mssr_rl.engine.regroup import joined, picked, side_by_side
 from mssr_rl.engine_protocol import Engine, Rollouts
+from mssr_rl.envs.environment import Graded
 from mssr_rl.errors import UserError
+from mssr_rl.grading.verify import Verdict
+from mssr_rl.planning.plan import schedule
 from mssr_rl.problem import Problem
 from mssr_rl.run import trainer
+from mssr_rl.run.gather import _comparable
+from mssr_rl.run.samples import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +147,77 @@ def test_a_budget_that_only_pays_for_the_beginning_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"does not pay for one step: .* after 60 initial rollouts"):
         trainer.run(configure("algo=mvsr_released", "budget.rollouts=100"), make_engine)
+
+
+# ---- greedy responses, changed pictures ----
+
+
+def test_greedy_responses_are_charged_and_not_trained_on(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    words = ("algo=remax", "rollout.group_size=2", "lens.every=1", "checkpoint.every=1")
+    config = configure(*words, "name=whole")
+    folder = trainer.run(config, make_engine)
+    metrics, spent = rows(folder), ledger(folder)
+    assert [row["budget/rollouts"] for row in metrics] == [96, 192, 288, 384]
+    assert [row["budget/prompts"] for row in metrics] == [32, 64, 96, 128]
+    assert spent["discarded_rollouts"] == 4 * 32
+    assert schedule(config).steps == 4
+    lines = [json.loads((folder / "lens" / f"step_{n}.jsonl").read_text()) for n in (1, 4)]
+    for line in lines:
+        assert set(line["greedy"]) <= {0.0, 1.0}
+        assert line["greedy"][::2] == line["greedy"][1::2]  # one for a problem
+    trainer.run(configure(*words, "name=half", "budget.rollouts=192"), make_engine)
+    half = trainer.run(configure(*words, "name=half", "resume=true"), make_engine)
+    assert untimed(folder) == untimed(half)
+
+
+def test_a_problem_whose_greedy_response_has_no_reward_is_left_out() -> None:
+    reward = [1.0, 0.0, 1.0, 1.0]
+    samples = [
+        Sample(Problem(key="k", prompt="", answer=""), "", Graded(r, Verdict("correct", None)))
+        for r in reward
+    ]
+    left = _comparable(samples, [1.0, float("nan")])
+    assert [sample.scored for sample in left] == [True, True, False, False]
+    assert _comparable(samples, [1.0, 0.0]) == samples
+
+
+def test_some_rollouts_see_a_changed_picture_and_all_are_trained_on_with_the_true_one(
+    configure: Configure, make_engine: MakeEngine
+) -> None:
+    words = ("algo=noisy_rollout", "rollout.group_size=4", "checkpoint.every=1")
+    seen: list[tuple[int, bytes]] = []
+
+    def watched(config: Config) -> Engine:
+        engine = make_engine(config)
+        rollout = engine.rollout
+
+        def note(problems: Any, group_size: int, *rest: Any) -> Rollouts:
+            seen.append((group_size, problems[0].images[0]))
+            return rollout(problems, group_size, *rest)
+
+        engine.rollout = note  # type: ignore[method-assign]
+        return engine
+
+    whole = trainer.run(configure(*words, "name=whole", "eval.limit=2"), watched)
+    pairs = [two for two in pairwise(seen) if two[0][0] == two[1][0] == 2]
+    assert len(pairs) >= 6
+    assert all(one[1] != two[1] for one, two in pairs[::2])
+    assert ledger(whole)["discarded_rollouts"] == 0
+    assert rows(whole)[-1]["budget/rollouts"] == 384
+    trainer.run(configure(*words, "name=half", "eval.limit=2"), make_engine)
+    assert untimed(whole) == untimed(whole.parent / "half")
+
+
+def test_two_lots_of_the_same_problems_become_larger_groups() -> None:
+    one, two = lot(3, "ab"), lot(5, "ab")
+    both = side_by_side(one, two._replace(responses=tuple(f"{r}!" for r in two.responses)))
+    assert both.responses == ("a0", "a1", "a0!", "a1!", "b0", "b1", "b0!", "b1!")
+    assert [problem.key for problem in both.problems] == ["a", "b"]
+    assert both.group_size == 4
+    assert both.mask_BT.sum(1).tolist() == [3, 3, 5, 5, 3, 3, 5, 5]
+    assert both.prompt_tokens == 20
 
 
 # ---- prioritised sampling, ablations ----

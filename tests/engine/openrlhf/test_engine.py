@@ -156,7 +156,10 @@ def test_a_view_learns_as_on_the_local_engine(engine, gradient: Any, problems) -
     assert stats[0].grad_norm == pytest.approx(stats[1].grad_norm, rel=1e-3)
 
 
-@pytest.mark.parametrize("algo", ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr", "cispo", "papo"])
+TRAINED = ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr", "cispo", "papo", "noisy_rollout"]
+
+
+@pytest.mark.parametrize("algo", TRAINED)
 def test_every_algorithm_trains_and_credits_as_it_would_locally(
     engine, algo: str, tmp_path: Path, settings
 ) -> None:
@@ -190,6 +193,7 @@ def test_advantages_of_both_engines_agree(engine, algo: str, problems) -> None:
                 logprob_ref_BT=logprob,
                 kl_step=0.004,
                 group_size=4,
+                greedy_B=1 - reward,
             ),
             made.advantage.init(4),
         )
