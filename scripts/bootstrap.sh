@@ -4,6 +4,7 @@
 #   bootstrap               installs what a run needs
 #   bootstrap cluster       also what engine=openrlhf needs, without a GPU
 #   bootstrap cluster dev   also what the tests need
+#   bootstrap docs          also what the documentation site needs
 #
 # Every stage writes a stamp: the checksum of its requirements. So a second call costs nothing, a changed
 # requirement repeats one stage, and an interrupted stage is repeated.
@@ -53,6 +54,7 @@ words() {
     package) echo "mssr_rl itself" ;;
     cluster) echo "Ray, DeepSpeed, vLLM and OpenRLHF" ;;
     dev) echo "what the tests need" ;;
+    docs) echo "what the documentation site needs" ;;
   esac
 }
 
@@ -64,6 +66,7 @@ checksum() {
     package) cat "$ROOT/pyproject.toml" <(echo "$ROOT") | sha256sum ;;
     cluster) sha256sum <"$ROOT/requirements-cluster.txt" ;;
     dev) sha256sum <"$ROOT/requirements-dev.txt" ;;
+    docs) sha256sum <"$ROOT/requirements-docs.txt" ;;
   esac
 }
 
@@ -84,6 +87,13 @@ install_torch() { install "$(torch_pin)"; }
 install_libraries() { install -r "$ROOT/requirements.txt"; }
 install_cluster() { DS_BUILD_OPS=0 install --no-deps -r "$ROOT/requirements-cluster.txt"; }
 install_dev() { install -r "$ROOT/requirements-dev.txt"; }
+
+# The site's packages never change the version of one that is there: where they would, pip stops, and
+# MSSR_VENV can name another environment.
+install_docs() {
+  "$PYTHON" -m pip freeze | grep -E '^[A-Za-z0-9._-]+==' >"$STATE/docs.there"
+  install -r "$ROOT/requirements-docs.txt" -c "$STATE/docs.there"
+}
 
 # An environment of the user (MSSR_VENV) keeps its own mssr_rl; PYTHONPATH puts this clone before it.
 install_package() {

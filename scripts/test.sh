@@ -2,7 +2,7 @@
 # Set up on first use, then run every check. All arguments are passed to pytest. CI runs this.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/bootstrap.sh"
-bootstrap cluster dev
+bootstrap cluster dev docs
 cd "$ROOT"
 export OMP_NUM_THREADS=1  # two workers, two cores
 code=0

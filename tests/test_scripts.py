@@ -52,7 +52,7 @@ def test_ci_runs_the_command_of_the_readme() -> None:
 
 
 def test_every_pin_is_exact_and_none_names_an_index() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-docs.txt"):
         lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
         pins = [line for line in lines if line and not line.startswith("#")]
         assert all(pin.count("==") == 1 and "/" not in pin for pin in pins)
@@ -182,6 +182,17 @@ def test_a_changed_pin_costs_its_own_stage(ready: Project) -> None:
     assert done.stderr.count("\n") == 1
     assert "other libraries" in done.stderr
     assert ready.version("tool") == "2"
+
+
+@pytest.mark.slow
+def test_the_packages_of_the_site_change_no_version_that_is_there(ready: Project) -> None:
+    ready.command = ready.shell("bootstrap docs")
+    ready.write("requirements-docs.txt", "tool==2\n")
+    refused = ready.bootstrap()
+    assert refused.returncode == 1
+    assert ready.version("tool") == "1"
+    ready.write("requirements-docs.txt", "tool==1\n")
+    assert ready.bootstrap().returncode == 0
 
 
 @pytest.mark.slow

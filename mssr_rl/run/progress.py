@@ -162,7 +162,15 @@ def _numbers(metrics: Mapping[str, float]) -> list[str]:
 
 def display(budget: int) -> Display:
     """Return a live display if stderr is a terminal, else a plain one."""
+    console = terminal()
+    return PlainDisplay(budget) if console is None else LiveDisplay(budget, console)
+
+
+def terminal() -> Console | None:
+    """Return the terminal on stderr; None if it is none, or cannot move its cursor.
+
+    Notebooks set FORCE_COLOR, and rich then takes a pipe for a terminal.
+    """
     console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveDisplay(budget, console)
-    return PlainDisplay(budget)
+    moves = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal
+    return console if moves else None

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mssr_rl.outward import plain
-from mssr_rl.run.progress import RunProgress
+from mssr_rl.run.progress import RunProgress, terminal
 from mssr_rl.sweep.matrix import Arm, Matrix, PlannedRun
 from mssr_rl.sweep.standing import RunStanding
 
@@ -183,7 +183,5 @@ def _mean(values: Sequence[float | None], form: str) -> str:
 
 def board(tally: Tally) -> Board:
     """Return a live board if stderr is a terminal, else a plain one."""
-    console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveBoard(tally, console)
-    return PlainBoard(tally)
+    console = terminal()
+    return PlainBoard(tally) if console is None else LiveBoard(tally, console)

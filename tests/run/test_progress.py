@@ -23,7 +23,12 @@ METRICS = {
 SCORE = Score(3, "vision_r1", "val", 30, 0.5, 0.4, 4)
 
 
-def test_off_a_terminal_a_step_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("forced", ["", "1"])  # as a notebook does
+def test_off_a_terminal_a_step_is_one_plain_line(
+    forced: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", forced)
+    monkeypatch.setenv("TERM", "xterm-256color")
     shown = display(1024)
     assert isinstance(shown, PlainDisplay)
     shown.step(METRICS)
