@@ -1,7 +1,9 @@
-"""Measure how long a comparison will take, by training every arm for a few small steps.
+"""Measure how long a comparison will take, by training every arm for a few steps.
 
-A step of a trial has the rollouts of one optimiser update. A real step has several updates, and its
-time is proportional to their number. Trials run in parallel like the real runs, so they share the
+The first arm is tried alone, with steps of one optimiser update each. If its real steps, which have
+several updates, are likely to be short, every arm is tried with real steps. Otherwise small steps
+must do, and the time of a real step is taken as proportional to its updates: this is too long where
+large batches are faster per rollout. Trials run in parallel like the real runs, so they share the
 machine in the same way. Their folder is deleted.
 """
 
@@ -26,12 +28,18 @@ from mssr_rl.sweep.process import Launch
 from mssr_rl.sweep.runner import NAP, Share
 
 STEPS = 3  # the first step is slower, and is not counted
-SCORED = 16  # problems of an evaluation
-SHORT = {
-    "eval.every": "0",
-    "eval.limit": str(SCORED),
-    "checkpoint.every": "0",
-}
+SHORT_STEP = 5.0  # a real step that takes no longer is tried as it is [s]
+
+
+class TrialSize(NamedTuple):
+    """The size of a trial's steps and evaluation."""
+
+    whole_steps: bool  # or of one update each
+    problems: int  # of an evaluation
+
+
+SMALL = TrialSize(whole_steps=False, problems=16)
+REAL = TrialSize(whole_steps=True, problems=128)
 
 
 class ArmTime(NamedTuple):
@@ -91,11 +99,21 @@ def _initial(config: Config) -> int:
 
 
 def _try_all(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> dict[PlannedRun, ArmTime]:
+    probed, *others = runs
+    paces = _trials([probed], SMALL, share, launch)
+    if paces[probed].step > SHORT_STEP:
+        return paces | _trials(others, SMALL, share, launch)
+    return _trials(runs, REAL, share, launch)
+
+
+def _trials(
+    runs: Sequence[PlannedRun], size: TrialSize, share: Share, launch: Launch
+) -> dict[PlannedRun, ArmTime]:
     paces: dict[PlannedRun, ArmTime] = {}
     with tempfile.TemporaryDirectory(prefix="mssr_rl-trial-") as folder:
         for first in range(0, len(runs), share.jobs):
             some = runs[first : first + share.jobs]
-            measured = _side_by_side(some, Path(folder), share, launch)
+            measured = _side_by_side(some, size, Path(folder), share, launch)
             paces |= dict(zip(some, measured, strict=True))
     return paces
 
@@ -110,11 +128,11 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
 
 
 def _side_by_side(
-    runs: Sequence[PlannedRun], folder: Path, share: Share, launch: Launch
+    runs: Sequence[PlannedRun], size: TrialSize, folder: Path, share: Share, launch: Launch
 ) -> list[ArmTime]:
     begun = time.monotonic()
     children = [
-        launch(_words(run, folder), folder / f"{run.name}.log", share.threads) for run in runs
+        launch(_words(run, size, folder), folder / f"{run.name}.log", share.threads) for run in runs
     ]
     ended: dict[int, float] = {}
     try:
@@ -128,15 +146,22 @@ def _side_by_side(
             if child.poll() is None:
                 child.terminate()
                 child.wait()
-    return [_pace(run, folder, ended[i]) for i, run in enumerate(runs)]
+    return [_pace(run, size, folder, ended[i]) for i, run in enumerate(runs)]
 
 
-def _words(run: PlannedRun, folder: Path) -> list[str]:
-    size = run.config.train.samples_per_update
+def _rollouts_per_step(run: PlannedRun, size: TrialSize) -> int:
+    train = run.config.train
+    return train.rollouts_per_step if size.whole_steps else train.samples_per_update
+
+
+def _words(run: PlannedRun, size: TrialSize, folder: Path) -> list[str]:
+    rollouts = _rollouts_per_step(run, size)
     short = {
-        **SHORT,
-        "train.rollouts_per_step": str(size),
-        "budget.rollouts": str(STEPS * size),
+        "eval.every": "0",
+        "eval.limit": str(min(size.problems, run.config.eval.limit or size.problems)),
+        "checkpoint.every": "0",
+        "train.rollouts_per_step": str(rollouts),
+        "budget.rollouts": str(STEPS * rollouts),
     }
     arguments = [word for word in run.words if word.partition("=")[0] not in short]
     return [
@@ -147,7 +172,7 @@ def _words(run: PlannedRun, folder: Path) -> list[str]:
     ]
 
 
-def _pace(run: PlannedRun, folder: Path, wall: float) -> ArmTime:
+def _pace(run: PlannedRun, size: TrialSize, folder: Path, wall: float) -> ArmTime:
     path = folder / run.name
     if not (path / "summary.json").exists():
         why = process.last_words(folder / f"{run.name}.log")
@@ -155,10 +180,9 @@ def _pace(run: PlannedRun, folder: Path, wall: float) -> ArmTime:
     ledger = untrusted.read_object(path / "summary.json")["ledger"]
     rows = list(whole_rows(path, "metrics"))
     evaluating = ledger["seconds_by_phase"]["evaluate"]
-    train = run.config.train
+    share_of_step = _rollouts_per_step(run, size) / run.config.train.rollouts_per_step
     return ArmTime(
         start=max(0.0, wall - ledger["seconds"] - evaluating),
-        step=median(row[STEP_SECONDS] for row in rows[1:] or rows)
-        * (train.rollouts_per_step / train.samples_per_update),
+        step=median(row[STEP_SECONDS] for row in rows[1:] or rows) / share_of_step,
         evaluated=evaluating / ledger["evaluation_rollouts"],
     )
