@@ -7,9 +7,12 @@ that names the key as the user wrote it.
 import math
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from mssr_rl.errors import UserError
 
@@ -46,14 +49,10 @@ DECAY = Bound("at least 0 and below 1", 0, 1 - 1e-12)
 SEED = Bound("at least 0 and below 2^63", 0, 2**63 - 1)
 
 
-def option(doc: str, default: Any = MISSING, bound: Bound | None = None) -> Any:
-    """Return a dataclass field with a help text and an allowed range."""
-    metadata = {"doc": doc, "bound": bound}
-    return (
-        field(metadata=metadata)
-        if default is MISSING
-        else field(default=default, metadata=metadata)
-    )
+def option(doc: str, default: Any = MISSING, bound: Bound | None = None, **about: Any) -> Any:
+    """Return a dataclass field with a help text, an allowed range, and more facts about it."""
+    metadata = {"doc": doc, "bound": bound, **about}
+    return field(default=default, metadata=metadata)
 
 
 def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
@@ -81,9 +80,10 @@ def convert(value: object, kind: object, key: str) -> Any:
     if kind is Any:
         return value
     for one in alternatives(kind):
-        fits, converted = _try(value, one)
-        if fits:
-            return converted
+        with suppress(msgspec.ValidationError):
+            converted = msgspec.convert(value, one)
+            if _finite(converted):
+                return converted
     raise UserError(f"{key}={show(value)} is not {describe(kind)}")
 
 
@@ -182,25 +182,9 @@ def _entry(entry: Field[Any], kind: Any, values: Mapping[str, Any], path: str) -
     return checked(value, kind, key, entry.metadata.get("bound"))
 
 
-def _try(value: object, kind: object) -> tuple[bool, Any]:
-    origin, members = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return value in members, value
-    if origin in (tuple, list):
-        return _try_items(value, members[0], origin)
-    if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return (True, float(value)) if number and math.isfinite(value) else (False, None)  # type: ignore[arg-type]
-    if kind is int and isinstance(value, bool):
-        return False, None
-    return isinstance(value, kind), value  # type: ignore[arg-type]
-
-
-def _try_items(value: object, kind: object, container: Any) -> tuple[bool, Any]:
-    if not isinstance(value, list | tuple):
-        return False, None
-    tried = [_try(item, kind) for item in value]
-    return all(fits for fits, _ in tried), container(item for _, item in tried)
+def _finite(value: object) -> bool:
+    items = value if isinstance(value, list | tuple) else (value,)
+    return all(math.isfinite(item) for item in items if isinstance(item, float))
 
 
 def _describe_one(kind: object) -> str:

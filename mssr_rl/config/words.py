@@ -25,12 +25,12 @@ FILE, OTHERS = "FILE", "*"  # the role of a field; any other role is a prefix su
 
 def file_name(doc: str, default: Any = MISSING) -> Any:
     """Declare the argument that has no key: the name of a file."""
-    return _field(doc, default, role=FILE)
+    return typed.option(doc, default, role=FILE)
 
 
 def called(name: str, doc: str, default: Any = MISSING, bound: typed.Bound | None = None) -> Any:
     """Declare an argument whose name cannot be a Python identifier, such as "cluster.address"."""
-    return _field(doc, default, bound=bound, name=name)
+    return typed.option(doc, default, bound, name=name)
 
 
 def options_of(group: str) -> Any:
@@ -138,13 +138,6 @@ def _files(arguments: Sequence[str], wanted: bool) -> tuple[list[str], list[str]
     if len(named) > 1:
         raise UserError(f"this command takes one file at a time, but got {' and '.join(named)}")
     return named, [argument for argument in arguments if argument not in named]
-
-
-def _field(doc: str, default: Any = MISSING, **about: Any) -> Any:
-    metadata = {"doc": doc, **about}
-    if default is MISSING:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 def _many(role: str, doc: str) -> Any:

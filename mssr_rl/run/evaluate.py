@@ -9,7 +9,6 @@ table.md. Nothing is trained. `scoring` does the work, as it does during trainin
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -36,29 +35,6 @@ from mssr_rl.run.splits import environment, rows_told
 SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl
 UNFINISHED = "an evaluation cannot be resumed: the same command without name= starts it again"
-
-
-def compare_results(arguments: Sequence[str]) -> None:
-    """Compare two folders of results question by question; print one line per environment."""
-    from mssr_rl.run import evaluate_words
-
-    for row in scorecard.compare(*evaluate_words.two_folders(arguments)):
-        sys.stdout.write(json.dumps(row) + "\n")
-
-
-def evaluate_models(arguments: Sequence[str]) -> None:
-    """Score the model that the arguments name."""
-    from mssr_rl.engine import make_engine
-    from mssr_rl.run import evaluate_words
-
-    request = evaluate_words.evaluation_request(arguments)
-
-    judge = None
-    if request.judge is not None:
-        key = os.environ.get("MSSR_JUDGE_KEY")
-        judge = Judge(url=request.judge.rstrip("/"), model=request.judge_model, key=key)
-        judge.control()
-    run(request.configs, make_engine, splits=request.splits, judge=judge)
 
 
 def run(

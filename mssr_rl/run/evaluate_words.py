@@ -1,9 +1,12 @@
-"""The arguments of `eval`: one config per environment, and options that only an evaluation has.
+"""The command `eval` and its arguments: one config per environment, and options of an evaluation.
 
 If `model=` names a folder, it means `model.path=`. An `env.` option goes to all environments that
 have it; at least one must have it.
 """
 
+import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,8 @@ from mssr_rl.config import Config, keys, overrides, plugins, registered_names, w
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import others
 from mssr_rl.errors import UserError
+from mssr_rl.run import evaluate, scorecard
+from mssr_rl.run.model_judge import Judge
 from mssr_rl.typed import option
 
 # Keys of a training run that change a score, or where it is computed and kept. `eval` refuses all
@@ -54,6 +59,24 @@ class EvaluationRequest(NamedTuple):
     splits: tuple[str, ...] | None
     judge: str | None
     judge_model: str
+
+
+def compare_results(arguments: Sequence[str]) -> None:
+    """Compare two folders of results question by question; print one line per environment."""
+    for row in scorecard.compare(*two_folders(arguments)):
+        sys.stdout.write(json.dumps(row) + "\n")
+
+
+def evaluate_models(arguments: Sequence[str]) -> None:
+    """Score the model that the arguments name."""
+    from mssr_rl.engine import make_engine
+
+    request, judge = evaluation_request(arguments), None
+    if request.judge is not None:
+        key = os.environ.get("MSSR_JUDGE_KEY")
+        judge = Judge(url=request.judge.rstrip("/"), model=request.judge_model, key=key)
+        judge.control()
+    evaluate.run(request.configs, make_engine, splits=request.splits, judge=judge)
 
 
 def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:

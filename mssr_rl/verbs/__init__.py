@@ -19,20 +19,21 @@ class Form(NamedTuple):
     """One way to call a verb, with its own set of required arguments."""
 
     says: str  # one line of help
-    words: str  # "module:Class" of the dataclass that declares the arguments
-    run: str  # "module:function"; it gets the arguments and returns an exit code, a text or None
+    # "module:Class:function": the dataclass that declares the arguments, and the function that gets
+    # the arguments and returns an exit code, a text or None.
+    place: str
     examples: tuple[str, ...]
-    everyday: tuple[
-        str, ...
-    ] = ()  # config keys that its help shows; empty: it takes no config keys
+    everyday: tuple[str, ...] = ()  # config keys in its help; empty: it takes no config keys
 
     def declaration(self) -> Any:
         """Import and return the dataclass that declares the arguments."""
-        return _named(self.words)
+        module, declaration, _ = self.place.split(":")
+        return getattr(import_module(module), declaration)
 
     def main(self) -> Callable[[Sequence[str]], int | str | None]:
         """Import and return the function that runs this form."""
-        function: Callable[[Sequence[str]], int | str | None] = _named(self.run)
+        module, _, name = self.place.split(":")
+        function: Callable[[Sequence[str]], int | str | None] = getattr(import_module(module), name)
         return function
 
 
@@ -56,8 +57,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "train one policy, evaluate it, and write a report",
-                "mssr_rl.verbs.of_runs:TrainWords",
-                "mssr_rl.verbs.of_runs:train",
+                "mssr_rl.verbs.of_runs:TrainWords:train",
                 (
                     "train algo=mssr env=vision_r1",
                     "train algo=grpo env=vision_r1 train.lr=2e-4 budget.rollouts=7680 --plan",
@@ -73,8 +73,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "train every arm with every seed, and write one report with the verdict",
-                "mssr_rl.sweep.settings:Settings",
-                "mssr_rl.sweep.compare_verb:compare_algorithms",
+                "mssr_rl.sweep.compare_verb:Settings:compare_algorithms",
                 (
                     "compare algo=grpo,rloo,mssr env=vision_r1 seeds=5",
                     "compare algo=mssr algo.gamma=0.4,2.0 env=vision_r1 --plan",
@@ -90,28 +89,20 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "compare two folders of results, question by question",
-                "mssr_rl.run.evaluate_words:PairWords",
-                "mssr_rl.run.evaluate:compare_results",
+                "mssr_rl.run.evaluate_words:PairWords:compare_results",
                 ("eval compare=runs/eval_a,runs/eval_b",),
             ),
             Form(
                 "score a model or a checkpoint, greedy and sampled",
-                "mssr_rl.run.evaluate_words:ScoreWords",
-                "mssr_rl.run.evaluate:evaluate_models",
+                "mssr_rl.run.evaluate_words:ScoreWords:evaluate_models",
                 (
                     "eval model.path=runs/first env=vision_r1",
                     "eval model=tiny env=mathverse,mathvista,mmk12 split=test",
                     "eval model=tiny env=mathvista judge=http://127.0.0.1:8000/v1",
                 ),
                 (
-                    "env",
-                    "model",
-                    "model.path",
-                    "engine",
-                    "recipe",
-                    "name",
-                    "plugins",
-                    "eval.samples",
+                    *("env", "model", "model.path", "engine"),
+                    *("recipe", "name", "plugins", "eval.samples"),
                 ),
             ),
         ),
@@ -122,8 +113,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "grade every line of a file",
-                "mssr_rl.grade:GradeWords",
-                "mssr_rl.grade:grade_file",
+                "mssr_rl.grade:GradeWords:grade_file",
                 (
                     "grade responses.jsonl",
                     "grade responses.jsonl.gz env=mathvista",
@@ -137,14 +127,12 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "use the newest recorded batch of a run, and write lens.html into its folder",
-                "mssr_rl.lens.lens_verb:LensRunWords",
-                "mssr_rl.lens.lens_verb:look_at_run",
+                "mssr_rl.lens.lens_verb:LensRunWords:look_at_run",
                 ("lens run=runs/first algo=grpo,mssr", "lens run=runs/first step=30"),
             ),
             Form(
                 "use recorded batches from a file, one training step a line",
-                "mssr_rl.lens.lens_verb:LensFileWords",
-                "mssr_rl.lens.lens_verb:look_at_file",
+                "mssr_rl.lens.lens_verb:LensFileWords:look_at_file",
                 (
                     "lens batches.jsonl algo=mssr algo.gamma=2.0",
                     "lens batches.jsonl algo=grpo,mvsr",
@@ -157,8 +145,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "search for wrong answers that get a reward, and for faults in the data",
-                "mssr_rl.check_env.check_env_verb:EnvironmentWords",
-                "mssr_rl.check_env.check_env_verb:check_environment",
+                "mssr_rl.check_env.check_env_verb:EnvironmentWords:check_environment",
                 (
                     "check env=vision_r1 env.data=FOLDER",
                     "check env=mine plugins=[mine] against=mathverse,mathvista",
@@ -167,14 +154,12 @@ _TABLE: Mapping[str, Verb] = {
             ),
             Form(
                 "test the laws that every algorithm must keep",
-                "mssr_rl.check_algo.check_algo_verb:AlgorithmWords",
-                "mssr_rl.check_algo.check_algo_verb:check_algorithm",
+                "mssr_rl.check_algo.check_algo_verb:AlgorithmWords:check_algorithm",
                 ("check algo=mssr algo.gamma=2.0", "check algo=mine plugins=[mine]"),
             ),
             Form(
                 "test that a model folder loads, and that it computes what training expects",
-                "mssr_rl.check_model:ModelWords",
-                "mssr_rl.check_model:check_model_folder",
+                "mssr_rl.check_model:ModelWords:check_model_folder",
                 ("check model=tiny",),
             ),
         ),
@@ -184,8 +169,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "write NAME.py and test_NAME.py into this folder",
-                "mssr_rl.scaffold:NewWords",
-                "mssr_rl.scaffold:write_starter",
+                "mssr_rl.scaffold:NewWords:write_starter",
                 ("new env=mine",),
             ),
         ),
@@ -195,8 +179,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "write NAME_TRAINER.py into this folder",
-                "mssr_rl.exporters:ExportWords",
-                "mssr_rl.exporters:export_environment",
+                "mssr_rl.exporters:ExportWords:export_environment",
                 ("export env=vision_r1 to=trl", "export env=mathvista to=verl split=test"),
             ),
         ),
@@ -206,14 +189,12 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "write the report of a run or of a comparison again",
-                "mssr_rl.verbs.of_runs:ReportWords",
-                "mssr_rl.verbs.of_runs:report",
+                "mssr_rl.verbs.of_runs:ReportWords:report",
                 ("report run=runs/first", "report run=comparisons/NAME"),
             ),
             Form(
                 "recompute the report of a comparison from its raw files, and name differences",
-                "mssr_rl.comparison.verify_report:VerifyWords",
-                "mssr_rl.comparison.verify_report:verify_comparison",
+                "mssr_rl.comparison.verify_report:VerifyWords:verify_comparison",
                 ("report verify=comparisons/NAME", "report verify=comparisons/NAME deep=true"),
             ),
         ),
@@ -223,8 +204,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "read a log of EasyR1, verl, TRL, TensorBoard or a csv file; no verdict uses it",
-                "mssr_rl.imports.import_verb:ImportWords",
-                "mssr_rl.imports.import_verb:import_run",
+                "mssr_rl.imports.import_verb:ImportWords:import_run",
                 (
                     "import experiment_log.jsonl comparison=comparisons/two rollouts_per_step=2560",
                     "import trainer_state.json comparison=comparisons/two rollouts_per_step=64",
@@ -234,22 +214,14 @@ _TABLE: Mapping[str, Verb] = {
     ),
     "doctor": Verb(
         "report what this machine can run, and which package versions do not fit",
-        (
-            Form(
-                "examine this machine",
-                "mssr_rl.doctor:DoctorWords",
-                "mssr_rl.doctor:diagnose",
-                ("doctor",),
-            ),
-        ),
+        (Form("examine this machine", "mssr_rl.doctor:DoctorWords:diagnose", ("doctor",)),),
     ),
     "completion": Verb(
         "print a script that completes verbs, keys and values in the shell",
         (
             Form(
                 "print the script; source <(mssr_rl completion bash) in ~/.bashrc loads it",
-                "mssr_rl.completion:CompletionWords",
-                "mssr_rl.completion:print_script",
+                "mssr_rl.completion:CompletionWords:print_script",
                 ("completion bash", "completion zsh"),
             ),
         ),
@@ -259,8 +231,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "print one line for every run, read from the run's own files",
-                "mssr_rl.verbs.of_runs:StatusWords",
-                "mssr_rl.verbs.of_runs:status",
+                "mssr_rl.verbs.of_runs:StatusWords:status",
                 ("status", "status runs_dir=comparisons"),
             ),
         ),
@@ -270,8 +241,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "repeat the steps between two checkpoints in a copy, and compare every byte",
-                "mssr_rl.verbs.of_runs:ResumeWords",
-                "mssr_rl.verbs.of_runs:resume",
+                "mssr_rl.verbs.of_runs:ResumeWords:resume",
                 ("resume verify=runs/first",),
             ),
         ),
@@ -281,8 +251,7 @@ _TABLE: Mapping[str, Verb] = {
         (
             Form(
                 "repeat a step that met NaN or infinity",
-                "mssr_rl.verbs.of_runs:ReplayWords",
-                "mssr_rl.verbs.of_runs:replay",
+                "mssr_rl.verbs.of_runs:ReplayWords:replay",
                 ("replay run=runs/first",),
             ),
         ),
@@ -332,8 +301,3 @@ def switches(verb: str) -> set[str]:
     own = {w.name for form in forms for w in declared(form.declaration()) if w.kind is bool}
     takes_keys = any(form.everyday for form in forms)
     return own | {key for key, kind in fixed_kinds().items() if takes_keys and kind is bool}
-
-
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
