@@ -94,6 +94,14 @@ class PolicyLoss(ABC):
         entropy_coef: weight of the entropy bonus
         truncated: leave_out: responses that the length limit cut off have no part in the loss, but
             in baselines they count; keep: they are like all others
+        adaptive_kl: kl_coef is steered so that the KL to the frozen model comes to this [nat per
+            token]; null: kl_coef is constant
+        adaptive_kl_horizon: rollouts in which adaptive_kl changes kl_coef by a fifth at most; null:
+            10,000
+        adaptive_entropy: entropy_coef rises while the entropy is at most this [nat per token], and
+            falls above, where it has no effect; null: entropy_coef is constant
+        adaptive_entropy_step: by how much it rises or falls in a step; null: 0.005
+        adaptive_entropy_max: largest entropy_coef of adaptive_entropy; null: 1
     """
 
     kl_coef: float = 0.01
@@ -103,8 +111,14 @@ class PolicyLoss(ABC):
     micro_size: int | None = None
     entropy_coef: float = 0.0
     truncated: Literal["keep", "leave_out"] = "keep"
+    adaptive_kl: float | None = None
+    adaptive_kl_horizon: float | None = None
+    adaptive_entropy: float | None = None
+    adaptive_entropy_step: float | None = None
+    adaptive_entropy_max: float | None = None
 
     def __post_init__(self) -> None:
+        self._check_controllers()
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "at least 0")
         require(self.entropy_coef >= 0, "entropy_coef", self.entropy_coef, "at least 0")
         for name, user in (
@@ -115,6 +129,23 @@ class PolicyLoss(ABC):
             says = f"at least 1, and null unless aggregate={user}, the only one that uses it"
             used = value is None or (value >= 1 and self.aggregate == user)
             require(used, name, value, says)
+
+    def _check_controllers(self) -> None:
+        for name, controller in (
+            ("adaptive_kl", None),
+            ("adaptive_kl_horizon", "adaptive_kl"),
+            ("adaptive_entropy", None),
+            ("adaptive_entropy_step", "adaptive_entropy"),
+            ("adaptive_entropy_max", "adaptive_entropy"),
+        ):
+            value = getattr(self, name)
+            unset = controller is not None and getattr(self, controller) is None
+            says = f"above 0, and null unless {controller} is set" if controller else "above 0"
+            require(value is None or (value > 0 and not unset), name, value, says)
+        # A factor cannot move a coefficient of 0.
+        moved = self.adaptive_kl is None or self.kl_coef > 0
+        says = "null where kl_coef=0, or where the KL is in the reward"
+        require(moved, "adaptive_kl", self.adaptive_kl, says)
 
     @property
     def departs(self) -> str:

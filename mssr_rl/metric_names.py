@@ -184,6 +184,26 @@ ZERO_ADVANTAGE_SHARE = _declare(
 
 # ---- the update ----
 
+KL_COEF = _declare(
+    Metric(
+        "actor/kl_coef",
+        "factor",
+        "weight of the KL to the frozen model in the loss, where algo.adaptive_kl steers it",
+        "controllers",
+        "Weight of the KL",
+        "own",
+    )
+)
+ENTROPY_COEF = _declare(
+    Metric(
+        "actor/entropy_coef",
+        "factor",
+        "weight of the entropy in the loss, where algo.adaptive_entropy steers it",
+        "controllers",
+        "Weight of the entropy",
+        "own",
+    )
+)
 CLIPPED_SHARE = _declare(
     Metric(
         "actor/pg_clipfrac",

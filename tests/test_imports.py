@@ -18,7 +18,7 @@ LAYERS = (
     """errors seeds problem files typed text_table metric_names budget outward untrusted run_streams
     import_hooks stdio""",
     """options registry prompts grading data advantage loss correction objective views metrics stats
-    stability engine_protocol""",
+    controllers stability engine_protocol""",
     """envs algos""",
     """config""",
     """models""",

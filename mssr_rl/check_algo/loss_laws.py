@@ -180,7 +180,8 @@ def _learnt(
     cuts: tuple[tuple[int, int], ...] = ((0, len(LENGTHS)),),
 ) -> Learnt:
     """Compute the surrogate's part of an update, without the KL and entropy terms."""
-    alone = replace(loss, kl_coef=0.0, entropy_coef=0.0).within(WIDTH)
+    steady = replace(loss, adaptive_kl=None, adaptive_kl_horizon=None)
+    alone = replace(steady, kl_coef=0.0, entropy_coef=0.0).within(WIDTH)
     whole = prepared(given, alone, SEED)
     leaf_BT = logprob_BT.detach().clone().requires_grad_()
     total, clipped = torch.zeros((), dtype=torch.float64), 0.0

@@ -117,6 +117,7 @@ def _tensors(draft: StepDraft) -> dict[str, Tensor]:
     tensors["anchor_BTK"] = draft.anchor_BTK
     tensors["reference_BT"] = draft.reference_BT
     tensors["advantage_BT"] = draft.advantage_BT
+    tensors["greedy_P"] = draft.found.greedy_P
     if draft.batch is not None:
         tensors["reward_B"] = draft.found.spread(draft.batch.reward_B)
     return {name: t.detach().cpu().contiguous() for name, t in tensors.items() if t is not None}

@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from mssr_rl import files, untrusted
 from mssr_rl.advantage import restore_state, state_tensors
 from mssr_rl.budget import Ledger
+from mssr_rl.controllers import Coefficients
 from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run.scoring import Score
@@ -42,6 +43,7 @@ class TrainState(NamedTuple):
     kl_step: float | None = None  # measured after the last update [nat per token]
     scores: tuple[Score, ...] = ()  # every evaluation so far
     skipped: int = 0  # consecutive steps left out, up to this one
+    coefficients: Coefficients | None = None  # of the next step; None: those of the loss
 
 
 class Restored(NamedTuple):
@@ -179,6 +181,7 @@ def write_state(state: TrainState, stream_sizes: Mapping[str, int], folder: Path
         "ledger": state.ledger.as_dict(),
         "scores": [score._asdict() for score in state.scores],
         "skipped": state.skipped,
+        "coefficients": state.coefficients and state.coefficients._asdict(),
         "stream_sizes": dict(stream_sizes),
     }
     files.write_json(folder / "state.json", document)
@@ -273,6 +276,12 @@ def ledger_of(folder: Path) -> Ledger:
     return Ledger.from_dict(document["ledger"])
 
 
+def _coefficients(entries: Any) -> Coefficients | None:
+    if entries is None:
+        return None
+    return Coefficients(float(entries["kl"]), float(entries["entropy"]))
+
+
 def read_checkpoint(folder: Path, initial: Any) -> Restored:
     """Return the content of a verified checkpoint, except the engine's part (see `Engine.load`).
 
@@ -301,7 +310,9 @@ def read_checkpoint(folder: Path, initial: Any) -> Restored:
             ledger=Ledger.from_dict(document["ledger"]),
             kl_step=document["kl_step"],
             scores=tuple(Score(**score) for score in document["scores"]),
-            skipped=document.get("skipped", 0),  # older checkpoints do not have this key
+            # Older checkpoints do not have the last two keys.
+            skipped=document.get("skipped", 0),
+            coefficients=_coefficients(document.get("coefficients")),
         )
         return Restored(state, dict(document["stream_sizes"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
+from mssr_rl.controllers import initial_coefficients, steered
 from mssr_rl.engine.regroup import picked, rollouts_of
 from mssr_rl.errors import UserError
+from mssr_rl.loss import PolicyLoss
 from mssr_rl.run import broken_step, checkpoint
 from mssr_rl.run.arm import MakeEngine, TrainingSetup, assemble
 from mssr_rl.run.broken_step import KeptStep
@@ -79,18 +81,25 @@ def _again(arm: TrainingSetup, kept: KeptStep) -> str:
         Ledger(),
         1,
         counted_B=None if counted_B.all() else counted_B,
+        greedy_P=kept.tensors.get("greedy_P"),
     )
     batch = make_batch(arm, gathered, kept.tensors["reference_BT"], state.kl_step)
     try:
         advantage_BT = gathered.spread(credit(arm, batch, state).advantage)
-        _update(arm, kept, advantage_BT, gathered.counted_B)
+        before = state.coefficients or initial_coefficients(arm.loss)
+        loss = steered(arm.loss, before, batch).loss
+        _update(arm, kept, advantage_BT, gathered.counted_B, loss)
     except NonFinite as error:
         return f"again: {error}"
     return "this time every number is finite: batch and policy alone do not explain it"
 
 
 def _update(
-    arm: TrainingSetup, kept: KeptStep, advantage_BT: Tensor, counted_B: Tensor | None
+    arm: TrainingSetup,
+    kept: KeptStep,
+    advantage_BT: Tensor,
+    counted_B: Tensor | None,
+    loss: PolicyLoss,
 ) -> None:
     """Repeat the broken update; if no update broke, make one update with all rows of the step."""
     rows = range(len(kept.rows)) if kept.update_rows is None else kept.update_rows
@@ -101,6 +110,7 @@ def _update(
     shown = live_views(arm, kept.step, kept.rows)
     plan = replace(
         arm.update_plan(kept.step, epoch=0),
+        loss=loss,
         anchor_BTK=None if anchor_BTK is None else anchor_BTK[row_B],
         view_problems=tuple(tuple(view[row] for row in rows) for view in shown),
         counted_B=None if learnt_B is None else learnt_B[row_B],

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, Step
 from mssr_rl.budget import Ledger
+from mssr_rl.controllers import initial_coefficients, steered
 from mssr_rl.engine.regroup import rollouts_of
 from mssr_rl.engine_protocol import Rollouts, UpdateStats
 from mssr_rl.errors import RunFailed
-from mssr_rl.loss import kl
+from mssr_rl.loss import PolicyLoss, kl
 from mssr_rl.metric_names import (
     CLIPPED_SHARE,
     DROPPED_SHARE,
@@ -94,10 +95,12 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
     if gathered.decided:
         credited = credited._replace(advantage=torch.zeros_like(credited.advantage))
     draft.advantage_BT = advantage_BT = gathered.spread(credited.advantage)
+    steering = steered(arm.loss, state.coefficients or initial_coefficients(arm.loss), batch)
     # The last point at which the step can be interrupted: from here on the policy changes.
     poll("update")
     with clock.phase("update"):
-        stats = _update(arm, gathered, _Signal(advantage_BT, reference_BT, anchor_BTK), draft)
+        signal = _Signal(advantage_BT, reference_BT, anchor_BTK, steering.loss)
+        stats = _update(arm, gathered, signal, draft)
     draft.updated = True
     check_finite(
         {"the loss": stats.pg_loss, "the KL": stats.kl_loss, "the gradient": stats.grad_norm}
@@ -117,12 +120,21 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
         **mismatch.metrics(rollouts),
         **_update_metrics(arm, stats, kl_step),
         **credited.metrics,
+        **steering.metrics,
         **_gather_metrics(arm, gathered),
         **_cost_metrics(ledger, clock),
     }
     check_finite(measured)
     # Only here does the algorithm's new state count: a step that broke before leaves the old one.
-    new = TrainState(credited.state, step, gathered.position, ledger, kl_step, state.scores)
+    new = TrainState(
+        algorithm=credited.state,
+        step=step,
+        position=gathered.position,
+        ledger=ledger,
+        kl_step=kl_step,
+        scores=state.scores,
+        coefficients=steering.after,
+    )
     token_BT = gathered.only_counted(rollouts.token_BT)
     recorded = RecordedStep(batch, token_BT, gathered.counted, len(arm.train.problems))
     return StepResult(new, measured, gathered.shown, recorded)
@@ -153,8 +165,8 @@ def leave_out(state: TrainState, draft: StepDraft) -> StepResult:
     }
     finite = {name: value for name, value in measured.items() if isfinite(value)}
     skipped = state.skipped + 1
-    new = TrainState(
-        state.algorithm, draft.step, gathered.position, ledger, None, state.scores, skipped
+    new = state._replace(
+        step=draft.step, position=gathered.position, ledger=ledger, kl_step=None, skipped=skipped
     )
     return StepResult(new, finite, gathered.shown, None)
 
@@ -247,11 +259,12 @@ def learnt_from(arm: TrainingSetup, rollouts: Rollouts, counted_B: Tensor | None
 
 
 class _Signal(NamedTuple):
-    """The tensors of an update: advantages, and log-probabilities of reference and views."""
+    """What an update learns from: advantages, log-probabilities of reference and views, a loss."""
 
     advantage_BT: Tensor
     reference_BT: Tensor
     anchor_BTK: Tensor | None
+    loss: PolicyLoss
 
 
 def _update(
@@ -262,6 +275,7 @@ def _update(
     for epoch in range(arm.config.train.epochs):
         plan = replace(
             arm.update_plan(draft.step, epoch),
+            loss=signal.loss,
             anchor_BTK=signal.anchor_BTK,
             view_problems=live_views(arm, draft.step, gathered.rows),
             counted_B=learnt_from(arm, gathered.rollouts, gathered.counted_B),
