@@ -32,7 +32,10 @@ class Terms(NamedTuple):
 
 
 class AnswerList(NamedTuple):
-    """Several answers in order. `brackets` is empty for a bare list, and "{}" for a set."""
+    """Several answers in order.
+
+    `brackets` is empty for a bare list, "{}" for a set, and "+" for 3 h 20 min.
+    """
 
     brackets: str
     items: tuple["Value", ...]
@@ -62,6 +65,8 @@ _HEAD = re.compile(
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
 _CLOCK = re.compile(r"[0-9]+(?::[0-9]+)+")
 _HALF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?([AaPp])\.?[Mm]\.?")
+_MEASURE = re.compile(r"[0-9]+(?:\.[0-9]+)? ?[A-Za-z]+")
+_MEASURES = re.compile(rf"{_MEASURE.pattern}(?:,? (?:and )?{_MEASURE.pattern})+")
 _RANGE = re.compile(r"[0-9.]+-[0-9.]+")
 _LETTERS_THAT_MULTIPLY = frozenset("abcxyz")
 
@@ -124,6 +129,8 @@ def _parse(text: str, depth: int) -> Value:
     # Numbers first: 1,234 is one number, not a list of two.
     if as_quantity := quantity(text):
         return as_quantity
+    if measures := _measures(text):
+        return measures
     if relation := equation(text):
         return relation
     if depth and (group := _group(text, depth)):
@@ -132,6 +139,15 @@ def _parse(text: str, depth: int) -> Value:
     if terms is not None:
         return Terms(frozenset(terms.items()), not any(terms), _key(text))
     return Words(_key(text))
+
+
+def _measures(text: str) -> AnswerList | None:
+    """Return the parts of 3 h 20 min, or None."""
+    if not _MEASURES.fullmatch(text):
+        return None
+    parts = [quantity(part) for part in _MEASURE.findall(text)]
+    items = tuple(part for part in parts if part and part.unit)
+    return AnswerList("+", items) if len(items) == len(parts) else None
 
 
 def _same(a: Value, b: Value) -> bool:

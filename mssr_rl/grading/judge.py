@@ -25,10 +25,14 @@ def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) ->
 
     Words around a value are ignored: "The area is 5" gives 5.
     """
-    if _gives(text, answer, choices, same):
-        return True
-    value = without_prose(text)
-    return value is not None and _gives(value, answer, choices, same)
+    values = [text, without_prose(text)]
+    golds = [answer] if choices else [answer, without_prose(answer)]
+    return any(
+        _gives(value, gold, choices, same)
+        for gold in golds
+        for value in values
+        if value is not None and gold is not None
+    )
 
 
 def _gives(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:

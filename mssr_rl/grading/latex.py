@@ -135,7 +135,9 @@ _RULES: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\tag", r"\\tag\*?\s*\{[^{}]{0,20}\}", ""),
     ("frown", r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
     (r"\operatorname", r"\\operatorname\s*\*", r"\\operatorname"),
-    ("{", rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS)})\s*\}}",
+    # \text{min} can be minutes; the lexer reads it as a function where it is one
+    ("{", (rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS - {'min'})})"
+           r"\s*\}"),
      r"\\\1 "),
     (r"\!", r"(?<=[0-9])\s*\{?,\}?\s*\\!\s*(?=[0-9]{3}(?![0-9]))", "{,}"),
     ("√", r"√\s*([0-9]+(?:\.[0-9]+)?)", r"\\sqrt{\1}"),

@@ -44,16 +44,17 @@ def equivalent(said: str, gold: str) -> bool:
     Raises OverLimit if the comparison costs too much.
     """
     try:
-        one, other = read_claim(said), read_claim(gold)
+        one, other = (forms.without_dots(read_claim(text)) for text in (said, gold))
         # Words that are equal were found equal by reading, before algebra was asked.
         if _is_word(one.text) and _is_word(other.text):
             return False
         target = _wanted(other)
         # A gold answer that is only a decimal pays the answer's decimal; an exact one never does.
-        claim = _wanted(one) if _is_decimal(other) else _claim(one, other)
+        decimal = _is_decimal(other) or (_is_decimal(one) and _has_places(other))
+        claim = _wanted(one) if decimal else _claim(one, other)
         if claim is None or target is None or not same_unit(claim.unit, target.unit):
             return False
-        return _same(_members(claim.node), _members(target.node))
+        return _same(*map(_members, forms.with_whole_numbers(claim.node, target.node)))
     except (Unreadable, Undefined):
         return False
     except RecursionError as error:
@@ -122,6 +123,12 @@ def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Pa
     return Part(equal(first.node, last.node), unit)
 
 
+def _has_places(reading: EqualSides) -> bool:
+    """Return whether an answer is only a number with decimal places, such as 12.56."""
+    numbers = [part.node.value for part in reading.parts if part.node.kind == "number"]
+    return not reading.rounded and len(numbers) == len(reading.parts) == 1 and numbers[0] % 1 != 0
+
+
 def _is_unknown(node: Node) -> bool:
     return node.kind in ("symbol", "name") or bool(symbols(node))
 
@@ -150,6 +157,10 @@ def _places(value: Fraction) -> int:
 
 def _members(node: Node) -> Node:
     """Return the tree with plus-minus as two values, and with values joined by "or" as a set."""
+    if node.kind == "list":
+        plain = forms.each_excluded(forms.without_domains(node))
+        if plain != node:
+            return _members(plain)
     if node.kind == "relation" and node.name in ("=", "!=") and holds(node.parts[1], "plus_minus"):
         left, right = node.parts
         if node.name == "!=":
@@ -159,10 +170,6 @@ def _members(node: Node) -> Node:
         return Node("set", "", _both(node))
     if node.kind not in ("list", "set"):
         return node
-    if node.kind == "list":
-        node = forms.without_domains(node)
-        if node.kind != "list":
-            return _members(node)
     parts: list[Node] = []
     for part in node.parts:
         spelt = _members(part)
@@ -217,6 +224,8 @@ def _is_numbers(said: Node, gold: Node) -> bool:
 def _same_expression(said: Node, gold: Node) -> bool:
     if same_value(said, gold):
         return True
+    if forms.has_whole_number(said) and forms.has_whole_number(gold):
+        return forms.same_progression(said, gold)
     return any(
         same_value(*pair) for pair in forms.other_spellings(said, gold) if pair != (said, gold)
     )
@@ -242,10 +251,16 @@ def _value_of(a: Node, other: Node, head: left_sides.Head) -> Node:
     if other.kind == "relation" and a.kind == "relation":
         return a
     is_pair = other.kind == "group" and len(other.parts) == 2
-    of_numbers = real_sets.is_union(other) or other.kind in ("builder", "relation", "list")
-    if (is_pair or of_numbers or a.kind == "builder") and (interval := real_sets.of_conditions(a)):
-        return interval
-    return _right_side(a, head)
+    joined = other.kind == "set" and other.name == "or"
+    shaped = joined or other.kind in ("builder", "relation", "list")
+    of_numbers = is_pair or shaped or real_sets.is_union(other) or a.kind == "builder"
+    if of_numbers and (numbers := real_sets.of_conditions(a)):
+        return numbers
+    if (is_pair or real_sets.is_union(other)) and (builder := real_sets.as_builder(a)):
+        return builder
+    if other.kind == "group" and left_sides.is_named_point(a):
+        return a.parts[1]
+    return _right_side(left_sides.named_in_order(a), head)
 
 
 def _right_side(a: Node, head: left_sides.Head) -> Node:
@@ -277,6 +292,8 @@ def _same_set(a: Node, b: Node) -> bool:
         raise OverLimit("a long set")
     if "list" in (a.kind, b.kind) and (_is_system(a) or _is_system(b)):
         return False  # x = 2 or y = 3 is not x = 2 and y = 3
+    if "list" in (a.kind, b.kind) and "or" in (a.name, b.name) and _are_letters(a.parts):
+        return False  # nor is the option A or C the two options A, C
     return _covers(a.parts, b.parts)
 
 
@@ -284,6 +301,10 @@ def _is_system(node: Node) -> bool:
     """Return whether a list's relations are about different letters, as in x = 2, y = 3."""
     letters = {symbols(part) for part in node.parts if part.kind == "relation"}
     return len(letters) > 1
+
+
+def _are_letters(parts: Sequence[Node]) -> bool:
+    return all(part.kind == "symbol" and part.name.isupper() for part in parts)
 
 
 def _covers(a: Sequence[Node], b: Sequence[Node]) -> bool:
@@ -314,24 +335,28 @@ def _same_relation(a: Node, b: Node) -> bool:
     a, b = forms.ascending(a), forms.ascending(b)
     if a.name == b.name == "in":
         return all(map(_same, a.parts, b.parts))
-    if "in" in (a.name, b.name):
-        return _same_solutions(a, b)
     if a.name != b.name:
-        return False
+        return _same_solutions(a, b)
     if len(a.parts) > 2:
         return _in_order(a.parts, b.parts)
     if any(part.kind in SHAPES for part in (*a.parts, *b.parts)):
         return _in_order(*left_sides.in_the_same_order(a, b))
+    return _same_sides(a, b)
+
+
+def _same_sides(a: Node, b: Node) -> bool:
+    """Return whether two equations or inequalities with the same sign have the same solutions."""
+    if forms.has_whole_number(a) and forms.has_whole_number(b) and a.parts[0] == b.parts[0]:
+        return _same(a.parts[1], b.parts[1])
     one, other = (difference(*forms.renamed(node, b).parts) for node in (a, b))
-    return same_zeros(one, other, positive=a.name in ("<", "<="))
+    if same_zeros(one, other, positive=a.name in ("<", "<=")):
+        return True
+    return a.name != "=" and _same_solutions(a, b)
 
 
 def _same_solutions(a: Node, b: Node) -> bool:
     """Return whether two conditions have the same solutions, such as x in (1, 3) and 1 < x < 3."""
-    one, other = real_sets.of_conditions(a), real_sets.of_conditions(b)
-    return (
-        one is not None
-        and other is not None
-        and symbols(a) == symbols(b)
-        and (real_sets.same(one, other))
-    )
+    one, other = (real_sets.of_conditions(n) or real_sets.as_builder(n) for n in (a, b))
+    if one is None or other is None or symbols(a) != symbols(b):
+        return False
+    return _same_values(one, other)

@@ -4,18 +4,20 @@
 They do not decide whether two expressions are equal; `identity` does.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from fractions import Fraction
 from itertools import pairwise
 
 from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
-from mssr_rl.grading.algebra.identity import value_near
+from mssr_rl.grading.algebra.identity import same_value, value_near
 from mssr_rl.grading.algebra.left_sides import in_usual_order
+from mssr_rl.grading.algebra.reading import EqualSides
 from mssr_rl.grading.algebra.tree import (
     Node,
     difference,
     holds,
     in_radians,
+    negative,
     number,
     replaced,
     symbols,
@@ -26,6 +28,7 @@ from mssr_rl.grading.answers import same_brackets
 _TURNED = {">": "<", ">=": "<="}
 _I, _J = Node("constant", "i"), Node("symbol", "j")
 _BASIS = ("i", "j", "k")
+_COMPONENTS = {("group", "()"), ("group", "<>"), ("group", "[]"), ("call", "binomial")}
 _POINTS = {"()", ",", "and"}
 _VARIABLES = frozenset({"x", "y", "t", "u", "s", "z", "r", "theta", "w", "v"})
 _CONSTANTS = frozenset("CcKkDdAaBbMm")
@@ -95,13 +98,22 @@ def _coordinates(node: Node) -> tuple[Node, ...]:
     return tuple(part.parts[1] for part in node.parts) if ordered else ()
 
 
-def are_values_of_one(parts: Sequence[Node]) -> bool:
+def are_values_of_one(parts: Sequence[Node], sign: str = "=") -> bool:
     """Return whether the parts are several values of one letter, as in n = 2, 3, 4."""
     if len(parts) < 2:
         return False
     first, *rest = parts
-    named = first.kind == "relation" and first.name == "=" and first.parts[0].kind == "symbol"
+    named = first.kind == "relation" and first.name == sign and first.parts[0].kind == "symbol"
     return named and all(not symbols(part) for part in rest)
+
+
+def each_excluded(node: Node) -> Node:
+    """Return x != 2, x != 3 for the list x != 2, 3; any other node is returned unchanged."""
+    if not are_values_of_one(node.parts, "!="):
+        return node
+    first, *values = node.parts
+    others = [Node("relation", "!=", (first.parts[0], value)) for value in values]
+    return Node("list", "and", (first, *others))
 
 
 def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
@@ -109,14 +121,14 @@ def components(node: Node, *, beside: Node | None = None) -> tuple[Node, ...]:
 
     2i - j counts as a vector if `beside`, the other answer, is one.
     """
-    if node.kind == "group" and node.name in ("()", "<>", "[]"):
+    if (node.kind, node.name) in _COMPONENTS:
         return node.parts
     if _is_column(node):
         return tuple(row.parts[0] for row in node.parts)
     if _is_row(node):
         return node.parts[0].parts
-    if node.kind == "call" and node.name == "binomial":
-        return node.parts
+    if node.kind == "power" and node.parts[1] == Node("symbol", "T"):
+        return components(node.parts[0])  # [1, 2]^T
     if not holds(node, "basis") and (beside is None or not _may_be_basis(node)):
         return ()
     return _of_basis(node, len(components(beside)) if beside else 0)
@@ -232,14 +244,130 @@ def _is_progression(said: Node, gold: Node) -> bool:
     return step != 0 and steps in ({step}, {-step}) and (at[0] - residue) % step == 0
 
 
+# --- any whole number ---------------------------------------------------------------------------
+
+_WHOLE = Node("symbol", "any whole number")
+_OF_WHOLE = frozenset("kmnl")  # letters that are whole numbers even if the answer does not say so
+
+
+def with_whole_numbers(said: Node, gold: Node) -> tuple[Node, Node]:
+    """Return both with one name for the letter that may be any whole number.
+
+    One of the two must state it, as in x = 7k + 3, k in Z.
+    """
+    stated = [_stated_whole(node) for node in (said, gold)]
+    if not any(stated):
+        return said, gold
+    named = []
+    for node, letters in zip((said, gold), stated, strict=True):
+        named.append(_with_letter(node, letters or _usual_whole(node), _WHOLE))
+    return named[0], named[1]
+
+
+def _stated_whole(node: Node) -> frozenset[str]:
+    """Return the one letter that a list states to be in Z; the empty set if there is none."""
+    domains = (part for part in node.parts if _is_domain(part))
+    stated = [symbols(part) for part in domains if part.parts[1].name == "Z"]
+    return stated[0] if node.kind == "list" and len(stated) == 1 else frozenset()
+
+
+def _usual_whole(node: Node) -> frozenset[str]:
+    """Return k for x = 7k + 3: the one letter of the value that usually is a whole number."""
+    value = node.parts[-1] if node.kind == "relation" else node
+    usual = symbols(value) & _OF_WHOLE
+    return usual if len(usual) == 1 and node.kind != "modulo" else frozenset()
+
+
+def has_whole_number(node: Node) -> bool:
+    """Return whether a node has the letter that may be any whole number."""
+    return _WHOLE.name in symbols(node)
+
+
+def same_progression(said: Node, gold: Node) -> bool:
+    """Return whether two values with any whole number k are the same set: 3 + 7k and 10 - 7k."""
+    starts, steps = [], []
+    for node in (said, gold):
+        at = [_with_letter(node, {_WHOLE.name}, number(k)) for k in range(3)]
+        first, second = (difference(at[k + 1], at[k]) for k in range(2))
+        if not same_value(first, second):
+            return False
+        starts.append(at[0])
+        steps.append(first)
+    step, gap = steps[1], difference(*starts)
+    if not any(same_value(steps[0], one) for one in (step, negative(step))):
+        return False
+    shift = value_near(Node("quotient", "", (gap, step)))
+    return shift is not None and same_value(gap, Node("product", "", (number(round(shift)), step)))
+
+
+def _with_letter(node: Node, letters: Set[str], value: Node) -> Node:
+    return replaced(node, lambda n: value if n.kind == "symbol" and n.name in letters else None)
+
+
+# --- sums with dots -----------------------------------------------------------------------------
+
+_BIG = {"sum": "sum", "product": "prod"}
+_INDEX = Node("symbol", "index of the dots")
+_FIRST = range(-2, 6)  # values of the letter at which such a sum may begin
+
+
+def without_dots(answer: EqualSides) -> EqualSides:
+    r"""Return the answer with 1 + 2 + \cdots + n as a sum from 1 to n, and products likewise."""
+    parts = (part._replace(node=replaced(part.node, _without_dots)) for part in answer.parts)
+    return answer._replace(parts=tuple(parts)) if "dots" in answer.text else answer
+
+
+def _without_dots(node: Node) -> Node | None:
+    dots = [i for i, part in enumerate(node.parts) if part.kind == "ellipsis"]
+    if node.kind not in _BIG or len(dots) != 1 or dots[0] < 2 or dots[0] != len(node.parts) - 2:
+        return None
+    *first, _, last = node.parts
+    letters = symbols(last) - symbols(node._replace(parts=tuple(first)))
+    found = _by_letter(first, last, letters) if letters else _by_step(first, last)
+    return found and Node("big", _BIG[node.kind], (_INDEX, *found))
+
+
+def _by_letter(
+    first: Sequence[Node], last: Node, letters: frozenset[str]
+) -> tuple[Node, Node, Node] | None:
+    """Return from, to, and the term of a sum whose last term has the letter n."""
+    if len(letters) != 1:
+        return None
+    (name,) = letters
+    for start in _FIRST:
+        terms = [_with_letter(last, letters, number(start + i)) for i in range(len(first))]
+        if all(map(same_value, terms, first)):
+            return number(start), Node("symbol", name), _with_letter(last, letters, _INDEX)
+    return None
+
+
+def _by_step(first: Sequence[Node], last: Node) -> tuple[Node, Node, Node] | None:
+    """Return from, to, and the term of a sum of numbers with equal steps."""
+    try:
+        values = [exact(part, {}) for part in (*first, last)]
+    except (NotRational, Undefined, KeyError):
+        return None
+    step = values[1] - values[0]
+    steps = {after - before for before, after in pairwise(values[:-1])}
+    if not step or steps != {step} or (values[-1] - values[0]) % step:
+        return None
+    term = Node("sum", "", (first[0], Node("product", "", (number(step), _INDEX))))
+    return number(0), number((values[-1] - values[0]) / step), term
+
+
 def without_domains(node: Node) -> Node:
     """Return the list without statements like k in Z, as in x = 7k + 3, k in Z."""
     kept = [part for part in node.parts if not _is_domain(part)]
     rest = frozenset().union(*map(symbols, kept))
     gone = [part for part in node.parts if _is_domain(part) and symbols(part) <= rest]
-    if not kept or len(gone) + len(kept) != len(node.parts) or not gone:
+    # Of x > 3, x in Z the domain is a condition too.
+    if not kept or _are_conditions(kept) or len(gone) + len(kept) != len(node.parts) or not gone:
         return node
     return kept[0] if len(kept) == 1 else node._replace(parts=tuple(kept))
+
+
+def _are_conditions(parts: Sequence[Node]) -> bool:
+    return any(part.kind == "relation" and part.name not in ("=", "in") for part in parts)
 
 
 def _is_domain(part: Node) -> bool:

@@ -7,7 +7,7 @@ but 2x = 6 is an equation that is still to be solved.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mssr_rl.grading.algebra.tree import Node, equal, symbols, walk
+from mssr_rl.grading.algebra.tree import Node, equal, negative, number, symbols, walk
 
 Head = Callable[[Node, Node], bool]
 _FUNCTIONS = frozenset("fghFGHPQpqTSRNnVvuydDMm")
@@ -98,19 +98,45 @@ def in_the_same_order(said: Node, gold: Node) -> tuple[tuple[Node, ...], tuple[N
     return equal(target, turned).parts, gold.parts
 
 
+def named_in_order(relation: Node) -> Node:
+    """Return (y, x) = (2, 1) as (x, y) = (1, 2); any other node is returned unchanged."""
+    if [part.kind for part in relation.parts] != ["group", "group"]:
+        return relation
+    names, values = relation.parts
+    ordered = tuple(sorted(names.parts, key=_usual))
+    target = relation._replace(parts=(names._replace(parts=ordered), values))
+    fits = names.value == "()" and in_usual_order(ordered)
+    return Node("relation", "=", in_the_same_order(relation, target)[0]) if fits else relation
+
+
+def is_named_point(node: Node) -> bool:
+    """Return whether a node is a point with its name: P(2, 3)."""
+    if node.kind != "product" or [part.kind for part in node.parts] != ["symbol", "group"]:
+        return False
+    return node.parts[0].name[0].isupper() and node.parts[1].value == "()"
+
+
 def in_usual_order(names: Sequence[Node]) -> bool:
     """Return whether the names are in their usual order: (x, y), (a, b), (x, y, z)."""
     letters = [part.name for part in names if part.kind == "symbol"]
     if len(letters) != len(names) or len(set(letters)) != len(letters):
         return False
-    return letters == sorted(letters, key=lambda name: (len(name.split("_")[0]) > 1, name))
+    return list(names) == sorted(names, key=_usual)
+
+
+def _usual(name: Node) -> tuple[bool, str]:
+    return len(name.name.split("_")[0]) > 1, name.name
 
 
 def _is_call(node: Node) -> bool:
     """Return whether a node is a function call such as f(2), f'(0), d(A, B) or f(g(2))."""
-    if node.kind != "product" or len(node.parts) != 2 or node.parts[0].kind != "symbol":
+    if node.kind != "product" or len(node.parts) != 2:
         return False
-    return node.parts[0].name[0] in _FUNCTIONS and node.parts[1].kind != "symbol"
+    function, argument = node.parts
+    if function.kind == "power" and function.parts[1] == negative(number(1)):
+        function = function.parts[0]  # f^{-1}(2)
+    named = function.kind == "symbol" and function.name[0] in _FUNCTIONS
+    return named and argument.kind != "symbol"
 
 
 def _numbers(node: Node) -> bool:

@@ -92,7 +92,7 @@ class Operands(Cursor, ABC):
             return not self.bars
         if token.kind == "sign":
             return token.text in _STARTS
-        return token.kind == "command" and token.text in _MULTIPLY
+        return token.kind == "command" and token.text in _MACROS
 
     def factor(self) -> Node:
         """Parse one operand with its powers, factorials, degrees and per cent signs."""
@@ -209,10 +209,10 @@ class Operands(Cursor, ABC):
         if len(texts) < 5 or texts[0] + texts[2] + texts[4] != "(,)":
             return None
         top, bottom = self.tokens[self.at + 1], self.tokens[self.at + 3]
-        if not (top.kind == bottom.kind == "number" and (top.text + bottom.text).isdecimal()):
+        if not all(t.text.isdecimal() or t.text in _COUNTS for t in (top, bottom)):
             return None
         self.move(self.at + 5)
-        return Node("call", "binomial", (number(int(top.text)), number(int(bottom.text))))
+        return Node("call", "binomial", (_count(top.text), _count(bottom.text)))
 
     def _chosen_of(self, upper: str) -> Node | None:
         """Parse C_{10}^3 and C_n^k as binomial coefficients, but C_1^2 as a constant, squared."""
@@ -220,7 +220,7 @@ class Operands(Cursor, ABC):
         if not ((upper.isdecimal() or upper in _COUNTS) and self.accept("^")):
             return None
         lower = self._argument()
-        top = number(int(upper)) if upper.isdecimal() else Node("symbol", upper)
+        top = _count(upper)
         if upper.isdecimal() and lower.kind == "number" and Fraction(lower.value) > int(upper):
             self.move(start)
             return None
@@ -485,6 +485,10 @@ _COUNTS = frozenset({"n", "m", "N", "k"})
 _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "equiv"})
 
 
+def _count(text: str) -> Node:
+    return number(int(text)) if text.isdecimal() else Node("symbol", text)
+
+
 def _determinant(rows: list[list[Node]]) -> Node:
     """Return a determinant expanded along its first row: at most 4! products."""
     if len(rows) > MAX_SIDE or any(len(row) != len(rows) for row in rows):
@@ -539,4 +543,3 @@ _MACROS: Mapping[str, Callable[[Operands, str], Node]] = {
     "emptyset": lambda *_: Node("set"),
     "ldots": lambda *_: Node("ellipsis"),
 }
-_MULTIPLY = _MACROS.keys() - {"ldots"}  # macros that may follow a factor and multiply it

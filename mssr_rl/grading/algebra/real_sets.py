@@ -4,23 +4,14 @@ r"""Intervals of real numbers and their unions: (-\infty, 2) \cup (2, 5], x < 3,
 is an interval only in a union, or if the other answer must be one.
 """
 
-from functools import cmp_to_key
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mssr_rl.grading.algebra.identity import compare_constants
 from mssr_rl.grading.algebra.tree import INFINITY, REALS, Node, Unreadable, holds, negative, symbols
 
 _MINUS_INFINITY = negative(INFINITY)
+_INEQUALITIES = ("<", "<=", ">", ">=", "!=")
 _TURNED = {">": "<", ">=": "<="}
-
-
-class RealInterval(NamedTuple):
-    """The two ends of an interval, and whether each end belongs to the interval."""
-
-    low: Node
-    high: Node
-    has_low: bool
-    has_high: bool
 
 
 def is_union(node: Node) -> bool:
@@ -36,15 +27,10 @@ def is_union(node: Node) -> bool:
 
 def same(a: Node, b: Node) -> bool:
     """Return whether two nodes are the same set of real numbers."""
-    one, other = _merged(_pieces(a)), _merged(_pieces(b))
-    if len(one) != len(other):
-        return False
-    return all(
-        (x.has_low, x.has_high) == (y.has_low, y.has_high)
-        and compare_constants(x.low, y.low) == 0
-        and compare_constants(x.high, y.high) == 0
-        for x, y in zip(one, other, strict=True)
-    )
+    ends: list[Node] = []
+    for end in (*_ends(a), *_ends(b)):
+        _insert(end, ends)
+    return _cells(a, ends) == _cells(b, ends)
 
 
 def of_conditions(node: Node) -> Node | None:
@@ -87,7 +73,8 @@ def _of_builder(node: Node) -> Node | None:
 def _of_relation(relation: Node) -> Node | None:
     """Return the numbers that satisfy x < 3, 1 < x <= 3, x != 3 or x in S, or None."""
     if relation.name == "in" and relation.parts[0].kind == "symbol":
-        return relation.parts[1] if not symbols(relation.parts[1]) else None
+        numbers = relation.parts[1]
+        return None if symbols(numbers) or numbers.kind == "domain" else numbers
     if relation.name == "!=":
         return _all_but(relation)
     signs, parts = relation.name.split(), relation.parts
@@ -106,6 +93,14 @@ def _of_relation(relation: Node) -> Node | None:
     return Node("group", brackets, (parts[0], parts[2]))
 
 
+def as_builder(relation: Node) -> Node | None:
+    """Return {x | condition} for an inequality in one letter, such as |x| > 2, or None."""
+    if relation.kind != "relation" or relation.name not in _INEQUALITIES:
+        return None
+    letters = [Node("symbol", name) for name in symbols(relation)]
+    return Node("builder", "", (letters[0], relation)) if len(letters) == 1 else None
+
+
 def _all_but(relation: Node) -> Node | None:
     """Return the set of all real numbers but one, for x != 2; None for anything else."""
     left, right = relation.parts
@@ -118,93 +113,63 @@ def _is_infinite(*ends: Node) -> bool:
     return any(end in (INFINITY, _MINUS_INFINITY) for end in ends)
 
 
-def _pieces(node: Node) -> list[RealInterval]:
-    if node.kind == "union":
-        return [*_pieces(node.parts[0]), *_pieces(node.parts[1])]
-    if node.kind == "cap":
-        return _common(_pieces(node.parts[0]), _pieces(node.parts[1]))
-    if node.kind == "without":
-        return _without(_pieces(node.parts[0]), node.parts[1])
-    if node.kind == "set":
-        return [RealInterval(part, part, True, True) for part in node.parts if _constant(part)]
-    if node.kind != "group" or len(node.parts) != 2 or not all(map(_constant, node.parts)):
+def _ends(node: Node) -> Iterator[Node]:
+    """Yield the numbers at which pieces of a set begin or end."""
+    node = of_conditions(node) or node
+    if node.kind in _OPERATIONS:
+        for part in node.parts:
+            yield from _ends(part)
+    elif node.kind == "set" or (node.kind == "group" and len(node.parts) == 2):
+        for end in node.parts:
+            if symbols(end) or holds(end, "group", "list", "set", "relation", "literal"):
+                raise Unreadable("an end that is not a number")
+            if not _is_infinite(end):
+                yield end
+    else:
         raise Unreadable("no interval")
-    low, high = node.parts
+
+
+def _insert(end: Node, ends: list[Node]) -> None:
+    """Insert a number into an ascending list, unless the list has it."""
+    place = _place(end, ends)
+    if place == len(ends) or compare_constants(end, ends[place]):
+        ends.insert(place, end)
+
+
+def _place(end: Node, ends: Sequence[Node]) -> int:
+    """Return the index of the first number of an ascending list that is not below `end`."""
+    return next(
+        (i for i, other in enumerate(ends) if compare_constants(end, other) <= 0), len(ends)
+    )
+
+
+def _cells(node: Node, ends: Sequence[Node]) -> frozenset[int]:
+    """Return the parts of the number line that a set consists of.
+
+    `ends` cut the line. The number ends[i] has index 2i + 1, the open interval below it 2i.
+    """
+    node = of_conditions(node) or node
+    if node.kind in _OPERATIONS:
+        one, other = (_cells(part, ends) for part in node.parts)
+        return _OPERATIONS[node.kind](one, other)
+    if node.kind == "set":
+        return frozenset(2 * _place(part, ends) + 1 for part in node.parts)
+    low, high = (_index(end, ends) for end in node.parts)
+    if low >= high:
+        raise Unreadable("an interval without numbers")
     # ]0, 1[ is another way to write (0, 1).
     brackets = node.name.replace("](", "()").replace("][", "()")
-    if compare_constants(low, high) >= 0:
-        raise Unreadable("an interval without numbers")
-    return [RealInterval(low, high, brackets[0] == "[", brackets[1] == "]")]
+    return frozenset(range(low + (brackets[0] != "["), high + (brackets[1] == "]")))
 
 
-def _constant(node: Node) -> bool:
-    if symbols(node) or holds(node, "group", "list", "set", "relation", "literal"):
-        raise Unreadable("an end that is not a number")
-    return True
+def _index(end: Node, ends: Sequence[Node]) -> int:
+    if _is_infinite(end):
+        return 2 * len(ends) + 1 if end == INFINITY else -1
+    return 2 * _place(end, ends) + 1
 
 
-def _without(pieces: list[RealInterval], taken: Node) -> list[RealInterval]:
-    if taken.kind != "set":
-        raise Unreadable("intervals without something that is not a set")
-    for point in taken.parts:
-        pieces = [part for piece in pieces for part in _cut(piece, point)]
-    return pieces
-
-
-def _cut(piece: RealInterval, point: Node) -> list[RealInterval]:
-    low, high = compare_constants(piece.low, point), compare_constants(point, piece.high)
-    if low > 0 or high > 0:
-        return [piece]
-    if low == 0 or high == 0:
-        has_low, has_high = piece.has_low and low != 0, piece.has_high and high != 0
-        return [piece._replace(has_low=has_low, has_high=has_high)]
-    return [piece._replace(high=point, has_high=False), piece._replace(low=point, has_low=False)]
-
-
-def _common(one: list[RealInterval], other: list[RealInterval]) -> list[RealInterval]:
-    """Return the intersection of two unions of intervals."""
-    overlaps = [_overlap(a, b) for a in one for b in other]
-    return [piece for piece in overlaps if piece is not None]
-
-
-def _overlap(a: RealInterval, b: RealInterval) -> RealInterval | None:
-    low, high = compare_constants(a.low, b.low), compare_constants(a.high, b.high)
-    starts, ends = (a if low >= 0 else b), (a if high <= 0 else b)
-    has_low = starts.has_low if low else a.has_low and b.has_low
-    has_high = ends.has_high if high else a.has_high and b.has_high
-    order = compare_constants(starts.low, ends.high)
-    if order > 0 or (order == 0 and not (has_low and has_high)):
-        return None
-    return RealInterval(starts.low, ends.high, has_low, has_high)
-
-
-def _merged(pieces: list[RealInterval]) -> list[RealInterval]:
-    """Return the intervals in ascending order, joined where they overlap or touch.
-
-    Two that touch are joined if the number between them belongs to one of them.
-    """
-    ordered = sorted(pieces, key=cmp_to_key(_before))
-    merged: list[RealInterval] = []
-    for piece in ordered:
-        if merged and _joins(merged[-1], piece):
-            merged[-1] = _joined(merged[-1], piece)
-        else:
-            merged.append(piece)
-    return merged
-
-
-def _before(a: RealInterval, b: RealInterval) -> int:
-    # Of two that start at one number the closed one comes first: the joined piece keeps its start.
-    return compare_constants(a.low, b.low) or (b.has_low - a.has_low)
-
-
-def _joins(a: RealInterval, b: RealInterval) -> bool:
-    order = compare_constants(b.low, a.high)
-    return order < 0 or (order == 0 and (a.has_high or b.has_low))
-
-
-def _joined(a: RealInterval, b: RealInterval) -> RealInterval:
-    order = compare_constants(b.high, a.high)
-    if order > 0:
-        return a._replace(high=b.high, has_high=b.has_high)
-    return a._replace(has_high=a.has_high or (order == 0 and b.has_high))
+_OPERATIONS: Mapping[str, Callable[[frozenset[int], frozenset[int]], frozenset[int]]] = {
+    "union": frozenset.union,
+    "cap": frozenset.intersection,
+    "without": frozenset.difference,
+}

@@ -11,7 +11,7 @@ from fractions import Fraction
 import sympy
 from sympy.matrices import MatrixBase
 
-from mssr_rl.grading.algebra.tree import INFINITY, Node, Unreadable, holds, number, walk
+from mssr_rl.grading.algebra.tree import INFINITY, REALS, Node, Unreadable, holds, number, walk
 
 MAX_NODES = 200
 MAX_SIDE = 6  # of a matrix
@@ -153,19 +153,21 @@ def _interval(node: Node) -> sympy.Basic:
 def _builder(node: Node) -> sympy.Basic:
     """Return the real numbers that satisfy a condition on one letter, as a sympy set."""
     head, condition = node.parts
-    letter = head.parts[0] if head.kind == "relation" else head
+    letter, domain = head.parts if head.kind == "relation" else (head, REALS)
     if letter.kind != "symbol" or condition.kind != "relation" or len(condition.parts) != 2:
         raise Unreadable("a set that is not of numbers by one condition")
     left, right = _parts(condition)
-    relation = _RELATIONS.get(condition.name)
-    if relation is None:
+    relation, numbers = _RELATIONS.get(condition.name), _DOMAINS.get(domain)
+    if relation is None or numbers is None:
         raise Unreadable(condition.name)
-    return sympy.solveset(relation(left, right), _object(letter), sympy.S.Reals)
+    solutions = sympy.solveset(relation(left, right), _object(letter), numbers)
+    return sympy.FiniteSet(*solutions) if solutions.is_finite_set else solutions
 
 
 _RELATIONS = {
     "=": sympy.Eq, "<": sympy.Lt, "<=": sympy.Le, ">": sympy.Gt, ">=": sympy.Ge, "!=": sympy.Ne,
 }  # fmt: skip
+_DOMAINS = {REALS: sympy.S.Reals, Node("domain", "Z"): sympy.S.Integers}
 _CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "infinity": sympy.oo}
 _TEN = sympy.Integer(10)
 _FUNCTIONS: Mapping[str, Callable[..., sympy.Basic]] = {
