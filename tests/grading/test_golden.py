@@ -27,9 +27,9 @@ GOLD = [
 KINDS = [
     "number", "separator", "fraction", "mixed", "percent", "unit", "radical", "power", "log",
     "pi", "expression", "equation", "inequality", "or", "tuple", "list", "set", "interval",
-    "matrix", "complex", "ratio", "time", "base", "choice", "words", "mixed bag", "grammar", "families",
-    "sets", "piecewise", "names", "derivations", "units", "Chinese", "choices", "golds", "numbers",
-    "equations", "vectors",
+    "matrix", "complex", "ratio", "time", "base", "choice", "words", "mixed bag", "grammar",
+    "families", "sets", "piecewise", "names", "derivations", "units", "Chinese", "choices",
+    "golds", "numbers", "equations", "vectors",
 ]  # fmt: skip
 
 
