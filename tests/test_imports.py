@@ -27,6 +27,7 @@ LAYERS = (
     doctor disagreements sample_logs""",
     """comparison""",
     """sweep imports""",
+    """view""",
     """verbs""",
     """completion helptext cli child __main__ __init__""",
 )

@@ -1,5 +1,8 @@
 """Draw bars, and marks of start and end values, for tables; as inline SVG. Pure functions."""
 
+from collections.abc import Sequence
+from math import isfinite
+
 from markupsafe import Markup
 
 from mssr_rl.report.text import trusted
@@ -11,6 +14,22 @@ def bar(share: float) -> Markup:
     """Return a bar whose length is `share` of the full width."""
     rect = f'<rect width="{WIDTH * min(1.0, max(0.0, share)):.1f}" height="8" rx="2"/>'
     return trusted(f'<svg class="bar" viewBox="0 0 {WIDTH} 8" aria-hidden="true">{rect}</svg>')
+
+
+def sparkline(values: Sequence[float]) -> Markup:
+    """Return a small line through the values, from the lowest to the highest; dot: the last."""
+    known = [value for value in values if isfinite(value)]
+    if len(known) < 2:
+        return trusted("")
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    last = len(known) - 1
+    at = [(2 + 92 * i / last, 20 - 17 * (value - low) / span) for i, value in enumerate(known)]
+    line = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
+    end = f'<circle class="dot" cx="{at[-1][0]:.1f}" cy="{at[-1][1]:.1f}" r="2"/>'
+    return trusted(
+        f'<svg class="spark s1" viewBox="0 0 98 23" aria-hidden="true">'
+        f'<path class="line" d="M{line}"/>{end}</svg>'
+    )
 
 
 def scale() -> Markup:

@@ -60,6 +60,7 @@ class Chart:
     one_trainer: bool = True  # a step of one line is a step of the others
     width: int = 340
     height: int = 220
+    key: str = ""  # the metric's name on disk, for links to the figure
 
     @property
     def in_steps(self) -> bool:

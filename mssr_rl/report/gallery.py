@@ -53,6 +53,9 @@ class RolloutCard(NamedTuple):
     verdict: str
     reason: str
     reward: str
+    family: str = ""
+    advantage: str = ""  # the mean over the response's tokens
+    flipped: bool = False  # whether a bonus made a negative advantage positive
 
     @property
     def weight(self) -> int:
@@ -175,6 +178,9 @@ def card(sample: Row, folder: Path) -> RolloutCard:
         verdict=VERDICTS.get(reason, _short(reason) or "not graded"),
         reason=_short(reason),
         reward=number(sample.get("reward", "–")),
+        family=_family(sample.get("tags")),
+        advantage=_signed(sample.get("advantage")),
+        flipped=sample.get("flipped") is True,
     )
 
 
@@ -202,6 +208,15 @@ def _tags(tags: object) -> str:
     if not isinstance(tags, Mapping):
         return ""
     return " · ".join(f"{_short(k)} {_short(v)}" for k, v in tags.items())
+
+
+def _family(tags: object) -> str:
+    return _short(tags.get("family", "")) if isinstance(tags, Mapping) else ""
+
+
+def _signed(value: object) -> str:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:+.3g}".replace("-", "−") if known else ""
 
 
 def _short(thing: Any) -> str:

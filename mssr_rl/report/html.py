@@ -29,6 +29,7 @@ def templates(*folders: Path) -> Environment:
     env.filters.update(
         draw=curves.draw,
         bar=bars.bar,
+        sparkline=bars.sparkline,
         number=text.number,
         percent=text.percent,
         points=text.points,

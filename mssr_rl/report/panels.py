@@ -5,11 +5,12 @@ own name.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import NamedTuple
 
 from mssr_rl import metric_names
-from mssr_rl.metric_names import BUDGET_ROLLOUTS, REWARD_MEAN, Metric
+from mssr_rl.metric_names import BUDGET_ROLLOUTS, REWARD_MEAN, VALIDATION_ACCURACY, Metric
 from mssr_rl.report.curves import Chart, ChartLine, Point
 from mssr_rl.report.runfiles import Row
 from mssr_rl.stats import wilson
@@ -89,6 +90,7 @@ def _chart(metric: Metric, metrics: Sequence[Row], width: int = 340, height: int
         share=metric.share,
         width=width,
         height=height,
+        key=metric.name,
     )
 
 
@@ -109,7 +111,23 @@ def _accuracy(evaluations: Sequence[Row]) -> Chart:
         share=True,
         width=420,
         height=240,
+        key=VALIDATION_ACCURACY,
     )
+
+
+def overlaid(charts: Sequence[Chart | None], names: Sequence[str]) -> Chart:
+    """Return the first line of each chart in one chart, under these names; None has no line.
+
+    The charts are of one metric, and at least one of them is there. Of accuracy it is the greedy
+    one.
+    """
+    first = next(chart for chart in charts if chart is not None)
+    lines = (
+        replace(chart.lines[0], name=name) if chart else ChartLine(name=name, points=())
+        for chart, name in zip(charts, names, strict=True)
+    )
+    kind = " (greedy)" if first.key == VALIDATION_ACCURACY else ""
+    return replace(first, title=first.title + kind, lines=tuple(lines), one_trainer=False)
 
 
 def _scored(row: Row, key: str) -> Point:

@@ -46,6 +46,12 @@ class TagRow(NamedTuple):
     greedy: tuple[float | None, float | None]
     sampled: tuple[float | None, float | None]
 
+    @property
+    def interval(self) -> Interval | None:
+        """Wilson's 95 % interval of the greedy accuracy at the end; None if it is unknown."""
+        end = self.greedy[1]
+        return None if end is None or not self.n else wilson(end, self.n)
+
 
 class Breakdown(NamedTuple):
     """The accuracy by the values of one tag, such as family or level."""

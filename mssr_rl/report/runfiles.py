@@ -107,20 +107,32 @@ class Lines(NamedTuple):
     bad: int
 
 
+class RunDocuments(NamedTuple):
+    """The files of a run that are not streams."""
+
+    config_text: str
+    run: Row
+    summary: Row  # empty until the run ends
+
+
+def read_documents(folder: Path) -> RunDocuments:
+    """Return config.yaml, run.json and summary.json. Raise UserError if `folder` holds no run."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
+    return RunDocuments(_required(folder, "config.yaml"), _run(folder), _summary(folder))
+
+
 def read_run(folder: Path) -> RunFiles:
     """Return the content of a run's folder. Raise UserError if `folder` holds no run."""
     folder = folder.resolve()
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
+    documents = read_documents(folder)
     files = {name: _lines(folder, name) for name in STREAMS}
     return RunFiles(
         folder=folder,
-        config_text=_required(folder, "config.yaml"),
-        run=_run(folder),
+        **documents._asdict(),
         metrics=_by_step(files["metrics"].rows),
         evaluations=files["eval"].rows,
         samples=files["samples"].rows,
-        summary=_summary(folder),
         skipped=tuple(_complaint(name, lines) for name, lines in files.items() if lines.bad),
     )
 
@@ -168,14 +180,15 @@ def _lines(folder: Path, name: str) -> Lines:
     bad = 0
     with suppress(FileNotFoundError):
         for row in any_rows(folder, name):
-            if row is not None and _is_step(row.get("step")) and FITS[name](row):
+            if row is not None and is_step(row.get("step")) and FITS[name](row):
                 rows.append(row)
             else:
                 bad += 1
     return Lines(tuple(rows), bad)
 
 
-def _is_step(found: object) -> bool:
+def is_step(found: object) -> bool:
+    """Return whether a value can be the number of a step."""
     return isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < BEYOND
 
 

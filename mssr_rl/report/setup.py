@@ -65,7 +65,7 @@ class Setup(NamedTuple):
 
 def describe(files: RunFiles) -> Setup:
     """Return the settings and the cost of a run, without its measurements of the policy."""
-    config = _config(files.config_text)
+    config = flat_config(files.config_text)
     ledger = _ledger(files)
     return Setup(
         title={key: _name_of(config, key) for key in TITLE_KEYS},
@@ -124,7 +124,8 @@ def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
     return tuple(Phase(name, spent, spent / total) for name, spent in ordered)
 
 
-def _config(text: str) -> dict[str, Any]:
+def flat_config(text: str) -> dict[str, Any]:
+    """Return {dotted key: value} of a config.yaml, without empty values; {} if it is damaged."""
     if safe_yaml.unsafe(text):
         return {}  # the page still shows the file as text
     try:

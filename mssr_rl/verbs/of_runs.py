@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,11 @@ from mssr_rl.typed import option
 
 @dataclass(frozen=True, kw_only=True)
 class TrainWords:
-    """The arguments of `train`: two of its own, and every config key."""
+    """The arguments of `train`: three of its own, and every config key."""
 
     plan: bool = option("print what would be done, and start nothing", False)
     cfg: Literal["job"] | None = option("job: print the whole config as YAML, start nothing", None)
+    view: bool = option("show the run on a local web page while it trains", False)
     keys: Mapping[str, str] = others("any config key")
 
 
@@ -28,8 +30,10 @@ def train(arguments: Sequence[str]) -> str | None:
     config = load([f"{key}={text}" for key, text in options.keys.items()])
     if not options.plan and options.cfg is None:
         from mssr_rl.run import trainer
+        from mssr_rl.view.view_verb import beside
 
-        trainer.train(config)
+        with beside(config.runs_dir) if options.view else nullcontext():
+            trainer.train(config)
         return None
     from mssr_rl.planning import plan
 
