@@ -7,8 +7,7 @@ VERB = Verb(
     (
         Form(
             "serve the page on this machine until Ctrl-C; it only reads",
-            "mssr_rl.view.view_verb:ViewWords",
-            "mssr_rl.view.view_verb:serve",
+            "mssr_rl.view.view_verb:ViewWords:serve",
             ("view", "view runs_dir=runs port=8400"),
         ),
     ),
