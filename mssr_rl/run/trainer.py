@@ -257,7 +257,7 @@ class Session:
             sentence = self._keep(broken)
             if not self._may_be_left_out(broken):
                 raise NotFinite(
-                    f"{sentence}. A smaller train.lr or train.max_grad_norm is the usual way out; "
+                    f"{sentence}. Try a smaller train.lr or a smaller train.max_grad_norm; "
                     "fault.non_finite=skip leaves such a step out"
                 ) from broken
             self.screen.say(f"left out  {sentence}")

@@ -7,8 +7,7 @@ from mssr_rl.stability.limits import Limits
 from mssr_rl.stability.trace import EvaluationPoint, Event, Trace, held, reference, window_of
 
 ADVICE = (
-    "take the best checkpoint; a smaller train.lr, or a KL term (algo.kl_coef), is the usual way "
-    "out"
+    "use the best checkpoint; in the next run, try a smaller train.lr or a KL term (algo.kl_coef)"
 )
 
 
@@ -21,12 +20,12 @@ def accuracy_collapse(trace: Trace, limits: Limits) -> Event | None:
     below = 0
     for best, mark in _with_best(trace.marks):
         p = best.accuracy
-        room = max(limits.accuracy_drop, 3 * sqrt(2 * p * (1 - p) / max(mark.n, 1)))
-        below = below + 1 if p - mark.accuracy > room else 0
+        allowed = max(limits.accuracy_drop, 3 * sqrt(2 * p * (1 - p) / max(mark.n, 1)))
+        below = below + 1 if p - mark.accuracy > allowed else 0
         if below == 2:
             evidence = (
-                f"validation accuracy {mark.accuracy:.1%}, the second time in a row more than "
-                f"{100 * room:.1f} points below the {p:.1%} of step {best.step}"
+                f"validation accuracy is {mark.accuracy:.1%}; for the second time in a row it is "
+                f"more than {100 * allowed:.1f} points below the best, {p:.1%} at step {best.step}"
             )
             return Event("accuracy_collapse", "collapse", mark.step, evidence, ADVICE)
     return None
@@ -44,8 +43,8 @@ def answer_collapse(trace: Trace, limits: Limits) -> Event | None:
     if index is None:
         return None
     evidence = (
-        f"{missing[index]:.0%} of the rollouts hold no readable answer, {start:.0%} at the start, "
-        f"for {window} steps"
+        f"{missing[index]:.0%} of the rollouts have no readable answer, against {start:.0%} at the "
+        f"start; the share was this high for {window} steps"
     )
     return Event("answer_collapse", "collapse", trace.step(index), evidence, ADVICE)
 

@@ -26,10 +26,13 @@ def no_signal(trace: Trace, limits: Limits) -> Event | None:
     index = held(zero > limits.zero_advantage, window)
     if index is None:
         return None
-    evidence = f"{zero[index]:.0%} of the tokens have no advantage, for {window} steps"
+    evidence = (
+        f"{zero[index]:.0%} of the tokens have an advantage of 0; the share was this high for "
+        f"{window} steps"
+    )
     advice = (
-        "the problems are too easy or too hard for these groups: other problems, a larger "
-        "rollout.group_size, or an algorithm whose baseline is not the group"
+        "the problems are too easy or too hard for groups of this size; try other problems, a "
+        "larger rollout.group_size, or an algorithm whose baseline is not the group"
     )
     return Event("no_signal", "warn", trace.step(index), evidence, advice)
 
@@ -52,10 +55,13 @@ def format_only(trace: Trace, limits: Limits) -> Event | None:
     if not (fall >= FORMAT_FALL and rise < limits.format_gain):
         return None
     evidence = (
-        f"{fall:.0%} more of the rollouts have an answer than at the start; of the answers, "
-        f"{100 * rise:+.1f} points are right"
+        f"{fall:.0%} more of the rollouts have an answer than at the start, but the share of right "
+        f"answers among the answers changed by only {100 * rise:+.1f} points"
     )
-    advice = "it learned the format and not the problems: train longer, or begin warmer"
+    advice = (
+        "the model learned the answer format, but not the problems; train longer, or start from a "
+        "better model"
+    )
     return Event("format_only", "warn", trace.step(len(missing) - 1), evidence, advice)
 
 
@@ -78,10 +84,13 @@ def plateau(trace: Trace, limits: Limits) -> Event | None:
     if not (most < limits.plateau and _validation_stands(trace)):
         return None
     evidence = (
-        f"over the last {len(late)} steps the reward rose by {100 * rise:.1f} points, and by less "
-        f"than {100 * most:.1f} with 95 % confidence"
+        f"over the last {len(late)} steps the reward rose by {100 * rise:.1f} points; with 95 % "
+        f"confidence the rise is less than {100 * most:.1f} points"
     )
-    advice = "more budget will hardly help as it is: other problems, another train.lr or algorithm"
+    advice = (
+        "a larger budget alone will hardly help; try other problems, another train.lr, or another "
+        "algorithm"
+    )
     return Event("plateau", "note", trace.step(len(reward) - 1), evidence, advice)
 
 
@@ -99,10 +108,13 @@ def tracker_lag(trace: Trace, limits: Limits) -> Event | None:
     if off.any():
         index = int(np.flatnonzero(off)[0])
         evidence = (
-            f"the tracked success rate is {100 * _moving_mean(gap, window)[index]:+.0f} points off "
-            f"the reward over {window} steps"
+            f"over {window} steps the tracked success rate differs from the reward by "
+            f"{100 * _moving_mean(gap, window)[index]:+.0f} points on average"
         )
-        advice = "the baseline is late: a smaller eta_min or eta_max forgets sooner"
+        advice = (
+            "the baseline follows the policy too slowly; try a smaller eta_min or eta_max, so that "
+            "old outcomes are forgotten sooner"
+        )
         return Event("tracker_lag", "warn", trace.step(index), evidence, advice)
     return _eta_stands(trace, 4 * window)
 
@@ -117,7 +129,10 @@ def verifier_trouble(trace: Trace, limits: Limits) -> Event | None:
     index = int(over[0])
     share = _moving_mean(failed, window)[index]
     evidence = f"grading failed on {share:.1%} of the rollouts over {window} steps"
-    advice = "these score 0 whatever they say; `grade` on the recorded responses shows which"
+    advice = (
+        "these rollouts score 0, whatever they contain; run `grade` on the recorded responses to "
+        "see which ones they are"
+    )
     return Event("verifier_trouble", "warn", trace.step(index), evidence, advice)
 
 
@@ -129,7 +144,7 @@ def _eta_stands(trace: Trace, fewest: int) -> Event | None:
         share = float((eta == bound).mean())
         if share >= AT_BOUND:
             evidence = f"eta is {bound:.3g}, its {extreme} value, on {share:.0%} of the steps"
-            advice = "the KL does not steer the forgetting: another kl_target"
+            advice = "the KL does not change the rate of forgetting; try another kl_target"
             return Event("tracker_lag", "warn", trace.step(len(eta) - 1), evidence, advice)
     return None
 

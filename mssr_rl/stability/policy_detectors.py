@@ -24,11 +24,11 @@ def entropy_collapse(trace: Trace, limits: Limits) -> Event | None:
     if index is None:
         return None
     evidence = (
-        f"entropy {entropy[index]:.3g} nat per token, {entropy[index] / start:.0%} of the start's "
-        f"{start:.3g}, for {window} steps without a new best accuracy"
+        f"entropy is {entropy[index]:.3g} nat per token, {entropy[index] / start:.0%} of the "
+        f"{start:.3g} at the start; it was low for {window} steps, without a new best accuracy"
     )
     advice = (
-        "the policy hardly explores any more: a smaller train.lr, a higher clip_high, or an "
+        "the policy hardly explores any more; try a smaller train.lr, a higher clip_high, or an "
         "algorithm with an entropy bonus"
     )
     return Event("entropy_collapse", "warn", trace.step(index), evidence, advice)
@@ -42,10 +42,12 @@ def entropy_explosion(trace: Trace, limits: Limits) -> Event | None:
     if index is None:
         return None
     evidence = (
-        f"entropy {entropy[index]:.3g} nat per token, {entropy[index] / start:.1f} times the "
-        f"start's {start:.3g}, for {window} steps"
+        f"entropy is {entropy[index]:.3g} nat per token, {entropy[index] / start:.1f} times the "
+        f"{start:.3g} at the start; it was high for {window} steps"
     )
-    advice = "answers turn to noise: a smaller train.lr, a weaker entropy bonus, or a KL term"
+    advice = (
+        "the responses become random; try a smaller train.lr, a weaker entropy bonus, or a KL term"
+    )
     return Event("entropy_explosion", "warn", trace.step(index), evidence, advice)
 
 
@@ -68,9 +70,13 @@ def kl_runaway(trace: Trace, limits: Limits) -> Event | None:
         return None
     index, key, limit, steps, says = min(fired)
     evidence = (
-        f"KL {says} {trace.column(key)[index]:.3g} nat per token, above {limit:g} for {steps} steps"
+        f"the KL {says} is {trace.column(key)[index]:.3g} nat per token; it was above {limit:g} "
+        f"for {steps} steps"
     )
-    advice = "the policy moves too fast: a smaller train.lr, a tighter clip, or a larger kl_coef"
+    advice = (
+        "the policy changes too fast; try a smaller train.lr, a narrower clip range, or a larger "
+        "kl_coef"
+    )
     return Event("kl_runaway", "warn", trace.step(index), evidence, advice)
 
 
@@ -90,11 +96,11 @@ def grad_spike(trace: Trace, limits: Limits) -> Event | None:
     ]
     index = close[0] if close else spikes[0]
     evidence = (
-        f"gradient norm {norm[index]:.3g}, {norm[index] / _usual(norm, index):.0f} times the "
-        f"usual; {len(spikes)} such step{'s' * (len(spikes) != 1)}"
+        f"the gradient norm is {norm[index]:.3g}, {norm[index] / _usual(norm, index):.0f} times "
+        f"its usual value; the run has {len(spikes)} such step{'s' * (len(spikes) != 1)}"
         + (f", three of them within {window} steps" if close else "")
     )
-    advice = "look at the batch of that step; a smaller train.max_grad_norm limits the damage"
+    advice = "look at the batch of that step; a smaller train.max_grad_norm limits such updates"
     return Event("grad_spike", "warn" if close else "note", trace.step(index), evidence, advice)
 
 

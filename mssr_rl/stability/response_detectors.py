@@ -27,10 +27,13 @@ def length_runaway(trace: Trace, limits: Limits) -> Event | None:
     if index is None:
         return None
     evidence = (
-        f"{length[index]:.0f} tokens a response, {start:.0f} at the start, {cut[index]:.0%} cut "
-        f"off, for {window} steps"
+        f"for {window} steps the responses were long: now {length[index]:.0f} tokens on average, "
+        f"against {start:.0f} at the start, and {cut[index]:.0%} of them are cut off"
     )
-    advice = "read samples.jsonl: more thought, or padding? A sequence-mean loss favours length"
+    advice = (
+        "read samples.jsonl to see whether the added text is reasoning or filler; a loss that is a "
+        "mean over each sequence favours long responses"
+    )
     return Event("length_runaway", "warn", trace.step(index), evidence, advice)
 
 
@@ -42,9 +45,13 @@ def length_collapse(trace: Trace, limits: Limits) -> Event | None:
     if index is None:
         return None
     evidence = (
-        f"{length[index]:.0f} tokens a response, {start:.0f} at the start, for {window} steps"
+        f"for {window} steps the responses were short: now {length[index]:.0f} tokens on average, "
+        f"against {start:.0f} at the start"
     )
-    advice = "the policy answers without reasoning; read samples.jsonl for what is paid"
+    advice = (
+        "the policy may answer without reasoning; read samples.jsonl to see which responses get a "
+        "reward"
+    )
     return Event("length_collapse", "warn", trace.step(index), evidence, advice)
 
 
@@ -54,8 +61,11 @@ def truncation(trace: Trace, limits: Limits) -> Event | None:
     index = held(cut > limits.truncated, window)
     if index is None:
         return None
-    evidence = f"{cut[index]:.0%} of the responses end at the length limit, for {window} steps"
-    advice = "a larger rollout.max_response_tokens: a response that is cut off cannot be right"
+    evidence = (
+        f"{cut[index]:.0%} of the responses are cut off at the length limit; the share was this "
+        f"high for {window} steps"
+    )
+    advice = "a response that is cut off cannot be right; try a larger rollout.max_response_tokens"
     return Event("truncation", "warn", trace.step(index), evidence, advice)
 
 
@@ -68,7 +78,7 @@ def repetition(trace: Trace, limits: Limits) -> Event | None:
         recent = loops[(steps > step - window) & (steps <= step)]
         if len(recent) >= FEWEST and recent.mean() > limits.repetitive:
             evidence = f"{recent.sum()} of {len(recent)} recorded responses repeat themselves"
-            advice = "read samples.jsonl; a smaller train.lr, or a KL term, keeps language intact"
+            advice = "read samples.jsonl; try a smaller train.lr or a KL term"
             return Event("repetition", "warn", step, evidence, advice)
     return None
 

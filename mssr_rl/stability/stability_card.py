@@ -97,7 +97,7 @@ def first_collapse(trace: Trace, limits: Limits) -> Event | None:
 
 def not_finite(step: int, reason: str) -> Event:
     """Return the event of a step in which `check_finite` found NaN or infinity."""
-    advice = "a smaller train.lr or train.max_grad_norm is the usual way out"
+    advice = "in the next run, try a smaller train.lr or train.max_grad_norm"
     return Event("non_finite", "collapse", step, reason, advice)
 
 

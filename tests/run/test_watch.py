@@ -55,7 +55,7 @@ def steps(folder: Path) -> int:
 def test_a_collapse_stops_the_run_saved_and_with_the_way_to_go_on(
     configure: Configure, make_wrecked: MakeEngine
 ) -> None:
-    says = r"answer_collapse at step 12: 100% of the rollouts hold no readable answer, \d+% at the"
+    says = r"answer_collapse at step 12: 100% of the rollouts have no readable answer, against \d+%"
     with pytest.raises(Collapsed, match=says) as stopped:
         trainer.run(configure(*WORDS), make_wrecked)
     folder = Path(configure().runs_dir) / "run"

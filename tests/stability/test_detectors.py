@@ -58,7 +58,9 @@ def test_a_fall_within_chance_is_no_collapse(made: Any) -> None:
     event = accuracy_collapse(made.run(marks=made.marks(*fall, n=10_000)), LIMITS)
     assert event is not None
     assert event.step == 60
-    assert "44.0%, the second time in a row more than 5.0 points below the 50.0%" in event.evidence
+    assert (
+        "is 44.0%; for the second time in a row it is more than 5.0 points below" in event.evidence
+    )
 
 
 def test_a_model_that_never_gave_answers_has_not_lost_them(made: Any) -> None:
@@ -98,7 +100,7 @@ def test_drift_from_the_frozen_model_is_named_as_that(made: Any) -> None:
     event = kl_runaway(made.run({"actor/kl_ref": made.after(60, 0.8, 0.1)}), LIMITS)
     assert event is not None
     assert event.step == 65
-    assert event.evidence.startswith("KL to the frozen initial model 0.8")
+    assert event.evidence.startswith("the KL to the frozen initial model is 0.8")
 
 
 def test_three_spikes_close_together_are_a_warning(made: Any) -> None:
