@@ -10,15 +10,15 @@ max(ratio, 1 - clip_low). The paper says that a group keeps failures from punish
 not wrong. Leaving out most tokens of a failure does the same for single rollouts. Tokens that are
 left out still count in the length. In a batch of one kind, A = 1 or -1. Clip 0.2 and 10, no KL.
 
-The paper's code was not seen. Where its text leaves a choice: p is taken over the whole rollout
-batch, the number of kept tokens is rounded up, "least likely" is by the policy that sampled, and a
-success is a reward above 0.5.
+No code of its authors was found (1 December 2026). Where the text leaves a choice: p is taken over
+the whole rollout batch, the number of kept tokens is rounded up, "least likely" is by the policy
+that sampled, and a success is a reward above 0.5.
 """
 
 from mssr_rl.advantage import (
     chain,
     contrast_successes_with_failures,
-    keep_some_tokens_of_failures,
+    filter_of_failures,
     to_tokens,
 )
 from mssr_rl.algos.algorithm import Algorithm, register
@@ -34,12 +34,10 @@ def c_rf(*, kept: float = 0.1, loss: Loss = LOSS) -> Algorithm:
     Args:
         kept: share of a failed response's tokens, the least likely ones, that learn; 1: all
     """
-    steps = [contrast_successes_with_failures(), to_tokens()]
-    if kept < 1:
-        steps.append(keep_some_tokens_of_failures(kept, by="probability"))
+    left = filter_of_failures(kept, by="probability")
     return Algorithm(
         name="c_rf",
-        advantage=chain(*steps),
+        advantage=chain(contrast_successes_with_failures(), to_tokens(), *left),
         loss=loss,
         ablations={"without token filtering": {"kept": 1.0}},
     )

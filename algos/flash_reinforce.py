@@ -9,17 +9,19 @@ The loss is averaged over a response's tokens, then over all responses, includin
 the paper's optional filter: a failure learns on that share of its tokens only, those of highest
 entropy.
 
-Elsewhere: verl has delta 0.001, TRL 0.003 (as here), a recipe of slime 0.005. Their ratio is to the
-sampler's probabilities. Ours is to those that the trainer computed for the policy that sampled, and
-`rollout.correction` accounts for the difference. Molt gives the ratio no gradient and weights log p
-instead, which is the same where the log-ratio is within +-30.
+The gradient is that of the authors' function (yifanzhang-pro/FlashREINFORCE at d7604df), filter
+included, on twenty batches (tests/algos/peers.json); delta 0.003 is its default. Elsewhere: verl
+has 0.001, TRL 0.003, a recipe of slime 0.005. Their ratio is to the sampler's probabilities. Ours
+is to those that the trainer computed for the policy that sampled, and `rollout.correction` accounts
+for the difference. Molt and the authors give the ratio no gradient and weigh log p with it, which
+is the same where the log-ratio is within +-30.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from mssr_rl.advantage import chain, keep_some_tokens_of_failures, subtract_batch_mean, to_tokens
+from mssr_rl.advantage import chain, filter_of_failures, subtract_batch_mean, to_tokens
 from mssr_rl.algos.algorithm import Algorithm, register
 from mssr_rl.loss import Aggregate, PolicyLoss, Signal, Surrogate, register_loss
 from mssr_rl.options import require
@@ -66,12 +68,10 @@ def flash_reinforce(*, kept: float = 1.0, loss: GatedRatioLoss = GatedRatioLoss(
     Args:
         kept: share of a failed response's tokens, those of highest entropy, that learn; 1: all
     """
-    steps = [subtract_batch_mean(), to_tokens()]
-    if kept < 1:
-        steps.append(keep_some_tokens_of_failures(kept, by="entropy"))
+    left = filter_of_failures(kept, by="entropy")
     return Algorithm(
         name="flash_reinforce",
-        advantage=chain(*steps),
+        advantage=chain(subtract_batch_mean(), to_tokens(), *left),
         loss=loss,
         ablations={"without gate": {"delta": 1e9}},
     )

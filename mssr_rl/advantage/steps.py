@@ -205,6 +205,17 @@ def to_tokens() -> Transform:
     return stateless("to_tokens", "rollout", "token", f)
 
 
+def filter_of_failures(
+    share: float, by: Literal["probability", "entropy"]
+) -> tuple[Transform, ...]:
+    """Return `keep_some_tokens_of_failures` for the end of a chain, and nothing for a share of 1.
+
+    Algorithms have the share as their option `kept`.
+    """
+    require(0 < share <= 1, "kept", share, "above 0, and at most 1, which keeps all")
+    return () if share == 1 else (keep_some_tokens_of_failures(share, by),)
+
+
 def keep_some_tokens_of_failures(share: float, by: Literal["probability", "entropy"]) -> Transform:
     """Return a step that sets A = 0 on some tokens of failures (rewards of at most 0.5).
 
@@ -212,7 +223,6 @@ def keep_some_tokens_of_failures(share: float, by: Literal["probability", "entro
     tokens that were least likely when they were sampled. by="entropy" keeps those of highest
     entropy. Of equal tokens the earlier one is kept.
     """
-    require(0 < share < 1, "kept", share, "above 0, and 1 to keep all")
 
     def f(a_BT: Tensor, batch: Batch) -> Tensor:
         score_BT = batch.logprob_BT if by == "probability" else -_entropy(batch)

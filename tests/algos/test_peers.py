@@ -62,6 +62,11 @@ def greedy_rewards(seed: int) -> np.ndarray:
     return np.random.default_rng(5000 + seed).random(PROBLEMS).round().repeat(group)
 
 
+def token_entropies(seed: int) -> np.ndarray:
+    """One entropy a token, for the filter that goes by it."""
+    return np.random.default_rng(7000 + seed).random(peer_batch(seed).mask_BT.shape)
+
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gspo": ("gspo", {}),
     "cispo": ("cispo", {}),
@@ -144,6 +149,19 @@ def test_the_moving_average_equals_the_peers_over_batches() -> None:
         given = step.update(batch.reward_B, batch, state)
         state = given.state
         assert np.abs(given.advantage[:, 0].numpy() - np.array(expected)).max() < FURTHEST
+
+
+@pytest.mark.parametrize(
+    ("case", "kept"), [("flash_reinforce", 1.0), ("flash_reinforce filtered", 0.2)]
+)
+def test_the_gated_ratio_has_the_gradient_of_its_authors(case: str, kept: float) -> None:
+    """Their loss weighs log p where ours has the ratio: other values, the same gradient."""
+    for seed, expected in zip(SEEDS, PEERS[case], strict=True):
+        drawn = peer_batch(seed)
+        made = algorithms.make("flash_reinforce", delta=0.012, kept=kept)
+        batch = as_batch(drawn)._replace(entropy_BT=torch.from_numpy(token_entropies(seed)))
+        found = learnt(made.loss, drawn, advantage(made, batch).double())[1:]
+        assert np.abs(np.array(found) - np.array(expected)).max() < FURTHEST
 
 
 # ---- written out a second time ----
