@@ -55,7 +55,7 @@ def _generator() -> str:
 
 def _cached(path: Path, split: str, limit: int | None) -> list[Problem]:
     """Return the cached problems; [] if there is no cache file, or it does not have enough rows."""
-    if not path.is_file():
+    if not path.is_file() or (limit is not None and limit < 1):
         return []
     try:
         source = sources.file_source((path,), split, holds_out=False)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunFailed as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _complain(KeyboardInterrupt("ended by Ctrl-C"), INTERRUPTED)
 
 
 def script(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -17,9 +17,12 @@ from typing import Any, Literal
 from mssr_rl.config import registered_names
 from mssr_rl.config.plugins import prepare
 from mssr_rl.config.words import options_of, parse_words
+from mssr_rl.data import table_files
 from mssr_rl.envs import Graded, environments
 from mssr_rl.errors import UserError
-from mssr_rl.typed import option
+from mssr_rl.problem import Problem
+from mssr_rl.prompts import IMAGE
+from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
 
 OPENRLHF = '''"""For OpenRLHF's --train.agent_func_path: {name}; labels are golds, or key:NAME."""
 
@@ -53,7 +56,7 @@ class AgentExecutor(MultiTurnAgentExecutor):
     def __init__(self):
         super().__init__(AgentInstance)
 '''
-TRL = '''"""For TRL: reward_funcs=[reward], with a column `key`, or `answer` and `choices`."""
+TRL = '''"""For TRL: reward_funcs=[reward], with a column `key`, or `answer` or `solution`."""
 
 from mssr_rl.config.plugins import prepare
 from mssr_rl.exporters import trl_reward
@@ -112,11 +115,13 @@ def trl_reward(name: str, **options: Any) -> Callable[..., list[float]]:
 
     def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
         texts = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
-        keys, golds = columns.get("key"), columns.get("answer")
+        keys, golds = columns.get("key"), columns.get("answer") or columns.get("solution")
         if keys is not None:
             return [scorer.by_key(*row).reward for row in zip(texts, map(str, keys), strict=True)]
         if golds is None:
-            raise UserError(f"{name} grades by a column key or answer; found {', '.join(columns)}")
+            raise UserError(
+                f"{name} grades by a column key, answer or solution; found {', '.join(columns)}"
+            )
         choices = columns.get("choices") or [None] * len(golds)
         rows = zip(texts, map(str, golds), choices, strict=True)
         return [scorer.by_gold(*row).reward for row in rows]
@@ -151,6 +156,9 @@ class ExportWords:
     env: str = option("the environment whose reward is exported")
     to: Literal["openrlhf", "trl", "verl"] = option("the trainer that will call it")
     split: str | None = option("train, val or test; null: the environment's default", None)
+    rows: int | None = option(
+        "rows written for the trainer; null: all, 0: none", None, COUNT_OR_NONE_AT_ALL
+    )
     options: Mapping[str, str] = options_of("env")
     plugins: tuple[str, ...] = option("modules that register environments", ())
 
@@ -162,10 +170,56 @@ def export_environment(arguments: Sequence[str]) -> int:
     name, to, plugins = parsed.env, parsed.to, list(parsed.plugins)
     options = {"split": parsed.split} if parsed.split else {}
     options |= registered_names.choose("env", {"name": name}, parsed.options).options
-    path = Path(f"{name}_{to}.py")
-    if path.exists():
-        raise UserError(f"{path} exists here already: move it away first")
+    path, table = Path(f"{name}_{to}.py"), Path(f"{name}_{to}.parquet")
+    for file in (path, table):
+        if file.exists():
+            raise UserError(f"{file} exists here already: move it away first")
+    env = environments.make(name, **options)  # a wrong split or data set is noticed now
     text = TEMPLATES[to].format(name=name, plugins=plugins, options=options)
     path.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"wrote {path}\n")
+    rows = [ROWS[to](env.name, env.split, problem) for problem in env.problems[: parsed.rows]]
+    if rows:
+        table_files.write_parquet(table, rows)
+    written = f" and {table} with {len(rows):,} rows of its {env.split} split" if rows else ""
+    sys.stdout.write(f"wrote {path}{written}\n")
     return 0
+
+
+def _trl_row(_name: str, _split: str, problem: Problem) -> dict[str, Any]:
+    """Return a row for TRL, which puts the places of pictures before the text itself."""
+    text = problem.prompt.replace(IMAGE, "").strip()
+    return {
+        "prompt": [{"role": "user", "content": text}],
+        **_pictures(problem),
+        "key": problem.key,
+        "answer": problem.answer,
+        "choices": list(problem.choices) if problem.choices else None,
+    }
+
+
+def _verl_row(name: str, split: str, problem: Problem) -> dict[str, Any]:
+    return {
+        "data_source": name,
+        "prompt": [{"role": "user", "content": problem.prompt}],
+        **_pictures(problem),
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": problem.answer},
+        "extra_info": {"key": problem.key, "split": split},
+    }
+
+
+def _openrlhf_row(_name: str, _split: str, problem: Problem) -> dict[str, Any]:
+    return {
+        "prompt": [{"role": "user", "content": problem.prompt}],
+        **_pictures(problem),
+        "label": f"key:{problem.key}",
+    }
+
+
+def _pictures(problem: Problem) -> dict[str, Any]:
+    """Return the column of pictures, in the form in which `datasets` keeps them; {} without any."""
+    pictures = [{"bytes": picture, "path": None} for picture in problem.images]
+    return {"images": pictures} if pictures else {}
+
+
+ROWS = {"openrlhf": _openrlhf_row, "trl": _trl_row, "verl": _verl_row}

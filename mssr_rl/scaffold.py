@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mssr_rl.config.words import parse_words
+from mssr_rl.envs import environments
 from mssr_rl.errors import UserError
 from mssr_rl.typed import option
 
@@ -58,6 +59,8 @@ def write_starter(arguments: Sequence[str]) -> int:
     name = parse_words(NewWords, arguments).env
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(f"env={name}: use small letters, digits and _, with a letter first")
+    if name in environments.names():
+        raise UserError(f"env={name} is there already; choose a name that --help env does not list")
     files = {f"{name}.py": MODULE, f"test_{name}.py": TEST}
     for file in files:
         if Path(file).exists():

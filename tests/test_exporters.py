@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from mssr_rl import cli, exporters
@@ -38,7 +39,8 @@ def test_trl_grades_texts_and_messages_by_key_or_by_answer() -> None:
     assert reward(completions=messages, key=[first.key], prompts=[""]) == [1.0]
     texts = [boxed("5"), boxed("6"), ""]
     assert reward(completions=texts, answer=["5"] * 3, choices=[None] * 3) == [1.0, 0.0, 0.0]
-    with pytest.raises(UserError, match="by a column key or answer; found prompts"):
+    assert reward(completions=texts, solution=["6"] * 3) == [0.0, 1.0, 0.0]
+    with pytest.raises(UserError, match="by a column key, answer or solution; found prompts"):
         reward(completions=texts, prompts=[])
 
 
@@ -62,7 +64,9 @@ def test_the_file_for_openrlhf_is_an_executor_that_grades(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "env=math12k", "to=openrlhf", "split=train", "env.limit=5"]) == 0
-    assert capsys.readouterr().out == "wrote math12k_openrlhf.py\n"
+    assert capsys.readouterr().out == (
+        "wrote math12k_openrlhf.py and math12k_openrlhf.parquet with 5 rows of its train split\n"
+    )
     if importlib.util.find_spec("openrlhf") is None:  # the two classes that the file builds on
         agent = types.ModuleType("openrlhf.utils.agent")
         agent.AgentInstanceBase = type("AgentInstanceBase", (), {})  # type: ignore[attr-defined]
@@ -92,6 +96,39 @@ def test_the_files_for_trl_and_verl_grade(
     else:
         assert made.compute_score("math", boxed("7"), "7") == 1.0
     assert cli.main(["export", "env=math12k", f"to={to}"]) == cli.USAGE  # it is there already
+
+
+@pytest.mark.parametrize("to", ["trl", "verl", "openrlhf"])
+def test_the_exported_rows_hold_the_pictures_and_earn_their_reward(
+    to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["export", "env=mmk12", f"to={to}", "split=test", "env.limit=6", "rows=4"]
+    assert cli.main(words) == 0
+    rows = pq.read_table(f"mmk12_{to}.parquet").to_pylist()
+    problems = environments.make("mmk12", split="test", limit=6).problems[:4]
+    scorer = exporters.Scorer("mmk12", {"split": "test", "limit": 6})
+    assert len(rows) == 4
+    for row, problem in zip(rows, problems, strict=True):
+        shown = tuple(picture["bytes"] for picture in row.get("images") or ())
+        assert shown == problem.images
+        said = row["prompt"][0]["content"]
+        tags = 0 if to == "trl" else problem.prompt.count("<image>")
+        assert said.count("<image>") == tags
+        key = {
+            "trl": lambda row: row["key"],
+            "verl": lambda row: row["extra_info"]["key"],
+            "openrlhf": lambda row: row["label"].removeprefix("key:"),
+        }[to](row)
+        assert scorer.by_key(boxed(problem.answer), key).reward == 1.0
+
+
+def test_no_rows_are_written_if_none_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "env=math12k", "to=trl", "env.limit=5", "rows=0"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["math12k_trl.py"]
 
 
 def test_an_unknown_trainer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ REFUSALS = {
     "model=checkpoints": "no model 'checkpoints' in configs/model; for a folder write "
     "model.path=checkpoints",
     "algo=group_norm": "no algorithm 'group_norm'; did you mean 'grpo'?",
-    "algo=mssr,grpo": "algo=mssr,grpo: one run takes one algo; start a run for each",
+    "algo=mssr,grpo": "algo=mssr,grpo: one run takes one algo; compare algo=mssr,grpo trains "
+    "a run with each, or start them one by one",
     "algo=[mssr]": "algo=[mssr] is not a name; names have letters, digits and _ - . +",
     # keys
     "sed=1": "unknown key sed; did you mean seed?",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from mssr_rl import untrusted
+from mssr_rl import nearby, untrusted
 from mssr_rl.comparison import imported
 from mssr_rl.comparison.imported import Imported
 from mssr_rl.errors import UserError
@@ -137,10 +137,7 @@ def read_evidence(folder: Path) -> Evidence:
     """Return the content of a comparison's folder. Raise `UserError` if it is not a comparison."""
     path = folder / "compare.json"
     if not path.exists():
-        raise UserError(
-            f"{folder} has no compare.json, so it is not a comparison; name a folder that compare "
-            "made, such as comparisons/NAME"
-        )
+        raise nearby.no_comparison(folder, "has no compare.json, so it is not a comparison")
     try:
         compare = untrusted.read_object(path, within=folder)
         checked_compare = msgspec.convert(compare, _Told)

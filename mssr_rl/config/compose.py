@@ -77,7 +77,10 @@ def to_yaml(config: Config) -> str:
 
 def _checked_choice(group: str, name: str) -> str:
     if "," in name:
-        raise UserError(f"{group}={name}: one run takes one {group}; start a run for each")
+        raise UserError(
+            f"{group}={name}: one run takes one {group}; compare {group}={name} trains a run with "
+            "each, or start them one by one"
+        )
     if group in keys.FILES and name not in keys.choices(group):
         raise keys.refuse_file(group, name)
     if not re.fullmatch(r"[\w.+-]+", name):

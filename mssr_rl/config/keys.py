@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mssr_rl import nearby
 from mssr_rl.config.schema import Config, Selection
 from mssr_rl.errors import UserError
 from mssr_rl.typed import closest
@@ -55,6 +56,8 @@ def refuse_file(group: str, name: str) -> UserError:
     names = choices(group)
     close = closest(name, names)
     if group == "model" and not close:
+        if "/" in name and not Path(name).exists() and nearby.path_like(name):
+            return UserError(f"model={name} is no folder here; {nearby.runs_listed(name)}")
         return UserError(
             f"no model {name!r} in configs/model; for a folder write model.path={name}"
         )

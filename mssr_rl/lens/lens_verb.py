@@ -25,6 +25,8 @@ from mssr_rl.lens.lines import Recording, open_recording
 from mssr_rl.outward import plain
 from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
 
+SINGLES = ("mvsr", "reinforce_pp")  # take any batch; the lens suggests them
+
 
 @dataclass(frozen=True, kw_only=True)
 class LensFileWords:
@@ -71,6 +73,7 @@ def look_at_run(arguments: Sequence[str]) -> int:
         for name in _once(parsed.algo or (run.algo,))
     }
     _refuse_stray_options(parsed.options, list(chosen))
+    _refuse_too_large_groups(run, chosen)
     looks = runs.look(run, chosen)
     written = lens_page.write(run, looks)
     _say(f"lens    {written}")
@@ -125,6 +128,26 @@ def _refuse_stray_options(options: Mapping[str, str], chosen: Sequence[str]) -> 
         option = key.partition(".")[2]
         if option not in known:
             raise registered_names.refuse_option("algo", chosen[0], option)
+
+
+def _refuse_too_large_groups(run: runs.RecordedRun, chosen: Mapping[str, Algorithm]) -> None:
+    """Raise UserError if an algorithm needs larger groups than the run's; name another command.
+
+    The batch of a run has one rollout per problem, or whole groups of one size.
+    """
+    size = run.line.batch.group_size if run.line.batch.group_B is None else None
+    wanting = [name for name, one in chosen.items() if size and one.min_group_size > size]
+    if not wanting:
+        return
+    others = [name for name in chosen if name not in wanting and name != run.algo]
+    if not others:
+        singles = (n for n in SINGLES if n in algorithms.names() and n != run.algo)
+        others = [next(singles)]
+    raise UserError(
+        f"{run.folder} has {size} rollout{'s' * (size != 1)} per problem, and {wanting[0]} needs "
+        f"{chosen[wanting[0]].min_group_size} or more; this works: lens run={run.folder} "
+        f"algo={','.join([run.algo, *others])}"
+    )
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import untrusted
+from mssr_rl import nearby, untrusted
 from mssr_rl.advantage import find_beliefs, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
 from mssr_rl.config import recorded
@@ -50,6 +50,8 @@ def open_run(folder: Path, step: int | None) -> RecordedRun:
     Raise `UserError` if the step was not recorded, or the recording is damaged.
     """
     steps = recorded_steps(folder)
+    if not steps and not (folder / "config.yaml").exists():
+        raise nearby.no_run(folder, "is not a run directory")
     if not steps:
         raise UserError(
             f"{folder} holds no recorded batch; training records some when lens.every is not 0, "

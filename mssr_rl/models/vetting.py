@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mssr_rl import untrusted
+from mssr_rl import nearby, untrusted
 from mssr_rl.errors import UserError
 from mssr_rl.models import bounds, model_folder
 
@@ -66,10 +66,24 @@ def _pinned(source: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
+def refuse_no_folder(path: str) -> None:
+    """Raise UserError if `path` names a folder that does not exist, and cannot be a hub id.
+
+    The hub is not asked about such a name: its client would try for minutes without a network.
+    """
+    if Path(model_folder(path)).is_dir() or not nearby.path_like(_pinned(path)[0]):
+        return
+    raise UserError(
+        f"model.path={path}: there is no such folder here; {nearby.runs_listed(path)}. A model of "
+        "the hub is written owner/name"
+    )
+
+
 def _found(path: str) -> Path:
     folder = Path(model_folder(path))
     if folder.is_dir():
         return folder
+    refuse_no_folder(path)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

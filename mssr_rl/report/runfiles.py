@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from mssr_rl import untrusted
+from mssr_rl import nearby, untrusted
 from mssr_rl.errors import UserError
 from mssr_rl.run_streams import STREAMS, any_rows
 
@@ -118,7 +118,7 @@ class RunDocuments(NamedTuple):
 def read_documents(folder: Path) -> RunDocuments:
     """Return config.yaml, run.json and summary.json. Raise UserError if `folder` holds no run."""
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist; name a run directory, such as runs/NAME")
+        raise nearby.no_run(folder, "does not exist")
     return RunDocuments(_required(folder, "config.yaml"), _run(folder), _summary(folder))
 
 
@@ -152,10 +152,7 @@ def _run(folder: Path) -> Row:
 
 
 def _no_run(folder: Path, name: str) -> UserError:
-    return UserError(
-        f"{folder} has no {name}, so it is not a run directory; "
-        "name one that training made, such as runs/NAME"
-    )
+    return nearby.no_run(folder, f"has no {name}, so it is not a run directory")
 
 
 def _object(folder: Path, name: str) -> Row:

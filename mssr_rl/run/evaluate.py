@@ -23,7 +23,7 @@ from mssr_rl.config.compose import to_yaml
 from mssr_rl.data.sources import NoSuchSplit
 from mssr_rl.envs import ProblemEnv
 from mssr_rl.errors import UserError
-from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring
+from mssr_rl.run import checkpoint, provenance, runlog, samples, scorecard, scoring, status
 from mssr_rl.run.arm import MakeEngine, eval_plan
 from mssr_rl.run.interrupt import Interrupt
 from mssr_rl.run.model_judge import Judge, judged
@@ -148,6 +148,7 @@ def _log(configs: Sequence[Config]) -> RunLog:
 def _describe(log: RunLog, config: Config) -> None:
     log.describe(
         name=log.name,
+        kind=status.EVALUATION,
         status="running",
         versions=provenance.versions(),
         git=provenance.git_revision(),

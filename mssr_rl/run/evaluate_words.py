@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from mssr_rl import nearby
 from mssr_rl.config import Config, keys, overrides, plugins, registered_names, words
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import others
 from mssr_rl.errors import UserError
 from mssr_rl.run import evaluate, scorecard
+from mssr_rl.run.here import refuse_what_is_missing
 from mssr_rl.run.model_judge import Judge
 from mssr_rl.typed import option
 
@@ -76,6 +78,7 @@ def evaluate_models(arguments: Sequence[str]) -> None:
         key = os.environ.get("MSSR_JUDGE_KEY")
         judge = Judge(url=request.judge.rstrip("/"), model=request.judge_model, key=key)
         judge.control()
+    refuse_what_is_missing(request.configs[0])
     evaluate.run(request.configs, make_engine, splits=request.splits, judge=judge)
 
 
@@ -92,7 +95,8 @@ def evaluation_request(arguments: Sequence[str]) -> EvaluationRequest:
     if "model" in arguments_of_run and arguments_of_run["model"] not in keys.choices("model"):
         if not Path(arguments_of_run["model"]).is_dir():
             raise UserError(
-                f"model={arguments_of_run['model']} is neither a folder nor a model of configs/"
+                f"model={arguments_of_run['model']} is neither a folder nor a model of configs/; "
+                f"{nearby.runs_listed(arguments_of_run['model'])}"
             )
         arguments_of_run["model.path"] = arguments_of_run.pop("model")
     plugins.prepare(overrides.listed("plugins", arguments_of_run.get("plugins", "[]")))

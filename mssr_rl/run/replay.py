@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mssr_rl import nearby
 from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
 from mssr_rl.controllers import initial_coefficients, steered
@@ -45,6 +46,8 @@ def replay(
     Raises `UserError` if the run saved no broken step.
     """
     folder = next(iter(checkpoint.newest_first(run / "faults")), None)
+    if folder is None and not run.is_dir():
+        raise nearby.no_run(run, "does not exist")
     if folder is None:
         raise UserError(f"{run} keeps no step that broke: there is no {run / 'faults'}/step_<n>")
     arm = assemble(compose.read_foreign(run / "config.yaml", words), make_engine)

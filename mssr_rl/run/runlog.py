@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mssr_rl import files, untrusted
 from mssr_rl.config import recorded
-from mssr_rl.errors import UserError
+from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
 from mssr_rl.run.interrupt import Interrupted
@@ -145,6 +145,19 @@ class RunLog:
                         (self.folder / name).unlink(missing_ok=True)
                     self.folder.rmdir()
             raise
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Raise `RunFailed` in place of the error of a write, if the directory was deleted."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if (self.folder / "config.yaml").exists():
+                raise
+            raise RunFailed(
+                f"{self.folder} was deleted or moved while its run was going on, so nothing of the "
+                "run can be saved; start it again"
+            ) from error
 
     def close(self) -> None:
         """Close the files and release the directory."""

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from mssr_rl import outward, untrusted
 from mssr_rl.run import runlock
+from mssr_rl.run_streams import any_rows
 from mssr_rl.text_table import aligned
 
 DEPTH = 3  # levels of folders that are searched: comparisons/NAME/runs/ARM
 SLOW = 600.0  # [s] a run that is in one phase for longer is shown as slow
 WIDEST = 60  # characters of a cell
 BEYOND = 1e15  # larger numbers are not plausible times or counts
+EVALUATION = "evaluation"  # the `kind` in run.json of what `eval` makes; a training run has none
 COLUMNS = ("run", "state", "step", "rollouts", "phase", "last beat")
 
 
@@ -64,16 +66,41 @@ def status(run: Path, root: Path) -> Status:
     state = str(known.get("status", "running"))
     if state == "running":
         state = _of_one_that_runs(runlock.owner(run), age)
+    name = _cell(run.relative_to(root).as_posix() if run != root else run.name)
+    if known.get("kind") == EVALUATION:
+        return _of_an_evaluation(run, name, state)
     steps = beat.get("steps", known.get("steps", "?"))
     rollouts = _number(beat.get("rollouts", 0))
     return Status(
-        name=_cell(run.relative_to(root).as_posix() if run != root else run.name),
+        name=name,
         state=_cell(state),
         step=_cell(f"{beat.get('step', 0)} of {steps}"),
         rollouts="?" if rollouts is None else f"{rollouts:,.0f}",
         phase=_cell(beat.get("phase", "start")) if state in ("running", "slow", "died") else "-",
         age=_ago(age),
     )
+
+
+def _of_an_evaluation(run: Path, name: str, state: str) -> Status:
+    """Return the status of an evaluation: its phase column has the scores of all splits so far."""
+    rows = _rows(run)
+    scores = [
+        f"{row.get('env')} {row.get('split')} {100 * accuracy:.1f} %"
+        for row in rows
+        if row is not None
+        if (accuracy := _number(row.get("accuracy"))) is not None
+    ]
+    # An evaluation has no heartbeat: its files change when a split is scored.
+    newest = max((path.stat().st_mtime for path in run.glob("*.json*")), default=time.time())
+    phase = _cell(", ".join(scores) or "evaluate")
+    return Status(name, _cell(state), "evaluation", "-", phase, _ago(time.time() - newest))
+
+
+def _rows(run: Path) -> list[dict[str, Any] | None]:
+    try:
+        return list(any_rows(run, "eval"))
+    except (FileNotFoundError, untrusted.Unusable):
+        return []
 
 
 def _of_one_that_runs(owner: int | None, age: float | None) -> str:

@@ -83,7 +83,8 @@ def run(
         going = None
         try:
             going = (session or Session)(arm, log, screen, interrupt)
-            going.run()
+            with log.guarding():
+                going.run()
         finally:
             (arm if going is None else going.arm).engine.close()
         return log.folder

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mssr_rl import files, untrusted
+from mssr_rl import files, nearby, untrusted
 from mssr_rl.config import compose, overrides, recorded
 from mssr_rl.errors import Collapsed, RunFailed, UserError
 from mssr_rl.run import checkpoint, sameness, trainer
@@ -72,7 +72,7 @@ def verify(run: Path, make_engine: MakeEngine, words: Mapping[str, str] = record
     Raises `RunFailed` with the first differences.
     """
     if not (run / "config.yaml").exists():
-        raise UserError(f"{run} is not a run directory; name one that training made")
+        raise nearby.no_run(run, "is not a run directory")
     config = compose.read_foreign(run / "config.yaml", words)
     stretch = _stretch(run)
     first, last = stretch.steps

@@ -20,6 +20,7 @@ from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.outward import plain
 from mssr_rl.report.text import duration
 from mssr_rl.run import provenance, runlock
+from mssr_rl.run.here import refuse_what_is_missing
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
 from mssr_rl.stats import racing, sequential
 from mssr_rl.stats.verdict import Rule
@@ -127,6 +128,10 @@ def prepare(words: Sequence[str]) -> Task:
     }
     matrix = spell_out(options, settings, where.runs)
     labels = [arm.label for arm in matrix.arms]
+    _refuse_one_arm(settings, labels)
+    if not settings.ray:  # the machines of a Ray cluster have their own models and devices
+        for planned in {run.arm.label: run for run in matrix.runs}.values():
+            refuse_what_is_missing(planned.config)
     if settings.baseline is not None and settings.baseline not in labels:
         raise UserError(
             f"baseline={settings.baseline} is not an arm; choose from {', '.join(labels)}"
@@ -136,6 +141,15 @@ def prepare(words: Sequence[str]) -> Task:
     folder.refuse_other_runs(where, matrix, settings.accept)
     share = machine.share(settings, matrix.runs, machines)
     return Task(settings, tuple(words), where, matrix, fair, share)
+
+
+def _refuse_one_arm(settings: Settings, labels: Sequence[str]) -> None:
+    if len(labels) < 2:
+        raise UserError(
+            f"compare needs at least two arms, and {labels[0]} is the only one: which should it be "
+            f"compared with? Name another (algo={settings.runs.get('algo', labels[0])},grpo), give "
+            "a key several values (train.lr=1e-4,2e-4), or add ablate=all; train trains one alone"
+        )
 
 
 def _check_race(settings: Settings, matrix: Matrix) -> None:

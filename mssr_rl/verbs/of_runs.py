@@ -9,6 +9,7 @@ from typing import Literal
 
 from mssr_rl import outward
 from mssr_rl.config.words import called, others, parse_words
+from mssr_rl.errors import UserError
 from mssr_rl.typed import option
 
 
@@ -28,6 +29,10 @@ def train(arguments: Sequence[str]) -> str | None:
 
     options = parse_words(TrainWords, arguments)
     config = load([f"{key}={text}" for key, text in options.keys.items()])
+    if options.cfg is None:
+        from mssr_rl.run.here import refuse_what_is_missing
+
+        refuse_what_is_missing(config)
     if not options.plan and options.cfg is None:
         from mssr_rl.run import trainer
         from mssr_rl.view.view_verb import beside
@@ -54,7 +59,12 @@ def status(arguments: Sequence[str]) -> str:
     """Return a table with one line for every run."""
     from mssr_rl.run import status as table
 
-    folders = [Path(folder) for folder in parse_words(StatusWords, arguments).runs_dir]
+    words = parse_words(StatusWords, arguments)
+    folders = [Path(folder) for folder in words.runs_dir]
+    missing = next((folder for folder in folders if not folder.is_dir()), None)
+    # The usual folders do not exist before the first run.
+    if missing is not None and words.runs_dir != StatusWords.runs_dir:
+        raise UserError(f"runs_dir={missing} is no folder; name one that holds runs")
     return "\n".join(map(outward.plain, table.status_table(folders)))
 
 

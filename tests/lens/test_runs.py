@@ -121,6 +121,20 @@ def test_a_run_that_recorded_nothing_says_how_to(
     assert "training records some when lens.every is not 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked", ["mssr,grpo", "grpo", "grpo,reinforce_pp"])
+def test_an_algorithm_that_needs_groups_is_answered_with_a_command_that_works(
+    asked: str, configure: Configure, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("algo=mssr", "eval.every=0", "budget.rollouts=64")
+    folder = trainer.run(configure(*words), make_engine)
+    assert cli.main(["lens", f"run={folder}", f"algo={asked}"]) == cli.USAGE
+    said = capsys.readouterr().err
+    assert "has 1 rollout per problem, and grpo needs 2 or more" in said
+    command = said.rpartition("this works: ")[2].split()
+    assert command[0] == "lens"
+    assert len(lens(capsys, *command[1:])) == 2
+
+
 def test_a_step_that_was_not_recorded_is_refused(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -50,6 +51,19 @@ def resumed_is_whole(configure: Configure, make_engine: MakeEngine) -> None:
     assert list(sameness.stream_differences(whole, run)) == []
     ends = (folder / "checkpoints" / "step_6" for folder in (whole, run))
     assert list(sameness.checkpoint_differences(*ends)) == []
+
+
+# ---- a deleted folder ----
+
+
+def test_a_run_whose_folder_is_deleted_ends_in_a_sentence(
+    configure: Configure, make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        ProblemEnv, "grade", at_train_step(2, lambda: shutil.rmtree(folder_of(configure)))
+    )
+    with pytest.raises(RunFailed, match="was deleted or moved while its run was going on"):
+        trainer.run(configure("name=run"), make_engine)
 
 
 # ---- environments ----

@@ -32,6 +32,17 @@ def make(folder: Path, state: str = "running", beat_age: float = 3.0) -> Path:
     return folder
 
 
+def test_an_evaluation_shows_its_scores_in_place_of_steps(tmp_path: Path) -> None:
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"status": "done", "kind": "evaluation"}))
+    assert status(folder, tmp_path)[1:5] == ("done", "evaluation", "-", "evaluate")
+    rows = [{"env": "mmk12", "split": split, "accuracy": 0.4375} for split in ("val", "test")]
+    lines = [*map(json.dumps, rows), "damaged"]
+    (folder / "eval.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    assert status(folder, tmp_path).phase == "mmk12 val 43.8 %, mmk12 test 43.8 %"
+
+
 def test_a_run_that_is_alive_is_running(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     runlock.acquire(run)
@@ -104,10 +115,10 @@ def test_nothing_in_a_run_folder_moves_the_terminal(
     other = make(tmp_path / "b")
     (other / "run.json").write_text(json.dumps({"status": evil, "steps": evil}))
     assert cli.main(["status", f"runs_dir={tmp_path}"]) == cli.DONE
-    assert cli.main(["status", f"runs_dir={tmp_path}/\x1b[2Jgone"]) == cli.DONE
-    printed = capsys.readouterr().out
-    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
-    assert printed.count("\n") == 4  # a head, a run on each line, and nothing found
+    assert cli.main(["status", f"runs_dir={tmp_path}/\x1b[2Jgone"]) == cli.USAGE
+    printed, refused = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e"} & {*printed, *refused}
+    assert printed.count("\n") == 3  # a head, and a run on each line
 
 
 def test_runs_inside_comparisons_are_found_and_circles_end(tmp_path: Path) -> None:

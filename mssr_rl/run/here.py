@@ -1,0 +1,33 @@
+"""Refuses a config that this machine cannot run: its model's folder or its device is missing.
+
+Only commands that start or plan a run check this. A run that was made elsewhere can still be read.
+"""
+
+from mssr_rl.config import Config
+from mssr_rl.errors import UserError
+from mssr_rl.models import vetting
+
+
+def refuse_what_is_missing(config: Config) -> None:
+    """Raise `UserError` if the model's folder does not exist, or there is no such device."""
+    vetting.refuse_no_folder(config.model.path)
+    # The processes of a Ray cluster have devices of their own.
+    if config.engine.name == "local":
+        _refuse_no_device(config.engine.device)
+
+
+def _refuse_no_device(name: str) -> None:
+    import torch
+
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise UserError(f"engine.device={name} is no device: write cpu, cuda or cuda:1")
+    if kind == "cpu":
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(index or 0) >= count:
+        found = f"finds {count} GPUs" if count else "finds no GPU that CUDA can use"
+        raise UserError(
+            f"engine.device={name}, but torch {found} on this machine; `mssr_rl doctor` says what "
+            "it can run, and engine.device=cpu needs no GPU"
+        )
