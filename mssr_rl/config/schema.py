@@ -302,6 +302,10 @@ class Config:
     )
     plugins: tuple[str, ...] = option("modules that register algorithms or environments", ())
     runs_dir: str = option("the folder for run folders", "runs")
+    log: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = option(
+        "programs that get a copy of the metrics, with pictures of rollouts; []: none",
+        ("tensorboard",),
+    )
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -310,5 +314,6 @@ def to_dict(config: Config) -> dict[str, Any]:
     for group in ("algo", "env"):
         chosen = plain[group]
         plain[group] = {"name": chosen["name"], **chosen["options"]}
-    plain["plugins"], plain["accept"] = list(config.plugins), list(config.accept)
+    for listed in ("plugins", "accept", "log"):
+        plain[listed] = list(plain[listed])
     return plain

@@ -6,10 +6,12 @@ Only commands that start or plan a run check this. A run that was made elsewhere
 from mssr_rl.config import Config
 from mssr_rl.errors import UserError
 from mssr_rl.models import vetting
+from mssr_rl.run import loggers
 
 
 def refuse_what_is_missing(config: Config) -> None:
     """Raise `UserError` if the model's folder does not exist, or there is no such device."""
+    loggers.refuse_missing_packages(config.log)
     vetting.refuse_no_folder(config.model.path)
     # The processes of a Ray cluster have devices of their own.
     if config.engine.name == "local":

@@ -25,7 +25,7 @@ from mssr_rl.run.summary import gpus
 from mssr_rl.run_streams import STREAMS
 
 MAY_CHANGE = (
-    *("name", "resume", "runs_dir", "accept", "cluster.address", "engine.threads"),
+    *("name", "resume", "runs_dir", "accept", "log", "cluster.address", "engine.threads"),
     *("budget.", "checkpoint.", "fault.", "lens.", "stability."),
 )
 

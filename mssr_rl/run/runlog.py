@@ -1,4 +1,4 @@
-"""The run directory: config.yaml, run.json, the three .jsonl streams, summary.json and events.
+"""The run directory: config.yaml, run.json, the three .jsonl streams and summary.json.
 
     runs/<name>/   never shared, never reused unless `resume=true`
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mssr_rl import files, untrusted
 from mssr_rl.config import recorded
@@ -24,9 +24,6 @@ from mssr_rl.outward import redacted, redacted_tree
 from mssr_rl.run import runlock
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.run_streams import STREAMS, stream_path, whole_rows
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BEGINNINGS = ("config.yaml", *(f"{stream}.jsonl" for stream in STREAMS), "lock")
@@ -40,7 +37,6 @@ class RunLog:
         self._fresh = fresh
         self.name = folder.name
         self._streams = {s: stream_path(folder, s).open("ab", buffering=0) for s in STREAMS}
-        self._events: SummaryWriter | None = None
 
     # ---- streams ----
 
@@ -55,16 +51,6 @@ class RunLog:
         except OSError:
             file.truncate(before)
             raise
-
-    def chart(self, step: int, values: Mapping[str, float]) -> None:
-        """Write the values of a step as TensorBoard events."""
-        if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import, so not at the top
-
-            # A resumed run makes some steps again: TensorBoard then drops their old events.
-            self._events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step)
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
 
     def sizes(self) -> dict[str, int]:
         """Wait until the streams are on the disk, and return their sizes [bytes]."""
@@ -164,8 +150,6 @@ class RunLog:
         with suppress(OSError):  # write errors were reported when they happened
             for stream in self._streams.values():
                 stream.close()
-            if self._events is not None:
-                self._events.close()
         with suppress(OSError):  # the lock of a dead owner is taken over anyway
             runlock.release(self.folder)
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mssr_rl import files
+from mssr_rl import files, outward
 from mssr_rl.envs.environment import Graded
 from mssr_rl.problem import Problem
+from mssr_rl.run.loggers import LoggedRollout
 from mssr_rl.seeds import derive
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -80,6 +81,17 @@ def shown(text: str | None) -> str:
     if text is None:
         return "nothing"
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+
+
+def logged(sample: Sample, split: str, run_folder: Path) -> LoggedRollout:
+    """Return a rollout as loggers show it; its pictures are those in the run's folder."""
+    verdict, problem = sample.graded.verdict, sample.problem
+    text = (
+        f"{problem.prompt}\n\n{sample.response}\n\n"
+        f"{verdict.reason}: read {shown(verdict.extracted)}, wanted {shown(problem.answer)}"
+    )
+    pictures = [run_folder / path for path in write_pictures(problem, run_folder)]
+    return LoggedRollout(f"{split}_rollouts/{_stem(problem.key)}", pictures, outward.plain(text))
 
 
 def write_pictures(problem: Problem, run_folder: Path) -> list[str]:

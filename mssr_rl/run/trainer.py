@@ -42,6 +42,7 @@ from mssr_rl.run.checkpoint import ResumePoint, TrainState
 from mssr_rl.run.draft import BrokenStep
 from mssr_rl.run.gather import Poll
 from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
+from mssr_rl.run.loggers import Loggers
 from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
@@ -56,6 +57,7 @@ from mssr_rl.stability.trace import Trace
 
 SHOWN_PER_STEP = 4  # rollouts in samples.jsonl
 SHOWN_PER_EVALUATION = 16
+SHOWN_BY_LOGGERS = 4
 AS_IT_WAS = "the run is unchanged, and the same command continues it"
 
 
@@ -86,6 +88,8 @@ def run(
             with log.guarding():
                 going.run()
         finally:
+            if going is not None:
+                going.loggers.close("failed")  # an end with another name has closed them already
             (arm if going is None else going.arm).engine.close()
         return log.folder
 
@@ -104,6 +108,7 @@ class Session:
         self.saved: checkpoint.SavedMoment | None = None  # of the newest checkpoint
         self.rows: list[dict[str, float]] = []  # metrics so far, the keys that detectors read
         self.pulse = Pulse(log.folder, arm.allowance.steps)
+        self.loggers = Loggers(log.folder, arm.config, screen.say)
 
     def run(self) -> None:
         """Run to the end, and record how the run ended."""
@@ -302,7 +307,7 @@ class Session:
             recording.record_step(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
         self.rows.append(watch.kept(result.metrics))
-        self.log.chart(step, {k: v for k, v in result.metrics.items() if k != "step"})
+        self.loggers.scalars(step, {k: v for k, v in result.metrics.items() if k != "step"})
         self.screen.step(result.metrics)
         for alarm in mismatch.alarms(result.metrics, self.arm.config):
             self.screen.say(alarm)
@@ -336,7 +341,11 @@ class Session:
         self.state = self.state._replace(
             ledger=ledger, scores=(*self.state.scores, evaluation.score)
         )
-        self.log.chart(step, scoring.chart(evaluation.score))
+        self.loggers.scalars(step, scoring.chart(evaluation.score))
+        shown = [evaluation.greedy[i] for i in chosen[:SHOWN_BY_LOGGERS]]
+        self.loggers.rollouts(
+            step, [samples.logged(one, env.split, self.log.folder) for one in shown]
+        )
         self.screen.score(evaluation.score)
 
     def _choose(self, count: int, among: Sequence[Sample], split: str) -> list[int]:
@@ -400,6 +409,7 @@ class Session:
         document = summary(self.arm.config, self.state, ending)
         self.log.summarise(document)
         self.log.end(status, reason)
+        self.loggers.close(status)
         self.log.describe(
             peak_memory_mib=provenance.peak_memory_mib(), final_checkpoint=self._final_checkpoint()
         )

@@ -145,7 +145,8 @@ def _translated(algo: str, key: str) -> str:
 
 def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
     """Yield one arm per combination of values; its label contains the values that differ."""
-    values = {key: _values(text) for key, text in texts.items()}
+    # The names of log= are a list: each run gets them all.
+    values = {k: (text,) if k == "log" else _values(text) for k, text in texts.items()}
     special = [key for key in values if key in shown or len(values[key]) > 1]
     for combination in product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
