@@ -1,5 +1,10 @@
 """Head-to-head comparison of RLVR algorithms on vision-language mathematics.
 
+    import mssr_rl
+    run = mssr_rl.train(algo="mssr", env="vision_r1")
+    found = mssr_rl.compare(["grpo", "mssr"], env="vision_r1", seeds=5)
+    run = mssr_rl.load("runs/first")
+
     from mssr_rl import register_algorithm, register_environment, register_loss
 
 They are imported on first use: `import mssr_rl` alone loads neither torch nor gymnasium. If
@@ -17,13 +22,25 @@ from mssr_rl import import_hooks
 
 if TYPE_CHECKING:
     from mssr_rl.algos.algorithm import register as register_algorithm
+    from mssr_rl.api import compare, load, train
     from mssr_rl.envs.environment import register as register_environment
     from mssr_rl.loss import register_loss
 
-__all__ = ["__version__", "register_algorithm", "register_environment", "register_loss"]
+__all__ = [
+    "__version__",
+    "compare",
+    "load",
+    "register_algorithm",
+    "register_environment",
+    "register_loss",
+    "train",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
+    "compare": ("mssr_rl.api", "compare"),
+    "load": ("mssr_rl.api", "load"),
+    "train": ("mssr_rl.api", "train"),
     "register_algorithm": ("mssr_rl.algos.algorithm", "register"),
     "register_environment": ("mssr_rl.envs.environment", "register"),
     "register_loss": ("mssr_rl.loss", "register_loss"),

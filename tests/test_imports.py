@@ -29,7 +29,7 @@ LAYERS = (
     """sweep imports""",
     """view""",
     """verbs""",
-    """completion helptext cli child __main__ __init__""",
+    """completion helptext cli child api __main__ __init__""",
 )
 LAYER_OF = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 

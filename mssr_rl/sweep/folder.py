@@ -26,7 +26,7 @@ from mssr_rl.sweep.settings import Settings
 
 LONGEST = 90  # characters of a name before its digest
 FEW = 5  # the folder's name lists up to this many algorithms
-PLACE = ("name", "runs_dir", "resume", "accept", "engine.threads")
+PLACE = ("name", "runs_dir", "resume", "accept", "log", "engine.threads")
 
 
 class Folder(NamedTuple):

@@ -79,7 +79,7 @@ class Loggers:
 
     def __init__(self, folder: Path, config: Config, say: Callable[[str], None]) -> None:
         self._folder, self._config, self._say = folder, config, say
-        self._waiting = list(config.log)
+        self._waiting: list[str] = list(config.log)
         self._open: dict[str, MetricLogger] = {}
         self._results: dict[str, float] = {}
 
