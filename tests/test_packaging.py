@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 NEEDED = (
@@ -51,6 +53,15 @@ def test_everything_a_run_needs_is_in_the_wheel(wheel: Path) -> None:
     read = {str(path.relative_to(ROOT)) for path in found}
     assert len(read) > 8
     assert read - files == set()
+
+
+def test_the_wheels_ranges_are_of_the_pinned_packages_and_allow_the_pins() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line[:1] not in ("", "#"))
+    assert ranges.keys() == pins.keys()
+    assert [name for name, pin in pins.items() if not ranges[name].contains(pin)] == []
 
 
 def test_nothing_but_our_name_is_at_the_top(wheel: Path) -> None:

@@ -65,6 +65,7 @@ WRONG = {
     "completion fish": "bash, zsh",
     "status runs_dir=nowhere": "is no folder",
     "resume verify=runs/frist": "runs here: runs/first",
+    "view port=abc": "port=abc is not a whole number",
     "replay run=runs/frist": "runs here: runs/first",
 }
 
