@@ -31,7 +31,10 @@ TEXT = re.compile(r"```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"[-+−±]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 LONGEST = 300  # seconds that a cell may take
 # Figures are vector graphics without a date, so that the same figure is the same file.
+# tqdm's note that a widget is not installed names a folder of the machine.
 SETUP = """
+import warnings
+warnings.filterwarnings("ignore", message="IProgress not found")
 import matplotlib
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 matplotlib.rcParams.update({"svg.hashsalt": "lesson", "figure.figsize": (6.4, 3.0),

@@ -32,7 +32,7 @@ def test_the_site_builds_without_a_warning_and_no_link_is_dead(tmp_path: Path) -
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     for words in (
         ["scripts/docs_site.py", "source"],
-        ["-m", "mkdocs", "build", "--strict", "--quiet"],
+        ["-m", "mkdocs", "build", "--strict"],
         ["scripts/docs_site.py", "check"],
     ):
         command = [sys.executable, *words]

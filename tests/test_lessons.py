@@ -52,6 +52,7 @@ def test_a_lesson_says_what_it_teaches_and_ends_with_an_exercise(path: Path) -> 
     assert re.match(rf"# {int(path.stem[:2])}\. .+\n\n\*\*You will learn\*\* ", page)
     for section in ("Exercise", "Answer", "Read next"):
         assert f"\n## {section}\n" in page
+    assert not re.search(r"site-packages|/(?:home|tmp|work|root)/", page)  # a recorded folder
 
 
 def test_a_page_without_its_outputs_gets_them_back() -> None:
