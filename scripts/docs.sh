@@ -7,6 +7,6 @@ cd "$ROOT"
 # MkDocs-Material prints a note about its end of life in 2027 at every build.
 export NO_MKDOCS_2_WARNING=1
 "$PYTHON" scripts/docs_site.py source
-"$PYTHON" -m mkdocs build --strict
+"$PYTHON" -m mkdocs build --strict --config-file build/site/mkdocs.yml
 "$PYTHON" scripts/docs_site.py check
 echo "open build/site/html/index.html"

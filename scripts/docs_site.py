@@ -1,6 +1,6 @@
 """Make the source of the documentation site, and check the links of the built site.
 
-    python scripts/docs_site.py source    write build/site/source: documents and generated pages
+    python scripts/docs_site.py source    write build/site: config, documents, generated pages
     python scripts/docs_site.py check     find dead links and outside requests in build/site/html
 
 `scripts/docs.sh` runs both, and MkDocs between them. The documents stay where they are and read
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 from mssr_rl.config import Selection, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.words import declared
@@ -26,7 +28,8 @@ from mssr_rl.typed import describe, show
 from mssr_rl.verbs import VERBS, Form
 
 ROOT = Path(__file__).parents[1]
-SOURCE, HTML = ROOT / "build" / "site" / "source", ROOT / "build" / "site" / "html"
+BUILD = ROOT / "build" / "site"
+SOURCE, HTML = BUILD / "source", BUILD / "html"
 # Documents outside docs/, and their places on the site.
 MOVED = {
     "README.md": "index.md",
@@ -71,6 +74,19 @@ def source() -> None:
         _write(Path(place), relinked(text, document, place))
     for name, page in generated().items():
         _write(Path(name), page)
+    (BUILD / "mkdocs.yml").write_text(
+        completed((ROOT / "mkdocs.yml").read_text("utf-8")), encoding="utf-8"
+    )
+
+
+def completed(config: str) -> str:
+    """Return the site's config, with a last section of the documents that it does not list."""
+    settings = yaml.safe_load(config)
+    listed = set(re.findall(r"[\w/]+\.md", str(settings["nav"])))
+    pages = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.md"))
+    if others := [page for page in pages if page not in listed]:
+        settings["nav"].append({"More": others})
+    return yaml.safe_dump(settings, sort_keys=False)
 
 
 def relinked(text: str, document: str, place: str) -> str:

@@ -32,7 +32,7 @@ def test_the_site_builds_without_a_warning_and_no_link_is_dead(tmp_path: Path) -
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     for words in (
         ["scripts/docs_site.py", "source"],
-        ["-m", "mkdocs", "build", "--strict"],
+        ["-m", "mkdocs", "build", "--strict", "--config-file", "build/site/mkdocs.yml"],
         ["scripts/docs_site.py", "check"],
     ):
         command = [sys.executable, *words]
@@ -89,3 +89,13 @@ def test_the_check_lists_links_that_lead_outside(site: ModuleType, tmp_path: Pat
 def test_a_style_that_loads_from_outside_is_found(site: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "a.css").write_text("@import 'https://fonts.example.org'", encoding="utf-8")
     assert site.check(tmp_path).faults == ["a.css loads from outside"]
+
+
+def test_documents_that_the_navigation_does_not_list_come_last(
+    site: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "SOURCE", tmp_path)
+    (tmp_path / "index.md").touch()
+    (tmp_path / "new.md").touch()
+    made = site.completed("nav:\n  - Start: index.md\n")
+    assert made == "nav:\n- Start: index.md\n- More:\n  - new.md\n"
