@@ -131,6 +131,11 @@ class Graded(NamedTuple):
     verdict: Verdict
 
 
+# (problem, text of every token of a response) -> for every token, whether it has no loss. It is for
+# tokens that the policy did not choose, such as a tool's output within a response.
+WithoutLoss = Callable[[Problem, Sequence[str]], Sequence[bool]]
+
+
 class ProblemEnv(gymnasium.Env[Observation, str]):
     """A Gymnasium environment that poses one problem at a time and grades one response to it."""
 
@@ -165,6 +170,8 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         self.handling = Handling()
         self.left_out: tuple[str, ...] = ()  # for each row that was left out, why
         self.notes: tuple[str, ...] = ()  # how the rows were read
+        # Which tokens of a response have no loss, see `WithoutLoss`. None: all have loss.
+        self.without_loss: WithoutLoss | None = None
         self._open: int | None = None  # index of the problem that has been posed and not answered
 
     def handled(

@@ -49,6 +49,14 @@ class Rollouts(NamedTuple):
     prompt_tokens: int  # all that were read, with image tokens and with problems that were dropped
     image_tokens: int
     sampler_logprob_BT: Tensor | None = None  # by the sampler, if it is another program
+    # float32: 0 on response tokens without loss, for example those of a tool's output; None: all
+    # response tokens have loss.
+    learns_BT: Tensor | None = None
+
+    @property
+    def loss_mask_BT(self) -> Tensor:  # noqa: N802  the shape is in the name
+        """1 on the response tokens that are part of the loss, 0 elsewhere."""
+        return self.mask_BT if self.learns_BT is None else self.mask_BT * self.learns_BT
 
 
 class UpdateStats(NamedTuple):
@@ -116,6 +124,10 @@ class Engine(Protocol):
         self, problems: Sequence[Problem], group_size: int, sampling: Sampling, seed: int
     ) -> Rollouts:
         """Return `group_size` sampled responses to each problem; `seed` decides the draws."""
+        ...
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Return the text of every token, special tokens included."""
         ...
 
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:

@@ -89,6 +89,9 @@ class TabularEngine:
             image_tokens=sum(len(problem.images) for problem in problems),
         )
 
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        return [str(token) for token in tokens]
+
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         return self._logprob(self.reference, rollouts, range(len(rollouts.problems)))
 
@@ -108,7 +111,7 @@ class TabularEngine:
         group, problems = rollouts.group_size, len(rollouts.problems)
         order = torch.randperm(problems, generator=torch.Generator().manual_seed(plan.seed))
         given = Given(
-            rollouts.mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BTK
+            rollouts.loss_mask_BT, rollouts.logprob_BT, advantage_BT, reference_BT, plan.anchor_BTK
         )
         done = []
         for rows in torch.split(order, max(1, plan.samples_per_update // group)):
@@ -117,7 +120,7 @@ class TabularEngine:
         measured = done[0][1]
         pg_loss, kl_loss, clipped, norm = torch.stack([s for s, _ in done]).mean(0).tolist()
         means = {key: sum(m[key] for _, m in done) / len(done) for key in measured}
-        tokens = plan.tokens(rollouts.mask_BT)
+        tokens = plan.tokens(rollouts.loss_mask_BT)
         return UpdateStats(pg_loss, kl_loss, clipped, norm, len(done), tokens, means)
 
     def _one_update(

@@ -24,7 +24,9 @@ class Batch(NamedTuple):
 
     reward_B: Tensor  # float64: verified outcome, in [0, 1]
     problem_B: Tensor  # int64: row of the problem in the training set, in [0, N)
-    mask_BT: Tensor  # 1 on response tokens, 0 elsewhere; its dtype is the result's
+    # 1 on response tokens, 0 elsewhere, also on tokens of a response that have no loss, such as a
+    # tool's output. Its dtype is the result's.
+    mask_BT: Tensor
     logprob_BT: Tensor  # of the sampled token under the rollout policy [nat]
     entropy_BT: Tensor | None = None  # of the rollout policy, over the full vocabulary [nat]
     logprob_ref_BT: Tensor | None = None  # of the sampled token under the frozen policy [nat]

@@ -15,7 +15,14 @@ from torch import Tensor
 from mssr_rl.advantage import Batch, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
 from mssr_rl.check_algo import loss_laws
-from mssr_rl.check_algo.batches import NUM_PROBLEMS, changed, degenerate, draw, tensors_of
+from mssr_rl.check_algo.batches import (
+    NUM_PROBLEMS,
+    changed,
+    degenerate,
+    draw,
+    holed,
+    tensors_of,
+)
 from mssr_rl.check_algo.own_reward import leak
 from mssr_rl.config.compose import load as load_config
 from mssr_rl.errors import UserError
@@ -54,12 +61,17 @@ def pure(subject: CheckedAlgorithm) -> str | None:
 
 
 def padding(subject: CheckedAlgorithm) -> str | None:
-    """Check that advantages are exactly 0 outside the responses.
+    """Check that advantages are exactly 0 outside the responses, and on tokens without loss.
 
-    Values outside the responses must not influence the advantages inside.
+    Values there must not influence the advantages elsewhere.
     """
     algorithm = subject.make()
-    batch = _batch(algorithm, 2)
+    usual = _batch(algorithm, 2)
+    without_loss = _padding(algorithm, holed(usual))
+    return _padding(algorithm, usual) or (without_loss and f"tokens without loss: {without_loss}")
+
+
+def _padding(algorithm: Algorithm, batch: Batch) -> str | None:
     advantage_BT = _advantage(algorithm, batch)
     if (advantage_BT.dtype, advantage_BT.shape) != (torch.float32, batch.mask_BT.shape):
         given = f"{advantage_BT.dtype} {list(advantage_BT.shape)}"

@@ -50,9 +50,15 @@ def degenerate(group_size: int) -> Iterator[tuple[str, Batch]]:
     yield "on a batch of one group", draw(9, group_size, ROWS[:1])
     third_B1 = (torch.arange(len(usual.reward_B)) % 3 > 0)[:, None]
     yield "when some responses have no token", usual._replace(mask_BT=usual.mask_BT * third_B1)
+    yield "when tokens inside responses have no loss", holed(usual)
     yield "when no response has a token", changed(usual, lambda x: x[:, :0], "_BT")
     yield "before any KL was measured", usual._replace(kl_step=None)
     yield "when the policy jumped", usual._replace(kl_step=50.0)
+
+
+def holed(batch: Batch) -> Batch:
+    """Return the batch in which every third token has no loss, as if a tool had written it."""
+    return batch._replace(mask_BT=batch.mask_BT * (torch.arange(batch.mask_BT.shape[1]) % 3 != 1))
 
 
 def changed(batch: Batch, change: Callable[[Tensor], Tensor], ending: str = "") -> Batch:

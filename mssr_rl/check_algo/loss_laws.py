@@ -149,6 +149,7 @@ def _update() -> tuple[Given, Tensor]:
     generator = torch.Generator().manual_seed(SEED)
     shape = (len(LENGTHS), WIDTH)
     mask_BT = (torch.arange(WIDTH) < torch.tensor(LENGTHS)[:, None]).double()
+    mask_BT[4, 2:4] = 0.0  # tokens inside a response that have no loss, such as a tool's output
     old_BT, moved_BT, reference_BT = (
         torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(3)
     )

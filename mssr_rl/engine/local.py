@@ -155,6 +155,11 @@ class LocalEngine:
             image_tokens=sum(block.image_tokens for block in answered),
         )
 
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Return the text of every token, special tokens included."""
+        tokenizer = self.family.tokenizer
+        return [str(tokenizer.decode([token])) for token in tokens]
+
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """Return log-probabilities under the reference model, float32 [nat], shape [B, T]."""
         problems, reference = rollouts.problems, self.reference
@@ -218,7 +223,7 @@ class LocalEngine:
         generator = torch.Generator().manual_seed(plan.seed)
         order = torch.randperm(len(rollouts.problems), generator=generator)
         given = Given(
-            rollouts.mask_BT,
+            rollouts.loss_mask_BT,
             rollouts.logprob_BT,
             advantage_BT,
             reference_BT,
@@ -237,7 +242,7 @@ class LocalEngine:
             clip_fraction=mean[2],
             grad_norm=sum(update.grad_norm for update in updates) / len(updates),
             updates=len(updates),
-            trained_tokens=plan.tokens(rollouts.mask_BT),
+            trained_tokens=plan.tokens(rollouts.loss_mask_BT),
             measured={
                 k: sum(u.measured[k] for u in updates) / len(updates) for k in updates[0].measured
             },

@@ -17,7 +17,7 @@ def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
     """Return the rollouts of the problems `problem_rows`, in this order."""
     rows = torch.tensor(problem_rows, dtype=torch.int64)
     row_B: list[int] = rollouts_of(rows, rollouts.group_size).tolist()
-    sampler_BT = rollouts.sampler_logprob_BT
+    sampler_BT, learns_BT = rollouts.sampler_logprob_BT, rollouts.learns_BT
     return rollouts._replace(
         problems=tuple(rollouts.problems[row] for row in problem_rows),
         responses=tuple(rollouts.responses[row] for row in row_B),
@@ -27,6 +27,7 @@ def picked(rollouts: Rollouts, problem_rows: Sequence[int]) -> Rollouts:
         entropy_BT=rollouts.entropy_BT[row_B],
         truncated_B=rollouts.truncated_B[row_B],
         sampler_logprob_BT=None if sampler_BT is None else sampler_BT[row_B],
+        learns_BT=None if learns_BT is None else learns_BT[row_B],
     )
 
 
@@ -49,6 +50,7 @@ def joined(lots: Sequence[Rollouts]) -> Rollouts:
         entropy_BT=_stacked([lot.entropy_BT for lot in lots]),
         truncated_B=torch.cat([lot.truncated_B for lot in lots]),
         sampler_logprob_BT=_stacked(sampler) if len(sampler) == len(lots) else None,
+        learns_BT=_learns(lots),
     )
 
 
@@ -73,6 +75,12 @@ def side_by_side(one: Rollouts, two: Rollouts) -> Rollouts:
 
 def _repeated(lot: Rollouts) -> tuple[Problem, ...]:
     return tuple(problem for problem in lot.problems for _ in range(lot.group_size))
+
+
+def _learns(lots: Sequence[Rollouts]) -> Tensor | None:
+    if all(lot.learns_BT is None for lot in lots):
+        return None
+    return _stacked([lot.mask_BT if (x := lot.learns_BT) is None else x for lot in lots])
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ A file has one JSON object per line, and one line per training step:
 
     {"problem": ["p0", "p0", ...], "reward": [1, 0, ...], "logprob": [[...], ...],
      "logprob_ref": [[...], ...]?, "entropy": [[...], ...]?, "greedy": [1, 0, ...]?,
-     "kl_step": 0.004?}
+     "loss_mask": [[1, 0, ...], ...]?, "kl_step": 0.004?}
 
 There is one entry per rollout, problem by problem, with one value per response token. "?" marks
 entries that may be missing. The recordings of a run also hold `row`, the problem's row in the
@@ -30,7 +30,7 @@ from mssr_rl.errors import UserError
 LINE_BYTES = 2**30  # a number as text takes about 20 bytes
 MOST_PROBLEMS = 10**7  # the state of an algorithm has a row for each
 MOST_TOKENS = 2**25  # limit for a padded batch: 256 MiB per tensor
-RAGGED = ("logprob", "logprob_ref", "entropy")
+RAGGED = ("logprob", "logprob_ref", "entropy", "loss_mask")
 
 
 BEYOND = 1 << 20  # group numbers of a step must be smaller
@@ -108,7 +108,7 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
     batch = Batch(
         reward_B=reward_B,
         problem_B=torch.tensor([row_of[key] for key in problems]),
-        mask_BT=mask_BT.double(),
+        mask_BT=_loss_mask(padded.get("loss_mask"), mask_BT, where),
         logprob_BT=padded["logprob"],
         entropy_BT=padded.get("entropy"),
         logprob_ref_BT=padded.get("logprob_ref"),
@@ -119,6 +119,15 @@ def line_of(record: Mapping[str, Any], where: str, row_of: Mapping[str, int]) ->
         greedy_B=_greedy(record, len(problems), where),
     )
     return LensStep(where, problems, lengths, groups, batch, record)
+
+
+def _loss_mask(loss_BT: Tensor | None, mask_BT: Tensor, where: str) -> Tensor:
+    """Return 1 on the response tokens with loss; without a record, these are all."""
+    if loss_BT is None:
+        return mask_BT.double()
+    if not ((loss_BT == 0) | (loss_BT == 1)).all():
+        raise UserError(f"{where}: loss_mask must hold 1 for a token with loss, and 0 without")
+    return loss_BT
 
 
 def _greedy(record: Mapping[str, Any], count: int, where: str) -> Tensor | None:

@@ -99,6 +99,7 @@ def _kept(
         prompt_tokens=record["prompt_tokens"],
         image_tokens=record["image_tokens"],
         **{name: tensors[name] for name in OF_ROLLOUTS},
+        learns_BT=tensors.get("learns_BT"),
     )
     return KeptStep(
         folder,
@@ -118,6 +119,7 @@ def _tensors(draft: StepDraft) -> dict[str, Tensor]:
     tensors["reference_BT"] = draft.reference_BT
     tensors["advantage_BT"] = draft.advantage_BT
     tensors["greedy_P"] = draft.found.greedy_P
+    tensors["learns_BT"] = draft.found.rollouts.learns_BT
     if draft.batch is not None:
         tensors["reward_B"] = draft.found.spread(draft.batch.reward_B)
     return {name: t.detach().cpu().contiguous() for name, t in tensors.items() if t is not None}

@@ -24,7 +24,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.marking import graded
+from mssr_rl.run.marking import graded, learns
 from mssr_rl.run.mishaps import EnvironmentFailed
 from mssr_rl.run.samples import Sample, shown
 from mssr_rl.run.stopwatch import Clock
@@ -169,7 +169,7 @@ def _generate(
     names = (step, batch) if batch else (step,)
     with clock.phase("rollout"):
         seed = derive(arm.config.seed, "rollout", *names)
-        rollouts = _sampled(arm, rows, step, seed)
+        rollouts = _with_loss_mask(arm, _sampled(arm, rows, step, seed))
     greedy = _greedy(arm, rows, clock)
     poll("reward")
     with clock.phase("reward"):
@@ -202,6 +202,19 @@ def _sampled(arm: TrainingSetup, rows: list[int], step: int, seed: int) -> Rollo
         sampler_logprob_BT=None if other.sampler_logprob_BT is None else logprob_BT,
     )
     return side_by_side(plain, other)
+
+
+def _with_loss_mask(arm: TrainingSetup, rollouts: Rollouts) -> Rollouts:
+    """Return the rollouts with `learns_BT` where the environment says which tokens have no loss."""
+    if arm.train.without_loss is None:
+        return rollouts
+    learns_BT = torch.zeros_like(rollouts.mask_BT)
+    lengths = rollouts.mask_BT.sum(1).int().tolist()
+    for row, length in enumerate(lengths):
+        pieces = arm.engine.pieces(rollouts.token_BT[row, :length].tolist())
+        problem = rollouts.problems[row // rollouts.group_size]
+        learns_BT[row, :length] = torch.tensor(learns(arm.train, problem, pieces)).float()
+    return rollouts._replace(learns_BT=learns_BT)
 
 
 class _Greedy(NamedTuple):

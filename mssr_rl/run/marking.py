@@ -16,6 +16,7 @@ from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.envs.environment import Graded, ProblemEnv
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict
+from mssr_rl.problem import Problem
 from mssr_rl.run.mishaps import EnvironmentFailed, place
 from mssr_rl.run.samples import Sample, shown
 
@@ -37,6 +38,31 @@ def graded(
     marks = marked(env, row_B, rollouts.responses, unscorable, ", then resume=true")
     pairs = zip(row_B, rollouts.responses, marks, strict=True)
     return [Sample(env.problems[row], response, mark) for row, response, mark in pairs]
+
+
+def learns(env: ProblemEnv, problem: Problem, pieces: Sequence[str]) -> list[bool]:
+    """Return whether each token of a response has loss; `pieces` are the texts of the tokens.
+
+    Raises `EnvironmentFailed` if the environment's `without_loss` raises, or does not return one
+    bool for each token.
+    """
+    assert env.without_loss is not None
+    what = "without_loss(problem, pieces)"
+    try:
+        without = list(env.without_loss(problem, pieces))
+    except Exception as error:  # code of the user may raise anything
+        raise EnvironmentFailed(
+            f"{what} of the environment {env.name} raised {type(error).__name__}: {error} "
+            f"({place(error)}) on a response to problem {shown(problem.key)}; correct it, then "
+            "resume=true"
+        ) from error
+    if len(without) != len(pieces) or not all(isinstance(one, bool) for one in without):
+        raise EnvironmentFailed(
+            f"{what} of the environment {env.name} must return one bool for each of the "
+            f"{len(pieces)} tokens of a response to problem {shown(problem.key)}, not "
+            f"{shown(repr(without))}; correct it, then resume=true"
+        )
+    return [not one for one in without]
 
 
 def marked(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,6 +31,7 @@ class RecordedStep(NamedTuple):
 
     batch: Batch
     token_BT: Tensor
+    mask_BT: Tensor  # 1 on all response tokens, also on those without loss
     samples: Sequence[Sample]  # B
     size: int  # N training problems
 
@@ -38,6 +40,8 @@ class RecordedStep(NamedTuple):
         batch = self.batch
         ragged = {"logprob": batch.logprob_BT, "logprob_ref": batch.logprob_ref_BT}
         ragged["entropy"] = batch.entropy_BT
+        if not torch.equal(batch.mask_BT, self.mask_BT):
+            ragged["loss_mask"] = batch.mask_BT.int()
         return {
             "problem": [sample.problem.key for sample in self.samples],
             "row": batch.problem_B.tolist(),
@@ -64,7 +68,7 @@ class RecordedStep(NamedTuple):
         }
 
     def _rows(self, x_BT: Tensor) -> list[list[float]]:
-        lengths = self.batch.mask_BT.sum(1).long().tolist()
+        lengths = self.mask_BT.sum(1).long().tolist()
         return [_short(row[:length]) for row, length in zip(x_BT, lengths, strict=True)]
 
 

@@ -135,8 +135,13 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
         scores=state.scores,
         coefficients=steering.after,
     )
-    token_BT = gathered.only_counted(rollouts.token_BT)
-    recorded = RecordedStep(batch, token_BT, gathered.counted, len(arm.train.problems))
+    recorded = RecordedStep(
+        batch,
+        gathered.only_counted(rollouts.token_BT),
+        gathered.only_counted(rollouts.mask_BT),
+        gathered.counted,
+        len(arm.train.problems),
+    )
     return StepResult(new, measured, gathered.shown, recorded)
 
 
@@ -204,7 +209,7 @@ def make_batch(
     return Batch(
         reward_B=torch.tensor(rewards, dtype=torch.float64),
         problem_B=torch.tensor(gathered.rows)[gathered.only_counted(group)],
-        mask_BT=gathered.only_counted(rollouts.mask_BT),
+        mask_BT=gathered.only_counted(rollouts.loss_mask_BT),
         logprob_BT=gathered.only_counted(rollouts.logprob_BT),
         entropy_BT=gathered.only_counted(rollouts.entropy_BT),
         logprob_ref_BT=gathered.only_counted(reference_BT),
@@ -314,7 +319,7 @@ def _kl_step(arm: TrainingSetup, gathered: Gathered, step: int) -> float:
     chosen = np.sort(rng.choice(size, min(arm.kl_problems, size), replace=False)).tolist()
     new_BT = arm.engine.logprob(rollouts, chosen)
     row_B = rollouts_of(torch.tensor(chosen), rollouts.group_size)
-    mask_BT = rollouts.mask_BT[row_B]
+    mask_BT = rollouts.loss_mask_BT[row_B]
     k3_BT = kl(rollouts.logprob_BT[row_B], new_BT, "k3") * mask_BT
     mean_B = k3_BT.double().sum(1) / mask_BT.double().sum(1).clamp(min=1)
     return float(

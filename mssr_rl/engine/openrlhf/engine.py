@@ -145,6 +145,11 @@ class OpenRlhfEngine:
         self.ahead = begun
         return scored
 
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Return the text of every token, special tokens included."""
+        tokenizer = self.family.tokenizer
+        return [str(tokenizer.decode([token])) for token in tokens]
+
     def reference_logprob(self, rollouts: Rollouts) -> Tensor:
         """Return log-probabilities under the reference model, float32 [nat], shape [B, T]."""
         ahead, self.ahead = self.ahead, None
@@ -194,7 +199,7 @@ class OpenRlhfEngine:
         Afterwards the new weights are sent to every rollout engine.
         """
         given = Given(
-            rollouts.mask_BT,
+            rollouts.loss_mask_BT,
             rollouts.logprob_BT,
             advantage_BT.to(rollouts.logprob_BT.dtype),
             reference_BT,
@@ -216,7 +221,7 @@ class OpenRlhfEngine:
         )
         self._trainers("offload_states")
         self.sync()
-        return _stats(done_by_rank, plan.tokens(rollouts.mask_BT))
+        return _stats(done_by_rank, plan.tokens(rollouts.loss_mask_BT))
 
     def sync(self) -> None:
         """Send the policy's weights to every rollout engine."""
