@@ -88,6 +88,11 @@ class EngineConfig:
     reference_offload: bool = option(
         "engine=local on a GPU: keep the reference in main memory while it is not used", False
     )
+    memory_gb: float | None = option(
+        "memory of the device for `--plan`, in GiB; null: that of the GPU of this machine",
+        None,
+        POSITIVE,
+    )
     deterministic: bool = option(
         "engine=local on a GPU: only operations that give the same bits each time", False
     )

@@ -44,7 +44,7 @@ def _local(config: Config) -> Engine:
             micro_tokens=train.micro_tokens,
             logit_tokens=config.engine.logit_tokens,
             checkpointing=config.engine.checkpointing,
-            lora=_lora(config),
+            lora=lora_options(config),
             freeze_vision=config.engine.freeze_vision,
             optimiser_offload=config.engine.optimiser_offload,
             reference_offload=config.engine.reference_offload,
@@ -57,7 +57,7 @@ def _local(config: Config) -> Engine:
     )
 
 
-def _lora(config: Config) -> "LoraOptions | None":
+def lora_options(config: Config) -> "LoraOptions | None":
     """Return the options of LoRA; None if the weights are trained.
 
     Raises UserError if peft is missing.

@@ -80,7 +80,7 @@ def _token_by_token(
     cache, last_PD = reading
     b, limit = uniform_BT.shape
     group_size = b // last_PD.shape[0]
-    running = _start(cache, group_size, limit)
+    running = start(cache, group_size, limit)
     hidden_AD = last_PD.repeat_interleave(group_size, 0)
     drawn: list[DrawnTokens] = []
     for t in range(limit):
@@ -91,11 +91,11 @@ def _token_by_token(
         if t == limit - 1 or not running.going_A.any():
             break
         running, token_A = _compact(running, token_A, t)
-        hidden_AD = _advance(model, (running, token_A), t)
+        hidden_AD = advance(model, (running, token_A), t)
     return together(drawn, b, vocabulary)
 
 
-def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
+def start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
     """Return one row for each rollout, with a copy of its prompt's keys and values.
 
     The copies have room for the keys and values of `limit` response tokens.
@@ -103,7 +103,7 @@ def _start(cache: lean.Cache, group_size: int, limit: int) -> _Running:
 
     def grow(x_PKLH: Tensor) -> Tensor:
         p, heads, length, size = x_PKLH.shape
-        # Not zeros: `_advance` writes a place before it reads it, and cuts off the places behind
+        # Not zeros: `advance` writes a place before it reads it, and cuts off the places behind
         # it.
         room = x_PKLH.new_empty(p, group_size, heads, length + limit, size)
         room[:, :, :, :length] = x_PKLH[:, None]
@@ -146,7 +146,7 @@ def _compact(running: _Running, token_A: Tensor, t: int) -> tuple[_Running, Tens
     return smaller, token_A[from_A]
 
 
-def _advance(
+def advance(
     model: "Qwen2_5_VLForConditionalGeneration", fed: tuple[_Running, Tensor], t: int
 ) -> Tensor:
     """Run the model on response token t of every row.

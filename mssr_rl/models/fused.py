@@ -28,8 +28,19 @@ if TYPE_CHECKING:
 Rotary = tuple[Tensor, Tensor]  # cosine and sine, each N H/2
 
 
+class Planned(NamedTuple):
+    """A plan's passes, whose tensors have no memory: no kernel runs (`planning.dry_run`)."""
+
+    compiled: bool  # whether the planned device has the kernels
+
+
+planned: Planned | None = None
+
+
 def usable(*tensors: Tensor) -> bool:
     """Return whether compiled kernels exist and can process these tensors."""
+    if planned is not None:
+        return planned.compiled and all(x.dtype == torch.float32 for x in tensors)
     plain = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
     return plain and native.kernels().library is not None
 
@@ -39,7 +50,7 @@ def address(x: Tensor | None) -> int | None:
 
     The caller must keep a reference to the tensor until the kernel has ended.
     """
-    return None if x is None else x.data_ptr()
+    return None if x is None or planned is not None else x.data_ptr()
 
 
 def run(name: str, *told: Any) -> None:
@@ -47,6 +58,8 @@ def run(name: str, *told: Any) -> None:
 
     Raises MemoryError if the kernel gets no memory, and IndexError for an unknown token.
     """
+    if planned is not None:
+        return
     arguments = (x.data_ptr() if isinstance(x, Tensor) else x for x in told)
     code = getattr(native.kernels().library, name)(*arguments)
     if code == native.NO_ROOM:

@@ -172,7 +172,7 @@ class Layers(NamedTuple):
         """
         layers = (native.Layer * len(self.weights))(
             *(
-                native.Layer(*(None if y is None else y.data_ptr() for y in (*weights, *keys)))
+                native.Layer(*map(fused.address, (*weights, *keys)))
                 for weights, keys in zip(
                     self.weights, kept or [()] * len(self.weights), strict=True
                 )

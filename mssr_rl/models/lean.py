@@ -77,7 +77,7 @@ def read_prompts(
     right, so causal attention never reaches it.
     """
     text, real = model.model.language_model, Real.of(prompts.mask_PL)
-    x = real.rows(_embed(model, prompts))
+    x = real.rows(_embed(model, prompts, recompute=recompute))
     rotary = text_rotary(model, prompts.position_3PL.flatten(1)[:, real.place_N])
     free = not torch.is_grad_enabled() and fused.usable(x)
     if free and (compiled := Layers.of_text(text)):
@@ -258,11 +258,14 @@ def _follow_padded(
     return finish(layer, x, real.rows(attend(q, k, v, mask)))
 
 
-def _embed(model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock) -> Tensor:
+def _embed(
+    model: "Qwen2_5_VLForConditionalGeneration", prompts: PromptBlock, *, recompute: bool
+) -> Tensor:
     """Return the input embeddings P L D, with picture features in place of image tokens."""
     embedded: Tensor = model.model.language_model.embed_tokens(prompts.token_PL)
     flat = embedded.flatten(0, 1)
-    for pictures, features in zip(prompts.pictures, see(model, prompts.pictures), strict=True):
+    seen_blocks = see(model, prompts.pictures, recompute=recompute)
+    for pictures, features in zip(prompts.pictures, seen_blocks, strict=True):
         seen = features.flatten(0, 1).to(flat.dtype)
         flat = flat.index_copy(0, pictures.slot_NK.flatten(), seen)
     return flat.view_as(embedded)

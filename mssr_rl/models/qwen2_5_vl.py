@@ -19,7 +19,6 @@ from mssr_rl.models.chunked_scores import USUAL, MemoryUse
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.family import Block, PictureRule, RawPrompt, SavedWeights, ScoredResponses
 from mssr_rl.models.processor import save_processor
-from mssr_rl.models.recompute import recompute_layers
 from mssr_rl.models.sampled import Sampled
 from mssr_rl.models.sequences import join
 from mssr_rl.models.vocabulary import Vocabulary
@@ -57,12 +56,9 @@ class Qwen25VL:
         self.tokenizer = encoder.processor.tokenizer
         self.memory = USUAL
 
-    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:
-        """Set the memory settings of training."""
+    def prepare(self, model: "PreTrainedModel", memory: MemoryUse = USUAL) -> None:  # noqa: ARG002
+        """Set the memory settings of training. The model itself needs no change."""
         self.memory = memory
-        if memory.checkpointing:
-            # Transformers' own layers compute towers with window attention; see `see`.
-            recompute_layers(model.model.visual)
 
     def length(self, problem: Problem) -> int:
         """Return the number of tokens of a problem's prompt."""

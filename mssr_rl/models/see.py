@@ -8,39 +8,53 @@ Shapes: N pictures, S patches a picture, C values of a patch, D hidden.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers.vision_utils import get_vision_window_index
 
 from mssr_rl.models import fused
 from mssr_rl.models.fused import PackedSequences, Rotary, mlp, norm, rotate
 from mssr_rl.models.layers import Layers, Linear, weight_of
-from mssr_rl.models.patches import Pictures, all_frames
+from mssr_rl.models.patches import Pictures
+from mssr_rl.models.recompute import run
 
 if TYPE_CHECKING:
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
         Qwen2_5_VisionTransformerPretrainedModel,
         Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLVisionBlock,
     )
 
 
-def see(model: "Qwen2_5_VLForConditionalGeneration", blocks: Sequence[Pictures]) -> list[Tensor]:
+def see(
+    model: "Qwen2_5_VLForConditionalGeneration",
+    blocks: Sequence[Pictures],
+    *,
+    recompute: bool = False,
+) -> list[Tensor]:
     """Return the picture features of each block, each of shape [N, image tokens, D].
 
-    All pictures of a block have one size.
+    All pictures of a block have one size. With `recompute`, the backward pass computes activations
+    of the layers again.
     """
     visual = model.model.visual
-    if len(visual.fullatt_block_indexes) < len(visual.blocks):
-        return [_see_windowed(visual, pictures) for pictures in blocks]
-    free = blocks and not torch.is_grad_enabled()
+    windowed = len(visual.fullatt_block_indexes) < len(visual.blocks)
+    free = blocks and not windowed and not torch.is_grad_enabled()
     compiled = Layers.of_vision(visual) if free else None
-    return [_see_whole(visual, pictures, compiled) for pictures in blocks]
+    if windowed:
+        return [_see_windowed(visual, pictures, recompute=recompute) for pictures in blocks]
+    return [_see_whole(visual, pictures, compiled, recompute=recompute) for pictures in blocks]
 
 
 def _see_whole(
-    visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, compiled: Layers | None
+    visual: "Qwen2_5_VisionTransformerPretrainedModel",
+    pictures: Pictures,
+    compiled: Layers | None,
+    *,
+    recompute: bool,
 ) -> Tensor:
     n, patches = len(pictures.pixel_NCHW), pictures.patches
     x = _embedded(visual, pictures, compiled)
@@ -49,9 +63,44 @@ def _see_whole(
     if compiled is not None and fused.usable(x):
         x = compiled.see(x, rotary, [patches] * n)
     else:
-        x = _layer_by_layer(visual, x, rotary, PackedSequences.of(torch.full((n,), patches)))
+        apart = AttentionParts.of(torch.full((n,), patches))
+        for block in visual.blocks:
+            x = run(_layer, block, x, rotary, apart, recompute=recompute)
+    merged = _merged(visual, x, compiled)
+    return merged.view(n, -1, merged.shape[-1])
+
+
+def _see_windowed(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures, *, recompute: bool
+) -> Tensor:
+    """Return the features of pictures from a tower with window attention.
+
+    Patches are put in the order of their windows, so that all windows of one size are one call.
+    """
+    n, device = len(pictures.pixel_NCHW), pictures.pixel_NCHW.device
+    merge, unit = visual.spatial_merge_size, visual.spatial_merge_unit
+    order_M, bounds = get_vision_window_index(
+        torch.tensor([[1, *pictures.grid]] * n), merge, visual.window_size, visual.patch_size
+    )
+    order_S = (order_M[:, None] * unit + torch.arange(unit)).flatten().to(device)
+    windows = AttentionParts.of(bounds.diff().long()).to(device)
+    whole = AttentionParts.of(torch.full((n,), pictures.patches)).to(device)
+    one = _patch_rotary(visual, pictures.grid)
+    rotary = one[0].repeat(n, 1)[order_S], one[1].repeat(n, 1)[order_S]
+    x = _embedded(visual, pictures, None)[order_S]
+    for number, block in enumerate(visual.blocks):
+        parts = whole if number in visual.fullatt_block_indexes else windows
+        x = run(_layer, block, x, rotary, parts, recompute=recompute)
+    merged = _merged(visual, x, None)
+    return merged[order_M.argsort().to(device)].view(n, -1, merged.shape[-1])
+
+
+def _merged(
+    visual: "Qwen2_5_VisionTransformerPretrainedModel", x: Tensor, compiled: Layers | None
+) -> Tensor:
+    """Return the features of all image tokens, from the patches, which the merger joins."""
     merger = visual.merger
-    merged = norm(merger.ln_q, x).view(n, -1, merger.hidden_size)
+    merged = norm(merger.ln_q, x).view(-1, merger.hidden_size)
     first, gelu, second = merger.mlp
     if compiled is None:
         projected: Tensor = second(gelu(first(merged)))
@@ -77,42 +126,58 @@ def _frozen(linear: torch.nn.Linear, x: Tensor) -> Tensor:
     return Linear.of(weight_of(linear), linear.bias)(x)
 
 
-def _layer_by_layer(
-    visual: "Qwen2_5_VisionTransformerPretrainedModel",
-    x: Tensor,
-    rotary: Rotary,
-    apart: PackedSequences,
+class AttentionParts(NamedTuple):
+    """Sequences of patches, each of which attends to itself only: pictures or windows."""
+
+    sequences: PackedSequences
+    rows: tuple[Tensor, ...]  # for each length, the patches of its sequences: sequences, length
+
+    @classmethod
+    def of(cls, length_B: Tensor) -> "AttentionParts":
+        """Return sequences of these lengths, one after the other."""
+        sequences = PackedSequences.of(length_B)
+        rows = [
+            sequences.first_B[length_B == length][:, None] + torch.arange(length)
+            for length in sorted(set(length_B.tolist()))
+        ]
+        return cls(sequences, tuple(rows))
+
+    def to(self, device: torch.device) -> "AttentionParts":
+        """Return the same sequences on another device."""
+        sequences = PackedSequences(*(x.to(device) for x in self.sequences))
+        return AttentionParts(sequences, tuple(x.to(device) for x in self.rows))
+
+
+def _layer(
+    block: "Qwen2_5_VLVisionBlock", x: Tensor, rotary: Rotary, parts: AttentionParts
 ) -> Tensor:
-    for block in visual.blocks:
-        qkv = block.attn.qkv(norm(block.norm1, x)).view(len(x), 3, block.attn.num_heads, -1)
-        q, k, v = qkv.unbind(1)
-        q, k = rotate(q, rotary), rotate(k, rotary)
-        x = x + block.attn.proj(_within(apart, q, k, v))
-        x = x + mlp(block.mlp, norm(block.norm2, x))
-    return x
+    """Return the outputs of one layer for all patches."""
+    qkv = block.attn.qkv(norm(block.norm1, x)).view(len(x), 3, block.attn.num_heads, -1)
+    q, k, v = qkv.unbind(1)
+    q, k = rotate(q, rotary), rotate(k, rotary)
+    x = x + block.attn.proj(_within(parts, q, k, v))
+    return x + mlp(block.mlp, norm(block.norm2, x))
 
 
-def _within(pictures: PackedSequences, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return attention in which patches attend to patches of their own picture.
+def _within(parts: AttentionParts, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return attention in which patches attend to patches of their own sequence.
 
     The result has one row for each patch, with the outputs of all heads.
     """
     if fused.usable(q):
-        return fused.attend(q, (k, v), pictures, causal=False).flatten(1)
-    q, k, v = (y.unflatten(0, (len(pictures.length_B), -1)).transpose(1, 2) for y in (q, k, v))
+        return fused.attend(q, (k, v), parts.sequences, causal=False).flatten(1)
+    if len(parts.rows) == 1:  # in their order already
+        return _of_one_length((q, k, v), parts.rows[0].shape)
+    done = torch.cat(
+        [_of_one_length([y[r.flatten()] for y in (q, k, v)], r.shape) for r in parts.rows]
+    )
+    return done[torch.cat([r.flatten() for r in parts.rows]).argsort()]
+
+
+def _of_one_length(qkv: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    """Return attention within sequences of one length; `shape` is their number and length."""
+    q, k, v = (y.unflatten(0, tuple(shape)).transpose(1, 2) for y in qkv)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1).flatten(1)
-
-
-def _see_windowed(visual: "Qwen2_5_VisionTransformerPretrainedModel", pictures: Pictures) -> Tensor:
-    """Return the features of pictures from transformers' own vision tower.
-
-    It is used for towers with window attention.
-    """
-    n, cut = len(pictures.pixel_NCHW), pictures.cut()
-    grid = torch.tensor([[1, *pictures.grid]] * n, device=cut.device)
-    patches = all_frames(cut.flatten(0, 1), visual.patch_embed.temporal_patch_size)
-    features: Tensor = visual(patches, grid_thw=grid).pooler_output
-    return features.view(n, -1, features.shape[-1])
 
 
 def _patch_rotary(

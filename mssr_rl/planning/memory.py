@@ -1,51 +1,59 @@
-"""Estimate the memory of a run from the model's files, for `plan`; no weights are loaded."""
+"""Predict the memory of a run before it starts, for `plan`; no weights are loaded.
 
-from collections.abc import Sequence
+`dry_run` measures the passes of one step on tensors without memory. Here its parts are added up for
+the local engine; `cluster` does so for each GPU of a cluster. A run that does not fit the device is
+refused, and the message names options with which it fits.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mssr_rl import untrusted
 from mssr_rl.config import Config
 from mssr_rl.engine.blocks import Tokens, problems_together
 from mssr_rl.errors import UserError
 from mssr_rl.models import bounds, model_folder
-from mssr_rl.models.chunked_scores import MemoryUse
+from mssr_rl.planning.dry_run import DryOptions, PassShape, StepMemory, measure
+from mssr_rl.planning.prompt_sizes import PromptSizes
+from mssr_rl.planning.published import PUBLISHED
 
 GIB = 2**30
 LIBRARIES = 0.9 * GIB  # Python with torch, transformers and other libraries, measured on Linux
-BYTES = {"float32": 4, "bfloat16": 2}
-ACTIVATIONS = 34  # numbers kept per layer, token and hidden unit; a rule of thumb
-PUBLISHED = {  # shapes of models that are usually not on the machine that makes the plan
-    "Qwen/Qwen2.5-VL-3B-Instruct": (3_754_622_976, 36, 2048, 151_936),
-    "Qwen/Qwen2.5-VL-7B-Instruct": (8_292_166_656, 28, 3584, 152_064),
-}
-CHECKPOINTED = 2  # numbers kept per layer, token and hidden unit with engine.checkpointing
-# Bytes per logit that exists at once, in float32 for all weights. By compiled kernels: logits,
-# gradients and a copy. By torch: as MemTracker counts 4,096 tokens of a vocabulary of 151,936.
-COMPILED_LOGIT, TORCH_LOGIT = 12, 20
-
-
-class ModelShape(NamedTuple):
-    """The type and the sizes of a model that the estimate needs."""
-
-    kind: str
-    parameters: int
-    layers: int
-    hidden: int
-    vocabulary: int
+# Assumed, never measured here: CUDA's context with its libraries, and the share of a GPU's memory
+# that the allocator cannot use because it is in pieces.
+GPU_CONTEXT, GPU_PIECES = 1.0 * GIB, 0.05
+TEXT_AROUND = 64  # tokens of a prompt beside its picture, where no prompt could be measured
 
 
 class MemoryParts(NamedTuple):
-    """The estimated memory of a run, by its use [bytes]."""
+    """The predicted memory of a run on the device that trains, by its use [bytes]."""
 
-    weights: float  # policy and frozen reference
-    optimiser: float  # gradients and AdamW's two moments
-    update: float  # one micro-batch, forward and backward
+    weights: float  # policy, and a reference that is a copy
+    optimiser: float  # float32 copies, AdamW's two moments, and the sum of the gradients
+    sampling: float  # the largest block that is sampled
+    update: float  # all passes with gradient that run at the same time
+    others: float  # scoring with the reference on the device, or saving
+    libraries: float
 
     @property
-    def total(self) -> float:
-        """The sum of all parts and of the memory of the libraries [bytes]."""
-        return LIBRARIES + sum(self)
+    def peak(self) -> float:
+        """The largest sum of what is there at one time."""
+        return self.libraries + self.weights + self.optimiser + self.step
+
+    @property
+    def step(self) -> float:
+        """The largest phase of a step, above what the run holds."""
+        return max(self.sampling, self.update, self.others)
+
+
+class Need(NamedTuple):
+    """The memory that a run needs, and what was assumed."""
+
+    parts: MemoryParts
+    assumed: tuple[str, ...]
 
 
 def describe(path: str) -> str:
@@ -54,39 +62,131 @@ def describe(path: str) -> str:
     If the model is not on this machine, the text says so.
     """
     try:
-        model = shape(Path(model_folder(path)))
+        folder = Path(model_folder(path))
+        kind, files = str(config_of(path)["model_type"]), sorted(folder.glob("*.safetensors"))
+        if not files:
+            return f"{path}: {kind}, no weights on this machine"
+        return f"{path}: {kind} of {sum(map(bounds.parameters, files)) / 1e6:,.1f} M parameters"
     except FileNotFoundError:
         return f"{path}: not on this machine"
-    return f"{path}: {model.kind} of {model.parameters / 1e6:,.1f} M parameters"
 
 
-def estimate(config: Config, prompt_tokens: int) -> str:
-    """Return the plan's text about the memory of a run, for prompts of `prompt_tokens` tokens."""
-    try:
-        needed = parts(config, shape(Path(model_folder(config.model.path))), prompt_tokens)
-    except FileNotFoundError:
-        return "unknown: the model is not on this machine"
-    return (
-        f"about {needed.total / GIB:.1f} GB: weights {_gb(needed.weights)}, gradients and AdamW "
-        f"{_gb(needed.optimiser)}, {at_once(config)} x {block(config, prompt_tokens)} rollouts in "
-        f"training {_gb(needed.update)}, the libraries {_gb(LIBRARIES)}"
-    )
+def config_of(path: str) -> dict[str, Any]:
+    """Return a model's config.json, from its folder or from `published`.
 
-
-def parts(config: Config, model: ModelShape, prompt_tokens: int) -> MemoryParts:
-    """Return the estimated memory of the local engine, by its use.
-
-    It is for prompts of `prompt_tokens` tokens and responses of the maximal length.
+    Raises FileNotFoundError if it is in neither.
     """
-    width, rows = BYTES[config.engine.dtype], at_once(config) * block(config, prompt_tokens)
-    prompts = -(-rows // (config.rollout.group_size or 1))
-    return MemoryParts(
-        weights=2 * model.parameters * width,
-        # In float32: AdamW's two moments, the gradient and the copy of bfloat16 weights. Then a
-        # gradient for each parallel micro-batch.
-        optimiser=(12 + (4 if width < 4 else 0) + at_once(config) * width) * model.parameters,
-        update=update_bytes(config, model, rows, prompts * prompt_tokens),
+    file = Path(model_folder(path)) / "config.json"
+    if path in PUBLISHED and not file.is_file():
+        return PUBLISHED[path]
+    if not file.is_file():
+        raise FileNotFoundError(f"no config.json in {file.parent}")
+    from mssr_rl.models.load import read_config
+
+    found: dict[str, Any] = untrusted.document(file)
+    read_config(path)  # raises UserError if it is not the config of a language model
+    return found
+
+
+def estimate(config: Config, prompts: PromptSizes | None) -> dict[str, str]:
+    """Return the plan's lines about memory as {subject: text}.
+
+    Raises UserError if the run needs more memory than its device has.
+    """
+    try:
+        needed = need(config, prompts)
+    except FileNotFoundError:
+        return {"memory": "unknown: the model's config.json is not on this machine"}
+    room = device_bytes(config)
+    if room is not None and needed.parts.peak > room:
+        raise UserError(_too_large(config, prompts, (needed.parts.peak, room)))
+    spare = "" if room is None else f"; {gb(room - needed.parts.peak)} of {gb(room)} stay free"
+    parts, tokens = needed.parts, prompt(config, prompts)[0]
+    return {
+        "memory": (
+            f"about {parts.peak / GIB:.1f} GB: weights {gb(parts.weights)}, gradients and AdamW "
+            f"{gb(parts.optimiser)}, the largest phase of a step {gb(parts.step)} (sampling "
+            f"{gb(parts.sampling)}, {at_once(config)} x {block(config, tokens)} rollouts in "
+            f"training {gb(parts.update)}), the libraries {gb(parts.libraries)}{spare}"
+        ),
+        "assumed": "; ".join(needed.assumed),
+    }
+
+
+def need(config: Config, prompts: PromptSizes | None) -> Need:
+    """Return the memory of a run of the local engine.
+
+    Raises FileNotFoundError if the model's config.json is not on this machine.
+    """
+    step = _measured(config, prompts)
+    engine, threads = config.engine, at_once(config)
+    whole_reference = 0 if engine.lora_rank else step.weights
+    resident = 0 if engine.reference_offload else whole_reference
+    held = step.masters + step.moments + step.gradients
+    parts = MemoryParts(
+        weights=step.weights + resident,
+        optimiser=0 if engine.optimiser_offload else held,
+        sampling=_sampling_blocks(config) * step.sampling,
+        update=threads * step.update,
+        others=max(threads * step.scoring + whole_reference - resident, step.saving),
+        libraries=LIBRARIES,
     )
+    said = [prompt(config, prompts)[2], f"answers of {config.rollout.max_response_tokens:,} tokens"]
+    if engine.device != "cpu":
+        above = GPU_PIECES * (parts.peak - LIBRARIES)
+        parts = parts._replace(libraries=GPU_CONTEXT + above)
+        said.append(
+            f"{gb(GPU_CONTEXT)} for CUDA and {GPU_PIECES:.0%} for pieces that cannot be used"
+        )
+    return Need(parts, tuple(said))
+
+
+def _measured(config: Config, prompts: PromptSizes | None) -> StepMemory:
+    tokens, picture, _ = prompt(config, prompts)
+    group_size, response = config.rollout.group_size or 1, config.rollout.max_response_tokens
+    rows = block(config, tokens)
+    problems = max(1, rows // group_size)
+    update = PassShape(problems, min(rows, group_size), tokens, picture, response)
+    drawn = PassShape(_sampled(config), group_size, tokens, picture, response)
+    return measure(as_text(config), dry_options(config), update, drawn)
+
+
+def as_text(config: Config) -> str:
+    """Return the config.json of a run's model as text."""
+    return json.dumps(config_of(config.model.path), sort_keys=True)
+
+
+def dry_options(config: Config) -> DryOptions:
+    """Return the options of the local engine that change its memory."""
+    from mssr_rl.engine import lora_options
+    from mssr_rl.models.chunked_scores import MemoryUse
+
+    engine = config.engine
+    return DryOptions(
+        dtype=engine.dtype,
+        compiled=engine.device == "cpu" and engine.dtype == "float32" and _has_kernels(),
+        memory=MemoryUse(engine.logit_tokens, engine.checkpointing),
+        lora=lora_options(config),
+        freeze_vision=engine.freeze_vision,
+    )
+
+
+def _has_kernels() -> bool:
+    from mssr_rl.models import native
+
+    return native.kernels().library is not None
+
+
+def prompt(config: Config, prompts: PromptSizes | None) -> tuple[int, int, str]:
+    """Return the tokens of the longest prompt, those of its picture, and what was assumed."""
+    longest = config.rollout.max_prompt_tokens
+    if prompts is not None:
+        said = f"prompts of {prompts.longest:,} tokens, the longest that was measured"
+        return prompts.longest, min(prompts.image_longest, prompts.longest), said
+    sees = "vision_config" in config_of(config.model.path)
+    picture = max(0, longest - TEXT_AROUND) if sees else 0
+    said = f"prompts of {longest:,} tokens"
+    return longest, picture, said + (f", {picture:,} of them pictures" if picture else "")
 
 
 def block(config: Config, prompt_tokens: int) -> int:
@@ -97,7 +197,25 @@ def block(config: Config, prompt_tokens: int) -> int:
     if config.engine.device != "cpu":  # whole groups, also where a group is larger
         return max(1, config.train.micro_batch // group_size) * group_size
     tokens = Tokens(prompt_tokens, group_size * rollout.max_response_tokens)
-    return group_size * problems_together(config.train.micro_batch, group_size, tokens)
+    most_problems = config.train.samples_per_update // group_size
+    return group_size * min(
+        problems_together(config.train.micro_batch, group_size, tokens), -(-most_problems // 2)
+    )
+
+
+def _sampled(config: Config) -> int:
+    """Return the number of problems that the local engine samples together."""
+    from mssr_rl.engine.local import SAMPLED_TOGETHER
+
+    group_size = config.rollout.group_size or 1
+    problems = config.train.rollouts_per_step // group_size
+    return min(problems, max(1, SAMPLED_TOGETHER * config.train.micro_batch // group_size))
+
+
+def _sampling_blocks(config: Config) -> int:
+    """Return how many blocks are sampled at the same time."""
+    problems = config.train.rollouts_per_step // (config.rollout.group_size or 1)
+    return min(at_once(config), -(-problems // _sampled(config)))
 
 
 def at_once(config: Config) -> int:
@@ -105,76 +223,75 @@ def at_once(config: Config) -> int:
     return config.engine.threads if config.engine.device == "cpu" else 1
 
 
-def update_bytes(config: Config, model: ModelShape, rows: int, prompt_tokens: int) -> float:
-    """Return the memory of a forward and a backward pass over `rows` responses [bytes].
+def device_bytes(config: Config) -> float | None:
+    """Return the memory of the device that trains; None if it is not known.
 
-    `prompt_tokens` is the number of tokens in all prompts together.
+    `engine.memory_gb` comes first, then the GPU of this machine.
     """
-    responses = rows * config.rollout.max_response_tokens
-    unit = model.hidden * (responses + prompt_tokens) * BYTES[config.engine.dtype]
-    kept, layers = (ACTIVATIONS, model.layers)
-    if config.engine.checkpointing:  # each layer's input, its keys and values; one layer whole
-        kept, layers = CHECKPOINTED * model.layers + ACTIVATIONS, 1
-    return kept * layers * unit + logit_bytes(config, model, responses)
+    if config.engine.memory_gb is not None:
+        return config.engine.memory_gb * GIB
+    if not config.engine.device.startswith("cuda"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    total: int = torch.cuda.get_device_properties(config.engine.device).total_memory
+    return total
 
 
-def logit_bytes(config: Config, model: ModelShape, responses: int) -> float:
-    """Return the memory for the logits of response tokens, their scores and gradients [bytes].
-
-    `responses` is the number of tokens in all responses.
-    """
-    if config.engine.name == "openrlhf":  # its actor computes all of them at once
-        return TORCH_LOGIT * model.vocabulary * responses
-    chunk = MemoryUse(config.engine.logit_tokens).tokens_at_once(model.vocabulary)
-    compiled = config.engine.device == "cpu" and config.engine.dtype == "float32"
-    each = COMPILED_LOGIT if compiled else TORCH_LOGIT
-    return each * model.vocabulary * min(responses, at_once(config) * chunk)
+# ---- what would make it fit ------------------------------------------------------------------
 
 
-def known_shape(path: str) -> ModelShape | None:
-    """Return the shape of a model from its files, or from PUBLISHED; None if it is in neither."""
-    try:
-        return shape(Path(model_folder(path)))
-    except FileNotFoundError:
-        return ModelShape("qwen2_5_vl", *PUBLISHED[path]) if path in PUBLISHED else None
-
-
-def shape(folder: Path) -> ModelShape:
-    """Return the shape of a model from `config.json` and the headers of its weight files.
-
-    Raises `FileNotFoundError` if these files are missing.
-    """
-    config = untrusted.document(folder / "config.json")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"no weights in {folder}")
-    text = config.get("text_config", config)
-    names = ("num_hidden_layers", "hidden_size", "vocab_size")
-    if any(name not in text for name in names):
-        text = _with_defaults(folder, names)
-    return ModelShape(
-        kind=config["model_type"],
-        parameters=sum(map(bounds.parameters, files)),
-        layers=text["num_hidden_layers"],
-        hidden=text["hidden_size"],
-        vocabulary=text["vocab_size"],
+def _too_large(config: Config, prompts: PromptSizes | None, sizes: tuple[float, float]) -> str:
+    peak, room = sizes
+    says = f"this run needs about {gb(peak)} on {config.engine.device}, which has {gb(room)}; "
+    for words, smaller in _smaller(config, prompts):
+        if need(smaller, prompts).parts.peak <= room:
+            return f"{says}with {words} it fits"
+    return (
+        f"{says}it does not fit with any option of memory either: take a smaller model or shorter "
+        "answers (rollout.max_response_tokens)"
     )
 
 
-def _with_defaults(folder: Path, names: Sequence[str]) -> dict[str, int]:
-    """Return entries of the model's text config, with the defaults of its class.
+def _smaller(config: Config, prompts: PromptSizes | None) -> Iterator[tuple[str, Config]]:
+    """Yield configs that need less and less memory, and the options that were added."""
+    tokens = prompt(config, prompts)[0]
+    one = tokens + config.rollout.max_response_tokens
+    steps: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("engine.checkpointing=true", {"checkpointing": True}, {}),
+        (f"train.micro_tokens={one}", {}, {"micro_tokens": one}),
+        ("train.micro_batch=1", {}, {"micro_batch": 1}),
+    ]
+    if config.engine.device != "cpu":
+        steps.append(("engine.dtype=bfloat16", {"dtype": "bfloat16"}, {}))
+        if not config.engine.lora_rank:
+            steps += [
+                ("engine.optimiser_offload=true", {"optimiser_offload": True}, {}),
+                ("engine.reference_offload=true", {"reference_offload": True}, {}),
+            ]
+    added: list[str] = []
+    for word, engine, train in steps:
+        changed = replace(
+            config,
+            engine=replace(config.engine, **engine),
+            train=replace(config.train, **train),
+        )
+        if changed != config:
+            added.append(word)
+            config = changed
+            yield " ".join(added), config
+    lora: dict[str, Any] = {
+        "lora_rank": 16,
+        "reference_offload": False,
+        "optimiser_offload": False,
+    }
+    if not config.engine.lora_rank:
+        added = [word for word in added if "offload" not in word] + ["engine.lora_rank=16"]
+        yield " ".join(added), replace(config, engine=replace(config.engine, **lora))
 
-    Raises `UserError` if an entry is missing.
-    """
-    from mssr_rl.models.load import read_config
 
-    text = read_config(str(folder)).get_text_config()
-    values = {name: getattr(text, name, None) for name in names}
-    missing = [name for name, value in values.items() if value is None]
-    if missing:
-        raise UserError(f"{folder / 'config.json'} has no {missing[0]}: not a language model?")
-    return {name: int(value) for name, value in values.items() if value is not None}
-
-
-def _gb(size: float) -> str:
+def gb(size: float) -> str:
+    """Return a number of bytes as text, in units of 2^30 bytes."""
     return f"{size / GIB:.2f} GB"

@@ -70,7 +70,6 @@ def words(config: Config) -> list[str]:
     problems = _problems(data)
     sizes = {split: len(some) for split, some in problems.items()}
     prompts = prompt_sizes.measure(config, problems["train"])
-    longest = prompts.longest if prompts else config.rollout.max_prompt_tokens
     algorithm = algorithms.make(config.algo.name, **config.algo.options)
     plan = schedule(config, initial_rollouts(algorithm, sizes["train"]))
     at_most = "at most " if algorithm.resampling else ""
@@ -87,7 +86,7 @@ def words(config: Config) -> list[str]:
         "the run": at_most + _run(config, plan, sizes["train"]),
         "evaluation": _evaluation(config, plan, sizes),
         "checkpoints": _checkpoints(config),
-        "memory": memory.estimate(config, longest),
+        **(memory.estimate(config, prompts) if config.engine.name == "local" else {}),
         "seed": f"{config.seed}, recipe {config.recipe}; nothing was started",
     }
     unequal = hydra_groups.per_algo(config.recipe)
@@ -96,7 +95,7 @@ def words(config: Config) -> list[str]:
     if config.engine.name == "openrlhf":
         from mssr_rl.planning import cluster
 
-        lines |= cluster.words(config, longest)
+        lines |= cluster.words(config, prompts)
     return [f"{subject:<12} {sentence}" for subject, sentence in lines.items()]
 
 

@@ -28,12 +28,13 @@ class PromptSizes(NamedTuple):
 
 
 def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
-    """Return the prompt lengths of some problems; None if the model is not on this machine.
+    """Return the prompt lengths of some problems; None if there is no tokenizer on this machine.
 
     Raises:
         UserError: a prompt is longer than `rollout.max_prompt_tokens`, or a picture is unreadable.
     """
-    if not Path(model_folder(config.model.path)).is_dir():
+    folder = Path(model_folder(config.model.path))
+    if not folder.is_dir() or not any(folder.glob("tokenizer*")):
         return None
     from mssr_rl.models.load import family_of_folder, wanted
 
@@ -56,7 +57,9 @@ def measure(config: Config, problems: Sequence[Problem]) -> PromptSizes | None:
 def sentence(sizes: PromptSizes | None, limit: int) -> str:
     """Return the plan's text about the prompt lengths; `limit` is the longest prompt allowed."""
     if sizes is None:
-        return f"not measured: the model is not on this machine; at most {limit:,} tokens"
+        return (
+            f"not measured: the model's tokenizer is not on this machine; at most {limit:,} tokens"
+        )
     return (
         f"{sizes.shortest:,} to {sizes.longest:,} tokens (median {sizes.median:,}), pictures take "
         f"{sizes.image_median:,} of them (at most {sizes.image_longest:,}); measured on "

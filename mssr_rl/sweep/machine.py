@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from mssr_rl.config import Config
 from mssr_rl.envs import environments
-from mssr_rl.models import model_folder
 from mssr_rl.planning import memory, prompt_sizes
+from mssr_rl.planning.prompt_sizes import PromptSizes
 from mssr_rl.sweep.matrix import PlannedRun
 from mssr_rl.sweep.runner import Share
 from mssr_rl.sweep.settings import Settings
@@ -47,23 +46,18 @@ def share(settings: Settings, runs: Sequence[PlannedRun], nodes: Sequence[Machin
     return Share(max(1, min(sum(fit), len(runs))), each)
 
 
-def bytes_needed(config: Config, prompt_tokens: int) -> float | None:
-    """Return an estimate of one run's memory in bytes; None if the model is not on this machine."""
+def bytes_needed(config: Config, prompts: PromptSizes | None) -> float | None:
+    """Return the predicted memory of a run in bytes; None if the model is not on this machine."""
     try:
-        shape = memory.shape(Path(model_folder(config.model.path)))
+        return memory.need(config, prompts).parts.peak
     except FileNotFoundError:
         return None
-    return memory.parts(config, shape, prompt_tokens).total
 
 
-def longest_prompt(config: Config) -> int:
-    """Return the length of the longest training prompt in tokens.
-
-    If the prompts cannot be measured, return the configured limit.
-    """
+def prompt_lengths(config: Config) -> PromptSizes | None:
+    """Return the lengths of the training prompts; None if the model is not on this machine."""
     problems = environments.make(config.env.name, split="train", **config.env.options).problems
-    measured = prompt_sizes.measure(config, problems)
-    return measured.longest if measured else config.rollout.max_prompt_tokens
+    return prompt_sizes.measure(config, problems)
 
 
 def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
@@ -71,12 +65,12 @@ def _needs(runs: Sequence[PlannedRun]) -> Iterator[float]:
 
     Arms with the same prompts share one measurement.
     """
-    longest: dict[str, int] = {}
+    measured: dict[str, PromptSizes | None] = {}
     for config in (run.config for run in _one_of_each(runs)):
         prompts = f"{config.env} {config.model} {config.rollout.max_prompt_tokens}"
-        if prompts not in longest:
-            longest[prompts] = longest_prompt(config)
-        if (need := bytes_needed(config, longest[prompts])) is not None:
+        if prompts not in measured:
+            measured[prompts] = prompt_lengths(config)
+        if (need := bytes_needed(config, measured[prompts])) is not None:
             yield need
 
 

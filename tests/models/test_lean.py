@@ -217,12 +217,27 @@ def test_gradients_are_those_of_the_stock_forward_pass(tiny):
     assert torch.allclose(ours, stock, atol=1e-3 * float(stock.abs().max()))
 
 
-def test_window_attention_is_left_to_transformers(tiny, monkeypatch):
+@pytest.mark.parametrize("kernels", ["compiled", "torch"])
+def test_a_tower_with_windows_sees_what_transformers_sees(tiny, monkeypatch, kernels):
+    """Windows at the edge are smaller than the others; pictures are a batch."""
     model, processor = tiny
-    block = PromptEncoder(processor, 1024).block(PROBLEMS[3:])
-    with torch.no_grad():
-        (whole,) = see(model, block.pictures)
-        monkeypatch.setattr(model.model.visual, "fullatt_block_indexes", [0])
-        (windowed,) = see(model, block.pictures)
-    assert whole.shape == windowed.shape
-    assert not torch.allclose(whole, windowed)
+    if kernels == "torch":
+        monkeypatch.setattr("mssr_rl.models.fused.usable", lambda *_: False)
+    pictures = PromptEncoder(processor, 1024).block(PROBLEMS[3:]).pictures
+    visual = model.model.visual
+    (whole,) = see(model, pictures)
+    monkeypatch.setattr(visual, "fullatt_block_indexes", [0])
+    monkeypatch.setattr(visual, "window_size", 2 * visual.patch_size * visual.spatial_merge_size)
+    (windowed,) = see(model, pictures)
+    (again,) = see(model, pictures, recompute=True)
+    cut = pictures[0].cut()
+    grid = torch.tensor([[1, *pictures[0].grid]] * len(cut))
+    patches = all_frames(cut.flatten(0, 1), visual.patch_embed.temporal_patch_size)
+    stock = visual(patches, grid_thw=grid).pooler_output.view_as(windowed)
+    assert torch.allclose(windowed, stock, atol=1e-4)
+    assert torch.equal(again, windowed)
+    assert not torch.allclose(whole, windowed, atol=2e-4)
+    weights = list(visual.blocks.parameters())
+    ours, theirs = (torch.autograd.grad(x.square().sum(), weights) for x in (again, stock))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-3 * max(1.0, float(other.abs().max())))

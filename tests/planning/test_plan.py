@@ -1,7 +1,7 @@
 """The plan's sentences, and that the run then does what they say."""
 
+import importlib.util
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,15 @@ from mssr_rl.algos import algorithms
 from mssr_rl.config import Config
 from mssr_rl.config.compose import load
 from mssr_rl.errors import UserError
-from mssr_rl.planning import memory, plan, prompt_sizes
+from mssr_rl.models import TINY, bounds
+from mssr_rl.planning import cluster, memory, plan, prompt_sizes
+from mssr_rl.planning.dry_run import StepMemory
+from mssr_rl.planning.published import PUBLISHED
 from mssr_rl.run.arm import initial_rollouts
 from mssr_rl.run.splits import environment
 from mssr_rl.run.trainer import run
+
+TWINS = Path(__file__).parents[1] / "models" / "twins.py"
 
 
 def said(*words: str) -> dict[str, str]:
@@ -114,66 +119,80 @@ def test_the_longest_prompt_of_the_plan_is_as_long_as_a_run_may_have_it() -> Non
 # ---- memory ----
 
 
+def needed(*words: str, prompts: Any = None) -> memory.MemoryParts:
+    return memory.need(load(["algo=grpo", *words]), prompts).parts
+
+
+def parameters() -> int:
+    return sum(map(bounds.parameters, sorted(TINY.glob("*.safetensors"))))
+
+
+@pytest.mark.slow
+def test_weights_and_optimiser_are_counted_exactly() -> None:
+    n, buffers = parameters(), 1000  # a few numbers of rotary positions
+    full, half = needed(), needed("engine.dtype=bfloat16")
+    assert full.weights == pytest.approx(2 * 4 * n, abs=2 * 4 * buffers)
+    assert full.optimiser == (8 + 4) * n  # AdamW's two moments, the sum of gradients
+    assert half.weights == pytest.approx(2 * 2 * n, abs=2 * 4 * buffers)
+    assert half.optimiser == (4 + 8 + 4) * n  # and the float32 copy
+    adapted = needed("engine.lora_rank=4")
+    assert adapted.optimiser < full.optimiser / 5
+    assert adapted.weights < 0.6 * full.weights  # no second copy of the model
+
+
+@pytest.mark.slow
+def test_every_option_of_memory_changes_the_plan_as_it_should() -> None:
+    usual = needed("engine.device=cuda")
+    for words in (
+        "engine.checkpointing=true",
+        "engine.lora_rank=4",
+        "train.micro_tokens=200",
+        "engine.dtype=bfloat16",
+    ):
+        assert needed("engine.device=cuda", words).update < usual.update, words
+    away = needed("engine.device=cuda", "engine.optimiser_offload=true")
+    assert away.optimiser == 0
+    frozen = needed("engine.device=cuda", "engine.reference_offload=true")
+    assert frozen.weights == usual.weights / 2
+    assert frozen.others > usual.others  # it is on the device while it scores
+    assert needed("engine.threads=4").update == 2 * needed().update
+
+
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A model folder of which only the outside exists: 1,000 × 50 + 10 numbers."""
-    header = {
-        "__metadata__": {"format": "pt"},
-        "a": {"dtype": "F32", "shape": [1000, 50], "data_offsets": [0, 200000]},
-        "b": {"dtype": "F32", "shape": [10], "data_offsets": [200000, 200040]},
-    }
-    text = json.dumps(header).encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
-    sizes = {"num_hidden_layers": 2, "hidden_size": 50, "vocab_size": 1000}
-    config = {"model_type": "some_vl", "text_config": sizes}
+def narrow(tmp_path: Path) -> Path:
+    """A folder with nothing but the config.json of two layers of Qwen2.5-VL-3B."""
+    config = json.loads(json.dumps(PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"]))
+    config["text_config"]["num_hidden_layers"] = 2
+    config["vision_config"] |= {"depth": 2, "fullatt_block_indexes": [1]}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return tmp_path
 
 
-def test_a_model_is_measured_without_loading_it(model: Path) -> None:
-    assert memory.shape(model) == memory.ModelShape("some_vl", 50_010, 2, 50, 1000)
+LARGE = ("engine.device=cuda", "engine.dtype=bfloat16", "train.micro_batch=1")
+LONG = ("rollout.max_prompt_tokens=512", "rollout.max_response_tokens=4096")
 
 
-def test_weights_and_optimiser_are_counted_exactly(model: Path) -> None:
-    parts = memory.parts(load(), memory.shape(model), 100)
-    assert parts.weights == 2 * 4 * 50_010
-    assert parts.optimiser == (3 + 2) * 4 * 50_010  # two threads
-    halved = memory.parts(load(["engine.dtype=bfloat16"]), memory.shape(model), 100)
-    assert halved.weights == parts.weights / 2
-    # AdamW's two, the gradient and the weights' copy in float32; two gradients in bfloat16
-    assert halved.optimiser == (4 * 4 + 2 * 2) * 50_010
+@pytest.mark.slow
+def test_a_plan_from_a_config_alone_counts_logits_that_exist_at_once(narrow: Path) -> None:
+    """All logits of 4,096 tokens take 11.6 GB in training, and other memory is free then."""
+    words = (*LARGE, *LONG, f"model.path={narrow}", "train.micro_tokens=4608")
+    few, all_at_once = needed(*words), needed(*words, "engine.logit_tokens=4096")
+    assert (all_at_once.update - few.update) / memory.GIB == pytest.approx(8.5, abs=0.5)
+    lines = said("algo=grpo", *words)
+    assert "512 tokens, 448 of them pictures" in lines["assumed"]
+    assert "1.00 GB for CUDA and 5%" in lines["assumed"]
+    assert lines["prompts"].startswith("not measured")
 
 
-def test_longer_answers_and_larger_micro_batches_cost_more(model: Path) -> None:
-    def update(*words: str) -> float:
-        return memory.parts(load(words), memory.shape(model), 100).update
-
-    assert update("rollout.max_response_tokens=128") > update()
-    assert update("train.micro_batch=64") == 2 * update()
-    assert update("engine.threads=4") == 2 * update()
-
-
-def test_memory_options_show_in_the_plan() -> None:
-    """4,096 tokens of a 3B: all logits would take 11.6 GB in float32, 220 tokens' take 0.6."""
-    large = memory.ModelShape("qwen2_5_vl", *memory.PUBLISHED["Qwen/Qwen2.5-VL-3B-Instruct"])
-    words = [
-        "algo=mssr",
-        "engine.device=cuda",
-        "engine.dtype=bfloat16",
-        "train.micro_batch=1",
-        "rollout.max_response_tokens=4096",
-    ]
-
-    def logits(*more: str) -> float:
-        return memory.logit_bytes(load([*words, *more]), large, 4096) / memory.GIB
-
-    assert logits("engine.logit_tokens=4096") == pytest.approx(11.6, abs=0.05)
-    assert logits() == pytest.approx(0.62, abs=0.01)
-
-    def update(*more: str) -> float:
-        return memory.update_bytes(load([*words, *more]), large, 1, 100)
-
-    assert update("engine.checkpointing=true") < update() / 4
+@pytest.mark.slow
+def test_a_run_that_does_not_fit_is_refused_with_what_makes_it_fit(narrow: Path) -> None:
+    words = (*LARGE, *LONG, f"model.path={narrow}", "algo=grpo")
+    with pytest.raises(UserError, match=r"needs about .* on cuda, which has 14.00 GB; with ") as no:
+        said(*words, "engine.memory_gb=14")
+    advice = str(no.value).partition("; with ")[2].removesuffix(" it fits")
+    assert "stay free" in said(*words, "engine.memory_gb=14", *advice.split())["memory"]
+    with pytest.raises(UserError, match="does not fit with any option of memory"):
+        said(*words, "engine.memory_gb=1")
 
 
 def test_a_pass_on_a_gpu_holds_whole_groups_unless_it_is_bounded_by_tokens() -> None:
@@ -182,18 +201,55 @@ def test_a_pass_on_a_gpu_holds_whole_groups_unless_it_is_bounded_by_tokens() -> 
     assert memory.block(load([*words, "train.micro_tokens=300"]), 100) == 3
 
 
+def test_parts_of_a_gpu_under_zero_add_up_by_hand() -> None:
+    """1,000 weights in bfloat16, 400 trained, on four ranks; the embedding has 640 x 128."""
+    step = StepMemory(
+        weights=2000, trained=400, masters=1600, sampling=0, scoring=0, update=77, saving=0
+    )
+    ranks = ["engine=openrlhf", "engine.dtype=bfloat16", "engine.device=cuda"]
+    ranks += ["cluster.gpus_per_node=4", "cluster.rollout_engines=4"]
+    expected = {
+        0: (2000, 800, 4800, 2000, 77, 0),
+        1: (2000, 800, 1200, 2000, 77, 0),
+        2: (2000, 200, 1200, 2000, 77, 0),
+        3: (500, 200, 1200, 500, 77, 2 * 640 * 128),
+    }
+    for stage, parts in expected.items():
+        found = cluster.per_gpu(load([*ranks, f"cluster.zero_stage={stage}"]), step)
+        assert tuple(found) == parts
+        assert found.total == sum(parts)
+    away = load([*ranks, "cluster.optimiser_offload=true"])
+    assert cluster.per_gpu(away, step).optimiser == 0
+
+
 def test_a_model_that_is_not_here_is_marked(tmp_path: Path) -> None:
     config = load([f"model.path={tmp_path / 'none'}"])
     assert memory.describe(config.model.path).endswith("none: not on this machine")
     assert prompt_sizes.measure(config, ()) is None
     assert "at most 1,024 tokens" in prompt_sizes.sentence(None, 1024)
-    assert memory.estimate(config, 100) == "unknown: the model is not on this machine"
+    unknown = "unknown: the model's config.json is not on this machine"
+    assert memory.estimate(config, None) == {"memory": unknown}
 
 
-def test_a_folder_that_holds_no_language_model_is_refused(model: Path) -> None:
-    (model / "config.json").write_text('{"model_type": "x"}', encoding="utf-8")
+def test_a_folder_that_holds_no_language_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "x"}', encoding="utf-8")
     with pytest.raises(UserError, match="model type `x`"):
-        memory.shape(model)
+        memory.describe(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qwen2", "gemma2", "qwen3_vl", "gemma3"])
+def test_other_families_are_planned_from_their_config(kind: str, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("twins", TWINS)
+    assert spec is not None
+    assert spec.loader is not None
+    twins = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(twins)
+    folder = twins.write(kind, tmp_path)
+    parts = needed(f"model.path={folder}")
+    n = sum(map(bounds.parameters, sorted(folder.glob("*.safetensors"))))
+    assert parts.weights == pytest.approx(8 * n, rel=0.05)
+    assert parts.update > 4 * n
 
 
 def test_a_bound_on_updates_is_part_of_the_plan() -> None:
