@@ -126,7 +126,7 @@ def arithmetic(
         split: train, val or test.
         instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
-        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        reward: accuracy, a sum such as 0.9*accuracy+0.1*format, or random.
         levels: which of the four take turns, e.g. 1,2.
     """
     if split not in COUNTS:

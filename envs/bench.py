@@ -55,7 +55,7 @@ class SetOptions:
         data: drawn, real, a hub id of the same format, or a copy on disk.
         instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
-        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        reward: accuracy, a sum such as 0.9*accuracy+0.1*format, or random.
         blind: make all pictures grey, to measure how much is guessed.
         columns: {role: column}, where the rows have other columns than the data set.
     """

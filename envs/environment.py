@@ -20,7 +20,7 @@ from PIL import Image
 from mssr_rl.data import pictures, row_faults
 from mssr_rl.envs.spaces import ImageSpace, UnicodeText
 from mssr_rl.errors import UserError
-from mssr_rl.grading.reward import Reward, accuracy, parse
+from mssr_rl.grading.reward import RANDOM, Reward, accuracy, parse
 from mssr_rl.grading.verify import (
     Verdict,
     gold_response,
@@ -111,6 +111,10 @@ class Handling:
         format: think needs a think block first; box reads the last box of any response; number
             reads the last box or, without one, the last number.
         shots: solved problems of train shown before each problem; none of them is trained on.
+        train_limit: train only on the first problems of train; val and test stay whole.
+        reward_flip: share of training rewards r that become 1 - r; evaluations stay right.
+        picture_noise: standard deviation of the noise on training pictures, from 0 to 255; it is
+            drawn again at each visit.
     """
 
     bad_rows: Literal["stop", "leave_out"] = "stop"
@@ -118,10 +122,26 @@ class Handling:
     overlap: Literal["stop", "allow"] = "stop"
     format: Literal["think", "box", "number"] = "think"
     shots: int = 0
+    train_limit: int | None = None
+    reward_flip: float = 0.0
+    picture_noise: float = 0.0
+
+    def check(self) -> None:
+        """Raise `UserError` for a number out of its range."""
+        limit, flip, noise = self.train_limit, self.reward_flip, self.picture_noise
+        require(limit is None or limit > 0, "env.train_limit", limit, "at least 1, or null")
+        require(0 <= flip <= 0.5, "env.reward_flip", flip, "from 0 to 0.5; at 0.5 it is pure noise")
+        require(0 <= noise <= 255, "env.picture_noise", noise, "from 0 to 255")
 
 
 _HANDLING = options_of(Handling)
-OF_ALL = (*_HANDLING, "columns")  # options that are not shown while they have their defaults
+OF_ALL = (
+    *_HANDLING,
+    "columns",
+    "families",
+    "levels",
+    "scene",
+)  # options that are not shown while they have their defaults
 
 
 class Graded(NamedTuple):
@@ -162,7 +182,11 @@ class ProblemEnv(gymnasium.Env[Observation, str]):
         shown = map(pictures.blinded, problems) if blind else problems
         self.problems = tuple(posed(problem, instruction) for problem in shown)
         self.name, self.split, self.instruction, self.blind = name, split, instruction, blind
-        self.reward = parse(reward) if isinstance(reward, str) else reward
+        # A random reward is drawn in training (`visits`); whatever grades outside of it pays for
+        # right answers.
+        self.random_reward = reward == RANDOM
+        graded_by = accuracy if self.random_reward else reward
+        self.reward = parse(graded_by) if isinstance(graded_by, str) else graded_by
         self.observation_space = gymnasium.spaces.Dict(
             {"prompt": UnicodeText(), "images": gymnasium.spaces.Sequence(ImageSpace())}
         )
@@ -322,6 +346,7 @@ class Environments(Registry[ProblemEnv]):
         own = super().options(name)
         shared = {k: v for k, v in options.items() if k in _HANDLING and k not in own}
         handling = Handling(**arguments(Handling, _HANDLING, shared))
+        handling.check()
         with row_faults.listed() as faults, row_faults.noted() as notes:
             try:
                 env = super().make(name, **{k: v for k, v in options.items() if k not in shared})
@@ -340,7 +365,10 @@ class Environments(Registry[ProblemEnv]):
                 faults, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
             )
         env = env.handled(handling, faults, notes.lines)
-        return self._shown(env, name, options) if handling.shots else env
+        env = self._shown(env, name, options) if handling.shots else env
+        if env.split == "train":
+            env.problems = env.problems[: handling.train_limit]
+        return env
 
     def _shown(self, env: ProblemEnv, name: str, options: Mapping[str, object]) -> ProblemEnv:
         """Return the environment with the first problems of train before every other problem."""

@@ -7,6 +7,8 @@ folder or file with the same columns (see `mssr_rl.data.reader`).
 
 from mssr_rl.data import reader
 from mssr_rl.envs.environment import ProblemEnv, good_golds, register
+from mssr_rl.envs.mini import EVERYTHING, MiniOptions, mini_problems
+from mssr_rl.options import require
 
 
 @register("vision_r1", gym_id="VisionR1")
@@ -19,6 +21,7 @@ def vision_r1(
     reward: str = "accuracy",
     blind: bool = False,
     columns: str = "",
+    mini: MiniOptions = EVERYTHING,
 ) -> ProblemEnv:
     """Reward 1 for a right answer in the last box after the think block, else 0.
 
@@ -27,15 +30,16 @@ def vision_r1(
         data: mini, a file or folder in any format of docs/data.md, or a hub id owner/name.
         instruction: the text that is added to each problem: short, paper (MSSR's words) or none.
         limit: take only the first problems of the split.
-        reward: accuracy, or a sum such as 0.9*accuracy+0.1*format.
+        reward: accuracy, a sum such as 0.9*accuracy+0.1*format, or random.
         blind: make all pictures grey, to measure how much is guessed.
         columns: the column of each role, as {problem: question, images: img, answer: label}.
     """
     if data == "mini":
-        from mssr_rl.envs.mini import mini_problems
-
-        problems = mini_problems(split, limit)
+        problems = mini_problems(split, limit, mini)
     else:
+        require(
+            mini == EVERYTHING, "env.data", data, "mini with env.families, env.levels or env.scene"
+        )
         problems = reader.load(data, split, limit, columns)
     problems = good_golds(problems, data)
     return ProblemEnv(

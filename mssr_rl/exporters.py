@@ -19,6 +19,7 @@ from mssr_rl.config.plugins import prepare
 from mssr_rl.config.words import options_of, parse_words
 from mssr_rl.data import table_files
 from mssr_rl.envs import Graded, environments
+from mssr_rl.envs.visits import noisy
 from mssr_rl.errors import UserError
 from mssr_rl.problem import Problem
 from mssr_rl.prompts import IMAGE
@@ -80,6 +81,11 @@ class Scorer:
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.env = environments.make(name, **options)
+        if noisy(self.env):
+            raise UserError(
+                "noise on rewards and pictures is drawn by a training run of this program; export "
+                "without env.reward=random, env.reward_flip and env.picture_noise"
+            )
         self.row = {problem.key: row for row, problem in enumerate(self.env.problems)}
 
     def by_key(self, response: str, key: str) -> Graded:

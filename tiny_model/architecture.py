@@ -1,13 +1,15 @@
 """The architecture of the tiny model: a Qwen2.5-VL of 1.0 M parameters with its own tokenizer.
 
+Two more sizes show whether results depend on the size; they are made by the same command.
+
 `warm_start` trains it. A picture of 96 x 96 pixels becomes 6 x 6 patches of 16 x 16 pixels. Blocks
 of 2 x 2 patches are merged, which gives 9 image tokens. In every vision layer, patches attend to
 the whole picture; windows are not needed at this size.
 """
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -27,6 +29,26 @@ SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+
+
+class ModelSize(NamedTuple):
+    """The widths of a model; every attention head has 32 channels."""
+
+    hidden: int  # of the language model
+    intermediate: int
+    heads: int
+    key_value_heads: int
+    vision_hidden: int
+    vision_intermediate: int
+    vision_heads: int
+
+
+SIZES: Mapping[str, ModelSize] = {
+    "small": ModelSize(64, 176, 2, 1, 32, 80, 1),  # 0.3 M parameters
+    "tiny": ModelSize(128, 352, 4, 2, 64, 160, 2),  # 1.0 M, the shipped one
+    "large": ModelSize(256, 704, 8, 4, 128, 320, 4),  # 4 M
+}
+
 THINK = ("<think>", "</think>")  # ordinary vocabulary, one token each
 
 # Qwen's splitting rule, except that a digit may include the blank before it: "5 - 3 = 2" is five
@@ -80,18 +102,20 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 640) -> PreTrainedTo
     return fast
 
 
-def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """Return the config of a model of 1.0 M parameters.
+def model_config(
+    tokenizer: PreTrainedTokenizerFast, size: ModelSize = SIZES["tiny"]
+) -> Qwen2_5_VLConfig:
+    """Return the config of a model of this size, by default that of the shipped model.
 
     Attention heads have size 32, which vLLM supports on a CPU too.
     """
     ids = {word: tokenizer.convert_tokens_to_ids(word) for word in SPECIAL}
     text = {
-        "hidden_size": 128,
-        "intermediate_size": 352,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.intermediate,
         "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.key_value_heads,
         "vocab_size": len(tokenizer),
         "max_position_embeddings": 4096,
         "tie_word_embeddings": True,
@@ -106,9 +130,9 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     }
     vision = {
         "depth": 4,
-        "hidden_size": 64,
-        "intermediate_size": 160,
-        "num_heads": 2,
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_intermediate,
+        "num_heads": size.vision_heads,
         "patch_size": PATCH,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,
@@ -128,12 +152,14 @@ def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLForConditionalGeneration:
+def new_model(
+    tokenizer: PreTrainedTokenizerFast, size: ModelSize = SIZES["tiny"]
+) -> Qwen2_5_VLForConditionalGeneration:
     """Return a model with random weights, whose generation never produces structural tokens.
 
     Structural tokens are the special tokens that do not end a response, such as image tokens.
     """
-    model = Qwen2_5_VLForConditionalGeneration(model_config(tokenizer))
+    model = Qwen2_5_VLForConditionalGeneration(model_config(tokenizer, size))
     _scale_to_width(model)
     keep = {"<|im_end|>", "<|endoftext|>"}
     model.generation_config.suppress_tokens = [

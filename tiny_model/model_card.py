@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mssr_rl.data.pictures import blinded
 from mssr_rl.engine_protocol import Engine, Sampling
 from mssr_rl.envs.environment import ProblemEnv
-from tiny_model.supervised import greyed
 
 SAMPLES = 8
 LENGTH = 64
@@ -44,7 +44,7 @@ def measure(engine: Engine, env: ProblemEnv) -> list[ProblemResult]:
     Each problem is answered greedily, at temperature 1, and at temperature 1 with a grey picture.
     """
     blind = ProblemEnv(
-        [greyed(problem) for problem in env.problems], name="grey", split=env.split,
+        [blinded(problem) for problem in env.problems], name="grey", split=env.split,
         instruction="none",
     )  # fmt: skip
     greedy = _right(engine, env, 1, 0.0)

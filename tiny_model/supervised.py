@@ -8,18 +8,18 @@ RL with verifiable rewards can then make it reason more often.
 Shapes: B examples, T response tokens.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from mssr_rl.envs.families import FAMILIES, LEVELS, row
+from mssr_rl.envs.mini import told
 from mssr_rl.models import lean
 from mssr_rl.models.encode import PromptEncoder
 from mssr_rl.models.score import hidden_states
@@ -41,20 +41,23 @@ def response(thought: str, answer: str) -> str:
     return f"<think>{thought}</think>\\boxed{{{answer}}}"
 
 
-def example(position: int) -> SupervisedExample:
+def example(position: int, scene: str = "picture") -> SupervisedExample:
     """Return training example number `position`.
 
-    Consecutive examples go through all pairs of level and family in turn.
+    Consecutive examples go through all pairs of level and family in turn. With `scene="words"` it
+    is the text twin (`env.scene`).
     """
     names = list(FAMILIES)
     index, cell = divmod(position, len(names) * len(LEVELS))
     level, family = divmod(cell, len(names))
     made = row(names[family], "train", LEVELS[level], index)
+    if scene == "words":
+        made |= told(made)
     problem = Problem(
         key=made["id"],
         prompt=made["problem"],
         answer=made["answer"],
-        images=(made["images"][0]["bytes"],),
+        images=tuple(image["bytes"] for image in made["images"]),
         tags={"family": made["family"], "level": str(made["level"])},
     )
     careful, hasty = (response(made[kind], made["answer"]) for kind in ("steps", "hunch"))
@@ -67,24 +70,10 @@ def texts(example: SupervisedExample) -> list[str]:
     return ["user\n", asked, "assistant\n", example.careful, example.hasty]
 
 
-def draw_examples(count: int, workers: int) -> list[SupervisedExample]:
+def draw_examples(count: int, workers: int, scene: str = "picture") -> list[SupervisedExample]:
     """Return the first `count` training examples, made by `workers` processes in parallel."""
     with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(example, range(count), chunksize=500))
-
-
-def greyed(problem: Problem) -> Problem:
-    """Return the problem with a uniformly grey picture, to measure accuracy without the picture."""
-    first = Image.open(io.BytesIO(problem.images[0]))
-    png = io.BytesIO()
-    Image.new("RGB", first.size, (128, 128, 128)).save(png, "PNG")
-    return Problem(
-        key=problem.key,
-        prompt=problem.prompt,
-        answer=problem.answer,
-        images=(png.getvalue(),) * len(problem.images),
-        tags=problem.tags,
-    )
+        return list(pool.map(partial(example, scene=scene), range(count), chunksize=500))
 
 
 def batches(rows: Sequence[int], size: int, seed: int) -> Iterator[list[int]]:

@@ -7,6 +7,10 @@ RL can improve the model. All examples are training problems. Validation and tes
 other seeds and other handwritten digits.
 
 The run is resumable: the same command continues from the last checkpoint in `--work`.
+
+    python -m tiny_model --out starts --steps 400,800,1600,3200   a ladder of starts
+    python -m tiny_model --out twin --scene words                 a start for `env.scene=words`
+    python -m tiny_model --out large --size large                 the same with 4 M parameters
 """
 
 import argparse
@@ -14,9 +18,9 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,7 +31,7 @@ from mssr_rl.models.processor import new_processor
 from mssr_rl.models.tensors import copy_weights, load_optimiser, save_optimiser
 from mssr_rl.prompts import INSTRUCTIONS
 from tiny_model import model_card, supervised
-from tiny_model.architecture import PATCH, new_model, train_tokenizer
+from tiny_model.architecture import PATCH, SIZES, new_model, train_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class WarmStart:
     hasty_share: float = 0.65
     lr: float = 2e-3
     seed: int = 1
+    size: str = "tiny"  # one of SIZES
+    scene: Literal["picture", "words"] = "picture"  # words: on the text twins of the problems
 
 
 class WarmStarted(NamedTuple):
@@ -75,20 +81,29 @@ def build(
     texts = (text for e in examples[:6000] for text in supervised.texts(e))
     tokenizer = train_tokenizer([*INSTRUCTIONS.values(), *texts])
     torch.manual_seed(plan.seed)
-    model = new_model(tokenizer)
+    model = new_model(tokenizer, SIZES[plan.size])
     return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)
 
 
-def train(plan: WarmStart, work: Path) -> WarmStarted:
+def draw(plan: WarmStart) -> list[supervised.Example]:
+    """Return the examples of a training."""
+    started = time.monotonic()
+    examples = supervised.draw_examples(plan.examples, workers=2, scene=plan.scene)
+    say(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s")
+    return examples
+
+
+def train(
+    plan: WarmStart, work: Path, examples: list[supervised.Example] | None = None
+) -> WarmStarted:
     """Return the trained model; an interrupted training continues from its last checkpoint."""
     started = time.monotonic()
-    examples = supervised.draw_examples(plan.examples, workers=2)
-    say(f"{len(examples)} examples drawn in {time.monotonic() - started:.0f} s")
+    examples = draw(plan) if examples is None else examples
     model, encoder = build(plan, examples)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=plan.lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
-    first, before = _restore(work, model, optimiser)
+    first, before = _restore(work, plan.steps, model, optimiser)
     seconds = before
     for step, rows in enumerate(_order(plan, examples), start=1):
         if step <= first:
@@ -133,17 +148,19 @@ def _keep(folder: Path, model: Any, optimiser: torch.optim.Optimizer, seconds: f
     aside.rename(folder)
 
 
-def _restore(work: Path, model: Any, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    """Load the last checkpoint into the model and the optimiser.
+def _restore(
+    work: Path, steps: int, model: Any, optimiser: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load the last checkpoint of at most `steps` steps into the model and the optimiser.
 
     Returns its step and the training time so far [s]; 0 and 0 if there is no checkpoint.
     """
-    checkpoints = sorted(work.glob("step_*"))
-    if not checkpoints:
+    found = {int(path.name.removeprefix("step_")): path for path in work.glob("step_*")}
+    step = max((step for step in found if step <= steps), default=0)
+    if not step:
         return 0, 0.0
-    copy_weights(model, load_file(checkpoints[-1] / "model.safetensors"))
-    note = load_optimiser(optimiser, checkpoints[-1] / "optimiser.safetensors")
-    step = int(checkpoints[-1].name.removeprefix("step_"))
+    copy_weights(model, load_file(found[step] / "model.safetensors"))
+    note = load_optimiser(optimiser, found[step] / "optimiser.safetensors")
     say(f"going on after step {step}")
     return step, float(note["seconds"])
 
@@ -162,28 +179,44 @@ def facts(plan: WarmStart, trained: WarmStarted) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Train the tiny model, write its folder, measure its accuracy and write its model card."""
+def write(plan: WarmStart, trained: WarmStarted, out: Path) -> None:
+    """Write a model folder, measure the model's accuracy on val, and write its card."""
     from mssr_rl.engine.local import LocalEngine, LocalOptions
     from mssr_rl.envs.environment import ProblemEnv
-    from mssr_rl.envs.mini import mini_problems
+    from mssr_rl.envs.mini import MiniOptions, mini_problems
 
+    save_model(trained.model, trained.encoder.processor, out)
+    engine = LocalEngine(LocalOptions(model=str(out), threads=torch.get_num_threads()))
+    problems = mini_problems("val", options=MiniOptions(scene=plan.scene))
+    measured = model_card.measure(engine, ProblemEnv(problems, name="mini", split="val"))
+    model_card.write(out, facts(plan, trained), measured)
+    say(model_card.table(measured))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train the tiny model, write its folder, measure its accuracy and write its model card.
+
+    With several numbers of steps, one training passes through all of them: a ladder of starts.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("tiny"), help="the model folder to write")
     parser.add_argument("--work", type=Path, default=Path("warm_start"), help="its checkpoints")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    plan = WarmStart()
-    trained = train(plan, arguments.work)
-    save_model(trained.model, trained.encoder.processor, arguments.out)
-    said = facts(plan, trained)
-    engine = LocalEngine(LocalOptions(model=str(arguments.out), threads=arguments.threads))
-    measured = model_card.measure(
-        engine, ProblemEnv(mini_problems("val"), name="mini", split="val")
+    parser.add_argument("--steps", default=str(WarmStart.steps), help="N, or N,N,... for a ladder")
+    parser.add_argument("--size", choices=tuple(SIZES), default="tiny", help="of the model")
+    parser.add_argument(
+        "--scene", choices=("picture", "words"), default="picture", help="words: on the text twins"
     )
-    model_card.write(arguments.out, said, measured)
-    say(model_card.table(measured))
+    parser.add_argument("--examples", type=int, default=WarmStart.examples, help="drawn problems")
+    arguments = parser.parse_args(words)
+    torch.set_num_threads(arguments.threads)
+    plan = WarmStart(size=arguments.size, scene=arguments.scene, examples=arguments.examples)
+    steps, examples = sorted(map(int, arguments.steps.split(","))), draw(plan)
+    for count in steps:
+        rung = replace(plan, steps=count)
+        trained = train(rung, arguments.work / f"{plan.size}-{plan.scene}", examples)
+        folder = arguments.out / f"step_{count}" if len(steps) > 1 else arguments.out
+        write(rung, trained, folder)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
         str(asked.answer),
         asked.steps.format(*names),
         hunch(rng, asked.answer),
+        f"The bars are {', '.join(f'{bar} {v}' for bar, v in zip('ABCDE', values, strict=False))}.",
     )
 
 

@@ -24,15 +24,22 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     canvas.disc(_at(0, 0), 4, COLOURS["red"])
     time = f"{hour}:{minute:02d}"
     question = "What time does the clock show? Answer as h:mm."
-    return DrawnProblem(canvas.finish(), question, time, _steps(hour, minute), hunch(rng, time))
+    steps = _steps(hour, minute)
+    return DrawnProblem(
+        canvas.finish(), question, time, steps, hunch(rng, time), _hands(hour, minute)
+    )
 
 
 def _steps(hour: int, minute: int) -> str:
     time, mark = f"{hour}:{minute:02d}", minute // 5
     if minute == 0:
-        return f"The short hand is at {hour}. The long hand is at 12. {time}."
-    hands = f"The short hand is after {hour}. The long hand is at {mark}."
-    return f"{hands} {mark} x 5 = {minute}. {time}."
+        return f"{_hands(hour, minute)} {time}."
+    return f"{_hands(hour, minute)} {mark} x 5 = {minute}. {time}."
+
+
+def _hands(hour: int, minute: int) -> str:
+    place = "after" if minute else "at"
+    return f"The short hand is {place} {hour}. The long hand is at {minute // 5 or 12}."
 
 
 def _dial(canvas: Canvas) -> None:

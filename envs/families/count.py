@@ -9,6 +9,7 @@ from mssr_rl.envs.families.scene import (
     DrawnProblem,
     between,
     hunch,
+    in_rows,
     listed,
     per_row,
     pick,
@@ -60,7 +61,9 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     rows = per_row([thing is not None and _is(thing, wanted) for thing in cells], plan.side)
     question = f"How many {wanted.colour} {wanted.kind}s are there?"
     steps = f"Rows: {listed(rows)}. {running_sum(rows)}"
-    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count))
+    named = ["nothing" if thing is None else f"{thing.colour} {thing.kind}" for thing in cells]
+    words = in_rows(named, plan.side)
+    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count), words)
 
 
 def _is(thing: Thing, wanted: Thing) -> bool:

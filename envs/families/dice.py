@@ -51,7 +51,10 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     which = "yellow dice" if level == 2 else "dice"
     steps = f"The {which} show {listed(shown)}. {running_sum(shown)}"
     question = f"What is the {'total' if level == 2 else 'sum of the dots'} on the {which}?"
-    return DrawnProblem(canvas.finish(), question, str(total), steps, hunch(rng, total))
+    colours = ("yellow" if level == 2 and i in places else "white" for i in range(len(values)))
+    dice = ", ".join(f"{colour} {value}" for colour, value in zip(colours, values, strict=True))
+    words = f"The dice are {dice}."
+    return DrawnProblem(canvas.finish(), question, str(total), steps, hunch(rng, total), words)
 
 
 def _die(canvas: Canvas, centre: Point, value: int, style: tuple[float, Rgb]) -> None:

@@ -54,7 +54,8 @@ def draw(rng: np.random.Generator, level: int, split: str) -> DrawnProblem:
         canvas.stamp(_ink(rng, split, digit), (9, 8), (78, 80))
         steps = f"The digit is {digit}."
         question = "Which digit is shown?"
-        return DrawnProblem(canvas.finish(), question, str(digit), steps, hunch(rng, digit))
+        words = f"The picture shows a {digit}."
+        return DrawnProblem(canvas.finish(), question, str(digit), steps, hunch(rng, digit), words)
     sign = "+" if level == 1 else pick(rng, "+-x")
     left, right = between(rng, 0, 9), between(rng, 0, 9)
     if sign == "-" and left < right:
@@ -65,7 +66,8 @@ def draw(rng: np.random.Generator, level: int, split: str) -> DrawnProblem:
     value = {"+": left + right, "-": left - right, "x": left * right}[sign]
     steps = f"The digits are {left} and {right}. {left} {sign} {right} = {value}."
     question = "Compute the value of the handwritten expression."
-    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value))
+    words = f"The expression is {left} {sign} {right}."
+    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value), words)
 
 
 def _ink(rng: np.random.Generator, split: str, digit: int) -> Image.Image:

@@ -6,7 +6,15 @@ from fractions import Fraction
 import numpy as np
 
 from mssr_rl.envs.families.canvas import COLOURS, SIZE, WHITE, Canvas, sample_look
-from mssr_rl.envs.families.scene import DrawnProblem, hunch, listed, per_row, pick, running_sum
+from mssr_rl.envs.families.scene import (
+    DrawnProblem,
+    hunch,
+    in_rows,
+    listed,
+    per_row,
+    pick,
+    running_sum,
+)
 
 Grid = tuple[int, int]  # rows, columns
 GRIDS: tuple[tuple[Grid, ...], ...] = (
@@ -34,7 +42,9 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     answer = rf"\frac{{{fraction.numerator}}}{{{fraction.denominator}}}"
     question = "What fraction of the rectangle is shaded? Give it in lowest terms."
     canvas = _rectangle(rng, shaded, (rows, columns))
-    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, fraction_text))
+    return DrawnProblem(
+        canvas.finish(), question, answer, steps, hunch(rng, fraction_text), _words(shaded, columns)
+    )
 
 
 def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
@@ -46,11 +56,17 @@ def _white_squares(rng: np.random.Generator, level: int) -> DrawnProblem:
     count = pick(rng, range(1, largest))
     rows, columns = pick(rng, [grid for grid in GRIDS[level] if grid[0] * grid[1] > count])
     white = _scatter(rng, rows * columns, count)
-    canvas = _rectangle(rng, [not cell for cell in white], (rows, columns))
+    shaded = [not cell for cell in white]
+    canvas = _rectangle(rng, shaded, (rows, columns))
     by_row = per_row(white, columns)
     steps = f"Rows not shaded: {listed(by_row)}. {running_sum(by_row)}"
     question = "How many squares are not shaded?"
-    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count))
+    words = _words(shaded, columns)
+    return DrawnProblem(canvas.finish(), question, str(count), steps, hunch(rng, count), words)
+
+
+def _words(shaded: list[bool], columns: int) -> str:
+    return in_rows(["shaded" if cell else "white" for cell in shaded], columns)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Graphs: a line's y-intercept, its value at x, its equation, or the vertex of a parabola."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mssr_rl.envs.families.axes import REACH, Axes
@@ -25,7 +27,8 @@ def _intercept(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnPro
     _line(canvas, axes, slope, b)
     steps = f"The line meets the y-axis at (0, {b}). So {b}."
     question = "What is the y-intercept of the line?"
-    return DrawnProblem(canvas.finish(), question, str(b), steps, hunch(rng, b))
+    words = _line_in_words(slope, b)
+    return DrawnProblem(canvas.finish(), question, str(b), steps, hunch(rng, b), words)
 
 
 def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
@@ -38,7 +41,8 @@ def _value(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem
     _line(canvas, axes, slope, y - slope * x)
     steps = f"At x = {x} the line is at ({x}, {y}). So {y}."
     question = f"What is the value of the line at x = {x}?"
-    return DrawnProblem(canvas.finish(), question, str(y), steps, hunch(rng, y))
+    words = _line_in_words(slope, y - slope * x)
+    return DrawnProblem(canvas.finish(), question, str(y), steps, hunch(rng, y), words)
 
 
 def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
@@ -50,7 +54,8 @@ def _equation(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProb
     answer = equation(slope, b)
     steps = f"{points} Slope {high} - {low} = {slope}. Intercept {b}. {answer}."
     question = "Write the equation of the line as y = mx + b."
-    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    words = _line_in_words(slope, b)
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer), words)
 
 
 def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
@@ -67,7 +72,19 @@ def _vertex(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProble
     answer = f"({x}, {y})"
     steps = f"The {end} point is at x = {x}, y = {y}. {answer}."
     question = "Give the vertex of the parabola as (x, y)."
-    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    words = _points("parabola", lambda u: opens * (u - x) ** 2 + y)
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer), words)
+
+
+def _line_in_words(slope: int, b: int) -> str:
+    return _points("line", lambda x: slope * x + b)
+
+
+def _points(curve: str, height: Callable[[int], int]) -> str:
+    """Return the points of a curve in words: those at the crossings of the grid that it shows."""
+    across = range(-REACH, REACH + 1)
+    points = [f"({x}, {height(x)})" for x in across if abs(height(x)) <= REACH]
+    return f"The {curve} goes through the points {', '.join(points)}."
 
 
 def equation(slope: int, b: int) -> str:

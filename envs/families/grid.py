@@ -29,7 +29,9 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     answer = f"({x}, {y})"
     steps = f"{_sideways(x)} {abs(x)}, {_upright(y)} {abs(y)}. {answer}."
     question = "Give the coordinates of the red point as (x, y)."
-    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer))
+    place = f"{abs(x)} to the {_sideways(x).lower()} and {abs(y)} {_upright(y)}"
+    words = f"The red point is {place} from the origin."
+    return DrawnProblem(canvas.finish(), question, answer, steps, hunch(rng, answer), words)
 
 
 def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProblem:
@@ -41,7 +43,8 @@ def _distance(rng: np.random.Generator, canvas: Canvas, axes: Axes) -> DrawnProb
     steps = f"{points} Across {across}, along {along}. {across} + {along} = {across + along}."
     question = "How many unit steps along the grid lines separate the red and the blue point?"
     value = across + along
-    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value))
+    words = f"The red point is at {red}. The blue point is at {blue}."
+    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value), words)
 
 
 @functools.cache

@@ -26,9 +26,15 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     _line(canvas, start, step)
     _arrow(canvas, LEFT + (RIGHT - LEFT) * halves / (2 * STEPS))
     question = "Which number does the arrow point to?"
-    return DrawnProblem(
-        canvas.finish(), question, str(value), _steps(level, halves), hunch(rng, value)
-    )
+    steps, words = _steps(level, halves), _reading(level, halves)
+    return DrawnProblem(canvas.finish(), question, str(value), steps, hunch(rng, value), words)
+
+
+def _reading(level: int, halves: int) -> str:
+    whole, half = divmod(halves, 2)
+    steps = f"{whole} steps{' and a half' if half else ''}"
+    line = f"The left end is {LEFT_END[level]}, the step is {STEP[level]}."
+    return f"{line} The arrow is {steps} from the left."
 
 
 def _steps(level: int, halves: int) -> str:

@@ -6,7 +6,7 @@ answer) and a few more.
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ FAMILIES: dict[str, Draw] = {
     "dice": dice.draw,
     "frac": frac.draw,
 }
+
 LEVELS = (0, 1, 2)
 SPLITS = ("train", "val", "test")
 
@@ -67,20 +68,25 @@ def row(family: str, split: str, level: int, index: int) -> dict[str, Any]:
         "level": level,
         "steps": drawn.steps,
         "hunch": drawn.hunch,
+        "words": drawn.words,
     }
 
 
-def mini_rows(split: str, count: int) -> Iterator[dict[str, Any]]:
+def mini_rows(
+    split: str,
+    count: int,
+    families: Sequence[str] = tuple(FAMILIES),
+    levels: Sequence[int] = LEVELS,
+) -> Iterator[dict[str, Any]]:
     """Yield the first `count` rows of a split. Families take turns, and so do levels.
 
-    Each group of thirty rows has every family at every level once. A shorter list is the beginning
-    of a longer one.
+    Each group of thirty rows has every family at every level once; with fewer families or levels
+    the groups are smaller. A shorter list is the beginning of a longer one.
     """
-    names = list(FAMILIES)
     for position in range(count):
-        index, cell = divmod(position, len(names) * len(LEVELS))
-        lap, family = divmod(cell, len(names))
-        yield row(names[family], split, LEVELS[(family + lap) % len(LEVELS)], index)
+        index, cell = divmod(position, len(families) * len(levels))
+        lap, family = divmod(cell, len(families))
+        yield row(families[family], split, levels[(family + lap) % len(levels)], index)
 
 
 def _check(family: str, split: str, level: int) -> None:

@@ -1,4 +1,8 @@
-"""The type of a family's generated problem, and small helpers that the ten families share."""
+"""The type of a family's generated problem, and small helpers that the ten families share.
+
+`words` describes the picture for the text twin of a problem (`env.scene=words`). It states what a
+reader of the picture sees, such as hands, dots and points, and it draws no random numbers.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -19,6 +23,7 @@ class DrawnProblem(NamedTuple):
     answer: str
     steps: str  # careful: all values read from the picture, then one operation at a time
     hunch: str  # hasty: only the answer
+    words: str  # what the picture shows, in words; no number that must be computed
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
@@ -56,6 +61,13 @@ def running_sum(numbers: Sequence[int]) -> str:
 def listed(numbers: Sequence[int]) -> str:
     """Return numbers as text with commas: "2, 0, 1" for [2, 0, 1]."""
     return ", ".join(str(number) for number in numbers)
+
+
+def in_rows(cells: Sequence[str], columns: int) -> str:
+    """Return cells in words, row by row: "Row 1: a, b. Row 2: c, d." for two columns."""
+    starts = range(0, len(cells), columns)
+    rows = (", ".join(cells[start : start + columns]) for start in starts)
+    return " ".join(f"Row {number}: {row}." for number, row in enumerate(rows, 1))
 
 
 def parts(rng: np.random.Generator, total: int, count: int, bounds: tuple[int, int]) -> list[int]:

@@ -29,7 +29,8 @@ def draw(rng: np.random.Generator, level: int, _split: str) -> DrawnProblem:
     _triangle(canvas, [degrees for degrees, _ in shown], [text for _, text in shown], flipped)
     steps = f"The angles are {a} and {b}. {a} + {b} = {a + b}. 180 - {a + b} = {x}."
     question = "Find the angle x of the triangle in degrees."
-    return DrawnProblem(canvas.finish(), question, str(x), steps, hunch(rng, x))
+    words = f"The angles of the triangle are {', '.join(label for _, label in shown)}."
+    return DrawnProblem(canvas.finish(), question, str(x), steps, hunch(rng, x), words)
 
 
 def _triangle(canvas: Canvas, angles: list[int], labels: list[str], flipped: bool) -> None:

@@ -203,9 +203,11 @@ def _summary(run: ComparedRun) -> Iterator[str]:
 def _paid(run: ComparedRun) -> Iterator[str]:
     """Check that the mean reward of each step is the share of right answers.
 
-    This holds only for the reward `accuracy`, which is 1 or 0. Other runs are skipped.
+    This holds only for the reward `accuracy` without noise, which is 1 or 0. Other runs are
+    skipped.
     """
-    if _config_of(run).get("env.reward") != "accuracy":
+    config = _config_of(run)
+    if config.get("env.reward") != "accuracy" or config.get("env.reward_flip"):
         return
     keys = [failure_share(reason) for reason in NOT_RIGHT]
     for row in run.metrics:

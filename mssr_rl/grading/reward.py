@@ -5,6 +5,8 @@ A reward is a weighted sum of parts, each from 0 to 1, and is set by `env.reward
     accuracy                                     the default (MSSR: format weight 0)
     0.9*accuracy + 0.1*format                    EasyR1's default
     0.8*accuracy + 0.1*format + 0.1*length:400   adds a part for short right answers (characters)
+    random                                       0 or 1 by chance in training, whatever the answer:
+                                                 a control, drawn by `mssr_rl.envs.visits`
 
 The weights add up to at most 1, and accuracy weighs more than half. So a right answer in the right
 format gets more than 0.5, and any other response less. Experiment trackers count successes by this.
@@ -19,6 +21,7 @@ from mssr_rl.errors import UserError
 from mssr_rl.grading.verify import Verdict
 
 Reward = Callable[[Verdict, str], float]  # (verdict, response) -> reward
+RANDOM = "random"
 
 _TERM = re.compile(r"(?:(?P<weight>\d*\.?\d+)\*)?(?P<name>[a-z]+)(?::(?P<limit>[1-9]\d*))?")
 
@@ -93,5 +96,5 @@ def _part(name: str, limit: str | None, text: str) -> Reward:
         return accuracy if name == "accuracy" else well_formed
     raise UserError(
         f"reward={text}: there is no part {name}{':' + limit if limit else ''}; "
-        "there are accuracy, format and length:CHARACTERS"
+        "there are accuracy, format and length:CHARACTERS, or random alone"
     )

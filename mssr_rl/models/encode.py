@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import ref
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class PromptEncoder:
         self._text.no_padding()
         self.images = processor.image_processor
         self.image_token: int = processor.image_token_id
-        self._seen: dict[int, tuple[Problem, Layout]] = {}
+        self._seen: dict[int, tuple[ref[Problem], Layout]] = {}
         self._pixels: dict[bytes, Pixels] = {}
         self._room = ROOM
         self._lock = Lock()  # two threads must not use a tokenizer at once
@@ -111,8 +112,11 @@ class PromptEncoder:
                 f"rollout.max_prompt_tokens={self.max_tokens}; raise it or drop the problem"
             )
         if self.remember:
-            # The problem is kept too: without it Python could give its id to another object.
-            self._seen[id(problem)] = (problem, layout)
+            # Another object may get the problem's id when the problem is gone. So its entry goes
+            # with it. Problems with fresh noise live for one step only.
+            key = id(problem)
+            alive = ref(problem, lambda _: self._seen.pop(key, None))
+            self._seen[key] = (alive, layout)
         return layout
 
     def length(self, problem: Problem) -> int:

@@ -87,16 +87,16 @@ class TrainingSetup(NamedTuple):
             correction=self.correction,
         )
 
-    def seen(self, term: ViewTerm, step: int, rows: Sequence[int]) -> tuple[Problem, ...]:
-        """Return the training problems `rows` as the view `term` changes them in this step.
+    def seen(
+        self, term: ViewTerm, step: int, rows: Sequence[int], problems: Sequence[Problem]
+    ) -> tuple[Problem, ...]:
+        """Return `problems`, posed in this step, as the view `term` changes them.
 
-        The change of each row has its own seed.
+        They are the training problems `rows`, with the noise of this visit if there is any. The
+        change of each row has its own seed.
         """
         seeds = (derive(self.config.seed, "view", term.metric, step, row) for row in rows)
-        return tuple(
-            term.change(self.train.problems[row], seed)
-            for row, seed in zip(rows, seeds, strict=True)
-        )
+        return tuple(map(term.change, problems, seeds))
 
     @property
     def correction(self) -> Correction:

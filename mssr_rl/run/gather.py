@@ -20,11 +20,13 @@ from mssr_rl.algos import Resampling
 from mssr_rl.budget import Ledger
 from mssr_rl.engine.regroup import joined, picked, rollouts_of, side_by_side
 from mssr_rl.engine_protocol import Rollouts
+from mssr_rl.envs.visits import posed_for_training
 from mssr_rl.errors import UserError
+from mssr_rl.problem import Problem
 from mssr_rl.run import problem_stream
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
-from mssr_rl.run.marking import graded, learns
+from mssr_rl.run.marking import graded, learns, noised
 from mssr_rl.run.mishaps import EnvironmentFailed
 from mssr_rl.run.samples import Sample, shown
 from mssr_rl.run.stopwatch import Clock
@@ -164,28 +166,33 @@ def _generate(
     arm: TrainingSetup, rows: list[int], when: tuple[int, int], clock: Clock, poll: Poll
 ) -> _Lot:
     step, batch = when
+    unscorable = arm.config.fault.unscorable
     # The first batch has the seed that it has without resampling, so algorithms of both kinds
     # sample alike.
     names = (step, batch) if batch else (step,)
+    visit = derive(arm.config.seed, "visit", *names)
     with clock.phase("rollout"):
+        problems = posed_for_training(arm.train, rows, visit)
         seed = derive(arm.config.seed, "rollout", *names)
-        rollouts = _with_loss_mask(arm, _sampled(arm, rows, step, seed))
-    greedy = _greedy(arm, rows, clock)
+        rollouts = _with_loss_mask(arm, _sampled(arm, rows, problems, (step, seed)))
+    greedy = _greedy(arm, problems, clock)
     poll("reward")
     with clock.phase("reward"):
-        samples = graded(arm.train, rows, rollouts, arm.config.fault.unscorable)
-        rewards = _baselines(arm, rows, greedy)
+        samples = noised(arm.train, graded(arm.train, rows, rollouts, unscorable), visit)
+        rewards = _baselines(arm, rows, greedy, derive(visit, "greedy"))
     spent = generation_cost(rollouts) + greedy.spent
     return _Lot(rows, rollouts, _comparable(samples, rewards), rewards, spent)
 
 
-def _sampled(arm: TrainingSetup, rows: list[int], step: int, seed: int) -> Rollouts:
+def _sampled(
+    arm: TrainingSetup, rows: list[int], problems: list[Problem], when: tuple[int, int]
+) -> Rollouts:
     """Return the rollouts to train on; some may be sampled from changed pictures.
 
     Those are trained on with the true picture. So the policy's log-probabilities of their tokens
     are those with the true picture too. Their entropies are those at sampling time.
     """
-    problems, distortion = [arm.train.problems[row] for row in rows], arm.algorithm.distortion
+    (step, seed), distortion = when, arm.algorithm.distortion
     if distortion is None:
         return arm.engine.rollout(problems, arm.group_size, arm.sampling, seed)
     done, count = step / arm.allowance.steps, distortion.rollouts(arm.group_size)
@@ -224,22 +231,23 @@ class _Greedy(NamedTuple):
     spent: Ledger
 
 
-def _greedy(arm: TrainingSetup, rows: list[int], clock: Clock) -> _Greedy:
+def _greedy(arm: TrainingSetup, problems: list[Problem], clock: Clock) -> _Greedy:
     if not arm.algorithm.greedy_baseline:
         return _Greedy(None, Ledger())
     sampling = replace(arm.sampling, temperature=0.0, top_p=1.0, scored=False)
     with clock.phase("rollout"):
-        problems = [arm.train.problems[row] for row in rows]
         rollouts = arm.engine.rollout(problems, 1, sampling, 0)  # a seed has no effect
     # The problems are not new ones: they are charged as rollouts and tokens only.
     return _Greedy(rollouts, replace(generation_cost(rollouts), prompts=0))
 
 
-def _baselines(arm: TrainingSetup, rows: list[int], greedy: _Greedy) -> list[float]:
+def _baselines(
+    arm: TrainingSetup, rows: list[int], greedy: _Greedy, visit: int
+) -> list[float]:
     if greedy.rollouts is None:
         return [0.0] * len(rows)
     marks = graded(arm.train, rows, greedy.rollouts, arm.config.fault.unscorable)
-    return [sample.graded.reward for sample in marks]
+    return [sample.graded.reward for sample in noised(arm.train, marks, visit)]
 
 
 def _comparable(samples: list[Sample], greedy: list[float]) -> list[Sample]:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from mssr_rl.advantage import state_tensors
 from mssr_rl.budget import Ledger
+from mssr_rl.envs.visits import posed_for_training
 from mssr_rl.errors import RunFailed
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.gather import Poll, generation_cost
-from mssr_rl.run.marking import graded
+from mssr_rl.run.marking import graded, noised
 from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 
@@ -70,14 +71,16 @@ def _answers(arm: TrainingSetup, per_problem: int, poll: Poll) -> Answers:
     for start in range(0, size, at_once):
         poll("rollout")
         rows = range(start, min(start + at_once, size))
-        problems = [arm.train.problems[row] for row in rows]
+        visit = derive(arm.config.seed, "initial visit", start)
         with clock.phase("rollout"):
+            problems = posed_for_training(arm.train, rows, visit)
             seed = derive(arm.config.seed, "initial", start)
             sampling = replace(arm.sampling, scored=False)  # only rewards are needed
             rollouts = arm.engine.rollout(problems, per_problem, sampling, seed)
         poll("reward")
         with clock.phase("reward"):
             samples = graded(arm.train, rows, rollouts, arm.config.fault.unscorable)
+            samples = noised(arm.train, samples, visit)
         rewards += [sample.graded.reward for sample in samples]
         unscorable = sum(not sample.scored for sample in samples)
         spent += generation_cost(rollouts) + Ledger(unscorable_rollouts=unscorable)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mssr_rl.engine_protocol import Rollouts
 from mssr_rl.envs.environment import Graded, ProblemEnv
+from mssr_rl.envs.visits import paid_in_training
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.grading.verify import Verdict
 from mssr_rl.problem import Problem
@@ -63,6 +64,15 @@ def learns(env: ProblemEnv, problem: Problem, pieces: Sequence[str]) -> list[boo
             f"{shown(repr(without))}; correct it, then resume=true"
         )
     return [not one for one in without]
+
+
+def noised(env: ProblemEnv, samples: Sequence[Sample], visit: int) -> list[Sample]:
+    """Return graded rollouts with the rewards that training gets at a visit (`envs.visits`).
+
+    `visit` is the seed of the visit. Verdicts do not change.
+    """
+    paid = paid_in_training(env, [sample.graded for sample in samples], visit)
+    return [sample._replace(graded=one) for sample, one in zip(samples, paid, strict=True)]
 
 
 def marked(

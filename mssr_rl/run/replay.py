@@ -17,6 +17,7 @@ from mssr_rl.budget import Ledger
 from mssr_rl.config import compose, recorded
 from mssr_rl.controllers import initial_coefficients, steered
 from mssr_rl.engine.regroup import picked, rollouts_of
+from mssr_rl.envs.visits import noisy
 from mssr_rl.errors import UserError
 from mssr_rl.loss import PolicyLoss
 from mssr_rl.run import broken_step, checkpoint
@@ -56,6 +57,8 @@ def replay(
     for name, tensor in kept.tensors.items():
         yield from _look_through(kept, name, tensor)
     arm.engine.load(folder)
+    if noisy(arm.train):
+        yield "not repeated  the noise on pictures and rewards (env.picture_noise, env.reward)"
     yield _again(arm, kept)
 
 
@@ -110,7 +113,7 @@ def _update(
     row_B = rollouts_of(torch.tensor(rows), rollouts.group_size)
     anchor_BTK = kept.tensors.get("anchor_BTK")
     learnt_B = learnt_from(arm, kept.rollouts, counted_B)
-    shown = live_views(arm, kept.step, kept.rows)
+    shown = live_views(arm, kept.step, kept.rows, kept.rollouts.problems)
     plan = replace(
         arm.update_plan(kept.step, epoch=0),
         loss=loss,

@@ -187,17 +187,21 @@ def _anchors(arm: TrainingSetup, gathered: Gathered, step: int) -> Tensor | None
         if term.live:
             anchors.append(torch.zeros_like(rollouts.logprob_BT))
             continue
-        seen = rollouts._replace(problems=arm.seen(term, step, gathered.rows))
+        shown = arm.seen(term, step, gathered.rows, rollouts.problems)
+        seen = rollouts._replace(problems=shown)
         anchors.append(arm.engine.logprob(seen, range(len(gathered.rows))))
     return torch.stack(anchors, -1) if anchors else None
 
 
 def live_views(
-    arm: TrainingSetup, step: int, rows: Sequence[int]
+    arm: TrainingSetup, step: int, rows: Sequence[int], posed: Sequence[Problem]
 ) -> tuple[tuple[Problem, ...], ...]:
-    """Return, for each live view, the step's problems as this view changes them."""
+    """Return, for each live view, the step's problems as this view changes them.
+
+    `posed` are the problems of the training rows `rows`, as they were shown to the policy.
+    """
     terms = (term for term in arm.algorithm.extras.views if term.live)
-    return tuple(arm.seen(term, step, rows) for term in terms)
+    return tuple(arm.seen(term, step, rows, posed) for term in terms)
 
 
 def make_batch(
@@ -282,7 +286,7 @@ def _update(
             arm.update_plan(draft.step, epoch),
             loss=signal.loss,
             anchor_BTK=signal.anchor_BTK,
-            view_problems=live_views(arm, draft.step, gathered.rows),
+            view_problems=live_views(arm, draft.step, gathered.rows, gathered.rollouts.problems),
             counted_B=learnt_from(arm, gathered.rollouts, gathered.counted_B),
         )
         given = (signal.advantage_BT, signal.reference_BT)

@@ -38,7 +38,9 @@ def test_the_default_is_the_generated_data(env: ProblemEnv) -> None:
         "reward",
         "blind",
         "columns",
+        *("families", "levels", "scene"),  # of the generated problems
         *("bad_rows", "long_prompts", "overlap", "format", "shots"),  # of every environment
+        *("train_limit", "reward_flip", "picture_noise"),
     }
     assert environments.options("vision_r1")["data"].default == "mini"
 

@@ -64,7 +64,7 @@ def test_pictures_are_taken_away_only_where_the_loss_asks(
 ) -> None:
     arm = assemble(configure("algo=mvsr_cross_modal"), make_engine)
     (term,) = arm.algorithm.extras.views
-    blind = arm.seen(term, 1, [0, 3])
+    blind = arm.seen(term, 1, [0, 3], [arm.train.problems[row] for row in (0, 3)])
     assert [problem.key for problem in blind] == [arm.train.problems[row].key for row in (0, 3)]
     assert all(problem.images == () for problem in blind)
     assert assemble(configure("algo=mvsr"), make_engine).algorithm.extras.views == ()

@@ -84,3 +84,30 @@ def test_its_tokenizer_and_its_shape_are_those_of_the_shipped_folder(tmp_path: P
     assert shapes == {
         n: tuple(v.shape) for n, v in load_file(tmp_path / "tiny" / "model.safetensors").items()
     }
+
+
+def test_one_command_makes_a_ladder_of_starts_for_text_twins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[int, Path]] = []
+
+    def write(plan: WarmStart, trained: warm_start.WarmStarted, out: Path) -> None:
+        # Measuring a model takes most of a minute; the test above does it.
+        save_model(trained.model, trained.encoder.processor, out)
+        written.append((plan.steps, out))
+
+    monkeypatch.setattr(warm_start, "write", write)
+    words = f"--out {tmp_path / 'starts'} --work {tmp_path / 'work'} --steps 2,1 --scene words"
+    warm_start.main([*words.split(), "--examples", "40", "--size", "small", "--threads", "1"])
+    assert written == [(n, tmp_path / "starts" / f"step_{n}") for n in (1, 2)]
+    one, two = (load_file(folder / "model.safetensors") for _, folder in written)
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    assert sum(weight.numel() for weight in two.values()) < 500_000
+    # A shorter ladder finds its rung, although a longer one was made before.
+    again = train(
+        WarmStart(examples=40, steps=1, size="small", scene="words"),
+        tmp_path / "work" / "small-words",
+    )
+    save_model(again.model, again.encoder.processor, tmp_path / "again")
+    found = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(found[name], one[name]) for name in one)
