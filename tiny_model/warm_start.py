@@ -85,7 +85,7 @@ def build(
     return model, PromptEncoder(new_processor(tokenizer, PATCH), 1024)
 
 
-def draw(plan: WarmStart) -> list[supervised.Example]:
+def draw(plan: WarmStart) -> list[supervised.SupervisedExample]:
     """Return the examples of a training."""
     started = time.monotonic()
     examples = supervised.draw_examples(plan.examples, workers=2, scene=plan.scene)
@@ -94,7 +94,7 @@ def draw(plan: WarmStart) -> list[supervised.Example]:
 
 
 def train(
-    plan: WarmStart, work: Path, examples: list[supervised.Example] | None = None
+    plan: WarmStart, work: Path, examples: list[supervised.SupervisedExample] | None = None
 ) -> WarmStarted:
     """Return the trained model; an interrupted training continues from its last checkpoint."""
     started = time.monotonic()

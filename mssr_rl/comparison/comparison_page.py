@@ -23,6 +23,7 @@ from mssr_rl.comparison.findings import findings
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.race import settled
 from mssr_rl.comparison.theatre import theatre
+from mssr_rl.report import heat_map
 from mssr_rl.report.curves import Chart
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
 from mssr_rl.report.text import percent, points, trusted
@@ -60,7 +61,9 @@ def contents(evidence: Evidence, report: Mapping[str, Any]) -> dict[str, bytes]:
         "report.json": document.text(report).encode("utf-8", "replace"),
         "report.md": tables.markdown(report).encode("utf-8", "replace"),
         "table.tex": tables.tabular(report).encode("utf-8", "replace"),
-        "report.html": fill(look(), evidence, report).encode("utf-8", "replace"),
+        "report.html": fill(look(maps="maps" in report), evidence, report).encode(
+            "utf-8", "replace"
+        ),
     }
 
 
@@ -73,9 +76,11 @@ class PageLayout(NamedTuple):
     units: Mapping[str, str] = MappingProxyType({})  # of charts, by title, that it named otherwise
 
 
-def look() -> PageLayout:
-    """Return the layout of the page's current version."""
+def look(*, maps: bool = False) -> PageLayout:
+    """Return the layout of the page's current version; `maps` adds the style of maps."""
     style = own(TEMPLATES / "report.css") + own(OURS / "comparison.css")
+    if maps:
+        style += own(OURS / "maps.css")
     return PageLayout("comparison.html.j2", style, own(OURS / "comparison.js"))
 
 
@@ -83,6 +88,7 @@ def fill(look: PageLayout, evidence: Evidence, report: Mapping[str, Any]) -> str
     """Return the text of report.html; `report` is the document as plain JSON data."""
     env = templates(OURS, TEMPLATES)
     env.globals.update(dots=dots.dots, dots_header=dots.header, scale_of=dots.scale_of)
+    env.globals.update(drawn_maps=heat_map.of_document)
     env.globals.update(columns={kind.__name__: columns.shown(kind) for kind in ROWS})
     style = CellStyle(percent, lambda share: f"{100 * share:.1f}", points)
     cells = partial(columns.cells, style=style)

@@ -25,6 +25,7 @@ from mssr_rl.comparison.accuracy import KindRow, LeaderboardRow, PairRow
 from mssr_rl.comparison.columns import NumberWithInterval
 from mssr_rl.comparison.health import StabilityRow
 from mssr_rl.comparison.learning_speed import SpeedRow
+from mssr_rl.comparison.maps import MapSection
 from mssr_rl.comparison.spending import FactRow, LedgerRow
 
 VERSION = 2
@@ -180,6 +181,8 @@ class Report:
     race: dict[str, RaceRow]
     runs: tuple[RunRow, ...]
     sources: dict[str, str]  # path below the folder -> sha256, for every file that was read
+    # Absent if fewer than two keys are swept; it has a version of its own.
+    maps: MapSection | msgspec.UnsetType = msgspec.UNSET
 
 
 def plain(report: Report) -> dict[str, Any]:

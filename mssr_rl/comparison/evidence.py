@@ -8,7 +8,7 @@ does not count, and the report names it as missing.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -65,6 +65,16 @@ class _Fair(msgspec.Struct):
     rows: list[_FairnessEntry]
 
 
+class _SweptArm(msgspec.Struct):
+    group: str
+    values: dict[str, str]
+
+
+class _Swept(msgspec.Struct):
+    design: Literal["grid", "screening"]
+    arms: dict[str, _SweptArm]
+
+
 class _Told(msgspec.Struct):
     """The fields that compare.json must have; they are checked, because anybody may edit it."""
 
@@ -77,6 +87,7 @@ class _Told(msgspec.Struct):
     fairness: list[_Fair]
     looks: _Marks | None = None  # the record of looks when training was last started
     given_up: list[str] = []  # runs that crashed twice
+    swept: _Swept | None = None  # if two keys or more have several values
 
 
 class ComparedRun(NamedTuple):
@@ -150,8 +161,20 @@ def read_evidence(folder: Path) -> Evidence:
             or run.seed not in checked_compare.seeds
         ):
             raise UserError(f"{path} is not as compare writes it: a run of no arm it names")
+    _check_swept(path, checked_compare)
     runs = tuple(_run(folder, entry) for entry in compare["runs"])
     return Evidence(folder, compare, runs, imported.read_imported(folder))
+
+
+def _check_swept(path: Path, compare: _Told) -> None:
+    """Raise `UserError` unless swept arms are arms, with the same keys throughout a group."""
+    if compare.swept is None:
+        return
+    keys: dict[str, set[str]] = {}
+    for arm, one in compare.swept.arms.items():
+        known = keys.setdefault(one.group, set(one.values))
+        if arm not in compare.arms or known != set(one.values):
+            raise UserError(f"{path} is not as compare writes it: the swept arm {arm[:80]}")
 
 
 def counted(runs: Sequence[ComparedRun], arm: str) -> list[ComparedRun]:

@@ -15,6 +15,7 @@ from mssr_rl.comparison import (
     health,
     learning_speed,
     looks,
+    maps,
     race,
     spending,
 )
@@ -80,6 +81,7 @@ def findings(evidence: Evidence) -> Report:
             RunRow(run.name, run.arm, run.env, run.seed, run.state) for run in evidence.runs
         ),
         sources=sources(evidence),
+        maps=maps.section(evidence),
     )
 
 

@@ -31,6 +31,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     parts += [f"    {command}"]
     for env in report["envs"]:
         parts += [f"## {md(env['env'])}", *_environment(env, report["arms"])]
+    if "maps" in report:
+        parts += _maps(report["maps"])
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -97,6 +99,30 @@ def rows(kind: type[Any], rows_of_document: Sequence[Row]) -> str:
         for row in rows_of_document
     ]
     return table(columns.heads(shown), cells)
+
+
+def _maps(maps: Row) -> list[str]:
+    """Return the section about swept keys: the effects of a screening, and every cell."""
+    parts = ["## Swept keys"]
+    if maps["effects"]:
+        effects = [
+            [row["group"], row["env"], row["key"], *row["values"], *_effect(row["accuracy"]),
+             *_effect(row["collapsed"])]
+            for row in maps["effects"]
+        ]  # fmt: skip
+        head = ["arms", "on", "key", "from", "to", "accuracy", "95 %", "collapsed", "95 %"]
+        parts += ["Main effects in points, by least squares over runs.", table(head, effects)]
+    cells = [
+        [cell["arm"], cell["env"], " ".join(f"{k}={v}" for k, v in cell["values"].items()),
+         percent(cell["accuracy"]), f"{cell['collapsed'].get('any', 0)} of {cell['runs']}",
+         ", ".join(cell["missing"]) or "–"]
+        for cell in maps["cells"]
+    ]  # fmt: skip
+    return [*parts, table(["arm", "on", "values", "accuracy", "collapsed", "missing runs"], cells)]
+
+
+def _effect(effect: Row) -> list[str]:
+    return [points(effect["value"]), _interval(effect, points)]
 
 
 def _fairness(env: Row, arms: Sequence[str]) -> str:

@@ -241,9 +241,7 @@ def _greedy(arm: TrainingSetup, problems: list[Problem], clock: Clock) -> _Greed
     return _Greedy(rollouts, replace(generation_cost(rollouts), prompts=0))
 
 
-def _baselines(
-    arm: TrainingSetup, rows: list[int], greedy: _Greedy, visit: int
-) -> list[float]:
+def _baselines(arm: TrainingSetup, rows: list[int], greedy: _Greedy, visit: int) -> list[float]:
     if greedy.rollouts is None:
         return [0.0] * len(rows)
     marks = graded(arm.train, rows, greedy.rollouts, arm.config.fault.unscorable)

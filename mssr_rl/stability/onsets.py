@@ -43,7 +43,8 @@ def onsets(
     metrics.jsonl and eval.jsonl. `broken` says that NaN or infinity ended the run.
     """
     trace, limits = from_records(planned, metrics, evaluations), Limits()
-    updates = {int(row["step"]): int(row[budget_name("updates")]) for row in metrics}
+    spent = budget_name("updates")
+    updates = {int(row["step"]): int(row[spent]) for row in metrics if spent in row}
     end = max(updates.values(), default=0)
     lives = {}
     for outcome, detectors in OUTCOMES.items():

@@ -291,6 +291,18 @@ def _planned(task: Task) -> int:
     return int(known["rule"].get("planned", len(known["seeds"])))
 
 
+def _swept_facts(task: Task) -> dict[str, Any]:
+    """Return the entry of compare.json from which the report draws maps; {} for less than two keys.
+
+    It says for each arm its group, and the value of each key that is swept.
+    """
+    arms = [arm for arm in task.matrix.arms if len(arm.swept) > 1]
+    if not arms:
+        return {}
+    by_arm = {arm.label: {"group": arm.group, "values": dict(arm.swept)} for arm in arms}
+    return {"swept": {"design": task.settings.design, "arms": by_arm}}
+
+
 def facts(task: Task) -> dict[str, Any]:
     """Return the content of compare.json."""
     settings = task.settings
@@ -312,6 +324,7 @@ def facts(task: Task) -> dict[str, Any]:
             "alpha": Rule().alpha - racing.ALPHA * settings.race,  # a race uses its own share
         },
         "varies": list(settings.varies),
+        **_swept_facts(task),
         "looks": looks.marked(task.folder.path),
         "fairness": [
             {

@@ -67,6 +67,8 @@ def place(settings: Settings, arguments: Mapping[str, str]) -> Folder:
 
 def _name(settings: Settings, arguments: Mapping[str, str]) -> str:
     what = [*sorted(arguments.items()), ("ablate", settings.ablate)]
+    if settings.design != "grid":
+        what.append(("design", settings.design))
     digest = hashlib.blake2b(json.dumps(what).encode(), digest_size=3).hexdigest()
     algos = arguments.get("algo", "default").split(",")
     shown_algos = algos if len(algos) <= FEW else [f"{len(algos)}-algorithms"]

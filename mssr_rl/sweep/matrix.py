@@ -21,6 +21,7 @@ from mssr_rl.config import Config, keys, registered_names
 from mssr_rl.config.compose import load
 from mssr_rl.config.hydra_groups import defaults
 from mssr_rl.errors import UserError
+from mssr_rl.sweep.screening_design import screening
 from mssr_rl.sweep.settings import Settings
 from mssr_rl.typed import show
 
@@ -38,6 +39,8 @@ class Arm(NamedTuple):
     label: str  # "mssr gamma=2.0"
     slug: str  # the label as part of a folder's name
     words: tuple[str, ...]  # arguments key=value, without environment and seed
+    group: str = ""  # the label without the keys that are swept: "mssr"
+    swept: tuple[tuple[str, str], ...] = ()  # (key, value) of each swept key
 
 
 class PlannedRun(NamedTuple):
@@ -119,7 +122,7 @@ def _arms(arguments: Mapping[str, str], settings: Settings) -> tuple[Arm, ...]:
     for algo in algos:
         texts = common | {_translated(algo, key): text for key, text in own[algo].items()}
         shown = {_translated(algo, key) for key in own[algo]}
-        arms = list(_swept(algo, texts, shown))
+        arms = list(_swept(algo, texts, shown, settings.design))
         if settings.ablate == "all":
             arms += _ablations(algo, texts, shown)
         _refuse_twins([arm.label for arm in arms])
@@ -143,21 +146,42 @@ def _translated(algo: str, key: str) -> str:
     return rest if known else f"algo.{rest}"
 
 
-def _swept(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator[Arm]:
-    """Yield one arm per combination of values; its label contains the values that differ."""
+def _swept(
+    algo: str, texts: Mapping[str, str], shown: set[str], design: str = "grid"
+) -> Iterator[Arm]:
+    """Yield one arm per combination of values; its label contains the values that differ.
+
+    With `design="screening"` there are fewer combinations, with a number each.
+    """
     # The names of log= are a list: each run gets them all.
     values = {k: (text,) if k == "log" else _values(text) for k, text in texts.items()}
-    special = [key for key in values if key in shown or len(values[key]) > 1]
-    for combination in product(*values.values()):
-        chosen = dict(zip(values, combination, strict=True))
-        yield _arm(algo, chosen, {key: chosen[key] for key in special})
+    swept = [key for key in values if len(values[key]) > 1]
+    if design == "screening":
+        combinations = screening({key: values[key] for key in swept})
+    else:
+        combinations = [
+            dict(zip(swept, some, strict=True)) for some in product(*(values[k] for k in swept))
+        ]
+    for number, some in enumerate(combinations, 1):
+        chosen = {key: some.get(key, values[key][0]) for key in values}
+        special = {key: chosen[key] for key in values if key in shown or key in swept}
+        arm = _arm(algo, chosen, special)
+        group = _label(algo, {key: special[key] for key in special if key not in swept})
+        arm = arm._replace(group=group, swept=tuple(some.items()))
+        if design == "screening":
+            label = f"{group} cell {number:02}"
+            arm = arm._replace(label=label, slug=_slug(label))
+        yield arm
 
 
 def _arm(algo: str, chosen: Mapping[str, str], special: Mapping[str, str]) -> Arm:
-    shown = [f"{key.removeprefix('algo.')}={value}" for key, value in special.items()]
-    label = " ".join([algo, *shown])
+    label = _label(algo, special)
     words = (f"algo={algo}", *(f"{key}={value}" for key, value in chosen.items()))
     return Arm(label, _slug(label), words)
+
+
+def _label(algo: str, special: Mapping[str, str]) -> str:
+    return " ".join([algo, *(f"{k.removeprefix('algo.')}={v}" for k, v in special.items())])
 
 
 def _slug(label: str) -> str:
@@ -191,7 +215,7 @@ def _ablations(algo: str, texts: Mapping[str, str], shown: set[str]) -> Iterator
             without = {f"algo.{key}": show(value) for key, value in changes.items()}
             for arm in _swept(algo, {**texts, **without}, shown - without.keys()):
                 label = " ".join([algo, name, *arm.label.split()[1:]])
-                yield arm._replace(label=label, slug=_slug(label))
+                yield arm._replace(label=label, slug=_slug(label), group=f"{algo} {name}")
 
 
 def _has(algo: str, key: str) -> bool:

@@ -24,6 +24,10 @@ class Settings:
     ablate: Literal["none", "all"] = option(
         "all: arms that leave out one part of the algorithm each", "none"
     )
+    design: Literal["grid", "screening"] = option(
+        "keys with several values: all combinations, or a screening of keys with two values each",
+        "grid",
+    )
     baseline: str | None = option("the arm others are tested against; null: all pairs", None)
     race: bool = option(
         "an arm that clearly loses to baseline= gets no further seeds (stats/racing.py)", False

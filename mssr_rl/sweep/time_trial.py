@@ -41,6 +41,21 @@ class TrialSize(NamedTuple):
 SMALL = TrialSize(whole_steps=False, problems=16)
 REAL = TrialSize(whole_steps=True, problems=128)
 
+# Keys whose values change the time of a run. The other keys of a map do not, or hardly.
+SLOWER = (
+    "algo.",
+    "budget.",
+    "engine.",
+    "env.",
+    "eval.",
+    "model.",
+    "rollout.",
+    "train.epochs",
+    "train.micro",
+    "train.rollouts_per_step",
+    "train.samples_per_update",
+)
+
 
 class ArmTime(NamedTuple):
     """The measured times of one arm in seconds."""
@@ -60,11 +75,14 @@ class ComparisonTime(NamedTuple):
 def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> ComparisonTime:
     """Train one run of each arm and environment for a few steps; return the estimated times.
 
-    `share.jobs` trials run at once. An arm with initial rollouts for every problem is not tried,
+    Of the arms of a map that differ in no key of `SLOWER`, one is tried for all. `share.jobs`
+    trials run at once. An arm with initial rollouts for every problem is not tried,
     because that would take too long. It is assumed to be as slow as the slowest other arm. Raise
     `UserError` if no arm can be tried.
     """
-    chosen = list({(run.arm, run.env): run for run in runs}.values())
+    # The first run of each kind stands for all.
+    kinds = {_kind(run): run for run in reversed(runs)}
+    chosen = list(reversed(kinds.values()))
     first = {run: _initial(run.config) for run in chosen}
     tried = [run for run in chosen if not first[run]]
     if not tried:
@@ -75,13 +93,19 @@ def measure(runs: Sequence[PlannedRun], share: Share, launch: Launch) -> Compari
     paces = _try_all(tried, share, launch)
     slowest = max(paces.values(), key=lambda pace: pace.step)
     seconds = {
-        (run.arm, run.env): run_seconds(run.config, paces.get(run, slowest), first[run])
-        for run in chosen
+        kind: run_seconds(run.config, paces.get(run, slowest), first[run])
+        for kind, run in kinds.items()
     }
     return ComparisonTime(
-        {f"{arm.label} on {env}": spent for (arm, env), spent in seconds.items()},
-        makespan([seconds[run.arm, run.env] for run in in_turn(runs)], share.jobs),
+        {f"{run.arm.label} on {run.env}": seconds[_kind(run)] for run in chosen},
+        makespan([seconds[_kind(run)] for run in in_turn(runs)], share.jobs),
     )
+
+
+def _kind(run: PlannedRun) -> tuple[str, ...]:
+    """Return what decides how long a run takes; runs of one kind are timed together."""
+    slower = [f"{key}={value}" for key, value in run.arm.swept if key.startswith(SLOWER)]
+    return (run.arm.group or run.arm.label, *slower, run.env)
 
 
 def run_seconds(config: Config, pace: ArmTime, initial: int = 0) -> float:
