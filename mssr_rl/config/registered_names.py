@@ -61,7 +61,10 @@ def choose(group: str, node: Mapping[str, Any], given: Mapping[str, str]) -> Sel
         if option not in known and option != "name":
             raise refuse_option(group, name, option)
     values = {option: known[option].default for option in known}
-    values |= {option: value for option, value in node.items() if option != "name"}
+    for option in (option for option in node if option != "name"):
+        # A file has lists only. A recorded config must equal the one that was recorded.
+        is_tuple = isinstance(values[option], tuple) and isinstance(node[option], list)
+        values[option] = tuple(node[option]) if is_tuple else node[option]
     for option, text in texts.items():
         key, kind = f"{group}.{option}", known[option].annotation
         values[option] = typed.convert(overrides.read_value(key, text, kind), kind, key)

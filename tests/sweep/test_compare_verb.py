@@ -17,7 +17,7 @@ import pytest
 from mssr_rl.comparison.verify_report import verify
 from mssr_rl.errors import RunFailed, UserError
 from mssr_rl.run.interrupt import Interrupted
-from mssr_rl.sweep import compare_verb
+from mssr_rl.sweep import compare_verb, time_trial
 from mssr_rl.sweep.process import Launch
 from mssr_rl.sweep.standing import look
 
@@ -248,6 +248,39 @@ def test_a_loser_is_dropped_from_the_race_and_its_other_seeds_are_not_trained(
     assert 6 <= one["out_after"] <= len(trained) < 9  # one that was at work came to its end
     assert re.search(r"dropped +vision_r1-grpo-train.lr-1e-9-s8", capsys.readouterr().err)
     assert "verified" in verify(place(words))
+
+
+@pytest.mark.slow
+def test_a_finished_map_can_be_extended_and_its_cells_are_not_trained_again(
+    words: list[str], launch: Launch, capsys: Any
+) -> None:
+    taken = ("algo=", "train.lr=", "budget.rollouts=", "eval.every=")
+    small = [word for word in words if not word.startswith(taken)]
+    small += ["algo=grpo", "train.epochs=1,2", "budget.rollouts=128", "eval.every=0"]
+    small += ["varies=[train.lr,train.epochs]"]
+    compare_verb.compare([*small, "train.lr=0.05,0.1"], launch)
+    first = {run: (run / "metrics.jsonl").stat().st_mtime_ns for run in runs(place(words))}
+    compare_verb.compare([*small, "train.lr=0.05,0.1,0.2"], launch)
+    assert len(first) == 4
+    assert len(runs(place(words))) == 6
+    assert (
+        first.items()
+        <= {run: (run / "metrics.jsonl").stat().st_mtime_ns for run in runs(place(words))}.items()
+    )
+    assert "kept      4 finished runs" in capsys.readouterr().err
+    (drawn,) = report(place(words))["maps"]["maps"]
+    assert (drawn["across"], drawn["columns"]) == ("train.lr", ["0.05", "0.1", "0.2"])
+    assert "verified" in verify(place(words))
+
+
+def test_arms_of_a_map_that_take_equally_long_are_timed_once(words: list[str]) -> None:
+    taken = ("algo=", "train.lr=", "train.samples_per_update=")
+    swept = [word for word in words if not word.startswith(taken)]
+    swept += ["algo=grpo,mssr", "train.lr=0.1,0.2", "train.samples_per_update=16,32"]
+    task = compare_verb.prepare([*swept, "varies=[train.lr,train.samples_per_update]"])
+    kinds = {time_trial._kind(run) for run in task.matrix.runs}
+    assert len(task.matrix.arms) == 8
+    assert len(kinds) == 4
 
 
 def test_a_race_needs_somebody_to_run_against_and_seeds_to_save(words: list[str]) -> None:
