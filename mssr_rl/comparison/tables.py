@@ -122,7 +122,7 @@ def _maps(maps: Row) -> list[str]:
 
 
 def _effect(effect: Row) -> list[str]:
-    return [points(effect["value"]), _interval(effect, points)]
+    return [points(effect["value"]), columns.interval_text(effect, points)]
 
 
 def _fairness(env: Row, arms: Sequence[str]) -> str:
