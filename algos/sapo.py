@@ -24,7 +24,8 @@ from mssr_rl.options import require
 @register_loss("sapo")
 @dataclass(frozen=True, kw_only=True)
 class SoftGateLoss(PolicyLoss):
-    """The ratio through a sigmoid, which fades a token's gradient out instead of clipping it.
+    """The ratio passes through a sigmoid. So a token's gradient fades out instead of
+    being clipped to 0.
 
     Args:
         tau_pos: how fast the gate closes where A > 0

@@ -86,7 +86,7 @@ class Rules:
         example = Example(problem.prompt, self._response(problem))
         if not self.verdict(problem, example.response).correct:
             raise UserError(
-                f"env.shots: {example.response!r} does not pay as an answer to {problem.key};"
+                f"env.shots: {example.response!r} is not graded as a right answer to {problem.key};"
                 " another env.format may suit these problems"
             )
         return example
@@ -105,9 +105,9 @@ class Handling:
     """The options that every environment has for its rows and its answers.
 
     Args:
-        bad_rows: stop names rows that cannot be used; leave_out goes on without them.
-        long_prompts: the same for prompts over rollout.max_prompt_tokens.
-        overlap: stop where val or test rows are also in train; allow warns and goes on.
+        bad_rows: stop names rows that cannot be used; leave_out continues without them.
+        long_prompts: stop or leave_out, for prompts longer than rollout.max_prompt_tokens.
+        overlap: stop where val or test rows are also in train; allow warns and continues.
         format: think needs a think block first; box reads the last box of any response; number
             reads the last box or, without one, the last number.
         shots: solved problems of train shown before each problem; none of them is trained on.
@@ -362,7 +362,7 @@ class Environments(Registry[ProblemEnv]):
             )
         if faults and handling.bad_rows == "stop":
             raise row_faults.BadRows(
-                faults, "; check env=… lists them, env.bad_rows=leave_out goes on without them"
+                faults, "; check env=… lists them, env.bad_rows=leave_out continues without them"
             )
         env = env.handled(handling, faults, notes.lines)
         env = self._shown(env, name, options) if handling.shots else env

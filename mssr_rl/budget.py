@@ -113,7 +113,7 @@ def exhausted(ledger: Ledger, bounds: Bounds, step: Coming) -> str | None:
     if ledger.rollouts + step.rollouts > bounds.rollouts:
         return "the budget is spent"
     if bounds.updates is not None and ledger.updates + step.updates > bounds.updates:
-        return f"budget.updates={bounds.updates} leaves no room for a step"
+        return f"budget.updates={bounds.updates} is too small for one step"
     for name in SOFT:
         bound = getattr(bounds, name)
         gpus = name == "gpu_seconds"
@@ -156,7 +156,7 @@ def allowance(rollouts: int, per_step: int, initial: int = 0, greedy: int = 0) -
     steps, left = divmod(rollouts - initial, per_step + greedy)
     if steps < 1:
         raise UserError(
-            f"budget.rollouts={rollouts} does not pay for one step: "
+            f"budget.rollouts={rollouts} is too small for one step: "
             f"train.rollouts_per_step={per_step}"
             + (f" and {greedy} greedy ones" if greedy else "")
             + (f" after {initial} initial rollouts" if initial else "")

@@ -146,7 +146,7 @@ def _words(subject: LoadedFolder) -> Iterator[str]:
     family = subject.family
     rows = subject.model.get_input_embeddings().weight.shape[0]
     if len(family.tokenizer) > rows:
-        yield f"FAIL words: the tokenizer has {len(family.tokenizer)} tokens, the model {rows} rows"
+        yield f"FAIL vocabulary: the tokenizer has {len(family.tokenizer)} tokens, the model {rows}"
     closing = _closing(family)
     if closing is not None and closing not in family.vocabulary.end.tolist():
         word = family.tokenizer.decode([closing])
@@ -237,4 +237,4 @@ def _copy(subject: LoadedFolder, problem: Problem) -> Iterator[str]:
         if not torch.equal(ours, theirs):
             yield "FAIL copy: a saved copy lays the same problem out in other tokens"
         elif not changed:
-            yield "copy       a saved copy has the same weights and words"
+            yield "copy       a saved copy has the same weights and tokenizer"

@@ -108,7 +108,7 @@ def _unknown_verb(word: str) -> str:
         return f"name a verb before {word}: {', '.join(VERBS)}; e.g. train {word}"
     close = closest(word, VERBS)
     advice = f"did you mean {close}?" if close else f"choose from {', '.join(VERBS)}"
-    return f"cannot {word!r}; {advice}"
+    return f"no verb {word!r}; {advice}"
 
 
 def _say(text: str) -> int:

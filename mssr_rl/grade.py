@@ -81,7 +81,7 @@ class GradeWords:
     env: str | None = option("grade as this environment does; null: by value", None)
     plugins: tuple[str, ...] = option("modules that register environments", ())
     against: str | None = option(
-        "math-verify, exact, or recorded (the log's own verdicts): where they disagree", None
+        "show where math-verify, exact or recorded (the log's verdicts) disagrees", None
     )
     export: str | None = option("write where they disagree to this .html or .csv file", None)
 

@@ -92,15 +92,15 @@ class PolicyLoss(ABC):
         length_constant: divisor of seq-mean-token-sum-norm; null: the longest response allowed
         micro_size: sequences in a micro-batch of micro-token-mean; null: 4
         entropy_coef: weight of the entropy bonus
-        truncated: leave_out: responses that the length limit cut off have no part in the loss, but
-            in baselines they count; keep: they are like all others
-        adaptive_kl: kl_coef is steered so that the KL to the frozen model comes to this [nat per
-            token]; null: kl_coef is constant
-        adaptive_kl_horizon: rollouts in which adaptive_kl changes kl_coef by a fifth at most; null:
-            10,000
-        adaptive_entropy: entropy_coef rises while the entropy is at most this [nat per token], and
-            falls above, where it has no effect; null: entropy_coef is constant
-        adaptive_entropy_step: by how much it rises or falls in a step; null: 0.005
+        truncated: leave_out: responses that the length limit cut off are left out of the loss, but
+            not of the baselines; keep: they are treated like all others
+        adaptive_kl: kl_coef is adjusted so that the KL to the frozen model approaches this value
+            [nat per token]; null: kl_coef is constant
+        adaptive_kl_horizon: adaptive_kl changes kl_coef by a fifth at most in this many rollouts;
+            null: 10,000
+        adaptive_entropy: while the entropy is at most this value [nat per token], entropy_coef
+            rises; above it, entropy_coef falls and has no effect; null: entropy_coef is constant
+        adaptive_entropy_step: change of entropy_coef in one step; null: 0.005
         adaptive_entropy_max: largest entropy_coef of adaptive_entropy; null: 1
     """
 
@@ -194,8 +194,8 @@ class Loss(PolicyLoss):
     clip (arXiv 1912.09729) bounds the loss of tokens with A < 0 whose probability grew far.
 
     Args:
-        clip_low: the ratio is clipped at 1 - clip_low
-        clip_high: and at 1 + clip_high
+        clip_low: the ratio is clipped at 1 - clip_low from below
+        clip_high: and at 1 + clip_high from above
         dual_clip: the loss of a token with A < 0 is at most dual_clip * |A|; null: off
         ratio: token: one ratio per token; sequence: their product, one clip per response, and the
             mean over responses, whatever `aggregate` is for the other terms (TRL's RLOO)

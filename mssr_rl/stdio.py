@@ -60,7 +60,7 @@ class _Output(_Outlet):
             if self.wanted:
                 raise SystemExit(0) from None
             return
-        then = "stopped here" if self.wanted else "going on: everything stands in the folder too"
+        then = "stopped here" if self.wanted else "continuing: the folder has everything too"
         sys.stderr.write(f"mssr_rl: standard output cannot be written: {error.strerror}; {then}\n")
         if self.wanted:
             raise SystemExit(1) from None

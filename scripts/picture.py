@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDTH, TOP, BOTTOM = 1280, 74, 1525  # pixels: below the command line, to the end of the table
+WIDTH, TOP, BOTTOM = 1280, 74, 1500  # pixels: below the command line, to the end of the table
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

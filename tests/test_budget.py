@@ -79,7 +79,7 @@ def test_whole_steps_and_the_rest_make_up_the_budget(total: int, step: int, init
 
 
 def test_a_budget_below_one_step_is_refused_in_a_sentence() -> None:
-    with pytest.raises(UserError, match=r"budget\.rollouts=100 does not pay for one step"):
+    with pytest.raises(UserError, match=r"budget\.rollouts=100 is too small for one step"):
         allowance(100, 256)
 
 
@@ -91,7 +91,7 @@ def test_a_step_that_would_exceed_rollouts_or_updates_is_not_taken() -> None:
     assert exhausted(Ledger(rollouts=936, updates=6), bounds, STEP) is None
     assert exhausted(Ledger(rollouts=937), bounds, STEP) == "the budget is spent"
     said = exhausted(Ledger(rollouts=64, updates=7), bounds, STEP)
-    assert said == "budget.updates=10 leaves no room for a step"
+    assert said == "budget.updates=10 is too small for one step"
 
 
 def test_no_step_begins_once_tokens_or_seconds_are_spent() -> None:

@@ -64,8 +64,8 @@ def test_a_typo_is_found_before_torch_is_imported(word: str) -> None:
 
 
 def test_an_unknown_verb_is_corrected(capsys: Captured) -> None:
-    assert complaint(capsys, "trian") == "cannot 'trian'; did you mean train?"
-    assert complaint(capsys, "xyz") == f"cannot 'xyz'; choose from {', '.join(VERBS)}"
+    assert complaint(capsys, "trian") == "no verb 'trian'; did you mean train?"
+    assert complaint(capsys, "xyz") == f"no verb 'xyz'; choose from {', '.join(VERBS)}"
 
 
 def test_words_without_a_verb_are_told_where_to_go(capsys: Captured) -> None:

@@ -119,7 +119,7 @@ pictures are scikit-learn's (BSD-3).
 
 Each training problem was answered in two ways: carefully (every reading from the picture, then the
 arithmetic) and hastily (a bare guess), the hasty way with the larger weight. So it can reason but
-seldom does, and its answers are right sometimes: the room that reinforcement has.
+seldom does, and its answers are right sometimes. Reinforcement can improve on this.
 
 Accuracy on the held-out validation problems of `env=vision_r1` (data=mini), none of which, nor any
 of their handwriting, it has seen; {samples} answers per problem at temperature 1; "mixed" problems

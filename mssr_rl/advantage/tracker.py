@@ -37,8 +37,9 @@ class Tracker(PriorBelief):
     Args:
         eta_min: smallest share of an old outcome that stays when its problem is visited again
         eta_max: largest share; the last 1 / (1 - eta) visits count most
-        eta_schedule: prose: eta falls as the KL rises, as the paper argues; released: rises up to
-            kl_target, then drops, as the paper prints and its code computes; paper: older for prose
+        eta_schedule: prose: eta falls as the KL rises, as the paper's text argues; released: eta
+            rises up to kl_target, then drops, as in the paper's formula and code; paper: an older
+            name of prose
         kl_source: step: between consecutive policies; reference: from the frozen initial model
         kl_target: the KL at which eta reaches the other end of its range [nat per token]
         kl_window: number of steps over which the KL is averaged
@@ -56,7 +57,7 @@ class Tracker(PriorBelief):
     prior: Literal["uniform", "rollouts"] = "uniform"
 
     def __post_init__(self) -> None:
-        if self.eta_schedule == "paper":  # recorded runs have this word
+        if self.eta_schedule == "paper":  # recorded runs have this value
             object.__setattr__(self, "eta_schedule", "prose")
         require(0 < self.eta_min <= 1, "eta_min", self.eta_min, "above 0 and at most 1")
         in_range = self.eta_min <= self.eta_max <= 1

@@ -60,11 +60,11 @@ def problems(runs: Sequence[ComparedRun], split: str, rule: Rule) -> Iterator[st
 def dropped(standings: Mapping[str, RaceStanding], unrun: Sequence[str]) -> list[str]:
     """Return one caution for each arm that the race dropped.
 
-    `unrun` holds the arm of each run that was ruled out, whether it was trained or not.
+    `unrun` has one entry for each run that does not count because of the race: the name of its arm.
     """
     lines = [
         f"{arm} was out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
-        f"{one.threshold:,.0f} asked), {unrun.count(arm)} later "
+        f"{one.threshold:,.0f} required), {unrun.count(arm)} later "
         f"run{'s' * (unrun.count(arm) != 1)} not counted."
         for arm, one in standings.items()
         if one.out_after is not None

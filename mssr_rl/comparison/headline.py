@@ -57,7 +57,7 @@ def _undecided(comparison: Comparison) -> list[str]:
     if all(pair.decision is None for pair in comparison.pairs):
         return ["no verdict yet"]
     if len(open_pairs) == len(comparison.pairs):
-        return [f"inconclusive, no two of the {len(comparison.arms)} arms can be told apart"]
+        return [f"inconclusive for every pair of the {len(comparison.arms)} arms"]
     return [f"{len(open_pairs)} of {len(comparison.pairs)} pairs are inconclusive"]
 
 

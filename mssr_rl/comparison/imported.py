@@ -77,7 +77,7 @@ def place(comparison: Path, name: str, arms: Sequence[str]) -> Path:
     other = _read(folder).about.name if (folder / "import.json").exists() else name
     if name in arms or other != name:
         taken = f"the imported run {other!r}" if other != name else "an arm of the comparison"
-        raise UserError(f"name={name!r} cannot be told from {taken}; choose another")
+        raise UserError(f"name={name!r} is too similar to {taken}; choose another")
     return folder
 
 

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
     seeds: int  # finished seeds
     runs: int  # runs that counted
     rule: str  # margin, baseline and alpha
-    data: str  # hash of the answers that decided
+    data: str  # hash of the answers that decide the verdicts
 
 
 class Record(NamedTuple):

@@ -90,12 +90,12 @@ def _decided(pair: Pair, standings: Mapping[str, RaceStanding], envs: int) -> Pa
         return pair
     out = (
         f"out of the race after {one.out_after} seeds (e-value {one.e_value:,.0f}, "
-        f"{one.threshold:,.0f} asked"
+        f"{one.threshold:,.0f} required"
     )
     if envs > 1:
-        why = f"{out}, on the mean over environments, which does not tell of this one alone)"
+        why = f"{out}, on the mean over environments, which says nothing about this one alone)"
         return pair._replace(verdict="inconclusive", why=why)
-    beside = "the t-test beside it does not count, it was looked at after every seed)"
+    beside = "the t-test does not count, because the results were looked at after every seed)"
     return pair._replace(verdict="worse", why=f"{out}; {beside}")
 
 

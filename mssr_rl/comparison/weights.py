@@ -13,7 +13,7 @@ FEW = 4  # names that are listed
 
 
 def check_weights(evidence: Evidence) -> Outcome:
-    """Check every checkpoint of every run that counts; return the faults and what was checked."""
+    """Check all checkpoints of the runs that the verdict uses; return faults and checked things."""
     faults: list[str] = []
     without: list[str] = []
     unrecorded: list[str] = []

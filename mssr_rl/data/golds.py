@@ -55,7 +55,8 @@ def gold(value: Any, options: Sequence[str] | None = None) -> Gold:
         raise ValueError("has an empty answer: every problem needs one")
     if answer.casefold() in _NO_ANSWER and not (options and answer in options):
         raise ValueError(
-            f"has the answer {answer!r}, which stands for none: every problem needs one"
+            f"has the answer {answer!r}, which means that there is no answer; "
+            "every problem needs one"
         )
     if len(answer) > LONGEST or (len(answer.split()) > WORDIEST and not options):
         raise ValueError(
@@ -93,7 +94,7 @@ def _only(items: list[Any]) -> Any:
         return distinct[0]
     raise ValueError(
         f"has {'an empty list' if not items else f'a list of {len(items)} answers'} as its answer:"
-        f" {str(items)[:60]}; write the one that pays, or several as one text"
+        f" {str(items)[:60]}; write the right one, or several as one text"
     )
 
 

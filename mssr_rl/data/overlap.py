@@ -67,7 +67,7 @@ class Shared(NamedTuple):
     def says(self) -> str:
         """The result as a sentence with the keys of the rows."""
         if self.stands_in:
-            return f"{self.split} is {self.other}: one set of rows stands in for both"
+            return f"{self.split} is {self.other}: the same rows are used for both"
         near = len(self.hits) - self.exact
         kinds = [f"{self.exact} the same"] * bool(self.exact) + [f"{near} nearly"] * bool(near)
         rows = ", ".join(f"{hit.ours} = {hit.theirs}" for hit in self.hits[:SHOWN])

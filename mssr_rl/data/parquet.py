@@ -78,7 +78,7 @@ class _Table:
         self.room -= size
         if self.room < 0:
             raise UserError(
-                f"{self.path} is refused: its column {column!r} stands for more than "
+                f"{self.path} is refused: its column {column!r} would fill more than "
                 f"{self.limit >> 20:,} MiB, far more than the file holds; write the data set anew, "
                 "with every value once"
             )

@@ -1,7 +1,7 @@
 """Collect faults of rows, and notes about them, while data are read.
 
 `reader` and the environments call `met` for a row that cannot be used. It raises an error, except
-inside `listed()`. There it collects the fault, and reading goes on without the row. `noted()`
+inside `listed()`. There it collects the fault, and reading continues without the row. `noted()`
 collects facts that are no faults but that the user should see. Examples are how columns were read,
 and that answers were taken out of solutions.
 """

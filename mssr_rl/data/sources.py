@@ -75,7 +75,7 @@ def choose_split(name: str, split: str, stored: Mapping[str, str]) -> tuple[str,
     for other in (split, *_FALLBACK[split]):
         if other in stored:
             if other not in (split, "train"):
-                log.warning("%s has no %s split: its %s split stands in", name, split, other)
+                log.warning("%s has no %s split: its %s split is used instead", name, split, other)
             return other, set(stored) == {"train"}
     raise UserError(f"{name} has no {split} split; found {', '.join(stored) or 'none'}")
 

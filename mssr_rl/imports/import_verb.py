@@ -39,15 +39,15 @@ class ImportWords:
         bound=Bound("at least 1 and at most 1e9", 1, 10**9),
     )
     name: str | None = option("the run's name in the report; null: the file's name", None)
-    step: str | None = option("the file's name for the step; null: the usual ones", None)
-    reward: str | None = option("the file's name for the mean training reward", None)
-    accuracy: str | None = option("the file's name for accuracy on validation", None)
-    entropy: str | None = option("the file's name for the policy's entropy [nat]", None)
-    kl: str | None = option("the file's name for the KL to the reference [nat]", None)
-    length: str | None = option("the file's name for the mean response length [token]", None)
-    truncated: str | None = option("the file's name for the share cut off at the limit", None)
-    gradient: str | None = option("the file's name for the gradient's norm", None)
-    clipped: str | None = option("the file's name for the share of clipped ratios", None)
+    step: str | None = option("the column of the step in the file; null: the usual names", None)
+    reward: str | None = option("the column of the mean training reward", None)
+    accuracy: str | None = option("the column of accuracy on validation", None)
+    entropy: str | None = option("the column of the policy's entropy [nat]", None)
+    kl: str | None = option("the column of the KL to the reference [nat]", None)
+    length: str | None = option("the column of the mean response length [token]", None)
+    truncated: str | None = option("the column of the share cut off at the limit", None)
+    gradient: str | None = option("the column of the gradient's norm", None)
+    clipped: str | None = option("the column of the share of clipped ratios", None)
 
 
 def import_run(arguments: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ class PromptEncoder:
     """An encoder of problems with a Qwen2.5-VL processor.
 
     With remember=True it keeps the tokens of every encoded problem. Decoded pictures are kept in
-    any case while there is room. A process that gets copies of problems sets remember=False,
+    any case, up to a limit of memory. A process that gets copies of problems sets remember=False,
     because the same copy is never encoded twice.
     """
 

@@ -76,7 +76,7 @@ def words(config: Config) -> list[str]:
     lines = {
         "algorithm": _choice(config.algo.name, config.algo.options),
         "loss": _loss(algorithm.loss),
-        "problems": f"{_choice(config.env.name, splits.told(config))}: {_counts(sizes)}",
+        "problems": f"{_choice(config.env.name, splits.shown_options(config))}: {_counts(sizes)}",
         **_of_rows(data),
         "prompts": prompt_sizes.sentence(prompts, config.rollout.max_prompt_tokens),
         "model": memory.describe(config.model.path),
@@ -124,7 +124,7 @@ def _of_rows(read: splits.Splits) -> dict[str, str]:
     They say how rows were read, which rows are left out, and what the splits have in common.
     """
     lines: dict[str, str] = {}
-    for line in splits.said(read):
+    for line in splits.lines(read):
         subject, _, sentence = line.partition(" ")
         known = f"{lines[subject]}; " if subject in lines else ""
         lines[subject] = known + sentence.strip()

@@ -182,7 +182,7 @@ def opening(arm: TrainingSetup) -> list[str]:
     counts = " / ".join(
         f"{len(env.problems):,} {env.split}" for env in (arm.train, arm.val, arm.test)
     )
-    options = " ".join(f"{name}={value}" for name, value in splits.told(c).items())
+    options = " ".join(f"{name}={value}" for name, value in splits.shown_options(c).items())
     where = f"{c.engine.name}: {c.engine.device}, {c.engine.threads} threads, {c.engine.dtype}"
     greedy = f" and {arm.greedy_per_step} greedy ones" if arm.greedy_per_step else ""
     problems = f"{arm.problems_per_step} problems × {arm.group_size}"
@@ -198,7 +198,7 @@ def opening(arm: TrainingSetup) -> list[str]:
         f"family  {arm.engine.computes}",
         f"data    {c.env.name} {options}: {counts} problems",
         f"budget  {c.budget.rollouts:,} rollouts: {first}{steps} of {shape}{left}",
-        *splits.said(arm.splits),
+        *splits.lines(arm.splits),
         *([f"slower  {native.kernels().why}"] if slower else []),
     ]
 

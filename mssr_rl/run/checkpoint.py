@@ -90,7 +90,7 @@ def save(store: Store, engine: Engine, state: TrainState, stream_sizes: Mapping[
     except (OSError, SafetensorError) as error:
         raise RunFailed(
             f"the checkpoint of step {state.step} could not be written to {store.folder}: {error}; "
-            "earlier checkpoints are intact: make room, then resume=true"
+            "earlier checkpoints are intact: free some space, then add resume=true"
         ) from error
     _prune(store, state)
 

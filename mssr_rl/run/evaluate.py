@@ -30,7 +30,7 @@ from mssr_rl.run.model_judge import Judge, judged
 from mssr_rl.run.rehearsal import rehearse
 from mssr_rl.run.runlog import RunLog
 from mssr_rl.run.scoring import Evaluation
-from mssr_rl.run.splits import environment, rows_told
+from mssr_rl.run.splits import environment, lines_of_rows
 
 SPLITS = ("val", "test")
 SHOWN = 16  # answers of each split in samples.jsonl
@@ -59,7 +59,7 @@ def run(
         for config, env in chosen:
             count = len(env.problems[: config.eval.limit])
             sys.stderr.write(f"scoring {env.name} {env.split}: {count:,} problems\n")
-            sys.stderr.writelines(f"{line}\n" for line in rows_told([env]))
+            sys.stderr.writelines(f"{line}\n" for line in lines_of_rows([env]))
             sys.stderr.flush()
             evaluation = scoring.evaluate(engine, env, eval_plan(config), 0, _never)
             records.append(_record(log, evaluation, _carded(config, env, evaluation, judge)))

@@ -37,7 +37,7 @@ def in_words(error: Exception, phase: str, config: Config) -> RunFailed | None:
         )
     if isinstance(error, OSError) and error.errno in DISK:
         return RunFailed(
-            f"the disk refused in the phase {phase}: {error}; checkpoints are intact: make room or "
+            f"writing failed in the phase {phase}: {error}; checkpoints are intact: free space or "
             "put it right, then resume=true"
         )
     return None

@@ -118,8 +118,8 @@ def _lock(handle: int, folder: Path) -> bool:
             time.sleep(NAP)
         except OSError as error:
             sys.stderr.write(
-                f"{folder}: its file system has no locks ({error.strerror}); that nobody else "
-                "writes there is told by process id and heartbeat instead\n"
+                f"{folder}: its file system has no locks ({error.strerror}); process id and "
+                "heartbeat show instead that no other process writes there\n"
             )
             return False
     raise UserError(_in_use(folder, _named(_read(handle))))

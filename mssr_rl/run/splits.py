@@ -189,20 +189,20 @@ def _refuse_overlap(overlaps: Sequence[overlap.Shared], handling: str) -> None:
         )
 
 
-def told(config: Config) -> dict[str, Any]:
+def shown_options(config: Config) -> dict[str, Any]:
     """Return the environment's options, except common options that have their default value."""
     usual = environments.options(config.env.name)
     options = config.env.options.items()
     return {k: v for k, v in options if k not in OF_ALL or v != usual[k].default}
 
 
-def said(splits: Splits) -> list[str]:
+def lines(splits: Splits) -> list[str]:
     """Return lines about the rows: how they were read, which are left out, which are shared."""
-    lines = overlap_lines(splits.overlaps)
-    return [*rows_told(splits[:3]), *(f"overlap {line}" for line in lines)]
+    shared = overlap_lines(splits.overlaps)
+    return [*lines_of_rows(splits[:3]), *(f"overlap {line}" for line in shared)]
 
 
-def rows_told(envs: Sequence[ProblemEnv]) -> list[str]:
+def lines_of_rows(envs: Sequence[ProblemEnv]) -> list[str]:
     """Return lines about the rows of environments: how they were read, and which are left out."""
     notes = dict.fromkeys(note for env in envs for note in env.notes)
     return [*(f"read    {note}" for note in notes), *(f"left out {one}" for one in _left_out(envs))]

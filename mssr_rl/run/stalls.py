@@ -33,8 +33,9 @@ class Stalled(RunFailed):
 class Awake:
     """Measures how long a phase has lasted [s], without time in which the process could not run.
 
-    If the process was stopped (SIGSTOP, Ctrl-Z) or the machine slept, the check comes late and the
-    process has used no CPU time. If only this thread had to wait, the process has used CPU time.
+    A check that comes late has two possible reasons. The process was stopped (SIGSTOP, Ctrl-Z) or
+    the machine slept: then the process used no CPU time meanwhile, and this time does not count.
+    Or only this thread had to wait: then the process used CPU time, and the time counts.
     """
 
     def __init__(self) -> None:
@@ -106,7 +107,7 @@ class Watch:
             file.flush()
             faulthandler.dump_traceback(file)
             file.write("\n")
-        self._say(f"stalled? {words}; where every thread is stands in {self._stacks}")
+        self._say(f"stalled? {words}; {self._stacks} shows where every thread is")
 
     def _stop(self, beat: Beat) -> None:
         """Signal the main thread, then wait until the phase or the process ends."""
@@ -126,6 +127,6 @@ class Watch:
             return  # the phase ended at the last moment, or somebody else sent the signal
         raise Stalled(
             f"the phase {beat.phase} after step {beat.step} did not end within "
-            f"fault.stop_seconds={limit:g}; where it was stands in {self._stacks}. "
+            f"fault.stop_seconds={limit:g}; {self._stacks} shows where it was. "
             "Raise the limit if such a phase may take so long"
         )

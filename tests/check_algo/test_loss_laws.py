@@ -169,7 +169,7 @@ def test_a_name_is_given_once_and_options_are_read_from_the_class() -> None:
     assert losses.name_of(Marked) == "planted"
     options = losses.options("planted")
     assert {"kl_coef", "clip_high"} <= set(options)
-    assert options["clip_high"].doc == "and at 1 + clip_high"
+    assert options["clip_high"].doc == "and at 1 + clip_high from above"
     assert options["kl_coef"].doc == "weight of the KL to the frozen initial model"
     with pytest.raises(UserError, match=r"loss 'planted' .* is already registered"):
         register_loss("planted")(Loss)

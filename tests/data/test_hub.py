@@ -73,7 +73,7 @@ def test_a_data_set_by_id_is_loaded_and_its_test_split_validates(
         ("test-1", "1"),
         ("test-2", "2"),
     ]
-    assert "owner/name has no val split: its test split stands in" in caplog.text
+    assert "owner/name has no val split: its test split is used instead" in caplog.text
     assert len(reader.problems(hub.hub_source("owner/name", "train"), "train")) == 6
 
 

@@ -53,7 +53,7 @@ def test_a_missing_split_is_stood_in_for_and_said_so(
     write(tmp_path, f"{there}.jsonl")
     with caplog.at_level(logging.WARNING):
         assert stems(tmp_path, wanted) == {f"{there}.jsonl"}
-    assert f"has no {wanted} split: its {there} split stands in" in caplog.text
+    assert f"has no {wanted} split: its {there} split is used instead" in caplog.text
     assert len(keys(tmp_path, "train")) == 20
 
 

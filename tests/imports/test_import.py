@@ -200,7 +200,7 @@ def test_a_name_that_is_taken_is_refused(make_comparison: Make, tmp_path: Path) 
     folder = make_comparison({"grpo": 0.5, "mssr": 0.55})
     words = [file, f"comparison={folder}", "rollouts_per_step=8"]
     import_run([*words, "name=GRPO, x"])
-    with pytest.raises(UserError, match="cannot be told from the imported run 'GRPO, x'"):
+    with pytest.raises(UserError, match="is too similar to the imported run 'GRPO, x'"):
         import_run([*words, "name=GRPO x"])
 
 

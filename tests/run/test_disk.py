@@ -39,7 +39,7 @@ def test_a_run_that_fills_its_disk_says_so_keeps_what_it_has_and_resumes(tmp_pat
     assert "first 1\nstep_1\n" in done.stdout, done.stdout + done.stderr
     assert "the checkpoint of step 2 could not be written" in done.stderr
     assert "MB are free" in done.stderr
-    assert "earlier checkpoints are intact: make room, then resume=true" in done.stderr
+    assert "earlier checkpoints are intact: free some space, then add resume=true" in done.stderr
     assert "Traceback" not in done.stderr
     assert "second 0" in done.stdout
     assert [json.loads(line)["step"] for line in out.read_text().splitlines()] == [1, 2, 3]

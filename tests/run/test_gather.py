@@ -145,7 +145,7 @@ def test_a_resumed_run_does_not_draw_them_twice(
 def test_a_budget_that_only_pays_for_the_beginning_is_refused(
     configure: Configure, make_engine: MakeEngine
 ) -> None:
-    with pytest.raises(UserError, match=r"does not pay for one step: .* after 60 initial rollouts"):
+    with pytest.raises(UserError, match=r"is too small for one step: .* after 60 initial rollouts"):
         trainer.run(configure("algo=mvsr_released", "budget.rollouts=100"), make_engine)
 
 

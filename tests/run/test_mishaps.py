@@ -170,9 +170,7 @@ def test_a_disk_that_is_full_ends_the_run_in_a_sentence_and_it_resumes(
             return self.inner.update(*args)
 
     try:
-        with pytest.raises(
-            RunFailed, match=r"the disk refused .*checkpoints are intact: make room"
-        ):
+        with pytest.raises(RunFailed, match=r"writing failed .*checkpoints are intact: free space"):
             trainer.run(configure("name=run"), lambda config: Filling(make_engine(config)))  # type: ignore[arg-type,return-value]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

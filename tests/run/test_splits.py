@@ -55,7 +55,7 @@ def data(tmp_path: Path) -> Path:
 def test_splits_that_share_nothing_are_said_to(data: Path) -> None:
     found = splits.read_splits(config(data))
     assert [len(env.problems) for env in found[:3]] == [10, 5, 5]
-    assert "overlap no problem of val or test is in train, nor one of test in val" in splits.said(
+    assert "overlap no problem of val or test is in train, nor one of test in val" in splits.lines(
         found
     )
     assert [(o["split"], o["with"], o["rows"]) for o in splits.data_record(found)["overlap"]] == [
@@ -72,7 +72,7 @@ def test_test_rows_that_are_trained_on_stop_the_run_and_are_named(data: Path) ->
     assert "t-3 = train-3" in str(e.value)
     assert "env.overlap=allow" in str(e.value)
     allowed = splits.read_splits(config(data, "env.overlap=allow"))
-    assert any("10 of 10 test rows are also in train" in line for line in splits.said(allowed))
+    assert any("10 of 10 test rows are also in train" in line for line in splits.lines(allowed))
 
 
 def test_copies_that_were_saved_anew_or_written_with_other_blanks_are_found(data: Path) -> None:
@@ -93,7 +93,7 @@ def test_copies_that_were_saved_anew_or_written_with_other_blanks_are_found(data
 def test_one_split_that_stands_in_for_another_is_said_and_does_not_stop(data: Path) -> None:
     (data / "val.jsonl").unlink()
     found = splits.read_splits(config(data))
-    assert "overlap test is val: one set of rows stands in for both" in splits.said(found)
+    assert "overlap test is val: the same rows are used for both" in splits.lines(found)
 
 
 def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(data: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_picture_that_the_model_cannot_take_is_found_before_anything_starts(da
     assert len(found.train.problems) == 10
     assert splits.data_record(found)["data"]["train"]["left_out"] == 1
     assert any(
-        line.startswith("left out 1 rows of train, the first: ") for line in splits.said(found)
+        line.startswith("left out 1 rows of train, the first: ") for line in splits.lines(found)
     )
 
 

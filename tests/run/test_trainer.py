@@ -190,7 +190,7 @@ def test_arms_are_posed_the_same_problems(configure: Configure, make_engine: Mak
 @pytest.mark.parametrize(
     ("bound", "steps", "reason"),
     [
-        ("budget.updates=9", 2, "budget.updates=9 leaves no room for a step"),
+        ("budget.updates=9", 2, "budget.updates=9 is too small for one step"),
         ("budget.generated_tokens=200", 2, "budget.generated_tokens=200 is spent"),
         ("budget.seconds=0.000001", 1, "budget.seconds=1e-06 is spent"),
     ],

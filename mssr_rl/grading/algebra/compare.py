@@ -45,7 +45,7 @@ def equivalent(said: str, gold: str) -> bool:
     """
     try:
         one, other = (forms.without_dots(read_claim(text)) for text in (said, gold))
-        # Words that are equal were found equal by reading, before algebra was asked.
+        # Equal words were already found equal when the answers were read.
         if _is_word(one.text) and _is_word(other.text):
             return False
         target = _wanted(other)
