@@ -2,18 +2,17 @@
 
     cov_t = (A_t - mean A) * (lp_t - mean lp)           over the tokens of an update
 
-    clip_cov    among tokens with cov_low < cov < cov_high, a share `fraction` of all tokens is
-                drawn at random and learns nothing; the rest is PPO without an idle clip
-    kl_cov      the share `fraction` of tokens with the largest cov pays kl_cov_coef * |lp -
-        lp_old|,
-                and nothing is clipped
+    clip_cov    a share `fraction` of all tokens is drawn at random among those with
+                cov_low < cov < cov_high; these get no gradient, the others get PPO's loss
+    kl_cov      the share `fraction` of tokens with the largest cov gets the penalty
+                kl_cov_coef * |lp - lp_old|, and nothing is clipped
 
 Entropy falls as fast as the covariance of log p and p * A, and a few tokens carry most of it. Here
 lp is that of the rollout policy, so that the chosen tokens do not depend on the micro-batches. On
 fresh rollouts it equals that of the policy in training. The advantage is GRPO's. No KL.
 
 Elsewhere: verl takes lp of the policy in training over one micro-batch. Its clip_cov draws among
-tokens that PPO's clip does not hold already.
+tokens that PPO's clip does not stop already.
 """
 
 from dataclasses import dataclass, replace
@@ -147,7 +146,7 @@ def kl_cov(
     std: Literal["sample", "population"] = "sample",
     loss: CovariancePenaltyLoss = CovariancePenaltyLoss(),
 ) -> Algorithm:
-    """GRPO's advantage; the tokens of highest covariance pay for moving.
+    """GRPO's advantage; the tokens of highest covariance get a penalty for each change.
 
     Args:
         eps: added to the standard deviation

@@ -2,7 +2,7 @@
 
 It is a fractional factorial design of resolution IV: each main effect can be estimated apart from
 all other main effects and from all effects of two keys together, but those effects of two keys
-cannot be told from each other. It is a Hadamard matrix and its negative (Box and Wilson's
+cannot be separated from each other. It is a Hadamard matrix and its negative (Box and Wilson's
 fold-over), from scipy. Two keys need 4 combinations, up to four 8, up to eight 16, and up to
 sixteen 32.
 """

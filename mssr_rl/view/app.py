@@ -1,7 +1,7 @@
 """Answers the requests of the pages: GET only, from this machine only, and nothing is written.
 
 Every answer has a policy that forbids scripts, styles and pictures of others. The Host header must
-name this machine, so that a page elsewhere cannot reach this one under a name of its own.
+name this machine, so that a page of another site cannot read this one under its own host name.
 """
 
 import hashlib
