@@ -235,6 +235,9 @@ class EvalConfig:
     )
     samples: int = option("sampled answers per problem, in addition to the greedy one", 4, COUNT)
     limit: int | None = option("use only this many problems of a split; null: all", None, COUNT)
+    test_at_start: bool = option(
+        "measure test at step 0, too, so that the report shows the gain on test", False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

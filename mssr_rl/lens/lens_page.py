@@ -5,6 +5,7 @@ are CSS classes: red tokens have a negative advantage, blue ones a positive one.
 shades of each, relative to the algorithm's largest advantage.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from mssr_rl.metric_names import (
 from mssr_rl.metrics import NO_SIGNAL
 from mssr_rl.report.gallery import RolloutCard, card
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
+from mssr_rl.report.next_steps import NextStep
+from mssr_rl.report.text import trusted
 
 SHOWN_TOKENS = 24_000  # over all rollouts and algorithms, so that a page has a few megabytes
 LONGEST = 400  # tokens of one response
@@ -58,6 +61,7 @@ class LensRow(NamedTuple):
     algo: str
     mean: str
     tokens: list[LensToken]
+    up: bool  # whether a token is pushed up
 
 
 class LensRollout(NamedTuple):
@@ -77,15 +81,18 @@ def write(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> Path:
 
 def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
     """Return the text of lens.html."""
-    style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "lens.css")
+    styles = (own(TEMPLATES / f"{name}.css") for name in ("report", "controls", "lens"))
+    style, script = trusted("\n".join(styles)), own(TEMPLATES / "report.js")
     chosen = _chosen(run, len(looks))
     texts = pieces(run.model, [run.line.record["token"][i][:LONGEST] for i in chosen])
     return (
         templates(TEMPLATES)
         .get_template("lens.html.j2")
         .render(
-            policy=policy(style, ""),
+            policy=policy(style, script),
             style=style,
+            script=script,
+            next=_next(run, list(looks)),
             run=run,
             looks=looks,
             columns=[name for name, _ in SUMMARY],
@@ -95,6 +102,26 @@ def render(run: RecordedRun, looks: Mapping[str, AlgorithmView]) -> str:
             tokens=sum(run.line.lengths),
         )
     )
+
+
+def _next(run: RecordedRun, shown: Sequence[str]) -> list[NextStep]:
+    """Return what to do after reading the page."""
+    folder = shlex.quote(str(run.folder))
+    others = [name for name in shown if name != run.algo]
+    alone = f"python -m mssr_rl lens run={folder}"
+    first = (
+        NextStep("see the rollouts as the run’s own algorithm alone saw them", alone)
+        if others
+        else NextStep(
+            "see how every recorded step looks: one object a line",
+            f"python -m mssr_rl lens {folder}/lens/step_{run.step}.jsonl algo={run.algo}",
+        )
+    )
+    return [
+        first,
+        NextStep("read the report of the run again", f"python -m mssr_rl report run={folder}"),
+        NextStep("search all recorded rollouts in a browser", "python -m mssr_rl view"),
+    ]
 
 
 def _summary(look: AlgorithmView) -> list[tuple[str, float] | None]:
@@ -133,7 +160,8 @@ def _row(name: str, advantage_BT: Tensor, i: int, texts: Sequence[str]) -> LensR
         LensToken(text, shade(value, largest), f"{value:+.4f}")
         for text, value in zip(texts, values, strict=True)
     ]
-    return LensRow(name, f"{sum(values) / len(values):+.3f}" if values else "no token", tokens)
+    mean = f"{sum(values) / len(values):+.3f}" if values else "no token"
+    return LensRow(name, mean, tokens, any(token.shade.startswith("up") for token in tokens))
 
 
 def shade(advantage: float, largest: float) -> str:

@@ -55,7 +55,7 @@ class RolloutCard(NamedTuple):
     reward: str
     family: str = ""
     advantage: str = ""  # the mean over the response's tokens
-    flipped: bool = False  # whether a bonus made a negative advantage positive
+    flipped: bool = False  # without reward, and yet a token was pushed up
 
     @property
     def weight(self) -> int:
@@ -79,6 +79,21 @@ class Gallery(NamedTuple):
     def splits(self) -> list[str]:
         """The splits that have at least one card."""
         return sorted({card.split for card in self.cards})
+
+    @property
+    def families(self) -> list[str]:
+        """The families that have at least one card."""
+        return sorted({card.family for card in self.cards if card.family})
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons of the verdicts."""
+        return sorted({card.reason for card in self.cards if card.reason})
+
+    @property
+    def flips(self) -> bool:
+        """Whether a card has a wrong answer with a token that was pushed up."""
+        return any(card.flipped for card in self.cards)
 
     @property
     def repeated(self) -> list[str]:

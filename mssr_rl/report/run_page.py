@@ -10,7 +10,8 @@ from mssr_rl import files
 from mssr_rl.report import panels, results, setup, text
 from mssr_rl.report.gallery import gallery
 from mssr_rl.report.html import TEMPLATES, own, policy, templates
-from mssr_rl.report.runfiles import RunFiles, read_run
+from mssr_rl.report.next_steps import next_steps
+from mssr_rl.report.runfiles import RunDocuments, RunFiles, read_run
 
 CONFIG_LIMIT = 60_000  # characters of config.yaml
 
@@ -25,7 +26,8 @@ def write(run_dir: Path) -> Path:
 
 def render(run: RunFiles) -> str:
     """Return the text of the page; the same files always give the same text."""
-    style, script = own(TEMPLATES / "report.css"), own(TEMPLATES / "report.js")
+    style = own(TEMPLATES / "report.css") + "\n" + own(TEMPLATES / "controls.css")
+    script = own(TEMPLATES / "report.js")
     found = results.scores(run.evaluations)
     return (
         templates(TEMPLATES)
@@ -42,6 +44,7 @@ def render(run: RunFiles) -> str:
             breakdowns=results.breakdowns(run.evaluations),
             panels=panels.charts(run.metrics, run.evaluations),
             gallery=gallery(run.samples, run.folder),
+            next=next_steps(RunDocuments(run.config_text, run.run, run.summary), run.folder.name),
             config=text.excerpt(run.config_text, CONFIG_LIMIT),
         )
     )

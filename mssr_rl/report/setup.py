@@ -33,7 +33,9 @@ STATUS = {
     "collapsed": "stopped: training collapsed",
     "failed": "failed",
 }
-SAID_ABOVE = frozenset({"overlap", "status", "exit_reason", "name", "changes", "config"})
+SAID_ABOVE = frozenset(
+    {"overlap", "status", "exit_reason", "name", "changes", "config", "differs_from_recipe"}
+)
 
 
 class Fact(NamedTuple):
@@ -41,6 +43,15 @@ class Fact(NamedTuple):
 
     name: str
     value: Any
+
+
+class Setting(NamedTuple):
+    """A setting of the run, and the recipe's value if the user changed it."""
+
+    name: str
+    value: Any
+    changed: bool
+    usual: Any = None
 
 
 class Phase(NamedTuple):
@@ -57,7 +68,8 @@ class Setup(NamedTuple):
     title: Mapping[str, str]
     status: str
     changes: tuple[str, ...]  # changes before the run was resumed, one sentence each
-    settings: tuple[Fact, ...]
+    settings: tuple[Setting, ...]  # those that the user changed come first
+    compared: bool  # whether it is known what the recipe says
     origin: tuple[Fact, ...]
     ledger: tuple[Fact, ...]
     phases: tuple[Phase, ...]
@@ -71,7 +83,8 @@ def describe(files: RunFiles) -> Setup:
         title={key: _name_of(config, key) for key in TITLE_KEYS},
         status=status(files),
         changes=tuple(change.sentence() for change in recorded.noted(files.run)),
-        settings=tuple(Fact(k, v) for k, v in config.items() if k.startswith(ESSENTIAL)),
+        settings=settings(config, files.run.get("differs_from_recipe")),
+        compared=isinstance(files.run.get("differs_from_recipe"), Mapping),
         origin=(
             *(Fact(k, v) for k, v in filled(files.run) if k.split(".")[0] not in SAID_ABOVE),
             *in_two_splits(files.run.get("overlap")),
@@ -82,6 +95,14 @@ def describe(files: RunFiles) -> Setup:
         ),
         phases=phases(ledger.get("seconds_by_phase") or _timings(files.metrics)),
     )
+
+
+def settings(config: Mapping[str, Any], differing: object) -> tuple[Setting, ...]:
+    """Return the settings of a run, with marks where they differ from its recipe."""
+    usual = differing if isinstance(differing, Mapping) else {}
+    changed = [Setting(key, config.get(key), True, usual[key]) for key in usual]
+    rest = (Setting(key, value, False) for key, value in config.items() if key not in usual)
+    return (*changed, *(one for one in rest if one.name.startswith(ESSENTIAL)))
 
 
 def left_out(data: object) -> Iterator[Fact]:

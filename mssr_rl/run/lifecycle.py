@@ -137,10 +137,30 @@ def describe(
         status="running",
         exit_reason=None,
         **facts,
+        differs_from_recipe=from_recipe(config),
         config=changes.config_record(text, log.folder),
         changes=[change._asdict() for change in known],
     )
     files.write_bytes(log.folder / "config.yaml", text)
+
+
+NOT_OF_RECIPES = ("name", "resume", "accept", "runs_dir", "plugins", "seed", "recipe")
+
+
+def from_recipe(config: Config) -> dict[str, Any] | None:
+    """Return {key: the recipe's value} of every setting that the user changed.
+
+    The recipe is that of the run, with its algorithm and its environment. Return None if these do
+    not make a config without the changed settings.
+    """
+    groups = {"algo": config.algo.name, "env": config.env.name, "recipe": config.recipe}
+    try:
+        usual = to_dict(compose.load([f"{key}={name}" for key, name in groups.items()]))
+    except UserError:
+        return None
+    given, before = recorded.leaves(to_dict(config)), recorded.leaves(usual)
+    keys = [key for key in given if key not in NOT_OF_RECIPES]
+    return {key: before.get(key) for key in keys if given[key] != before.get(key)}
 
 
 def newest(log: RunLog) -> ResumePoint:

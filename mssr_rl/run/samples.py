@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from mssr_rl import files, outward
 from mssr_rl.envs.environment import Graded
@@ -43,6 +44,30 @@ def choose(count: int, size: int, *names: str | int, seed: int) -> list[int]:
     """Return at most `count` sorted indices below `size`, drawn by `seed` and `names`."""
     rng = np.random.default_rng(derive(seed, "samples", *names))
     return sorted(int(i) for i in rng.choice(size, min(count, size), replace=False))
+
+
+class Push(NamedTuple):
+    """How training pushed a response: its mean advantage, and the share of tokens pushed up."""
+
+    advantage: float
+    up: float
+
+
+def pushes(advantage_BT: Tensor, mask_BT: Tensor) -> list[Push]:
+    """Return the push of each rollout, from the advantages of its response tokens."""
+    length_B = mask_BT.sum(1).clamp(min=1)
+    mean_B = (advantage_BT * mask_BT).sum(1) / length_B
+    up_B = ((advantage_BT > 0) & (mask_BT > 0)).sum(1) / length_B
+    return [Push(*pair) for pair in zip(mean_B.tolist(), up_B.tolist(), strict=True)]
+
+
+def pushed(sample: Sample, push: Push) -> dict[str, Any]:
+    """Return what samples.jsonl says of a push.
+
+    `flipped` means that a response without reward has a token that was pushed up.
+    """
+    flipped = sample.scored and sample.graded.reward <= 0 and push.up > 0
+    return {"advantage": float(f"{push.advantage:.6g}"), "flipped": flipped}
 
 
 def sample_record(sample: Sample, step: int, split: str, images: Sequence[str]) -> dict[str, Any]:

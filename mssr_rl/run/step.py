@@ -40,13 +40,13 @@ from mssr_rl.metric_names import (
 )
 from mssr_rl.metrics import length_metrics, policy_metrics, reward_metrics, rollout_metrics
 from mssr_rl.problem import Problem
-from mssr_rl.run import mismatch
+from mssr_rl.run import mismatch, samples
 from mssr_rl.run.arm import TrainingSetup
 from mssr_rl.run.checkpoint import TrainState
 from mssr_rl.run.draft import BrokenStep, StepDraft
 from mssr_rl.run.gather import Gathered, Poll, gather
 from mssr_rl.run.recording import RecordedStep
-from mssr_rl.run.samples import Sample
+from mssr_rl.run.samples import Push, Sample
 from mssr_rl.run.stopwatch import Clock
 from mssr_rl.seeds import derive
 from mssr_rl.stability.finite import NonFinite, check_finite
@@ -59,6 +59,7 @@ class StepResult(NamedTuple):
     metrics: dict[str, float]
     samples: list[Sample]  # B
     recorded: RecordedStep | None  # the inputs of the advantages; None for a skipped step
+    pushes: Sequence[Push | None] = ()  # of `samples`; None: not trained on. Skipped step: none
 
 
 def first_state(arm: TrainingSetup) -> TrainState:
@@ -142,7 +143,14 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
         gathered.counted,
         len(arm.train.problems),
     )
-    return StepResult(new, measured, gathered.shown, recorded)
+    return StepResult(new, measured, gathered.shown, recorded, _pushes(gathered, advantage_BT))
+
+
+def _pushes(gathered: Gathered, advantage_BT: Tensor) -> list[Push | None]:
+    """Return the push of every shown sample; None for those that are not trained on."""
+    pushes = samples.pushes(advantage_BT, gathered.rollouts.mask_BT)
+    of_sample = dict(zip(map(id, gathered.samples), pushes, strict=True))
+    return [of_sample.get(id(sample)) for sample in gathered.shown]
 
 
 def leave_out(state: TrainState, draft: StepDraft) -> StepResult:

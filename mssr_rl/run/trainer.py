@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from mssr_rl.run.mishaps import in_words
 from mssr_rl.run.progress import Display, display
 from mssr_rl.run.pulse import Pulse
 from mssr_rl.run.runlog import RunLog
-from mssr_rl.run.samples import Sample
+from mssr_rl.run.samples import Push, Sample
 from mssr_rl.run.stalls import Watch
 from mssr_rl.run.step import StepResult, first_state, leave_out, train_step
 from mssr_rl.run.stopwatch import Clock
@@ -241,6 +242,8 @@ class Session:
             # again.
             if self._due(config.eval.every, at_start=True):
                 self._evaluate(self.arm.val, poll)
+            if config.eval.test_at_start and self.state.step == 0:
+                self._evaluate(self.arm.test, poll)
             if self._due(config.checkpoint.every, at_start=False):
                 self._save()
             if self._spent_all() is not None:
@@ -301,8 +304,10 @@ class Session:
         """Record a completed step and make its state the current one."""
         step = result.state.step
         self.log.write("metrics", result.metrics)
-        shown = [result.samples[i] for i in self._choose(SHOWN_PER_STEP, result.samples, "train")]
-        self._record_samples(shown, "train", step)
+        chosen = self._choose(SHOWN_PER_STEP, result.samples, "train")
+        shown = [result.samples[i] for i in chosen]
+        pushes = [result.pushes[i] for i in chosen if result.pushes]
+        self._record_samples(shown, "train", step, pushes)
         if result.recorded and recording.is_due(self.arm.config.lens.every, step):
             recording.record_step(self.log.folder, step, result.recorded, self.state.algorithm)
         self.state = result.state
@@ -353,10 +358,14 @@ class Session:
         names = ("train", self.state.step) if split == "train" else (split,)
         return samples.choose(count, len(among), *names, seed=self.arm.config.seed)
 
-    def _record_samples(self, shown: Sequence[Sample], split: str, step: int) -> None:
-        for sample in shown:
+    def _record_samples(
+        self, shown: Sequence[Sample], split: str, step: int, pushes: Sequence[Push | None] = ()
+    ) -> None:
+        for sample, push in zip_longest(shown, pushes):
             images = samples.write_pictures(sample.problem, self.log.folder)
-            self.log.write("samples", samples.sample_record(sample, step, split, images))
+            more = {} if push is None else samples.pushed(sample, push)
+            record = samples.sample_record(sample, step, split, images)
+            self.log.write("samples", {**record, **more})
 
     # ---- saving and ending ----
 
@@ -398,7 +407,8 @@ class Session:
 
         `refused` means that NaN or infinity in a step ended the run.
         """
-        from mssr_rl.report import run_page  # draws charts, so it is imported only here
+        # These draw charts, so they are imported only here.
+        from mssr_rl.report import next_steps, run_page, runfiles
 
         self._enter("end")
         shown = watch.responses(self._record(), self.log.read("samples"))
@@ -416,3 +426,6 @@ class Session:
         for line in closing_lines(document):
             self.screen.say(line)
         self.screen.say(f"report  {run_page.write(self.log.folder)}")
+        documents = runfiles.read_documents(self.log.folder)
+        for step in next_steps.next_steps(documents, self.log.name)[: next_steps.FEW]:
+            self.screen.say(f"next    {step.command}    # {step.why}")

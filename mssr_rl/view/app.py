@@ -35,6 +35,11 @@ from mssr_rl.view.rollout_search import RolloutFilter, search
 from mssr_rl.view.run_views import run_list, run_pair, run_sheet
 
 OURS = Path(__file__).parent / "templates"
+STYLES = (
+    *figures.STYLES,
+    TEMPLATES / "controls.css",
+    OURS / "view.css",
+)  # reports' first: one look
 HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; "
@@ -58,7 +63,7 @@ class Pages:
         self.cache, self.glances = RunCache(), Glances()
         self.lock = threading.Lock()
         self.env = page_templates()
-        self.style = "\n".join(own(path) for path in (*figures.STYLES, OURS / "view.css"))
+        self.style = "\n".join(own(path) for path in STYLES)
         self.script = own(OURS / "view.js")
 
     def index(self, request: Request) -> str:

@@ -209,10 +209,19 @@ class Browser:
 
     def open(self, page: Path) -> None:
         """Load a file and wait until it is complete."""
-        self.call("Page.navigate", url=page.as_uri())
+        self.visit(page.as_uri())
+
+    def visit(self, url: str) -> None:
+        """Load an address and wait until it is complete."""
+        self.call("Page.navigate", url=url)
+        scheme = url.partition(":")[0]
+        self.wait(f"document.readyState == 'complete' && location.protocol == '{scheme}:'")
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression on the page is true."""
         deadline = time.monotonic() + PATIENCE
-        while not self.run("document.readyState == 'complete' && location.protocol == 'file:'"):
-            assert time.monotonic() < deadline, "the page did not load"
+        while not self.run(condition):
+            assert time.monotonic() < deadline, f"it never became true: {condition}"
             time.sleep(0.02)
 
     def run(self, script: str) -> Any:

@@ -58,13 +58,38 @@ def test_nothing_is_wider_than_the_screen(browser: Any, page: Path, width: int) 
 
 def test_the_filter_shows_what_it_says(browser: Any, page: Path) -> None:
     browser.open(page)
-    assert browser.run("document.querySelector('output').value") == "28 of 28 shown"
+    assert browser.run("document.querySelector('output').value") == "28 of 28"
     browser.run("document.querySelector('input[value=right]').click()")
     assert browser.run(f"{SHOWN}.length") == 12
     assert browser.run(f"{SHOWN}.every(c => c.querySelector('.badge').textContent == 'right')")
     choose = "s => { s.value = '8'; s.dispatchEvent(new Event('change', {bubbles: true})) }"
     browser.run(f"({choose})(document.querySelector('select[name=step]'))")
-    assert browser.run("document.querySelector('output').value") == "1 of 28 shown"
+    assert browser.run("document.querySelector('output').value") == "1 of 28"
+
+
+def test_search_and_pages_work_by_keyboard(browser: Any, page: Path) -> None:
+    browser.open(page)
+    output, where = (
+        "document.querySelector('output').value",
+        "document.querySelector('.pages span')",
+    )
+    assert browser.run(f"{SHOWN}.length") == 24
+    press(browser, "ArrowRight")
+    assert browser.run(f"{where}.textContent") == "page 2 of 2"
+    assert browser.run(f"{SHOWN}.length") == 4
+    press(browser, "/")
+    browser.call("Input.insertText", text="DICE-1-train-7")
+    assert browser.run(output) == "1 of 28"
+    assert browser.run(f"{SHOWN}[0].dataset.key") == "dice-1-train-7"
+    press(browser, "Escape")
+    press(browser, "j")
+    assert browser.run("document.activeElement.dataset.key") == "dice-1-train-7"
+
+
+def press(browser: Any, key: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, **text)
 
 
 def test_pointing_anywhere_at_a_chart_shows_the_value_there(browser: Any, page: Path) -> None:

@@ -1,6 +1,6 @@
 // Live updates, keys and filters. Every page can be read without this script.
 (() => {
-  const EVERY = 1500; // ms between two looks
+  const every = () => Number(document.getElementById("main").dataset.every); // ms between two looks
   const pulse = document.getElementById("pulse");
   const typing = () => ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement?.tagName);
   const inUse = (part) => part.matches(":hover") && part.tagName === "FIGURE";
@@ -30,7 +30,9 @@
           tag = answer.headers.get("ETag") ?? "";
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
           const picked = new Set([...document.querySelectorAll(".pick input:checked")].map((i) => i.value));
-          merge(document.getElementById("main"), fresh.getElementById("main"));
+          const main = document.getElementById("main");
+          merge(main, fresh.getElementById("main"));
+          main.dataset.every = fresh.getElementById("main").dataset.every;
           for (const box of document.querySelectorAll(".pick input")) box.checked = picked.has(box.value);
           document.title = fresh.title;
           remark();
@@ -44,9 +46,9 @@
       }
       pulse.hidden = false;
     }
-    setTimeout(look, EVERY * Math.min(8, 1 + failures));
+    setTimeout(look, every() * Math.min(8, 1 + failures));
   };
-  setTimeout(look, EVERY);
+  setTimeout(look, every());
 
   // A filter applies when a choice is made; the address holds it.
   document.addEventListener("change", (event) => {
@@ -86,7 +88,10 @@
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape") document.activeElement?.blur();
+    if (event.key === "Escape") {
+      event.preventDefault(); // it would clear the search
+      document.activeElement?.blur();
+    }
     if (typing()) return;
     if (event.key === "/") {
       event.preventDefault();
