@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mssr_rl.grading.answers import Same, same_text
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.phrases import affirms, denies
+from mssr_rl.grading.ratios import same_ratio
 
 LETTERS = "ABCDEFGHIJ"  # without known options, only these are read as a gold letter
 
@@ -45,8 +46,6 @@ _GOLD_WITH_TEXT = re.compile(
 _LONE_CAPITAL = re.compile(r"(?<![A-Za-z0-9'])(?:[B-HJ]|A(?! [a-z]{2}))(?![A-Za-z0-9'])")
 _HEDGE = re.compile(r"\W*(?:or|and|nor|not|but|maybe)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) (?=[a-z]{2})", re.IGNORECASE)
-_CLOCK = re.compile(r"[0-9]{1,2}:[0-5][0-9]")
-_RATIO = re.compile(r"([^:]+):([^:]+)")
 _PERCENT_RANGE = re.compile(
     r"(?:(?:from |between )?([0-9.]+)%?(?: ?- ?| ?\\sim ?| to )([0-9.]+)%)"
     r"|between ([0-9.]+)%? and ([0-9.]+)%"
@@ -132,7 +131,7 @@ def _index(text: str, options: Sequence[str], same: Same) -> int | None:
     if named and named.letter.isupper() and not named.rest:
         index = _of_letter(named.letter, len(options))
         return _of_value(named.letter, options, same) if index is None else index
-    for read in (_of_value, _of_ratio, _of_both, _of_both_turned):
+    for read in (_of_value, _of_both, _of_both_turned):
         index = read(text, options, same)
         if index is not None:
             return index
@@ -148,6 +147,7 @@ def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
     equal = [i for i, option in enumerate(options) if _same_option(text, option, same)]
     bare = _without_article(text)
     equal = equal or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
+    equal = equal or [i for i, o in enumerate(options) if same_ratio(text, o, same)]
     # If options with different texts have this value, the answer does not say which one it means.
     if not equal or any(not same_text(options[i], options[equal[0]]) for i in equal):
         return None
@@ -167,20 +167,6 @@ def _same_option(text: str, option: str, same: Same) -> bool:
 
 def _without_article(text: str) -> str:
     return _ARTICLE.sub("", clean(text))
-
-
-def _of_ratio(text: str, options: Sequence[str], same: Same) -> int | None:
-    r"""Return the index of the option that is the same ratio as a fraction; None if there is none.
-
-    For example, \frac14 names the option 1:4.
-    """
-    ratios = [_RATIO.fullmatch(clean(option)) for option in options]
-    timed = any(_CLOCK.fullmatch(clean(option)) for option in options)
-    if _RATIO.search(clean(text)) or timed or not any(ratios):
-        return None
-    # `\square` keeps the place of an option that is no ratio; it has no value.
-    as_fractions = [rf"\frac{{{m[1]}}}{{{m[2]}}}" if m else r"\square" for m in ratios]
-    return _of_value(text, as_fractions, same)
 
 
 def _of_both(text: str, options: Sequence[str], same: Same) -> int | None:
@@ -206,7 +192,7 @@ def _if_it_fits(named: Named, options: Sequence[str], same: Same) -> int | None:
         return index if _is_text(named) else None
     bare, option = _without_article(named.rest), options[index]
     fits = _same_option(named.rest, option, same) or same_text(bare, _without_article(option))
-    return index if fits or _of_ratio(named.rest, options, same) == index else None
+    return index if fits or same_ratio(named.rest, option, same) else None
 
 
 def _are_their_letters(options: Sequence[str]) -> bool:

@@ -90,7 +90,7 @@ FUNCTIONS = frozenset({
     "sgn", "sign", "det", "floor", "ceil", "cbrt",
 })  # fmt: skip
 _TEXT = "text|textbf|textit|textrm|texttt|textsf|textnormal|emph|mathrm|mathbf|mathit|mathsf"
-_DRESSING = frozenset("\\" + name for name in (
+DRESSING = frozenset((
     *_TEXT.split("|"), "mathtt", "mathcal", "operatorname", "mbox", "hbox", "underline", "boxed",
     "fbox", "boldsymbol", "bm", "mathop", "pmb", "uline", "mathbin", "ensuremath",
 ))  # fmt: skip
@@ -337,7 +337,7 @@ class _Unwrapper:
                 self._open()
             elif token == "}":
                 self._close()
-            elif token in _DRESSING:
+            elif token[:1] == "\\" and token[1:] in DRESSING:
                 self.argument, self.wanted = False, 0
                 if self.out and (self.out[-1][-1:].isdecimal() or self.out[-1][:1] == "\\"):
                     self.out.append(" ")  # 5\mathrm{m} is a number and its unit

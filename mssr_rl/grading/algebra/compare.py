@@ -20,6 +20,7 @@ from mssr_rl.grading.algebra.reading import EqualSides, Part, read_claim
 from mssr_rl.grading.algebra.tree import (
     Node,
     Unreadable,
+    ascending,
     difference,
     equal,
     holds,
@@ -332,13 +333,13 @@ def _same_list(a: Node, b: Node) -> bool:
 
 
 def _same_relation(a: Node, b: Node) -> bool:
-    a, b = forms.ascending(a), forms.ascending(b)
+    a, b = ascending(a), ascending(b)
     if a.name == b.name == "in":
         return all(map(_same, a.parts, b.parts))
     if a.name != b.name:
         return _same_solutions(a, b)
     if len(a.parts) > 2:
-        return _in_order(a.parts, b.parts)
+        return _in_order(a.parts, b.parts) or _same_solutions(a, b)
     if any(part.kind in SHAPES for part in (*a.parts, *b.parts)):
         return _in_order(*left_sides.in_the_same_order(a, b))
     return _same_sides(a, b)

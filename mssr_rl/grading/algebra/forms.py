@@ -5,16 +5,16 @@ They do not decide whether two expressions are equal; `identity` does.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from fractions import Fraction
 from itertools import pairwise
 
 from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
 from mssr_rl.grading.algebra.identity import same_value, value_near
-from mssr_rl.grading.algebra.left_sides import in_usual_order
+from mssr_rl.grading.algebra.left_sides import FUNCTION_NAMES, in_usual_order
 from mssr_rl.grading.algebra.reading import EqualSides
 from mssr_rl.grading.algebra.tree import (
     Node,
     difference,
+    equal,
     holds,
     in_radians,
     negative,
@@ -25,25 +25,12 @@ from mssr_rl.grading.algebra.tree import (
 )
 from mssr_rl.grading.answers import same_brackets
 
-_TURNED = {">": "<", ">=": "<="}
 _I, _J = Node("constant", "i"), Node("symbol", "j")
 _BASIS = ("i", "j", "k")
 _COMPONENTS = {("group", "()"), ("group", "<>"), ("group", "[]"), ("call", "binomial")}
 _POINTS = {"()", ",", "and"}
 _VARIABLES = frozenset({"x", "y", "t", "u", "s", "z", "r", "theta", "w", "v"})
 _CONSTANTS = frozenset("CcKkDdAaBbMm")
-
-
-def ascending(node: Node) -> Node:
-    """Return a relation with < and <= in place of > and >=, if all its signs are > or >=.
-
-    Any other relation is returned unchanged.
-    """
-    signs = node.name.split()
-    if signs and all(sign in _TURNED for sign in signs):
-        turned = " ".join(_TURNED[sign] for sign in reversed(signs))
-        return Node("relation", turned, node.parts[::-1])
-    return node
 
 
 # --- vectors ------------------------------------------------------------------------------------
@@ -186,62 +173,29 @@ def _with_basis(node: Node, name: str, value: int) -> Node:
 def same_modulo(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
     """Return whether two answers are the same residue.
 
-    The gold answer 3 (mod 7) accepts 3 and x = 3 (mod 7). The gold answer x = 3 (mod 7) also
-    accepts x = 7k + 3.
+    The gold answer 3 (mod 7) accepts 3 and 10 (mod 7). The gold answer x = 3 (mod 7) accepts
+    x = 7k + 3.
     """
-    if gold.kind != "modulo":
-        return gold.kind == "relation" and _is_progression(gold, said)
-    value = gold.parts[0]
-    if said.kind == "modulo":
-        return _same_residue(said, gold, same)
+    if gold.kind == "modulo" and said.kind not in ("modulo", "relation"):
+        return gold.parts[0].kind != "relation" and same(said, gold.parts[0])
+    one, other = _as_progression(said), _as_progression(gold)
+    # The gold answer 3 (mod 7) has no name to compare.
+    if other.kind == "relation" and (one.kind, one.parts[:1]) != ("relation", other.parts[:1]):
+        return False
+    values = [node.parts[-1] if node.kind == "relation" else node for node in (one, other)]
+    return all(map(has_whole_number, values)) and same_progression(*values)
+
+
+def _as_progression(node: Node) -> Node:
+    """Return 3 + 7k for 3 (mod 7), x = 3 + 7k for x = 3 (mod 7); k is any whole number."""
+    if node.kind != "modulo":
+        free = symbols(node.parts[-1]) - symbols(node.parts[0]) if node.parts else frozenset()
+        return _with_letter(node, free, _WHOLE) if len(free) == 1 else node
+    value, modulus = node.parts
     if value.kind == "relation":
-        return said.kind == "relation" and _is_progression(said, gold)
-    return said.kind not in ("relation", "list", "set") and same(said, value)
-
-
-def _same_residue(said: Node, gold: Node, same: Callable[[Node, Node], bool]) -> bool:
-    (value, modulus), (wanted, other) = said.parts, gold.parts
-    if not same(modulus, other):
-        return False
-    if wanted.kind == "relation" and (value.kind, value.parts[:1]) != (
-        "relation",
-        wanted.parts[:1],
-    ):
-        return False
-    value, wanted = (v.parts[-1] if v.kind == "relation" else v for v in (value, wanted))
-    if any(part.kind == "relation" for part in (value, wanted)):
-        return False
-    return _divides(modulus, difference(value, wanted)) or same(value, wanted)
-
-
-def _divides(modulus: Node, node: Node) -> bool:
-    try:
-        return exact(modulus, {}) != 0 and exact(node, {}) % exact(modulus, {}) == 0
-    except (NotRational, Undefined, KeyError):
-        return False
-
-
-def _is_progression(said: Node, gold: Node) -> bool:
-    """Return whether `said` is a form like x = 7k + 3 of the residue `gold`.
-
-    Its steps must equal the modulus, and its start must have the residue.
-    """
-    relation, modulus = gold.parts
-    if relation.kind != "relation":
-        return False
-    left, right = said.parts[0], said.parts[-1]
-    free = symbols(right)
-    if left != relation.parts[0] or said.name != "=" or len(free) != 1 or free & symbols(left):
-        return False
-    (letter,) = free
-    try:
-        # Four values have three steps, which must be equal: k^2 is no progression.
-        at = [exact(right, {letter: Fraction(k)}) for k in range(4)]
-        step, residue = exact(modulus, {}), exact(relation.parts[-1], {})
-    except (NotRational, Undefined, KeyError):
-        return False
-    steps = {after - before for before, after in pairwise(at)}
-    return step != 0 and steps in ({step}, {-step}) and (at[0] - residue) % step == 0
+        start = _as_progression(Node("modulo", "", (value.parts[-1], modulus)))
+        return equal(value.parts[0], start)
+    return Node("sum", "", (value, Node("product", "", (modulus, _WHOLE))))
 
 
 # --- any whole number ---------------------------------------------------------------------------
@@ -396,7 +350,7 @@ def _argument(relation: Node) -> str | None:
     left = relation.parts[0]
     letters = [part.name for part in left.parts if part.kind == "symbol"]
     function = left.kind == "product" and len(left.parts) == len(letters) == 2
-    return letters[1] if function and letters[0] in ("f", "g", "h", "p", "q", "F", "G") else None
+    return letters[1] if function and letters[0] in FUNCTION_NAMES else None
 
 
 def other_spellings(said: Node, gold: Node) -> Iterator[tuple[Node, Node]]:

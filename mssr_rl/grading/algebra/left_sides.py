@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mssr_rl.grading.algebra.tree import Node, equal, negative, number, symbols, walk
 
 Head = Callable[[Node, Node], bool]
-_FUNCTIONS = frozenset("fghFGHPQpqTSRNnVvuydDMm")
+FUNCTION_NAMES = frozenset("fghFGHPQpqTSRNnVvuydDMm")
 _FIGURES = ("triangle", "odot", "square", "parallelogram")
 _TO_BE_SOLVED = ("root", "exp", "factorial")  # sqrt x = 3 is an equation
 _VALUES = ("number", "constant")
@@ -41,7 +41,7 @@ def _function(left: Node) -> str | None:
     function, letter = left.parts
     if function.kind == "power":
         function = function.parts[0]
-    named = function.kind == letter.kind == "symbol" and function.name[0] in _FUNCTIONS
+    named = function.kind == letter.kind == "symbol" and function.name[0] in FUNCTION_NAMES
     return function.name if named else None
 
 
@@ -135,7 +135,7 @@ def _is_call(node: Node) -> bool:
     function, argument = node.parts
     if function.kind == "power" and function.parts[1] == negative(number(1)):
         function = function.parts[0]  # f^{-1}(2)
-    named = function.kind == "symbol" and function.name[0] in _FUNCTIONS
+    named = function.kind == "symbol" and function.name[0] in FUNCTION_NAMES
     return named and argument.kind != "symbol"
 
 

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from mssr_rl.grading.algebra.tree import Unreadable
-from mssr_rl.grading.latex import FUNCTIONS, tidy
+from mssr_rl.grading.latex import DRESSING, FUNCTIONS, tidy
 from mssr_rl.grading.phrases import SHORT_WORDS
 from mssr_rl.grading.quantities import OverLimit
 
@@ -61,11 +61,6 @@ _OUTER = re.compile(_PATTERN.replace("@", f"{_COMMA_GROUPS}|"), re.DOTALL)  # 1,
 _INNER = re.compile(_PATTERN.replace("@", ""), re.DOTALL)  # (1,234) is a pair
 _OPENS, _CLOSES = frozenset({"(", "[", "{set"}), frozenset({")", "]", "}set"})
 _DROPPED = frozenset({"(", ")", "[", "]", "$"})
-_DRESSING = frozenset({
-    "text", "textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mathrm",
-    "mathbf", "mathit", "mathsf", "mathtt", "operatorname", "mbox", "hbox", "boldsymbol",
-    "bm", "boxed", "fbox", "underline", "mathop", "pmb", "emph", "mathcal",
-})  # fmt: skip
 _RENAMED = {
     "times": "*", "cdot": "*", "ast": "*", "div": "/", "{": "{set", "}": "}set", "%": "%",
     "_": "_", "lparen": "(", "rparen": ")", "lbrack": "[", "rbrack": "]", "land": "and",
@@ -120,7 +115,7 @@ def _braced_token(
     if basis := m["command"] and _BASIS.match(text, m.start()):
         row.append(Token("basis", basis[1], at[0]))
         return basis.end()
-    if name in _DRESSING:
+    if name in DRESSING:
         inner, position = _braced(text, m.end())
         _undress(inner, row, at)
         return position

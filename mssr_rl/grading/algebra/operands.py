@@ -18,7 +18,6 @@ from mssr_rl.grading.algebra.tree import (
     Node,
     Unreadable,
     in_radians,
-    negative,
     number,
     replaced,
 )
@@ -34,8 +33,9 @@ _INVERSE = {
 _OF_ANGLES = frozenset({"sin", "cos", "tan", "sec", "csc", "cot"})
 _SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log",
          "sign": "sgn", "ceil": "ceiling"}  # fmt: skip
-_MATRICES = frozenset({"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"})
-MAX_SIDE = 4  # of a determinant that is expanded
+_MATRICES = frozenset(
+    {"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "vmatrix"}
+)
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "]": ("[", "]"), "langle": ("rangle",)}
 _BRACKETS = {"langle": "<", "rangle": ">"}
 _STARTS = frozenset({"(", "[", "{", "|", "{set"})
@@ -281,13 +281,12 @@ class Operands(Cursor, ABC):
     def _environment(self, kind: str) -> Node:
         if kind == "cases":
             return self._cases()
-        if kind == "vmatrix":
-            return _determinant([list(row) for row in self._rows(kind)])
         if kind not in _MATRICES:
             raise Unreadable(kind)
         if kind == "array":
             self._argument_text()
-        return Node("matrix", "", tuple(Node("row", "", row) for row in self._rows(kind)))
+        matrix = Node("matrix", "", tuple(Node("row", "", row) for row in self._rows(kind)))
+        return Node("call", "det", (matrix,)) if kind == "vmatrix" else matrix
 
     def _rows(self, kind: str) -> list[tuple[Node, ...]]:
         rows: list[list[Node]] = [[self.sum()]]
@@ -487,20 +486,6 @@ _SIGNS = frozenset({"=", "<", ">", "<=", ">=", "!=", "le", "ge", "ne", "in", "eq
 
 def _count(text: str) -> Node:
     return number(int(text)) if text.isdecimal() else Node("symbol", text)
-
-
-def _determinant(rows: list[list[Node]]) -> Node:
-    """Return a determinant expanded along its first row: at most 4! products."""
-    if len(rows) > MAX_SIDE or any(len(row) != len(rows) for row in rows):
-        raise Unreadable("the determinant of a matrix that is not square, or a large one")
-    if len(rows) == 1:
-        return rows[0][0]
-    terms = []
-    for column, entry in enumerate(rows[0]):
-        minor = [row[:column] + row[column + 1 :] for row in rows[1:]]
-        term = Node("product", "", (entry, _determinant(minor)))
-        terms.append(negative(term) if column % 2 else term)
-    return Node("sum", "", tuple(terms))
 
 
 def _with_base(node: Node, base: Node) -> Node:

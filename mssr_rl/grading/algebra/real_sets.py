@@ -7,11 +7,20 @@ is an interval only in a union, or if the other answer must be one.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mssr_rl.grading.algebra.identity import compare_constants
-from mssr_rl.grading.algebra.tree import INFINITY, REALS, Node, Unreadable, holds, negative, symbols
+from mssr_rl.grading.algebra.left_sides import FUNCTION_NAMES
+from mssr_rl.grading.algebra.tree import (
+    INFINITY,
+    REALS,
+    Node,
+    Unreadable,
+    ascending,
+    holds,
+    negative,
+    symbols,
+)
 
 _MINUS_INFINITY = negative(INFINITY)
-_INEQUALITIES = ("<", "<=", ">", ">=", "!=")
-_TURNED = {">": "<", ">=": "<="}
+_INEQUALITIES = frozenset({"<", "<=", ">", ">=", "!="})
 
 
 def is_union(node: Node) -> bool:
@@ -77,25 +86,31 @@ def _of_relation(relation: Node) -> Node | None:
         return None if symbols(numbers) or numbers.kind == "domain" else numbers
     if relation.name == "!=":
         return _all_but(relation)
+    relation = ascending(relation)
     signs, parts = relation.name.split(), relation.parts
-    if signs and all(sign in _TURNED for sign in signs):
-        signs, parts = [_TURNED[sign] for sign in reversed(signs)], parts[::-1]
     if not all(sign in ("<", "<=") for sign in signs):
         return None
     if len(parts) == 2:
-        if parts[0].kind == "symbol":
+        if _is_letter(parts[0]):
             parts, signs = (_MINUS_INFINITY, *parts), ["<", *signs]
         else:
             parts, signs = (*parts, INFINITY), [*signs, "<"]
-    if len(parts) != 3 or parts[1].kind != "symbol" or symbols(parts[0]) | symbols(parts[2]):
+    if len(parts) != 3 or not _is_letter(parts[1]) or symbols(parts[0]) | symbols(parts[2]):
         return None
     brackets = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
     return Node("group", brackets, (parts[0], parts[2]))
 
 
+def _is_letter(node: Node) -> bool:
+    """Return whether a node is x or f(x)."""
+    value = node.kind == "product" and [part.kind for part in node.parts] == ["symbol", "symbol"]
+    return node.kind == "symbol" or (value and node.parts[0].name in FUNCTION_NAMES)
+
+
 def as_builder(relation: Node) -> Node | None:
     """Return {x | condition} for an inequality in one letter, such as |x| > 2, or None."""
-    if relation.kind != "relation" or relation.name not in _INEQUALITIES:
+    signs = relation.name.split()
+    if relation.kind != "relation" or not signs or not _INEQUALITIES.issuperset(signs):
         return None
     letters = [Node("symbol", name) for name in symbols(relation)]
     return Node("builder", "", (letters[0], relation)) if len(letters) == 1 else None

@@ -7,6 +7,7 @@ can be killed. Two expressions come here only if they could be compared at too f
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from itertools import pairwise
 
 import sympy
 from sympy.matrices import MatrixBase
@@ -154,13 +155,13 @@ def _builder(node: Node) -> sympy.Basic:
     """Return the real numbers that satisfy a condition on one letter, as a sympy set."""
     head, condition = node.parts
     letter, domain = head.parts if head.kind == "relation" else (head, REALS)
-    if letter.kind != "symbol" or condition.kind != "relation" or len(condition.parts) != 2:
+    signs = condition.name.split()
+    known = signs and _RELATIONS.keys() >= set(signs) and domain in _DOMAINS
+    if letter.kind != "symbol" or condition.kind != "relation" or not known:
         raise Unreadable("a set that is not of numbers by one condition")
-    left, right = _parts(condition)
-    relation, numbers = _RELATIONS.get(condition.name), _DOMAINS.get(domain)
-    if relation is None or numbers is None:
-        raise Unreadable(condition.name)
-    solutions = sympy.solveset(relation(left, right), _object(letter), numbers)
+    solutions = _DOMAINS[domain]
+    for sign, (left, right) in zip(signs, pairwise(_parts(condition)), strict=True):
+        solutions = sympy.solveset(_RELATIONS[sign](left, right), _object(letter), solutions)
     return sympy.FiniteSet(*solutions) if solutions.is_finite_set else solutions
 
 

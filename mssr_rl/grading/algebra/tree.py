@@ -41,6 +41,7 @@ class Node(NamedTuple):
 
 ALWAYS = Node("relation", "always")
 INFINITY = Node("constant", "infinity")
+_TURNED = {">": "<", ">=": "<="}
 REALS = Node("group", "()", (Node("negative", "", (INFINITY,)), INFINITY))
 
 
@@ -62,6 +63,18 @@ def difference(left: Node, right: Node) -> Node:
 def equal(left: Node, right: Node) -> Node:
     """Return the node left = right."""
     return Node("relation", "=", (left, right))
+
+
+def ascending(node: Node) -> Node:
+    """Return a relation with < and <= in place of > and >=, if all its signs are > or >=.
+
+    Any other relation is returned unchanged.
+    """
+    signs = node.name.split()
+    if signs and all(sign in _TURNED for sign in signs):
+        turned = " ".join(_TURNED[sign] for sign in reversed(signs))
+        return Node("relation", turned, node.parts[::-1])
+    return node
 
 
 def in_radians(node: Node) -> Node | None:
