@@ -15,74 +15,25 @@ THIN = "\u2009"  # replaces \, : it may separate groups of three digits, a plain
 
 # Wide letters and digits are not converted, so code that is written in them does not become code.
 _KEPT_WIDE = frozenset({*range(15, 25), *range(32, 58), 59, *range(64, 90)})
-LOOKALIKES = str.maketrans(
-    {
-        "\u2212": "-",  # minus sign
-        "\u2013": "-",  # en dash
-        "\u00a0": " ",
-        "\u202f": THIN,
-        "\u00ba": "°",  # masculine ordinal, often typed for degrees
-        "\u02da": "°",  # ring above
-        "\u00d7": r"\times ",
-        "\u00b7": r"\cdot ",
-        "\u22c5": r"\cdot ",
-        "\u03c0": r"\pi ",
-        "\u221e": r"\infty ",
-        "\u2264": r"\le ",
-        "\u2265": r"\ge ",
-        "\u2260": r"\ne ",
-        "\u00b1": r"\pm ",
-        "\u00b2": "^{2}",
-        "\u00b3": "^{3}",
-        "\u00bc": r"\frac{1}{4}",
-        "\u00bd": r"\frac{1}{2}",
-        "\u00be": r"\frac{3}{4}",
-        "\u00f7": r"\div ",
-        "\u2044": "/",
-        "\u2205": r"\emptyset ",
-        "\u222a": r"\cup ",
-        "\u2208": r"\in ",
-        "\u2220": r"\angle ",
-        "\u2213": r"\mp ",
-        "\u2229": r"\cap ",
-        "\u2209": r"\notin ",
-        "\u2216": r"\setminus ",
-        "\u2248": r"\approx ",
-        "\u2243": r"\approx ",
-        "\u2261": r"\equiv ",
-        "\u221d": r"\propto ",
-        "\u2211": r"\sum ",
-        "\u220f": r"\prod ",
-        "\u211d": r"\mathbb{R}",
-        "\u2124": r"\mathbb{Z}",
-        "\u2115": r"\mathbb{N}",
-        "\u211a": r"\mathbb{Q}",
-        "\u25b3": r"\triangle ",
-        "\u2103": "°C",
-        "\u2109": "°F",
-        "\u2032": "'",
-        "\u2019": "'",
-        "\u2033": "''",
-        "\u03b1": r"\alpha ",
-        "\u03b2": r"\beta ",
-        "\u03b8": r"\theta ",
-        "\u03bb": r"\lambda ",
-        "\u03c6": r"\phi ",
-        "\u03c9": r"\omega ",
-        "\u2234": " ",  # therefore
-        "\u2713": " ",  # check marks
-        "\u2714": " ",
-        "\u21d2": r"\Rightarrow ",
-        "\u2192": r"\to ",
-        "\u27e8": r"\langle ",
-        "\u27e9": r"\rangle ",
-        **{sign: f"^{{{n}}}" for n, sign in enumerate("\u2074\u2075\u2076\u2077\u2078\u2079", 4)},
-        **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if i not in _KEPT_WIDE},
-        "\u3001": ",",  # the comma of Chinese lists
-        "\u3002": ".",
-        "\uffe5": "¥",
-    }
-)
+LOOKALIKES = str.maketrans({
+    "\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": THIN, "\u00ba": "°", "\u02da": "°",
+    "\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u22c5": r"\cdot ", "\u03c0": r"\pi ",
+    "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ",
+    "\u00b1": r"\pm ", "\u00b2": "^{2}", "\u00b3": "^{3}", "\u00bc": r"\frac{1}{4}",
+    "\u00bd": r"\frac{1}{2}", "\u00be": r"\frac{3}{4}", "\u00f7": r"\div ", "\u2044": "/",
+    "\u2205": r"\emptyset ", "\u222a": r"\cup ", "\u2208": r"\in ", "\u2220": r"\angle ",
+    "\u2213": r"\mp ", "\u2229": r"\cap ", "\u2209": r"\notin ", "\u2216": r"\setminus ",
+    "\u2248": r"\approx ", "\u2243": r"\approx ", "\u2261": r"\equiv ", "\u221d": r"\propto ",
+    "\u2211": r"\sum ", "\u220f": r"\prod ", "\u211d": r"\mathbb{R}", "\u2124": r"\mathbb{Z}",
+    "\u2115": r"\mathbb{N}", "\u211a": r"\mathbb{Q}", "\u25b3": r"\triangle ", "\u2103": "°C",
+    "\u2109": "°F", "\u2032": "'", "\u2019": "'", "\u2033": "''", "\u03b1": r"\alpha ",
+    "\u03b2": r"\beta ", "\u03b8": r"\theta ", "\u03bb": r"\lambda ", "\u03c6": r"\phi ",
+    "\u03c9": r"\omega ", "\u2234": " ", "\u2713": " ", "\u2714": " ", "\u21d2": r"\Rightarrow ",
+    "\u2192": r"\to ", "\u27e8": r"\langle ", "\u27e9": r"\rangle ",
+    **{sign: f"^{{{n}}}" for n, sign in enumerate("\u2074\u2075\u2076\u2077\u2078\u2079", 4)},
+    **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94) if i not in _KEPT_WIDE},
+    "\u3001": ",", "\u3002": ".", "\uffe5": "¥",
+})  # fmt: skip
 FUNCTIONS = frozenset({
     "sin", "cos", "tan", "sec", "csc", "cot", "arcsin", "arccos", "arctan", "arccot", "arcsec",
     "arccsc", "asin", "acos", "atan", "sinh", "cosh", "tanh", "coth", "sech", "csch", "arcsinh",
@@ -133,7 +84,6 @@ _RULES: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("]", r"(^|\\cup\s*)\](?=[^\[\]()]*,)", r"\1("),
     ("color", r"\\(?:text|f)?color(?:box)?\s*(?:\[[^\]{}]{0,20}\])?\s*\{[^{}]{0,40}\}", ""),
     (r"\tag", r"\\tag\*?\s*\{[^{}]{0,20}\}", ""),
-    ("frown", r"\\(?:overset|stackrel)\s*\{?\s*\\frown\s*\}?", r"\\overparen"),
     (r"\operatorname", r"\\operatorname\s*\*", r"\\operatorname"),
     # \text{min} can be minutes; the lexer reads it as a function where it is one
     ("{", (rf"\\(?:{_TEXT}|operatorname|mathop|mbox)\s*\{{\s*({'|'.join(FUNCTIONS - {'min'})})"
@@ -148,7 +98,6 @@ _RULES: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("C", r"\\(?:mathrm|text)\s*\{\s*C\s*\}(?=\s*[_^])", "C"),
     ("C", (r"(?:\{\s*\})?\s*[_^]\s*\{?\s*([0-9]+|[nmk])\s*\}?\s*C\s*_\s*\{?\s*([0-9]+|[nmkr])"
            r"\s*\}?"), r"\\binom{\1}{\2}"),
-    ("or", r"(?<=[0-9)\]}])\s*or(?=[A-Z(\\])", " or "),
     ("!=", r"(?<=[0-9])!=(?!=)", "! ="),  # 3!=6 is about a factorial, x != 6 is not
     ("cases", r"\\(begin|end)\s*\{[dr]cases\}", r"\\\1{cases}"),
     # units: a fraction of two, micro- before one, ohms behind a number
@@ -175,7 +124,6 @@ _RULES: tuple[tuple[str, str, str | Callable[[re.Match[str]], str]], ...] = (
     ("infinity", rf"^(?:{_IN_TEXT})?\s*([+-]?)\s*(?:positive )?infinity\s*\}}?$", r"\1\\infty"),
     ("solution", rf"^(?:{_IN_TEXT})?\s*[Nn]o (?:real )?solutions?(?: exists?)?\s*\}}?$",
      r"\\emptyset"),
-    ("=", r"^\s*=\s*", ""),
 )  # fmt: skip
 _REWRITES = [(needle, re.compile(old), new) for needle, old, new in _RULES]
 _TAILS = (r"\,", r"\;", r"\:", r"\!", r"\>", r"\newline", "\\")
@@ -188,21 +136,14 @@ _FAMILY = re.compile(
 _INFIX = re.compile(r"\\(over|choose)(?![A-Za-z])")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}$]|[^\\{}$]+|\\", re.DOTALL)
 _RENAMED = {
-    r"\%": "%",
-    r"\$": "$",
-    r"\,": THIN,
-    r"\;": " ",
-    r"\:": " ",
-    r"\>": " ",
-    r"\ ": " ",
-    r"\quad": " ",
-    r"\qquad": " ",
-}
+    r"\%": "%", r"\$": "$", r"\,": THIN, r"\;": " ", r"\:": " ", r"\>": " ",
+    r"\ ": " ", r"\quad": " ", r"\qquad": " ",
+}  # fmt: skip
 _ARGUMENTS = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # numbers of arguments, with or without {}
 _BARE_SCRIPT = re.compile(r"([\^_])\s*([+-]?[0-9]+|[A-Za-z])")
 _DEGREE = re.compile(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,:+/()=-]*")
-_PLAIN_NEEDS = re.compile(r"\.$|^=|all real|real num|const|mod|\.\.|infinity|solution")
+_PLAIN_NEEDS = re.compile(r"\.$|all real|real num|const|mod|\.\.|infinity|solution")
 _MAX_NESTED = 8  # levels of infix fractions, and of dressing around the whole
 
 

@@ -1,23 +1,18 @@
-"""Compute the exact value of an expression at a point, as a Fraction, or raise NotRational.
+"""Compute operations on rational numbers exactly, as Fractions, or raise NotRational.
 
 Sizes are checked before anything is expanded. OverLimit is raised if a number would be too large.
-`numeric` evaluates expressions that are not rational.
+`numeric` evaluates expressions, and computes what is not rational.
 """
 
 import math
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from mssr_rl.grading.algebra.tree import ALWAYS, Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
 
 MAX_BITS = 40_000  # of numerator and denominator: integers of 12,000 digits
 MAX_ROOT_BITS = 2_048  # of a number whose exact root is searched
 MAX_FACTORIAL = 2_000
-MAX_TERMS = 400  # of a finite sum or product
-
-Point = Mapping[str, Fraction]
 
 
 class NotRational(Exception):
@@ -26,64 +21,6 @@ class NotRational(Exception):
 
 class Undefined(Exception):
     """Raised if there is no value: a division by zero, or an even root of a negative number."""
-
-
-def exact(node: Node, point: Point) -> Fraction:
-    """Return the rational value of a node; `point` gives a number for each letter."""
-    if node.kind == "number":
-        return Fraction(node.value)
-    if node.kind == "symbol":
-        return point[node.name]
-    if node.kind == "big":
-        return operation(BIG[node.name], [exact(term, at) for term, at in terms(node, point)])
-    if node.kind == "indexed":
-        return indexed(node, point)
-    if node.kind not in OPERATIONS and node.kind != "call":
-        raise NotRational(node.kind)
-    values = [exact(part, point) for part in node.parts]
-    if node.kind == "call":
-        return call(node.name, values)
-    return operation(node.kind, values)
-
-
-BIG = {"sum": "sum", "prod": "product"}
-
-
-def terms(node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
-    """Yield (term, point) for each index of a finite sum or product.
-
-    The point includes the value of the index.
-    """
-    letter, low, high, term = node.parts
-    try:
-        first, last = exact(low, point), exact(high, point)
-    except NotRational as error:
-        raise Unreadable("a sum without whole bounds") from error
-    if first.denominator != 1 or last.denominator != 1:
-        raise Unreadable("a sum without whole bounds")
-    if last - first > MAX_TERMS:
-        raise OverLimit("a long sum")
-    for index in range(int(first), int(last) + 1):
-        yield term, {**point, letter.name: Fraction(index)}
-
-
-def indexed(node: Node, point: Point) -> Fraction:
-    """Return a number that stands for b_k under a sum; each name and index has its own."""
-    index = exact(node.parts[0], point)
-    # Not `hash`, which Python salts anew in every process: a verdict must not change.
-    return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
-
-
-def chosen(node: Node, point: Point, holds: Callable[[Node, Point], bool]) -> Node:
-    """Return the case of a piecewise function whose condition is true at the point.
-
-    Raises Undefined if there is none.
-    """
-    for row in node.parts:
-        value, condition = row.parts
-        if condition == ALWAYS or holds(condition, point):
-            return value
-    raise Undefined("no case")
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:

@@ -7,9 +7,10 @@ They do not decide whether two expressions are equal; `identity` does.
 from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import pairwise
 
-from mssr_rl.grading.algebra.exact import NotRational, Undefined, exact
+from mssr_rl.grading.algebra.exact import NotRational, Undefined
 from mssr_rl.grading.algebra.identity import same_value, value_near
 from mssr_rl.grading.algebra.left_sides import FUNCTION_NAMES, in_usual_order
+from mssr_rl.grading.algebra.numeric import exact
 from mssr_rl.grading.algebra.reading import EqualSides
 from mssr_rl.grading.algebra.tree import (
     Node,

@@ -16,8 +16,8 @@ import mpmath
 from mpmath import mp, mpf
 
 from mssr_rl.grading.algebra import symbolic
-from mssr_rl.grading.algebra.exact import NotRational, Point, Undefined, exact
-from mssr_rl.grading.algebra.numeric import Numeric
+from mssr_rl.grading.algebra.exact import Undefined
+from mssr_rl.grading.algebra.numeric import DIGITS, Numeric, Point
 from mssr_rl.grading.algebra.tree import (
     INFINITY,
     Node,
@@ -32,7 +32,6 @@ from mssr_rl.grading.quantities import OverLimit
 
 POINTS = 14
 ENOUGH, PLENTY = 4, 8  # points in both domains: the number that is needed; the number tried
-DIGITS = 40
 MAX_DIGITS = 12_000
 MAX_BREAKS = 8  # of a piecewise function
 
@@ -234,20 +233,16 @@ def _digits_that_agree(pair: _Pair, point: Point, digits: int) -> int:
     `digits` is the first number of digits to try. It is the number that was enough at the last
     point.
     """
-    try:
-        return digits if exact(pair.a, point) == exact(pair.b, point) else 0
-    except NotRational:
-        pass
     if digits > DIGITS:
         gap = _difference(pair, point, digits)
         if gap.apart:
             return 0
-        if digits >= _enough_digits(gap.range, pair.written):
+        if gap.is_exact or digits >= _enough_digits(gap.range, pair.written):
             return digits
     # Few digits first: they show the range, and from it follows how many are enough.
     gap = _difference(pair, point, DIGITS)
-    if gap.apart:
-        return 0
+    if gap.apart or gap.is_exact:
+        return 0 if gap.apart else digits
     enough = _enough_digits(gap.range, pair.written)
     return 0 if _difference(pair, point, enough).apart else enough
 
@@ -266,14 +261,18 @@ def _enough_digits(size: int, written: int) -> int:
 class _Difference(NamedTuple):
     apart: bool
     range: int
+    is_exact: bool
 
 
 def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
     """Return whether the sides differ by more than rounding error, and `Numeric.range`."""
     numeric = Numeric(digits, complex_numbers=pair.is_complex)
     left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
+    if isinstance(left, Fraction) and isinstance(right, Fraction):
+        return _Difference(left != right, 0, is_exact=True)
     with mp.workdps(digits):
-        return _Difference(abs(left - right) > numeric.error(), numeric.range)
+        gap = abs(numeric.real(left) - numeric.real(right))
+        return _Difference(gap > numeric.error(), numeric.range, is_exact=False)
 
 
 def _written(node: Node) -> int:
@@ -287,15 +286,9 @@ def _is_complex(node: Node) -> bool:
     return "i" in marks(node)
 
 
-def _value_at(node: Node, point: Point, digits: int = DIGITS) -> Any:
+def _value_at(node: Node, point: Point) -> Any:
     try:
-        return exact(node, point)
-    except Undefined:
-        return None
-    except NotRational:
-        pass
-    try:
-        return Numeric(digits, complex_numbers=_is_complex(node)).value(node, point)
+        return Numeric(DIGITS, complex_numbers=_is_complex(node)).value(node, point)
     except Undefined:
         return None
 
@@ -311,15 +304,12 @@ def _sign(node: Node, point: Point) -> int:
     More digits are computed if the first ones do not show the sign. Raises Undefined if the value
     is not real.
     """
-    try:
-        value = exact(node, point)
-        return (value > 0) - (value < 0)
-    except NotRational:
-        pass
     digits = DIGITS
     for _ in range(2):
         numeric = Numeric(digits, complex_numbers=_is_complex(node))
         approximate = numeric.value(node, point)
+        if isinstance(approximate, Fraction):
+            return (approximate > 0) - (approximate < 0)
         with mp.workdps(digits):
             if abs(approximate) > numeric.error():
                 if abs(mpmath.im(approximate)) > numeric.error():

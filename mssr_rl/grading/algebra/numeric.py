@@ -1,38 +1,42 @@
-"""Compute the value of an expression at a point to many digits, if `exact` cannot compute it.
+"""Compute the value of an expression at a point: exactly if it is rational, else to many digits.
 
 Only real numbers are used, unless the imaginary unit occurs. An even root of a negative number has
 no value. The functions are in `functions`.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
 import mpmath
 from mpmath import mp
 
-from mssr_rl.grading.algebra.exact import (
-    BIG,
-    NotRational,
-    Point,
-    Undefined,
-    call,
-    chosen,
-    indexed,
-    operation,
-    terms,
-)
+from mssr_rl.grading.algebra.exact import NotRational, Undefined, call, operation
 from mssr_rl.grading.algebra.functions import (
     BY_EXPONENTIALS,
     FUNCTIONS,
     constant,
     divided,
 )
-from mssr_rl.grading.algebra.tree import Node, Unreadable
+from mssr_rl.grading.algebra.tree import ALWAYS, Node, Unreadable
 from mssr_rl.grading.quantities import OverLimit
 
+DIGITS = 40
 MAX_POWER_OF_TEN = 5_000  # largest and smallest real number
+MAX_TERMS = 400  # of a finite sum or product
+_BIG = {"sum": "sum", "prod": "product"}
+
+Point = Mapping[str, Fraction]
+
+
+def exact(node: Node, point: Point) -> Fraction:
+    """Return the rational value of a node. Raises NotRational if it has none."""
+    value = Numeric(DIGITS, complex_numbers=False).value(node, point)
+    if not isinstance(value, Fraction):
+        raise NotRational(node.kind)
+    return value
 
 
 class Numeric:
@@ -49,10 +53,10 @@ class Numeric:
         self.largest, self.range = -(10**6), 0
 
     def value(self, node: Node, point: Point) -> Any:
-        """Return the value as an mpmath number. Raises Undefined if there is none."""
+        """Return a Fraction or an mpmath number. Raises Undefined if there is no value."""
         try:
             with mp.workdps(self.digits):
-                return self._real(self._value(node, point))
+                return self._value(node, point)
         except ZeroDivisionError as error:
             raise Undefined("a division by zero") from error
 
@@ -85,7 +89,8 @@ class Numeric:
             self._note(value.numerator.bit_length() - value.denominator.bit_length() + 1)
         return value
 
-    def _real(self, value: Any) -> Any:
+    def real(self, value: Any) -> Any:
+        """Return the value as an mpmath number."""
         if not isinstance(value, Fraction):
             return value
         return self._checked(mpmath.mpf(value.numerator) / value.denominator)
@@ -94,18 +99,18 @@ class Numeric:
         if node.kind == "call":
             return self._call(node, values)
         if node.kind == "power":
-            base = self._real(values[0])
+            base = self.real(values[0])
             if isinstance(values[1], Fraction):
                 return self._root(base, values[1])
             return self._raised(base, values[1])
-        return _OPERATIONS[node.kind]([self._real(value) for value in values])
+        return _OPERATIONS[node.kind]([self.real(value) for value in values])
 
     def _root(self, base: Any, exponent: Fraction) -> Any:
         """Return base ^ (p/q); for a negative base and an odd q it is the real root."""
         if not self.complex and base < 0 and exponent.denominator % 2 and exponent.denominator > 1:
             sign = -1 if exponent.numerator % 2 else 1
-            return sign * self._raised(-base, self._real(exponent))
-        return self._raised(base, self._real(exponent))
+            return sign * self._raised(-base, self.real(exponent))
+        return self._raised(base, self.real(exponent))
 
     def _raised(self, base: Any, exponent: Any) -> Any:
         if base == 0:
@@ -124,8 +129,8 @@ class Numeric:
             index = values[1]
             if not isinstance(index, Fraction) or index <= 0 or index.denominator != 1:
                 raise Undefined("an index that is not a whole number")
-            return self._root(self._real(values[0]), 1 / index)
-        reals = [self._real(value) for value in values]
+            return self._root(self.real(values[0]), 1 / index)
+        reals = [self.real(value) for value in values]
         if name == "exp":
             return self._raised(mpmath.e, reals[0])
         if name in BY_EXPONENTIALS:
@@ -136,20 +141,47 @@ class Numeric:
         return FUNCTIONS[name](*reals)
 
     def _big(self, node: Node, point: Point) -> Any:
-        values = [self._value(term, at) for term, at in terms(node, point)]
+        """Return the value of a finite sum or product."""
+        kind, values = _BIG[node.name], [self._value(*at) for at in self._terms(node, point)]
         if all(isinstance(value, Fraction) for value in values):
-            return self._real_seen(operation(BIG[node.name], values))
-        return self._checked(_OPERATIONS[BIG[node.name]]([self._real(v) for v in values]))
+            return self._real_seen(operation(kind, values))
+        return self._checked(_OPERATIONS[kind]([self.real(v) for v in values]))
+
+    def _terms(self, node: Node, point: Point) -> Iterator[tuple[Node, Point]]:
+        """Yield the term and the point for each index of a finite sum or product."""
+        letter, low, high, term = node.parts
+        first, last = (self._whole(end, point) for end in (low, high))
+        if last - first > MAX_TERMS:
+            raise OverLimit("a long sum")
+        for index in range(first, last + 1):
+            yield term, {**point, letter.name: Fraction(index)}
+
+    def _whole(self, node: Node, point: Point) -> int:
+        value = self._value(node, point)
+        if not isinstance(value, Fraction) or value.denominator != 1:
+            raise Unreadable("a sum without whole bounds")
+        return int(value)
+
+    def _indexed(self, node: Node, point: Point) -> Fraction:
+        """Return a number that stands for b_k under a sum; each name and index has its own."""
+        index = self._value(node.parts[0], point)
+        # Not `hash`, which Python salts anew in every process: a verdict must not change.
+        return Fraction(zlib.crc32(f"{node.name} {index}".encode()) % 9973 - 4986, 101)
 
     def _piece(self, node: Node, point: Point) -> Any:
-        return self._value(chosen(node, point, self._holds), point)
+        """Return the value of the case of a piecewise function whose condition is true."""
+        for row in node.parts:
+            value, condition = row.parts
+            if condition == ALWAYS or self._holds(condition, point):
+                return self._value(value, point)
+        raise Undefined("no case")
 
     def _holds(self, condition: Node, point: Point) -> bool:
         """Return whether a condition is true at the point."""
         if condition.kind == "list":
             each = (self._holds(part, point) for part in condition.parts)
             return any(each) if condition.name == "or" else all(each)
-        values = [self._real(self._value(part, point)) for part in condition.parts]
+        values = [self.real(self._value(part, point)) for part in condition.parts]
         signs = condition.name.split()
         if condition.kind != "relation" or not set(signs) <= set(_HOLDS):
             raise Unreadable("a condition")
@@ -163,16 +195,13 @@ class Numeric:
             if not isinstance(bits, int):
                 raise Undefined("no finite value")
             self._note(bits)
+            if self.range > 2 * MAX_POWER_OF_TEN:
+                raise OverLimit("a number")
         return value
 
     def _note(self, bits: int) -> None:
-        """Record that a part had the size 2^bits.
-
-        Raises OverLimit if that is too large or small.
-        """
+        """Record that a part had the size 2^bits."""
         order = abs(bits) * 3 // 10  # powers of two to powers of ten
-        if order > 2 * MAX_POWER_OF_TEN:
-            raise OverLimit("a number")
         self.range, self.largest = max(self.range, order), max(self.largest, bits)
 
     def error(self) -> Any:
@@ -191,7 +220,7 @@ _HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _SPECIAL: Mapping[str, Callable[[Numeric, Node, Point], Any]] = {
     "constant": lambda self, node, _: self._checked(constant(node.name)),
-    "indexed": lambda self, node, point: self._real_seen(indexed(node, point)),
+    "indexed": lambda self, node, point: self._indexed(node, point),
     "big": lambda self, node, point: self._big(node, point),
     "piecewise": lambda self, node, point: self._piece(node, point),
 }
