@@ -1,7 +1,7 @@
 r"""Compare two answers without algebra. `read_off` raises NeedsAlgebra if that is not enough.
 
     number 3.5 cm  ->  Quantity      (3, 4), [0, 5), \{1, 2\}, "3, 4"  ->  AnswerList
-    2x + 1         ->  Terms         y = 2x + 1  ->  Equation            the rest  ->  Words
+    the rest  ->  Words
 
 `judge` and `choices` get a comparison as a parameter: `read_off`, or `read_off_or(algebra)` in a
 grading process. Clock times and ratios (3:20) are words. They are compared as written, never as
@@ -14,21 +14,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mssr_rl.grading.latex import clean
-from mssr_rl.grading.linear import Equation, equation, linear_sum
 from mssr_rl.grading.phrases import SHORT_WORDS
 from mssr_rl.grading.quantities import OverLimit, Quantity, quantity, same_quantity
 
 MAX_CHARS = 4096  # of one answer; this keeps integers below Python's own limit on digits
 MAX_ITEMS = 64  # of one tuple, list or set
 MAX_DEPTH = 4  # of tuples inside tuples
-
-
-class Terms(NamedTuple):
-    """A sum of terms. `constant` is True if it has no letters, as in 2 + 3."""
-
-    terms: frozenset[tuple[str, object]]
-    constant: bool
-    text: str
 
 
 class AnswerList(NamedTuple):
@@ -51,17 +42,12 @@ class NeedsAlgebra(Exception):
     """Raised if two answers cannot be compared without algebra."""
 
 
-Value = Quantity | Terms | AnswerList | Equation | Words
+Value = Quantity | AnswerList | Words
 Same = Callable[[str, str], bool]
 
 _OPEN = {"(": ")(", "[": "][", "{": "}{"}
 _AROUND_SIGNS = re.compile(r" ?([^\w ]) ?")
 _SHORT_TEXT = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z ,.'-]*")
-_HEAD = re.compile(
-    r"(?:(?:m ?)?\\angle ?[A-Z]{1,3}|[A-Z]{2,3}|[A-Za-z]|\\[a-z]{2,8})"
-    r"(?:_\{?\w{1,9}\}?)?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z]\))?"
-    r"|\\frac\{d ?[a-z]\}\{d ?[a-z]\}"
-)
 _WORDS = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z ,.'?!\"-]+")
 _CLOCK = re.compile(r"[0-9]+(?::[0-9]+)+")
 _HALF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?([AaPp])\.?[Mm]\.?")
@@ -131,13 +117,8 @@ def _parse(text: str, depth: int) -> Value:
         return as_quantity
     if measures := _measures(text):
         return measures
-    if relation := equation(text):
-        return relation
     if depth and (group := _group(text, depth)):
         return group
-    terms = linear_sum(text)
-    if terms is not None:
-        return Terms(frozenset(terms.items()), not any(terms), _key(text))
     return Words(_key(text))
 
 
@@ -155,10 +136,6 @@ def _same(a: Value, b: Value) -> bool:
         return same_quantity(a, b)
     if isinstance(a, AnswerList) and isinstance(b, AnswerList):
         return _same_group(a, b)
-    if isinstance(a, Equation) or isinstance(b, Equation):
-        return _same_equation(a, b)
-    if isinstance(a, Terms) or isinstance(b, Terms):
-        return _same_terms(a, b)
     return isinstance(a, Words) and a == b
 
 
@@ -180,7 +157,7 @@ def _settled(value: Value) -> bool:
 
 
 def _is_range(value: Value) -> bool:
-    return isinstance(value, Terms) and bool(_RANGE.fullmatch(value.text))
+    return isinstance(value, Words) and bool(_RANGE.fullmatch(value.text))
 
 
 def _list_and_set(a: Value, b: Value) -> bool:
@@ -209,34 +186,6 @@ def _same_group(a: AnswerList, b: AnswerList) -> bool:
     return all(any(_same(x, y) for y in b.items) for x in a.items) and all(
         any(_same(x, y) for x in a.items) for y in b.items
     )
-
-
-def _same_equation(a: Value, b: Value) -> bool:
-    """Return whether two relations are the same, or one is x = v and the other answer v."""
-    if isinstance(a, Equation) and isinstance(b, Equation):
-        if a.normal is not None and b.normal is not None:
-            return a.normal == b.normal
-        right = _same(_parse(a.right, 1), _parse(b.right, 1))
-        return right and _key(a.left) == _key(b.left)
-    relation, value = (a, b) if isinstance(a, Equation) else (b, a)
-    if not isinstance(relation, Equation) or not _HEAD.fullmatch(relation.left):
-        return False
-    if re.search(rf"(?<![A-Za-z\\]){re.escape(relation.left)}(?![A-Za-z])", relation.right):
-        return False  # x = 2x + 3 does not give the value of x
-    return _same(_parse(relation.right, MAX_DEPTH), value)
-
-
-def _same_terms(a: Value, b: Value) -> bool:
-    """Return whether two sums have the same terms.
-
-    The sum 2 + 3 equals 5, but two sums of numbers, such as 2-3 and 3-4, are compared as text.
-    """
-    if isinstance(a, Terms) and isinstance(b, Terms):
-        return a.text == b.text if a.constant and b.constant else a.terms == b.terms
-    terms, value = (a, b) if isinstance(a, Terms) else (b, a)
-    if not (isinstance(terms, Terms) and isinstance(value, Quantity) and terms.constant):
-        return False
-    return value.value == dict(terms.terms).get("", 0) and not value.unit
 
 
 def _group(text: str, depth: int) -> AnswerList | None:

@@ -25,14 +25,13 @@ def decide(text: str, answer: str, choices: Sequence[str] | None, same: Same) ->
 
     Words around a value are ignored: "The area is 5" gives 5.
     """
-    values = [text, without_prose(text)]
-    golds = [answer] if choices else [answer, without_prose(answer)]
-    return any(
-        _gives(value, gold, choices, same)
-        for gold in golds
-        for value in values
-        if value is not None and gold is not None
-    )
+    if _gives(text, answer, choices, same):
+        return True
+    value, wanted = without_prose(text), None if choices else without_prose(answer)
+    if value is None and wanted is None:
+        return False
+    pairs = [(value, answer), (text, wanted), (value, wanted)]
+    return any(a and b and _gives(a, b, choices, same) for a, b in pairs)
 
 
 def _gives(text: str, answer: str, choices: Sequence[str] | None, same: Same) -> bool:

@@ -2,8 +2,8 @@
 
     raw text  --tidy-->  one spelling for each meaning  --clean-->  no formatting left
 
-Both `clean` and the lexer of `algebra` start with `tidy`. `answers`, `quantities`, `linear` and
-`choices` use `clean`. A new spelling of a known meaning is one line in a table here. Nothing is
+Both `clean` and the lexer of `algebra` start with `tidy`. `answers`, `quantities` and `choices`
+use `clean`. A new spelling of a known meaning is one line in a table here. Nothing is
 evaluated, and each pass takes time linear in the text.
 """
 

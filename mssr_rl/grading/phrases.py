@@ -10,6 +10,7 @@ All such word lists are here. Each may grow.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def _words(text: str) -> frozenset[str]:
@@ -89,6 +90,7 @@ def affirms(text: str) -> bool:
     return bool(_AFFIRMED.fullmatch(text))
 
 
+@lru_cache(maxsize=4096)
 def without_prose(text: str) -> str | None:
     """Return the value in "The area is 5", "Answer: 5" or "5 is the answer"; None for others."""
     if not _PROSE.search(text):

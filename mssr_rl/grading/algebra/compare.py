@@ -116,8 +116,8 @@ def _end_of_chain(parts: Sequence[Part], *, beside_relation: bool = False) -> Pa
         return None
     unit = units.pop() if units else ""
     constant = first.node.kind not in (*SHAPES, "basis") and not symbols(first.node)
-    if constant and len(parts) == 2 and last.node.kind == "symbol":
-        return Part(equal(last.node, first.node), unit)  # 2 = x
+    if constant and len(parts) == 2 and symbols(last.node):
+        return Part(equal(last.node, first.node), unit)  # 2 = x, 9 = 2a + b
     if constant or (first.node.kind == "group" and not symbols(first.node)):
         derived = first.node != last.node or not beside_relation
         return Part(last.node, unit) if derived and _same(first.node, last.node) else None

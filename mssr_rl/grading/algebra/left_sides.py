@@ -23,7 +23,7 @@ def gold_of(left: Node, right: Node) -> bool:
     It may be a letter, f(x), f^{-1}(x), a tuple of letters, words, or a segment AB. None of its
     letters may occur in `right`.
     """
-    if left.kind == "name":
+    if left.kind == "name" or _is_derivative(left):
         return True
     if function := _function(left):
         return function not in symbols(right)
@@ -43,6 +43,14 @@ def _function(left: Node) -> str | None:
         function = function.parts[0]
     named = function.kind == letter.kind == "symbol" and function.name[0] in FUNCTION_NAMES
     return function.name if named else None
+
+
+def _is_derivative(left: Node) -> bool:
+    """Return whether a node is dy/dx."""
+    halves = left.parts if left.kind == "quotient" else ()
+    return bool(halves) and all(
+        half.kind == "product" and half.parts[0] == Node("symbol", "d") for half in halves
+    )
 
 
 def _is_segment(left: Node) -> bool:
