@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mssr_rl.grading.answers import Same, same_text
 from mssr_rl.grading.latex import clean
 from mssr_rl.grading.phrases import affirms, denies
-from mssr_rl.grading.ratios import same_ratio
+from mssr_rl.grading.ratios import may_be_time, same_ratio
 
 LETTERS = "ABCDEFGHIJ"  # without known options, only these are read as a gold letter
 
@@ -147,7 +147,8 @@ def _of_value(text: str, options: Sequence[str], same: Same) -> int | None:
     equal = [i for i, option in enumerate(options) if _same_option(text, option, same)]
     bare = _without_article(text)
     equal = equal or [i for i, o in enumerate(options) if same_text(bare, _without_article(o))]
-    equal = equal or [i for i, o in enumerate(options) if same_ratio(text, o, same)]
+    if not equal and not any(map(may_be_time, options)):
+        equal = [i for i, o in enumerate(options) if same_ratio(text, o, same)]
     # If options with different texts have this value, the answer does not say which one it means.
     if not equal or any(not same_text(options[i], options[equal[0]]) for i in equal):
         return None

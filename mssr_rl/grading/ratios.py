@@ -33,9 +33,14 @@ def same_ratio(text: str, gold: str, same: Same) -> bool:
     return all(same(_fraction(terms[0], a), _fraction(wanted[0], b)) for a, b in pairs)
 
 
+def may_be_time(text: str) -> bool:
+    """Return whether a text such as 8:30 can be a clock time."""
+    return bool(_CLOCK.fullmatch(clean(text)))
+
+
 def _terms(text: str) -> list[str] | None:
     bare = clean(text).replace(" to ", ":")
-    return bare.split(":") if _RATIO.fullmatch(bare) and not _CLOCK.fullmatch(bare) else None
+    return bare.split(":") if _RATIO.fullmatch(bare) and not may_be_time(bare) else None
 
 
 def _fraction(top: str, bottom: str) -> str:
