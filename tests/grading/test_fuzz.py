@@ -32,7 +32,8 @@ PIECES = [
     r"\rangle", r"\setminus", r"\cap", r"\ne", r"\mathbb{R}", r"\angle",
     r"\operatorname{arcsin}", r"\tanh", r"\max", r"\gcd", r"\text{ if }", r"\text{ cm}", "厘米",
     "答案是", "^{-1}", "^T", "_n", "_{k}", "C_{5}^{2}", r"\infty", "k", "n", "or", "and", "=",
-    r"+\cdots+", r",k\in\mathbb{Z}", "|x|<", r"\{x\mid ", "P(", "3 h ", "=", r"\!", "USD", "y", "A", "cm", "0", "1", "2", "9", "99999", "10^{", "\x00", "\ud800",
+    r"+\cdots+", r",k\in\mathbb{Z}", "|x|<", r"\{x\mid ", "P(", "3 h ",
+    "=", r"\!", "USD", "y", "A", "cm", "0", "1", "2", "9", "99999", "10^{", "\x00", "\ud800",
     "٣", "−", " ", "...",
 ]  # fmt: skip
 TAGS = ["<think>", "</think>", "\\boxed{", "}", "{", "\n", "x", "<think>", "</think>\\boxed{5}"]
