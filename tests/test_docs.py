@@ -162,6 +162,56 @@ def test_the_tests_hold_in_a_tree_that_contributing_added_to(grown: Path) -> Non
     assert "[additions] PASSED" in said
 
 
+METRIC = '_declare(Metric("lost/s", "s", "time lost", "run.step", "Lost", "own"))'
+COLUMN = '    kind: Annotated[str, Column("kind of arm", "name", lambda one: "any")]'
+DETECTOR = """
+def short_run(trace: Trace, limits: Limits) -> Event | None:
+    return Event("short_run", "note", 1, "it is short", "train longer")
+
+"""
+ADDED = (  # (file, the line before which a text is added, the text); nothing else is changed
+    ("mssr_rl/metric_names.py", "STEP = _declare(", METRIC),
+    ("mssr_rl/comparison/health.py", "    events: Annotated[", COLUMN),
+    ("mssr_rl/stability/response_detectors.py", "def repeats(", DETECTOR),
+    # Once in the import and once in the list of detectors.
+    ("mssr_rl/stability/stability_card.py", "    truncation,\n", "    short_run,"),
+)
+FAMILY = """
+from mssr_rl.models.general import General
+
+
+class Mine(General):
+    model_types = ("mine",)
+"""
+SEEN = """
+from mssr_rl.comparison import columns, document, health
+from mssr_rl.metric_names import TABLE
+from mssr_rl.models import families
+from mssr_rl.stability.limits import Limits
+from mssr_rl.stability.stability_card import scorecard
+from mssr_rl.stability.trace import Trace
+
+assert TABLE["lost/s"].section == "own"
+assert "kind of arm" in columns.heads(columns.shown(health.StabilityRow))
+assert '"kind"' in document.schema_of_now()
+assert [one.event for one in scorecard(Trace(9, [{"step": 1}]), Limits()).events] == ["short_run"]
+assert families.of("mine").__name__ == "Mine"
+"""
+
+
+def test_a_metric_a_column_a_detector_and_a_family_need_only_the_files_that_contributing_names(
+    grown: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(grown, tmp_path / "copy", symlinks=True)
+    for name, before, text in ADDED:
+        file = tmp_path / "copy" / name
+        source = file.read_text("utf-8")
+        assert f"\n{before}" in source
+        file.write_text(source.replace(f"\n{before}", f"\n{text}\n{before}"), "utf-8")
+    (tmp_path / "copy" / "mssr_rl" / "models" / "families" / "mine.py").write_text(FAMILY)
+    _in(tmp_path / "copy", "-c", SEEN)
+
+
 def _in(folder: Path, *words: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, *words]
