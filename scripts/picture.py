@@ -1,6 +1,10 @@
-"""Make README.md's picture of a comparison: `picture.py comparisons/NAME docs/comparison.png`.
+"""Make README.md's pictures.
 
-It takes a screenshot of the top of report.html. This needs Chromium; no run needs it.
+    python scripts/picture.py comparisons/NAME docs/comparison.png
+    python scripts/picture.py http://127.0.0.1:8400/run/runs/NAME docs/view.png 0 1280
+
+It takes a screenshot of the top of report.html, or of a page that `view` serves; the numbers are the
+first and the last row of pixels. This needs Chromium; no run needs it.
 """
 
 import shutil
@@ -12,22 +16,25 @@ from pathlib import Path
 from PIL import Image
 
 WIDTH, TOP, BOTTOM = 1280, 74, 1500  # pixels: below the command line, to the end of the table
+MARGIN = 60  # pixels at both sides of a report
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def main(comparison: str, picture: str) -> None:
+def main(place: str, picture: str, top: str = str(TOP), bottom: str = str(BOTTOM)) -> None:
     """Take the picture, cut it, and store it with 256 colours, because the page has few."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit(f"none of {', '.join(BROWSERS)} is installed")
-    page = (Path(comparison) / "report.html").resolve().as_uri()
+    served = "://" in place
+    margin = 0 if served else MARGIN
+    page = place if served else (Path(place) / "report.html").resolve().as_uri()
     with tempfile.TemporaryDirectory() as scratch:
         shot = Path(scratch) / "page.png"
-        look = [f"--window-size={WIDTH},{BOTTOM}", f"--screenshot={shot}", "--hide-scrollbars"]
+        look = [f"--window-size={WIDTH},{bottom}", f"--screenshot={shot}", "--hide-scrollbars"]
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", *look, page]
         subprocess.run(command, check=True, capture_output=True)
         with Image.open(shot) as drawn:
-            cut = drawn.convert("RGB").crop((60, TOP, WIDTH - 60, BOTTOM))
+            cut = drawn.convert("RGB").crop((margin, int(top), WIDTH - margin, int(bottom)))
     cut.quantize(256, kmeans=2).save(picture, optimize=True)
 
 
