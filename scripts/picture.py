@@ -3,8 +3,8 @@
     python scripts/picture.py comparisons/NAME docs/comparison.png
     python scripts/picture.py http://127.0.0.1:8400/run/runs/NAME docs/view.png 0 1280
 
-It takes a screenshot of the top of report.html, or of a page that `view` serves; the numbers are the
-first and the last row of pixels. This needs Chromium; no run needs it.
+It takes a screenshot of the top of report.html, or of a page that `view` serves; the numbers are
+the first and the last row of pixels. This needs Chromium; no run needs it.
 """
 
 import shutil
