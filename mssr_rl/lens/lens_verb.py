@@ -25,8 +25,6 @@ from mssr_rl.lens.lines import Recording, open_recording
 from mssr_rl.outward import plain
 from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
 
-SINGLES = ("mvsr", "reinforce_pp")  # take any batch; the lens suggests them
-
 
 @dataclass(frozen=True, kw_only=True)
 class LensFileWords:
@@ -141,13 +139,18 @@ def _refuse_too_large_groups(run: runs.RecordedRun, chosen: Mapping[str, Algorit
         return
     others = [name for name in chosen if name not in wanting and name != run.algo]
     if not others:
-        singles = (n for n in SINGLES if n in algorithms.names() and n != run.algo)
-        others = [next(singles)]
+        others = [next(name for name in algorithms.names() if _takes_any(name, run.algo))]
     raise UserError(
         f"{run.folder} has {size} rollout{'s' * (size != 1)} per problem, and {wanting[0]} needs "
         f"{chosen[wanting[0]].min_group_size} or more; this works: lens run={run.folder} "
         f"algo={','.join([run.algo, *others])}"
     )
+
+
+def _takes_any(name: str, besides: str) -> bool:
+    """Return whether an algorithm other than `besides` can credit every recorded batch."""
+    made = algorithms.make(name)
+    return name != besides and made.min_group_size == 1 and not made.greedy_baseline
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mssr_rl.advantage import Batch, chain, state_tensors, stateless, to_tokens
 from mssr_rl.algos import algorithms
+from mssr_rl.budget import Ledger
 from mssr_rl.comparison import accuracy
 from mssr_rl.comparison.evidence import ComparedRun
 from mssr_rl.config import Config
@@ -151,10 +152,11 @@ def test_a_step_is_for_the_others_what_it_is_without_the_rollout(
     assert_updated_as_alone(arm, make_engine, place)
     # What is measured, and what is charged.
     assert found.metrics["reward/mean"] == pytest.approx(alone.reward_B.mean().item())
-    assert found.metrics["reward/unscorable_fraction"] == 1 / (4 * arm.group_size)
+    charged = 4 * arm.group_size + arm.greedy_per_step
+    assert found.metrics["reward/unscorable_fraction"] == 1 / charged
     assert found.state.ledger.unscorable_rollouts == 1
-    assert found.state.ledger.discarded_rollouts == 1
-    assert found.state.ledger.rollouts == 4 * arm.group_size
+    assert found.state.ledger.discarded_rollouts == 1 + arm.greedy_per_step
+    assert found.state.ledger.rollouts == charged
     assert found.state.ledger.trained_tokens == int(alone.mask_BT.sum())
     assert "reward/unscorable_fraction" not in full.metrics
 
@@ -222,7 +224,7 @@ def test_groups_are_worth_another_try_by_the_rewards_they_have(
     rewards = [[1, 0, 0], [1, nan, 1], [nan, nan, nan], [nan, 1, 0], [0, 0, nan]]
     marks = [Graded(r, Verdict("correct", None)) for row in rewards for r in row]
     samples = [Sample_of(mark) for mark in marks]
-    lot = _Lot(list(range(5)), None, samples)  # type: ignore[arg-type]
+    lot = _Lot(list(range(5)), None, samples, [0.0] * 5, Ledger())  # type: ignore[arg-type]
     assert list(_worth_it(lot, resampling)) == [0, 3]
 
 

@@ -29,6 +29,7 @@ WORDS = [
 ]
 
 
+LOSSES = Path(__file__).parents[3] / "examples" / "losses"
 Settings = Callable[..., Config]
 
 
@@ -63,8 +64,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "from_outside.py").write_text('"""A plug-in."""\nSEEN = True\n')
     before = os.environ.get("PYTHONPATH", "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{before}")
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(LOSSES), before)))
         patch.syspath_prepend(folder)
+        patch.syspath_prepend(LOSSES)
         yield "from_outside"
 
 

@@ -156,14 +156,24 @@ def test_a_view_learns_as_on_the_local_engine(engine, gradient: Any, problems) -
     assert stats[0].grad_norm == pytest.approx(stats[1].grad_norm, rel=1e-3)
 
 
-TRAINED = ["grpo", "rloo", "reinforce_pp", "mvsr", "mssr", "cispo", "papo", "noisy_rollout"]
+TRAINED = [
+    *("grpo", "rloo", "reinforce_pp", "mvsr", "mssr", "cispo", "papo", "noisy_rollout", "remax"),
+    *("outside_gspo", "outside_cispo", "outside_sapo", "outside_papo"),  # of examples/losses
+]
 
 
 @pytest.mark.parametrize("algo", TRAINED)
 def test_every_algorithm_trains_and_credits_as_it_would_locally(
     engine, algo: str, tmp_path: Path, settings
 ) -> None:
-    config = settings(f"algo={algo}", "budget.rollouts=32", "name=a", f"runs_dir={tmp_path}")
+    greedy = 2 if algo == "remax" else 1  # each of its steps samples as many greedy responses
+    config = settings(
+        f"algo={algo}",
+        f"budget.rollouts={32 * greedy}",
+        f"plugins=[{algo if algo.startswith('outside') else ''}]",
+        "name=a",
+        f"runs_dir={tmp_path}",
+    )
     folder = trainer.run(config, lambda _: engine)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
@@ -200,6 +210,23 @@ def test_advantages_of_both_engines_agree(engine, algo: str, problems) -> None:
         for logprob, entropy in ((rollouts.logprob_BT, rollouts.entropy_BT), scored)
     ]
     assert torch.allclose(found[0].advantage, found[1].advantage, atol=1e-4)
+
+
+def test_tokens_without_loss_have_no_part_in_an_update(engine, problems) -> None:
+    norms = []
+    for credited in (0.0, 50.0):
+        engine.reset()
+        rollouts = engine.rollout(problems, 4, SAMPLING, seed=3)
+        learns_BT = torch.ones_like(rollouts.mask_BT)
+        learns_BT[:, 1] = 0
+        told = rollouts._replace(learns_BT=learns_BT)
+        advantage_BT = credit(told)
+        advantage_BT[:, 1] += credited
+        stats = engine.update(told, advantage_BT, rollouts.logprob_BT, plan())
+        norms.append(stats.grad_norm)
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    assert norms[0] > 0
+    assert len(engine.pieces(rollouts.token_BT[0, :5].tolist())) == 5
 
 
 def test_pictures_seen_before_are_seen_with_new_weights(engine, inside, problems, settings) -> None:
