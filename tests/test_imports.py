@@ -26,7 +26,7 @@ LAYERS = (
     """run planning report grade lens check_algo cards check_env check_model scaffold exporters
     doctor disagreements sample_logs""",
     """comparison""",
-    """sweep imports""",
+    """sweep imports publishing""",
     """view""",
     """verbs""",
     """completion helptext cli child api __main__ __init__""",

@@ -65,6 +65,9 @@ WRONG = {
     "completion fish": "bash, zsh",
     "status runs_dir=nowhere": "is no folder",
     "resume verify=runs/frist": "runs here: runs/first",
+    "publish run=runs/frist to=new": "runs here: runs/first",
+    "publish run=runs/first": "publish takes run=... to=...",
+    "board": "comparison",
     "view port=abc": "port=abc is not a whole number",
     "replay run=runs/frist": "runs here: runs/first",
 }
