@@ -94,7 +94,7 @@ def section(evidence: Evidence) -> MapSection | msgspec.UnsetType:
     for env in envs:
         for group, members in _groups(arms).items():
             if design == "grid":
-                maps += tuple(_maps(env, group, members))
+                maps += tuple(outcome_maps(env, group, members))
             else:
                 runs = [run for run in evidence.on(env) if run.arm in members]
                 effects += tuple(_effects(env, group, members, runs))
@@ -141,7 +141,9 @@ def _cell(evidence: Evidence, env: str, arm: str, values: Mapping[str, str]) -> 
 # ---- maps ----
 
 
-def _maps(env: str, group: str, arms: Mapping[str, Mapping[str, str]]) -> Iterator[OutcomeMap]:
+def outcome_maps(
+    env: str, group: str, arms: Mapping[str, Mapping[str, str]]
+) -> Iterator[OutcomeMap]:
     """Yield the maps of a group: one, or small multiples; none without two numeric keys."""
     values = _values(arms)
     numeric = [key for key, some in values.items() if all(map(_is_number, some))]

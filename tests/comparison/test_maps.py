@@ -103,14 +103,14 @@ def test_three_keys_make_small_multiples_and_keys_of_texts_are_never_axes():
         for epochs in ("1", "2")
         for model in ("a", "b")
     }
-    found = list(maps._maps("e", "g", arms))
+    found = list(maps.outcome_maps("e", "g", arms))
     assert [one.others for one in found] == [{"model.path": "a"}, {"model.path": "b"}]
     assert {(one.across, one.down) for one in found} == {("train.lr", "train.epochs")}
     assert found[1].arms == (("1 2 b", "2 2 b", "3 2 b"), ("1 1 b", "2 1 b", "3 1 b"))
     one_axis = {
         name: {k: v for k, v in arm.items() if k != "train.lr"} for name, arm in arms.items()
     }
-    assert list(maps._maps("e", "g", one_axis)) == []
+    assert list(maps.outcome_maps("e", "g", one_axis)) == []
 
 
 def test_a_screening_gives_the_main_effects_that_its_runs_have(make_comparison):
