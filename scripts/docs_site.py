@@ -55,7 +55,13 @@ API: Mapping[str, tuple[str, ...]] = {
         *("mssr_rl.stats.verdict", "mssr_rl.stats.paired", "mssr_rl.stats.power"),
         *("mssr_rl.stats.sequential", "mssr_rl.stats.racing"),
     ),
-    "runs": ("mssr_rl.engine_protocol", "mssr_rl.metrics", "mssr_rl.registry", "mssr_rl.errors"),
+    "runs": (
+        "mssr_rl.api",
+        "mssr_rl.engine_protocol",
+        "mssr_rl.metrics",
+        "mssr_rl.registry",
+        "mssr_rl.errors",
+    ),
 }
 
 
