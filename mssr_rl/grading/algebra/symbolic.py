@@ -27,6 +27,8 @@ def warm() -> None:
     same(Node("product", "", (root, root)), x)
     low, term = number(0), Node("power", "", (number(2), Node("negative", "", (k,))))
     same(Node("big", "sum", (k, low, INFINITY, term)), number(2))
+    inside = Node("relation", "<", (Node("call", "abs", (x,)), number(1)))
+    same(Node("builder", "", (x, inside)), Node("group", "()", (number(-1), number(1))))
 
 
 def needed_for(a: Node, b: Node) -> bool:
