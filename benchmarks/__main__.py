@@ -11,6 +11,7 @@ NAMES = {
     "grading": "grading beside math-verify",
     "startup": "from the command to the first training step",
     "scaling": "growth with rollouts, group size, length, problems and parameters",
+    "gpu": "a step of a 3B model on a GPU: memory, speed, precision, resuming",
     "peak": "share of the machine's matrix-product speed in rollout and update",
 }
 

@@ -41,6 +41,8 @@ def findings() -> list[Diagnosis]:
         Diagnosis("machine", True, f"{here['cores']} cores, {here['memory_gib']} GB, {gpus} GPUs"),
         _memory("local"),
         Diagnosis("engine=local", True, f"device {device}"),
+        _gpu(gpus),
+        _lora(),
         _versions(device),
         _memory("openrlhf"),
         _shared_memory(),
@@ -59,6 +61,26 @@ def diagnose(arguments: Sequence[str]) -> str:
     """Return the results, one line per check."""
     parse_words(DoctorWords, arguments)
     return "\n".join(map(str, findings()))
+
+
+def _gpu(gpus: int) -> Diagnosis:
+    """Say which GPU engine.device=cuda would use, or that there is none."""
+    import torch
+
+    if gpus:
+        return Diagnosis("engine.device=cuda", True, torch.cuda.get_device_name(0))
+    built = f"torch {torch.__version__}"
+    why = "is built without CUDA" if torch.version.cuda is None else "finds no GPU"
+    return Diagnosis("engine.device=cuda", False, f"{built} {why}; engine.device=cpu needs none")
+
+
+def _lora() -> Diagnosis:
+    """Say whether engine.lora_rank can be used."""
+    version = package_versions.found("peft")
+    missing = 'peft is missing; `pip install -e ".[lora]"` installs it'
+    return Diagnosis(
+        "engine.lora_rank", version is not None, f"peft {version}" if version else missing
+    )
 
 
 def _versions(device: str) -> Diagnosis:

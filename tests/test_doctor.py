@@ -20,6 +20,13 @@ def test_a_version_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert "ray 0.1 (needs 2.55.0)" in line
 
 
+def test_a_missing_peft_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_versions, "found", lambda _: None)
+    (line,) = [line for line in doctor.diagnose([]).splitlines() if "engine.lora_rank" in line]
+    assert line.startswith("NO")
+    assert 'peft is missing; `pip install -e ".[lora]"` installs it' in line
+
+
 def test_the_doctor_takes_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "engine=local"]) == cli.USAGE
     assert "this command takes no arguments" in capsys.readouterr().err

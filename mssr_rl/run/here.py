@@ -9,12 +9,16 @@ from mssr_rl.models import vetting
 from mssr_rl.run import loggers
 
 
-def refuse_what_is_missing(config: Config) -> None:
-    """Raise `UserError` if the model's folder does not exist, or there is no such device."""
+def refuse_what_is_missing(config: Config, *, planned: bool = False) -> None:
+    """Raise `UserError` if the model's folder does not exist, or there is no such device.
+
+    With `planned` and engine.memory_gb, the plan is for another machine, and no device is needed.
+    """
     loggers.refuse_missing_packages(config.log)
     vetting.refuse_no_folder(config.model.path)
     # The processes of a Ray cluster have devices of their own.
-    if config.engine.name == "local":
+    elsewhere = planned and config.engine.memory_gb is not None
+    if config.engine.name == "local" and not elsewhere:
         _refuse_no_device(config.engine.device)
 
 

@@ -32,7 +32,7 @@ def train(arguments: Sequence[str]) -> str | None:
     if options.cfg is None:
         from mssr_rl.run.here import refuse_what_is_missing
 
-        refuse_what_is_missing(config)
+        refuse_what_is_missing(config, planned=options.plan)
     if not options.plan and options.cfg is None:
         from mssr_rl.run import trainer
         from mssr_rl.view.view_verb import beside

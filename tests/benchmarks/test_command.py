@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import grading, peak, rollouts, scaling, startup, step
+from benchmarks import gpu, grading, peak, rollouts, scaling, startup, step
 from benchmarks.__main__ import NAMES, main
 from benchmarks.command import BenchmarkReport, Parser, run
 from mssr_rl.errors import RunFailed
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 MODULES = {
     "step": step, "grading": grading, "rollouts": rollouts, "startup": startup, "scaling": scaling,
-    "peak": peak,
+    "peak": peak, "gpu": gpu,
 }  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def test_a_run_that_fails_says_why_in_a_sentence(capsys: pytest.CaptureFixture[s
         ("rollouts --peers sglang", "no peer 'sglang' here; choose from transformers, vllm"),
         ("rollouts --peers vllm --record", "--record keeps the ratio to transformers"),
         ("scaling --only depth", "no sweep 'depth' here; choose from rollouts, group"),
+        ("gpu", "torch finds no GPU here"),
         ("startup --algo grppo", "no algorithm 'grppo'"),
         ("grading nowhere.jsonl", "nowhere.jsonl has no lines of JSON with response and answer"),
         ("peak --json nowhere/at/all.json", "nowhere/at/all.json is not a file in a folder"),
@@ -121,6 +122,27 @@ def test_the_share_of_the_peak_is_measured_for_real(tmp_path: Path) -> None:
     shares = {rate["what"]: rate["share"] for rate in measured(tmp_path, "peak")}
     assert len(shares) == 11
     assert all(0 < share <= 1 for share in shares.values())
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_gpu_runs_on_a_cpu_with_a_small_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = json.loads(json.dumps(gpu.PUBLISHED[gpu.SHAPE]))
+    shape["text_config"] |= {"hidden_size": 128, "intermediate_size": 128, "vocab_size": 2000}
+    shape["text_config"] |= {"num_attention_heads": 1, "num_key_value_heads": 1}
+    shape["vision_config"] |= {"hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    shape["vision_config"] |= {"out_hidden_size": 128}
+    monkeypatch.setattr(gpu, "PUBLISHED", {gpu.SHAPE: shape})
+    file = tmp_path / "found.json"
+    assert main(["gpu", "--device", "cpu", "--short", "--json", str(file)]) == 0
+    found = json.loads(file.read_text("utf-8"))["results"]
+    assert [step["algorithm"] for step in found["steps"]] == ["grpo", "mssr"]
+    assert found["resumed_bit_for_bit"]
+    assert found["bfloat16_cosine"] > 0.9
+    assert found["planned_gb"] > 0
+    assert "resumed bit for bit: yes" in capsys.readouterr().out
+    assert str(tmp_path) not in file.read_text("utf-8")
 
 
 def measured(folder: Path, *words: str) -> object:

@@ -195,6 +195,13 @@ def test_a_run_that_does_not_fit_is_refused_with_what_makes_it_fit(narrow: Path)
         said(*words, "engine.memory_gb=1")
 
 
+@pytest.mark.parametrize("recipe", ["one_gpu_24gb", "one_gpu_80gb"])
+def test_a_recipe_for_one_gpu_names_its_memory(recipe: str) -> None:
+    config = load([f"recipe={recipe}", "algo=grpo"])
+    assert memory.device_bytes(config) == float(recipe[8:10]) * memory.GIB
+    assert memory.config_of(config.model.path)["model_type"] == "qwen2_5_vl"
+
+
 def test_a_pass_on_a_gpu_holds_whole_groups_unless_it_is_bounded_by_tokens() -> None:
     words = ["algo=grpo", "engine.device=cuda", "train.micro_batch=1"]
     assert memory.block(load(words), 100) == 8
