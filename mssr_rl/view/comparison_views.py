@@ -147,7 +147,7 @@ def _charts(
         means = [mean_of_seeds(by_arm[arm]) if arm in by_arm else None for arm in plan.arms]
         chart = panels.overlaid(means, plan.arms)
         key = chart.key if len(plan.envs) == 1 else f"{env}/{chart.key}"
-        yield replace(chart, key=key, unit=f"mean of the seeds so far; {chart.unit}".rstrip("; "))
+        yield replace(chart, key=key)
 
 
 def mean_of_seeds(charts: Sequence[Chart]) -> Chart:
@@ -163,7 +163,7 @@ def mean_of_seeds(charts: Sequence[Chart]) -> Chart:
     points = tuple(_mean_point(by_step[step], banded=banded) for step in sorted(by_step))
     first = charts[0].lines[0]
     line = ChartLine(name=first.name, points=points, smooth=first.smooth, dots=first.dots)
-    unit = "band: range of the seeds" if banded else charts[0].unit
+    unit = "" if banded else charts[0].unit
     return replace(charts[0], lines=(line,), unit=unit)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from mssr_rl import untrusted
-from mssr_rl.metric_names import REWARD_MEAN
+from mssr_rl.metric_names import BUDGET_ROLLOUTS, REWARD_MEAN
 from mssr_rl.report.runfiles import Share
 from mssr_rl.run_streams import stream_path
 
@@ -27,6 +27,7 @@ Finite = Annotated[float, msgspec.Meta(ge=-untrusted.LARGEST, le=untrusted.LARGE
 class _Step(msgspec.Struct):
     step: Finite
     reward: Finite | None = msgspec.field(default=None, name=REWARD_MEAN)
+    rollouts: Finite | None = msgspec.field(default=None, name=BUDGET_ROLLOUTS)
 
 
 class _Evaluated(msgspec.Struct):
@@ -39,6 +40,8 @@ class _Evaluated(msgspec.Struct):
 class Glance(NamedTuple):
     """What the list shows of a run's streams."""
 
+    step: int = 0  # the newest
+    rollouts: int = 0  # spent up to it
     rewards: tuple[float, ...] = ()  # mean rewards of a few steps at equal distances
     accuracy: float | None = None  # greedy, of the newest evaluation on val
     accuracy_sampled: float | None = None
@@ -58,7 +61,7 @@ class Glances:
             return known[1]
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        glance = Glance(tuple(_rewards(folder)), *_accuracies(folder))
+        glance = Glance(*_newest(folder), tuple(_rewards(folder)), *_accuracies(folder))
         self._kept[folder] = (state, glance)
         return glance
 
@@ -69,6 +72,18 @@ def _state(path: Path) -> object:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _newest(folder: Path) -> tuple[int, int]:
+    """Return the newest step, and the rollouts that were spent up to it."""
+    with suppress(FileNotFoundError, untrusted.Unusable):
+        path = stream_path(folder, "metrics")
+        with untrusted.opened(path, untrusted.STREAM_BYTES, folder) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8 * PIECE))
+            rows = list(_whole_lines(file.read(8 * PIECE), at_start=True))
+        if rows:
+            return int(rows[-1].step), int(rows[-1].rollouts or 0)
+    return 0, 0
 
 
 def _rewards(folder: Path) -> Iterator[float]:

@@ -30,8 +30,31 @@ class RunLine(NamedTuple):
 
     place: Place
     status: Status
-    share: float | None  # of the budget that is spent
     glance: Glance
+
+    @property
+    def step(self) -> str:
+        """The newest step, of how many."""
+        return f"{max(self.glance.step, self._counts()[0]):,} of {self._counts()[1] or '?'}"
+
+    @property
+    def rollouts(self) -> str:
+        """The rollouts that are spent."""
+        return f"{self.glance.rollouts:,}" if self.glance.rollouts else self.status.rollouts
+
+    @property
+    def share(self) -> float | None:
+        """The share of the steps that are done; None if their number is unknown."""
+        done, planned = self._counts()
+        return min(1.0, max(self.glance.step, done) / planned) if planned else None
+
+    def _counts(self) -> tuple[int, int]:
+        """Return the step of the heartbeat, and the planned steps; 0 for an unknown number."""
+        done, _, planned = self.status.step.partition(" of ")
+        first, second = (
+            int(text) if text.isascii() and text.isdecimal() else 0 for text in (done, planned)
+        )
+        return first, second
 
 
 class RunList(NamedTuple):
@@ -79,14 +102,7 @@ def page_of(asked: Mapping[str, str], count: int, size: int) -> tuple[int, int]:
 
 def line_of_run(place: Place, status: Status, glances: Glances) -> RunLine:
     """Return the line of a run in the list."""
-    done, _, planned = status.step.partition(" of ")
-    counts = done.isdecimal() and planned.isdecimal() and int(planned)
-    return RunLine(
-        place,
-        status,
-        min(1.0, int(done) / int(planned)) if counts else None,
-        glances.at(place.folder),
-    )
+    return RunLine(place, status, glances.at(place.folder))
 
 
 class RunSheet(NamedTuple):
@@ -94,7 +110,7 @@ class RunSheet(NamedTuple):
 
     place: Place
     status: Status
-    share: float | None
+    line: RunLine
     setup: setup.Setup
     sentence: str
     scores: tuple[results.AccuracyChange, ...]
@@ -116,7 +132,7 @@ def run_sheet(place: Place, cache: RunCache, glances: Glances) -> RunSheet:
     return RunSheet(
         place=place,
         status=status,
-        share=line_of_run(place, status, glances).share,
+        line=line_of_run(place, status, glances),
         setup=setup.describe(files),
         sentence=results.sentence(results.scores(files.evaluations), files.run.get("overlap")),
         scores=results.scores(files.evaluations),

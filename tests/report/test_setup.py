@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mssr_rl.report.runfiles import Row, RunFiles
-from mssr_rl.report.setup import describe, status
+from mssr_rl.report.setup import describe, settings, status
 
 CONFIG = "algo:\n  name: mssr\n  gamma: 2.0\nmodel:\n  path: tiny\nseed: 3\ntrain:\n  beta1: 0.9\n"
 
@@ -95,3 +95,15 @@ def test_rows_that_were_left_out_and_rows_in_two_splits_are_told() -> None:
     assert told["val in train"] == "4 of 20 rows"
     assert told["test in val"] == "all of 20 rows"
     assert "overlap" not in told
+
+
+def test_settings_that_differ_from_the_recipe_come_first_and_are_marked() -> None:
+    config = {"algo.name": "x", "train.lr": 2e-4, "lens.every": 5, "env.name": "y"}
+    found = settings(config, {"train.lr": 1e-4, "lens.every": 30})
+    assert [(one.name, one.changed, one.usual) for one in found] == [
+        ("train.lr", True, 1e-4),
+        ("lens.every", True, 30),
+        ("algo.name", False, None),
+        ("env.name", False, None),
+    ]
+    assert not any(one.changed for one in settings(config, None))

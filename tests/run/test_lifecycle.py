@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from mssr_rl.config import Config
+from mssr_rl.config import Config, compose
 from mssr_rl.engine_protocol import Engine
 from mssr_rl.errors import UserError
 from mssr_rl.run import evaluate, lifecycle, sameness, scoring, trainer
@@ -166,3 +166,10 @@ def test_an_engine_is_closed_whatever_fails_after_its_start(
     score(configure("name=b"), make)
     trainer.run(configure("name=c"), make)
     assert [engine.closed for engine in made] == [1] * 5
+
+
+def test_a_run_records_what_the_user_changed_and_what_the_recipe_says() -> None:
+    config = compose.load(
+        ["algo=mssr", "algo.gamma=2.0", "env=vision_r1", "train.lr=3e-4", "seed=4"]
+    )
+    assert lifecycle.from_recipe(config) == {"algo.gamma": 0.4, "train.lr": 1e-4}

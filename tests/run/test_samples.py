@@ -1,9 +1,11 @@
 """Which rollouts are shown, and that what models and data files say stays data."""
 
 import io
+import math
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from mssr_rl.envs.environment import Graded
@@ -73,3 +75,24 @@ def test_the_audit_escapes_what_would_move_the_cursor_and_cuts_what_is_long() ->
     assert len(line) < 300
     assert "no_answer" in line
     assert "read nothing, wanted '3'" in line
+
+
+def test_a_push_is_the_mean_advantage_and_the_share_of_tokens_pushed_up() -> None:
+    advantage_BT = torch.tensor([[1.0, -3.0, 9.0], [0.5, 0.5, 0.5]])
+    mask_BT = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert samples.pushes(advantage_BT, mask_BT) == [(-1.0, 0.5), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("reward", "up", "flipped"),
+    [(0.0, 0.1, True), (0.0, 0.0, False), (1.0, 0.9, False), (math.nan, 0.9, False)],
+)
+def test_a_flip_is_a_response_without_reward_that_was_pushed_up(
+    reward: float, up: float, flipped: bool
+) -> None:
+    graded = Graded(reward, Verdict("wrong", "1"))
+    sample = samples.Sample(Problem(key="a", prompt="?", answer="2"), "1", graded)
+    assert samples.pushed(sample, samples.Push(-0.25, up)) == {
+        "advantage": -0.25,
+        "flipped": flipped,
+    }
