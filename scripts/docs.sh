@@ -9,4 +9,4 @@ export NO_MKDOCS_2_WARNING=1
 "$PYTHON" scripts/docs_site.py source
 "$PYTHON" -m mkdocs build --strict --config-file build/site/mkdocs.yml
 "$PYTHON" scripts/docs_site.py check
-echo "open build/site/html/index.html"
+echo "open build/site/html/index.html; its search needs a server: $PYTHON -m http.server -d build/site/html"

@@ -129,7 +129,7 @@ def _write(place: Path, page: str) -> None:
 
 def _verbs() -> Iterator[str]:
     yield "# Verbs\n"
-    yield "This page is made from the program: `python -m mssr_rl VERB --help` prints the same.\n"
+    yield "Made from the program: `python -m mssr_rl VERB --help` prints the same arguments.\n"
     for name, verb in VERBS.items():
         yield f"## {name}\n\n{_sentence(verb.says)}\n"
         for form in verb.forms:
