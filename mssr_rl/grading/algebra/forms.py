@@ -223,7 +223,11 @@ def _stated_whole(node: Node) -> frozenset[str]:
     """Return the one letter that a list states to be in Z; the empty set if there is none."""
     domains = (part for part in node.parts if _is_domain(part))
     stated = [symbols(part) for part in domains if part.parts[1].name == "Z"]
-    return stated[0] if node.kind == "list" and len(stated) == 1 else frozenset()
+    if node.kind != "list" or len(stated) != 1:
+        return frozenset()
+    # Of n = 3, n in Z the letter is the wanted one, not any whole number.
+    named = (part.parts[0] for part in node.parts if part.kind == "relation" and part.name == "=")
+    return stated[0].difference(*map(symbols, named))
 
 
 def _usual_whole(node: Node) -> frozenset[str]:
@@ -251,6 +255,8 @@ def same_progression(said: Node, gold: Node) -> bool:
     step, gap = steps[1], difference(*starts)
     if not any(same_value(steps[0], one) for one in (step, negative(step))):
         return False
+    if symbols(gap) | symbols(step):
+        return same_value(gap, number(0))  # kx + 1, k in Z: only the same start is found
     shift = value_near(Node("quotient", "", (gap, step)))
     return shift is not None and same_value(gap, Node("product", "", (number(round(shift)), step)))
 
