@@ -197,7 +197,11 @@ def test_ea_grpo_adds_to_grpo_what_its_bonus_says() -> None:
         ("clip_cov", {"cov_low": 6.0}, "cov_high=5.0 must be above cov_low=6.0"),
         ("kl_cov", {"fraction": 0.0}, "fraction=0.0 must be above 0 and at most 1"),
         ("flash_reinforce", {"delta": -1.0}, "delta=-1.0 must be at least 0"),
-        ("flash_reinforce", {"kept": 0.0}, "kept=0.0 must be above 0, and 1 to keep all"),
+        (
+            "flash_reinforce",
+            {"kept": 0.0},
+            "kept=0.0 must be above 0, and at most 1, which keeps all",
+        ),
         ("rae", {"decay": 1.0}, "decay=1.0 must be at least 0 and below 1"),
         ("spo_pp", {"retention": 1.0}, "retention=1.0 must be above 0 and below 1"),
         ("spo_pp", {"prior": "uniform", "n_init": 8}, "n_init=8 must be at least 1, and null"),
