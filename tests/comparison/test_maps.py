@@ -137,3 +137,23 @@ def test_a_compare_json_whose_swept_arms_do_not_fit_is_refused(map_folder):
     (map_folder / "compare.json").write_text(json.dumps(compare))
     with pytest.raises(UserError, match="not as compare writes it: the swept arm"):
         read_evidence(map_folder)
+
+
+@pytest.mark.slow
+def test_a_page_with_maps_opens_without_a_complaint_and_fits(
+    browser: Any, map_folder: Path
+) -> None:
+    browser.complaints.clear()
+    made = write(map_folder).page
+    for width in (1280, 390):
+        browser.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1,
+            mobile=width < 500,
+        )  # fmt: skip
+        browser.open(made)
+        assert browser.run("document.scrollingElement.scrollWidth") <= width
+        assert browser.run("document.querySelectorAll('.heat svg').length") == 1
+        # The style of maps is allowed by the page's policy, and used.
+        assert browser.run("getComputedStyle(document.querySelector('.heat')).display") == "grid"
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert browser.complaints == []
