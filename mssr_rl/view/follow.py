@@ -20,6 +20,7 @@ PIECE = 64 * 2**20  # bytes
 LONGEST = 512 * 2**20  # bytes
 MARK = 64  # bytes before the position; if they changed, the file was written again
 KEPT_ROWS = 500_000  # training steps in memory
+KEPT_COLUMNS = 400  # metrics; training writes about 60
 
 
 class Line(NamedTuple):
@@ -120,7 +121,8 @@ class MetricColumns:
             self.steps.pop()
             for column in self.columns.values():
                 column.pop()
-        for name in row.keys() - self.columns.keys():
+        new = sorted(row.keys() - self.columns.keys())
+        for name in new[: max(0, KEPT_COLUMNS - len(self.columns))]:
             self.columns[name] = array("d", [float("nan")]) * len(self.steps)
         self.steps.append(step)
         for name, column in self.columns.items():

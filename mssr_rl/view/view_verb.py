@@ -11,11 +11,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mssr_rl.config.words import parse_words
 from mssr_rl.errors import UserError
 from mssr_rl.outward import plain
 from mssr_rl.typed import Bound, option
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK = "127.0.0.1"
 FIRST, TRIED = 8400, 20  # the ports that are tried when none is given
@@ -125,9 +129,9 @@ def serving(folder: Path) -> int | None:
     return None
 
 
-def _stop_at_end_of_input(server: object) -> None:
+def _stop_at_end_of_input(server: "uvicorn.Server") -> None:
     sys.stdin.buffer.read()
-    server.should_exit = True  # type: ignore[attr-defined]
+    server.should_exit = True
 
 
 def _say(text: str) -> None:

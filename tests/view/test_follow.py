@@ -79,6 +79,14 @@ def test_a_line_that_training_did_not_write_is_left_out_and_counted(
     assert run.complaints() == ["1 lines of metrics.jsonl could not be read"]
 
 
+def test_a_run_with_thousands_of_metrics_keeps_a_few_hundred(tmp_path: Path) -> None:
+    columns = MetricColumns(tmp_path)
+    append(tmp_path, line(1, **{f"z{i}": i for i in range(5000)}), line(2))
+    columns.update()
+    assert len(columns.columns) == follow.KEPT_COLUMNS
+    assert list(columns.columns["reward/mean"]) == [0.5, 1.0]
+
+
 def test_a_very_long_stream_is_read_in_pieces_from_its_newest_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
