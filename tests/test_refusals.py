@@ -28,7 +28,8 @@ REFUSALS = {
     "train=3": "train is a section; write train.option=value",
     "env.split=test": (
         "env=vision_r1 has no option split; its options: data, instruction, limit, reward, "
-        "blind, columns, bad_rows, long_prompts, overlap, format, shots"
+        "blind, columns, families, levels, scene, bad_rows, long_prompts, overlap, format, shots, "
+        "train_limit, reward_flip, picture_noise"
     ),
     "algo.gama=1": "algo=mssr has no option gama; did you mean algo.gamma?",
     "algo.std=sample": "algo=mssr has no option std; it is an option of cispo, clip_cov, dapo, "

@@ -20,7 +20,7 @@ from mssr_rl.algos import Algorithm, algorithms
 from mssr_rl.config import plugins, registered_names
 from mssr_rl.config.words import file_name, options_of, parse_words
 from mssr_rl.errors import UserError
-from mssr_rl.lens import lens_page, runs, view
+from mssr_rl.lens import lens_page, runs, step_view
 from mssr_rl.lens.lines import Recording, open_recording
 from mssr_rl.outward import plain
 from mssr_rl.typed import COUNT_OR_NONE_AT_ALL, option
@@ -53,7 +53,7 @@ def look_at_file(arguments: Sequence[str]) -> int:
     plugins.prepare(parsed.plugins)
     recording = open_recording(Path(parsed.file))
     chosen = {name: _made(name, {}, parsed.options) for name in _once(parsed.algo)}
-    states = {name: view.first_look(made, recording) for name, made in chosen.items()}
+    states = {name: step_view.first_look(made, recording) for name, made in chosen.items()}
     _refuse_stray_options(parsed.options, list(chosen))
     return _print(recording, chosen, states)
 
@@ -93,9 +93,9 @@ def _print(recording: Recording, chosen: Mapping[str, Algorithm], states: Mappin
         met |= dict.fromkeys(line.problems)
         sys.stdout.write("{" if len(chosen) > 1 else "")
         for place, (name, algorithm) in enumerate(chosen.items()):
-            seen = view.look(algorithm, line, memory[name])
+            seen = step_view.look(algorithm, line, memory[name])
             memory[name] = seen.state
-            text = json.dumps(view.as_record(seen, line, met, recording.row_of))
+            text = json.dumps(step_view.as_record(seen, line, met, recording.row_of))
             before = f"{', ' if place else ''}{json.dumps(name)}: " if len(chosen) > 1 else ""
             sys.stdout.write(before + text)
         sys.stdout.write("}\n" if len(chosen) > 1 else "\n")

@@ -14,9 +14,9 @@ from mssr_rl.advantage import find_beliefs, restore_state, state_tensors
 from mssr_rl.algos import Algorithm
 from mssr_rl.config import recorded
 from mssr_rl.errors import UserError
-from mssr_rl.lens import view
+from mssr_rl.lens import step_view
 from mssr_rl.lens.lines import LensStep, Recording, open_recording
-from mssr_rl.lens.view import StepView
+from mssr_rl.lens.step_view import StepView
 from mssr_rl.run.recording import FOLDER
 
 STORY = ("token", "prompt", "answer", "response", "extracted", "reason", "images", "reward")
@@ -103,7 +103,7 @@ def look(run: RecordedRun, chosen: Mapping[str, Algorithm]) -> dict[str, Algorit
 
 
 def _look(run: RecordedRun, algorithm: Algorithm) -> AlgorithmView:
-    fresh = view.first_look(algorithm, run.recording)
+    fresh = step_view.first_look(algorithm, run.recording)
     memory = run.folder / FOLDER / f"step_{run.step}.safetensors"
     try:
         kept = untrusted.tensors(memory, within=run.folder)
@@ -112,5 +112,5 @@ def _look(run: RecordedRun, algorithm: Algorithm) -> AlgorithmView:
     shapes = {name: tensor.shape for name, tensor in state_tensors(fresh).items()}
     fits = bool(kept) and shapes == {name: tensor.shape for name, tensor in kept.items()}
     before = restore_state(fresh, kept) if fits else fresh
-    seen = view.look(algorithm, run.line, before)
+    seen = step_view.look(algorithm, run.line, before)
     return AlgorithmView(algorithm, before, fits, find_beliefs(fresh) is not None, seen)

@@ -3,6 +3,6 @@
 `compare_verb` is the entry point. `settings` declares the keys of `compare`, and `matrix` lists the
 runs. Before the start, `fairness` checks that the arms differ only as intended. `runner` trains the
 runs as processes (`process`). It reads their state from their folders (`standing`) and shows it
-(`board`). `time_trial` measures how long the comparison will take. `folder` is the comparison's
-directory.
+(`progress_board`). `time_trial` measures how long the comparison will take. `folder` is the
+comparison's directory.
 """

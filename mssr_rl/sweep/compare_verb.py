@@ -25,12 +25,12 @@ from mssr_rl.run.interrupt import UNBEGUN, Interrupt, Interrupted
 from mssr_rl.stats import racing, sequential
 from mssr_rl.stats.verdict import Rule
 from mssr_rl.sweep import fairness, folder, machine, nodes, process, time_trial
-from mssr_rl.sweep.board import Tally, board
 from mssr_rl.sweep.derived import deriver
 from mssr_rl.sweep.fairness import Fairness
 from mssr_rl.sweep.folder import Folder
 from mssr_rl.sweep.matrix import Matrix, PlannedRun, spell_out
 from mssr_rl.sweep.process import Launch
+from mssr_rl.sweep.progress_board import Tally, board
 from mssr_rl.sweep.runner import Crew, Share
 from mssr_rl.sweep.settings import Settings
 from mssr_rl.sweep.standing import FINISHED, look

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from mssr_rl.comparison import race
 from mssr_rl.run.interrupt import Interrupted
 from mssr_rl.sweep import process
-from mssr_rl.sweep.board import Board
 from mssr_rl.sweep.folder import Folder
 from mssr_rl.sweep.matrix import Matrix, PlannedRun, in_turn
 from mssr_rl.sweep.process import Launch, Process
+from mssr_rl.sweep.progress_board import Board
 from mssr_rl.sweep.standing import FINISHED, RunStanding, clear_stillborn, look
 
 NAP = 0.25  # [s] between two checks of the processes

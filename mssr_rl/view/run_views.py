@@ -183,7 +183,7 @@ def limits_of(config_text: str) -> Limits:
         return Limits()
 
 
-class Difference(NamedTuple):
+class SettingDifference(NamedTuple):
     """A setting that differs between two runs; None where a run does not have it."""
 
     key: str
@@ -194,7 +194,7 @@ class RunPair(NamedTuple):
     """Everything on the page of two runs."""
 
     sheets: tuple[RunSheet, RunSheet]
-    differences: list[Difference]
+    differences: list[SettingDifference]
     same: int
     charts: tuple[Chart, ...]
 
@@ -210,7 +210,7 @@ def run_pair(a: Place, b: Place, cache: RunCache, glances: Glances) -> RunPair:
     differing = [key for key in keys if configs[0].get(key) != configs[1].get(key)]
     return RunPair(
         sheets,
-        [Difference(key, (configs[0].get(key), configs[1].get(key))) for key in differing],
+        [SettingDifference(key, (configs[0].get(key), configs[1].get(key))) for key in differing],
         len(keys) - len(differing),
         tuple(together(sheets)),
     )

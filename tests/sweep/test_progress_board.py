@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from mssr_rl.sweep import matrix, settings
-from mssr_rl.sweep.board import LiveBoard, PlainBoard, Tally, board, picture
+from mssr_rl.sweep.progress_board import LiveBoard, PlainBoard, Tally, board, picture
 from mssr_rl.sweep.standing import RunStanding
 
 
