@@ -227,7 +227,7 @@ def test_the_hubs_client_uploads_the_folder(run: Path, hub: tuple[str, dict[str,
     address, got = hub
     done = uploaded(run, address)
     assert done.returncode == 0, done.stderr
-    assert got["created"]["private"]
+    assert got["created"]["visibility"] == "private"
     assert got["tokens"] == {"Bearer hf_of_nobody"}
     assert {"README.md", "model.safetensors", "every_eval_ever.json"} <= got["files"].keys()
     assert got["files"]["model.safetensors"] == (TINY / "model.safetensors").read_bytes()
