@@ -267,10 +267,10 @@ class _Difference(NamedTuple):
 def _difference(pair: _Pair, point: Point, digits: int) -> _Difference:
     """Return whether the sides differ by more than rounding error, and `Numeric.range`."""
     numeric = Numeric(digits, complex_numbers=pair.is_complex)
-    left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
-    if isinstance(left, Fraction) and isinstance(right, Fraction):
-        return _Difference(left != right, 0, is_exact=True)
     with mp.workdps(digits):
+        left, right = numeric.value(pair.a, point), numeric.value(pair.b, point)
+        if isinstance(left, Fraction) and isinstance(right, Fraction):
+            return _Difference(left != right, 0, is_exact=True)
         gap = abs(numeric.real(left) - numeric.real(right))
         return _Difference(gap > numeric.error(), numeric.range, is_exact=False)
 

@@ -55,6 +55,8 @@ class Numeric:
     def value(self, node: Node, point: Point) -> Any:
         """Return a Fraction or an mpmath number. Raises Undefined if there is no value."""
         try:
+            if mp.dps == self.digits:  # entering a context costs as much as a small sum
+                return self._value(node, point)
             with mp.workdps(self.digits):
                 return self._value(node, point)
         except ZeroDivisionError as error:
@@ -63,7 +65,8 @@ class Numeric:
     def _value(self, node: Node, point: Point) -> Any:
         """Return a Fraction if all parts of the node are rational, else an mpmath number."""
         if node.kind == "number":
-            return self._real_seen(Fraction(node.value))
+            written = node.value
+            return self._real_seen(written if isinstance(written, Fraction) else Fraction(written))
         if node.kind == "symbol":
             return point[node.name]
         if node.kind in _SPECIAL:
