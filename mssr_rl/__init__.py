@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mssr_rl import import_hooks
+from mssr_rl.version import VERSION
 
 if TYPE_CHECKING:
     from mssr_rl.algos.algorithm import register as register_algorithm
@@ -35,7 +36,7 @@ __all__ = [
     "register_loss",
     "train",
 ]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "compare": ("mssr_rl.api", "compare"),

@@ -16,7 +16,7 @@ CLUSTER = {"ray", "vllm", "deepspeed", "openrlhf"}
 # From the bottom up. A module may import from its own layer and from those below it, never upwards.
 LAYERS = (
     """errors seeds problem files typed text_table metric_names budget outward untrusted run_streams
-    import_hooks stdio nearby""",
+    import_hooks stdio nearby version""",
     """options registry prompts grading data advantage loss correction objective views metrics stats
     controllers stability engine_protocol""",
     """envs algos""",

@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.utils._fixes import yaml_dump
 
-from mssr_rl import __version__
+from mssr_rl.version import VERSION
 from mssr_rl.publishing.published_run import PublishedRun, SplitScore
 
 SCHEMA = "0.2.1"
@@ -76,7 +76,7 @@ def hub_results(run: PublishedRun) -> str | None:
             dataset_id=data,
             task_id=score.split,
             value=round(100 * score.accuracy, 2),
-            notes=f"greedy accuracy in % on {score.n} problems, graded by mssr_rl {__version__}",
+            notes=f"greedy accuracy in % on {score.n} problems, graded by mssr_rl {VERSION}",
         )
         for score in run.scores
     ]
@@ -97,7 +97,7 @@ def _record(
             "source_organization_name": "unknown",
             "evaluator_relationship": "first_party",
         },
-        "eval_library": {"name": "mssr_rl", "version": __version__},
+        "eval_library": {"name": "mssr_rl", "version": VERSION},
         "model_info": {"name": name, "id": name, "additional_details": dict(facts)},
         "evaluation_results": results,
     }

@@ -111,14 +111,7 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
     ledger = state.ledger + gathered.spent + _spent(stats, clock)
     measured = {
         "step": step,
-        **rollout_metrics(
-            batch,
-            credited.advantage,
-            _reasons(gathered.counted),
-            gathered.only_counted(rollouts.truncated_B),
-        ),
-        **_unscorable_metrics(arm, gathered),
-        **mismatch.metrics(rollouts),
+        **_batch_metrics(arm, gathered, batch, credited.advantage),
         **_update_metrics(arm, stats, kl_step),
         **credited.metrics,
         **steering.metrics,
@@ -136,14 +129,30 @@ def _train_step(arm: TrainingSetup, state: TrainState, poll: Poll, draft: StepDr
         scores=state.scores,
         coefficients=steering.after,
     )
-    recorded = RecordedStep(
+    recorded = _recorded(arm, gathered, batch)
+    return StepResult(new, measured, gathered.shown, recorded, _pushes(gathered, advantage_BT))
+
+
+def _batch_metrics(
+    arm: TrainingSetup, gathered: Gathered, batch: Batch, advantage: Tensor
+) -> dict[str, float]:
+    truncated_B = gathered.only_counted(gathered.rollouts.truncated_B)
+    return {
+        **rollout_metrics(batch, advantage, _reasons(gathered.counted), truncated_B),
+        **_unscorable_metrics(arm, gathered),
+        **mismatch.metrics(gathered.rollouts),
+    }
+
+
+def _recorded(arm: TrainingSetup, gathered: Gathered, batch: Batch) -> RecordedStep:
+    rollouts = gathered.rollouts
+    return RecordedStep(
         batch,
         gathered.only_counted(rollouts.token_BT),
         gathered.only_counted(rollouts.mask_BT),
         gathered.counted,
         len(arm.train.problems),
     )
-    return StepResult(new, measured, gathered.shown, recorded, _pushes(gathered, advantage_BT))
 
 
 def _pushes(gathered: Gathered, advantage_BT: Tensor) -> list[Push | None]:
