@@ -13,6 +13,9 @@ if __name__ != "mssr_rl.algos":
 from mssr_rl.algos.algorithm import Algorithm, Resampling, algorithms, register
 from mssr_rl.registry import import_all
 
-__all__ = ["Algorithm", "Resampling", "algorithms", "register"]
+# What a first comparison is made with: the most used algorithm, and one for that one itself.
+USUAL_BASELINES = ("grpo", "rloo")
+
+__all__ = ["USUAL_BASELINES", "Algorithm", "Resampling", "algorithms", "register"]
 
 import_all(__name__, __path__)

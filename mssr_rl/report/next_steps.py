@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from mssr_rl.algos import USUAL_BASELINES
 from mssr_rl.report.runfiles import RunDocuments
 from mssr_rl.report.setup import flat_config
 
@@ -41,9 +42,9 @@ def _after_the_end(
     lens = f"python -m mssr_rl lens run={folder}"
     if documents.run.get("status") == "collapsed":
         yield NextStep("see which tokens were pushed up and down before the collapse", lens)
-    other = "algo=rloo" if algo.startswith("grpo") else "algo=grpo"
+    other = next(name for name in USUAL_BASELINES if name != algo)
     own = _changed(config, documents.run.get("differs_from_recipe"))
-    words = [f"{other},{algo}", f"env={env}", f"recipe={config.get('recipe', 'laptop')}", *own]
+    words = [f"algo={other},{algo}", f"env={env}", f"recipe={config.get('recipe', 'laptop')}", *own]
     compare = " ".join(map(shlex.quote, words))
     yield NextStep(
         "find out whether another algorithm does better: several seeds, one verdict",
