@@ -13,8 +13,8 @@ from typing import Any
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.utils._fixes import yaml_dump
 
-from mssr_rl.version import VERSION
 from mssr_rl.publishing.published_run import PublishedRun, SplitScore
+from mssr_rl.version import VERSION
 
 SCHEMA = "0.2.1"
 ACCURACY = {
