@@ -62,9 +62,12 @@ def lines(env: ProblemEnv) -> list[str]:
 def _verbatim(problems: Sequence[Problem]) -> str:
     """Return a line on gold answers that match only an exact copy, with some of them."""
     shown = ", ".join(f"{p.answer[:40]!r} of {p.key}" for p in problems[:SHOWN])
-    return (
-        f"verbatim      {len(problems):,} gold answers pay only if they are copied exactly: {shown}"
+    pay = (
+        "1 gold answer pays only if it is"
+        if len(problems) == 1
+        else f"{len(problems):,} gold answers pay only if they are"
     )
+    return f"verbatim      {pay} copied exactly: {shown}"
 
 
 def duplicates(problems: Sequence[Problem]) -> int:

@@ -125,11 +125,11 @@ def test_the_kind_of_an_answer(answer: str, kind: str) -> None:
 
 
 def test_golds_that_pay_only_when_repeated_are_counted_and_listed() -> None:
-    golds = {"a": "5", "b": r"\begin{cases} x", "c": "Monday", "d": "3 apples and 4 pears"}
+    golds = {"a": "5", "b": r"\begin{cases} x", "c": "Monday", "d": "3 apples + 4 pears"}
     env = ProblemEnv([problem(k, "?", gold) for k, gold in golds.items()], name="x", split="test")
     (line,) = [line for line in passport.lines(env) if line.startswith("verbatim")]
     assert "2 gold answers pay only if they are copied exactly" in line
-    assert "of b, '3 apples and 4 pears' of d" in line
+    assert "of b, '3 apples + 4 pears' of d" in line
 
 
 def test_the_guessing_floor_by_hand() -> None:
