@@ -310,7 +310,7 @@ class Config:
     )
     plugins: tuple[str, ...] = option("modules that register algorithms or environments", ())
     runs_dir: str = option("the folder for run folders", "runs")
-    log: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = option(
+    log: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow", "prometheus"], ...] = option(
         "programs that get a copy of the metrics, with pictures of rollouts; []: none",
         ("tensorboard",),
     )

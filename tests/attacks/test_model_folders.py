@@ -141,5 +141,5 @@ def test_a_model_that_is_nowhere_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="could not be loaded|there is no such folder here"):
+    with pytest.raises(UserError, match=r"could not be loaded|there is no such folder here"):
         vetting.local_folder(path)

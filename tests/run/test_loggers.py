@@ -5,7 +5,9 @@ where they are not installed; docs/loggers.md has the command that runs them.
 """
 
 import json
+import socket
 import struct
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,6 +153,35 @@ def test_the_package_holds_the_numbers_of_the_run(
     assert back.pictures >= 4
 
 
+def test_prometheus_reads_the_newest_numbers_from_the_endpoint_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("prometheus_client", reason="comes with the cluster stage")
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from mssr_rl.run.loggers.prometheus_log import open_logger
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("PROMETHEUS_PORT", str(port))
+    opened = open_logger(loggers.LoggedRun(tmp_path, {}, 1))
+    opened.scalars(1, {"reward/mean": 0.25, "actor/entropy": 1.0})
+    opened.scalars(2, {"reward/mean": 0.5})
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        served = answer.read().decode()
+    opened.close("done", {})
+    assert served == (tmp_path / "metrics.prom").read_text()
+    values = {s.name: s.value for f in text_string_to_metric_families(served) for s in f.samples}
+    assert values == {
+        "mssr_rl_step": 2,
+        "mssr_rl_reward_mean": 0.5,
+        "mssr_rl_actor_entropy": 1.0,
+    }
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
 def test_a_logger_that_fails_is_named_once_and_the_run_ends_as_without_it(
     configure: Configure,
     make_engine: MakeEngine,
@@ -190,7 +221,7 @@ def test_an_unknown_logger_is_refused(
     words: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["train", *words, "--plan"]) == cli.USAGE
-    assert "tensorboard, wandb, trackio, mlflow" in capsys.readouterr().err
+    assert "tensorboard, wandb, trackio, mlflow, prometheus" in capsys.readouterr().err
 
 
 def test_a_logger_without_its_package_is_refused_before_the_run(

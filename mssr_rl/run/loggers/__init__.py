@@ -1,4 +1,4 @@
-"""Copies the numbers of a run to other programs: TensorBoard, wandb, trackio and mlflow.
+"""Copies the numbers of a run to other programs: TensorBoard, wandb, trackio, mlflow, Prometheus.
 
 `log=tensorboard,wandb` chooses them. Each is one module here that opens a `MetricLogger`, and needs
 a package of its own (`EXTRAS`). The run's own files stay the record: a logger that fails is
@@ -21,6 +21,7 @@ EXTRAS = {
     "wandb": "wandb",
     "trackio": "trackio",
     "mlflow": "mlflow",
+    "prometheus": "prometheus_client",
 }
 PROJECT = "mssr_rl"  # the project or experiment that holds all runs
 
