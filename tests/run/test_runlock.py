@@ -162,7 +162,9 @@ def test_where_there_are_no_locks_that_is_said_and_the_file_s_word_counts(
 ) -> None:
     runlock.acquire(tmp_path)
     said = capsys.readouterr().err
-    assert "its file system has no locks (No locks available); that nobody else writes" in said
+    assert (
+        "its file system has no locks (No locks available); process id and heartbeat show" in said
+    )
     assert runlock.owner(tmp_path) == os.getpid()
     with pytest.raises(UserError, match=f"in use by process {os.getpid()}; wait"):
         runlock.acquire(tmp_path)
