@@ -18,7 +18,7 @@ PATIENCE = 120.0  # [s]; a busy machine can be slow
 REWARD = "document.querySelectorAll('#curves .charts.two .chart')[1]"
 POINTS = f"({REWARD}?.querySelectorAll('.at').length ?? 0)"
 TRAIN = (
-    *("algo=mssr", "env=vision_r1", "name=live", "budget.rollouts=320", "engine.threads=1"),
+    *("algo=mssr", "env=vision_r1", "name=live", "budget.rollouts=32000", "engine.threads=1"),
     *("train.rollouts_per_step=32", "train.samples_per_update=32", "checkpoint.every=0"),
     *("eval.every=0", "eval.limit=4", "eval.samples=1", "view=true"),
 )
@@ -71,6 +71,7 @@ def test_a_curve_grows_while_a_run_trains_and_the_page_ends_with_the_run(
     assert browser.run("window.stays") == 1  # the page was not loaded again
     assert browser.complaints == []
     assert [u for u in browser.requests if not u.startswith((address, "data:"))] == []
+    training.process.terminate()  # long before its end; it saves and says so
     assert training.process.wait(PATIENCE) == 0
     assert "view    ended with the run" in training.log.read_text()
     browser.wait("document.getElementById('pulse').textContent == 'not connected'")
