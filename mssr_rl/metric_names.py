@@ -499,6 +499,16 @@ def score_name(split: str, key: str) -> str:
     return _SCORES[split, key]
 
 
+def is_budget(name: str) -> bool:
+    """Whether a metric is a sum over the run so far, of what the budget counts."""
+    return name in BUDGETS.values()
+
+
+def is_score(name: str) -> bool:
+    """Whether a metric is an accuracy on a split."""
+    return name in _SCORES.values()
+
+
 def is_timing(name: str) -> bool:
     """Whether a metric is wall time, which differs between two runs of the same seed."""
     return name in _TIMINGS.values() or name == BUDGET_SECONDS

@@ -74,6 +74,9 @@ VERBS = {
     ],
     "doctor": ["doctor"],
     "resume": ["resume", "verify=runs/made"],
+    "publish": ["publish", "run=comparisons/compared", "to=published"],
+    "board": ["board", "of=comparisons"],
+    "view": ["view", "until_input_ends=true"],
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mssr_rl import untrusted
+from mssr_rl.metric_names import is_budget
 from mssr_rl.report.panels import value
 from mssr_rl.report.runfiles import FITS, Row, is_step
 from mssr_rl.run_streams import stream_path
@@ -150,7 +151,7 @@ class MetricColumns:
         made: dict[str, list[float]] = {}
         for name, column in self.columns.items():
             values = np.frombuffer(column, dtype=np.float64)
-            if name == "step" or name.startswith("budget/") or size == 1:
+            if name == "step" or is_budget(name) or size == 1:
                 made[name] = values[ends - 1].tolist()
                 continue
             known = np.isfinite(values)

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from mssr_rl.config import Config, recorded, to_dict
 from mssr_rl.errors import UserError
+from mssr_rl.metric_names import is_score
 
 # The package that each logger imports; `pip install mssr_rl[NAME]` installs it.
 EXTRAS = {
@@ -86,7 +87,7 @@ class Loggers:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write the values of a step to every logger."""
-        scores = {name: x for name, x in values.items() if name.startswith(("val/", "test/"))}
+        scores = {name: x for name, x in values.items() if is_score(name)}
         self._results |= scores
         self._each(step, lambda logger: logger.scalars(step, values))
 
