@@ -8,7 +8,7 @@ publish run=comparisons/NAME to=FOLDER      report files, and a record for every
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ HUB = "hub:"
 # What a model folder may hold; nothing else is published.
 KINDS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
 REPORTS = ("report.html", "report.md", "report.json", "compare.json", "table.tex")
+
+
+Writer = Callable[[Path, Path, str], None]  # from a folder into a new one; the name to show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ def publish(arguments: Sequence[str]) -> str:
         folder = Path(parsed.to)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"to={folder} exists already and is not empty; name a new folder")
-        write(source, folder, folder.name)
+        _write_whole(write, source, folder)
         return f"published  {folder}"
     name = parsed.to.removeprefix(HUB)
     if name.count("/") != 1 or nearby.path_like(name):
@@ -52,6 +55,22 @@ def publish(arguments: Sequence[str]) -> str:
         folder = Path(scratch) / "published"
         write(source, folder, name)
         return f"published  {_upload(folder, name, kind)}"
+
+
+def _write_whole(write: Writer, source: Path, folder: Path) -> None:
+    """Write the folder under another name first, so that a failure leaves nothing behind."""
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".publish_", dir=folder.parent) as scratch:
+        written = Path(scratch) / "published"
+        write(source, written, folder.name)
+        written.replace(folder)
+
+
+def _copy(path: Path, to: Path, within: Path) -> None:
+    """Copy a file of a folder that may come from others. A link that leads out is refused."""
+    with untrusted.opened(path, untrusted.STREAM_BYTES, within) as file, to.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
 
 
 def _write_run(source: Path, folder: Path, name: str) -> None:
@@ -64,8 +83,8 @@ def _write_run(source: Path, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in KINDS:
         for path in policy.glob(pattern):
-            shutil.copyfile(path, folder / path.name)
-    shutil.copyfile(source / "config.yaml", folder / "config.yaml")
+            _copy(path, folder / path.name, source)
+    _copy(source / "config.yaml", folder / "config.yaml", source)
     card = model_card.model_card(run, name, sees=sees(read_config(str(policy))))
     _write(folder / "README.md", card)
     record = evaluation_records.of_run(run, name)
@@ -85,7 +104,7 @@ def _write_comparison(source: Path, folder: Path, name: str) -> None:
     (folder / "every_eval_ever").mkdir(parents=True)
     for file in REPORTS:
         if (source / file).is_file():
-            shutil.copyfile(source / file, folder / file)
+            _copy(source / file, folder / file, source)
     for file, record in records.items():
         _write(folder / "every_eval_ever" / file, json.dumps(record, indent=2) + "\n")
     command = " ".join(map(str, report["command"]))

@@ -144,6 +144,18 @@ def test_a_folder_that_is_not_empty_and_a_wrong_repository_are_refused(
     assert "runs here: runs/first" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["policy/model.safetensors", "config.yaml"])
+def test_a_link_that_leads_out_of_the_run_is_not_published_and_nothing_is_left(
+    run: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    Path("secret").write_bytes((run / name).read_bytes())
+    (run / name).unlink()
+    (run / name).symlink_to(Path("secret").resolve())
+    assert cli.main(["publish", f"run={run}", "to=out/new"]) == cli.USAGE
+    assert "a link that leads out of" in capsys.readouterr().err
+    assert list(Path("out").iterdir() if Path("out").exists() else ()) == []
+
+
 # ---- the hub, by its own client against a stand-in ----
 
 
